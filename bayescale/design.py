@@ -12,7 +12,7 @@ FEWEST_RUNS = 5
 
 
 def require_identifiable(
-    runs: Runs, inputs: tuple[str, ...], parameters: int
+    runs: Runs, inputs: tuple[str, ...], parameters: int, *, group: str | None = None
 ) -> tuple[Notice, ...]:
     """Refuse designs that cannot say what the law asks, and name those that can say little.
 
@@ -23,6 +23,8 @@ def require_identifiable(
         Columns the law reads.
     parameters : int
         Number of parameters the law samples.
+    group : str, optional
+        Column whose values are the groups of a hierarchical model.
 
     Returns
     -------
@@ -62,7 +64,22 @@ def require_identifiable(
         notices += _off_axis(runs, inputs[0])
     if "unique_tokens" not in inputs:
         notices += _repeated(runs)
-    return (*notices, *_mixed(runs))
+    if group is not None and group in runs.table:
+        notices += _few_groups(runs, group)
+    return (*notices, *_mixed(runs, group))
+
+
+def _few_groups(runs: Runs, group: str) -> list[Notice]:
+    number = runs.table[group].nunique()
+    if number > 4:
+        return []
+    return [
+        Notice(
+            "few groups",
+            f"{number} groups say little about the population they come from: the prior on the sd "
+            "between groups ([scales] in the model file) shapes what a new group is predicted to be",
+        )
+    ]
 
 
 def _off_axis(runs: Runs, axis: str) -> list[Notice]:
@@ -100,12 +117,12 @@ def _repeated(runs: Runs) -> list[Notice]:
     ]
 
 
-def _mixed(runs: Runs) -> list[Notice]:
+def _mixed(runs: Runs, group: str | None) -> list[Notice]:
     """Name columns that say the runs come from different populations."""
     mixed = [
         f"{name} ({', '.join(map(str, values[:4]))}{', ...' if len(values) > 4 else ''})"
         for name in ("family", "dataset", "context_length")
-        if name in runs.table and len(values := runs.table[name].dropna().unique()) > 1
+        if name in runs.table and name != group and len(values := runs.table[name].dropna().unique()) > 1
     ]
     if not mixed:
         return []
@@ -113,7 +130,7 @@ def _mixed(runs: Runs) -> list[Notice]:
         Notice(
             "groups pooled",
             f"the runs differ in {'; '.join(mixed)} and are fitted as one law; "
-            "choose one with --where",
+            "choose one with --where, or let them differ: --model chinchilla-hierarchical --group",
         )
     ]
 

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +18,15 @@ import pandas as pd
 import pymc as pm
 import xarray as xr
 
+from bayescale import readable
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
 from bayescale.errors import FitError, RunsWarning
 from bayescale.files import replacing
 from bayescale.intervals import CI_PROB
-from bayescale.model import build_model
+from bayescale.laws import SUPPORT, from_line, to_line
+from bayescale.model import build_model, group_names
+from bayescale.noise import SEED
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec, load_model, parse_model
 
@@ -38,6 +41,13 @@ _ATTEMPTS = (
 )
 """How to sample, until one converges: the fastest; small steps for the curved posteriors of noisy
 tables; another mass matrix for the long tails of weak designs."""
+
+_HIERARCHICAL_ATTEMPTS = (
+    {"adaptation": "diag", "target_accept": 0.95},
+    {"adaptation": "diag", "target_accept": 0.99},
+    {"adaptation": "draw_diag", "target_accept": 0.99},
+)
+"""Group scales make funnels: there a diagonal mass matrix beats a low-rank one."""
 
 _PRIOR_DRAWS = 2000
 _KEPT_STATS = (
@@ -95,8 +105,9 @@ class Fit:
     spec : ModelSpec
     runs : Runs
     tree : xarray.DataTree
-        Groups ``posterior`` and ``prior`` (dims chain, draw; the sampled coordinates, the law's
-        natural parameters and the noise), ``sample_stats``, ``observed_data``, ``constant_data``.
+        Groups ``posterior`` and ``prior`` (dims chain, draw, and group for what differs between
+        groups; the sampled coordinates, the law's natural parameters and the noise),
+        ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates).
         For ArviZ; `bayescale.arviz_tree` adds the groups that LOO and predictive plots need.
     """
 
@@ -119,6 +130,95 @@ class Fit:
         """Posterior draws of the law's own parameters, ready for ``law.loss``."""
         posterior = self.posterior
         return {name: posterior[name] for name in self.spec.law.parameters}
+
+    @property
+    def noise(self) -> dict[str, xr.DataArray]:
+        """Posterior draws of the noise parameters; empty for constants given without noise."""
+        posterior = self.posterior
+        return {name: posterior[name] for name in self.spec.noise_priors if name in posterior}
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups, empty for a fit without groups or of one group."""
+        posterior = self.posterior
+        return tuple(posterior["group"].to_numpy()) if "group" in posterior.dims else ()
+
+    def of_group(self, name: str) -> "Fit":
+        """Fit of one group: its draws and its runs, for all that a fit without groups can do.
+
+        Raises
+        ------
+        FitError
+            If there is no such group.
+        """
+        self.require_group(name)
+        column = str(self.spec.group)
+        table = self.runs.table
+        tree = self.tree.copy()
+        if "constant_data" in tree:
+            index = self.tree["constant_data"]["group_index"] == self.groups.index(name)
+            for node in ("observed_data", "constant_data"):
+                tree[node] = tree[node].to_dataset().isel(obs=np.flatnonzero(index))
+        for node in ("posterior", "prior", "constant_data"):
+            if node in tree and name in tree[node].coords.get("group", ()):
+                tree[node] = tree[node].to_dataset().sel(group=name, drop=True)
+        of_group = replace(self.runs, table=table[table[column].astype(str) == name])
+        return replace(self, runs=of_group, tree=tree)
+
+    def with_new_group(self, name: str = "new", *, seed: int = 1) -> "Fit":
+        """Add a group that has no runs: each draw of it comes from that draw's population.
+
+        Parameters that are not pooled come from their prior. The runs stay as they are.
+
+        Raises
+        ------
+        FitError
+            If the fit has no groups, or one of that name.
+        """
+        if not self.groups:
+            raise FitError(f"the model {self.spec.name} has no groups to draw a new one from")
+        if name in self.groups:
+            raise FitError(f"there is a group named {name!r} already")
+        posterior, rng = self.posterior, np.random.default_rng(seed)
+        drawn = {n: self._new_value(n, posterior, rng) for n in self.spec.sampled if n in posterior}
+        reference = tuple(
+            float(self.tree["constant_data"][f"reference_{name}"]) for name in self.spec.inputs
+        )
+        coordinates = {name: drawn[name] for name in self.spec.priors}
+        new = xr.Dataset({**self.spec.law.to_natural(coordinates, reference), **drawn})
+        varying = [n for n in new.data_vars if "group" in posterior[n].dims]
+        added = new[varying].expand_dims(group=[name])
+        tree = self.tree.copy()
+        both = xr.concat([posterior[varying], added], dim="group").transpose("chain", "draw", ...)
+        fixed = posterior.drop_dims("group")
+        tree["posterior"] = xr.merge([fixed, both], join="exact", compat="no_conflicts")
+        return replace(self, tree=tree)
+
+    def _new_value(self, name: str, posterior: xr.Dataset, rng: np.random.Generator) -> Any:
+        """Draw one parameter of a group without runs."""
+        kind = self.spec.pooling.get(name, "complete")
+        if kind == "complete":
+            return posterior[name]
+        shape = posterior.sizes["chain"], posterior.sizes["draw"]
+        if kind == "none":
+            own = self.prior[name].isel(group=0).to_numpy().ravel()
+            return xr.DataArray(rng.choice(own, shape), dims=("chain", "draw"))
+        distance = xr.DataArray(rng.standard_normal(shape), dims=("chain", "draw"))
+        middle = to_line(name, posterior[f"{name}_population"])
+        return from_line(name, middle + distance * posterior[f"{name}_scale"])
+
+    def require_group(self, name: str) -> None:
+        """Raise FitError unless there is such a group."""
+        if name not in self.groups:
+            raise FitError(
+                f"no group {name!r} in this fit; "
+                + (
+                    f"{readable.did_you_mean(name, self.groups)}. For a group without runs draw it "
+                    "from the population: fit.with_new_group()"
+                    if self.groups
+                    else "it has no groups"
+                )
+            )
 
     @property
     def sampled(self) -> bool:
@@ -151,9 +251,16 @@ class Fit:
         """What looks doubtful about the runs, read as a table and as a design for this law."""
         return (*self.runs.notices, *_design(self.spec, self.runs)) if len(self.runs) else ()
 
+    @property
+    def population(self) -> tuple[str, ...]:
+        """Names of the population values and the sds between groups, of partial pooling."""
+        if not self.groups:
+            return ()
+        return tuple(f"{n}_{part}" for n in self.spec.partial for part in ("population", "scale"))
+
     def summary(self) -> pd.DataFrame:
         """Mean, sd, central 90% interval, effective draws and R-hat of every parameter."""
-        names = [*self.spec.law.parameters, *self.spec.noise.priors]
+        names = [*self.spec.law.parameters, *self.noise, *self.population]
         return az.summary(
             self.tree, var_names=names, ci_prob=CI_PROB, ci_kind="eti", round_to="none"
         )
@@ -200,10 +307,10 @@ def fit(
     draws, tune, chains : int
         Kept draws and discarded warm-up draws of each chain.
     target_accept : float, optional
-        Target acceptance statistic of NUTS. By default 0.9; a fit that does not converge is
-        sampled again with smaller steps and then with another mass matrix.
+        Target acceptance statistic of NUTS. By default 0.9 (0.95 with groups); a fit that does not
+        converge is sampled again with smaller steps and then with another mass matrix.
     weights : numpy.ndarray, shape (runs,), optional
-        Exponent of each run's likelihood.
+        Exponent of each run's likelihood; by default the runs' column ``weight``, or 1.
     seed : int
         Same seed, same machine: same draws.
     progress : bool, optional
@@ -229,24 +336,30 @@ def fit(
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     if weights is not None:
         _require_weights(weights, len(runs))
+    group_names(spec, runs)
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
     pymc_model = build_model(spec, runs, weights)
     data = {variable.name: variable.get_value() for variable in pymc_model.data_vars}
+    dims = pymc_model.named_vars_to_dims
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     settings["progress_bar"] = sys.stderr.isatty() if progress is None else progress
     extra = {
         "prior": _draw_prior(pymc_model, seed),
         "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
         "constant_data": xr.Dataset(
-            {name: (("obs",) * value.ndim, value) for name, value in data.items()}
+            {name: (dims.get(name, ()), value) for name, value in data.items()},
+            coords=_group_coords(pymc_model),
         ),
     }
     start = time.perf_counter()
-    compiled = _compile(_Shape(spec.shape, pymc_model)).with_data(**data)
+    # What else decides the code: the number of groups, and whether there are replicates.
+    key = (*spec.shape, len(pymc_model.coords.get("group", ())), tuple(data))
+    compiled = _compile(_Shape(key, pymc_model)).with_data(**data)
     compiled_at = time.perf_counter()
-    for attempt in _ATTEMPTS if target_accept is None else ({"target_accept": target_accept},):
-        result = Fit(spec, runs, _sample(compiled, {**_ATTEMPTS[0], **settings, **attempt}, extra))
+    attempts = _HIERARCHICAL_ATTEMPTS if spec.partial else _ATTEMPTS
+    for attempt in attempts if target_accept is None else ({"target_accept": target_accept},):
+        result = Fit(spec, runs, _sample(compiled, {**attempts[0], **settings, **attempt}, extra))
         result.tree.attrs |= {
             **_identity(spec),
             "seed": seed,
@@ -317,7 +430,7 @@ def constants_fit(model: str, **parameters: Any) -> Fit:
     spec = load_model(model)
     expected = spec.law.parameters
     missing = [name for name in expected if name not in parameters]
-    unknown = [name for name in parameters if name not in (*expected, *spec.noise.priors)]
+    unknown = [name for name in parameters if name not in (*expected, *spec.noise_priors)]
     if missing or unknown:
         raise FitError(
             f"the law {spec.law.name} has the parameters {', '.join(expected)}"
@@ -329,8 +442,10 @@ def constants_fit(model: str, **parameters: Any) -> Fit:
     except ValueError:
         raise FitError("the parameters are arrays of different lengths: one entry a draw") from None
     for name, value in draws.items():
-        if not (np.isfinite(value) & (value > 0)).all():
-            raise FitError(f"{name} must be positive and finite, got {np.min(value):g}")
+        signed = SUPPORT.get(name) == "real"
+        if not (np.isfinite(value) & (signed | (value > 0))).all():
+            kind = "finite" if signed else "positive and finite"
+            raise FitError(f"{name} must be {kind}, got {np.min(value):g}")
     table = pd.DataFrame(columns=["run", *spec.inputs, "loss"])
     tree = az.from_dict(
         {"posterior": {name: np.atleast_1d(value)[None] * 1.0 for name, value in draws.items()}}
@@ -381,13 +496,19 @@ def _require_weights(weights: np.ndarray, runs: int) -> None:
 def _draw_prior(model: pm.Model, seed: int) -> xr.Dataset:
     variables = [*model.free_RVs, *model.deterministics]
     values = pm.draw(variables, draws=_PRIOR_DRAWS, random_seed=seed, mode="FAST_COMPILE")
+    dims = model.named_vars_to_dims
     return xr.Dataset(
         {
-            variable.name: (("chain", "draw"), value[None])
+            variable.name: (("chain", "draw", *dims.get(variable.name, ())), value[None])
             for variable, value in zip(variables, values, strict=True)
-        }
+        },
+        coords=_group_coords(model),
     )
 
 
+def _group_coords(model: pm.Model) -> dict[str, list[str]]:
+    return {"group": list(model.coords["group"])} if "group" in model.coords else {}
+
+
 def _design(spec: ModelSpec, runs: Runs) -> tuple[Notice, ...]:
-    return require_identifiable(runs, spec.inputs, len(spec.priors))
+    return require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)

@@ -3,8 +3,15 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 
+from bayescale.centring import centring
+from bayescale.errors import RunsError
+from bayescale.laws import from_line, to_line
+from bayescale.noise import SEED, noise_scale
+from bayescale.readable import rows
+from bayescale.replicates import Cells, collapse
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec
 
@@ -12,7 +19,15 @@ from bayescale.spec import ModelSpec
 def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> pm.Model:
     r"""Build the PyMC model: priors on the law's coordinates, noise on log loss.
 
-    :math:`\log L_i \sim \mathrm{StudentT}(\nu, \log \mathrm{law}(x_i), \sigma)`, or Normal.
+    :math:`\log L_i \sim \mathrm{StudentT}(\nu, \log \mathrm{law}(x_i), \sigma)`, or other noise.
+    Replicates enter as one cell each: their mean with the scale
+    :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m}`, and their pooled sum of squares S around the cell
+    means as :math:`-f \log \sigma_{seed} - S / (2 \sigma_{seed}^2)`, f the degrees of freedom.
+
+    A partially pooled parameter has a ``<name>_population`` value with the parameter's prior, a
+    ``<name>_scale``, the sd between groups on the real line (`bayescale.laws.to_line`), and in each
+    group a ``<name>_offset``, sampled centred where that group's runs pin the parameter down and
+    non-centred where they do not (`bayescale.centring`).
 
     Inputs, log losses, observation weights and prior arguments are ``pm.Data``, so that one
     compiled model serves refits, subsets, simulated data and other priors.
@@ -22,28 +37,42 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     spec : ModelSpec
     runs : Runs
     weights : numpy.ndarray, shape (runs,), optional
-        Exponent of each run's likelihood; 1 when left out.
+        Exponent of each run's likelihood; by default the runs' column ``weight``, or 1.
 
     Returns
     -------
     pymc.Model
         Free variables: the law's coordinates and the noise parameters. Deterministics: the law's
-        natural parameters. Observed: ``log_loss``. Use it for whatever a model file cannot say.
+        natural parameters; those that differ between groups have the dim ``group``. Observed:
+        ``log_loss``, dim ``obs``, one a cell. Use it for whatever a model file cannot say.
+
+    Raises
+    ------
+    RunsError
+        If a run has no group, or the runs are all of one group.
     """
-    with pm.Model(coords={"obs": runs.table["run"].to_numpy(dtype=str)}) as model:
+    cells = cells_of(spec, runs, weights)
+    coords = {"obs": cells.table["run"].to_numpy(dtype=str), "group": group_names(spec, runs)}
+    with pm.Model(coords=coords if spec.group else {"obs": coords["obs"]}) as model:
         data = {
-            name: pm.Data(name, value, dims="obs" if value.ndim else None)
+            name: pm.Data(name, value, dims=_dims(name, value))
             for name, value in model_data(spec, runs, weights).items()
         }
-        sampled = {name: prior.variable(name) for name, prior in spec.priors.items()}
+        sampled = {name: _parameter(spec, name, data) for name in spec.priors}
         reference = tuple(data[f"reference_{name}"] for name in spec.inputs)
         natural = spec.law.to_natural(sampled, reference)
         for name, value in natural.items():
             if name not in sampled:
-                pm.Deterministic(name, value)
-        law = spec.law.loss(*(data[name] for name in spec.inputs), **natural)
-        noise = {name: prior.variable(name) for name, prior in spec.noise.priors.items()}
-        _observe(spec.noise.dist, np.log(law), noise, data["observed_log_loss"], data["weight"])
+                pm.Deterministic(name, value, dims="group" if value.ndim else None)
+        noise = {
+            name: _parameter(spec, name, data)
+            for name in spec.noise_priors
+            if name != SEED or cells.freedom
+        }
+        if SEED in noise:
+            squared = data["seed_squares"] / (2 * noise[SEED] ** 2)
+            pm.Potential("seeds", (-data["seed_freedom"] * np.log(noise[SEED]) - squared).sum())
+        _observe(spec, data, natural, noise)
     return model
 
 
@@ -52,28 +81,117 @@ def model_data(
 ) -> dict[str, np.ndarray]:
     """Everything in the model that the runs decide, by the name of its ``pm.Data``.
 
-    Shapes are (runs,) for inputs, ``observed_log_loss`` and ``weight``, and () for each
-    ``reference_<input>``, the geometric mean of that input.
+    Shapes are (cells,) for inputs, ``observed_log_loss``, ``weight``, ``replicates`` and
+    ``group_index``, (groups,) for ``<name>_centring``, and () for each ``reference_<input>``, the
+    geometric mean of that input over the cells, ``seed_squares`` and ``seed_freedom``.
     """
-    inputs = {name: runs.column(name) for name in spec.inputs}
-    return {
+    cells = cells_of(spec, runs, weights)
+    inputs = {name: cells.table[name].to_numpy(dtype=float) for name in spec.inputs}
+    data = {
         **inputs,
         **{
             f"reference_{name}": np.asarray(np.exp(np.log(values).mean()))
             for name, values in inputs.items()
         },
-        "observed_log_loss": np.log(runs.column("loss")),
-        "weight": np.ones(len(runs)) if weights is None else np.asarray(weights, dtype=float),
+        "observed_log_loss": cells.table["log_loss"].to_numpy(),
+        "weight": cells.table["weight"].to_numpy(),
     }
+    if spec.group:
+        names = list(group_names(spec, runs))
+        labels = cells.table[spec.group].astype(str)
+        index = np.array([names.index(label) for label in labels], dtype=np.int64)
+        data["group_index"] = index
+        for name, value in centring(spec, cells.table, index).items():
+            data[f"{name}_centring"] = value
+    if cells.freedom and SEED in spec.noise_priors:
+        data["replicates"] = cells.table["replicates"].to_numpy()
+        data["seed_squares"] = np.asarray(cells.squares)
+        data["seed_freedom"] = np.asarray(float(cells.freedom))
+    return data
 
 
-def _observe(dist: str, mu: Any, noise: dict[str, Any], log_loss: Any, weight: Any) -> None:
-    """Add the likelihood of `log_loss` around `mu`, each run raised to its weight.
+def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Cells:
+    """Collapse the replicates of runs in the columns that a model reads."""
+    for name in spec.inputs:
+        runs.column(name)  # refuses what is not positive
+    if weights is None and "weight" in runs.table:
+        weights = runs.table["weight"].to_numpy(dtype=float)
+    return collapse(runs, spec.columns, weights=weights)
+
+
+def group_names(spec: ModelSpec, runs: Runs) -> tuple[str, ...]:
+    """Name the groups among the runs, sorted; empty for a model without groups.
+
+    Raises
+    ------
+    RunsError
+        If the runs lack the column, a run has no group, or there is one group only.
+    """
+    if spec.group is None:
+        return ()
+    if spec.group not in runs.table:
+        raise RunsError(
+            f"the model {spec.name} has the groups of the column {spec.group!r}, which the runs "
+            f"lack; name one of {', '.join(runs.table.columns)} with --group"
+        )
+    labels = runs.table[spec.group]
+    if labels.isna().any():
+        raise RunsError(
+            f"column {spec.group!r}, {rows(labels.index[labels.isna()])}: no group; fill it in, or "
+            f"leave such rows out with --where '{spec.group}.notna()'"
+        )
+    names = tuple(sorted(labels.astype(str).unique(), key=_numbers_first))
+    if len(names) < 2:
+        raise RunsError(
+            f"every run has the {spec.group} {names[0]!r}: nothing can be pooled; name another "
+            "column with --group, or fit a model without groups"
+        )
+    return names
+
+
+def _numbers_first(label: str) -> tuple[float, str]:
+    """Sort budgets such as 3e18 and 1e19 by size, names by the alphabet."""
+    number = float(pd.to_numeric(label, errors="coerce"))
+    return (np.inf if np.isnan(number) else number, label)
+
+
+def _dims(name: str, value: np.ndarray) -> str | None:
+    if not value.ndim:
+        return None
+    return "group" if name.endswith("_centring") else "obs"
+
+
+def _parameter(spec: ModelSpec, name: str, data: dict[str, Any]) -> Any:
+    """Add a coordinate or a noise parameter, scalar or with one value for each group."""
+    prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")
+    if kind == "complete":
+        return prior.variable(name)
+    if kind == "none":
+        return prior.variable(name, dims="group")
+    middle = to_line(name, prior.variable(f"{name}_population"))
+    scale = spec.scales[name].variable(f"{name}_scale")
+    centred = data[f"{name}_centring"]  # 1: the value itself is sampled, 0: its distance in sds
+    offset = pm.Normal(f"{name}_offset", centred * middle, scale**centred, dims="group")
+    value = middle + scale ** (1.0 - centred) * (offset - centred * middle)
+    return pm.Deterministic(name, from_line(name, value), dims="group")
+
+
+def _observe(
+    spec: ModelSpec, data: dict[str, Any], natural: dict[str, Any], noise: dict[str, Any]
+) -> None:
+    """Add the likelihood of the cells' log losses, each raised to its weight.
 
     The observed variable keeps PyMC's own predictive sampling and log-likelihood working; the
     potential turns its likelihood p into p^weight and is zero for weights of 1.
     """
-    family = getattr(pm, dist)
-    family("log_loss", mu=mu, **noise, observed=log_loss, dims="obs")
-    excess = (weight - 1.0) * pm.logp(family.dist(mu=mu, **noise), log_loss)
+
+    def at_cells(values: dict[str, Any]) -> dict[str, Any]:
+        return {n: v[data["group_index"]] if v.ndim else v for n, v in values.items()}
+
+    inputs, values = {name: data[name] for name in spec.inputs}, at_cells(noise)
+    mu = np.log(spec.law.loss(*inputs.values(), **at_cells(natural)))
+    scale = noise_scale(values, data.get("replicates", 1.0))
+    family, arguments = spec.noise_model.pymc(mu, scale, values, inputs)
+    family("log_loss", **arguments, observed=data["observed_log_loss"], dims="obs")
+    excess = (data["weight"] - 1.0) * pm.logp(family.dist(**arguments), data["observed_log_loss"])
     pm.Potential("weighting", excess.sum())

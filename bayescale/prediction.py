@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import gammaln
 from scipy.stats import binomtest
 
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import CI_PROB, summarise
+from bayescale.model import cells_of
+from bayescale.noise import noise_scale
 from bayescale.runs import Runs
 
 type Inputs = Mapping[str, Any] | pd.DataFrame
@@ -26,7 +27,9 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     fit : Fit
     inputs : mapping or pandas.DataFrame
         Every input of the law by name, e.g. ``{"params": 7e9, "tokens": 1.4e12}``. Scalars,
-        one-dimensional arrays of equal length (one entry a run), or DataArrays with own dims.
+        one-dimensional arrays of equal length (one entry a run), or DataArrays with own dims. For
+        a fit with groups also the group, e.g. ``"family": "transformer"``; without it the result
+        has every group, dim ``group``.
 
     Returns
     -------
@@ -37,9 +40,9 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     Raises
     ------
     FitError
-        If an input is missing or not positive.
+        If an input is missing or not positive, or a group is not one of the fit's.
     """
-    return fit.spec.law.loss(*_arrays(fit, inputs), **fit.natural)
+    return fit.spec.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
 
 
 def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
@@ -48,47 +51,46 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
     Parameters, dims and errors as in `predict`.
     """
     loss = predict(fit, inputs)
-    posterior = fit.posterior
-    if "sigma" not in posterior:
+    if "sigma" not in fit.noise:
         raise FitError("these constants have no noise: give sigma, or ask for the law's loss alone")
-    rng = np.random.default_rng(seed)
-    if fit.spec.noise.dist == "StudentT":
-        nu = posterior["nu"].broadcast_like(loss).transpose(*loss.dims)
-        noise = rng.standard_t(nu.to_numpy())
-    else:
-        noise = rng.standard_normal(loss.shape)
-    return loss * np.exp(posterior["sigma"] * loss.copy(data=noise))
+    return np.exp(_draw_noise(fit, np.log(loss), inputs, seed))
+
+
+def _draw_noise(
+    fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int, replicates: Any = 1.0
+) -> xr.DataArray:
+    """Draw the mean log loss of `replicates` new runs around `mu`."""
+    noise, rng = _at(fit, fit.noise, inputs), np.random.default_rng(seed)
+    own = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
+    return fit.spec.noise_model.draw(rng, mu, noise_scale(noise, replicates), noise, own)
 
 
 def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
-    """Log density of each run's log loss, per draw; dims (chain, draw, obs).
+    """Log density of the log loss of each cell of replicates, per draw; dims (chain, draw, obs).
 
     The runs of the fit, or others. Equal to PyMC's own ``compute_log_likelihood``.
     """
-    runs = fit.runs if runs is None else runs
-    observed = xr.DataArray(np.log(runs.column("loss")), dims="obs")
-    centred = observed - np.log(predict(fit, run_inputs(fit, runs)))
-    sigma = fit.posterior["sigma"]
-    order = ("chain", "draw", "obs")
-    if fit.spec.noise.dist == "Normal":
-        density = -0.5 * (centred / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
-        return density.transpose(*order)
-    nu = fit.posterior["nu"]
-    constant = xr.apply_ufunc(_log_gamma_ratio, nu) - 0.5 * np.log(nu * np.pi) - np.log(sigma)
-    density = constant - 0.5 * (nu + 1) * np.log1p((centred / sigma) ** 2 / nu)
-    return density.transpose(*order)
+    cells = cells_of(fit.spec, fit.runs if runs is None else runs).table
+    inputs = _columns(fit, cells)
+    mu, noise = np.log(predict(fit, inputs)), _at(fit, fit.noise, inputs)
+    own = {name: inputs[name] for name in fit.spec.inputs}
+    scale = noise_scale(noise, _vector(cells["replicates"]))
+    density = fit.spec.noise_model.log_density(_vector(cells["log_loss"]), mu, scale, noise, own)
+    return density.transpose("chain", "draw", "obs")
 
 
 def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
     """Observed, fitted and residual log loss of every run, beside the runs' own columns.
 
-    The runs of the fit, or others that it has not seen.
+    The runs of the fit, or others that it has not seen; those of a group it has not seen are
+    predicted from the population.
 
     Columns added: ``fitted`` (posterior median, nats per token), ``residual`` (log observed minus
     log fitted, about the relative error), ``predicted_q05`` and ``predicted_q95`` (central 90% of
     the posterior predictive distribution, nats per token).
     """
     runs = fit.runs if runs is None else runs
+    fit = _with_groups_of(fit, runs)
     table, inputs = runs.table.copy(), run_inputs(fit, runs)
     table["fitted"] = predict(fit, inputs).median(("chain", "draw")).to_numpy()
     table["residual"] = np.log(table["loss"] / table["fitted"])
@@ -135,19 +137,69 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     """Copy the fit's tree with groups ``log_likelihood`` and ``posterior_predictive``.
 
     What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need; variable ``log_loss``, dims
-    (chain, draw, obs). Not kept in the fit, because it is large: chains x draws x runs.
+    (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large.
     """
-    tree = fit.tree.copy()
-    predictive = predict_runs(fit, run_inputs(fit, fit.runs), seed=seed)
-    log_loss = np.log(predictive.transpose("chain", "draw", "obs"))
+    tree, cells = fit.tree.copy(), cells_of(fit.spec, fit.runs).table
+    inputs = _columns(fit, cells)
+    mu = np.log(predict(fit, inputs))
+    log_loss = _draw_noise(fit, mu, inputs, seed, _vector(cells["replicates"]))
     tree["log_likelihood"] = xr.Dataset({"log_loss": log_likelihood(fit)})
-    tree["posterior_predictive"] = xr.Dataset({"log_loss": log_loss})
+    tree["posterior_predictive"] = xr.Dataset(
+        {"log_loss": log_loss.transpose("chain", "draw", "obs")}
+    )
     return tree
 
 
 def run_inputs(fit: Fit, runs: Runs) -> dict[str, xr.DataArray]:
-    """Read the inputs of the law at existing runs, dim ``obs``."""
-    return {name: xr.DataArray(runs.column(name), dims="obs") for name in fit.spec.inputs}
+    """Read the inputs of the law, and the group, at existing runs, dim ``obs``."""
+    for name in fit.spec.inputs:
+        runs.column(name)  # refuses what is not positive
+    return _columns(fit, runs.table)
+
+
+def _columns(fit: Fit, table: pd.DataFrame) -> dict[str, xr.DataArray]:
+    columns = {
+        name: _vector(table[name])
+        for name in fit.spec.inputs
+    }
+    if fit.groups:
+        labels = table[str(fit.spec.group)].astype(str).to_numpy(dtype=object)
+        columns[str(fit.spec.group)] = xr.DataArray(labels, dims="obs")
+    return columns
+
+
+def _vector(values: pd.Series) -> xr.DataArray:
+    return xr.DataArray(values.to_numpy(dtype=float), dims="obs")
+
+
+def _with_groups_of(fit: Fit, runs: Runs) -> Fit:
+    """Add the groups of `runs` that the fit has not seen, drawn from the population."""
+    if not fit.groups:
+        return fit
+    labels = runs.table[str(fit.spec.group)].astype(str)
+    for seed, name in enumerate(sorted(set(labels) - set(fit.groups)), start=1):
+        fit = fit.with_new_group(name, seed=seed)
+    return fit
+
+
+def _at(fit: Fit, values: dict[str, xr.DataArray], inputs: Inputs) -> dict[str, xr.DataArray]:
+    """Take the values of the groups that `inputs` names; of all groups where it names none."""
+    column = fit.spec.group
+    if not fit.groups or column not in inputs:
+        return values
+    given = inputs[column]
+    if not isinstance(given, xr.DataArray):
+        labels = np.asarray(given, dtype=object)
+        given = xr.DataArray(labels, dims="run" if labels.ndim else ())
+    given = given.astype(str)
+    for name in np.unique(given):
+        fit.require_group(str(name))
+    return {
+        name: value.sel(group=given, drop=True).drop_vars("group", errors="ignore")
+        if "group" in value.dims
+        else value
+        for name, value in values.items()
+    }
 
 
 def _arrays(fit: Fit, given: Inputs) -> list[xr.DataArray]:
@@ -167,8 +219,3 @@ def _arrays(fit: Fit, given: Inputs) -> list[xr.DataArray]:
             raise FitError(f"{name} must be positive, got {float(value.min()):g}")
         arrays.append(value)
     return arrays
-
-
-def _log_gamma_ratio(nu: np.ndarray) -> np.ndarray:
-    """Log of Gamma((nu + 1)/2) / Gamma(nu/2)."""
-    return gammaln((nu + 1) / 2) - gammaln(nu / 2)

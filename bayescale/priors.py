@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scipy.special import digamma, polygamma
+
 from bayescale import readable
 from bayescale.errors import ModelError
 
@@ -83,6 +85,24 @@ class Prior:
         own = {"Normal": "real", "LogitNormal": "unit", "Beta": "unit"}.get(self.dist, "positive")
         order = ("unit", "positive", "real")
         return order.index(own) <= order.index(support)
+
+    def on_line(self) -> tuple[float, float]:
+        """Mean and sd of the value mapped to the real line: its logit, logarithm, or itself.
+
+        >>> Prior("LogNormal", (("mu", -1.05), ("sigma", 0.5))).on_line()
+        (-1.05, 0.5)
+        """
+        args = [value for _, value in self.args]
+        if self.dist in ("Normal", "LogNormal", "LogitNormal"):
+            return args[0], args[1]
+        if self.dist == "HalfNormal":  # half the logarithm of a chi-squared variable
+            return math.log(args[0]) - 0.635, 1.111
+        if self.dist == "Beta":
+            a, b = args
+            sd = math.sqrt(polygamma(1, a) + polygamma(1, b))
+            return float(digamma(a) - digamma(b)), sd
+        shape, rate = (1.0, args[0]) if self.dist == "Exponential" else (args[0], args[1])
+        return float(digamma(shape)) - math.log(rate), math.sqrt(polygamma(1, shape))
 
     def __str__(self) -> str:
         return f"{self.dist}({', '.join(f'{name}={value:g}' for name, value in self.args)})"

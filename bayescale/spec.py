@@ -1,5 +1,7 @@
-"""Model specifications: a law, priors on its coordinates and a noise model, from a TOML file."""
+"""Model specifications, from a TOML file: a law, priors on its coordinates, pooling and noise."""
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,20 +13,13 @@ from typing import Any
 from bayescale import readable
 from bayescale.errors import ModelError
 from bayescale.laws import LAWS, SUPPORT, Law
+from bayescale.noise import NOISE, SEED, Noise
 from bayescale.priors import DISTRIBUTIONS, Prior
 
-NOISE = {"StudentT": ("sigma", "nu"), "Normal": ("sigma",)}
-"""Noise on log loss: distribution to its parameters, each with a prior."""
+POOLING = ("complete", "partial", "none")
+"""One value for all groups; one each, drawn from a population that is learned; one each, apart."""
 
-_KEYS = ("summary", "law", "axis", "priors", "noise")
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Noise on log loss: ``StudentT`` (sigma, nu) or ``Normal`` (sigma)."""
-
-    dist: str
-    priors: Mapping[str, Prior]
+_KEYS = ("summary", "law", "axis", "group", "pooling", "priors", "scales", "noise")
 
 
 @dataclass(frozen=True)
@@ -39,9 +34,20 @@ class ModelSpec:
     law : Law
     axis : str or None
         Column of the runs that a single-axis law reads.
+    group : str or None
+        Column of the runs whose values are the groups of a hierarchical model.
+    pooling : mapping of str to str
+        "partial" or "none" for the coordinates and noise parameters that differ between groups;
+        all others are completely pooled.
     priors : mapping of str to Prior
-        One for each coordinate of the law.
-    noise : Noise
+        One for each coordinate of the law: of its value, or of the population's where it is
+        partially pooled.
+    scales : mapping of str to Prior
+        Of the sd between groups of each partially pooled parameter: on its own scale for the level
+        (a log loss), on the logit scale for shares, on the log scale for all others.
+    noise : str
+        Kind of noise, one of `bayescale.noise.NOISE`.
+    noise_priors : mapping of str to Prior
     source : str
         The TOML text, kept in every fit.
     """
@@ -50,8 +56,12 @@ class ModelSpec:
     summary: str = field(repr=False)
     law: Law = field(repr=False)
     axis: str | None = field(repr=False)
+    group: str | None = field(repr=False)
+    pooling: Mapping[str, str] = field(repr=False)
     priors: Mapping[str, Prior] = field(repr=False)
-    noise: Noise = field(repr=False)
+    scales: Mapping[str, Prior] = field(repr=False)
+    noise: str = field(repr=False)
+    noise_priors: Mapping[str, Prior] = field(repr=False)
     source: str = field(repr=False)
 
     @property
@@ -60,19 +70,57 @@ class ModelSpec:
         return tuple(self.axis or name if name == "x" else name for name in self.law.inputs)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the runs table that the model reads: inputs of the law, and the group."""
+        return (*self.inputs, *([self.group] if self.group else []))
+
+    @property
+    def noise_model(self) -> Noise:
+        """What the kind of noise computes."""
+        return NOISE[self.noise]
+
+    @property
     def sampled(self) -> dict[str, Prior]:
         """Priors of everything that is sampled: the law's coordinates, then the noise."""
-        return {**self.priors, **self.noise.priors}
+        return {**self.priors, **self.noise_priors}
+
+    @property
+    def partial(self) -> tuple[str, ...]:
+        """Names of the partially pooled parameters."""
+        return tuple(name for name, kind in self.pooling.items() if kind == "partial")
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """What decides the compiled code: everything but the numbers in the priors."""
+        priors = {**self.sampled, **{f"{name}_scale": p for name, p in self.scales.items()}}
         return (
             self.law,
             self.inputs,
-            self.noise.dist,
-            tuple((name, prior.dist) for name, prior in sorted(self.sampled.items())),
+            self.noise,
+            tuple(sorted(self.pooling.items())),
+            tuple((name, prior.dist) for name, prior in sorted(priors.items())),
         )
+
+    def grouped_by(self, column: str) -> "ModelSpec":
+        """Return the same model with another column as its groups.
+
+        Raises
+        ------
+        ModelError
+            If the model is not a hierarchical one.
+        """
+        if self.group is None:
+            raise ModelError(
+                f"model {self.name} pools everything: it has no groups; take a hierarchical model, "
+                "such as chinchilla-hierarchical, or add group and [pooling] to a model file"
+            )
+        line = f"group = {json.dumps(column)}"
+        return parse_model(re.sub(r"(?m)^group *=.*$", lambda _: line, self.source), self.name)
+
+    def unpooled(self) -> "ModelSpec":
+        """Return the same model with every partially pooled parameter estimated group by group."""
+        text = re.sub(r'(?m)^(\w+ *= *)"partial"', r'\1"none"', self.source)
+        return parse_model(text, f"{self.name}-unpooled")
 
 
 def available_models() -> dict[str, str]:
@@ -127,13 +175,20 @@ def parse_model(text: str, name: str) -> ModelSpec:
             f"model {name}: unknown law {entries['law']!r}; "
             f"{readable.did_you_mean(str(entries['law']), list(LAWS))}"
         )
+    noise, noise_priors = _noise(entries["noise"], f"model {name} [noise]")
+    priors = _priors(entries["priors"], law.coordinates.names, f"model {name} [priors]")
+    pooling = _pooling(entries, (*priors, *noise_priors), name)
     return ModelSpec(
         name=name,
         summary=str(entries.get("summary", law.summary)),
         law=law,
         axis=_axis(entries, law, name),
-        priors=_priors(entries["priors"], law.coordinates.names, f"model {name} [priors]"),
-        noise=_noise(entries["noise"], f"model {name} [noise]"),
+        group=entries.get("group"),
+        pooling=pooling,
+        priors=priors,
+        scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
+        noise=noise,
+        noise_priors=noise_priors,
         source=text,
     )
 
@@ -169,6 +224,57 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
     return axis
 
 
+def _pooling(entries: Mapping[str, Any], names: tuple[str, ...], model: str) -> dict[str, str]:
+    """Read what differs between groups; completely pooled parameters are left out."""
+    where, pooling, group = f"model {model} [pooling]", entries.get("pooling", {}), "group"
+    if group in entries and (not isinstance(entries[group], str) or entries[group] in ("", "loss")):
+        raise ModelError(
+            f'model {model}: group must name a column of the runs, e.g. group = "family"'
+        )
+    if not isinstance(pooling, Mapping):
+        raise ModelError(f'{where}: must be a table such as level = "partial"')
+    _only(pooling, names, where)
+    for name, kind in pooling.items():
+        if kind not in POOLING:
+            raise ModelError(
+                f"{where} {name}: {kind!r}; {readable.did_you_mean(str(kind), list(POOLING))}"
+            )
+    varying = {name: kind for name, kind in pooling.items() if kind != "complete"}
+    if varying and group not in entries:
+        raise ModelError(
+            f"{where}: {', '.join(varying)} differ between groups, but the key 'group' is missing; "
+            'name a column of the runs, e.g. group = "family"'
+        )
+    if group in entries and not varying:
+        raise ModelError(
+            f"model {model}: group is given, but nothing differs between the groups; add [pooling] "
+            'with, e.g., level = "partial"'
+        )
+    return varying
+
+
+def _scales(
+    entries: Any, pooling: Mapping[str, str], names: tuple[str, ...], model: str
+) -> dict[str, Prior]:
+    """Read the priors of the sd between groups; those of parameters not pooled now are unused."""
+    where = f"model {model} [scales]"
+    if not isinstance(entries, Mapping):
+        raise ModelError(f"{where}: must be a table of priors")
+    _only(entries, names, where)
+    partial = [name for name, kind in pooling.items() if kind == "partial"]
+    missing = [name for name in partial if name not in entries]
+    if missing:
+        raise ModelError(
+            f"{where}: no prior for the sd between groups of {', '.join(missing)}; write, e.g., "
+            f'{missing[0]} = {{ dist = "HalfNormal", sigma = 0.3 }}'
+        )
+    scales = {name: Prior.parse(entry, f"{where} {name}") for name, entry in entries.items()}
+    for name, prior in scales.items():
+        if not prior.within("positive"):
+            raise ModelError(f"{where} {name}: {prior.dist} can be negative, an sd cannot")
+    return {name: scales[name] for name in partial}
+
+
 def _priors(entries: Any, names: tuple[str, ...], where: str) -> dict[str, Prior]:
     if not isinstance(entries, Mapping):
         raise ModelError(f"{where}: must be a table of priors, one for each of {', '.join(names)}")
@@ -189,12 +295,13 @@ def _prior(entry: Any, name: str, where: str) -> Prior:
     return prior
 
 
-def _noise(entries: Any, where: str) -> Noise:
+def _noise(entries: Any, where: str) -> tuple[str, dict[str, Prior]]:
     if not isinstance(entries, Mapping) or str(entries.get("dist")) not in NOISE:
         given = entries.get("dist") if isinstance(entries, Mapping) else entries
         raise ModelError(
             f"{where}: dist is {given!r}; {readable.did_you_mean(str(given), list(NOISE))}"
         )
-    names = NOISE[entries["dist"]]
+    names = NOISE[entries["dist"]].parameters
     priors = {key: value for key, value in entries.items() if key != "dist"}
-    return Noise(entries["dist"], _priors(priors, names, where))
+    optional = (SEED,) if SEED in priors else ()
+    return entries["dist"], _priors(priors, (*names, *optional), where)

@@ -2,7 +2,7 @@
 
 from bayescale.laws.chinchilla import chinchilla
 from bayescale.laws.kaplan import kaplan
-from bayescale.laws.law import LAWS, SUPPORT, Coordinates, Law, law, shares
+from bayescale.laws.law import LAWS, SUPPORT, Coordinates, Law, from_line, law, shares, to_line
 from bayescale.laws.power_law import power_law
 from bayescale.laws.pure_power_law import pure_power_law
 
@@ -12,9 +12,11 @@ __all__ = [
     "Coordinates",
     "Law",
     "chinchilla",
+    "from_line",
     "kaplan",
     "law",
     "power_law",
     "pure_power_law",
     "shares",
+    "to_line",
 ]

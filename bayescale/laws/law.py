@@ -79,8 +79,35 @@ class Law:
         return {name: natural[name] for name in self.parameters}
 
 
-SUPPORT = {"level": "real", "reducible": "unit", "split": "unit"}
-"""Where a coordinate may lie: the real line, or (0, 1); all others are positive."""
+SUPPORT = {"level": "real", "reducible": "unit", "split": "unit", "share": "unit"}
+"""Where a coordinate or noise parameter may lie: the real line, or (0, 1); others are positive."""
+
+
+def to_line(name: str, value: Any) -> Any:
+    """Map a coordinate to the real line, where groups differ by normal distances.
+
+    As it is on the real line, by the logit for a share, by the logarithm for all others.
+
+    >>> float(to_line("level", 1.5)), float(to_line("split", 0.5)), float(to_line("alpha", 1.0))
+    (1.5, 0.0, 0.0)
+    """
+    support = SUPPORT.get(name, "positive")
+    if support == "real":
+        return value
+    return np.log(value) - np.log1p(-value) if support == "unit" else np.log(value)
+
+
+def from_line(name: str, value: Any) -> Any:
+    """Invert `to_line`.
+
+    >>> float(from_line("split", 0.0)), float(from_line("alpha", 0.0))
+    (0.5, 1.0)
+    """
+    support = SUPPORT.get(name, "positive")
+    if support == "real":
+        return value
+    return 0.5 * (1.0 + np.tanh(0.5 * value)) if support == "unit" else np.exp(value)
+
 
 LAWS: dict[str, Law] = {}
 """Every law by name; `law` fills it."""

@@ -1,0 +1,96 @@
+"""Seeds of one configuration become one cell: they are evidence about seeds, not about the law."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayescale.runs import Runs
+
+CONFIGURATION = (
+    "params",
+    "tokens",
+    "unique_tokens",
+    "family",
+    "dataset",
+    "architecture",
+    "optimizer",
+    "optimiser",
+    "recipe",
+    "corpus",
+    "context_length",
+    "learning_rate",
+    "batch_size",
+)
+"""Columns in which runs must agree to be replicates, besides what the model reads."""
+
+_DIGITS = 9  # tokens computed as C/6N differ in the last digits between seeds
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Distinct configurations of a table of runs.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        First run of each cell, with the columns ``log_loss`` (mean over its replicates),
+        ``replicates`` (their number) and ``weight`` (their mean weight).
+    squares : float
+        Sum of squared deviations of log loss from the cell means.
+    freedom : int
+        Degrees of freedom of `squares`: distinct runs less cells.
+    """
+
+    table: pd.DataFrame
+    squares: float
+    freedom: int
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+def collapse(
+    runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None = None
+) -> Cells:
+    """Collapse replicates to their cell means.
+
+    Replicates agree in `columns` and in every column of `CONFIGURATION` that the table has. A row
+    copied to the last digit of the loss is one run, not two; a run of weight 0 leaves its cell.
+
+    Parameters
+    ----------
+    runs : Runs
+    columns : tuple of str
+        Columns that the model reads: inputs of the law and the group.
+    weights : numpy.ndarray, shape (runs,), optional
+        Exponents of the runs' likelihoods.
+    """
+    table = runs.table.assign(
+        log_loss=np.log(runs.column("loss")),
+        weight=np.ones(len(runs)) if weights is None else np.asarray(weights, dtype=float),
+    )
+    keys = pd.DataFrame(
+        {
+            name: _rounded(table[name])
+            for name in dict.fromkeys((*columns, *CONFIGURATION))
+            if name in table
+        }
+    )
+    cell = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
+    silent = table["weight"].groupby(cell).transform("max") == 0
+    table = table[(table["weight"] > 0) | silent].assign(cell=cell)
+    table = table[~table.duplicated(["cell", "loss"])]
+    by_cell = table.groupby("cell", sort=False)
+    centred = table["log_loss"] - by_cell["log_loss"].transform("mean")
+    first = table[~table.duplicated("cell")].drop(columns="cell")
+    for name in ("log_loss", "weight"):
+        first[name] = by_cell[name].mean().to_numpy()
+    first["replicates"] = by_cell.size().to_numpy(dtype=float)
+    return Cells(first, float((centred**2).sum()), len(table) - len(first))
+
+
+def _rounded(values: pd.Series) -> pd.Series:
+    if not pd.api.types.is_float_dtype(values):
+        return values
+    return values.map(lambda value: float(f"{value:.{_DIGITS - 1}e}"))
