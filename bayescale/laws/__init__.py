@@ -1,8 +1,10 @@
 """Scaling laws, one file each; importing this package registers them all."""
 
 from bayescale.laws.chinchilla import chinchilla
+from bayescale.laws.data_constrained import data_constrained
+from bayescale.laws.data_constrained_published import data_constrained_published
 from bayescale.laws.kaplan import kaplan
-from bayescale.laws.law import LAWS, SUPPORT, Coordinates, Law, law, shares
+from bayescale.laws.law import LAWS, SUPPORT, Coordinates, Law, law, positive_part, shares
 from bayescale.laws.power_law import power_law
 from bayescale.laws.pure_power_law import pure_power_law
 
@@ -12,8 +14,11 @@ __all__ = [
     "Coordinates",
     "Law",
     "chinchilla",
+    "data_constrained",
+    "data_constrained_published",
     "kaplan",
     "law",
+    "positive_part",
     "power_law",
     "pure_power_law",
     "shares",
