@@ -77,7 +77,7 @@ def _few_groups(runs: Runs, group: str) -> list[Notice]:
         Notice(
             "few groups",
             f"{number} groups say little about the population they come from: the prior on the sd "
-            "between groups ([scales] in the model file) shapes what a new group is predicted to be",
+            "between groups ([scales] in the model file) shapes the prediction for a new group",
         )
     ]
 
@@ -122,7 +122,9 @@ def _mixed(runs: Runs, group: str | None) -> list[Notice]:
     mixed = [
         f"{name} ({', '.join(map(str, values[:4]))}{', ...' if len(values) > 4 else ''})"
         for name in ("family", "dataset", "context_length")
-        if name in runs.table and name != group and len(values := runs.table[name].dropna().unique()) > 1
+        if name in runs.table
+        and name != group
+        and len(values := runs.table[name].dropna().unique()) > 1
     ]
     if not mixed:
         return []

@@ -26,7 +26,6 @@ from bayescale.files import replacing
 from bayescale.intervals import CI_PROB
 from bayescale.laws import SUPPORT, from_line, to_line
 from bayescale.model import build_model, group_names
-from bayescale.noise import SEED
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec, load_model, parse_model
 

@@ -1,7 +1,7 @@
 r"""Noise on log loss, one class a kind; model files name them.
 
 Every kind says the same three things from the same symbols: the PyMC distribution that is observed,
-its log density in NumPy, and draws from it. `mu` is the log of the law; `scale` the sd (or scale) of
+its log density in NumPy, and draws from it. `mu` is the log of the law; `scale` the sd or scale of
 the symmetric part, for a cell of m replicates :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m}`, see
 `noise_scale`; `values` the noise parameters; `inputs` the columns that the law reads.
 """
@@ -13,8 +13,15 @@ import numpy as np
 import xarray as xr
 from scipy.special import gammaln, log_ndtr
 
+from bayescale.laws import positive_part
+
 type Values = Mapping[str, Any]
 """Arrays or tensors by name."""
+
+_REPEATS = 20.0  # repetitions at which `excess` is stated, for N = U
+_RANGE = 3.0  # log(N/U) beyond which the interaction grows no further
+_LEAST_GROWTH = 0.2  # how softly the growth with repetition is kept above 0
+_ROUNDING = 0.25  # least mean of the exponential part, in units of `scale`
 
 SEED = "sigma_seed"
 """Sd of log loss between seeds of one configuration; any model file may state a prior on it."""
@@ -90,7 +97,9 @@ class Undertuned:
 
     With probability ``share`` a run lies above the law by an exponential excess of mean ``excess``:
 
-    .. math:: p(y) = (1 - s)\, N(y \mid \mu, \sigma) + s\, \mathrm{ExGaussian}(y \mid \mu, \sigma, x)
+    .. math::
+
+        p(y) = (1 - s)\, N(y \mid \mu, \sigma) + s\, \mathrm{ExGaussian}(y \mid \mu, \sigma, x)
 
     Runs can miss the loss their size and data allow, they hardly beat it, so the law is the lower
     edge of the runs rather than their middle.
@@ -123,10 +132,87 @@ class Undertuned:
         return Normal().draw(rng, mu, scale, values, inputs) + bad * excess
 
 
+class RepetitionExcess:
+    r"""Normal noise plus an exponential excess whose mean grows with repetition and with N/U.
+
+    Log loss y has the density of
+
+    .. math:: y = \mu + \lambda - \nu + \mathrm{Exponential}(\nu) + \mathrm{Normal}(0, s),
+        \qquad \nu^2 = \lambda^2 + (s/4)^2,
+
+    which is smooth in :math:`\lambda`, has the mean :math:`\mu + \lambda`, and is about Normal
+    where nothing is repeated. The mean excess of log loss after R = D/U - 1 repetitions is
+
+    .. math:: \lambda = \mathrm{excess} \, (R/20)^g (N/U)^{\mathrm{excess\_size}},
+        \qquad g \approx \mathrm{excess\_epochs} + \mathrm{excess\_interaction} \log(N/U)
+
+    with :math:`\log(N/U)` in g bounded by 3 on both sides, and g bounded smoothly from below by 0:
+    the excess never falls with repetition, and vanishes with it.
+
+    Parameters of `values`: ``sigma``; ``excess``, the mean excess after 20 repetitions where N = U;
+    ``excess_epochs``, ``excess_size`` (positive) and ``excess_interaction`` (real). `inputs` are
+    ``params``, ``tokens``, ``unique_tokens``. `scale` is the standard deviation s of the Normal
+    part: sigma, and what averaging over seeds leaves.
+    """
+
+    parameters = ("sigma", "excess", "excess_epochs", "excess_size", "excess_interaction")
+
+    def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
+        """Distribution of log loss as a PyMC class and its arguments; all tensors."""
+        import pymc as pm  # takes seconds; reading model files does not need it
+
+        excess = self.mean_excess(values, inputs)
+        nu = _smooth(excess, scale)
+        return pm.ExGaussian, {"mu": mu + excess - nu, "sigma": scale, "nu": nu}
+
+    def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
+        """Log density of log losses `y`, NumPy or xarray; equal to PyMC's to 5e-8."""
+        excess = self.mean_excess(values, inputs)
+        nu = _smooth(excess, scale)
+        ratio = scale / nu
+        above = (y - mu - excess + nu) / scale
+        return -np.log(nu) - ratio * above + ratio**2 / 2 + _log_ndtr(above - ratio)
+
+    def draw(
+        self,
+        rng: np.random.Generator,
+        mu: xr.DataArray,
+        scale: Any,
+        values: Values,
+        inputs: Values,
+    ) -> xr.DataArray:
+        """Noisy log losses around `mu`, one for each of its entries."""
+        excess = self.mean_excess(values, inputs)
+        nu = _smooth(excess, scale)
+        centre = mu + excess - nu + 0.0 * scale
+        exponential = centre.copy(data=rng.standard_exponential(centre.shape))
+        normal = centre.copy(data=rng.standard_normal(centre.shape))
+        return centre + nu * exponential + scale * normal
+
+    def mean_excess(self, values: Values, inputs: Values) -> Any:
+        """Mean excess of log loss; 0 where no token is repeated."""
+        log_repeats, log_size = _repetition(inputs)
+        repeats = np.expm1(log_repeats)
+        repeated = (repeats > 0) * 1.0
+        log_excess = (
+            np.log(values["excess"])
+            + self.growth(values, inputs) * np.log((repeats + 1.0 - repeated) / _REPEATS)
+            + values["excess_size"] * log_size
+        )
+        return repeated * np.exp(log_excess)
+
+    def growth(self, values: Values, inputs: Values) -> Any:
+        """Exponent g of the repetitions in the mean excess: d log excess / d log R."""
+        _, log_size = _repetition(inputs)
+        free = values["excess_epochs"] + values["excess_interaction"] * _within_range(log_size)
+        return (free + np.sqrt(free**2 + _LEAST_GROWTH**2)) / 2
+
+
 NOISE: dict[str, Noise] = {
     "StudentT": StudentT(),
     "Normal": Normal(),
     "Undertuned": Undertuned(),
+    "RepetitionExcess": RepetitionExcess(),
 }
 """Kinds of noise by the name that model files use."""
 
@@ -153,3 +239,23 @@ def _log_exgaussian(centred: np.ndarray, sigma: np.ndarray, excess: np.ndarray) 
     tail = -np.log(excess) - centred / excess + 0.5 * ratio**2 + log_ndtr(centred / sigma - ratio)
     normal = -0.5 * (centred / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
     return np.where(excess > 0.05 * sigma, tail, normal)
+
+
+def _repetition(inputs: Values) -> tuple[Any, Any]:
+    """Log of D/U and of N/U, with no more unique tokens than tokens."""
+    log_tokens = np.log(inputs["tokens"])
+    log_repeats = positive_part(log_tokens - np.log(inputs["unique_tokens"]))
+    return log_repeats, np.log(inputs["params"]) - (log_tokens - log_repeats)
+
+
+def _within_range(x: Any) -> Any:
+    return positive_part(x + _RANGE) - positive_part(x - _RANGE) - _RANGE
+
+
+def _smooth(excess: Any, scale: Any) -> Any:
+    """Mean of the exponential part: the excess, kept from being so little that it has an edge."""
+    return np.sqrt(excess**2 + (_ROUNDING * scale) ** 2)
+
+
+def _log_ndtr(x: Any) -> Any:
+    return xr.apply_ufunc(log_ndtr, x)

@@ -1,6 +1,6 @@
 r"""Compute-optimal models, per draw: how large, on how many tokens, and how flat the choice is.
 
-All allocations are under C = k N D.
+All allocations are under C = k N D, and no token is repeated.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def compute_optimal(
             "params": params,
             "tokens": tokens,
             "tokens_per_param": tokens / params,
-            "loss": law.loss(params, tokens, **fit.natural),
+            "loss": law.fresh_loss(params, tokens, **fit.natural),
             "a": a,
             "b": 1 - a,
             "decades_beyond": ("flops", decades_beyond(fit, "flops", budget.to_numpy())),
@@ -104,7 +104,7 @@ def basin(
 def isoflop(fit: Fit, flops: xr.DataArray, params: xr.DataArray, *, k: float | None = None) -> Any:
     """Loss of the law along isoFLOP curves, per draw: N varies, D = C/(k N)."""
     k = fit.runs.flops_per_param_token if k is None else k
-    return fit.spec.law.loss(params, flops / (k * params), **fit.natural)
+    return fit.spec.law.fresh_loss(params, flops / (k * params), **fit.natural)
 
 
 def optimal_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:
@@ -121,7 +121,7 @@ def minimise_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> 
 
     def loss(log_params: Any) -> Any:
         params = np.exp(log_params)
-        return law.loss(params, flops / (k * params), **natural)
+        return law.fresh_loss(params, flops / (k * params), **natural)
 
     for _ in range(_STEPS):
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)

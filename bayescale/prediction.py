@@ -158,10 +158,7 @@ def run_inputs(fit: Fit, runs: Runs) -> dict[str, xr.DataArray]:
 
 
 def _columns(fit: Fit, table: pd.DataFrame) -> dict[str, xr.DataArray]:
-    columns = {
-        name: _vector(table[name])
-        for name in fit.spec.inputs
-    }
+    columns = {name: _vector(table[name]) for name in fit.spec.inputs}
     if fit.groups:
         labels = table[str(fit.spec.group)].astype(str).to_numpy(dtype=object)
         columns[str(fit.spec.group)] = xr.DataArray(labels, dims="obs")

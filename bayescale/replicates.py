@@ -50,9 +50,7 @@ class Cells:
         return len(self.table)
 
 
-def collapse(
-    runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None = None
-) -> Cells:
+def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None = None) -> Cells:
     """Collapse replicates to their cell means.
 
     Replicates agree in `columns` and in every column of `CONFIGURATION` that the table has. A row

@@ -8,13 +8,39 @@ import xarray as xr
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from bayescale.laws import LAWS, chinchilla, kaplan, law, power_law, pure_power_law
+from bayescale.laws import (
+    LAWS,
+    chinchilla,
+    data_constrained,
+    data_constrained_published,
+    kaplan,
+    law,
+    positive_part,
+    power_law,
+    pure_power_law,
+)
 from bayescale.optima import minimise_params, optimal_params
 
 share = st.floats(0.02, 0.98)
 exponent = st.floats(0.05, 1.0)
-COORDINATES = {"level": st.floats(-1, 3), "reducible": share, "split": share}
+repeats = st.floats(0.5, 500.0)
+COORDINATES = {
+    "level": st.floats(-1, 3),
+    "reducible": share,
+    "split": share,
+    "R_D": repeats,
+    "R_N": repeats,
+    "r_N": st.floats(-1, 1),
+}
 sizes = st.floats(1e7, 1e11)
+PUBLISHED = {  # Muennighoff et al. (2023)
+    "E": np.exp(0.6254804),
+    "A": np.exp(6.255414),
+    "B": np.exp(7.3049974),
+    "alpha": 0.3526596,
+    "R_D": 15.387756,
+    "R_N": 5.309743,
+}
 
 
 def coordinates_of(law):
@@ -33,12 +59,31 @@ def cases(law):
 each_law = pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
 each_joint_law = pytest.mark.parametrize(
     "law",
-    [law for law in LAWS.values() if law.inputs == ("params", "tokens")],
+    [law for law in LAWS.values() if law.is_joint],
     ids=lambda law: law.name,
+)
+WITH_REPETITION = [law for law in LAWS.values() if "unique_tokens" in law.inputs]
+each_law_of_fresh_data = pytest.mark.parametrize(
+    "law", [law for law in LAWS.values() if law not in WITH_REPETITION], ids=lambda law: law.name
+)
+each_law_of_repeated_data = pytest.mark.parametrize(
+    "law", WITH_REPETITION, ids=lambda law: law.name
 )
 
 
-@each_law
+def without_repetition(natural):
+    """Chinchilla's parameters among those of a law of repeated data."""
+    return {"beta": natural["alpha"]} | {
+        name: value for name, value in natural.items() if name in chinchilla.parameters
+    }
+
+
+def useful_params(tokens, *, E, A, B, alpha, beta):
+    """Find the N that is compute-optimal for these tokens, from the first-order condition."""
+    return (alpha * A / (beta * B) * tokens**beta) ** (1 / alpha)
+
+
+@each_law_of_fresh_data
 @given(data=st.data())
 def test_reference_run_has_the_sampled_level(law, data):
     sampled, reference, _ = data.draw(cases(law))
@@ -47,7 +92,23 @@ def test_reference_run_has_the_sampled_level(law, data):
     assert np.log(law.loss(*reference, **natural)) == pytest.approx(sampled["level"], abs=1e-8)
 
 
-@each_law
+@each_law_of_repeated_data
+@given(data=st.data())
+def test_level_is_the_loss_where_every_reference_token_and_parameter_counts(law, data):
+    sampled, reference, _ = data.draw(cases(law))
+    natural = law.to_natural(sampled, reference)
+    params, tokens, _ = reference
+    assert set(natural) == set(law.parameters)
+    fresh = without_repetition(natural)
+    level = np.log(chinchilla.loss(params, tokens, **fresh))
+    assert level == pytest.approx(sampled["level"], abs=1e-8)
+    assert np.log(law.loss(*reference, **natural)) > level - 1e-12
+    if params <= useful_params(tokens, **fresh):
+        whole = law.fresh_loss(params, tokens, **natural)
+        assert np.log(whole) == pytest.approx(level, abs=1e-12)
+
+
+@each_law_of_fresh_data
 @given(data=st.data())
 def test_loss_is_positive_and_falls_along_every_input(law, data):
     sampled, reference, at = data.draw(cases(law))
@@ -61,14 +122,31 @@ def test_loss_is_positive_and_falls_along_every_input(law, data):
         assert law.loss(*larger, **natural) < law.loss(*reference, **natural)
 
 
+@each_law_of_repeated_data
+@given(data=st.data())
+def test_loss_of_repeated_data_falls_along_tokens_and_where_size_does_no_harm_along_params(
+    law, data
+):
+    sampled, reference, (params, tokens, unique) = data.draw(cases(law))
+    natural = law.to_natural(sampled, reference)
+    loss = law.loss(params, tokens, unique, **natural)
+    most = loss * (1 + 1e-12)  # equal where more is worth nothing
+    assert loss > 0
+    assert law.loss(params, 3 * tokens, unique, **natural) <= most
+    assert law.loss(params, tokens, 3 * unique, **natural) <= most
+    if tokens <= unique or natural.get("r_N", 0.0) >= 0:
+        assert law.loss(3 * params, tokens, unique, **natural) <= most
+
+
 @each_law
 @settings(max_examples=10)
 @given(data=st.data())
 def test_tensor_equals_numpy(law, data):
     sampled, reference, at = data.draw(cases(law))
     symbolic = {name: pt.dscalar(name) for name in sampled}
-    natural = law.to_natural(symbolic, tuple(map(pt.as_tensor_variable, reference)))
-    graph = np.log(law.loss(*map(pt.as_tensor_variable, at), **natural))
+    # As np.float64: a Python float would become float32.
+    natural = law.to_natural(symbolic, tuple(map(pt.as_tensor_variable, np.array(reference))))
+    graph = np.log(law.loss(*map(pt.as_tensor_variable, np.array(at)), **natural))
     evaluate = pytensor.function(list(symbolic.values()), graph, mode="FAST_COMPILE")
     value = evaluate(*sampled.values())
     expected = np.log(law.loss(*at, **law.to_natural(sampled, reference)))
@@ -79,16 +157,17 @@ def test_tensor_equals_numpy(law, data):
 @settings(max_examples=15)
 @given(data=st.data(), flops=st.floats(1e17, 1e25))
 def test_closed_form_optimum_equals_the_numeric_one(law, data, flops):
-    sampled = data.draw(coordinates_of(law))
+    sampled, reference = data.draw(coordinates_of(law)), (1e9, 2e10, 2e10)[: len(law.inputs)]
     natural = {
-        name: xr.DataArray(value) for name, value in law.to_natural(sampled, (1e9, 2e10)).items()
+        name: xr.DataArray(value) for name, value in law.to_natural(sampled, reference).items()
     }
     closed = float(optimal_params(law, flops, 6.0, natural))
     if not 1e4 < closed < flops / 6e4:
         reject()  # outside what the numeric search looks at
     numeric = float(minimise_params(law, flops, 6.0, natural))
-    best = law.loss(closed, flops / (6 * closed), **natural)
-    assert float(best) <= float(law.loss(numeric, flops / (6 * numeric), **natural)) * (1 + 1e-12)
+    best = law.fresh_loss(closed, flops / (6 * closed), **natural)
+    found = law.fresh_loss(numeric, flops / (6 * numeric), **natural)
+    assert float(best) <= float(found) * (1 + 1e-12)
     assert numeric == pytest.approx(closed, rel=1e-2)
 
 
@@ -113,6 +192,92 @@ def test_kaplan_known_values():
     assert kaplan.loss(1.5e9, 1e30, **published) == pytest.approx((8.8e13 / 1.5e9) ** 0.076)
     growth = kaplan.optimum(1e22, 6.0, **published) / kaplan.optimum(1e21, 6.0, **published)
     assert np.log10(growth) == pytest.approx(0.095 / (0.095 + 0.076))
+
+
+def test_published_repetition_known_values():
+    loss = data_constrained_published.loss
+    assert loss(6.34e9, 242e9, 25e9, **PUBLISHED) == pytest.approx(2.2256441, abs=1e-6)
+    assert loss(8.67e9, 178e9, 25e9, **PUBLISHED) == pytest.approx(2.2269634, abs=1e-6)
+    params = data_constrained_published.optimum(5.76e23, 6.0, **PUBLISHED)
+    assert params == pytest.approx(69.96e9, rel=1e-4)
+    assert 5.76e23 / (6 * params) == pytest.approx(1.372e12, rel=1e-3)
+
+
+def test_published_repetition_is_the_case_of_one_exponent_and_one_constant():
+    at = (6.34e9, 242e9, 25e9)
+    general = data_constrained.loss(*at, **PUBLISHED, beta=PUBLISHED["alpha"], r_N=0.0)
+    assert data_constrained_published.loss(*at, **PUBLISHED) == general
+
+
+def test_larger_models_tire_of_repetition_sooner_where_r_N_is_negative():
+    general = {**PUBLISHED, "beta": PUBLISHED["alpha"]}
+    for r_N, params in ((-0.6, 8e9), (0.6, 0.5e9)):
+        fewer = {**general, "R_D": general["R_D"] * (params / 1e9) ** r_N}
+        varying = data_constrained.loss(params, 242e9, 25e9, **general, r_N=r_N)
+        assert varying == pytest.approx(data_constrained.loss(params, 242e9, 25e9, **fewer, r_N=0))
+        assert varying > data_constrained.loss(params, 242e9, 25e9, **general, r_N=0.0)
+    at_reference = [data_constrained.loss(1e9, 2e11, 25e9, **general, r_N=r) for r in (-1.0, 0.0)]
+    assert at_reference[0] == pytest.approx(at_reference[1], rel=1e-14)
+
+
+@given(st.floats(1e7, 1e9), st.floats(2e10, 1e12), st.floats(1.0, 100.0))
+def test_small_models_without_repetition_follow_chinchilla(params, tokens, spare):
+    fresh = chinchilla.loss(params, tokens, **without_repetition(PUBLISHED))
+    assert params <= useful_params(tokens, **without_repetition(PUBLISHED))
+    unrepeated = data_constrained_published.loss(params, tokens, spare * tokens, **PUBLISHED)
+    assert unrepeated == pytest.approx(fresh, rel=1e-13)
+
+
+@given(st.floats(1e7, 5e8), st.floats(1.0, 300.0))
+def test_limits_of_the_worth_of_repetition(params, epochs):
+    unique = 2e10
+    at, fresh = (params, epochs * unique, unique), without_repetition(PUBLISHED)
+    all_count = data_constrained_published.loss(*at, **{**PUBLISHED, "R_D": 1e12})
+    assert all_count == pytest.approx(chinchilla.loss(params, epochs * unique, **fresh), rel=1e-9)
+    none_count = data_constrained_published.loss(*at, **{**PUBLISHED, "R_D": 1e-12})
+    assert none_count == pytest.approx(chinchilla.loss(params, unique, **fresh), rel=1e-9)
+
+
+def test_limits_of_the_worth_of_surplus_params():
+    params, tokens, fresh = 7e10, 1e10, without_repetition(PUBLISHED)
+    useful = useful_params(tokens, **fresh)
+    assert useful < params
+    all_count = data_constrained_published.fresh_loss(params, tokens, **{**PUBLISHED, "R_N": 1e12})
+    assert all_count == pytest.approx(chinchilla.loss(params, tokens, **fresh), rel=1e-9)
+    none_count = data_constrained_published.fresh_loss(
+        params, tokens, **{**PUBLISHED, "R_N": 1e-12}
+    )
+    assert none_count == pytest.approx(chinchilla.loss(useful, tokens, **fresh), rel=1e-9)
+    absurd = data_constrained_published.fresh_loss(1e30, tokens, **PUBLISHED)
+    most = useful * (1 + PUBLISHED["R_N"])
+    assert absurd == pytest.approx(chinchilla.loss(most, tokens, **fresh), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "edge", ["unique_tokens", "params"], ids=["every token fresh", "every parameter useful"]
+)
+def test_slope_has_no_jump_where_repetition_or_surplus_begins(edge):
+    natural = {**PUBLISHED, "beta": 0.31, "r_N": -0.3}
+    tokens = 2e10
+    useful = useful_params(tokens, **{n: natural[n] for n in chinchilla.parameters})
+    params = useful if edge == "params" else useful / 10
+    at = {"params": params, "tokens": tokens, "unique_tokens": tokens}
+
+    def loss(log_step):
+        return data_constrained.loss(**{**at, edge: at[edge] * np.exp(log_step)}, **natural)
+
+    below, above = (loss(0.0) - loss(-1e-5)) / 1e-5, (loss(1e-5) - loss(0.0)) / 1e-5
+    assert above == pytest.approx(below, abs=1e-5)
+
+
+def test_positive_part_is_exact_for_numbers_arrays_and_tensors():
+    values = np.array([-2.5, 0.0, 1e-300, 3.7])
+    expected = np.maximum(values, 0)
+    assert [positive_part(value) for value in values.tolist()] == expected.tolist()
+    np.testing.assert_array_equal(positive_part(values), expected)
+    xr.testing.assert_identical(positive_part(xr.DataArray(values)), xr.DataArray(expected))
+    tensor = positive_part(pt.as_tensor_variable(values)).eval(mode="FAST_COMPILE")
+    np.testing.assert_array_equal(tensor, expected)
 
 
 def test_limits():

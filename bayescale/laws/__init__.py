@@ -1,8 +1,20 @@
 """Scaling laws, one file each; importing this package registers them all."""
 
 from bayescale.laws.chinchilla import chinchilla
+from bayescale.laws.data_constrained import data_constrained
+from bayescale.laws.data_constrained_published import data_constrained_published
 from bayescale.laws.kaplan import kaplan
-from bayescale.laws.law import LAWS, SUPPORT, Coordinates, Law, from_line, law, shares, to_line
+from bayescale.laws.law import (
+    LAWS,
+    SUPPORT,
+    Coordinates,
+    Law,
+    from_line,
+    law,
+    positive_part,
+    shares,
+    to_line,
+)
 from bayescale.laws.power_law import power_law
 from bayescale.laws.pure_power_law import pure_power_law
 
@@ -12,9 +24,12 @@ __all__ = [
     "Coordinates",
     "Law",
     "chinchilla",
+    "data_constrained",
+    "data_constrained_published",
     "from_line",
     "kaplan",
     "law",
+    "positive_part",
     "power_law",
     "pure_power_law",
     "shares",

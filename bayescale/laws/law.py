@@ -2,7 +2,8 @@
 
 A law's function takes columns of the runs table by position and parameters by keyword. The same
 function builds the PyTensor graph and evaluates NumPy arrays and xarray posteriors, so it uses only
-``+ - * / **`` and ``np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.tanh``, which stay symbolic.
+``+ - * / **`` and ``np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.tanh``, which stay symbolic;
+`positive_part` gives it minima and bounds.
 """
 
 import inspect
@@ -53,7 +54,7 @@ class Law:
         What is sampled.
     optimum : callable, optional
         ``optimum(flops, k, **parameters) -> params``: the closed-form compute-optimal N under
-        C = k N D. Without it the optimum is found numerically.
+        C = k N D and no repeated tokens. Without it the optimum is found numerically.
     """
 
     name: str
@@ -71,7 +72,12 @@ class Law:
     @property
     def is_joint(self) -> bool:
         """Whether it trades params against tokens, so that a budget has a best allocation."""
-        return self.inputs == ("params", "tokens")
+        return {"params", "tokens"} <= set(self.inputs)
+
+    def fresh_loss(self, params: Any, tokens: Any, **natural: Any) -> Any:
+        """Loss of a joint law where no token is repeated, nats per token."""
+        at = {"params": params, "tokens": tokens, "unique_tokens": tokens}
+        return self.loss(*(at[name] for name in self.inputs), **natural)
 
     def to_natural(self, sampled: Values, reference: tuple[Any, ...]) -> dict[str, Any]:
         """Turn sampled coordinates at a reference run into the law's parameters, in their order."""
@@ -79,7 +85,14 @@ class Law:
         return {name: natural[name] for name in self.parameters}
 
 
-SUPPORT = {"level": "real", "reducible": "unit", "split": "unit", "share": "unit"}
+SUPPORT = {
+    "level": "real",
+    "reducible": "unit",
+    "split": "unit",
+    "share": "unit",
+    "r_N": "real",
+    "excess_interaction": "real",
+}
 """Where a coordinate or noise parameter may lie: the real line, or (0, 1); others are positive."""
 
 
@@ -133,6 +146,14 @@ def law(*, coordinates: Coordinates, optimum: Loss | None = None) -> Callable[[L
         return LAWS[name]
 
     return register
+
+
+def positive_part(x: Any) -> Any:
+    """Return x where it is positive and 0 elsewhere: floats, arrays, DataArrays and tensors alike.
+
+    ``a - positive_part(a - b)`` is the smaller of a and b, exact where a is.
+    """
+    return (x + abs(x)) / 2
 
 
 def shares(*amplitudes: str, exponents: tuple[str, ...]) -> Coordinates:
