@@ -30,8 +30,9 @@ SEED = "sigma_seed"
 class Noise(Protocol):
     """What a kind of noise must say."""
 
-    parameters: tuple[str, ...]
-    """What needs a prior in the model file."""
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What needs a prior in the model file."""
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """Return the PyMC distribution of log loss, and its arguments as tensors."""

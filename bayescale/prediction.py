@@ -53,7 +53,7 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
     loss = predict(fit, inputs)
     if "sigma" not in fit.noise:
         raise FitError("these constants have no noise: give sigma, or ask for the law's loss alone")
-    return np.exp(_draw_noise(fit, np.log(loss), inputs, seed))
+    return xr.ufuncs.exp(_draw_noise(fit, xr.ufuncs.log(loss), inputs, seed))
 
 
 def _draw_noise(
@@ -141,7 +141,7 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     """
     tree, cells = fit.tree.copy(), cells_of(fit.spec, fit.runs).table
     inputs = _columns(fit, cells)
-    mu = np.log(predict(fit, inputs))
+    mu = xr.ufuncs.log(predict(fit, inputs))
     log_loss = _draw_noise(fit, mu, inputs, seed, _vector(cells["replicates"]))
     tree["log_likelihood"] = xr.Dataset({"log_loss": log_likelihood(fit)})
     tree["posterior_predictive"] = xr.Dataset(
@@ -184,7 +184,7 @@ def _at(fit: Fit, values: dict[str, xr.DataArray], inputs: Inputs) -> dict[str, 
     column = fit.spec.group
     if not fit.groups or column not in inputs:
         return values
-    given = inputs[column]
+    given = inputs[str(column)]
     if not isinstance(given, xr.DataArray):
         labels = np.asarray(given, dtype=object)
         given = xr.DataArray(labels, dims="run" if labels.ndim else ())

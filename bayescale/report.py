@@ -455,7 +455,7 @@ def _ledger(fit: Fit) -> pd.DataFrame:
         else "not stated (say it with --params-are: embeddings in or out moves the exponents)",
         "Compute": f"C = kND with k = {runs.flops_per_param_token:.3g}",
         "Units": "loss in nats per token, natural logarithm, compute in FLOPs",
-        "Likelihood": f"{fit.spec.noise.dist} on log loss",
+        "Likelihood": f"{fit.spec.noise} on log loss",
         "Intervals": f"{CAPTION}, from the 5% to the 95% quantile",
         "Sampler": f"nutpie, {fit.posterior.sizes['chain']} chains of "
         f"{fit.posterior.sizes['draw']} draws, "

@@ -44,7 +44,7 @@ def test_likelihood_equals_the_law_in_numpy(name):
     log_loss = np.log(runs.column("loss"))
     family = (
         stats.norm(centre, POINT["sigma"])
-        if spec.noise.dist == "Normal"
+        if spec.noise == "Normal"
         else stats.t(POINT["nu"], centre, POINT["sigma"])
     )
     np.testing.assert_allclose(

@@ -1,65 +1,45 @@
-"""Pictures of runs, posteriors and allocations; they compute nothing but intervals."""
+"""Pictures of runs, posteriors and allocations."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from scipy.stats import gaussian_kde
 
 from bayescale import readable
 from bayescale.fitting import Fit
 from bayescale.intervals import summarise
 from bayescale.optima import BASIN_EXCESS, basin, compute_optimal, isoflop
+from bayescale.plots.style import (
+    BLUE,
+    GREY,
+    LABELS,
+    LOGARITHMIC,
+    ORANGE,
+    UNITS,
+    band,
+    log_axis,
+    sequence,
+    styled,
+)
 from bayescale.prediction import predict, predict_runs
-
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8a8a8a"  # Okabe and Ito (2008)
-
-_STYLE: dict[Any, Any] = {
-    "figure.dpi": 110,
-    "savefig.dpi": 160,
-    "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "legend.framealpha": 0.9,
-    "legend.edgecolor": "#e6e6e6",
-    "legend.fontsize": 9,
-    "axes.edgecolor": "#555555",
-}
-_LABELS = {
-    "params": "parameters N",
-    "tokens": "training tokens D",
-    "flops": "training compute C (FLOPs)",
-    "unique_tokens": "unique tokens U",
-    "loss": "loss (nats per token)",
-}
-_UNITS = {"E": "nats per token", "sigma": "sd of log loss"}
-_LOGARITHMIC = frozenset({"A", "B", "N_c", "D_c", "x_c"})
 
 
 def plot_parameters(fit: Fit) -> Figure:
-    """Posterior against prior of every natural parameter and of the noise.
+    """Posterior against prior of every parameter that is not one of the groups' own.
 
     Both are scaled to the same height: compare widths and places. Where the two look alike, the
     data said nothing.
     """
-    names = [*fit.spec.law.parameters, *fit.spec.noise.priors]
-    with _styled():
+    posterior = fit.posterior
+    names = [*fit.spec.law.parameters, *fit.noise, *fit.population]
+    names = [name for name in names if "group" not in posterior[name].dims]
+    with styled():
         columns = min(4, len(names))
         lines = -(-len(names) // columns)
         figure, axes = plt.subplots(
@@ -80,9 +60,9 @@ def plot_isoflop(fit: Fit) -> Figure:
     if len(budgets) == 0:
         low, high = table["flops"].min(), table["flops"].max()
         budgets = np.geomspace(low, high, 5)
-    with _styled():
+    with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.6))
-        colours = dict(zip(budgets, _sequence(len(budgets)), strict=True))
+        colours = dict(zip(budgets, sequence(len(budgets)), strict=True))
         others = table[table["curve"].isna()]
         axis.plot(others["params"], others["loss"], "o", ms=2.5, color="#c4c4c4", zorder=1)
         for budget in budgets:
@@ -99,8 +79,8 @@ def plot_isoflop(fit: Fit) -> Figure:
             ms=4,
             label="compute-optimal N (posterior median)",
         )
-        _log_axis(axis.xaxis, table["params"], "params")
-        axis.set_ylabel(_LABELS["loss"])
+        log_axis(axis.xaxis, table["params"], "params")
+        axis.set_ylabel(LABELS["loss"])
         axis.margins(x=0.09)
         axis.set_title("Loss along isoFLOP curves (numbers: training compute in FLOPs; bands: 90%)")
         figure.legend(loc="outside lower center")
@@ -120,11 +100,11 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
         ]
     )
     points = summarise(optima[["params", "tokens"]])
-    with _styled():
+    with styled():
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))
         for axis, name, symbol in zip(axes, ("params", "tokens"), ("N*", "D*"), strict=True):
             axis.axvspan(seen.min(), seen.max(), color="#f0ead6", label="compute of the runs", lw=0)
-            _band(axis, line["flops"], line[name], BLUE, label="posterior median and 90%")
+            band(axis, line["flops"], line[name], BLUE, label="posterior median and 90%")
             asked = points[name]
             middle = asked.sel(summary="median")
             errors = np.abs(asked.sel(summary=["q05", "q95"]) - middle)
@@ -150,9 +130,9 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
                     weight="bold",
                 )
             axis.set_yscale("log")
-            _log_axis(axis.xaxis, np.array([low, high]), "flops")
-            _log_axis(axis.yaxis, line[name], name)
-            axis.set_title(f"Compute-optimal {_LABELS[name].rsplit(' ', 1)[0]} {symbol}")
+            log_axis(axis.xaxis, np.array([low, high]), "flops")
+            log_axis(axis.yaxis, line[name], name)
+            axis.set_title(f"Compute-optimal {LABELS[name].rsplit(' ', 1)[0]} {symbol}")
         axes[1].legend(loc="lower right")
     return figure
 
@@ -164,7 +144,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
     at most 1% and 10% of the compute, 95% sure at either end.
     """
     k = optima.attrs["k"]
-    with _styled():
+    with styled():
         number = optima.sizes["flops"]
         figure, axes = plt.subplots(1, number, figsize=(4.6 * number + 0.4, 3.6), squeeze=False)
         for axis, flops in zip(axes.flat, optima["flops"].to_numpy(), strict=True):
@@ -186,7 +166,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
                 )
             grid = np.geomspace(float(ends.min()) / 1.8, float(ends.max()) * 1.8, 80)
             curve = isoflop(fit, xr.DataArray(flops), xr.DataArray(grid, dims="params"), k=k)
-            _band(axis, grid, summarise(curve - best["loss"]), BLUE)
+            band(axis, grid, summarise(curve - best["loss"]), BLUE)
             low, high = summarise(best["params"]).sel(summary=["q05", "q95"]).to_numpy()
             axis.plot(
                 [low, high],
@@ -197,7 +177,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
                 zorder=4,
                 label=f"N*, 90%: {readable.span(low, high)}",
             )
-            _log_axis(axis.xaxis, grid, "params")
+            log_axis(axis.xaxis, grid, "params")
             axis.set_ylim(bottom=-0.0015)
             axis.legend(loc="upper center")
             axis.set_title(f"Cost of another size at {readable.flops(flops)} FLOPs")
@@ -211,7 +191,7 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
     seen = fit.runs.column(name)
     grid = np.geomspace(seen.min() / 1.2, max(seen.max() * 10, flops or 0), 120)
     law, new = summarise(predict(fit, {name: grid})), summarise(predict_runs(fit, {name: grid}))
-    with _styled():
+    with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.4))
         axis.axvspan(seen.min(), seen.max(), color="#f0ead6", lw=0, label="range of the runs")
         axis.fill_between(
@@ -223,19 +203,19 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
             lw=0,
             label="new runs, 90%",
         )
-        _band(axis, grid, law, BLUE, label="law, median and 90%")
+        band(axis, grid, law, BLUE, label="law, median and 90%")
         axis.plot(seen, fit.runs.column("loss"), "o", ms=3.5, color="black", label="runs")
-        _log_axis(axis.xaxis, grid, name)
-        axis.set_ylabel(_LABELS["loss"])
+        log_axis(axis.xaxis, grid, name)
+        axis.set_ylabel(LABELS["loss"])
         axis.legend()
-        axis.set_title(f"Loss against {_LABELS.get(name, name)}")
+        axis.set_title(f"Loss against {LABELS.get(name, name)}")
     return figure
 
 
 def plot_residuals(table: pd.DataFrame, inputs: tuple[str, ...]) -> Figure:
     """Residuals of `bayescale.prediction.residuals` against every axis: no pattern is the aim."""
     names = [name for name in dict.fromkeys((*inputs, "flops")) if name in table]
-    with _styled():
+    with styled():
         figure, axes = plt.subplots(
             1, len(names), figsize=(3.2 * len(names) + 0.4, 3.2), sharey=True, squeeze=False
         )
@@ -243,7 +223,7 @@ def plot_residuals(table: pd.DataFrame, inputs: tuple[str, ...]) -> Figure:
             axis.axhline(0, color="black", lw=0.8)
             axis.plot(table[name], 100 * table["residual"], "o", ms=3, color=BLUE, alpha=0.6)
             _running_median(axis, table[name], 100 * table["residual"])
-            _log_axis(axis.xaxis, table[name], name)
+            log_axis(axis.xaxis, table[name], name)
         axes.flat[0].set_ylabel("observed against fitted loss (%)")
         axes.flat[0].set_title("Residuals")
         axes.flat[0].legend(loc="best")
@@ -253,7 +233,7 @@ def plot_residuals(table: pd.DataFrame, inputs: tuple[str, ...]) -> Figure:
 def plot_predicted(table: pd.DataFrame) -> Figure:
     """Predicted against observed loss of every run of `bayescale.prediction.residuals`."""
     inside = table["loss"].between(table["predicted_q05"], table["predicted_q95"])
-    with _styled():
+    with styled():
         figure, axis = plt.subplots(figsize=(5.0, 4.4))
         ends = [table["loss"].min(), table["loss"].max()]
         axis.plot(ends, ends, color="black", lw=0.8)
@@ -274,23 +254,16 @@ def plot_predicted(table: pd.DataFrame) -> Figure:
                 alpha=0.7,
                 label=f"{label} ({len(rows)})",
             )
-        axis.set_xlabel(f"observed {_LABELS['loss']}")
-        axis.set_ylabel(f"predicted {_LABELS['loss']}")
+        axis.set_xlabel(f"observed {LABELS['loss']}")
+        axis.set_ylabel(f"predicted {LABELS['loss']}")
         axis.legend(title=f"90% predictive intervals hold {inside.mean():.0%}", loc="upper left")
         axis.set_title("Predicted against observed")
     return figure
 
 
-@contextmanager
-def _styled() -> Iterator[None]:
-    with mpl.rc_context():
-        mpl.rcParams.update(_STYLE)
-        yield
-
-
 def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray) -> None:
     """Draw both densities at the same height, each over its own central 99%."""
-    forward: Callable[[Any], Any] = np.log10 if name in _LOGARITHMIC else np.asarray
+    forward: Callable[[Any], Any] = np.log10 if name in LOGARITHMIC else np.asarray
     for draws, colour, alpha, label in (
         (prior, GREY, 0.35, "prior"),
         (posterior, BLUE, 0.75, "posterior"),
@@ -299,7 +272,7 @@ def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray
         first, last = np.quantile(values, (0.005, 0.995))
         grid = np.linspace(first, last, 200)
         height = gaussian_kde(values)(grid)
-        shown = 10**grid if name in _LOGARITHMIC else grid
+        shown = 10**grid if name in LOGARITHMIC else grid
         axis.fill_between(
             shown, height / height.max(), color=colour, alpha=alpha, lw=0, label=label
         )
@@ -309,11 +282,11 @@ def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray
     axis.plot([low, high], [-0.06, -0.06], color=BLUE, lw=3, solid_capstyle="butt")
     axis.set_title(f"{name} = {readable.significant(middle)}")
     text = f"{readable.significant(low)} to {readable.significant(high)}"
-    axis.set_xlabel(text + (f" {_UNITS[name]}" if name in _UNITS else ""))
+    axis.set_xlabel(text + (f" {UNITS[name]}" if name in UNITS else ""))
     axis.set_yticks([])
     axis.grid(False)
     axis.spines["left"].set_visible(False)
-    if name in _LOGARITHMIC:
+    if name in LOGARITHMIC:
         axis.set_xscale("log")
 
 
@@ -321,7 +294,7 @@ def _isoflop_curve(axis: Axes, fit: Fit, budget: float, runs: pd.DataFrame, colo
     sizes = runs["params"] if len(runs) else fit.runs.table["params"]
     grid = np.geomspace(sizes.min() / 1.15, sizes.max() * 1.15, 60)
     curve = isoflop(fit, xr.DataArray(budget), xr.DataArray(grid, dims="params"))
-    _band(axis, grid, summarise(curve), colour)
+    band(axis, grid, summarise(curve), colour)
     axis.plot(runs["params"], runs["loss"], "o", ms=3.5, color=colour, zorder=3)
     end = float(summarise(curve).sel(summary="median")[-1])
     axis.annotate(
@@ -334,32 +307,8 @@ def _isoflop_curve(axis: Axes, fit: Fit, budget: float, runs: pd.DataFrame, colo
     )
 
 
-def _band(axis: Axes, x: Any, summary: xr.DataArray, colour: Any, label: str | None = None) -> None:
-    axis.fill_between(
-        x, summary.sel(summary="q05"), summary.sel(summary="q95"), color=colour, alpha=0.25, lw=0
-    )
-    axis.plot(x, summary.sel(summary="median"), color=colour, lw=1.5, label=label)
-
-
 def _running_median(axis: Axes, x: pd.Series, y: pd.Series) -> None:
     # Equal values stay in one bin, or the line would jump at every isoFLOP budget.
     bins = pd.qcut(np.log(x).round(1), min(10, len(x) // 3), labels=False, duplicates="drop")
     grouped = pd.DataFrame({"x": np.log(x), "y": y}).groupby(bins).median()
     axis.plot(np.exp(grouped["x"]), grouped["y"], color=ORANGE, lw=1.8, label="running median")
-
-
-def _sequence(number: int) -> Any:
-    """Dark to light, light end left out: readable on white and in grey print."""
-    return plt.get_cmap("viridis")(np.linspace(0.0, 0.85, number))
-
-
-def _log_axis(axis: Any, values: Any, name: str) -> None:
-    """Log scale, ticks at decades (1, 2, 5 in short ranges), written as people write counts."""
-    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
-    decades = float(np.log10(np.max(values) / np.min(values)))
-    axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=12))
-    axis.set_minor_locator(NullLocator() if decades > 2 else LogLocator(subs=range(2, 10)))
-    axis.set_minor_formatter(NullFormatter())
-    form = readable.flops if name == "flops" else (lambda value: readable.count(value, 1))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
-    axis.set_label_text(_LABELS.get(name, name))

@@ -1,0 +1,78 @@
+"""How every picture looks: colours, labels, axes that count as people do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from bayescale import readable
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8a8a8a"  # Okabe and Ito (2008)
+
+_STYLE: dict[Any, Any] = {
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "legend.framealpha": 0.9,
+    "legend.edgecolor": "#e6e6e6",
+    "legend.fontsize": 9,
+    "axes.edgecolor": "#555555",
+}
+LABELS = {
+    "params": "parameters N",
+    "tokens": "training tokens D",
+    "flops": "training compute C (FLOPs)",
+    "unique_tokens": "unique tokens U",
+    "loss": "loss (nats per token)",
+}
+UNITS = {"E": "nats per token", "sigma": "sd of log loss"}
+LOGARITHMIC = frozenset({"A", "B", "N_c", "D_c", "x_c"})
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Use our style inside, and leave the caller's as it was."""
+    with mpl.rc_context():
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def band(axis: Axes, x: Any, summary: xr.DataArray, colour: Any, label: str | None = None) -> None:
+    """Draw the median as a line and the central 90% as a band."""
+    axis.fill_between(
+        x, summary.sel(summary="q05"), summary.sel(summary="q95"), color=colour, alpha=0.25, lw=0
+    )
+    axis.plot(x, summary.sel(summary="median"), color=colour, lw=1.5, label=label)
+
+
+def sequence(number: int) -> Any:
+    """Dark to light, light end left out: readable on white and in grey print."""
+    return plt.get_cmap("viridis")(np.linspace(0.0, 0.85, number))
+
+
+def log_axis(axis: Any, values: Any, name: str) -> None:
+    """Log scale, ticks at decades (1, 2, 5 in short ranges), written as people write counts."""
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    decades = float(np.log10(np.max(values) / np.min(values)))
+    axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=12))
+    axis.set_minor_locator(NullLocator() if decades > 2 else LogLocator(subs=range(2, 10)))
+    axis.set_minor_formatter(NullFormatter())
+    form = readable.flops if name == "flops" else (lambda value: readable.count(value, 1))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
+    axis.set_label_text(LABELS.get(name, name))
