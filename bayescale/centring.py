@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
+from scipy.stats import chi2
 
 from bayescale.laws import from_line
 from bayescale.spec import ModelSpec
@@ -52,18 +53,20 @@ def centring(spec: ModelSpec, cells: pd.DataFrame, index: np.ndarray) -> dict[st
     runs = np.bincount(index)
     found["sigma"] = np.zeros(groups), 1 / np.sqrt(2 * runs)  # of the log of a sample's sd
     return {
-        name: _share(*found[name], spec.scales[name].on_line()[0])
-        if name in found
-        else np.zeros(groups)
-        for name in spec.partial
+        name: _settled(*found[name]) if name in found else np.zeros(groups) for name in spec.partial
     }
 
 
-def _share(place: np.ndarray, error: np.ndarray, log_scale: float) -> np.ndarray:
-    """Share of the variance that the data settle, by the spread between groups that they show."""
-    spread = np.var(place, ddof=1) - np.mean(error**2)
-    scale = max(spread, (0.5 * np.exp(log_scale)) ** 2)
-    return scale / (scale + error**2)
+def _settled(place: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Share of the variance that the data settle, for a cautious value of the sd between groups.
+
+    Cautious: an 80% lower confidence bound of the spread that the estimates show beyond their
+    errors, and no less than half an error. Where the data allow that groups do not differ at all,
+    a more centred form would run into the corner where the sd between groups is near zero.
+    """
+    freedom, least = len(place) - 1, (0.5 * error.mean()) ** 2
+    spread = np.var(place, ddof=1) * freedom / chi2.ppf(0.8, freedom) - np.mean(error**2)
+    return max(spread, least) / (max(spread, least) + error**2)
 
 
 def _estimate(
