@@ -79,7 +79,7 @@ class Law:
         return {name: natural[name] for name in self.parameters}
 
 
-SUPPORT = {"level": "real", "reducible": "unit", "split": "unit"}
+SUPPORT = {"level": "real", "size": "real", "reducible": "unit", "split": "unit", "skew": "unit"}
 """Where a coordinate may lie: the real line, or (0, 1); all others are positive."""
 
 LAWS: dict[str, Law] = {}
