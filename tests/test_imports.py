@@ -25,13 +25,14 @@ ORDER = [
     "fitting",
     "prediction",
     "optima",
+    "approaches",
     "plots",
     "report",
     "cli",
     "__main__",
 ]
 """Every module may import only from those before it."""
-WITHOUT_PYMC = ["optima", "plots", "report", "cli"]
+WITHOUT_PYMC = ["optima", "approaches", "plots", "report", "cli"]
 
 
 def modules():
