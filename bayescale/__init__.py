@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayescale.approaches import envelope, parabola_bias
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.errors import (
         BayescaleError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bayescale.spec import ModelSpec, available_models, load_model, parse_model
 
 _HOME = {
+    "approaches": ("envelope", "parabola_bias"),
     "datasets": ("available_datasets", "load_dataset"),
     "errors": (
         "BayescaleError",
@@ -90,6 +92,8 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "arviz_tree",
     "compute_optimal",
     "basin",
+    "envelope",
+    "parabola_bias",
     "summarise",
     "plot_allocation",
     "plot_basin",

@@ -76,9 +76,12 @@ class Prior:
         Arguments as data let one compiled model serve every choice of them.
         """
         import pymc as pm  # takes seconds; reading and showing model files does not need it
+        from pymc.distributions import transforms
 
         args = {arg: pm.Data(f"{name}_prior_{arg}", value) for arg, value in self.args}
-        return getattr(pm, self.dist)(name, **args, dims=dims)
+        # PyMC samples a LogitNormal as it is: the sampler would run into the walls at 0 and 1.
+        own = {"default_transform": transforms.logodds} if self.dist == "LogitNormal" else {}
+        return getattr(pm, self.dist)(name, **args, **own, dims=dims)
 
     def within(self, support: str) -> bool:
         """Whether every value it can take lies in a support: real, positive or unit (0 to 1)."""

@@ -36,7 +36,7 @@ ORDER = [
     "__main__",
 ]
 """Every module may import only from those before it."""
-WITHOUT_PYMC = ["optima", "decisions", "plots", "report", "cli"]
+WITHOUT_PYMC = ["optima", "decisions", "approaches", "plots", "report", "cli"]
 
 
 def modules():

@@ -13,6 +13,7 @@ from bayescale.laws import (
     chinchilla,
     data_constrained,
     data_constrained_published,
+    isoflop_profile,
     kaplan,
     law,
     positive_part,
@@ -31,6 +32,10 @@ COORDINATES = {
     "R_D": repeats,
     "R_N": repeats,
     "r_N": st.floats(-1, 1),
+    "size": st.floats(-2, 2),
+    "curvature": st.floats(0.01, 0.3),
+    "skew": st.floats(0.1, 0.9),
+    "steepness": st.floats(0.2, 2.0),
 }
 sizes = st.floats(1e7, 1e11)
 PUBLISHED = {  # Muennighoff et al. (2023)
@@ -41,6 +46,7 @@ PUBLISHED = {  # Muennighoff et al. (2023)
     "R_D": 15.387756,
     "R_N": 5.309743,
 }
+compute = st.floats(1e17, 1e24)
 
 
 def coordinates_of(law):
@@ -48,23 +54,29 @@ def coordinates_of(law):
     return st.fixed_dictionaries({name: COORDINATES.get(name, exponent) for name in names})
 
 
+def inputs_of(law):
+    if "budget" not in law.inputs:
+        return st.tuples(*(sizes for _ in law.inputs))
+    on_a_curve = st.tuples(sizes, compute, st.floats(0.9, 1.1))
+    return on_a_curve.map(lambda run: (run[0], run[1] * run[2], run[1]))
+
+
 def cases(law):
-    return st.tuples(
-        coordinates_of(law),
-        st.tuples(*(sizes for _ in law.inputs)),
-        st.tuples(*(sizes for _ in law.inputs)),
-    )
+    return st.tuples(coordinates_of(law), inputs_of(law), inputs_of(law))
 
 
 each_law = pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
+WITH_REPETITION = [law for law in LAWS.values() if "unique_tokens" in law.inputs]
+each_falling_law = pytest.mark.parametrize(
+    "law",
+    # Not the profile, which has a minimum in params, nor those whose level is not the loss there.
+    [law for law in LAWS.values() if law is not isoflop_profile and law not in WITH_REPETITION],
+    ids=lambda law: law.name,
+)
 each_joint_law = pytest.mark.parametrize(
     "law",
     [law for law in LAWS.values() if law.is_joint],
     ids=lambda law: law.name,
-)
-WITH_REPETITION = [law for law in LAWS.values() if "unique_tokens" in law.inputs]
-each_law_of_fresh_data = pytest.mark.parametrize(
-    "law", [law for law in LAWS.values() if law not in WITH_REPETITION], ids=lambda law: law.name
 )
 each_law_of_repeated_data = pytest.mark.parametrize(
     "law", WITH_REPETITION, ids=lambda law: law.name
@@ -83,12 +95,18 @@ def useful_params(tokens, *, E, A, B, alpha, beta):
     return (alpha * A / (beta * B) * tokens**beta) ** (1 / alpha)
 
 
-@each_law_of_fresh_data
+@each_law
+@given(data=st.data())
+def test_natural_parameters_are_those_of_the_signature(law, data):
+    sampled, reference, _ = data.draw(cases(law))
+    assert tuple(law.to_natural(sampled, reference)) == law.parameters
+
+
+@each_falling_law
 @given(data=st.data())
 def test_reference_run_has_the_sampled_level(law, data):
     sampled, reference, _ = data.draw(cases(law))
     natural = law.to_natural(sampled, reference)
-    assert set(natural) == set(law.parameters)
     assert np.log(law.loss(*reference, **natural)) == pytest.approx(sampled["level"], abs=1e-8)
 
 
@@ -108,7 +126,7 @@ def test_level_is_the_loss_where_every_reference_token_and_parameter_counts(law,
         assert np.log(whole) == pytest.approx(level, abs=1e-12)
 
 
-@each_law_of_fresh_data
+@each_falling_law
 @given(data=st.data())
 def test_loss_is_positive_and_falls_along_every_input(law, data):
     sampled, reference, at = data.draw(cases(law))
@@ -278,6 +296,76 @@ def test_positive_part_is_exact_for_numbers_arrays_and_tensors():
     xr.testing.assert_identical(positive_part(xr.DataArray(values)), xr.DataArray(expected))
     tensor = positive_part(pt.as_tensor_variable(values)).eval(mode="FAST_COMPILE")
     np.testing.assert_array_equal(tensor, expected)
+
+
+profiles = given(
+    sampled=coordinates_of(isoflop_profile), reference=inputs_of(isoflop_profile), budget=compute
+)
+
+
+@profiles
+def test_profile_is_least_at_its_optimum_and_rises_on_both_sides(sampled, reference, budget):
+    natural = isoflop_profile.to_natural(sampled, reference)
+    best = isoflop_profile.optimum(budget, 6.0, **natural)
+    steps = np.geomspace(1, 30, 9)
+    for sizes_ in (best * steps, best / steps):
+        loss = isoflop_profile.loss(sizes_, budget, budget, **natural)
+        assert np.log(loss[0]) == pytest.approx(sampled["level"], abs=1e-8)
+        assert (np.diff(loss) > 0).all()
+
+
+@profiles
+def test_profile_has_the_sampled_size_exponent_and_curvature(sampled, reference, budget):
+    natural = isoflop_profile.to_natural(sampled, reference)
+    best = isoflop_profile.optimum(reference[2], 6.0, **natural)
+    assert np.log(best / reference[0]) == pytest.approx(sampled["size"], abs=1e-8)
+    growth = isoflop_profile.optimum(10 * budget, 6.0, **natural)
+    growth /= isoflop_profile.optimum(budget, 6.0, **natural)
+    assert np.log10(growth) == pytest.approx(sampled["a"], abs=1e-8)
+    around = best * np.exp(0.01 * np.array([-1, 0, 1]))
+    log_loss = np.log(isoflop_profile.loss(around, reference[2], reference[2], **natural))
+    assert np.diff(log_loss, 2)[0] / 1e-4 == pytest.approx(sampled["curvature"], rel=1e-3)
+
+
+@profiles
+def test_profile_of_the_opposite_skew_is_its_mirror_image(sampled, reference, budget):
+    def curve(skew, steps):
+        natural = isoflop_profile.to_natural({**sampled, "skew": skew}, reference)
+        best = isoflop_profile.optimum(budget, 6.0, **natural)
+        return isoflop_profile.loss(best * steps, budget, budget, **natural)
+
+    skew, steps = sampled["skew"], np.geomspace(0.1, 10, 5)
+    np.testing.assert_allclose(curve(skew, steps), curve(1 - skew, 1 / steps), rtol=1e-9)
+    if abs(skew - 0.5) > 0.05:
+        assert not np.allclose(curve(skew, steps), curve(skew, 1 / steps), rtol=1e-9)
+
+
+def joint_as_profile(budget, *, E, A, B, alpha, beta):
+    """Parameters of the profile that a joint law has on one budget, C = 6 N D."""
+    joint = {"E": E, "A": A, "B": B, "alpha": alpha, "beta": beta}
+    best, a = chinchilla.optimum(budget, 6.0, **joint), beta / (alpha + beta)
+    least = chinchilla.loss(best, budget / (6 * best), **joint)
+    curvature = alpha * A * best**-alpha * (alpha + beta) / least
+    shape = {"curvature": curvature, "left": alpha, "right": beta}
+    return {"L_min": least, "G": best * budget**-a, "a": a, **shape}
+
+
+walls = st.floats(0.15, 0.7)
+
+
+@given(joint=st.tuples(walls, walls), budget=compute, missed=st.floats(0.8, 1.25))
+def test_profile_is_exact_where_the_joint_law_holds(joint, budget, missed):
+    published = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": joint[0], "beta": joint[1]}
+    natural = joint_as_profile(budget, **published)
+    params = isoflop_profile.optimum(budget, 6.0, **natural) * np.geomspace(0.05, 20, 9)
+    flops = budget * missed  # a run that overshot its budget saw more tokens, not another size
+    expected = chinchilla.loss(params, flops / (6 * params), **published)
+    profile = isoflop_profile.loss(params, flops, budget, **natural)
+    np.testing.assert_allclose(profile, expected, rtol=1e-9)
+    if abs(missed - 1) > 0.05:  # and one taken for a run of another budget would be elsewhere
+        assert not np.allclose(
+            isoflop_profile.loss(params, flops, flops, **natural), expected, rtol=1e-9
+        )
 
 
 def test_limits():

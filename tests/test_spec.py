@@ -93,7 +93,8 @@ def test_shipped_model_states_a_prior_for_every_coordinate(name):
 
 
 def test_every_law_has_a_shipped_model():
-    assert {load_model(name).law.name for name in available_models()} == set(LAWS)
+    grouped = {"isoflop_profile"}  # its model file needs a group: the budget
+    assert {load_model(name).law.name for name in available_models()} == set(LAWS) - grouped
 
 
 def test_unknown_model_lists_the_known_ones():

@@ -3,6 +3,7 @@
 from bayescale.laws.chinchilla import chinchilla
 from bayescale.laws.data_constrained import data_constrained
 from bayescale.laws.data_constrained_published import data_constrained_published
+from bayescale.laws.isoflop_profile import isoflop_profile
 from bayescale.laws.kaplan import kaplan
 from bayescale.laws.law import (
     LAWS,
@@ -27,6 +28,7 @@ __all__ = [
     "data_constrained",
     "data_constrained_published",
     "from_line",
+    "isoflop_profile",
     "kaplan",
     "law",
     "positive_part",

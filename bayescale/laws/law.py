@@ -90,6 +90,8 @@ SUPPORT = {
     "reducible": "unit",
     "split": "unit",
     "share": "unit",
+    "size": "real",
+    "skew": "unit",
     "r_N": "real",
     "excess_interaction": "real",
 }
