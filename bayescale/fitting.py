@@ -140,7 +140,7 @@ class Fit:
     def groups(self) -> tuple[str, ...]:
         """Names of the groups, empty for a fit without groups or of one group."""
         posterior = self.posterior
-        return tuple(posterior["group"].to_numpy()) if "group" in posterior.dims else ()
+        return tuple(map(str, posterior["group"].to_numpy())) if "group" in posterior.dims else ()
 
     def of_group(self, name: str) -> "Fit":
         """Fit of one group: its draws and its runs, for all that a fit without groups can do.
@@ -354,7 +354,7 @@ def fit(
     start = time.perf_counter()
     # What else decides the code: the number of groups, and whether there are replicates.
     key = (*spec.shape, len(pymc_model.coords.get("group", ())), tuple(data))
-    compiled = _compile(_Shape(key, pymc_model)).with_data(**data)
+    compiled = _with_data(_compile(_Shape(key, pymc_model)), data)
     compiled_at = time.perf_counter()
     attempts = _HIERARCHICAL_ATTEMPTS if spec.partial else _ATTEMPTS
     for attempt in attempts if target_accept is None else ({"target_accept": target_accept},):
@@ -466,6 +466,12 @@ def _compile(shape: _Shape) -> Any:
     """Compile once per process and shape; only scalars are stored, so any number of runs fits."""
     stored = [*shape.model.free_RVs, *shape.model.deterministics]
     return nutpie.compile_pymc_model(shape.model, var_names=[variable.name for variable in stored])
+
+
+def _with_data(compiled: Any, data: dict[str, np.ndarray]) -> Any:
+    """Give a compiled model its data; not every law reads every input's reference."""
+    read = {variable.name for variable in compiled.shared_var_keys}
+    return compiled.with_data(**{name: value for name, value in data.items() if name in read})
 
 
 def _sample(compiled: Any, settings: dict[str, Any], extra: dict[str, xr.Dataset]) -> xr.DataTree:
