@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayescale.datasets import available_datasets, load_dataset
+    from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
     from bayescale.errors import (
         BayescaleError,
         DatasetError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "datasets": ("available_datasets", "load_dataset"),
+    "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "errors": (
         "BayescaleError",
         "DatasetError",
@@ -90,6 +92,9 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "arviz_tree",
     "compute_optimal",
     "basin",
+    "compute_multiplier",
+    "constancy",
+    "crossing",
     "summarise",
     "plot_allocation",
     "plot_basin",
