@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
+    from bayescale.decisions.repetition import (
+        effective_repetitions,
+        epochs_until,
+        identified,
+        repetition_value,
+    )
     from bayescale.errors import (
         BayescaleError,
         DatasetError,
@@ -40,6 +46,12 @@ if TYPE_CHECKING:
 _HOME = {
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
+    "decisions.repetition": (
+        "effective_repetitions",
+        "epochs_until",
+        "identified",
+        "repetition_value",
+    ),
     "errors": (
         "BayescaleError",
         "DatasetError",
@@ -95,6 +107,10 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "compute_multiplier",
     "constancy",
     "crossing",
+    "repetition_value",
+    "epochs_until",
+    "effective_repetitions",
+    "identified",
     "summarise",
     "plot_allocation",
     "plot_basin",
