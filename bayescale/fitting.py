@@ -164,10 +164,12 @@ class Fit:
         of_group = replace(self.runs, table=table[table[column].astype(str) == name])
         return replace(self, runs=of_group, tree=tree)
 
-    def with_new_group(self, name: str = "new", *, seed: int = 1) -> "Fit":
+    def with_new_group(self, name: str = "new", *, typical: bool = False, seed: int = 1) -> "Fit":
         """Add a group that has no runs: each draw of it comes from that draw's population.
 
-        Parameters that are not pooled come from their prior. The runs stay as they are.
+        With `typical` it lies in the middle of the population instead: what is left is how well the
+        middle is known. Parameters that are not pooled come from their prior. The runs stay as they
+        are.
 
         Raises
         ------
@@ -179,7 +181,11 @@ class Fit:
         if name in self.groups:
             raise FitError(f"there is a group named {name!r} already")
         posterior, rng = self.posterior, np.random.default_rng(seed)
-        drawn = {n: self._new_value(n, posterior, rng) for n in self.spec.sampled if n in posterior}
+        drawn = {
+            n: self._new_value(n, posterior, rng, 0.0 if typical else 1.0)
+            for n in self.spec.sampled
+            if n in posterior
+        }
         reference = tuple(
             float(self.tree["constant_data"][f"reference_{name}"]) for name in self.spec.inputs
         )
@@ -193,8 +199,10 @@ class Fit:
         tree["posterior"] = xr.merge([fixed, both], join="exact", compat="no_conflicts")
         return replace(self, tree=tree)
 
-    def _new_value(self, name: str, posterior: xr.Dataset, rng: np.random.Generator) -> Any:
-        """Draw one parameter of a group without runs."""
+    def _new_value(
+        self, name: str, posterior: xr.Dataset, rng: np.random.Generator, spread: float
+    ) -> Any:
+        """Draw one parameter of a group without runs, at `spread` sds from the middle."""
         kind = self.spec.pooling.get(name, "complete")
         if kind == "complete":
             return posterior[name]
@@ -202,7 +210,7 @@ class Fit:
         if kind == "none":
             own = self.prior[name].isel(group=0).to_numpy().ravel()
             return xr.DataArray(rng.choice(own, shape), dims=("chain", "draw"))
-        distance = xr.DataArray(rng.standard_normal(shape), dims=("chain", "draw"))
+        distance = xr.DataArray(spread * rng.standard_normal(shape), dims=("chain", "draw"))
         middle = to_line(name, posterior[f"{name}_population"])
         return from_line(name, middle + distance * posterior[f"{name}_scale"])
 

@@ -26,7 +26,7 @@ def count(value: float, digits: int = 3) -> str:
 
 
 def trimmed(value: float) -> str:
-    """A count without needless zeros, as the name of a model has it.
+    """Write a count without needless zeros, as the name of a model has it.
 
     >>> trimmed(1e9), trimmed(8.67e9), trimmed(150e6), trimmed(59)
     ('1B', '8.67B', '150M', '59')
