@@ -13,6 +13,7 @@ from bayescale import Fit, Runs, constants_fit, fit, load_model, read_runs
 from bayescale.datasets import FOLDER_VARIABLE, registry
 from bayescale.laws import from_line, to_line
 from bayescale.model import model_data
+from bayescale.spec import ModelSpec
 
 mpl.use("Agg")
 hypothesis.settings.register_profile("bayescale", max_examples=50, deadline=None)
@@ -65,43 +66,35 @@ def known_grouped_fit(
         "simulated groups",
     )
     spec = load_model(model)
-    data, rng = model_data(spec, runs), np.random.default_rng(7)
-    values = {
-        parameter: np.array([{**TRUTH, "sigma": 0.01, **of}[parameter] for of in groups.values()])
-        * (1 + spread * rng.standard_normal((1, draws, 1 if parameter in TRUTH else len(groups))))
-        for parameter in (*TRUTH, "sigma")
-    }
-    sizes = {"chain": 1, "draw": draws, "group": len(groups)}
-    posterior = xr.Dataset(
-        {
-            name: (tuple(sizes), np.broadcast_to(v, tuple(sizes.values())))
-            for name, v in values.items()
-        },
-        coords={"group": list(groups)},
-    )
-    posterior = posterior.assign(**_coordinates(posterior, data))
-    posterior = posterior.assign(
-        {
-            name: posterior[name].isel(group=-1, drop=True)
-            for name in spec.sampled
-            if name in posterior and name not in spec.pooling
-        },
-        nu=posterior["sigma"].isel(group=0, drop=True) * 0 + 8.0,
-    )
+    posterior = _draws(spec, groups, draws, spread)
+    data = model_data(spec, runs)
+    posterior = posterior.assign(_coordinates(posterior, data))
     for name in spec.partial:
         line = to_line(name, posterior[name])
         posterior[f"{name}_population"] = from_line(name, line.mean("group"))
         posterior[f"{name}_scale"] = line.std("group") + 1e-3
-    constant = {
-        n: (("obs",) if v.shape == (len(runs),) else ("group",) * v.ndim, v)
-        for n, v in data.items()
-    }
+    dims = {len(runs): ("obs",), len(groups): ("group",)}
+    constant = {name: (dims[v.size] if v.ndim else (), v) for name, v in data.items()}
     tree = {
         "posterior": posterior,
         "constant_data": xr.Dataset(constant, coords={"group": list(groups)}),
         "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
     }
     return Fit(spec, runs, xr.DataTree.from_dict(tree))
+
+
+def _draws(
+    spec: ModelSpec, groups: Mapping[str, Mapping[str, float]], draws: int, spread: float
+) -> xr.Dataset:
+    """Chinchilla's own parameters and the noise; those the model shares without dim group."""
+    rng, found = np.random.default_rng(7), xr.Dataset(coords={"group": list(groups)})
+    shared = set(spec.sampled) - set(spec.pooling)
+    for name, default in {**TRUTH, "sigma": 0.01, "nu": 8.0}.items():
+        values = xr.DataArray([of.get(name, default) for of in groups.values()], dims="group")
+        step = xr.DataArray(rng.standard_normal((1, draws)), dims=("chain", "draw"))
+        drawn = ((1 + spread * step) * values).transpose("chain", "draw", "group")
+        found[name] = drawn.isel(group=-1, drop=True) if name in shared else drawn
+    return found
 
 
 def _coordinates(natural: xr.Dataset, data: Mapping[str, np.ndarray]) -> dict[str, xr.DataArray]:

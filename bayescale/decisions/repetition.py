@@ -143,6 +143,11 @@ class Identification:
     runs_near: int | None
 
     @property
+    def only_bound(self) -> bool:
+        """Whether no value may be stated; constants that were given have no runs to doubt them."""
+        return not self.identified and not np.isnan(self.most_repetitions)
+
+    @property
     def sentence(self) -> str:
         """The value, or what may be said in its place."""
         subject = f"R_D at {readable.trimmed(self.params)} parameters"
@@ -150,7 +155,7 @@ class Identification:
         value = f"{subject}: {readable.significant(self.median)} ({low} to {high})"
         if np.isnan(self.most_repetitions):
             return f"{value}, as given: there are no runs that could tell it"
-        if self.identified:
+        if not self.only_bound:
             return value + (", extrapolated: no run is near that size" * (self.runs_near == 0))
         near = " near that size" if self.runs_near else ""
         if self.most_repetitions == 0:
@@ -198,16 +203,27 @@ def identified(fit: Fit, params: float) -> Identification:
     )
 
 
+def near_epochs(fit: Fit, params: float) -> np.ndarray:
+    """Epochs D/U, at least 1, of the runs within a factor 3 of a size, ascending."""
+    if len(fit.runs) == 0:
+        return np.empty(0)
+    near = np.abs(np.log(fit.runs.column("params") / params)) <= np.log(_NEAR)
+    return np.sort(_epochs(fit)[near])
+
+
+def _epochs(fit: Fit) -> np.ndarray:
+    return np.maximum(fit.runs.column("tokens") / fit.runs.column("unique_tokens"), 1.0)
+
+
 def _most_repetitions(fit: Fit, params: float) -> tuple[float, int | None]:
     """Return the largest D/U - 1 of the runs that speak about a size, and how many are near it."""
     r_N = fit.natural.get("r_N")
     varies = r_N is not None and bool(r_N.any())
     if len(fit.runs) == 0:
         return float("nan"), 0 if varies else None
-    repeats = np.maximum(fit.runs.column("tokens") / fit.runs.column("unique_tokens") - 1.0, 0.0)
-    near = np.abs(np.log(fit.runs.column("params") / params)) <= np.log(_NEAR)
-    speaking = repeats[near] if varies and near.any() else repeats
-    return float(speaking.max()), int(near.sum()) if varies else None
+    near = near_epochs(fit, params)
+    speaking = near if varies and len(near) else _epochs(fit)
+    return float(speaking.max()) - 1.0, len(near) if varies else None
 
 
 def _require_repetition(fit: Fit) -> None:
