@@ -111,6 +111,9 @@ def compute_multiplier(
 def constancy(multiplier: xr.Dataset) -> xr.Dataset:
     """Whether the multiplier stays the same from the easiest to the hardest target of the runs.
 
+    By the law: where it misfits one group, or where FLOP counts of sizes are off by some percent,
+    that can pass for growth of as much.
+
     Parameters
     ----------
     multiplier : xarray.Dataset
