@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bayescale.approaches import envelope, parabola_bias
     from bayescale.datasets import available_datasets, load_dataset
+    from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
+    from bayescale.decisions.repetition import (
+        effective_repetitions,
+        epochs_until,
+        identified,
+        repetition_value,
+    )
     from bayescale.errors import (
         BayescaleError,
         DatasetError,
@@ -27,10 +34,14 @@ if TYPE_CHECKING:
         plot_allocation,
         plot_basin,
         plot_curve,
+        plot_forest,
         plot_isoflop,
+        plot_multiplier,
         plot_parameters,
         plot_predicted,
+        plot_repetition_value,
         plot_residuals,
+        plot_shrinkage,
     )
     from bayescale.prediction import arviz_tree, log_likelihood, predict, predict_runs, residuals
     from bayescale.report import write_report
@@ -40,6 +51,13 @@ if TYPE_CHECKING:
 _HOME = {
     "approaches": ("envelope", "parabola_bias"),
     "datasets": ("available_datasets", "load_dataset"),
+    "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
+    "decisions.repetition": (
+        "effective_repetitions",
+        "epochs_until",
+        "identified",
+        "repetition_value",
+    ),
     "errors": (
         "BayescaleError",
         "DatasetError",
@@ -57,10 +75,14 @@ _HOME = {
         "plot_allocation",
         "plot_basin",
         "plot_curve",
+        "plot_forest",
         "plot_isoflop",
+        "plot_multiplier",
         "plot_parameters",
         "plot_predicted",
+        "plot_repetition_value",
         "plot_residuals",
+        "plot_shrinkage",
     ),
     "prediction": ("arviz_tree", "log_likelihood", "predict", "predict_runs", "residuals"),
     "report": ("write_report",),
@@ -94,14 +116,25 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "basin",
     "envelope",
     "parabola_bias",
+    "compute_multiplier",
+    "constancy",
+    "crossing",
+    "repetition_value",
+    "epochs_until",
+    "effective_repetitions",
+    "identified",
     "summarise",
     "plot_allocation",
     "plot_basin",
     "plot_curve",
+    "plot_forest",
     "plot_isoflop",
+    "plot_multiplier",
     "plot_parameters",
     "plot_predicted",
+    "plot_repetition_value",
     "plot_residuals",
+    "plot_shrinkage",
     "write_report",
     "BayescaleError",
     "RunsError",

@@ -140,7 +140,7 @@ class Fit:
     def groups(self) -> tuple[str, ...]:
         """Names of the groups, empty for a fit without groups or of one group."""
         posterior = self.posterior
-        return tuple(posterior["group"].to_numpy()) if "group" in posterior.dims else ()
+        return tuple(map(str, posterior["group"].to_numpy())) if "group" in posterior.dims else ()
 
     def of_group(self, name: str) -> "Fit":
         """Fit of one group: its draws and its runs, for all that a fit without groups can do.
@@ -164,10 +164,12 @@ class Fit:
         of_group = replace(self.runs, table=table[table[column].astype(str) == name])
         return replace(self, runs=of_group, tree=tree)
 
-    def with_new_group(self, name: str = "new", *, seed: int = 1) -> "Fit":
+    def with_new_group(self, name: str = "new", *, typical: bool = False, seed: int = 1) -> "Fit":
         """Add a group that has no runs: each draw of it comes from that draw's population.
 
-        Parameters that are not pooled come from their prior. The runs stay as they are.
+        With `typical` it lies in the middle of the population instead: what is left is how well the
+        middle is known. Parameters that are not pooled come from their prior. The runs stay as they
+        are.
 
         Raises
         ------
@@ -179,7 +181,11 @@ class Fit:
         if name in self.groups:
             raise FitError(f"there is a group named {name!r} already")
         posterior, rng = self.posterior, np.random.default_rng(seed)
-        drawn = {n: self._new_value(n, posterior, rng) for n in self.spec.sampled if n in posterior}
+        drawn = {
+            n: self._new_value(n, posterior, rng, 0.0 if typical else 1.0)
+            for n in self.spec.sampled
+            if n in posterior
+        }
         reference = tuple(
             float(self.tree["constant_data"][f"reference_{name}"]) for name in self.spec.inputs
         )
@@ -193,8 +199,10 @@ class Fit:
         tree["posterior"] = xr.merge([fixed, both], join="exact", compat="no_conflicts")
         return replace(self, tree=tree)
 
-    def _new_value(self, name: str, posterior: xr.Dataset, rng: np.random.Generator) -> Any:
-        """Draw one parameter of a group without runs."""
+    def _new_value(
+        self, name: str, posterior: xr.Dataset, rng: np.random.Generator, spread: float
+    ) -> Any:
+        """Draw one parameter of a group without runs, at `spread` sds from the middle."""
         kind = self.spec.pooling.get(name, "complete")
         if kind == "complete":
             return posterior[name]
@@ -202,7 +210,7 @@ class Fit:
         if kind == "none":
             own = self.prior[name].isel(group=0).to_numpy().ravel()
             return xr.DataArray(rng.choice(own, shape), dims=("chain", "draw"))
-        distance = xr.DataArray(rng.standard_normal(shape), dims=("chain", "draw"))
+        distance = xr.DataArray(spread * rng.standard_normal(shape), dims=("chain", "draw"))
         middle = to_line(name, posterior[f"{name}_population"])
         return from_line(name, middle + distance * posterior[f"{name}_scale"])
 
@@ -354,7 +362,7 @@ def fit(
     start = time.perf_counter()
     # What else decides the code: the number of groups, and whether there are replicates.
     key = (*spec.shape, len(pymc_model.coords.get("group", ())), tuple(data))
-    compiled = _compile(_Shape(key, pymc_model)).with_data(**data)
+    compiled = _with_data(_compile(_Shape(key, pymc_model)), data)
     compiled_at = time.perf_counter()
     attempts = _HIERARCHICAL_ATTEMPTS if spec.partial else _ATTEMPTS
     for attempt in attempts if target_accept is None else ({"target_accept": target_accept},):
@@ -466,6 +474,12 @@ def _compile(shape: _Shape) -> Any:
     """Compile once per process and shape; only scalars are stored, so any number of runs fits."""
     stored = [*shape.model.free_RVs, *shape.model.deterministics]
     return nutpie.compile_pymc_model(shape.model, var_names=[variable.name for variable in stored])
+
+
+def _with_data(compiled: Any, data: dict[str, np.ndarray]) -> Any:
+    """Give a compiled model its data; not every law reads every input's reference."""
+    read = {variable.name for variable in compiled.shared_var_keys}
+    return compiled.with_data(**{name: value for name, value in data.items() if name in read})
 
 
 def _sample(compiled: Any, settings: dict[str, Any], extra: dict[str, xr.Dataset]) -> xr.DataTree:

@@ -1,7 +1,9 @@
 """The one kind of interval users see: central 90%, from the 5% to the 95% quantile."""
 
+import warnings
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 CI_PROB = 0.9
@@ -19,14 +21,18 @@ def summarise(draws: Any) -> Any:
     Parameters
     ----------
     draws : xarray.DataArray or xarray.Dataset
-        With dims (chain, draw, ...).
+        With dims (chain, draw, ...). Infinite draws count; NaN are left out.
 
     Returns
     -------
     xarray.DataArray or xarray.Dataset
         The same with dim ``summary`` = "median", "q05", "q95" in place of (chain, draw).
     """
-    quantiles = draws.quantile(list(_LEVELS.values()), dim=("chain", "draw"))
+    # Between infinite draws nothing can be interpolated.
+    method = "nearest" if _has_infinite(draws) else "linear"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")  # of them NaN is all there is to say
+        quantiles = draws.quantile(list(_LEVELS.values()), dim=("chain", "draw"), method=method)
     return quantiles.rename(quantile="summary").assign_coords(summary=list(_LEVELS))
 
 
@@ -40,3 +46,8 @@ def numbers(draws: xr.DataArray) -> dict[str, float]:
         str(name): float(value)
         for name, value in zip(_LEVELS, summarise(draws).to_numpy(), strict=True)
     }
+
+
+def _has_infinite(draws: Any) -> bool:
+    arrays = draws.data_vars.values() if isinstance(draws, xr.Dataset) else [draws]
+    return any(bool(np.isinf(array).any()) for array in arrays)

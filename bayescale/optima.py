@@ -114,6 +114,22 @@ def optimal_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> A
     return minimise_params(law, flops, k, natural)
 
 
+def least_compute(law: Law, loss: Any, k: float, natural: dict[str, Any]) -> Any:
+    """Compute of the compute-optimal model that reaches a loss, of each draw; may be infinite.
+
+    Raises
+    ------
+    FitError
+        If the law does not say it in closed form.
+    """
+    if law.compute is None:
+        raise FitError(
+            f"the law {law.name} does not say what compute reaches a loss; give it "
+            "@law(..., compute=...), or fit a joint law such as chinchilla"
+        )
+    return law.compute(loss, k, **natural)
+
+
 def minimise_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:
     """N* by golden-section search over log N, for all draws and budgets at once."""
     everywhere = sum(value * 0.0 for value in natural.values()) + np.log(flops / k)

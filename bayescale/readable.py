@@ -25,6 +25,17 @@ def count(value: float, digits: int = 3) -> str:
     return significant(rounded, digits)
 
 
+def trimmed(value: float) -> str:
+    """Write a count without needless zeros, as the name of a model has it.
+
+    >>> trimmed(1e9), trimmed(8.67e9), trimmed(150e6), trimmed(59)
+    ('1B', '8.67B', '150M', '59')
+    """
+    text = count(value)
+    number, suffix = (text[:-1], text[-1]) if text[-1].isalpha() else (text, "")
+    return (number.rstrip("0").rstrip(".") if "." in number else number) + suffix
+
+
 def flops(value: float) -> str:
     """FLOPs in scientific notation, without a plus sign or needless zeros.
 

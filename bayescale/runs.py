@@ -25,6 +25,7 @@ _ALIASES = {
     "loss": ("l", "val_loss", "valid_loss", "final_loss", "eval_loss", "test_loss", "ce_loss"),
 }
 _FILLED = ("params", "tokens", "flops")
+_NEAR = 1.5  # factor between sizes that count FLOPs alike
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": lambda path: pd.read_csv(path, index_col=False),
     ".csv.gz": lambda path: pd.read_csv(path, index_col=False),
@@ -80,6 +81,23 @@ class Runs:
         largest = self.table["flops"] >= self.table["flops"].max() / 10
         k = float(np.exp(np.log(ratio[largest]).mean()))
         return FLOPS_PER_PARAM_TOKEN if np.isclose(k, FLOPS_PER_PARAM_TOKEN, rtol=1e-3) else k
+
+    def flops_per_param_token_at(self, params: np.ndarray) -> np.ndarray:
+        """K in C = k N D at each size N, for tables whose own C says that it changes with size.
+
+        The geometric mean of C/(N D) over the runs near N, weighted by a Gaussian in log N of which
+        one sd is a factor 1.5; beyond the sizes of the runs as at the nearest of them. The shape is
+        that of `params`.
+        """
+        k = self.flops_per_param_token
+        if k == FLOPS_PER_PARAM_TOKEN:
+            return np.full(np.shape(params), k)
+        sizes, own = np.log(self.column("params")), np.log(self.column("flops"))
+        own = own - sizes - np.log(self.column("tokens"))
+        grid = np.linspace(sizes.min(), sizes.max(), 100)
+        weights = np.exp(-0.5 * ((grid[:, None] - sizes) / np.log(_NEAR)) ** 2)
+        smooth = (weights * own).sum(axis=1) / weights.sum(axis=1)
+        return np.exp(np.interp(np.log(params), grid, smooth))
 
     def column(self, name: str) -> np.ndarray:
         """One column as float64, shape (runs,).

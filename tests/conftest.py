@@ -1,4 +1,5 @@
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import hypothesis
@@ -6,9 +7,13 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
-from bayescale import Fit, Runs, constants_fit, fit, read_runs
+from bayescale import Fit, Runs, constants_fit, fit, load_model, read_runs
 from bayescale.datasets import FOLDER_VARIABLE, registry
+from bayescale.laws import from_line, to_line
+from bayescale.model import model_data
+from bayescale.spec import ModelSpec
 
 mpl.use("Agg")
 hypothesis.settings.register_profile("bayescale", max_examples=50, deadline=None)
@@ -17,15 +22,14 @@ hypothesis.settings.load_profile("bayescale")
 TRUTH = {"E": 1.8, "A": 400.0, "B": 1500.0, "alpha": 0.34, "beta": 0.36}
 
 
-def simulated_table(noise: float = 0.005, seed: int = 0) -> pd.DataFrame:
+def simulated_table(noise: float = 0.005, seed: int = 0, **changes: float) -> pd.DataFrame:
     """Thirty runs on five isoFLOP budgets, losses from the Chinchilla law at TRUTH."""
+    law = {**TRUTH, **changes}
     flops, size = np.meshgrid(np.geomspace(6e18, 3e21, 5), np.geomspace(0.25, 4, 6))
     params = (np.sqrt(flops / 120) * size).ravel()
     tokens = flops.ravel() / (6 * params)
-    law = (
-        TRUTH["E"] + TRUTH["A"] * params ** -TRUTH["alpha"] + TRUTH["B"] * tokens ** -TRUTH["beta"]
-    )
-    loss = law * np.exp(noise * np.random.default_rng(seed).standard_normal(law.shape))
+    loss = law["E"] + law["A"] * params ** -law["alpha"] + law["B"] * tokens ** -law["beta"]
+    loss *= np.exp(noise * np.random.default_rng(seed).standard_normal(loss.shape))
     return pd.DataFrame({"params": params, "tokens": tokens, "loss": loss})
 
 
@@ -40,6 +44,70 @@ def known_fit(draws: int = 400, spread: float = 1e-3, **changes: float) -> Fit:
             for name, value in values.items()
         },
     )
+
+
+def known_grouped_fit(
+    model: str = "chinchilla-hierarchical",
+    *,
+    draws: int = 400,
+    spread: float = 1e-3,
+    **groups: Mapping[str, float],
+) -> Fit:
+    """A fake posterior of groups around TRUTH, each with its own changes, and thirty runs each.
+
+    Parameters that the model shares between groups are those of the last one.
+    """
+    tables = [simulated_table(**of).assign(family=name) for name, of in groups.items()]
+    runs = Runs(
+        pd.concat(tables, ignore_index=True).assign(
+            run=lambda table: table.index.astype(str),
+            flops=lambda table: 6 * table["params"] * table["tokens"],
+        ),
+        "simulated groups",
+    )
+    spec = load_model(model)
+    posterior = _draws(spec, groups, draws, spread)
+    data = model_data(spec, runs)
+    posterior = posterior.assign(_coordinates(posterior, data))
+    for name in spec.partial:
+        line = to_line(name, posterior[name])
+        posterior[f"{name}_population"] = from_line(name, line.mean("group"))
+        posterior[f"{name}_scale"] = line.std("group") + 1e-3
+    dims = {len(runs): ("obs",), len(groups): ("group",)}
+    constant = {name: (dims[v.size] if v.ndim else (), v) for name, v in data.items()}
+    tree = {
+        "posterior": posterior,
+        "constant_data": xr.Dataset(constant, coords={"group": list(groups)}),
+        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
+    }
+    return Fit(spec, runs, xr.DataTree.from_dict(tree))
+
+
+def _draws(
+    spec: ModelSpec, groups: Mapping[str, Mapping[str, float]], draws: int, spread: float
+) -> xr.Dataset:
+    """Chinchilla's own parameters and the noise; those the model shares without dim group."""
+    rng, found = np.random.default_rng(7), xr.Dataset(coords={"group": list(groups)})
+    shared = set(spec.sampled) - set(spec.pooling)
+    for name, default in {**TRUTH, "sigma": 0.01, "nu": 8.0}.items():
+        values = xr.DataArray([of.get(name, default) for of in groups.values()], dims="group")
+        step = xr.DataArray(rng.standard_normal((1, draws)), dims=("chain", "draw"))
+        drawn = ((1 + spread * step) * values).transpose("chain", "draw", "group")
+        found[name] = drawn.isel(group=-1, drop=True) if name in shared else drawn
+    return found
+
+
+def _coordinates(natural: xr.Dataset, data: Mapping[str, np.ndarray]) -> dict[str, xr.DataArray]:
+    """Level and shares of Chinchilla's law at the reference run."""
+    from_params = natural["A"] * float(data["reference_params"]) ** -natural["alpha"]
+    from_tokens = natural["B"] * float(data["reference_tokens"]) ** -natural["beta"]
+    reducible = from_params + from_tokens
+    level = natural["E"] + reducible
+    return {
+        "level": np.log(level),
+        "reducible": reducible / level,
+        "split": from_params / reducible,
+    }
 
 
 @pytest.fixture(scope="session")

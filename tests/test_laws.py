@@ -189,6 +189,43 @@ def test_closed_form_optimum_equals_the_numeric_one(law, data, flops):
     assert numeric == pytest.approx(closed, rel=1e-2)
 
 
+@each_joint_law
+@given(data=st.data(), flops=st.floats(1e17, 1e25), k=st.floats(1.0, 20.0))
+def test_compute_inverts_the_loss_of_the_optimum(law, data, flops, k):
+    sampled, reference = data.draw(coordinates_of(law)), (1e9, 2e10, 2e10)[: len(law.inputs)]
+    natural = law.to_natural(sampled, reference)
+    params = law.optimum(flops, k, **natural)
+    loss = law.fresh_loss(params, flops / (k * params), **natural)
+    if not loss > natural.get("E", 0.0) * (1 + 1e-9):
+        reject()  # the loss has no digits left above the irreducible part
+    needed = law.compute(loss, k, **natural)
+    rounding = 1e-14 * loss / (loss - natural.get("E", 0.0))
+    steepness = _slope(law, k, flops, natural)
+    assert np.log(needed / flops) == pytest.approx(0, abs=1e-9 + rounding / steepness)
+    more = law.optimum(needed * 1.5, k, **natural)
+    assert law.fresh_loss(more, needed * 1.5 / (k * more), **natural) <= loss
+
+
+def _slope(law, k, flops, natural):
+    """How fast the log of the reducible loss falls in log C along the optimum."""
+    above = [
+        law.fresh_loss(n := law.optimum(c, k, **natural), c / (k * n), **natural)
+        - natural.get("E", 0.0)
+        for c in (flops, flops * 1.1)
+    ]
+    return np.log(above[0] / above[1]) / np.log(1.1)
+
+
+@each_joint_law
+def test_no_compute_reaches_the_irreducible_loss(law):
+    sampled = dict.fromkeys(law.coordinates.names, 0.5)
+    natural = law.to_natural(sampled, (1e9, 2e10, 2e10)[: len(law.inputs)])
+    least = natural.get("E", 0.0)
+    assert law.compute(least, 6.0, **natural) == np.inf
+    assert law.compute(least - 0.1, 6.0, **natural) == np.inf
+    assert np.isfinite(law.compute(least + 0.1, 6.0, **natural))
+
+
 @each_law
 def test_law_says_its_formula_and_source(law):
     text = inspect.getdoc(law.loss)

@@ -87,6 +87,12 @@ def test_summary_has_the_stated_quantiles():
     assert summarise(draws).to_series().to_dict() == {"median": 50, "q05": 5, "q95": 95}
 
 
+def test_summary_counts_infinite_draws_and_leaves_out_undefined_ones():
+    draws = xr.DataArray([[1.0, 2.0, 3.0, np.inf, np.inf, np.nan]], dims=("chain", "draw"))
+    assert summarise(draws).to_series().to_dict() == {"median": 3, "q05": 1, "q95": np.inf}
+    assert np.isnan(summarise(draws.where(draws < 0))).all()
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

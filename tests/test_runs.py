@@ -345,3 +345,17 @@ def test_hold_out_splits_and_says_so(runs):
 def test_bad_hold_out_is_refused(runs, where, message):
     with pytest.raises(RunsError, match=message):
         runs.hold_out(where)
+
+
+def test_flops_of_a_parameter_are_those_of_the_nearest_sizes():
+    sizes, asked = np.repeat(np.geomspace(1e8, 1e10, 9), 5), np.array([[1e8, 1e9, 1e10]])
+    table = pd.DataFrame({"params": sizes, "tokens": 2e10, "loss": 3.0})
+    assert (Runs(table, "no compute").flops_per_param_token_at(asked) == 6).all()
+    table["flops"] = 9 * table["params"] * table["tokens"] * (sizes / 1e9) ** -0.05
+    runs = Runs(table, "compute of its own")
+    k = runs.flops_per_param_token_at(asked)
+    assert k.shape == (1, 3)
+    np.testing.assert_allclose(k, 9 * (asked / 1e9) ** -0.05, rtol=0.03)
+    np.testing.assert_array_equal(
+        runs.flops_per_param_token_at(np.array([1e3, np.inf])), k[0, [0, 2]]
+    )

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from bayescale.laws.law import law, shares
+import numpy as np
+
+from bayescale.laws.law import law, positive_part, shares
 
 
 def _compute_optimal(flops: Any, k: float, *, E: Any, A: Any, B: Any, alpha: Any, beta: Any) -> Any:
@@ -11,7 +13,19 @@ def _compute_optimal(flops: Any, k: float, *, E: Any, A: Any, B: Any, alpha: Any
     return (alpha * A / (beta * B)) ** (1 / total) * (flops / k) ** (beta / total)
 
 
-@law(coordinates=shares("A", "B", exponents=("alpha", "beta")), optimum=_compute_optimal)
+def _compute(loss: Any, k: float, *, E: Any, A: Any, B: Any, alpha: Any, beta: Any) -> Any:
+    r"""Invert L*(C) = E + K (C/k)^{-γ}, γ = αβ/(α+β), K = A G^{-α} (1 + α/β); infinite up to E."""
+    log_G = (np.log(alpha * A) - np.log(beta * B)) / (alpha + beta)
+    log_K = np.log(A) - alpha * log_G + np.log1p(alpha / beta)
+    with np.errstate(divide="ignore", over="ignore"):
+        return k * np.exp((log_K - np.log(positive_part(loss - E))) * (1 / alpha + 1 / beta))
+
+
+@law(
+    coordinates=shares("A", "B", exponents=("alpha", "beta")),
+    optimum=_compute_optimal,
+    compute=_compute,
+)
 def chinchilla(params: Any, tokens: Any, *, E: Any, A: Any, B: Any, alpha: Any, beta: Any) -> Any:
     r"""Joint law :math:`L(N, D) = E + A N^{-\alpha} + B D^{-\beta}`.
 

@@ -21,9 +21,20 @@ def _compute_optimal(flops: Any, k: float, *, R_D: Any, R_N: Any, r_N: Any, **fr
     return chinchilla.optimum(flops, k, **fresh)  # type: ignore[misc]
 
 
+def _compute(loss: Any, k: float, *, R_D: Any, R_N: Any, r_N: Any, **fresh: Any) -> Any:
+    """Chinchilla's, for the same reason."""
+    return chinchilla.compute(loss, k, **fresh)  # type: ignore[misc]
+
+
+def repetitions(params: Any, *, R_D: Any, r_N: Any = 0.0) -> Any:
+    """R_D(N) = R_D (N / 1e9)^r_N: repetitions after which one more is worth 1/e of the first."""
+    return R_D * np.exp(r_N * (np.log(params) - np.log(_SIZE)))
+
+
 @law(
     coordinates=Coordinates((*chinchilla.coordinates.names, "R_D", "R_N", "r_N"), _to_natural),
     optimum=_compute_optimal,
+    compute=_compute,
 )
 def data_constrained(
     params: Any,
@@ -80,7 +91,7 @@ def data_constrained(
     log_useful = (np.log(alpha * A) - np.log(beta * B) + beta * log_unique) / alpha
     log_surplus = positive_part(log_params - log_useful)
     surplus = np.expm1(_MOST - positive_part(_MOST - log_surplus))
-    lasting = R_D * np.exp(r_N * (log_params - np.log(_SIZE)))
+    lasting = repetitions(params, R_D=R_D, r_N=r_N)
     log_effective_params = log_params - log_surplus + _log_worth(surplus, R_N)
     log_effective_tokens = log_unique + _log_worth(np.expm1(log_repeats), lasting)
     return E + A * np.exp(-alpha * log_effective_params) + B * np.exp(-beta * log_effective_tokens)

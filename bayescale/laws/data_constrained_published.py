@@ -19,9 +19,14 @@ def _compute_optimal(
     return chinchilla.optimum(flops, k, E=E, A=A, B=B, alpha=alpha, beta=alpha)  # type: ignore[misc]
 
 
+def _compute(loss: Any, k: float, *, E: Any, A: Any, B: Any, alpha: Any, R_D: Any, R_N: Any) -> Any:
+    return chinchilla.compute(loss, k, E=E, A=A, B=B, alpha=alpha, beta=alpha)  # type: ignore[misc]
+
+
 @law(
     coordinates=Coordinates(("level", "reducible", "split", "alpha", "R_D", "R_N"), _to_natural),
     optimum=_compute_optimal,
+    compute=_compute,
 )
 def data_constrained_published(
     params: Any,

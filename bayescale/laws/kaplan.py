@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.laws.law import Coordinates, Loss, Values, law
+from bayescale.laws.law import Coordinates, Loss, Values, law, positive_part
 
 
 def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
@@ -28,9 +28,20 @@ def _compute_optimal(
     return (r * N_c**r * flops / (k * D_c)) ** (1 / (r + 1))
 
 
+def _compute(loss: Any, k: float, *, N_c: Any, D_c: Any, alpha_N: Any, alpha_D: Any) -> Any:
+    r"""C = kN*D*: at the optimum L^{1/α_D} = (1+r)(N_c/N)^r = (1+1/r) D_c/D; infinite up to 0."""
+    r = alpha_N / alpha_D
+    with np.errstate(divide="ignore", over="ignore"):
+        log_bracket = np.log(positive_part(loss)) / alpha_D
+        log_params = np.log(N_c) + (np.log1p(r) - log_bracket) / r
+        log_tokens = np.log(D_c) + np.log1p(1 / r) - log_bracket
+        return k * np.exp(log_params + log_tokens)
+
+
 @law(
     coordinates=Coordinates(("level", "split", "alpha_N", "alpha_D"), _to_natural),
     optimum=_compute_optimal,
+    compute=_compute,
 )
 def kaplan(params: Any, tokens: Any, *, N_c: Any, D_c: Any, alpha_N: Any, alpha_D: Any) -> Any:
     r"""Joint law :math:`L(N, D) = [(N_c/N)^{\alpha_N/\alpha_D} + D_c/D]^{\alpha_D}`.

@@ -55,6 +55,10 @@ class Law:
     optimum : callable, optional
         ``optimum(flops, k, **parameters) -> params``: the closed-form compute-optimal N under
         C = k N D and no repeated tokens. Without it the optimum is found numerically.
+    compute : callable, optional
+        ``compute(loss, k, **parameters) -> flops``: the least C = k N D that reaches a loss, by its
+        compute-optimal model and without repeated tokens; infinite where no compute does. What
+        compares the compute of groups needs it.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Law:
     loss: Loss
     coordinates: Coordinates
     optimum: Loss | None = None
+    compute: Loss | None = None
 
     @property
     def summary(self) -> str:
@@ -128,7 +133,9 @@ LAWS: dict[str, Law] = {}
 """Every law by name; `law` fills it."""
 
 
-def law(*, coordinates: Coordinates, optimum: Loss | None = None) -> Callable[[Loss], Law]:
+def law(
+    *, coordinates: Coordinates, optimum: Loss | None = None, compute: Loss | None = None
+) -> Callable[[Loss], Law]:
     """Register a function as a law; its signature names the inputs and the parameters.
 
     Raises
@@ -144,7 +151,7 @@ def law(*, coordinates: Coordinates, optimum: Loss | None = None) -> Callable[[L
         name = loss.__name__
         if name in LAWS and LAWS[name].loss.__module__ != loss.__module__:
             raise ValueError(f"a law named {name} exists already in {LAWS[name].loss.__module__}")
-        LAWS[name] = Law(name, inputs, parameters, loss, coordinates, optimum)
+        LAWS[name] = Law(name, inputs, parameters, loss, coordinates, optimum, compute)
         return LAWS[name]
 
     return register

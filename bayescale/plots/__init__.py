@@ -9,13 +9,20 @@ from bayescale.plots.fits import (
     plot_predicted,
     plot_residuals,
 )
+from bayescale.plots.groups import plot_forest, plot_shrinkage
+from bayescale.plots.multiplier import plot_multiplier
+from bayescale.plots.repetition import plot_repetition_value
 
 __all__ = [
     "plot_allocation",
     "plot_basin",
     "plot_curve",
+    "plot_forest",
     "plot_isoflop",
+    "plot_multiplier",
     "plot_parameters",
     "plot_predicted",
+    "plot_repetition_value",
     "plot_residuals",
+    "plot_shrinkage",
 ]

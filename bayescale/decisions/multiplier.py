@@ -1,0 +1,323 @@
+r"""How many times the compute of one group another needs for the same loss, per draw.
+
+Both groups are compute-optimal: with :math:`C_g(\ell)` the least compute of group g that reaches a
+loss :math:`\ell`, the multiplier is :math:`C_g(\ell) / C_{\mathrm{reference}}(\ell)`. For the joint
+law :math:`E + A N^{-\alpha} + B D^{-\beta}` the frontier and its inverse are
+
+.. math::
+
+    L^*(C) = E + K (C/k)^{-\gamma}, \qquad
+    C(\ell) = k \left(\frac{K}{\ell - E}\right)^{1/\gamma}, \qquad
+    \gamma = \frac{\alpha\beta}{\alpha+\beta}
+
+(Hoffmann et al. 2022, equation 4), so that the multiplier is the same at every loss only where the
+groups share E and :math:`\gamma`. Compute is in FLOPs, loss in nats per token.
+
+Every group counts its FLOPs per parameter and token, k, by its own runs, and at each loss those of
+the compute-optimal size: an error of 5% in k is one of 5% in the multiplier. The best size itself
+is the one for the k of the largest runs; at a minimum that is second order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from bayescale import readable
+from bayescale.errors import FitError
+from bayescale.fitting import Fit
+from bayescale.optima import distinct_budgets, least_compute, optimal_params
+from bayescale.prediction import decades_beyond
+from bayescale.runs import Runs
+
+VALIDATION = "validation"
+"""Column of the runs that names the validation set."""
+
+_TARGETS, _BEYOND = 25, 12  # default target losses within the runs, and harder ones
+_STEPS = 200  # computes between which a crossing is looked for
+
+
+def compute_multiplier(
+    fit: Fit,
+    group: str,
+    reference: str,
+    *,
+    losses: Sequence[float] | None = None,
+    same_validation: bool | None = None,
+) -> xr.Dataset:
+    r"""How many times the compute of `reference` the group `group` needs, over target losses.
+
+    Parameters
+    ----------
+    fit : Fit
+        With groups, of a joint law that says what compute reaches a loss.
+    group, reference : str
+        Two of the fit's groups.
+    losses : sequence of float, optional
+        Target losses, nats per token. By default 25 that the compute-optimal models of both groups
+        reach (posterior median) with the compute of their runs, from the smallest to the largest
+        run, and 12 harder ones, the last of which needs ten times the compute of the largest run
+        of one group.
+    same_validation : bool, optional
+        Say True if the losses of both groups are of the same validation set. Not needed where the
+        runs have a column ``validation``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dim ``loss`` from easy to hard targets, dim ``group`` = `group`, `reference`:
+
+        * ``flops`` (chain, draw, loss, group): least compute that reaches the loss; infinite where
+          no compute does, because the loss is not above the irreducible one.
+        * ``multiplier`` (chain, draw, loss): its ratio. Infinite where only `reference` reaches the
+          loss, 0 where only `group` does, NaN where neither does.
+        * ``unreachable`` (loss, group): probability that no compute reaches the loss.
+        * ``undefined`` (loss): probability that neither group reaches it, a share of draws that
+          quantiles of the multiplier leave out.
+        * ``decades_beyond`` (loss, group): decades, to the hundredth, by which the median of
+          ``flops`` lies above the largest run of the group (negative: below its smallest one).
+
+        Attributes ``group`` and ``reference``.
+
+    Raises
+    ------
+    FitError
+        For a fit without groups or a law without such an inverse, an unknown group, the same group
+        twice, groups not known to share a validation set, a target that is not a positive loss, or
+        no losses given where the runs of both groups reach none in common.
+    """
+    sides = _compared(fit, group, reference, same_validation)
+    targets = _default_losses(sides) if losses is None else _targets(losses)
+    names = xr.DataArray([group, reference], dims="group", coords={"group": [group, reference]})
+    loss = xr.DataArray(targets, dims="loss", coords={"loss": targets})
+    flops = xr.concat([side.least_compute(loss) for side in sides], dim=names)
+    with np.errstate(invalid="ignore"):  # infinite over infinite: neither reaches the loss
+        multiplier = flops.sel(group=group, drop=True) / flops.sel(group=reference, drop=True)
+    middle = flops.median(("chain", "draw")).transpose("group", "loss").to_numpy()
+    beyond = [side.decades_beyond(c) for side, c in zip(sides, middle, strict=True)]
+    return xr.Dataset(
+        {
+            "multiplier": multiplier,
+            "flops": flops,
+            "unreachable": xr.ufuncs.isinf(flops).mean(("chain", "draw")),
+            "undefined": multiplier.isnull().mean(("chain", "draw")),
+            "decades_beyond": (("group", "loss"), np.round(beyond, 2)),
+        },
+        attrs={"group": group, "reference": reference},
+    ).transpose("chain", "draw", "loss", "group")
+
+
+def constancy(multiplier: xr.Dataset) -> xr.Dataset:
+    """Whether the multiplier stays the same from the easiest to the hardest target of the runs.
+
+    By the law: where it misfits one group, or where FLOP counts of sizes are off by some percent,
+    that can pass for growth of as much.
+
+    Parameters
+    ----------
+    multiplier : xarray.Dataset
+        What `compute_multiplier` returns.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``log_ratio`` (chain, draw): log of the multiplier at the hardest target over that at the
+        easiest, both within the runs of both groups; 0 where it stays constant. ``grows``:
+        probability that it is above 0. ``easiest``, ``hardest``: those targets, nats per token.
+
+    Raises
+    ------
+    FitError
+        If fewer than two targets lie within the runs of both groups.
+    """
+    within = (multiplier["decades_beyond"] == 0).all("group").to_numpy()
+    inside = multiplier["loss"].to_numpy()[within]
+    if len(inside) < 2:
+        raise FitError(
+            f"{len(inside)} of the target losses within reach of the runs of both groups, 2 are "
+            "needed; leave out losses= to have targets chosen there"
+        )
+    easiest, hardest = inside.max(), inside.min()
+    logs = xr.ufuncs.log(multiplier["multiplier"].sel(loss=[easiest, hardest]))
+    ratio = logs.sel(loss=hardest, drop=True) - logs.sel(loss=easiest, drop=True)
+    return xr.Dataset(
+        {
+            "log_ratio": ratio,
+            "grows": (ratio > 0).where(ratio.notnull()).mean(),
+            "easiest": easiest,
+            "hardest": hardest,
+        }
+    )
+
+
+def crossing(
+    fit: Fit,
+    group: str,
+    reference: str,
+    flops: float | Sequence[float],
+    *,
+    same_validation: bool | None = None,
+) -> xr.Dataset:
+    """Whether the group that is better with little compute is the worse one with more.
+
+    Parameters
+    ----------
+    fit : Fit
+        With groups, of a joint law.
+    group, reference : str
+        Two of the fit's groups.
+    flops : float or sequence of float
+        Computes C up to which a crossing counts.
+    same_validation : bool, optional
+        As in `compute_multiplier`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dim ``flops``, ascending: ``crossed`` (chain, draw, flops): whether the losses L*(C) of the
+        two compute-optimal frontiers cross between ``start`` and C. ``probability`` (flops) of
+        that. ``difference`` (chain, draw, flops): loss of `group` less that of `reference` at C,
+        nats per token. ``decades_beyond`` (flops, group): decades by which C lies above the largest
+        run of the group. ``start``: the least compute that the runs of both groups have, FLOPs.
+
+    Raises
+    ------
+    FitError
+        As in `compute_multiplier`; if a group has no runs, or C is no compute above ``start``.
+    """
+    sides = _compared(fit, group, reference, same_validation)
+    start = max(side.range[0] for side in sides)
+    asked = np.unique(distinct_budgets(np.atleast_1d(flops).tolist()))
+    if asked[0] <= start:
+        raise FitError(
+            f"{readable.flops(asked[0])} FLOPs is no more than the least compute that the runs of "
+            f"both groups have, {readable.flops(start)}; ask for more"
+        )
+    grid = np.unique(np.concatenate([np.geomspace(start, asked[-1], _STEPS), asked]))
+    budgets = xr.DataArray(grid, dims="flops", coords={"flops": grid})
+    difference = sides[0].loss(budgets) - sides[1].loss(budgets)
+    worse = difference > 0
+    changed = (worse != worse.isel(flops=0)).cumsum("flops") > 0
+    crossed = changed.assign_coords(flops=grid).sel(flops=asked)
+    beyond = [side.decades_beyond(asked) for side in sides]
+    return xr.Dataset(
+        {
+            "crossed": crossed,
+            "probability": crossed.mean(("chain", "draw")),
+            "difference": difference.sel(flops=asked),
+            "decades_beyond": (("group", "flops"), np.array(beyond)),
+            "start": start,
+        },
+        coords={"group": [group, reference]},
+        attrs={"group": group, "reference": reference},
+    ).transpose("chain", "draw", "flops", "group")
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two groups: the frontier of its compute-optimal models."""
+
+    name: str
+    fit: Fit
+    counted: Runs  # that say how many FLOPs a parameter and token cost
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Compute of the smallest and of the largest run, FLOPs."""
+        if len(self.fit.runs) == 0:
+            raise FitError(
+                f"the group {self.name!r} has no runs to say what it reaches; name a group that "
+                "has, or target losses with losses="
+            )
+        seen = self.fit.runs.column("flops")
+        return float(seen.min()), float(seen.max())
+
+    def least_compute(self, loss: xr.DataArray) -> xr.DataArray:
+        """Least compute that reaches a loss."""
+        law, k = self.fit.spec.law, self.counted.flops_per_param_token
+        flops = least_compute(law, loss, k, self.fit.natural)
+        return flops * self._cost(optimal_params(law, flops, k, self.fit.natural))
+
+    def loss(self, flops: xr.DataArray) -> xr.DataArray:
+        """Loss that a compute reaches."""
+        law, k = self.fit.spec.law, self.counted.flops_per_param_token
+        params, constant = optimal_params(law, flops, k, self.fit.natural), flops
+        for _ in range(4):  # the cost of a size hardly changes it: each step gains two digits
+            constant = flops / self._cost(params)
+            params = optimal_params(law, constant, k, self.fit.natural)
+        return law.fresh_loss(params, constant / (k * params), **self.fit.natural)
+
+    def decades_beyond(self, flops: np.ndarray) -> np.ndarray:
+        """Decades of compute outside the runs."""
+        return decades_beyond(self.fit, "flops", flops)
+
+    def _cost(self, params: xr.DataArray) -> xr.DataArray:
+        """FLOPs of a size per parameter and token, relative to those of the largest runs."""
+        k = xr.apply_ufunc(self.counted.flops_per_param_token_at, params)
+        return k / self.counted.flops_per_param_token
+
+
+def _compared(
+    fit: Fit, group: str, reference: str, same_validation: bool | None
+) -> tuple[_Side, _Side]:
+    """Take the two groups out of the fit, or refuse to compare them."""
+    for name in (group, reference):
+        fit.require_group(name)
+    if group == reference:
+        raise FitError(f"a group is not compared with itself: {group!r} is given twice")
+    _require_same_validation(fit, [group, reference], same_validation)
+    return _side(fit, group), _side(fit, reference)
+
+
+def _side(fit: Fit, name: str) -> _Side:
+    """Take one group; without runs of its own it counts FLOPs as all runs together do."""
+    own = fit.of_group(name)
+    return _Side(name, own, own.runs if len(own.runs) else fit.runs)
+
+
+def _require_same_validation(fit: Fit, groups: list[str], stated: bool | None) -> None:
+    pair = f"{groups[0]!r} and {groups[1]!r}"
+    if VALIDATION in fit.runs.table:
+        rows = fit.runs.table[fit.runs.table[str(fit.spec.group)].astype(str).isin(groups)]
+        named = [str(name) for name in rows[VALIDATION].unique()]
+        if len(named) > 1:
+            raise FitError(
+                f"the column {VALIDATION!r} of {pair} has {', '.join(named)}: losses on several "
+                "validation sets do not compare; score both groups on one"
+            )
+        stated = len(named) == 1 if stated is None else stated
+    if not stated:
+        raise FitError(
+            f"the losses of {pair} compare only on the same validation set; where it is the same, "
+            f"say so with same_validation=True, or in a column {VALIDATION!r} of the runs"
+        )
+
+
+def _targets(losses: Sequence[float]) -> np.ndarray:
+    """Order target losses from easy to hard."""
+    values = np.unique(np.asarray(losses, dtype=float))[::-1]
+    if not len(values) or not (np.isfinite(values) & (values > 0)).all():
+        raise FitError(
+            "target losses must be positive nats per token, got "
+            + (", ".join(f"{value:g}" for value in values) or "none")
+        )
+    return values
+
+
+def _default_losses(sides: tuple[_Side, _Side]) -> np.ndarray:
+    """Choose what both frontiers reach within the runs, then up to one decade of compute beyond."""
+    reached = []
+    for side in sides:
+        low, high = side.range
+        budgets = xr.DataArray([low, high, 10 * high], dims="flops")
+        reached.append(side.loss(budgets).median(("chain", "draw")).to_numpy())
+    easy, (_, hard, harder) = np.min(reached, axis=0)[0], np.max(reached, axis=0)
+    if not easy > hard:
+        raise FitError(
+            f"{sides[0].name!r} and {sides[1].name!r} reach no common loss with the compute of "
+            "their runs; name target losses with losses="
+        )
+    return np.concatenate(
+        [np.linspace(easy, hard, _TARGETS), np.linspace(hard, harder, _BEYOND + 1)[1:]]
+    )

@@ -1,0 +1,244 @@
+r"""What repeated tokens are worth, per draw of laws that know repeated data.
+
+After :math:`D/U - 1` repetitions of U unique tokens the next one is worth
+
+.. math:: v(e) = e^{-(e - 1) / R_D(N)}, \qquad R_D(N) = R_D (N / 10^9)^{r_N}
+
+fresh ones, e = D/U the epochs (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models",
+section 3; there :math:`r_N = 0`). This is the worth of a token to the law. The loss of a run that
+repeats its data often can lie above its law by an excess that this leaves out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayescale import readable
+from bayescale.errors import FitError
+from bayescale.fitting import Fit
+from bayescale.intervals import numbers
+from bayescale.laws.data_constrained import repetitions
+
+WORTH = (0.9, 0.5, 0.1)
+"""Shares of a fresh token's worth that `epochs_until` answers for."""
+
+_NEAR = 3.0  # factor in N within which runs speak about a size
+
+
+def effective_repetitions(fit: Fit, params: float | Sequence[float]) -> xr.DataArray:
+    """Repetitions after which one more token is worth 1/e of a fresh one, R_D(N).
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a law that knows repeated data, e.g. data-constrained.
+    params : float or sequence of float
+        Sizes N of models.
+
+    Returns
+    -------
+    xarray.DataArray
+        Repetitions (epochs less one), dims (chain, draw, params). `identified` says whether the
+        runs can tell it.
+
+    Raises
+    ------
+    FitError
+        If the law does not know repeated data, or a size is not positive.
+    """
+    _require_repetition(fit)
+    sizes = _axis("params", params, least=0.0)
+    natural = fit.natural
+    r_N = natural.get("r_N", xr.zeros_like(natural["R_D"]))
+    found = repetitions(sizes, R_D=natural["R_D"], r_N=r_N)
+    return found.rename("effective_repetitions").transpose("chain", "draw", "params", ...)
+
+
+def repetition_value(
+    fit: Fit, params: float | Sequence[float], epochs: float | Sequence[float]
+) -> xr.DataArray:
+    """Worth of the next token after e epochs, in fresh tokens, v(e) = exp(-(e - 1) / R_D(N)).
+
+    Parameters
+    ----------
+    fit, params
+        As in `effective_repetitions`.
+    epochs : float or sequence of float
+        Passes over the data, D/U, at least 1.
+
+    Returns
+    -------
+    xarray.DataArray
+        Between 0 and 1, dims (chain, draw, params, epochs).
+
+    Raises
+    ------
+    FitError
+        As in `effective_repetitions`; for less than one epoch.
+    """
+    passes = _axis("epochs", epochs, least=1.0, allowed=True)
+    value = np.exp(-(passes - 1.0) / effective_repetitions(fit, params))
+    return value.rename("repetition_value").transpose("chain", "draw", "params", "epochs", ...)
+
+
+def epochs_until(
+    fit: Fit, params: float | Sequence[float], worth: float | Sequence[float] = WORTH
+) -> xr.DataArray:
+    """Epochs after which the next token is worth x of a fresh one, e = 1 + R_D(N) ln(1/x).
+
+    Parameters
+    ----------
+    fit, params
+        As in `effective_repetitions`.
+    worth : float or sequence of float
+        x, between 0 and 1. Where new tokens of lower quality are to be had, worth x of a fresh one
+        each, repetition is better until then.
+
+    Returns
+    -------
+    xarray.DataArray
+        Epochs, dims (chain, draw, params, worth).
+
+    Raises
+    ------
+    FitError
+        As in `effective_repetitions`; for a worth outside (0, 1).
+    """
+    shares = _axis("worth", worth, least=0.0)
+    if not (shares < 1).all():
+        raise FitError(f"worth must be a share of a fresh token below 1, got {shares.max():g}")
+    until = 1.0 - effective_repetitions(fit, params) * np.log(shares)
+    return until.rename("epochs").transpose("chain", "draw", "params", "worth", ...)
+
+
+@dataclass(frozen=True)
+class Identification:
+    """Whether the runs can tell R_D at one size of model.
+
+    Parameters
+    ----------
+    params : float
+        The size N.
+    identified : bool
+        Whether the runs repeat their data more often than the upper end of R_D's interval. If not,
+        `at_least` is all that may be said.
+    median, at_least, at_most : float
+        Of R_D(N), repetitions: median and central 90% interval.
+    most_repetitions : float
+        Largest D/U - 1 among the runs that speak about this size; NaN without runs.
+    runs_near : int or None
+        Number of runs within a factor 3 of this size, which are the ones that speak; with none of
+        them all runs do, by how R_D changes with size. None where R_D is the same at every size.
+    """
+
+    params: float
+    identified: bool
+    median: float
+    at_least: float
+    at_most: float
+    most_repetitions: float
+    runs_near: int | None
+
+    @property
+    def only_bound(self) -> bool:
+        """Whether no value may be stated; constants that were given have no runs to doubt them."""
+        return not self.identified and not np.isnan(self.most_repetitions)
+
+    @property
+    def sentence(self) -> str:
+        """The value, or what may be said in its place."""
+        subject = f"R_D at {readable.trimmed(self.params)} parameters"
+        low, high = (readable.significant(value) for value in (self.at_least, self.at_most))
+        value = f"{subject}: {readable.significant(self.median)} ({low} to {high})"
+        if np.isnan(self.most_repetitions):
+            return f"{value}, as given: there are no runs that could tell it"
+        if not self.only_bound:
+            return value + (", extrapolated: no run is near that size" * (self.runs_near == 0))
+        near = " near that size" if self.runs_near else ""
+        if self.most_repetitions == 0:
+            return f"{subject} is not identified: the runs{near} do not repeat their data"
+        return (
+            f"{subject} is not identified: at least {low}; the runs{near} repeat their data at "
+            f"most {readable.trimmed(self.most_repetitions)} times, which is less than the {high} "
+            "that it may be"
+        )
+
+
+def identified(fit: Fit, params: float) -> Identification:
+    """Say whether some runs repeat their data more often than R_D, so that they can tell it.
+
+    The upper end of the central 90% interval of R_D(N) must not exceed the largest D/U - 1 of the
+    runs: of those within a factor 3 of N where R_D depends on N and there are such runs, else of
+    all. Otherwise the curve beyond them is the prior's, and only a lower bound may be stated.
+
+    Parameters
+    ----------
+    fit : Fit
+        As in `effective_repetitions`; of one group where there are groups.
+    params : float
+        Size N of the model.
+
+    Raises
+    ------
+    FitError
+        As in `effective_repetitions`; for a fit with groups.
+    """
+    if fit.groups:
+        raise FitError(
+            f"R_D is asked of one group; take it with fit.of_group(...), of {', '.join(fit.groups)}"
+        )
+    found = numbers(effective_repetitions(fit, float(params)).squeeze("params"))
+    most, runs_near = _most_repetitions(fit, float(params))
+    return Identification(
+        params=float(params),
+        identified=found["q95"] <= most,
+        median=found["median"],
+        at_least=found["q05"],
+        at_most=found["q95"],
+        most_repetitions=most,
+        runs_near=runs_near,
+    )
+
+
+def near_epochs(fit: Fit, params: float) -> np.ndarray:
+    """Epochs D/U, at least 1, of the runs within a factor 3 of a size, ascending."""
+    if len(fit.runs) == 0:
+        return np.empty(0)
+    near = np.abs(np.log(fit.runs.column("params") / params)) <= np.log(_NEAR)
+    return np.sort(_epochs(fit)[near])
+
+
+def _epochs(fit: Fit) -> np.ndarray:
+    return np.maximum(fit.runs.column("tokens") / fit.runs.column("unique_tokens"), 1.0)
+
+
+def _most_repetitions(fit: Fit, params: float) -> tuple[float, int | None]:
+    """Return the largest D/U - 1 of the runs that speak about a size, and how many are near it."""
+    r_N = fit.natural.get("r_N")
+    varies = r_N is not None and bool(r_N.any())
+    if len(fit.runs) == 0:
+        return float("nan"), 0 if varies else None
+    near = near_epochs(fit, params)
+    speaking = near if varies and len(near) else _epochs(fit)
+    return float(speaking.max()) - 1.0, len(near) if varies else None
+
+
+def _require_repetition(fit: Fit) -> None:
+    if "R_D" not in fit.spec.law.parameters:
+        raise FitError(
+            f"the law {fit.spec.law.name} does not know repeated data; fit the model "
+            "data-constrained to runs with a column unique_tokens"
+        )
+
+
+def _axis(name: str, values: float | Sequence[float], least: float, allowed: bool = False) -> Any:
+    """Make a dimension of values that are above `least`, or at it where that is allowed."""
+    array = np.array(list(dict.fromkeys(np.atleast_1d(values).astype(float).tolist())))
+    bad = array[~(np.isfinite(array) & ((array >= least) if allowed else (array > least)))]
+    if len(bad):
+        bound = f"at least {least:g}" if allowed else f"above {least:g}"
+        raise FitError(f"{name} must be {bound}, got {bad[0]:g}")
+    return xr.DataArray(array, dims=name, coords={name: array})
