@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 
-from bayescale.centring import centring
+from bayescale.anchoring import anchoring
 from bayescale.errors import RunsError
-from bayescale.laws import from_line, to_line
+from bayescale.laws import from_line
 from bayescale.noise import SEED, noise_scale
 from bayescale.readable import rows
 from bayescale.replicates import Cells, collapse
@@ -24,10 +24,9 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m}`, and their pooled sum of squares S around the cell
     means as :math:`-f \log \sigma_{seed} - S / (2 \sigma_{seed}^2)`, f the degrees of freedom.
 
-    A partially pooled parameter has a ``<name>_population`` value with the parameter's prior, a
-    ``<name>_scale``, the sd between groups on the real line (`bayescale.laws.to_line`), and in each
-    group a ``<name>_offset``, sampled centred where that group's runs pin the parameter down and
-    non-centred where they do not (`bayescale.centring`).
+    A partially pooled parameter has a ``<name>_population`` value with the parameter's prior and a
+    ``<name>_scale``, the sd between groups on the real line (`bayescale.laws.to_line`). How its
+    groups are sampled, by ``<name>_anchor`` and ``<name>_offset``, says `bayescale.anchoring`.
 
     Inputs, log losses, observation weights and prior arguments are ``pm.Data``, so that one
     compiled model serves refits, subsets, simulated data and other priors.
@@ -82,8 +81,9 @@ def model_data(
     """Everything in the model that the runs decide, by the name of its ``pm.Data``.
 
     Shapes are (cells,) for inputs, ``observed_log_loss``, ``weight``, ``replicates`` and
-    ``group_index``, (groups,) for ``<name>_centring``, and () for each ``reference_<input>``, the
-    geometric mean of that input over the cells, ``seed_squares`` and ``seed_freedom``.
+    ``group_index``, (groups,) for what `bayescale.anchoring` chooses, and () for each
+    ``reference_<input>``, the geometric mean of that input over the cells, ``seed_squares`` and
+    ``seed_freedom``.
     """
     cells = cells_of(spec, runs, weights)
     inputs = {name: cells.table[name].to_numpy(dtype=float) for name in spec.inputs}
@@ -101,8 +101,7 @@ def model_data(
         labels = cells.table[spec.group].astype(str)
         index = np.array([names.index(label) for label in labels], dtype=np.int64)
         data["group_index"] = index
-        for name, value in centring(spec, cells.table, index).items():
-            data[f"{name}_centring"] = value
+        data |= anchoring(spec, cells.table, index)
     if cells.freedom and SEED in spec.noise_priors:
         data["replicates"] = cells.table["replicates"].to_numpy()
         data["seed_squares"] = np.asarray(cells.squares)
@@ -158,7 +157,7 @@ def _numbers_first(label: str) -> tuple[float, str]:
 def _dims(name: str, value: np.ndarray) -> str | None:
     if not value.ndim:
         return None
-    return "group" if name.endswith("_centring") else "obs"
+    return "group" if name.endswith(("_centring", "_weight")) else "obs"
 
 
 def _parameter(spec: ModelSpec, name: str, data: dict[str, Any]) -> Any:
@@ -168,12 +167,18 @@ def _parameter(spec: ModelSpec, name: str, data: dict[str, Any]) -> Any:
         return prior.variable(name)
     if kind == "none":
         return prior.variable(name, dims="group")
-    middle = to_line(name, prior.variable(f"{name}_population"))
     scale = spec.scales[name].variable(f"{name}_scale")
-    centred = data[f"{name}_centring"]  # 1: the value itself is sampled, 0: its distance in sds
-    offset = pm.Normal(f"{name}_offset", centred * middle, scale**centred, dims="group")
-    value = middle + scale ** (1.0 - centred) * (offset - centred * middle)
-    return pm.Deterministic(name, from_line(name, value), dims="group")
+    if f"{name}_centring" in data:
+        centred = data[f"{name}_centring"]
+        middle = prior.line_variable(f"{name}_anchor")
+        offset = pm.Normal(f"{name}_offset", centred * middle, scale**centred, dims="group")
+        distance = scale ** (1.0 - centred) * (offset - centred * middle)
+    else:
+        distance = scale * pm.Normal(f"{name}_offset", dims="group")
+        shift = (data[f"{name}_weight"] * distance).sum()
+        middle = prior.line_variable(f"{name}_anchor", shift) - shift
+    pm.Deterministic(f"{name}_population", from_line(name, middle))
+    return pm.Deterministic(name, from_line(name, middle + distance), dims="group")
 
 
 def _observe(

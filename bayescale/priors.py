@@ -83,6 +83,18 @@ class Prior:
         own = {"default_transform": transforms.logodds} if self.dist == "LogitNormal" else {}
         return getattr(pm, self.dist)(name, **args, **own, dims=dims)
 
+    @property
+    def normal_on_line(self) -> bool:
+        """Whether the value is Normal once mapped to the real line."""
+        return self.dist in ("Normal", "LogNormal", "LogitNormal")
+
+    def line_variable(self, name: str, shift: Any = 0.0) -> Any:
+        """Add a variable for the value mapped to the real line, plus a `shift`."""
+        import pymc as pm
+
+        args = {arg: pm.Data(f"{name}_prior_{arg}", value) for arg, value in self.args}
+        return pm.Normal(name, args["mu"] + shift, args["sigma"])
+
     def within(self, support: str) -> bool:
         """Whether every value it can take lies in a support: real, positive or unit (0 to 1)."""
         own = {"Normal": "real", "LogitNormal": "unit", "Beta": "unit"}.get(self.dist, "positive")
@@ -96,7 +108,7 @@ class Prior:
         (-1.05, 0.5)
         """
         args = [value for _, value in self.args]
-        if self.dist in ("Normal", "LogNormal", "LogitNormal"):
+        if self.normal_on_line:
             return args[0], args[1]
         if self.dist == "HalfNormal":  # half the logarithm of a chi-squared variable
             return math.log(args[0]) - 0.635, 1.111

@@ -177,7 +177,7 @@ def parse_model(text: str, name: str) -> ModelSpec:
         )
     noise, noise_priors = _noise(entries["noise"], f"model {name} [noise]")
     priors = _priors(entries["priors"], law.coordinates.names, f"model {name} [priors]")
-    pooling = _pooling(entries, (*priors, *noise_priors), name)
+    pooling = _pooling(entries, {**priors, **noise_priors}, name)
     return ModelSpec(
         name=name,
         summary=str(entries.get("summary", law.summary)),
@@ -224,7 +224,7 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
     return axis
 
 
-def _pooling(entries: Mapping[str, Any], names: tuple[str, ...], model: str) -> dict[str, str]:
+def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str) -> dict[str, str]:
     """Read what differs between groups; completely pooled parameters are left out."""
     where, pooling, group = f"model {model} [pooling]", entries.get("pooling", {}), "group"
     if group in entries and (not isinstance(entries[group], str) or entries[group] in ("", "loss")):
@@ -233,11 +233,17 @@ def _pooling(entries: Mapping[str, Any], names: tuple[str, ...], model: str) -> 
         )
     if not isinstance(pooling, Mapping):
         raise ModelError(f'{where}: must be a table such as level = "partial"')
-    _only(pooling, names, where)
+    _only(pooling, tuple(priors), where)
     for name, kind in pooling.items():
         if kind not in POOLING:
             raise ModelError(
                 f"{where} {name}: {kind!r}; {readable.did_you_mean(str(kind), list(POOLING))}"
+            )
+        if kind == "partial" and not priors[name].normal_on_line:
+            raise ModelError(
+                f"{where} {name}: groups are Normal about a population whose own prior must be "
+                f"Normal on the same line; use Normal, LogNormal or LogitNormal, not "
+                f"{priors[name].dist}"
             )
     varying = {name: kind for name, kind in pooling.items() if kind != "complete"}
     if varying and group not in entries:

@@ -23,7 +23,7 @@ ORDER = [
     "noise",
     "spec",
     "design",
-    "centring",
+    "anchoring",
     "model",
     "fitting",
     "prediction",
