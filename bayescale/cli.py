@@ -77,6 +77,17 @@ HoldOut = Annotated[
     str | None,
     typer.Option(help="Do not fit these rows, predict them: a pandas query.", metavar="EXPR"),
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(help="Column whose values are the groups of a hierarchical model."),
+]
+SameValidation = Annotated[
+    bool,
+    typer.Option(
+        "--same-validation",
+        help="All groups were scored on one validation set: compare their compute.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same machine: same draws.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AllowUnconverged = Annotated[
@@ -114,15 +125,17 @@ def report(
     flops: Flops = None,
     at: At = None,
     hold_out: HoldOut = None,
+    group: Group = None,
+    same_validation: SameValidation = False,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-report"),
     seed: Seed = 1,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit a model and write report.html, summary.json and fit.nc."""
-    spec = load_model(model)
+    spec = _spec(model, group)
     asked = _asked(spec, flops or [], at or [])
     table = _read(runs, where, column, unit, best_per, params_are)
-    _report(table, spec, asked, hold_out, out, seed, allow_unconverged)
+    _report(table, spec, asked, hold_out, out, seed, allow_unconverged, same_validation or None)
 
 
 @app.command("fit")
@@ -134,15 +147,16 @@ def fit_command(
     unit: Units = None,
     best_per: BestPer = None,
     params_are: ParamsAre = "not stated",
+    group: Group = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("fit.nc"),
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit a model and keep the posterior in one netCDF file."""
-    from bayescale.report import summarise_fit
+    from bayescale.summary import summarise_fit
 
-    spec = load_model(model)
+    spec = _spec(model, group)
     table = _read(runs, where, column, unit, best_per, params_are)
     make_folder(out.parent)  # before the long work, not after it
     fitted = _fit(table, spec, seed)
@@ -166,7 +180,7 @@ def optima(
 ) -> None:
     """Print the compute-optimal model and its basin for given budgets."""
     from bayescale.fitting import load_fit
-    from bayescale.report import answers, summarise_optima
+    from bayescale.summary import answers, summarise_optima
 
     fitted = load_fit(fit)
     summary = {"optima": summarise_optima(fitted, flops), "predictions": []}
@@ -244,19 +258,35 @@ def _report(
     out: Path,
     seed: int,
     allow_unconverged: bool,
+    same_validation: bool | None = None,
 ) -> None:
-    from bayescale.report import answers, write_report
+    from bayescale.report import write_report
+    from bayescale.summary import answers
 
     runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
-    require_identifiable(runs, spec.inputs, len(spec.priors))
+    require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
     make_folder(out)  # before the long work, not after it
     fitted = _fit(runs, spec, seed)
+    unpooled = _fit(runs, spec.unpooled(), seed) if spec.partial else None
     with _steps("report", 3) as step:
-        path = write_report(fitted, out, flops=asked, held_out=held_out, progress=step)
+        path = write_report(
+            fitted,
+            out,
+            flops=asked,
+            held_out=held_out,
+            unpooled=unpooled,
+            same_validation=same_validation,
+            progress=step,
+        )
     for sentence in answers(json.loads((out / "summary.json").read_text("utf-8"))):
         typer.echo(sentence)
     typer.echo(f"report: {path}")
     _stop_unless_converged(fitted, allow_unconverged)
+
+
+def _spec(model: str, group: str | None) -> ModelSpec:
+    spec = load_model(model)
+    return spec if group is None else spec.grouped_by(group)
 
 
 def _asked(spec: ModelSpec, flops: list[float], at: list[float]) -> list[float]:

@@ -3,7 +3,7 @@ r"""Compute-optimal models, per draw: how large, on how many tokens, and how fla
 All allocations are under C = k N D, and no token is repeated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,9 @@ def compute_optimal(
     Returns
     -------
     xarray.Dataset
-        Dims (chain, draw, flops): ``params`` N*, ``tokens`` D*, ``tokens_per_param``, ``loss``
-        (nats per token, without noise), ``a`` and ``b``, the exponents of N* and D* in C.
+        Dims (chain, draw, flops), and group for a fit with groups: ``params`` N*, ``tokens`` D*,
+        ``tokens_per_param``, ``loss`` (nats per token, without noise), ``a`` and ``b``, the
+        exponents of N* and D* in C.
         Dim (flops): ``decades_beyond``, decades of compute above the largest run (negative: below
         the smallest; 0 inside; NaN without runs). Attribute ``k``.
 
@@ -48,6 +49,8 @@ def compute_optimal(
     FitError
         If the law has no such allocation, or a budget is not positive.
     """
+    if fit.groups:
+        return _by_group(fit, lambda own: compute_optimal(own, flops, k=k))
     law, budget, k = _question(fit, flops, k)
     params = optimal_params(law, budget, k, fit.natural)
     tokens = budget / (k * params)
@@ -83,8 +86,11 @@ def basin(
     Returns
     -------
     xarray.DataArray
-        N, dims (chain, draw, flops, excess, bound) with bound "lower", "upper".
+        N, dims (chain, draw, flops, excess, bound) with bound "lower", "upper", and group for a
+        fit with groups.
     """
+    if fit.groups:
+        return _by_group(fit, lambda own: basin(own, flops, excess=excess, k=k))
     law, budget, k = _question(fit, flops, k)
     shares = np.atleast_1d(excess)
     wasted = xr.DataArray(shares, dims="excess", coords={"excess": shares})
@@ -144,6 +150,12 @@ def minimise_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> 
         keep_left = loss(left) < loss(right)
         low, high = xr.where(keep_left, low, left), xr.where(keep_left, right, high)
     return np.exp((low + high) / 2)
+
+
+def _by_group(fit: Fit, ask: Callable[[Fit], Any]) -> Any:
+    """Ask every group alone: each has its own range of runs, and counts its own FLOPs."""
+    found = [ask(fit.of_group(name)).assign_coords(group=name) for name in fit.groups]
+    return xr.concat(found, dim="group", combine_attrs="drop").transpose("chain", "draw", ...)
 
 
 def distinct_budgets(flops: Sequence[float]) -> tuple[float, ...]:

@@ -1,31 +1,10 @@
-"""The posterior report: one self-contained HTML page, a JSON summary and the fit itself.
-
-The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"})::
-
-    {"schema": 1, "model": str, "law": str,
-     "runs": {"rows": int, "source": str, "sha256": str},
-     "parameters": {name: Q and {"mean", "sd", "r_hat", "ess_bulk"}},
-     "optima": [{"flops", "decades_beyond", "beyond": {"params", "tokens", "tokens_per_param"},
-                 "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
-                 "basin": [{"excess", "lower": Q, "upper": Q}]}],
-     "predictions": [{"axis", "value", "decades_beyond", "loss": Q, "loss_new_run": Q}],
-     "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
-                     "min_ess_bulk", "seconds_compile", "seconds_sample"},
-     "checks": [],
-     "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
-                         "rows": [{"run", axis, "loss", "residual", "predicted": Q}]},
-     "notices": [{"name", "message", "rows"}]}
-
-``optima`` is filled for laws of params and tokens, ``predictions`` for single-axis laws,
-``held_out`` where runs were held back (its scores: `bayescale.prediction.score`). ``beyond`` are
-decades outside the runs along each axis, of the median. Intervals are central 90%.
-"""
+"""The posterior report: one self-contained HTML page, a JSON summary and the fit itself."""
 
 import base64
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +16,29 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bayescale import plots, readable
+from bayescale.errors import FitError
 from bayescale.files import make_folder, replacing
 from bayescale.fitting import Fit
-from bayescale.intervals import CAPTION, numbers
-from bayescale.optima import basin, compute_optimal, distinct_budgets
-from bayescale.prediction import decades_beyond, predict, predict_runs, residuals, score
+from bayescale.intervals import CAPTION
+from bayescale.optima import compute_optimal, distinct_budgets
+from bayescale.prediction import residuals
 from bayescale.runs import Runs
+from bayescale.summary import (
+    Companions,
+    answers,
+    axis_of,
+    default_budgets,
+    loss_of,
+    multipliers,
+    summarise_fit,
+    summarise_held_out,
+    summarise_parameters,
+    summarise_repetition,
+    value_of,
+)
 
-SCHEMA = 1
+MOST_GROUPS_SHOWN = 4
+"""Groups whose own pictures a report shows; tables and summary.json have all."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +59,8 @@ def write_report(
     *,
     flops: Sequence[float] = (),
     held_out: Runs | None = None,
+    unpooled: Fit | None = None,
+    same_validation: bool | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Write ``report.html``, ``summary.json`` and ``fit.nc`` into the folder `out`.
@@ -78,6 +74,10 @@ def write_report(
         Budgets to answer for; by default the largest of the runs and ten times that.
     held_out : Runs, optional
         Runs that were not fitted: the report shows how well the fit predicts them.
+    unpooled : Fit, optional
+        The same runs fitted with ``spec.unpooled()``: the report shows what pooling does.
+    same_validation : bool, optional
+        Whether all groups were scored on one validation set: only then is their compute compared.
     progress : callable
         Called with the name of each step as it starts.
 
@@ -91,9 +91,10 @@ def write_report(
     fit.save(folder / "fit.nc")
     budgets = distinct_budgets(flops) or default_budgets(fit)
     progress("summarising")
-    summary = summarise_fit(fit, budgets, held_out)
+    beside = Companions(held_out, unpooled, same_validation)
+    summary = summarise_fit(fit, budgets, beside)
     progress("drawing")
-    page = render(fit, summary, sections(fit, budgets, held_out))
+    page = render(fit, summary, sections(fit, budgets, beside))
     progress("writing")
     for name, text in (
         ("summary.json", json.dumps(summary, indent=1) + "\n"),
@@ -104,98 +105,19 @@ def write_report(
     return folder / "report.html"
 
 
-def default_budgets(fit: Fit) -> tuple[float, ...]:
-    """Return the largest budget (or axis value) of the runs, and ten times that."""
-    largest = float(fit.runs.column(_axis(fit)).max())
-    return largest, 10 * largest
-
-
-def summarise_fit(
-    fit: Fit, budgets: Sequence[float], held_out: Runs | None = None
-) -> dict[str, Any]:
-    """Everything a script wants, in the schema of this module's docstring."""
-    diagnostics = fit.diagnostics
-    return {
-        "schema": SCHEMA,
-        "model": fit.spec.name,
-        "law": fit.spec.law.name,
-        "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
-        "parameters": _parameters(fit),
-        "optima": summarise_optima(fit, budgets) if fit.spec.law.is_joint else [],
-        "predictions": [] if fit.spec.law.is_joint else _predictions(fit, budgets),
-        "diagnostics": {
-            "converged": diagnostics.converged,
-            "problems": list(diagnostics.problems),
-            **asdict(diagnostics),
-        },
-        "checks": [],
-        "held_out": held_out and _held_out(held_out, residuals(fit, held_out), _axis(fit)),
-        "notices": [asdict(notice) for notice in fit.notices],
-    }
-
-
-def summarise_optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
-    """Compute-optimal model and basin for each budget, as plain numbers."""
-    optima, ends = compute_optimal(fit, list(budgets)), basin(fit, list(budgets))
-    entries = []
-    for flops in optima["flops"].to_numpy():
-        best, near = optima.sel(flops=flops), ends.sel(flops=flops)
-        beyond = float(best["decades_beyond"])
-        entries.append(
-            {
-                "flops": float(flops),
-                "decades_beyond": None if np.isnan(beyond) else beyond,
-                "beyond": _beyond(fit, best),
-                **{
-                    name: numbers(best[name])
-                    for name in ("params", "tokens", "tokens_per_param", "loss", "a", "b")
-                },
-                "basin": [
-                    {
-                        "excess": float(excess),
-                        **{
-                            str(bound): numbers(near.sel(excess=excess, bound=bound))
-                            for bound in near["bound"].to_numpy()
-                        },
-                    }
-                    for excess in near["excess"].to_numpy()
-                ],
-            }
-        )
-    return entries
-
-
-def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
-    """Give the decades by which the median optimum lies outside the runs, along each axis."""
-    medians = best[["params", "tokens", "tokens_per_param"]].median()
-    found = {str(name): float(decades_beyond(fit, str(name), medians[name])) for name in medians}
-    return {name: None if np.isnan(value) else value for name, value in found.items()}
-
-
-def answers(summary: dict[str, Any]) -> list[str]:
-    """Say the optima or the predictions of a summary in words, one paragraph each."""
-    held_out = summary.get("held_out")
-    return [
-        *([_held_out_answer(held_out)] if held_out else []),
-        *(_allocation_answer(entry) for entry in summary["optima"]),
-        *(_prediction_answer(entry) for entry in summary["predictions"]),
-    ]
-
-
-def sections(fit: Fit, budgets: Sequence[float], held_out: Runs | None = None) -> Iterator[Section]:
+def sections(
+    fit: Fit, budgets: Sequence[float], beside: Companions | None = None
+) -> Iterator[Section]:
     """Build the parts of the report in reading order, one at a time."""
+    beside = beside or Companions()
+    yield from _law_sections(fit, budgets)
+    if fit.groups:
+        yield from _group_sections(fit, beside)
+    elif "R_D" in fit.spec.law.parameters:
+        yield _repetition_section(fit)
+    if beside.held_out is not None:
+        yield _held_out_section(fit, beside.held_out)
     table = residuals(fit)
-    if fit.spec.law.is_joint:
-        yield from _allocation_sections(fit, compute_optimal(fit, list(budgets)))
-    else:
-        yield Section(
-            "The law",
-            "The runs, the fitted law and where new runs would fall.",
-            figure=plots.plot_curve(fit, max(budgets)),
-            caption=f"Bands: {CAPTION}s.",
-        )
-    if held_out is not None:
-        yield _held_out_section(fit, held_out)
     yield Section(
         "Does the law fit?",
         "Residuals should scatter around zero without a trend. A bend along one "
@@ -218,6 +140,96 @@ def sections(fit: Fit, budgets: Sequence[float], held_out: Runs | None = None) -
         table=_ledger(fit),
     )
     yield Section("Model", "The model file that was fitted.", code=fit.spec.source)
+
+
+def _law_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
+    """Show the law and its runs, for each group alone where there are few."""
+    for name in fit.groups[:MOST_GROUPS_SHOWN] or (None,):
+        own = fit if name is None else fit.of_group(name)
+        if fit.spec.law.is_joint:
+            parts = _allocation_sections(own, compute_optimal(own, list(budgets)))
+        else:
+            parts = iter([_curve_section(own, max(budgets))])
+        for part in parts:
+            yield part if name is None else replace(part, title=f"{part.title}: {name}")
+
+
+def _curve_section(fit: Fit, value: float) -> Section:
+    return Section(
+        "The law",
+        "The runs, the fitted law and where new runs would fall.",
+        figure=plots.plot_curve(fit, value),
+        caption=f"Bands: {CAPTION}s.",
+    )
+
+
+def _group_sections(fit: Fit, beside: Companions) -> Iterator[Section]:
+    if any("group" in value.dims for value in fit.natural.values()):
+        yield Section(
+            "What differs between groups",
+            f"Parameters of each {fit.spec.group}. A new group is what the population of groups "
+            "leads one to expect where there are no runs yet; with few groups that is mostly the "
+            "prior.",
+            figure=plots.plot_forest(fit),
+            caption=f"Medians and {CAPTION}s; arrows and numbers: ends outside the panel.",
+        )
+    if beside.unpooled is not None:
+        yield Section(
+            "What pooling does",
+            "Estimates of groups with few or noisy runs are drawn to the others; those with many "
+            "stay where their runs put them.",
+            figure=plots.plot_shrinkage(fit, beside.unpooled),
+            caption=f"Medians and {CAPTION}s, each group alone and with the others.",
+        )
+    yield from _multiplier_sections(fit, beside.same_validation)
+
+
+def _multiplier_sections(fit: Fit, same_validation: bool | None) -> Iterator[Section]:
+    try:
+        found = multipliers(fit, same_validation)
+    except FitError as error:
+        yield Section("Compute multiplier", f"Not shown: {error}.")
+        return
+    for multiplier in found[:MOST_GROUPS_SHOWN]:
+        group, reference = multiplier.attrs["group"], multiplier.attrs["reference"]
+        yield Section(
+            f"Compute multiplier: {group} against {reference}",
+            "How many times the compute one group needs for the loss of the other, both "
+            "compute-optimal. A flat line would be a constant factor.",
+            figure=plots.plot_multiplier(multiplier),
+            caption=f"Line: median; band: {CAPTION}. Grey: losses outside the runs of one group, "
+            "where the curve is the law's word alone.",
+        )
+
+
+def _repetition_section(fit: Fit) -> Section:
+    rows = [
+        {
+            "model": readable.trimmed(entry["params"]),
+            "what the runs say": entry["sentence"],
+            "epochs until a token is worth 50%": _least_or_all(entry["epochs_until"][1]["epochs"]),
+        }
+        for entry in summarise_repetition(fit)
+    ]
+    return Section(
+        "What repeated data are worth",
+        "The worth of the next token of data seen before, in fresh tokens. Runs that repeat their "
+        "data often may also end above the law, by overfitting: the curves leave that out, the "
+        "predictive intervals of this page do not.",
+        pd.DataFrame(rows),
+        plots.plot_repetition_value(fit),
+        f"Bands: {CAPTION}s; dotted: beyond the epochs of the runs of about that size; dashed: "
+        "a lower bound, where the runs tell no more.",
+    )
+
+
+def _least_or_all(epochs: dict[str, float | None]) -> str:
+    low, middle, high = (epochs[name] for name in ("q05", "median", "q95"))
+    if low is None:
+        return "not identified"
+    if middle is None or high is None:
+        return f"at least {readable.significant(low, 2)}"
+    return f"{readable.significant(middle, 2)} ({readable.span(low, high, 'plain')})"
 
 
 def render(fit: Fit, summary: dict[str, Any], parts: Iterator[Section]) -> str:
@@ -246,144 +258,17 @@ def _filled(part: Section) -> dict[str, Any]:
     return {**vars(part), "image": image, "wide": wide}
 
 
-def _axis(fit: Fit) -> str:
-    return "flops" if fit.spec.law.is_joint else fit.spec.inputs[0]
-
-
-def _value(axis: str, value: float) -> str:
-    return readable.count(value) if axis in ("params", "tokens") else readable.flops(value)
-
-
-def _allocation_answer(entry: dict[str, Any]) -> str:
-    params, tokens, ratio = (entry[name] for name in ("params", "tokens", "tokens_per_param"))
-    return (
-        f"For {readable.flops(entry['flops'])} FLOPs: "
-        f"{readable.count(params['median'])} parameters "
-        f"({readable.span(params['q05'], params['q95'])}) on "
-        f"{readable.count(tokens['median'])} tokens "
-        f"({readable.span(tokens['q05'], tokens['q95'])}), "
-        f"{readable.significant(ratio['median'])} tokens per parameter, "
-        f"loss at the optimum {_loss(entry['loss'])}. {_basin_answer(entry['basin'][-1])} "
-        f"{_distance(entry['decades_beyond'])}{_outside(entry['beyond'])}"
-    )
-
-
-def _outside(beyond: dict[str, float | None]) -> str:
-    """Name the axes along which the optimum leaves the runs by more than a factor of two."""
-    names = {"params": "parameters", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
-    far = [
-        f"{readable.significant(10 ** abs(value), 2)} times "
-        f"{'more' if value > 0 else 'fewer'} {names[name]}"
-        for name, value in beyond.items()
-        if value is not None and abs(value) > np.log10(2)
-    ]
-    return f" It has {' and '.join(far)} than any fitted run." if far else ""
-
-
-def _basin_answer(near: dict[str, Any]) -> str:
-    """Name the sizes that are safe whichever draw is true: inner ends of the basin's two ends."""
-    low, high = near["lower"]["q95"], near["upper"]["q05"]
-    if low >= high:
-        return f"No size is 95% sure to waste less than {near['excess']:.0%} of the compute."
-    return (
-        f"Any size from {readable.span(low, high)} wastes at most {near['excess']:.0%} of the "
-        "compute (95% sure at either end)."
-    )
-
-
-def _prediction_answer(entry: dict[str, Any]) -> str:
-    return (
-        f"At {_value(entry['axis'], entry['value'])} {entry['axis']}: "
-        f"loss {_loss(entry['loss'])}; 90% of "
-        f"new runs fall between {entry['loss_new_run']['q05']:.3f} and "
-        f"{entry['loss_new_run']['q95']:.3f}. {_distance(entry['decades_beyond'])}"
-    )
-
-
-def _held_out_answer(scores: dict[str, Any]) -> str:
-    verdict = (
-        "The law fails on them: treat every interval beyond the fitted runs as too narrow."
-        if scores["p_value"] < 0.01
-        else "That is no fewer than chance allows."
-    )
-    return (
-        f"Fitted without {scores['where']} and tested on them: {scores['inside']} of "
-        f"{scores['runs']} lie inside their 90% predictive interval, typical error "
-        f"{scores['rmsle']:.1%}. {verdict}"
-    )
-
-
-def _loss(loss: dict[str, float]) -> str:
-    return f"{loss['median']:.3f} ({loss['q05']:.3f} to {loss['q95']:.3f})"
-
-
-def _distance(decades: float | None) -> str:
-    if decades is None:
-        return "These are given constants: there are no runs to compare with."
-    if decades == 0:
-        return "Inside the range of the runs."
-    side = "above the largest" if decades > 0 else "below the smallest"
-    return (
-        f"Extrapolation: {abs(decades):.1f} decades {side} fitted run, so the interval holds "
-        "only if the law does."
-    )
-
-
-def _parameters(fit: Fit) -> dict[str, dict[str, float]]:
-    table = fit.summary()
-    return {
-        name: {
-            **numbers(fit.posterior[name]),
-            **{key: float(table.loc[name, key]) for key in ("mean", "sd", "r_hat", "ess_bulk")},
-        }
-        for name in table.index
-    }
-
-
-def _predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
-    axis = fit.spec.inputs[0]
-    return [
-        {
-            "axis": axis,
-            "value": float(value),
-            "decades_beyond": float(decades_beyond(fit, axis, value)),
-            "loss": numbers(predict(fit, {axis: value})),
-            "loss_new_run": numbers(predict_runs(fit, {axis: value})),
-        }
-        for value in values
-    ]
-
-
-def _held_out(runs: Runs, table: pd.DataFrame, axis: str) -> dict[str, Any]:
-    """Score the runs held back; `table` holds their residuals."""
-    rows = [
-        {
-            "run": str(row.run),
-            axis: float(getattr(row, axis)),
-            "loss": float(row.loss),
-            "residual": float(row.residual),
-            "predicted": {
-                "median": float(row.fitted),
-                "q05": float(row.predicted_q05),
-                "q95": float(row.predicted_q95),
-            },
-        }
-        for row in table.itertuples()
-    ]
-    return {"where": runs.source, **score(table), "rows": rows}
-
-
 def _held_out_section(fit: Fit, runs: Runs) -> Section:
-    table, axis = residuals(fit, runs), _axis(fit)
+    table, axis = residuals(fit, runs), axis_of(fit)
     rows = [
         {
             "run": row["run"],
-            axis: _value(axis, row[axis]),
+            axis: value_of(axis, row[axis]),
             "observed loss": f"{row['loss']:.3f}",
-            "predicted, 90% of new runs": _loss(row["predicted"]),
+            "predicted, 90% of new runs": loss_of(row["predicted"]),
             "observed against predicted": f"{np.expm1(row['residual']):+.1%}",
         }
-        for row in _held_out(runs, table, axis)["rows"]
+        for row in summarise_held_out(runs, table, axis)["rows"]
     ]
     return Section(
         "Runs held back",
@@ -400,14 +285,15 @@ def _parameter_section(fit: Fit) -> Section:
     rows = [
         {
             "parameter": name,
-            "median": readable.significant(entry["median"], 4),
-            "90% interval": f"{readable.significant(entry['q05'], 4)} to "
-            f"{readable.significant(entry['q95'], 4)}",
-            "prior": str(fit.spec.sampled.get(name, "follows from the sampled coordinates")),
+            "median": _digits(entry["median"]),
+            "90% interval": f"{_digits(entry['q05'])} to {_digits(entry['q95'])}"
+            if entry["q95"] is not None
+            else f"at least {_digits(entry['q05'])} (not identified)",
+            "prior": _prior(fit, name),
             "R-hat": f"{entry['r_hat']:.3f}",
             "effective draws": f"{entry['ess_bulk']:.0f}",
         }
-        for name, entry in _parameters(fit).items()
+        for name, entry in summarise_parameters(fit).items()
     ]
     return Section(
         "Parameters",
@@ -417,6 +303,21 @@ def _parameter_section(fit: Fit) -> Section:
         f"Grey: prior; blue: posterior with its {CAPTION}; each scaled to the same height. Where "
         "they look alike, the runs say nothing about that parameter.",
     )
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else readable.significant(value, 4)
+
+
+def _prior(fit: Fit, label: str) -> str:
+    """Say where a parameter's prior comes from."""
+    name = label.partition("[")[0]
+    if name.endswith("_scale"):
+        return str(fit.spec.scales[name.removesuffix("_scale")])
+    if name in fit.spec.partial:
+        return "the population"
+    name = name.removesuffix("_population")
+    return str(fit.spec.sampled.get(name, "follows from the sampled coordinates"))
 
 
 def _allocation_sections(fit: Fit, optima: xr.Dataset) -> Iterator[Section]:

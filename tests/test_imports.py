@@ -30,13 +30,14 @@ ORDER = [
     "optima",
     "decisions",
     "approaches",
+    "summary",
     "plots",
     "report",
     "cli",
     "__main__",
 ]
 """Every module may import only from those before it."""
-WITHOUT_PYMC = ["optima", "decisions", "approaches", "plots", "report", "cli"]
+WITHOUT_PYMC = ["optima", "decisions", "approaches", "summary", "plots", "report", "cli"]
 
 
 def modules():

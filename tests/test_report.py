@@ -7,7 +7,14 @@ from conftest import known_fit, simulated_table
 
 from bayescale import fit, load_fit, read_runs, write_report
 from bayescale.errors import BayescaleError, RunsWarning
-from bayescale.report import answers, default_budgets, sections, summarise_fit, summarise_optima
+from bayescale.report import sections
+from bayescale.summary import (
+    Companions,
+    answers,
+    default_budgets,
+    summarise_fit,
+    summarise_optima,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +113,7 @@ def test_runs_held_back_are_scored_and_shown(runs, tmp_path):
     assert "Fitted without the runs with flops &gt; 2e21 and tested on them" in page
     assert "The law fails" not in page
     wrong = replace(held, table=held.table.assign(loss=held.table["loss"] * 1.1))
-    failed = summarise_fit(fitted, [1e22], wrong)
+    failed = summarise_fit(fitted, [1e22], Companions(wrong))
     assert failed["held_out"]["inside"] == 0
     assert "The law fails on them" in answers(failed)[0]
 

@@ -1,0 +1,491 @@
+"""The numbers of a fit for scripts, and the sentences that say them.
+
+The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"})::
+
+    {"schema": 1, "model": str, "law": str,
+     "runs": {"rows": int, "source": str, "sha256": str},
+     "groups": null | {"column", "runs": {group: int}, "pooling": {parameter: kind},
+                       "new_group": {parameter: Q}},
+     "parameters": {name: Q and {"mean", "sd", "r_hat", "ess_bulk"}},
+     "optima": [{"group", "flops", "data", "decades_beyond",
+                 "beyond": {"params", "tokens", "tokens_per_param"},
+                 "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
+                 "basin": [{"excess", "lower": Q, "upper": Q}]}],
+     "predictions": [{"group", "axis", "value", "decades_beyond", "loss": Q, "loss_new_run": Q}],
+     "multipliers": [{"group", "reference",
+                      "targets": [{"loss", "multiplier": Q, "unreachable": {group: probability},
+                                   "decades_beyond": {group: float}}],
+                      "constancy": {"easiest", "hardest", "log_ratio": Q, "p_grows"},
+                      "crossing": [{"flops", "probability"}]} | {"refused": reason}],
+     "repetition": [{"group", "params", "identified", "most_repetitions", "R_D": Q,
+                     "epochs_until": [{"worth", "epochs": Q}], "sentence"}],
+     "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
+                     "min_ess_bulk", "seconds_compile", "seconds_sample"},
+     "checks": [],
+     "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
+                         "rows": [{"run", axis, "loss", "residual", "predicted": Q}]},
+     "notices": [{"name", "message", "rows"}]}
+
+``optima`` is filled for laws of params and tokens, ``predictions`` for single-axis laws,
+``multipliers`` for joint laws with groups (null where no compute reaches the loss), ``repetition``
+for laws of repeated data (null where the runs give only a lower bound); parameters that differ
+between groups are named alpha[group]. ``held_out`` where runs were held back (its scores:
+`bayescale.prediction.score`). ``beyond`` are decades outside the runs along each axis, of the
+median. Intervals are central 90%.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale import readable
+from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
+from bayescale.decisions.repetition import epochs_until, identified
+from bayescale.errors import FitError
+from bayescale.fitting import Fit
+from bayescale.intervals import numbers
+from bayescale.optima import basin, compute_optimal
+from bayescale.prediction import decades_beyond, predict, predict_runs, residuals, score
+from bayescale.runs import Runs
+
+SCHEMA = 1
+
+REFERENCE_SIZE = 1e9
+"""Parameters at which R_D is stated."""
+
+
+def default_budgets(fit: Fit) -> tuple[float, ...]:
+    """Return the largest budget (or axis value) of the runs, and ten times that."""
+    largest = float(fit.runs.column(axis_of(fit)).max())
+    return largest, 10 * largest
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What a report shows beside the fit.
+
+    Parameters
+    ----------
+    held_out : Runs, optional
+        Runs that were not fitted.
+    unpooled : Fit, optional
+        The same runs without pooling, for a fit with partially pooled groups.
+    same_validation : bool, optional
+        Whether the losses of all groups are of one validation set: only then is their compute
+        compared.
+    """
+
+    held_out: Runs | None = None
+    unpooled: Fit | None = None
+    same_validation: bool | None = None
+
+
+def summarise_fit(
+    fit: Fit, budgets: Sequence[float], beside: Companions | None = None
+) -> dict[str, Any]:
+    """Everything a script wants, in the schema of this module's docstring."""
+    beside, diagnostics, joint = beside or Companions(), fit.diagnostics, fit.spec.law.is_joint
+    held_out = beside.held_out
+    return {
+        "schema": SCHEMA,
+        "model": fit.spec.name,
+        "law": fit.spec.law.name,
+        "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
+        "groups": _groups(fit),
+        "parameters": summarise_parameters(fit),
+        "optima": summarise_optima(fit, budgets) if joint else [],
+        "predictions": _by_group(fit, lambda own: _predictions(own, budgets)) if not joint else [],
+        "multipliers": _multipliers(fit, beside.same_validation),
+        "repetition": _by_group(fit, summarise_repetition),
+        "diagnostics": {
+            "converged": diagnostics.converged,
+            "problems": list(diagnostics.problems),
+            **asdict(diagnostics),
+        },
+        "checks": [],
+        "held_out": held_out
+        and summarise_held_out(held_out, residuals(fit, held_out), axis_of(fit)),
+        "notices": [asdict(notice) for notice in fit.notices],
+    }
+
+
+def summarise_optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
+    """Compute-optimal model and basin for each budget (and group), as plain numbers."""
+    return _by_group(fit, lambda own: _optima(own, budgets))
+
+
+def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset]:
+    """Compute multiplier of every group but the best one, against it.
+
+    The best one reaches the least loss with the most compute that all groups have; so the others
+    need more than it there. Empty where there is nothing to compare.
+
+    Raises
+    ------
+    FitError
+        If the groups are not known to share a validation set, or have no common loss.
+    """
+    if not fit.groups or fit.spec.law.compute is None:
+        return []
+    largest = min(float(fit.of_group(name).runs.column("flops").max()) for name in fit.groups)
+    losses = compute_optimal(fit, largest)["loss"].squeeze("flops").median(("chain", "draw"))
+    best = fit.groups[int(losses.to_numpy().argmin())]
+    return [
+        compute_multiplier(fit, name, best, same_validation=same_validation)
+        for name in fit.groups
+        if name != best
+    ]
+
+
+def _by_group(fit: Fit, ask: Callable[[Fit], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Ask a fit, or each of its groups; every entry names its group."""
+    if not fit.groups:
+        return [{"group": None, **entry} for entry in ask(fit)]
+    return [{"group": name, **entry} for name in fit.groups for entry in ask(fit.of_group(name))]
+
+
+def _groups(fit: Fit) -> dict[str, Any] | None:
+    if not fit.groups:
+        return None
+    counts = fit.runs.table[str(fit.spec.group)].astype(str).value_counts()
+    return {
+        "column": fit.spec.group,
+        "runs": {name: int(counts.get(name, 0)) for name in fit.groups},
+        "pooling": dict(fit.spec.pooling),
+        "new_group": {
+            name: numbers(value)
+            for name, value in fit.with_new_group().of_group("new").natural.items()
+        },
+    }
+
+
+def _multipliers(fit: Fit, same_validation: bool | None) -> list[dict[str, Any]]:
+    try:
+        return [
+            _multiplier(fit, found, same_validation) for found in multipliers(fit, same_validation)
+        ]
+    except FitError as error:
+        return [{"refused": str(error)}]
+
+
+def _multiplier(fit: Fit, found: xr.Dataset, same_validation: bool | None) -> dict[str, Any]:
+    group, reference = found.attrs["group"], found.attrs["reference"]
+    steady = constancy(found)
+    largest = float(fit.runs.column("flops").max())
+    crossed = crossing(
+        fit, group, reference, [largest, 100 * largest], same_validation=same_validation
+    )
+    return {
+        "group": group,
+        "reference": reference,
+        "targets": [
+            {
+                "loss": float(loss),
+                "multiplier": _finite(numbers(at["multiplier"])),
+                "unreachable": {
+                    name: float(at["unreachable"].sel(group=name)) for name in (group, reference)
+                },
+                "decades_beyond": {
+                    name: float(at["decades_beyond"].sel(group=name)) for name in (group, reference)
+                },
+            }
+            for loss in found["loss"].to_numpy()
+            for at in [found.sel(loss=loss)]
+        ],
+        "constancy": {
+            "easiest": float(steady["easiest"]),
+            "hardest": float(steady["hardest"]),
+            "log_ratio": numbers(steady["log_ratio"]),
+            "p_grows": float(steady["grows"]),
+        },
+        "crossing": [
+            {"flops": float(flops), "probability": float(crossed["probability"].sel(flops=flops))}
+            for flops in crossed["flops"].to_numpy()
+        ],
+    }
+
+
+def summarise_repetition(fit: Fit) -> list[dict[str, Any]]:
+    """Say what repetition is worth: at one size, 1B where it is near the runs, then at the ends."""
+    if "R_D" not in fit.spec.law.parameters:
+        return []
+    sizes = fit.runs.column("params")
+    low, middle, high = (float(f(sizes)) for f in (np.min, stats.gmean, np.max))
+    stated = REFERENCE_SIZE if low / 3 < REFERENCE_SIZE < 3 * high else middle
+    return [_worth(fit, params) for params in dict.fromkeys((stated, low, high))]
+
+
+def _worth(fit: Fit, params: float) -> dict[str, Any]:
+    told = identified(fit, params)
+    until = epochs_until(fit, params).squeeze("params")
+    only = ("q05",) if told.only_bound else ("median", "q05", "q95")
+    return {
+        "params": params,
+        "identified": told.identified,
+        "most_repetitions": told.most_repetitions,
+        "R_D": {
+            name: None if name not in only else value
+            for name, value in (
+                ("median", told.median),
+                ("q05", told.at_least),
+                ("q95", told.at_most),
+            )
+        },
+        "epochs_until": [
+            {
+                "worth": float(worth),
+                "epochs": {
+                    name: value if name in only else None
+                    for name, value in numbers(until.sel(worth=worth)).items()
+                },
+            }
+            for worth in until["worth"].to_numpy()
+        ],
+        "sentence": told.sentence,
+    }
+
+
+def _finite(values: dict[str, float]) -> dict[str, float | None]:
+    """Write None for what JSON has no number for: infinite, or never reached."""
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+
+def _optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
+    optima, ends = compute_optimal(fit, list(budgets)), basin(fit, list(budgets))
+    entries = []
+    for flops in optima["flops"].to_numpy():
+        best, near = optima.sel(flops=flops), ends.sel(flops=flops)
+        beyond = float(best["decades_beyond"])
+        entries.append(
+            {
+                "flops": float(flops),
+                "decades_beyond": None if np.isnan(beyond) else beyond,
+                "beyond": _beyond(fit, best),
+                "data": " of fresh data" if "unique_tokens" in fit.spec.inputs else "",
+                **{
+                    name: numbers(best[name])
+                    for name in ("params", "tokens", "tokens_per_param", "loss", "a", "b")
+                },
+                "basin": [
+                    {
+                        "excess": float(excess),
+                        **{
+                            str(bound): numbers(near.sel(excess=excess, bound=bound))
+                            for bound in near["bound"].to_numpy()
+                        },
+                    }
+                    for excess in near["excess"].to_numpy()
+                ],
+            }
+        )
+    return entries
+
+
+def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
+    """Give the decades by which the median optimum lies outside the runs, along each axis."""
+    medians = best[["params", "tokens", "tokens_per_param"]].median()
+    found = {str(name): float(decades_beyond(fit, str(name), medians[name])) for name in medians}
+    return {name: None if np.isnan(value) else value for name, value in found.items()}
+
+
+def answers(summary: dict[str, Any]) -> list[str]:
+    """Say the optima or the predictions of a summary in words, one paragraph each."""
+    held_out = summary.get("held_out")
+    return [
+        *([_held_out_answer(held_out)] if held_out else []),
+        *(_allocation_answer(entry) for entry in summary["optima"]),
+        *(_prediction_answer(entry) for entry in summary["predictions"]),
+        *(_multiplier_answer(entry) for entry in summary.get("multipliers", ())),
+        *(_repetition_answer(entry) for entry in summary.get("repetition", ())[:1]),
+    ]
+
+
+def _multiplier_answer(entry: dict[str, Any]) -> str:
+    if "refused" in entry:
+        return f"Compute of the groups is not compared: {entry['refused']}."
+    steady, crossed = entry["constancy"], entry["crossing"][-1]
+    ends = [
+        next(at["multiplier"] for at in entry["targets"] if at["loss"] == steady[end])
+        for end in ("easiest", "hardest")
+    ]
+    low, high = steady["log_ratio"]["q05"], steady["log_ratio"]["q95"]
+    verdict = (
+        "the factor grows"
+        if low > 0
+        else "the factor shrinks"
+        if high < 0
+        else "a constant factor is compatible with that"
+    )
+    return (
+        f"{entry['group']} needs {_times(ends[0])} the compute of {entry['reference']} for a loss "
+        f"of {steady['easiest']:.3f} and {_times(ends[1])} for {steady['hardest']:.3f}, the "
+        f"easiest and the hardest that the runs of both reach: {verdict}. Probability that the two "
+        f"cross below {readable.flops(crossed['flops'])} FLOPs: {crossed['probability']:.0%}."
+    )
+
+
+def _times(multiplier: dict[str, float | None]) -> str:
+    middle, low, high = (multiplier[name] for name in ("median", "q05", "q95"))
+    if middle is None or low is None or high is None:
+        return "an unbounded multiple of"
+    return (
+        f"{readable.significant(middle)} times ({readable.significant(low)} to "
+        f"{readable.significant(high)})"
+    )
+
+
+def _repetition_answer(entry: dict[str, Any]) -> str:
+    half = next(at["epochs"] for at in entry["epochs_until"] if at["worth"] == 0.5)
+    lasts = (
+        f"at least {readable.significant(half['q05'], 2)} epochs"
+        if half["median"] is None
+        else f"{readable.significant(half['median'], 2)} epochs "
+        f"({readable.span(half['q05'], half['q95'], 'plain')})"
+    )
+    return (
+        f"{_of_group(entry)}{entry['sentence']}. A token is worth half a fresh one after {lasts}."
+    )
+
+
+def _of_group(entry: dict[str, Any]) -> str:
+    return "" if entry.get("group") is None else f"{entry['group']}. "
+
+
+def axis_of(fit: Fit) -> str:
+    """Name the axis along which a report answers."""
+    return "flops" if fit.spec.law.is_joint else fit.spec.inputs[0]
+
+
+def value_of(axis: str, value: float) -> str:
+    """Write a value of that axis."""
+    return readable.count(value) if axis in ("params", "tokens") else readable.flops(value)
+
+
+def _allocation_answer(entry: dict[str, Any]) -> str:
+    params, tokens, ratio = (entry[name] for name in ("params", "tokens", "tokens_per_param"))
+    return (
+        f"{_of_group(entry)}For {readable.flops(entry['flops'])} FLOPs{entry['data']}: "
+        f"{readable.count(params['median'])} parameters "
+        f"({readable.span(params['q05'], params['q95'])}) on "
+        f"{readable.count(tokens['median'])} tokens "
+        f"({readable.span(tokens['q05'], tokens['q95'])}), "
+        f"{readable.significant(ratio['median'])} tokens per parameter, "
+        f"loss at the optimum {loss_of(entry['loss'])}. {_basin_answer(entry['basin'][-1])} "
+        f"{_distance(entry['decades_beyond'])}{_outside(entry['beyond'])}"
+    )
+
+
+def _outside(beyond: dict[str, float | None]) -> str:
+    """Name the axes along which the optimum leaves the runs by more than a factor of two."""
+    names = {"params": "parameters", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
+    far = [
+        f"{readable.significant(10 ** abs(value), 2)} times "
+        f"{'more' if value > 0 else 'fewer'} {names[name]}"
+        for name, value in beyond.items()
+        if value is not None and abs(value) > np.log10(2)
+    ]
+    return f" It has {' and '.join(far)} than any fitted run." if far else ""
+
+
+def _basin_answer(near: dict[str, Any]) -> str:
+    """Name the sizes that are safe whichever draw is true: inner ends of the basin's two ends."""
+    low, high = near["lower"]["q95"], near["upper"]["q05"]
+    if low >= high:
+        return f"No size is 95% sure to waste less than {near['excess']:.0%} of the compute."
+    return (
+        f"Any size from {readable.span(low, high)} wastes at most {near['excess']:.0%} of the "
+        "compute (95% sure at either end)."
+    )
+
+
+def _prediction_answer(entry: dict[str, Any]) -> str:
+    return (
+        f"{_of_group(entry)}At {value_of(entry['axis'], entry['value'])} {entry['axis']}: "
+        f"loss {loss_of(entry['loss'])}; 90% of "
+        f"new runs fall between {entry['loss_new_run']['q05']:.3f} and "
+        f"{entry['loss_new_run']['q95']:.3f}. {_distance(entry['decades_beyond'])}"
+    )
+
+
+def _held_out_answer(scores: dict[str, Any]) -> str:
+    verdict = (
+        "The law fails on them: treat every interval beyond the fitted runs as too narrow."
+        if scores["p_value"] < 0.01
+        else "That is no fewer than chance allows."
+    )
+    return (
+        f"Fitted without {scores['where']} and tested on them: {scores['inside']} of "
+        f"{scores['runs']} lie inside their 90% predictive interval, typical error "
+        f"{scores['rmsle']:.1%}. {verdict}"
+    )
+
+
+def loss_of(loss: dict[str, float]) -> str:
+    """Write a loss with its interval."""
+    return f"{loss['median']:.3f} ({loss['q05']:.3f} to {loss['q95']:.3f})"
+
+
+def _distance(decades: float | None) -> str:
+    if decades is None:
+        return "These are given constants: there are no runs to compare with."
+    if decades == 0:
+        return "Inside the range of the runs."
+    side = "above the largest" if decades > 0 else "below the smallest"
+    return (
+        f"Extrapolation: {abs(decades):.1f} decades {side} fitted run, so the interval holds "
+        "only if the law does."
+    )
+
+
+def summarise_parameters(fit: Fit) -> dict[str, dict[str, Any]]:
+    """Summarise every parameter; of one that differs between groups each value, as alpha[name]."""
+    table, posterior = fit.summary(), fit.posterior
+    found: dict[str, dict[str, Any]] = {}
+    for label in table.index:
+        name, _, group = label.removesuffix("]").partition("[")
+        draws = posterior[name].sel(group=group) if group else posterior[name]
+        statistics = ("mean", "sd", "r_hat", "ess_bulk")
+        found[label] = {
+            **numbers(draws),
+            **{key: float(table.loc[label, key]) for key in statistics},
+        }
+    if "R_D" in found and not fit.groups and identified(fit, REFERENCE_SIZE).only_bound:
+        found["R_D"] |= dict.fromkeys(("median", "mean", "q95"))  # only a lower bound is known
+    return found
+
+
+def _predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
+    axis = fit.spec.inputs[0]
+    return [
+        {
+            "axis": axis,
+            "value": float(value),
+            "decades_beyond": float(decades_beyond(fit, axis, value)),
+            "loss": numbers(predict(fit, {axis: value})),
+            "loss_new_run": numbers(predict_runs(fit, {axis: value})),
+        }
+        for value in values
+    ]
+
+
+def summarise_held_out(runs: Runs, table: pd.DataFrame, axis: str) -> dict[str, Any]:
+    """Score the runs held back; `table` holds their residuals."""
+    rows = [
+        {
+            "run": str(row.run),
+            axis: float(getattr(row, axis)),
+            "loss": float(row.loss),
+            "residual": float(row.residual),
+            "predicted": {
+                "median": float(row.fitted),
+                "q05": float(row.predicted_q05),
+                "q95": float(row.predicted_q95),
+            },
+        }
+        for row in table.itertuples()
+    ]
+    return {"where": runs.source, **score(table), "rows": rows}
