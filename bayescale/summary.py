@@ -41,6 +41,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import stats
 
 from bayescale import readable
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
