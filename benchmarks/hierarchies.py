@@ -25,7 +25,7 @@ from bayescale import Fit, ModelSpec, Runs, RunsWarning, build_model, fit, load_
 from bayescale.laws import from_line
 
 RUNS_PER_GROUP = 15
-DRAWS, TUNE = 500, 700  # of each of four chains; fewer than the defaults, for the many tables
+DRAWS, TUNE = 500, 700  # of each chain; fewer than the defaults, for the many tables
 EXPONENTS = ("alpha", "beta")
 SPEC = load_model("chinchilla-hierarchical")
 
@@ -56,11 +56,13 @@ def simulate(groups: int, tables: int) -> tuple[list[dict[str, np.ndarray]], np.
     return [dict(zip(names, truth, strict=True)) for truth in by_table], log_loss
 
 
-def score(groups: int, table: int, truth: dict[str, np.ndarray], log_loss: np.ndarray) -> dict:
+def score(
+    groups: int, table: int, truth: dict[str, np.ndarray], log_loss: np.ndarray, chains: int
+) -> dict:
     """Fit one table with and without pooling, and say where the truth falls in the posterior."""
     runs = design(groups)
     runs = Runs(runs.table.assign(loss=np.exp(log_loss)), "simulated")
-    once = {"draws": DRAWS, "tune": TUNE, "seed": table + 1, "progress": False}
+    once = {"draws": DRAWS, "tune": TUNE, "chains": chains, "seed": table + 1, "progress": False}
     pooled = fit(runs, SPEC, target_accept=0.95, **once)  # one attempt: what a first try gives
     apart = fit(runs, SPEC.unpooled(), target_accept=0.95, **once)
     row = {"groups": groups, "table": table}
@@ -184,6 +186,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--groups", type=int, nargs="+", default=[3, 6, 20])
     parser.add_argument("--tables", type=int, default=100)
+    parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--compared", type=int, default=10)
     options = parser.parse_args()
     warnings.simplefilter("ignore", RunsWarning)
@@ -193,7 +196,7 @@ def main() -> None:
         for table in sorted(set(range(options.compared)) - done(compared_path, groups)):
             append(compared_path, compare(groups, table, losses[table]))
         for table in sorted(set(range(options.tables)) - done(options.results, groups)):
-            row = score(groups, table, truths[table], losses[table])
+            row = score(groups, table, truths[table], losses[table], options.chains)
             append(options.results, row)
     report(options.results, compared_path)
 
