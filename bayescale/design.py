@@ -37,6 +37,7 @@ def require_identifiable(
         Fewer than 5 runs, an input with one value only, or params and tokens in fixed proportion.
     """
     logs = {name: np.log(runs.column(name)) for name in inputs}
+    log_unique = logs.pop("unique_tokens", None)
     if len(runs) < FEWEST_RUNS:
         raise RunsError(
             f"{len(runs)} runs cannot support a law of {parameters} parameters: at least "
@@ -62,8 +63,10 @@ def require_identifiable(
         notices += _joint(logs["params"], logs["tokens"])
     if len(inputs) == 1:
         notices += _off_axis(runs, inputs[0])
-    if "unique_tokens" not in inputs:
+    if log_unique is None:
         notices += _repeated(runs)
+    else:
+        notices += _hardly_repeated(logs["tokens"] - log_unique)
     if group is not None and group in runs.table:
         notices += _few_groups(runs, group)
     return (*notices, *_mixed(runs, group))
@@ -113,6 +116,27 @@ def _repeated(runs: Runs) -> list[Notice]:
             "repeated data",
             f"{repeated.sum()} runs saw their text more than four times; this law takes every "
             "token for a fresh one: leave them out with --where 'tokens <= 4 * unique_tokens'",
+        )
+    ]
+
+
+def _hardly_repeated(log_epochs: np.ndarray) -> list[Notice]:
+    """Refuse a law of repetition where nothing is repeated, and doubt it where little is."""
+    most = float(np.exp(log_epochs.max()))
+    if most < 1.5:
+        raise RunsError(
+            f"no run sees its data more than {most:.2g} times: what repetition is worth (R_D, R_N) "
+            "cannot be learned; add runs of several epochs, or fit a law of fresh data "
+            "(--model chinchilla)"
+        )
+    if most >= 8:
+        return []
+    return [
+        Notice(
+            "few epochs",
+            f"no run has more than {readable.significant(most, 2)} epochs: that is too few to see "
+            "repeated data lose their worth, so R_D has hardly more than a lower bound; add runs "
+            "of 16 epochs or more",
         )
     ]
 

@@ -69,3 +69,33 @@ def test_repeated_data_and_groups_are_named_where_the_law_ignores_them():
     notices = require_identifiable(read_runs(table), JOINT, 5)
     assert named(notices) == ["repeated data", "groups pooled"]
     assert "family (a, b)" in notices[1].message
+
+
+def repeated(epochs):
+    table = simulated_table()
+    return read_runs(table.assign(unique_tokens=table["tokens"] / epochs))
+
+
+def test_law_of_repetition_needs_repetition():
+    inputs = ("params", "tokens", "unique_tokens")
+    with pytest.raises(RunsError, match="no run sees its data more than 1 times"):
+        require_identifiable(repeated(np.ones(30)), inputs, 8)
+    few = require_identifiable(repeated(np.geomspace(1, 4, 30)), inputs, 8)
+    assert [notice.name for notice in few] == ["few epochs"]
+    assert require_identifiable(repeated(np.geomspace(1, 64, 30)), inputs, 8) == ()
+
+
+def test_one_amount_of_text_identifies_repetition():
+    table = simulated_table()
+    runs = read_runs(table.assign(unique_tokens=table["tokens"].min()))
+    assert require_identifiable(runs, ("params", "tokens", "unique_tokens"), 8) == ()
+
+
+def test_few_groups_are_named_and_the_group_column_is_not_pooled():
+    runs = read_runs(simulated_table().assign(family=["a", "b"] * 15))
+    pooled = require_identifiable(runs, ("params", "tokens"), 5)
+    assert [notice.name for notice in pooled] == ["groups pooled"]
+    grouped = require_identifiable(runs, ("params", "tokens"), 5, group="family")
+    assert [notice.name for notice in grouped] == ["few groups"]
+    many = read_runs(simulated_table().assign(family=list("abcde") * 6))
+    assert require_identifiable(many, ("params", "tokens"), 5, group="family") == ()
