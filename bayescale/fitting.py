@@ -297,6 +297,7 @@ def fit(
     runs: Runs,
     model: str | Path | ModelSpec = "chinchilla",
     *,
+    group: str | None = None,
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
@@ -312,6 +313,8 @@ def fit(
     runs : Runs
     model : str, path or ModelSpec
         Name of a shipped model, a TOML file, or a specification.
+    group : str, optional
+        Column whose values are the groups of a hierarchical model, in place of the model file's.
     draws, tune, chains : int
         Kept draws and discarded warm-up draws of each chain.
     target_accept : float, optional
@@ -332,7 +335,9 @@ def fit(
     Raises
     ------
     RunsError
-        If the runs cannot identify the law.
+        If the runs cannot identify the law, or their groups.
+    ModelError
+        If a group is given for a model without groups.
     FitError
         If the sampler could not start, or the weights are not one non-negative number a run.
 
@@ -342,6 +347,7 @@ def fit(
         If the design is weak: a collinear one, a single budget, a narrow range, few runs.
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
+    spec = spec if group is None else spec.grouped_by(group)
     if weights is not None:
         _require_weights(weights, len(runs))
     group_names(spec, runs)
