@@ -54,8 +54,13 @@ def plot_parameters(fit: Fit) -> Figure:
 
 
 def plot_isoflop(fit: Fit) -> Figure:
-    """Draw runs, fitted isoFLOP curves with bands, and the path of the compute-optimal N."""
+    """Draw runs, fitted isoFLOP curves with bands, and the path of the compute-optimal N.
+
+    Of a law of repeated data the curves are those of fresh data, and so are the runs.
+    """
     table = fit.runs.table.assign(curve=fit.runs.budgets())
+    if "unique_tokens" in fit.spec.inputs:
+        table = table[table["tokens"] <= 1.01 * table["unique_tokens"]]
     budgets = np.sort(table["curve"].dropna().unique())
     if len(budgets) == 0:
         low, high = table["flops"].min(), table["flops"].max()
