@@ -161,7 +161,8 @@ def report(path: Path, compared_path: Path) -> None:
         mixed = (rows["pooled_r_hat"] <= 1.01).mean()
         rate = rows["pooled_ess"] / rows["pooled_seconds"]
         print(
-            f"  no divergence in {clean:.0%}, R-hat <= 1.01 in {mixed:.0%}; {rows['pooled_seconds'].median():.1f} s, minimum ESS "
+            f"  no divergence in {clean:.0%}, R-hat <= 1.01 in {mixed:.0%}; "
+            f"{rows['pooled_seconds'].median():.1f} s, minimum ESS "
             f"{rows['pooled_ess'].median():.0f}, {rate.median():.0f}/s (medians)"
         )
     if not compared_path.exists():
