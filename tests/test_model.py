@@ -183,7 +183,7 @@ def test_run_without_a_group_is_refused():
 
 def test_one_group_is_refused():
     runs, spec = grouped_runs("one seed"), load_model("chinchilla-hierarchical")
-    with pytest.raises(RunsError, match="every run has the family 'ssm': .* --group"):
+    with pytest.raises(RunsError, match=r"every run has the family 'ssm': .* --group"):
         build_model(spec, Runs(runs.table.assign(family="ssm"), "test"))
 
 
