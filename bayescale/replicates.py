@@ -21,6 +21,7 @@ CONFIGURATION = (
     "context_length",
     "learning_rate",
     "batch_size",
+    "mid_schedule",
 )
 """Columns in which runs must agree to be replicates, besides what the model reads."""
 
