@@ -14,6 +14,18 @@ FLOPS_PER_PARAM_TOKEN = 6.0
 COUNTS = ("params", "tokens", "unique_tokens", "flops")
 """Columns that are counts: positive, and float64 because 6 N D overflows 64-bit integers."""
 
+GROUPS = (
+    "family",
+    "dataset",
+    "architecture",
+    "optimizer",
+    "optimiser",
+    "recipe",
+    "corpus",
+    "context_length",
+)
+"""Columns that say of which kind a run is: runs of two kinds are not compared."""
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -174,12 +186,12 @@ def small(table: pd.DataFrame) -> list[Notice]:
 
 
 def _swept(table: pd.DataFrame) -> list[Notice]:
-    """Doubt runs of equal counts whose losses differ by more than seeds do."""
-    columns = ("params", "tokens", "unique_tokens", "mid_schedule")
+    """Doubt runs of equal counts, and of one group, whose losses differ by more than seeds do."""
+    columns = ("params", "tokens", "unique_tokens", "mid_schedule", *GROUPS)
     keys = [name for name in columns if name in table]
     if not {"params", "tokens"} <= set(keys):
         return []
-    cells = np.log(table["loss"]).groupby([table[name] for name in keys])
+    cells = np.log(table["loss"]).groupby([table[name] for name in keys], dropna=False)
     spread = cells.transform("max") - cells.transform("min")
     wide = spread > 0.02
     if wide.sum() < 0.1 * len(table):

@@ -5,20 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayescale.doubts import GROUPS
 from bayescale.runs import Runs
 
 CONFIGURATION = (
     "params",
     "tokens",
     "unique_tokens",
-    "family",
-    "dataset",
-    "architecture",
-    "optimizer",
-    "optimiser",
-    "recipe",
-    "corpus",
-    "context_length",
+    *GROUPS,
     "learning_rate",
     "batch_size",
     "mid_schedule",

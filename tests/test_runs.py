@@ -170,6 +170,10 @@ DOUBTED = {
         lambda t: pd.concat([t, t.assign(loss=1.05 * t.loss)]),
         "swept runs: 60 of 60 runs.*--best-per params,tokens",
     ),
+    "swept within a group": (
+        lambda t: pd.concat([t.assign(family="moe", loss=f * t.loss) for f in (1.0, 1.05)]),
+        "swept runs: 60 of 60 runs.*--best-per params,tokens,family",
+    ),
     "marked as outlier": (
         lambda t: t.assign(outlier=t.index == 3),
         "flagged runs: .*'outlier' marks row 4; .*--where 'not outlier'",
@@ -200,6 +204,12 @@ def test_doubtful_table_is_named(kind):
 
 def test_good_table_raises_no_doubt():
     assert read_runs(simulated_table()).notices == ()
+
+
+def test_groups_on_one_grid_are_not_swept():
+    table = simulated_table()
+    groups = [table.assign(family=name, loss=f * table.loss) for name, f in (("a", 1), ("b", 1.2))]
+    assert read_runs(pd.concat(groups)).notices == ()
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
