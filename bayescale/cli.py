@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -73,6 +73,13 @@ BestPer = Annotated[
         help="Keep the best run for each of these, e.g. params,tokens.", metavar="COLUMNS"
     ),
 ]
+MidSchedule = Annotated[
+    str,
+    typer.Option(
+        help="What to do with unfinished runs: leave them out, keep them, or their weight.",
+        metavar="exclude|keep|WEIGHT",
+    ),
+]
 HoldOut = Annotated[
     str | None,
     typer.Option(help="Do not fit these rows, predict them: a pandas query.", metavar="EXPR"),
@@ -120,6 +127,7 @@ def report(
     where: Where = None,
     column: Columns = None,
     unit: Units = None,
+    mid_schedule: MidSchedule = "exclude",
     best_per: BestPer = None,
     params_are: ParamsAre = "not stated",
     flops: Flops = None,
@@ -134,7 +142,7 @@ def report(
     """Fit a model and write report.html, summary.json and fit.nc."""
     spec = _spec(model, group)
     asked = _asked(spec, flops or [], at or [])
-    table = _read(runs, where, column, unit, best_per, params_are)
+    table = _read(runs, where, column, unit, mid_schedule, best_per, params_are)
     _report(table, spec, asked, hold_out, out, seed, allow_unconverged, same_validation or None)
 
 
@@ -145,6 +153,7 @@ def fit_command(
     where: Where = None,
     column: Columns = None,
     unit: Units = None,
+    mid_schedule: MidSchedule = "exclude",
     best_per: BestPer = None,
     params_are: ParamsAre = "not stated",
     group: Group = None,
@@ -157,7 +166,7 @@ def fit_command(
     from bayescale.summary import summarise_fit
 
     spec = _spec(model, group)
-    table = _read(runs, where, column, unit, best_per, params_are)
+    table = _read(runs, where, column, unit, mid_schedule, best_per, params_are)
     make_folder(out.parent)  # before the long work, not after it
     fitted = _fit(table, spec, seed)
     fitted.save(out)
@@ -326,6 +335,7 @@ def _read(
     where: list[str] | None,
     columns: list[str] | None,
     units: list[str] | None,
+    mid_schedule: str,
     best_per: str | None,
     params_are: str,
 ) -> Runs:
@@ -340,9 +350,21 @@ def _read(
         _pairs(columns, "--column"),
         where=_all_of(where or []),
         units=sizes,
+        mid_schedule=_word_or_weight(mid_schedule),
         best_per=tuple(best_per.split(",")) if best_per else (),
         params_are=params_are,
     )
+
+
+def _word_or_weight(text: str) -> Literal["exclude", "keep"] | float:
+    if text in ("exclude", "keep"):
+        return "keep" if text == "keep" else "exclude"
+    try:
+        return float(text)
+    except ValueError:
+        raise RunsError(
+            f"--mid-schedule {text}: write exclude, keep, or a weight between 0 and 1"
+        ) from None
 
 
 def _all_of(conditions: list[str]) -> str | None:

@@ -74,7 +74,7 @@ def require_identifiable(
 
 def _few_groups(runs: Runs, group: str) -> list[Notice]:
     number = runs.table[group].nunique()
-    if number > 4:
+    if not 1 < number <= 4:  # one: what is left of a fit when asked for that group alone
         return []
     return [
         Notice(

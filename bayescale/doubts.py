@@ -14,6 +14,18 @@ FLOPS_PER_PARAM_TOKEN = 6.0
 COUNTS = ("params", "tokens", "unique_tokens", "flops")
 """Columns that are counts: positive, and float64 because 6 N D overflows 64-bit integers."""
 
+GROUPS = (
+    "family",
+    "dataset",
+    "architecture",
+    "optimizer",
+    "optimiser",
+    "recipe",
+    "corpus",
+    "context_length",
+)
+"""Columns that say of which kind a run is: runs of two kinds are not compared."""
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -174,11 +186,12 @@ def small(table: pd.DataFrame) -> list[Notice]:
 
 
 def _swept(table: pd.DataFrame) -> list[Notice]:
-    """Doubt runs of equal counts whose losses differ by more than seeds do."""
-    keys = [name for name in ("params", "tokens", "unique_tokens") if name in table]
-    if len(keys) < 2:
+    """Doubt runs of equal counts, and of one group, whose losses differ by more than seeds do."""
+    columns = ("params", "tokens", "unique_tokens", "mid_schedule", *GROUPS)
+    keys = [name for name in columns if name in table]
+    if not {"params", "tokens"} <= set(keys):
         return []
-    cells = np.log(table["loss"]).groupby([table[name] for name in keys])
+    cells = np.log(table["loss"]).groupby([table[name] for name in keys], dropna=False)
     spread = cells.transform("max") - cells.transform("min")
     wide = spread > 0.02
     if wide.sum() < 0.1 * len(table):
@@ -194,23 +207,21 @@ def _swept(table: pd.DataFrame) -> list[Notice]:
 
 
 def _flagged(table: pd.DataFrame) -> list[Notice]:
-    """Name rows that the table itself marks as unfinished, outlying or copied."""
+    """Name rows that the table itself marks as outlying, diverged or copied."""
     notices = []
     for name in table.columns:
-        good = name == "finished"
-        if not (good or any(word in name for word in ("outlier", "duplicate", "diverged"))):
+        if not any(word in name for word in ("outlier", "duplicate", "diverged")):
             continue
         if not pd.api.types.is_bool_dtype(table[name]):
             continue
-        marked = table.index[~table[name] if good else table[name]]
+        marked = table.index[table[name]]
         if len(marked):
             rows = tuple(int(row) for row in marked)
-            keep = name if good else f"not {name}"
             notices.append(
                 Notice(
                     "flagged runs",
                     f"the column {name!r} marks {readable.rows(rows)}; leave them out with "
-                    f"--where '{keep}'",
+                    f"--where 'not {name}'",
                     rows,
                 )
             )

@@ -285,6 +285,7 @@ class Fit:
                 "sha256": self.runs.sha256,
                 "params_are": self.runs.params_are,
                 "ledger": self.runs.ledger,
+                "text": _text_columns(self.runs.table),
                 "notices": [asdict(notice) for notice in self.runs.notices],
             }
         )
@@ -407,7 +408,9 @@ def load_fit(path: str | Path) -> Fit:
     notices = tuple(Notice(n["name"], n["message"], tuple(n["rows"])) for n in facts["notices"])
     text = io.StringIO(tree["runs"]["csv"].item())
     del tree["runs"]
-    table = pd.read_csv(text, index_col="index", dtype={"run": str})
+    # As they were: the groups "01" and "NA" are neither a number nor missing.
+    types = dict.fromkeys(facts["text"], str)
+    table = pd.read_csv(text, index_col="index", dtype=types, keep_default_na=False, na_values=[""])
     runs = Runs(
         table,
         facts["source"],
@@ -505,6 +508,10 @@ def _sample(compiled: Any, settings: dict[str, Any], extra: dict[str, xr.Dataset
         tree[name] = dataset
     tree.attrs = {name: settings[name] for name in ("adaptation", "target_accept")}
     return tree
+
+
+def _text_columns(table: pd.DataFrame) -> list[str]:
+    return [n for n in table if pd.api.types.infer_dtype(table[n], skipna=True) == "string"]
 
 
 def _identity(spec: ModelSpec) -> dict[str, str]:

@@ -128,24 +128,36 @@ def group_names(spec: ModelSpec, runs: Runs) -> tuple[str, ...]:
     """
     if spec.group is None:
         return ()
-    if spec.group not in runs.table:
-        raise RunsError(
-            f"the model {spec.name} has the groups of the column {spec.group!r}, which the runs "
-            f"lack; name one of {', '.join(runs.table.columns)} with --group"
-        )
-    labels = runs.table[spec.group]
-    if labels.isna().any():
-        raise RunsError(
-            f"column {spec.group!r}, {rows(labels.index[labels.isna()])}: no group; fill it in, or "
-            f"leave such rows out with --where '{spec.group}.notna()'"
-        )
-    names = tuple(sorted(labels.astype(str).unique(), key=_numbers_first))
+    names = tuple(sorted(group_labels(spec, runs).unique(), key=_numbers_first))
     if len(names) < 2:
         raise RunsError(
             f"every run has the {spec.group} {names[0]!r}: nothing can be pooled; name another "
             "column with --group, or fit a model without groups"
         )
     return names
+
+
+def group_labels(spec: ModelSpec, runs: Runs) -> pd.Series:
+    """Name the group of every run, for a model with groups.
+
+    Raises
+    ------
+    RunsError
+        If the runs lack the column, or a run has no group.
+    """
+    group = str(spec.group)
+    if group not in runs.table:
+        raise RunsError(
+            f"the model {spec.name} has the groups of the column {group!r}, which the runs "
+            f"lack; name one of {', '.join(runs.table.columns)} with --group"
+        )
+    labels = runs.table[group]
+    if labels.isna().any():
+        raise RunsError(
+            f"column {group!r}, {rows(labels.index[labels.isna()])}: no group; fill it in, or "
+            f"leave such rows out with --where '{group}.notna()'"
+        )
+    return labels.astype(str)
 
 
 def _numbers_first(label: str) -> tuple[float, str]:

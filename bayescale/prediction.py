@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import CI_PROB, summarise
-from bayescale.model import cells_of
+from bayescale.model import cells_of, group_labels
 from bayescale.noise import noise_scale
 from bayescale.runs import Runs
 
@@ -70,7 +70,10 @@ def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
 
     The runs of the fit, or others. Equal to PyMC's own ``compute_log_likelihood``.
     """
-    cells = cells_of(fit.spec, fit.runs if runs is None else runs).table
+    runs = fit.runs if runs is None else runs
+    if fit.groups:
+        group_labels(fit.spec, runs)  # refuses a run without a group
+    cells = cells_of(fit.spec, runs).table
     inputs = _columns(fit, cells)
     mu, noise = np.log(predict(fit, inputs)), _at(fit, fit.noise, inputs)
     own = {name: inputs[name] for name in fit.spec.inputs}
@@ -154,6 +157,8 @@ def run_inputs(fit: Fit, runs: Runs) -> dict[str, xr.DataArray]:
     """Read the inputs of the law, and the group, at existing runs, dim ``obs``."""
     for name in fit.spec.inputs:
         runs.column(name)  # refuses what is not positive
+    if fit.groups:
+        group_labels(fit.spec, runs)  # refuses a run without a group
     return _columns(fit, runs.table)
 
 
@@ -173,7 +178,7 @@ def _with_groups_of(fit: Fit, runs: Runs) -> Fit:
     """Add the groups of `runs` that the fit has not seen, drawn from the population."""
     if not fit.groups:
         return fit
-    labels = runs.table[str(fit.spec.group)].astype(str)
+    labels = group_labels(fit.spec, runs)
     for seed, name in enumerate(sorted(set(labels) - set(fit.groups)), start=1):
         fit = fit.with_new_group(name, seed=seed)
     return fit

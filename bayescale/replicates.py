@@ -5,22 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayescale.doubts import GROUPS
 from bayescale.runs import Runs
 
 CONFIGURATION = (
     "params",
     "tokens",
     "unique_tokens",
-    "family",
-    "dataset",
-    "architecture",
-    "optimizer",
-    "optimiser",
-    "recipe",
-    "corpus",
-    "context_length",
+    *GROUPS,
     "learning_rate",
     "batch_size",
+    "mid_schedule",
 )
 """Columns in which runs must agree to be replicates, besides what the model reads."""
 
@@ -37,14 +32,14 @@ class Cells:
         First run of each cell, with the columns ``log_loss`` (mean over its replicates),
         ``replicates`` (their number) and ``weight`` (their mean weight).
     squares : float
-        Sum of squared deviations of log loss from the cell means.
-    freedom : int
-        Degrees of freedom of `squares`: distinct runs less cells.
+        Sum of squared deviations of log loss from the cell means, each times its cell's weight.
+    freedom : float
+        Degrees of freedom of `squares`: distinct runs less cells, both counted by weight.
     """
 
     table: pd.DataFrame
     squares: float
-    freedom: int
+    freedom: float
 
     def __len__(self) -> int:
         return len(self.table)
@@ -81,11 +76,13 @@ def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None
     table = table[~table.duplicated(["cell", "loss"])]
     by_cell = table.groupby("cell", sort=False)
     centred = table["log_loss"] - by_cell["log_loss"].transform("mean")
+    weight = by_cell["weight"].transform("mean")
     first = table[~table.duplicated("cell")].drop(columns="cell")
     for name in ("log_loss", "weight"):
         first[name] = by_cell[name].mean().to_numpy()
     first["replicates"] = by_cell.size().to_numpy(dtype=float)
-    return Cells(first, float((centred**2).sum()), len(table) - len(first))
+    freedom = float((weight - weight / by_cell["weight"].transform("size")).sum())
+    return Cells(first, float((weight * centred**2).sum()), freedom)
 
 
 def _rounded(values: pd.Series) -> pd.Series:

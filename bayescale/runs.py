@@ -17,6 +17,7 @@ import pandas as pd
 from bayescale import readable
 from bayescale.doubts import COUNTS, DOUBTS, FLOPS_PER_PARAM_TOKEN, Notice, small
 from bayescale.errors import RunsError, RunsWarning
+from bayescale.schedule import MidSchedule, settle
 
 _ALIASES = {
     "params": ("n", "n_params", "num_params", "parameters", "model_size", "model size"),
@@ -166,12 +167,14 @@ def read_runs(
     *,
     where: str | None = None,
     units: Mapping[str, float] | None = None,
+    mid_schedule: MidSchedule = "exclude",
     best_per: Sequence[str] = (),
     params_are: str = "not stated",
 ) -> Runs:
     """Read a table of training runs and refuse or flag what would give a silent wrong number.
 
-    The steps are: rename, apply units, fill what C = 6ND gives, filter, check.
+    The steps are: rename, apply units, fill what C = 6ND gives, filter, settle what is unfinished,
+    check, keep the best. A column ``weight`` holds the exponent of each run's likelihood.
 
     Parameters
     ----------
@@ -183,6 +186,11 @@ def read_runs(
         A pandas query on our names that keeps rows, e.g. ``"not outlier and loss < 6"``.
     units : mapping, optional
         What one unit of a column is, e.g. ``{"params": 1e9}`` for billions.
+    mid_schedule : "exclude", "keep" or float in (0, 1)
+        What to do with runs that stopped before their schedule ended, whose loss lies above the
+        law: leave them out, keep them, or keep them with this weight. They are those where
+        ``mid_schedule`` is true, ``finished`` or ``is_final_checkpoint`` is false, or
+        ``portion_of_schedule`` is below 1.
     best_per : sequence of str
         Keep the run of lowest loss for each combination of these columns, for tables in which
         hyper-parameters were swept.
@@ -209,8 +217,9 @@ def read_runs(
     scaled = _apply_units(named, units or {})
     filled = _fill(scaled)
     kept = _select(filled, where)
-    _require_values(kept, named)
-    table = _best(kept, best_per)
+    settled, settling, unfinished = settle(kept, mid_schedule)
+    _require_values(settled, named)
+    table = _best(settled, best_per)
     if "run" not in table:
         table.insert(0, "run", [f"run-{row + 1}" for row in table.index])
     _require_units(table, stated=units or {})
@@ -221,13 +230,14 @@ def read_runs(
         f"{column} filled by C = 6ND" for column in _FILLED if _was_filled(named, table, column)
     ]
     ledger += [f"{len(filled) - len(kept)} dropped by the filter {where!r}"] if where else []
+    ledger += settling
     ledger += (
-        [f"{len(kept) - len(table)} dropped for a better run of equal {', '.join(best_per)}"]
+        [f"{len(settled) - len(table)} dropped for a better run of equal {', '.join(best_per)}"]
         if best_per
         else []
     )
     doubts = DOUBTS if "params" in (units or {}) else (*DOUBTS, small)
-    notices = tuple(notice for doubt in doubts for notice in doubt(table))
+    notices = (*unfinished, *(notice for doubt in doubts for notice in doubt(table)))
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
     return Runs(table, name, digest, params_are, tuple(ledger), notices)

@@ -115,11 +115,12 @@ class ModelSpec:
                 "such as chinchilla-hierarchical, or add group and [pooling] to a model file"
             )
         line = f"group = {json.dumps(column)}"
-        return parse_model(re.sub(r"(?m)^group *=.*$", lambda _: line, self.source), self.name)
+        text = re.sub(r"""(?m)^[ \t]*["']?group["']?[ \t]*=.*$""", lambda _: line, self.source)
+        return parse_model(text, self.name)
 
     def unpooled(self) -> "ModelSpec":
         """Return the same model with every partially pooled parameter estimated group by group."""
-        text = re.sub(r'(?m)^(\w+ *= *)"partial"', r'\1"none"', self.source)
+        text = re.sub(r"""(=[ \t]*)(["'])partial\2""", r'\1"none"', self.source)
         return parse_model(text, f"{self.name}-unpooled")
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -34,7 +35,7 @@ def table(tmp_path):
 def test_models_lists_and_shows(run):
     code, out, _ = run("models")
     assert code == 0
-    assert "chinchilla-normal  Joint law" in out
+    assert re.search(r"(?m)^chinchilla-normal +Joint law", out)
     assert json.loads(run("models", "--json")[1])["kaplan"]
     code, out, _ = run("models", "show", "chinchilla")
     assert (code, out.splitlines()[1]) == (0, 'law = "chinchilla"')
@@ -84,6 +85,14 @@ def test_datasets_lists_and_writes(run, tmp_path):
             "names params twice",
         ),
         (["datasets", "chinchila"], "did you mean 'chinchilla'"),
+        (
+            ["report", "{table}", "--mid-schedule", "drop"],
+            "--mid-schedule drop: write exclude, keep, or a weight between 0 and 1",
+        ),
+        (
+            ["fit", "{table}", "--column", "params=N", "--mid-schedule", "1.5"],
+            "a weight between 0 and 1, got 1.5",
+        ),
     ],
 )
 def test_user_errors_are_one_line_and_exit_2(run, table, arguments, message):
@@ -136,6 +145,19 @@ def test_doubts_are_printed_and_not_errors(run, tmp_path):
     assert code == 0
     assert err.startswith("warning: duplicated runs: rows 5, 31 agree")
     assert "alpha" in out
+
+
+@pytest.mark.slow
+def test_unfinished_runs_are_left_out_kept_or_weighed(run, tmp_path):
+    path, out = tmp_path / "early.csv", tmp_path / "fit.nc"
+    simulated_table().assign(finished=lambda t: t.index != 4).to_csv(path, index=False)
+    code, _, err = run("fit", path, "--out", out)
+    assert (code, len(load_fit(out).runs)) == (0, 29)
+    assert err.startswith("warning: unfinished runs: the column 'finished' marks row 5 ")
+    for choice, weights in (("keep", None), ("0.25", {0.25, 1.0})):
+        code, _, err = run("fit", path, "--out", out, "--mid-schedule", choice)
+        assert (code, err, len(load_fit(out).runs)) == (0, "", 30)
+        assert (set(load_fit(out).runs.table.get("weight", ())) or None) == weights
 
 
 @pytest.mark.slow

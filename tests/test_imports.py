@@ -15,6 +15,7 @@ ORDER = [
     "files",
     "laws",
     "doubts",
+    "schedule",
     "runs",
     "replicates",
     "publishers",

@@ -1,10 +1,14 @@
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 from conftest import simulated_table
 from scipy import stats
 
-from bayescale.model import build_model
+from bayescale.errors import RunsError
+from bayescale.laws import from_line, to_line
+from bayescale.model import build_model, cells_of, group_names
+from bayescale.noise import noise_scale
 from bayescale.runs import Runs, read_runs
 from bayescale.spec import available_models, load_model
 
@@ -16,40 +20,183 @@ POINT = {
     "beta": 0.37,
     "alpha_N": 0.08,
     "alpha_D": 0.09,
+    "R_D": 14.0,
+    "R_N": 6.0,
+    "r_N": 0.2,
+    "size": 0.1,
+    "a": 0.52,
+    "curvature": 0.06,
+    "skew": 0.45,
+    "steepness": 0.8,
     "sigma": 0.02,
+    "sigma_seed": 0.006,
     "nu": 5.0,
+    "excess": 0.03,
+    "excess_epochs": 0.5,
+    "excess_size": 0.9,
+    "excess_interaction": 0.3,
+    "share": 0.2,
 }
+TABLES = ("one seed", "three seeds")
 
 
-def log_density(model: pm.Model, variable: str = "log_loss") -> np.ndarray:
-    """Log-likelihood of every run at POINT, from PyMC's own graph."""
-    values = [model.rvs_to_values[rv] for rv in model.free_RVs]
-    [graph] = model.logp(vars=[model[variable]], sum=False)
-    transformed = model.replace_rvs_by_values([graph])[0]
-    point = {}
-    for rv, value in zip(model.free_RVs, values, strict=True):
-        transform = model.rvs_to_transforms[rv]
-        number = np.float64(POINT[rv.name])  # a Python float would become float32
-        point[value] = number if transform is None else transform.forward(number).eval()
-    return transformed.eval(point, mode="FAST_COMPILE")
+def grouped_runs(kind: str) -> Runs:
+    """Runs with every column that a shipped model reads.
+
+    With one seed the groups are alike; with three (of every other run) they differ by 5%.
+    """
+    tables = [simulated_table(seed=seed) for seed in range(1 if kind == "one seed" else 3)]
+    tables[1:] = [table.iloc[::2] for table in tables[1:]]
+    table = pd.concat([table.assign(seed=seed) for seed, table in enumerate(tables)])
+    which = table.index.to_numpy() % 3
+    apart = 0.0 if kind == "one seed" else 0.05
+    return read_runs(
+        table.assign(
+            family=np.array(["moe", "transformer", "ssm"])[which],
+            unique_tokens=table["tokens"] / (1 + 2 * which),
+            budget=(6 * table["params"] * table["tokens"]).map("{:.3g}".format).astype(float),
+            loss=table["loss"] * (1 + apart * which),
+        )
+    )
 
 
+def point(model: pm.Model) -> dict[str, np.ndarray]:
+    """Give every free variable a value, and every group one of its own."""
+    given = {}
+    for rv in model.free_RVs:
+        name, _, part = rv.name.rpartition("_")
+        apart = np.linspace(-1.5, 1.0, len(model.coords.get("group", ())))
+        if part == "anchor":
+            given[rv.name] = to_line(name, POINT[name])
+        elif part == "offset":
+            given[rv.name] = apart
+        elif part == "scale":
+            given[rv.name] = 0.1
+        else:
+            given[rv.name] = POINT[rv.name] * (1 + 0.05 * apart if rv.ndim else 1.0)
+    return {name: np.asarray(value, dtype=float) for name, value in given.items()}
+
+
+def evaluate(model: pm.Model, variable: str = "log_loss") -> dict[str, np.ndarray]:
+    """Log density of every cell at `point`, from PyMC's own graph, and all values there."""
+    free, values = point(model), {}
+    for rv in model.free_RVs:
+        transform, number = model.rvs_to_transforms[rv], free[rv.name]  # not float32
+        value = number if transform is None else transform.forward(number).eval()
+        values[model.rvs_to_values[rv]] = value
+    [density] = model.logp(vars=[model[variable]], sum=False)
+    graphs = model.replace_rvs_by_values([density, *model.deterministics])
+    names = ["log_density", *(variable.name for variable in model.deterministics)]
+    found = {
+        name: graph.eval(values, mode="FAST_COMPILE", on_unused_input="ignore")
+        for name, graph in zip(names, graphs, strict=True)
+    }
+    return {**free, **found}
+
+
+@pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize("name", available_models())
-def test_likelihood_equals_the_law_in_numpy(name):
-    spec, runs = load_model(name), read_runs(simulated_table())
-    inputs = [runs.column(column) for column in spec.inputs]
-    sampled = {coordinate: POINT[coordinate] for coordinate in spec.priors}
-    reference = tuple(np.exp(np.log(values).mean()) for values in inputs)
-    centre = np.log(spec.law.loss(*inputs, **spec.law.to_natural(sampled, reference)))
-    log_loss = np.log(runs.column("loss"))
-    family = (
-        stats.norm(centre, POINT["sigma"])
-        if spec.noise == "Normal"
-        else stats.t(POINT["nu"], centre, POINT["sigma"])
-    )
+def test_likelihood_equals_the_law_in_numpy(name, kind):
+    spec, runs = load_model(name), grouped_runs(kind)
+    found = evaluate(build_model(spec, runs))
+    cells = cells_of(spec, runs).table
+    assert len(cells) == 30
+    index = np.zeros(30, dtype=int)
+    if spec.group:
+        names = group_names(spec, runs)
+        index = np.array([names.index(label) for label in cells[spec.group].astype(str)])
+
+    def at_cells(value):
+        return value[index] if np.ndim(value) else value
+
+    inputs = {column: cells[column].to_numpy() for column in spec.inputs}
+    reference = tuple(np.exp(np.log(values).mean()) for values in inputs.values())
+    sampled = {coordinate: at_cells(found[coordinate]) for coordinate in spec.priors}
+    noise = {name: at_cells(found[name]) for name in spec.noise_priors if name in found}
+    assert ("sigma_seed" in noise) == (kind == "three seeds")
+    centre = np.log(spec.law.loss(*inputs.values(), **spec.law.to_natural(sampled, reference)))
+    scale = noise_scale(noise, cells["replicates"].to_numpy())
+    y = cells["log_loss"].to_numpy()
+    ours = spec.noise_model.log_density(y, centre, scale, noise, inputs)
+    # PyMC's ExGaussian is computed with the square root of 2 in single precision.
+    rough = spec.noise in ("RepetitionExcess", "Undertuned")
     np.testing.assert_allclose(
-        log_density(build_model(spec, runs)), family.logpdf(log_loss), atol=1e-8, rtol=1e-10
+        found["log_density"], ours, rtol=5e-8 if rough else 1e-10, atol=5e-8 if rough else 1e-10
     )
+    if spec.noise in ("Normal", "StudentT"):
+        seeds = noise.get("sigma_seed", 0.0)
+        scale = np.sqrt(noise["sigma"] ** 2 + seeds**2 / cells["replicates"].to_numpy())
+        normal = spec.noise == "Normal"
+        family = stats.norm(centre, scale) if normal else stats.t(noise["nu"], centre, scale)
+        np.testing.assert_allclose(found["log_density"], family.logpdf(y), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_groups_lie_at_normal_distances_from_their_population(kind):
+    """Both forms of sampling: theta_g = m + tau z_g, whatever is sampled in place of m and z."""
+    spec, runs = load_model("chinchilla-hierarchical"), grouped_runs(kind)
+    model = build_model(spec, runs)
+    found, data = evaluate(model), {v.name: v.get_value() for v in model.data_vars}
+    centred = [name for name in spec.partial if f"{name}_centring" in data]
+    assert ("level" in centred) == (kind == "three seeds")
+    for name in spec.partial:
+        line, tau = to_line(name, found[name]), found[f"{name}_scale"]
+        middle = to_line(name, found[f"{name}_population"])
+        u, anchor = found[f"{name}_offset"], found[f"{name}_anchor"]
+        if name in centred:
+            share = data[f"{name}_centring"]
+            z = (u - share * anchor) / tau**share
+            assert middle == pytest.approx(anchor)
+        else:
+            z, weight = u, data[f"{name}_weight"]
+            assert (weight * line).sum() == pytest.approx(anchor)
+        np.testing.assert_allclose(line, middle + tau * z, rtol=1e-10, atol=1e-12)
+        assert np.ptp(line) > 0.01
+        np.testing.assert_allclose(from_line(name, line), found[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_prior_of_a_population_is_the_one_stated(kind):
+    """The density of anchor and offsets is that of m and z, up to the change of variables."""
+    spec, runs = load_model("chinchilla-hierarchical"), grouped_runs(kind)
+    model = build_model(spec, runs)
+    found, data = evaluate(model), {v.name: v.get_value() for v in model.data_vars}
+    for name in spec.partial:
+        tau = found[f"{name}_scale"]
+        middle = to_line(name, found[f"{name}_population"])
+        z = (to_line(name, found[name]) - middle) / tau
+        expected = stats.norm(*spec.sampled[name].on_line()).logpdf(middle)
+        expected += stats.norm.logpdf(z).sum()
+        jacobian = (data.get(f"{name}_centring", np.zeros(1)) * np.log(tau)).sum()  # z to offset
+        density = sum(
+            evaluate(model, f"{name}_{part}")["log_density"].sum() for part in ("anchor", "offset")
+        )
+        assert density == pytest.approx(expected - jacobian, rel=1e-9)
+
+
+def test_run_without_a_group_is_refused():
+    runs, spec = grouped_runs("one seed"), load_model("chinchilla-hierarchical")
+    families = runs.table["family"].where(runs.table.index != 4)
+    with pytest.raises(RunsError, match=r"'family', row 5: no group; .*family.notna\(\)"):
+        build_model(spec, Runs(runs.table.assign(family=families), "test"))
+
+
+def test_one_group_is_refused():
+    runs, spec = grouped_runs("one seed"), load_model("chinchilla-hierarchical")
+    with pytest.raises(RunsError, match=r"every run has the family 'ssm': .* --group"):
+        build_model(spec, Runs(runs.table.assign(family="ssm"), "test"))
+
+
+def test_missing_group_column_is_refused():
+    runs, spec = grouped_runs("one seed"), load_model("chinchilla-hierarchical")
+    with pytest.raises(RunsError, match="groups of the column 'family', which the runs lack"):
+        build_model(spec, Runs(runs.table.drop(columns="family"), "test"))
+
+
+def test_groups_that_are_numbers_are_sorted_by_size():
+    runs = Runs(pd.DataFrame({"family": [1e19, 3e18, 6e17]}), "test")
+    spec = load_model("chinchilla-hierarchical")
+    assert group_names(spec, runs) == ("6e+17", "3e+18", "1e+19")
 
 
 def test_natural_parameters_are_deterministics():

@@ -3,11 +3,14 @@ import pymc as pm
 import pytensor.tensor as pt
 import pytest
 import xarray as xr
+from conftest import TRUTH, simulated_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bayescale.noise import RepetitionExcess
+from bayescale import fit, read_runs
+from bayescale.noise import NOISE as KINDS
+from bayescale.noise import RepetitionExcess, Undertuned, noise_scale
 
 NOISE = RepetitionExcess()
 VALUES = {
@@ -103,3 +106,83 @@ def test_mean_excess_grows_with_repetition_and_with_params(epochs, params, growt
     assert excess(params, 1 + 1e-300) == 0
     if interaction * np.log((epochs - 1) / 20) >= 0:
         assert excess(1.5 * params, epochs) > excess(params, epochs)
+
+
+UNDERTUNED = {"excess": 0.03, "share": 0.3}
+
+
+@pytest.mark.parametrize("excess", [0.03, 0.3, 1e-4])  # the last is too little to matter
+@pytest.mark.parametrize("residual", [-0.1, 0.0, 0.02, 0.1, 0.6])
+def test_undertuned_density_equals_pymcs_and_scipys(residual, excess):
+    mu, scale, values = np.linspace(0.9, 1.6, 6), 0.021, {**UNDERTUNED, "excess": excess}
+    given = {name: pt.as_tensor_variable(np.float64(value)) for name, value in values.items()}
+    dist, arguments = Undertuned().pymc(
+        pt.as_tensor_variable(mu), pt.as_tensor_variable(np.float64(scale)), given, {}
+    )
+    theirs = pm.logp(dist.dist(**arguments), mu + residual).eval(mode="FAST_COMPILE")
+    density = Undertuned().log_density(mu + residual, mu, scale, values, {})
+    np.testing.assert_allclose(density, theirs, rtol=5e-8, atol=5e-8)
+    bad = (
+        stats.exponnorm.logpdf(residual, excess / scale, scale=scale)
+        if excess > 0.05 * scale
+        else stats.norm.logpdf(residual, scale=scale)
+    )
+    good = np.log(0.7) + stats.norm.logpdf(residual, scale=scale)
+    np.testing.assert_allclose(density, np.logaddexp(good, np.log(0.3) + bad), rtol=1e-9)
+
+
+def test_undertuned_draws_follow_the_density():
+    values = {
+        name: xr.DataArray(np.full((4, 5000), value), dims=("chain", "draw"))
+        for name, value in UNDERTUNED.items()
+    }
+    mu = xr.DataArray(np.full((4, 5000, 2), 1.2), dims=("chain", "draw", "obs"))
+    drawn = Undertuned().draw(np.random.default_rng(1), mu, 0.004, values, {})
+    assert drawn.dims == mu.dims
+    grid = np.linspace(1.1, 2.0, 200_001)
+    density = np.exp(Undertuned().log_density(grid, 1.2, 0.004, UNDERTUNED, {}))
+    below = np.cumsum(density) * (grid[1] - grid[0])
+    assert below[-1] == pytest.approx(1.0, abs=1e-3)
+    uniform = np.interp(drawn.to_numpy().ravel(), grid, below)
+    assert stats.kstest(uniform, "uniform").pvalue > 0.001
+    without = np.interp(drawn.to_numpy().ravel() - 0.001, grid, below)
+    assert stats.kstest(without, "uniform").pvalue < 1e-6  # a shift of a quarter sigma is seen
+    assert float((drawn - mu).mean()) == pytest.approx(0.3 * 0.03, rel=0.05)
+    independent = drawn.stack(all=("chain", "draw")).to_numpy()
+    assert abs(np.corrcoef(independent)[0, 1]) < 0.03
+
+
+@pytest.mark.slow
+def test_undertuned_runs_do_not_lift_the_law():
+    """Three runs in ten are 5% worse: the law stays their lower edge; Normal noise averages."""
+    table = simulated_table(noise=0.004)
+    worse = np.isin(np.arange(30), np.random.default_rng(100).choice(30, 9, replace=False))
+    runs = read_runs(table.assign(loss=table["loss"] * np.where(worse, 1.05, 1.0)))
+    params, tokens = (np.exp(np.log(runs.column(name)).mean()) for name in ("params", "tokens"))
+    terms = TRUTH["A"] * params ** -TRUTH["alpha"], TRUTH["B"] * tokens ** -TRUTH["beta"]
+    level = np.log(TRUTH["E"] + sum(terms))
+    found = {
+        name: fit(runs, name, progress=False)
+        for name in ("chinchilla-undertuned", "chinchilla-normal")
+    }
+    assert found["chinchilla-undertuned"].diagnostics.converged
+    posterior = found["chinchilla-undertuned"].posterior
+    for name, truth in {"level": level, "E": TRUTH["E"], "share": 0.3}.items():
+        low, high = posterior[name].quantile([0.05, 0.95])
+        assert low < truth < high
+    assert posterior["level"].std() < 0.003
+    low, middle = found["chinchilla-normal"].posterior["level"].quantile([0.05, 0.5])
+    assert low > level + 0.005
+    assert middle == pytest.approx(level + 0.3 * np.log(1.05), abs=0.01)
+
+
+def test_seeds_shrink_their_own_part_of_the_noise_alone():
+    values = {"sigma": 0.03, "sigma_seed": 0.04}
+    many = np.array([1.0, 4.0, np.inf])
+    np.testing.assert_allclose(noise_scale(values, many), [0.05, np.sqrt(0.0013), 0.03])
+    assert noise_scale({"sigma": 0.03}, many) == 0.03  # nothing tells the seeds' part apart
+
+
+def test_every_kind_is_called_by_its_class():
+    assert {name: type(kind).__name__ for name, kind in KINDS.items()} == {n: n for n in KINDS}
+    assert all("sigma" in kind.parameters for kind in KINDS.values())

@@ -17,6 +17,11 @@ def set_cell(column, row, value):
     return change
 
 
+def set_cell_of(column, row, value):
+    """A column of ones, but for one value."""
+    return lambda table: set_cell(column, row, value)(table.assign(**{column: 1.0}))
+
+
 # What is wrong, how the table gets it, what read_runs is told, and what the message must say.
 REFUSED = {
     "missing loss": (lambda t: t.drop(columns="loss"), {}, "no column 'loss'.*--column loss=YOURS"),
@@ -104,6 +109,36 @@ REFUSED = {
         {"best_per": ["parms"]},
         "parms is no column of",
     ),
+    "every run unfinished": (
+        lambda t: t.assign(finished=False),
+        {},
+        "'finished' marks all 30 rows as in mid-schedule: .* --mid-schedule keep",
+    ),
+    "every run that the filter keeps unfinished": (
+        lambda t: t.assign(finished=t.index > 3),
+        {"where": "index <= 3"},
+        "marks all 4 rows",
+    ),
+    "unknown choice for unfinished runs": (
+        lambda t: t,
+        {"mid_schedule": "drop"},
+        "must be 'exclude', 'keep' or a weight between 0 and 1, got 'drop'",
+    ),
+    "weight of unfinished runs above 1": (lambda t: t, {"mid_schedule": 2.0}, "0 and 1, got 2.0"),
+    "truth value for unfinished runs": (lambda t: t, {"mid_schedule": True}, "0 and 1, got True"),
+    "negative weight": (
+        lambda t: t.assign(weight=np.where(t.index == 7, -0.5, 1.0)),
+        {},
+        "'weight', row 8: '-0.5' cannot be the exponent",
+    ),
+    "infinite weight": (
+        lambda t: t.assign(weight=np.where(t.index == 7, np.inf, 1.0)),
+        {},
+        "'weight', row 8: 'inf'",
+    ),
+    "missing weight": (set_cell_of("weight", 7, None), {}, "'weight', row 8: .*at least 0"),
+    "weight that is text": (set_cell_of("weight", 7, "high"), {}, "'weight', row 8: 'high'"),
+    "no weight at all": (lambda t: t.assign(weight=0.0), {}, "every run has the weight 0"),
     "unit for a missing column": (
         lambda t: t,
         {"units": {"flops": 1e9}},
@@ -135,13 +170,17 @@ DOUBTED = {
         lambda t: pd.concat([t, t.assign(loss=1.05 * t.loss)]),
         "swept runs: 60 of 60 runs.*--best-per params,tokens",
     ),
+    "swept within a group": (
+        lambda t: pd.concat([t.assign(family="moe", loss=f * t.loss) for f in (1.0, 1.05)]),
+        "swept runs: 60 of 60 runs.*--best-per params,tokens,family",
+    ),
     "marked as outlier": (
         lambda t: t.assign(outlier=t.index == 3),
         "flagged runs: .*'outlier' marks row 4; .*--where 'not outlier'",
     ),
     "unfinished": (
         lambda t: t.assign(finished=t.index != 3),
-        "flagged runs: .*'finished' marks row 4;",
+        "unfinished runs: the column 'finished' marks row 4 .*--mid-schedule keep .in Python",
     ),
     "constant loss": (lambda t: t.assign(loss=3.0), "constant loss: every run"),
     "flops are not 6ND": (lambda t: t.assign(flops=8 * t.params * t.tokens), "1.33 to 1.33"),
@@ -165,6 +204,12 @@ def test_doubtful_table_is_named(kind):
 
 def test_good_table_raises_no_doubt():
     assert read_runs(simulated_table()).notices == ()
+
+
+def test_groups_on_one_grid_are_not_swept():
+    table = simulated_table()
+    groups = [table.assign(family=name, loss=f * table.loss) for name, f in (("a", 1), ("b", 1.2))]
+    assert read_runs(pd.concat(groups)).notices == ()
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from bayescale.errors import ModelError
@@ -5,6 +7,7 @@ from bayescale.laws import LAWS
 from bayescale.spec import available_models, load_model, parse_model
 
 GOOD = load_model("chinchilla").source
+GROUPED = load_model("chinchilla-hierarchical").source
 
 REFUSED = {
     "not TOML": (GOOD.replace("[priors]", "[priors"), "not valid TOML"),
@@ -74,13 +77,68 @@ REFUSED = {
         load_model("power-law").source.replace("axis =", "# axis ="),
         'axis = "tokens"',
     ),
+    "unknown kind of pooling": (
+        GROUPED.replace('alpha = "partial"', 'alpha = "partly"'),
+        r"\[pooling\] alpha: 'partly'; did you mean 'partial'\? Valid: complete, partial, none",
+    ),
+    "pooling of no parameter": (
+        GROUPED.replace('alpha = "partial"', 'alhpa = "partial"'),
+        r"\[pooling\]: unknown key 'alhpa'; did you mean 'alpha'",
+    ),
+    "pooling that is no table": (
+        'pooling = "partial"\n' + GOOD,
+        r'\[pooling\]: must be a table such as level = "partial"',
+    ),
+    "pooling without a group": (
+        GROUPED.replace("group = ", "# group = "),
+        r"\[pooling\]: level, reducible, .* differ between groups, but the key 'group' is missing",
+    ),
+    "group without pooling": (
+        'group = "family"\n' + GOOD,
+        "group is given, but nothing differs between the groups",
+    ),
+    "group of complete pooling": (
+        GROUPED.replace('"partial"', '"complete"'),
+        "group is given, but nothing differs between the groups",
+    ),
+    "loss as the group": (
+        GROUPED.replace('group = "family"', 'group = "loss"'),
+        'group must name a column of the runs, e.g. group = "family"',
+    ),
+    "number for a group": (
+        GROUPED.replace('group = "family"', "group = 3"),
+        "group must name a column of the runs",
+    ),
+    "no prior for a scale": (
+        GROUPED.replace('level = { dist = "HalfNormal"', '# level = { dist = "HalfNormal"'),
+        r"\[scales\]: no prior for the sd between groups of level; write, e.g., level = \{",
+    ),
+    "scale that can be negative": (
+        GROUPED.replace(
+            'level = { dist = "HalfNormal", sigma = 0.3 }',
+            'level = { dist = "Normal", mu = 0.0, sigma = 0.3 }',
+        ),
+        r"\[scales\] level: Normal can be negative, an sd cannot",
+    ),
+    "scale of no parameter": (
+        GROUPED.replace('level = { dist = "HalfNormal"', 'levle = { dist = "HalfNormal"'),
+        r"\[scales\]: unknown key 'levle'; did you mean 'level'",
+    ),
+    "scales that are no table": ("scales = 1\n" + GOOD, r"\[scales\]: must be a table of priors"),
+    "partial pooling of a HalfNormal prior": (
+        GROUPED.replace(
+            'sigma = { dist = "LogNormal", mu = -4.6, sigma = 1.0 }',
+            'sigma = { dist = "HalfNormal", sigma = 0.05 }',
+        ),
+        r"\[pooling\] sigma: .* use Normal, LogNormal or LogitNormal, not HalfNormal",
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_bad_model_file_is_refused_with_the_valid_choices(kind):
     text, message = REFUSED[kind]
-    assert text not in (GOOD, load_model("power-law").source)
+    assert text not in (GOOD, GROUPED, load_model("power-law").source)
     with pytest.raises(ModelError, match=message):
         parse_model(text, "mine")
 
@@ -93,8 +151,7 @@ def test_shipped_model_states_a_prior_for_every_coordinate(name):
 
 
 def test_every_law_has_a_shipped_model():
-    grouped = {"isoflop_profile"}  # its model file needs a group: the budget
-    assert {load_model(name).law.name for name in available_models()} == set(LAWS) - grouped
+    assert {load_model(name).law.name for name in available_models()} == set(LAWS)
 
 
 def test_unknown_model_lists_the_known_ones():
@@ -119,3 +176,62 @@ def test_shape_ignores_numbers_and_sees_structure():
     assert other.shape == load_model("chinchilla").shape
     assert load_model("chinchilla-normal").shape != load_model("chinchilla").shape
     assert load_model("power-law").shape != load_model("power-law-tokens").shape
+    shapes = {load_model(name).shape for name in GROUPED_MODELS}
+    assert len({*shapes, load_model("chinchilla").shape}) == 1 + len(GROUPED_MODELS)
+    scale = GROUPED.replace('alpha = { dist = "HalfNormal", sigma = 0.2 }', GAMMA_SCALE)
+    assert parse_model(scale, "other").shape != load_model("chinchilla-hierarchical").shape
+
+
+GROUPED_MODELS = ("chinchilla-hierarchical", "chinchilla-shared-exponents", "isoflop-profiles")
+GAMMA_SCALE = 'alpha = { dist = "Gamma", alpha = 2.0, beta = 10.0 }'
+
+
+@pytest.mark.parametrize("name", GROUPED_MODELS)
+def test_grouped_model_reads_its_group(name):
+    spec = load_model(name)
+    assert spec.columns == (*spec.inputs, spec.group)
+    assert set(spec.scales) == set(spec.partial) > set()
+    assert set(spec.pooling) <= set(spec.sampled)
+
+
+def test_other_column_as_the_group():
+    spec = load_model("chinchilla-hierarchical")
+    other = spec.grouped_by('data "set"')
+    assert (other.group, other.columns) == ('data "set"', ("params", "tokens", 'data "set"'))
+    assert (other.pooling, other.priors, other.scales) == (spec.pooling, spec.priors, spec.scales)
+    assert other.shape == spec.shape  # one compilation serves both
+    assert parse_model(other.source, other.name) == other  # what a saved fit is read from
+    assert spec.group == "family"
+
+
+@pytest.mark.parametrize("line", ["  group = 'family'", '"group" = "family" # mine'])
+def test_other_column_whatever_way_the_key_is_written(line):
+    text = re.sub('(?m)^group = "family".*$', lambda _: line, GROUPED)
+    assert line in text
+    assert parse_model(text, "mine").grouped_by("dataset").group == "dataset"
+
+
+def test_model_without_groups_cannot_be_grouped():
+    with pytest.raises(ModelError, match="has no groups; take a hierarchical model, such as"):
+        load_model("chinchilla").grouped_by("family")
+    with pytest.raises(ModelError, match="group must name a column of the runs"):
+        load_model("chinchilla-hierarchical").grouped_by("loss")
+
+
+def test_unpooled_estimates_every_group_by_itself():
+    spec = load_model("chinchilla-shared-exponents")
+    apart = spec.unpooled()
+    assert (apart.partial, apart.scales) == ((), {})
+    assert set(apart.pooling) == set(spec.pooling)
+    assert set(apart.pooling.values()) == {"none"}
+    assert (apart.name, apart.priors) == ("chinchilla-shared-exponents-unpooled", spec.priors)
+    assert apart.shape != spec.shape
+    assert parse_model(apart.source, apart.name) == apart
+
+
+def test_unpooled_whatever_way_the_pooling_is_written():
+    table = re.search(r"(?s)\[pooling\].*?\n\n", GROUPED).group()
+    text = 'pooling = { level = \'partial\', "alpha" = "partial" }\n' + GROUPED.replace(table, "")
+    spec = parse_model(text, "mine")
+    assert spec.partial == ("level", "alpha")
+    assert spec.unpooled().pooling == {"level": "none", "alpha": "none"}

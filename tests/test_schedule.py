@@ -1,0 +1,132 @@
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import simulated_table
+
+from bayescale.errors import RunsError, RunsWarning
+from bayescale.model import cells_of
+from bayescale.runs import read_runs
+from bayescale.spec import load_model
+
+UNFINISHED = [3, 17]
+
+
+def marked(name: str = "finished") -> pd.DataFrame:
+    """Thirty runs, two of them marked as unfinished in one way or another; 4% worse."""
+    table = simulated_table()
+    mid = table.index.isin(UNFINISHED)
+    column = {
+        "mid_schedule": mid,
+        "finished": ~mid,
+        "is_final_checkpoint": ~mid,
+        "portion_of_schedule": np.where(mid, 0.4, 1.0),
+    }[name]
+    return table.assign(**{name: column}, loss=table["loss"] * np.where(mid, 1.04, 1.0))
+
+
+@pytest.mark.parametrize(
+    "name", ["mid_schedule", "finished", "is_final_checkpoint", "portion_of_schedule"]
+)
+def test_unfinished_runs_are_left_out_and_named(name):
+    with pytest.warns(RunsWarning, match="unfinished runs") as caught:
+        runs = read_runs(marked(name))
+    assert len(caught) == 1
+    assert set(range(30)) - set(runs.table.index) == set(UNFINISHED)
+    [notice] = runs.notices
+    assert (notice.name, notice.rows) == ("unfinished runs", (3, 17))
+    assert f"the column {name!r} marks rows 4, 18" in notice.message
+    assert "--mid-schedule keep" in notice.message
+    assert "2 in mid-schedule left out" in runs.ledger
+
+
+def test_the_remedy_in_the_notice_works():
+    runs = read_runs(marked(), mid_schedule="keep")
+    assert (len(runs), runs.notices) == (30, ())
+    assert runs.ledger[-1] == "2 in mid-schedule kept"
+    assert "weight" not in runs.table
+    assert list(runs.table.index[runs.table["mid_schedule"]]) == UNFINISHED
+
+
+def test_weight_of_unfinished_runs_multiplies_their_own():
+    runs = read_runs(marked(), mid_schedule=0.1)
+    expected = np.where(runs.table.index.isin(UNFINISHED), 0.1, 1.0)
+    np.testing.assert_array_equal(runs.table["weight"], expected)
+    assert runs.ledger[-1] == "2 in mid-schedule kept, their likelihood raised to 0.1"
+    np.testing.assert_array_equal(cells_of(load_model("chinchilla"), runs).table.weight, expected)
+    own = read_runs(marked().assign(weight=0.5), mid_schedule=0.1)
+    np.testing.assert_allclose(own.table["weight"], 0.5 * expected)
+    assert "the likelihood of each run raised to its weight" in own.ledger
+
+
+@pytest.mark.parametrize("choice", ["exclude", "keep", 0.1])
+def test_nothing_happens_where_every_run_is_finished(choice):
+    runs = read_runs(simulated_table().assign(finished=True), mid_schedule=choice)
+    assert (len(runs), runs.notices) == (30, ())
+    assert not {"weight", "mid_schedule"} & set(runs.table)
+    assert not any("mid-schedule" in entry for entry in runs.ledger)
+
+
+def test_checkpoint_beyond_its_schedule_is_finished():
+    """Trainers save once more after the last step: it is not final, and it is not early."""
+    table = marked("is_final_checkpoint").assign(portion_of_schedule=1.0)
+    table.loc[3, "portion_of_schedule"] = 1.02
+    assert len(read_runs(table)) == 30
+    table.loc[17, "portion_of_schedule"] = np.nan  # then what the other column says counts
+    with pytest.warns(RunsWarning, match="'is_final_checkpoint' marks row 18"):
+        assert len(read_runs(table)) == 29
+
+
+def test_several_columns_add_up():
+    table = marked("finished").assign(portion_of_schedule=lambda t: np.where(t.index == 5, 0.5, 1))
+    with pytest.warns(RunsWarning, match="columns 'portion_of_schedule', 'finished' mark rows 4"):
+        assert len(read_runs(table)) == 27
+
+
+@pytest.mark.parametrize(
+    "finished",
+    [
+        lambda mid: np.where(mid, 0, 1),
+        lambda mid: np.where(mid, "False", "True"),
+        lambda mid: pd.array(~mid, dtype="boolean"),
+        lambda mid: pd.Series(~mid).astype(object).where(np.arange(30) != 5, None),
+    ],
+    ids=["numbers", "text", "nullable", "unknown in one row"],
+)
+def test_truth_is_read_however_it_is_written(finished):
+    table = simulated_table()
+    table["finished"] = finished(table.index.isin(UNFINISHED))
+    with pytest.warns(RunsWarning, match="marks rows 4, 18"):
+        assert len(read_runs(table)) == 28
+
+
+def test_column_that_holds_no_truth_says_nothing():
+    assert len(read_runs(simulated_table().assign(finished="2024-05-01"))) == 30
+    assert len(read_runs(simulated_table().assign(finished=None))) == 30
+
+
+def test_filter_comes_first_and_the_best_run_later():
+    assert read_runs(marked(), where="finished").notices == ()
+    worse = simulated_table().assign(finished=True, loss=lambda t: 2 * t["loss"])
+    with pytest.warns(RunsWarning, match="marks rows 4, 18"):
+        runs = read_runs(pd.concat([marked(), worse]), best_per=["params", "tokens"])
+    assert set(runs.table.index) == {*range(30), 33, 47} - set(UNFINISHED)  # worse, but finished
+
+
+def test_missing_loss_of_an_unfinished_run_does_no_harm():
+    table = marked()
+    table.loc[3, "loss"] = np.nan
+    with pytest.warns(RunsWarning, match="unfinished runs"):
+        assert len(read_runs(table)) == 28
+    with pytest.raises(RunsError, match=r"'loss', row 4: .*missing"):
+        read_runs(table, mid_schedule="keep")
+
+
+def test_unfinished_run_is_no_seed_of_a_finished_one():
+    finished = simulated_table().assign(finished=True)
+    early = finished.iloc[:5].assign(finished=False, loss=lambda t: 1.05 * t["loss"])
+    runs = read_runs(pd.concat([finished, early]), mid_schedule="keep")
+    cells = cells_of(load_model("chinchilla"), runs)
+    assert (len(cells), cells.freedom) == (35, 0)
+    with pytest.warns(RunsWarning, match="swept runs: 10 of 35"):
+        as_seeds = read_runs(pd.concat([finished, early.assign(finished=True)]))
+    assert len(cells_of(load_model("chinchilla"), as_seeds)) == 30
