@@ -8,7 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayescale.approaches import envelope, parabola_bias
+    from bayescale.approaches import (
+        compare_approaches,
+        envelope,
+        minima,
+        on_isoflops,
+        parabola_bias,
+        profile_optima,
+    )
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
     from bayescale.decisions.repetition import (
@@ -49,7 +56,14 @@ if TYPE_CHECKING:
     from bayescale.spec import ModelSpec, available_models, load_model, parse_model
 
 _HOME = {
-    "approaches": ("envelope", "parabola_bias"),
+    "approaches": (
+        "compare_approaches",
+        "envelope",
+        "minima",
+        "on_isoflops",
+        "parabola_bias",
+        "profile_optima",
+    ),
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "decisions.repetition": (
@@ -115,7 +129,11 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "compute_optimal",
     "basin",
     "envelope",
+    "on_isoflops",
+    "profile_optima",
+    "minima",
     "parabola_bias",
+    "compare_approaches",
     "compute_multiplier",
     "constancy",
     "crossing",
