@@ -8,7 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayescale.approaches import envelope, parabola_bias
+    from bayescale.approaches import (
+        compare_approaches,
+        envelope,
+        minima,
+        on_isoflops,
+        parabola_bias,
+        profile_optima,
+    )
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
     from bayescale.decisions.repetition import (
@@ -32,10 +39,12 @@ if TYPE_CHECKING:
     from bayescale.optima import basin, compute_optimal
     from bayescale.plots import (
         plot_allocation,
+        plot_approaches,
         plot_basin,
         plot_curve,
         plot_forest,
         plot_isoflop,
+        plot_minima,
         plot_multiplier,
         plot_parameters,
         plot_predicted,
@@ -49,7 +58,14 @@ if TYPE_CHECKING:
     from bayescale.spec import ModelSpec, available_models, load_model, parse_model
 
 _HOME = {
-    "approaches": ("envelope", "parabola_bias"),
+    "approaches": (
+        "compare_approaches",
+        "envelope",
+        "minima",
+        "on_isoflops",
+        "parabola_bias",
+        "profile_optima",
+    ),
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "decisions.repetition": (
@@ -73,10 +89,12 @@ _HOME = {
     "optima": ("basin", "compute_optimal"),
     "plots": (
         "plot_allocation",
+        "plot_approaches",
         "plot_basin",
         "plot_curve",
         "plot_forest",
         "plot_isoflop",
+        "plot_minima",
         "plot_multiplier",
         "plot_parameters",
         "plot_predicted",
@@ -115,7 +133,11 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "compute_optimal",
     "basin",
     "envelope",
+    "on_isoflops",
+    "profile_optima",
+    "minima",
     "parabola_bias",
+    "compare_approaches",
     "compute_multiplier",
     "constancy",
     "crossing",
@@ -125,10 +147,12 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "identified",
     "summarise",
     "plot_allocation",
+    "plot_approaches",
     "plot_basin",
     "plot_curve",
     "plot_forest",
     "plot_isoflop",
+    "plot_minima",
     "plot_multiplier",
     "plot_parameters",
     "plot_predicted",

@@ -1,25 +1,36 @@
 r"""The other ways to the compute-optimal model, beside the joint law ("Approach 3").
 
 Hoffmann et al. (2022), "Training Compute-Optimal Large Language Models", section 3: the lower
-envelope over training curves ("Approach 1"), and what a parabola for each isoFLOP curve gets wrong
-("Approach 2", whose own model is the law ``isoflop_profile``).
+envelope over training curves ("Approach 1"), the minima of isoFLOP profiles ("Approach 2", by the
+model ``isoflop-profiles``) and what a parabola for each of them gets wrong, and all side by side.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.errors import RunsError
+from bayescale import readable
+from bayescale.errors import FitError, RunsError
 from bayescale.fitting import Fit
 from bayescale.optima import compute_optimal, distinct_budgets, isoflop
+from bayescale.prediction import decades_beyond
 from bayescale.runs import Runs
 
 FEWEST_SIZES = 4
 """Sizes on the envelope that a power law through them needs."""
 
+FEWEST_ON_BUDGET, FEWEST_BUDGETS = 4, 3
+"""Sizes that the profile of one budget needs, and budgets that a power law through minima needs."""
+
+ENVELOPE, PROFILES, JOINT = "envelope (1)", "profiles (2)", "joint law (3)"
+"""Names of the approaches of Hoffmann et al. (2022), by their numbers there."""
+
+_PROFILE_LAW = "isoflop_profile"
 _GRID = 1500  # values of compute at which Hoffmann et al. look for the best run
 _PRIOR_POINTS, _PRIOR_SCATTER = 2.0, 0.1
 
@@ -89,6 +100,198 @@ def envelope(
     return found.assign({f"size_{n}": ("size", v) for n, v in points.items()}).assign_attrs(k=k)
 
 
+def on_isoflops(runs: Runs) -> Runs:
+    """Keep the runs on isoFLOP budgets, for the model ``isoflop-profiles``.
+
+    Parameters
+    ----------
+    runs : Runs
+        Whose budgets are those of `Runs.budgets`.
+
+    Returns
+    -------
+    Runs
+        Those on budgets with 4 or more sizes, the column ``budget`` in FLOPs.
+
+    Raises
+    ------
+    RunsError
+        If there are fewer than 3 such budgets.
+    """
+    table = runs.table.assign(budget=runs.budgets()).dropna(subset=["budget"])
+    sizes = table.groupby("budget")["params"].nunique() if len(table) else pd.Series(dtype=int)
+    kept = table[table["budget"].isin(sizes.index[sizes >= FEWEST_ON_BUDGET])]
+    budgets = np.sort(kept["budget"].unique())
+    if len(budgets) < FEWEST_BUDGETS:
+        raise RunsError(
+            f"{len(budgets)} isoFLOP budgets have runs of {FEWEST_ON_BUDGET} sizes or more, "
+            f"{FEWEST_BUDGETS} are needed: name the budget of each run in a column 'budget', in "
+            "FLOPs, or add runs"
+        )
+    named = ", ".join(readable.flops(budget) for budget in budgets)
+    entry = f"{len(runs) - len(kept)} dropped that are on none of the isoFLOP budgets {named}"
+    return replace(runs, table=kept, ledger=(*runs.ledger, entry))
+
+
+def profile_optima(
+    fit: Fit, flops: float | Sequence[float], *, k: float | None = None
+) -> xr.Dataset:
+    r"""Approach 2: compute-optimal models on the power law through the minima of isoFLOP profiles.
+
+    :math:`N^* = G C^a` in the middle of the population of budgets. The minimum that one more sweep
+    would show scatters about this line; that scatter is not part of ``params``, it is ``scatter``.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of the model ``isoflop-profiles``, or another of its law.
+    flops : float or sequence of float
+        Training budgets C.
+    k : float, optional
+        FLOPs per parameter and token, C = k N D; by default what the runs say, else 6.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (chain, draw, flops): ``params`` N*, ``tokens`` D* = C/(k N*), ``tokens_per_param``.
+        Dims (chain, draw): ``a`` and ``b`` = 1 - a, exponents of N* and D* in C, and ``scatter``,
+        the sd between budgets of log N*, 0 where the model has none. Dim (flops):
+        ``decades_beyond``, decades of compute above the largest run (negative: below the smallest;
+        0 inside). Attribute ``k``.
+
+    Raises
+    ------
+    FitError
+        For a fit of another law or one whose minima are on no line, or if a budget is not positive.
+    """
+    _require_profiles(fit)
+    k = fit.runs.flops_per_param_token if k is None else k
+    posterior, budget = fit.posterior, _axis("flops", flops)
+    a = posterior["a"]
+    params = xr.ufuncs.exp(_log_constant(fit)) * budget**a
+    tokens = budget / (k * params)
+    scatter = posterior["size_scale"] if "size_scale" in posterior else xr.zeros_like(a)
+    return xr.Dataset(
+        {
+            "params": params,
+            "tokens": tokens,
+            "tokens_per_param": tokens / params,
+            "a": a,
+            "b": 1 - a,
+            "scatter": scatter,
+            "decades_beyond": ("flops", decades_beyond(fit, "flops", budget.to_numpy())),
+        },
+        attrs={"k": k},
+    ).transpose("chain", "draw", "flops")
+
+
+def minima(fit: Fit) -> xr.DataArray:
+    """N* of every budget that has runs, each budget's own scatter about the power law included.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of the model ``isoflop-profiles``, or another of its law.
+
+    Returns
+    -------
+    xarray.DataArray
+        Params, dims (chain, draw, group); beside the names of the groups a coordinate ``flops``,
+        the budget.
+
+    Raises
+    ------
+    FitError
+        For a fit of another law, or of one budget.
+    """
+    _require_profiles(fit)
+    posterior = fit.posterior
+    budget = posterior["group"].astype(float)
+    params = posterior["G"] * budget ** posterior["a"]
+    return params.assign_coords(flops=("group", budget.to_numpy())).transpose(
+        "chain", "draw", "group"
+    )
+
+
+def compare_approaches(
+    fit: Fit,
+    flops: float | Sequence[float],
+    *,
+    profiles: Fit | None = None,
+    envelope_runs: Runs | None = None,
+    draws: int = 4000,
+    seed: int = 1,
+    k: float | None = None,
+) -> xr.Dataset:
+    r"""Compute-optimal models by the three approaches of Hoffmann et al. (2022), side by side.
+
+    The draws of two approaches are paired at random, as if the approaches had runs of their own.
+    They rest on the same runs, so that the noise they share makes them look more uncertain of each
+    other than they are: a disagreement that shows nevertheless is one of the models.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law of params and tokens without groups ("Approach 3").
+    flops : float or sequence of float
+        Training budgets C.
+    profiles : Fit, optional
+        Of ``isoflop-profiles`` to `on_isoflops` of the runs ("Approach 2").
+    envelope_runs : Runs, optional
+        Checkpoints for `envelope` ("Approach 1"); by default the runs of the fit. Where every run
+        has one row, the final losses of runs of equal size are joined.
+    draws, seed : int
+        Number of draws of every approach, and the seed of their choice.
+    k : float, optional
+        FLOPs per parameter and token, C = k N D, for all approaches; by default what the runs of
+        the fit say, else 6.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dim ``approach``, "envelope (1)", "profiles (2)" and "joint law (3)" as far as they can be
+        had. Dims (chain, draw, approach, flops), one chain: ``params`` N*, ``tokens`` D*,
+        ``tokens_per_param``, and ``a``, the exponent of N* in C. Dim ``pair`` of approaches, with
+        coordinates ``first`` and ``second``: ``disagreement`` (chain, draw, pair, flops), log of
+        the first N* over the second; ``first_larger`` (pair, flops), the probability that it is
+        positive. Attributes ``k``, and ``left_out``: the approaches that cannot be had and why, one
+        a line.
+
+    Raises
+    ------
+    FitError
+        If the joint fit has groups or no allocation, `profiles` is of another law, or a budget is
+        not positive.
+    """
+    if fit.groups:
+        raise FitError(
+            f"the joint fit has the groups {', '.join(fit.groups)}: compare the approaches in one "
+            "of them, with fit.of_group(name)"
+        )
+    k = fit.runs.flops_per_param_token if k is None else k
+    found, missing = {}, {}
+    try:
+        found[ENVELOPE] = _any_envelope(
+            fit.runs if envelope_runs is None else envelope_runs, flops, k
+        )
+    except RunsError as error:
+        missing[ENVELOPE] = str(error)
+    if profiles is not None:
+        found[PROFILES] = profile_optima(profiles, flops, k=k)
+    else:
+        missing[PROFILES] = _why_no_profiles(fit.runs)
+    found[JOINT] = compute_optimal(fit, flops, k=k)
+    rng = np.random.default_rng(seed)
+    chosen = [_resampled(optima, draws, rng) for optima in found.values()]
+    both = xr.concat(chosen, dim=pd.Index(list(found), name="approach"))
+    left_out = "\n".join(f"{name}: {reason}" for name, reason in missing.items())
+    return (
+        xr.merge([both, _disagreement(both["params"])])
+        .transpose("chain", "draw", "approach", "pair", "flops")
+        .assign_attrs(k=k, left_out=left_out)
+    )
+
+
 def parabola_bias(
     fit: Fit,
     flops: float | Sequence[float],
@@ -149,6 +352,74 @@ def parabola_bias(
             "a": a,
         }
     ).transpose("chain", "draw", "budget", "flops")
+
+
+def _require_profiles(fit: Fit) -> None:
+    """Refuse fits of other laws, and those whose budgets have no line in common."""
+    if fit.spec.law.name != _PROFILE_LAW:
+        raise FitError(
+            f"the law {fit.spec.law.name} has no isoFLOP profiles; fit 'isoflop-profiles' to "
+            "on_isoflops(runs)"
+        )
+    if not fit.groups:
+        raise FitError(
+            "the profiles of one budget are on no power law in compute; fit 'isoflop-profiles' to "
+            "all budgets"
+        )
+    if fit.spec.pooling.get("size") == "none":
+        raise FitError(
+            "the minima of this fit are on no common power law, size is not pooled; set "
+            'size = "partial" in the model file'
+        )
+
+
+def _log_constant(fit: Fit) -> xr.DataArray:
+    """Log G of the power law: of any budget, less the distance of its minimum from the line."""
+    posterior = fit.posterior
+    log_constant = xr.ufuncs.log(posterior["G"])
+    if "group" not in log_constant.dims:
+        return log_constant
+    distance = posterior["size"] - posterior["size_population"]
+    return (log_constant - distance).isel(group=0, drop=True)
+
+
+def _any_envelope(runs: Runs, flops: float | Sequence[float], k: float) -> xr.Dataset:
+    """Approach 1 over checkpoints, or over the final losses where that is all there is."""
+    checkpoints = bool(runs.table["run"].duplicated().any())
+    return envelope(runs, flops, curve="run" if checkpoints else "params", k=k)
+
+
+def _why_no_profiles(runs: Runs) -> str:
+    """Say what is missing: the fit, or the budgets."""
+    try:
+        on_isoflops(runs)
+    except RunsError as error:
+        return str(error)
+    return (
+        "no fit of the profiles is given; pass profiles=fit(on_isoflops(runs), 'isoflop-profiles')"
+    )
+
+
+def _resampled(optima: xr.Dataset, draws: int, rng: np.random.Generator) -> xr.Dataset:
+    """Choose draws at random, each once where there are enough."""
+    alike = optima[["params", "tokens", "tokens_per_param"]]
+    alike = alike.assign(a=optima["a"].broadcast_like(alike["params"]))
+    flat = alike.stack(all=("chain", "draw"), create_index=False).transpose("all", "flops")
+    flat = flat.drop_vars(("chain", "draw"), errors="ignore")
+    taken = rng.choice(flat.sizes["all"], draws, replace=flat.sizes["all"] < draws)
+    return flat.isel(all=taken).rename(all="draw").expand_dims("chain")
+
+
+def _disagreement(params: xr.DataArray) -> xr.Dataset:
+    """Log ratio of N* of every pair of approaches."""
+    names = params["approach"].to_numpy()
+    pairs = np.array(list(combinations(range(len(names)), 2)), dtype=int).reshape(-1, 2)
+    logs = xr.ufuncs.log(params).drop_vars("approach")
+    first, second = (logs.isel(approach=("pair", side)) for side in pairs.T)
+    ratio = (first - second).assign_coords(
+        first=("pair", names[pairs[:, 0]]), second=("pair", names[pairs[:, 1]])
+    )
+    return xr.Dataset({"disagreement": ratio, "first_larger": (ratio > 0).mean(("chain", "draw"))})
 
 
 def _on_the_envelope(runs: Runs, curve: str) -> dict[str, np.ndarray]:

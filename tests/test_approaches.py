@@ -3,12 +3,22 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from conftest import known_grouped_fit
 from scipy import stats
 
-from bayescale import Runs, compute_optimal, constants_fit
-from bayescale.approaches import envelope, parabola_bias
+from bayescale import Fit, Runs, compute_optimal, constants_fit, fit, load_model, summarise
+from bayescale.approaches import (
+    compare_approaches,
+    envelope,
+    minima,
+    on_isoflops,
+    parabola_bias,
+    profile_optima,
+)
 from bayescale.errors import FitError, RunsError
 from bayescale.laws import chinchilla
+from bayescale.model import group_names
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
 A = HOFFMANN["beta"] / (HOFFMANN["alpha"] + HOFFMANN["beta"])
@@ -196,3 +206,216 @@ def test_law_without_an_allocation_is_refused():
     fit = constants_fit("power-law-tokens", E=1.7, A=400.0, alpha=0.3)
     with pytest.raises(FitError, match="does not trade params against tokens"):
         parabola_bias(fit, 1e24, runs=isoflop_grid(4))
+
+
+# ---- Approach 2: profiles
+
+
+def budget_column(width=4.0, points=6, **law) -> Runs:
+    runs = isoflop_grid(width, points=points, **law)
+    return on_isoflops(replace(runs, table=runs.table.assign(budget=runs.table["flops"])))
+
+
+def known_profiles(a=0.45, G=0.1, scatter=0.05, draws=300) -> Fit:
+    """A fake posterior of profiles: the minima of budget g lie exp(scatter * g) off the line."""
+    runs, rng = budget_column(), np.random.default_rng(3)
+    spec = load_model("isoflop-profiles")
+    names = list(group_names(spec, runs))
+    reference = np.exp(np.log(runs.table[["params", "budget"]]).mean())
+    line = np.log(G) + a * np.log(reference["budget"]) - np.log(reference["params"])
+    offset = scatter * (np.arange(len(names)) - 1.0)
+
+    def vary(value):
+        return np.asarray(value) + 1e-4 * rng.standard_normal((1, draws, *np.shape(value)))
+
+    common, own = ("chain", "draw"), ("chain", "draw", "group")
+    slope = vary(a)
+    size = vary(line + offset)
+    log_constant = (
+        np.log(reference["params"]) + size - slope[..., None] * np.log(reference["budget"])
+    )
+    posterior = xr.Dataset(
+        {
+            "a": (common, slope),
+            "size": (own, size),
+            "size_population": (common, size[..., 0] - offset[0]),
+            "size_scale": (common, vary(scatter)),
+            "G": (own, np.exp(log_constant)),
+        },
+        coords={"group": names},
+    )
+    return Fit(spec, runs, xr.DataTree.from_dict({"posterior": posterior}))
+
+
+def test_runs_on_isoflops_have_their_budget_in_flops():
+    runs = isoflop_grid(4, points=6)
+    stray = runs.table.iloc[:2].assign(run=["x", "y"], flops=[3e17, 4e19])
+    mixed = replace(runs, table=pd.concat([runs.table, stray], ignore_index=True))
+    kept = on_isoflops(mixed)
+    assert len(kept) == len(runs) == 30
+    np.testing.assert_allclose(kept.table["budget"], kept.table["flops"], rtol=1e-6)
+    assert kept.ledger[-1].startswith("2 dropped that are on none of the isoFLOP budgets 1e17, ")
+
+
+def test_budgets_of_few_sizes_are_left_out_and_too_few_budgets_refused():
+    runs = isoflop_grid(4, points=6)
+    table = runs.table.assign(budget=runs.table["flops"].map("{:g}".format))
+    three_left = table.groupby("budget").head(3)
+    two = pd.concat([table[table["flops"] < 5e18], three_left[three_left["flops"] > 5e18]])
+    with pytest.raises(RunsError, match=r"2 isoFLOP budgets have runs of 4 sizes .* 3 are needed"):
+        on_isoflops(replace(runs, table=two))
+    assert len(on_isoflops(replace(runs, table=table)).table["budget"].unique()) == 5
+    with pytest.raises(RunsError, match="0 isoFLOP budgets"):
+        on_isoflops(replace(runs, table=table.drop(columns=["flops", "budget"])))
+
+
+def test_optima_of_profiles_lie_on_the_line_without_the_scatter():
+    found = profile_optima(known_profiles(), [1e18, 1e24])
+    middle = found.median(("chain", "draw"))
+    np.testing.assert_allclose(middle["params"], 0.1 * found["flops"] ** 0.45, rtol=0.01)
+    np.testing.assert_allclose(
+        6 * found["params"] * found["tokens"], found["flops"].broadcast_like(found["params"])
+    )
+    np.testing.assert_allclose(found["tokens_per_param"], found["tokens"] / found["params"])
+    assert middle["scatter"] == pytest.approx(0.05, abs=1e-3)
+    assert found["a"].dims == ("chain", "draw")
+    np.testing.assert_allclose(found["b"], 1 - found["a"])
+    np.testing.assert_allclose(found["decades_beyond"], [0, 3])
+    assert found.attrs["k"] == 6.0
+    half = profile_optima(known_profiles(), 1e24, k=3.0)
+    assert half["tokens"].median() == pytest.approx(2 * middle["tokens"].sel(flops=1e24))
+
+
+def test_minima_have_the_scatter_of_their_budget():
+    found = minima(known_profiles())
+    assert found.dims == ("chain", "draw", "group")
+    np.testing.assert_allclose(found["flops"], BUDGETS)
+    off = np.log(found.median(("chain", "draw")) / (0.1 * found["flops"] ** 0.45))
+    np.testing.assert_allclose(off, 0.05 * np.arange(-1, 4), atol=0.01)
+    flat = minima(known_profiles(scatter=0.0))
+    np.testing.assert_allclose(flat.median(("chain", "draw")), 0.1 * flat["flops"] ** 0.45, 0.01)
+
+
+def test_other_laws_and_minima_on_no_line_have_no_profile_optima():
+    with pytest.raises(FitError, match="chinchilla has no isoFLOP profiles; fit 'isoflop-prof"):
+        profile_optima(constants_fit("chinchilla", **HOFFMANN), 1e24)
+    fit = known_profiles()
+    pooling = {**fit.spec.pooling, "size": "none"}
+    with pytest.raises(FitError, match="on no common power law, size is not pooled"):
+        profile_optima(replace(fit, spec=replace(fit.spec, pooling=pooling)), 1e24)
+    with pytest.raises(FitError, match="must be positive"):
+        profile_optima(fit, [1e24, 0.0])
+    with pytest.raises(FitError, match="fit 'isoflop-profiles' to on_isoflops"):
+        minima(constants_fit("chinchilla", **HOFFMANN))
+
+
+@pytest.mark.slow
+def test_profiles_find_the_minima_of_a_lopsided_law():
+    runs = budget_column(width=8, points=9, alpha=0.465, beta=0.155)
+    noise = np.random.default_rng(4).normal(0, 2e-3, len(runs))
+    noisy = replace(runs, table=runs.table.assign(loss=runs.table["loss"] * np.exp(noise)))
+    fitted = fit(noisy, "isoflop-profiles", progress=False)
+    assert fitted.diagnostics.converged
+    law = {**HOFFMANN, "alpha": 0.465, "beta": 0.155}
+    truth = constants_fit("chinchilla", **law)
+    best = compute_optimal(truth, [*BUDGETS, 1e24])["params"].squeeze(drop=True)
+    inside = summarise(minima(fitted))
+    low, high = (inside.sel(summary=q).to_numpy() for q in ("q05", "q95"))
+    assert ((low < best[:5]) & (best[:5] < high)).sum() >= 4
+    line = summarise(profile_optima(fitted, 1e24)["params"]).squeeze()
+    assert line.sel(summary="q05") < best[5] < line.sel(summary="q95")
+    parabolas = 1 + parabola_bias(truth, 1e24, runs=runs)["params_error"].item()
+    assert parabolas > 1.1  # negative control: parabolas are off by more than the interval is wide
+    assert line.sel(summary="q95") < parabolas * best[5]
+
+
+# ---- side by side
+
+
+def joint(draws=500, spread=1e-4, runs=None) -> Fit:
+    rng = np.random.default_rng(5)
+    drawn = {n: v * (1 + spread * rng.standard_normal(draws)) for n, v in HOFFMANN.items()}
+    fake = constants_fit("chinchilla", **drawn)
+    return fake if runs is None else replace(fake, runs=runs)
+
+
+def test_approaches_stand_side_by_side():
+    found = compare_approaches(
+        joint(runs=budget_column()),
+        [1e20, 1e24],
+        profiles=known_profiles(),
+        envelope_runs=training_curves(),
+        draws=800,
+    )
+    assert list(found["approach"].values) == ["envelope (1)", "profiles (2)", "joint law (3)"]
+    assert found["params"].dims == ("chain", "draw", "approach", "flops")
+    assert found["params"].sizes["draw"] == 800
+    assert found.attrs["left_out"] == ""
+    middle = found.median(("chain", "draw"))
+    truth = compute_optimal(constants_fit("chinchilla", **HOFFMANN), [1e20, 1e24])
+    expected = truth["params"].squeeze(drop=True)
+    np.testing.assert_allclose(middle["params"].sel(approach="joint law (3)"), expected, rtol=0.01)
+    line = 0.1 * np.array([1e20, 1e24]) ** 0.45
+    np.testing.assert_allclose(middle["params"].sel(approach="profiles (2)"), line, rtol=0.01)
+    np.testing.assert_allclose(middle["a"].isel(flops=0), [A, 0.45, A], atol=0.01)
+    compute = 6 * found["params"] * found["tokens"]
+    np.testing.assert_allclose(compute, found["flops"].broadcast_like(compute))
+
+
+def test_disagreement_is_the_log_ratio_of_each_pair():
+    found = compare_approaches(
+        joint(runs=training_curves()), [1e20, 1e24], profiles=known_profiles(G=0.1), draws=600
+    )
+    pairs = list(zip(found["first"].values, found["second"].values, strict=True))
+    assert pairs[2] == ("profiles (2)", "joint law (3)")
+    params = found["params"]
+    for pair, (first, second) in enumerate(pairs):
+        ratio = params.sel(approach=first, drop=True) / params.sel(approach=second, drop=True)
+        np.testing.assert_allclose(found["disagreement"].isel(pair=pair), np.log(ratio))
+    larger = found["first_larger"].isel(pair=2)
+    assert larger.dims == ("flops",)
+    truth = compute_optimal(constants_fit("chinchilla", **HOFFMANN), [1e20, 1e24])["params"]
+    line = 0.1 * found["flops"] ** 0.45
+    np.testing.assert_array_equal(larger, (line > truth.squeeze(drop=True)).astype(float))
+    same = compare_approaches(joint(runs=training_curves()), 1e20)  # envelope of the law's curves
+    assert 0.05 < same["first_larger"].item() < 0.95
+
+
+def test_approaches_that_cannot_be_had_are_named_with_the_reason():
+    runs = isoflop_grid(4, budgets=BUDGETS[:2])
+    found = compare_approaches(joint(runs=runs), 1e20)
+    assert list(found["approach"].values) == ["joint law (3)"]
+    assert found.sizes["pair"] == 0
+    first, second = found.attrs["left_out"].splitlines()
+    assert first.startswith("envelope (1): ")
+    assert "4 are needed" in first
+    assert second.startswith("profiles (2): 2 isoFLOP budgets")
+    offered = compare_approaches(joint(runs=budget_column()), 1e20).attrs["left_out"]
+    assert "pass profiles=fit(on_isoflops(runs), 'isoflop-profiles')" in offered
+
+
+def test_final_losses_stand_in_for_checkpoints():
+    table = training_curves().table
+    final = Runs(table.assign(run=np.arange(len(table))), "one row a run")
+    joined = compare_approaches(joint(runs=final), 1e20, seed=2)
+    assert joined.equals(compare_approaches(joint(runs=training_curves()), 1e20, seed=2))
+
+
+def test_resampling_follows_the_seed_and_pairs_at_random():
+    fake = joint(draws=300, spread=0.01, runs=training_curves())
+    one, same, other = (compare_approaches(fake, 1e20, draws=300, seed=s) for s in (1, 1, 2))
+    assert one.equals(same)
+    assert not one.equals(other)
+    law = one["params"].sel(approach="joint law (3)").to_numpy().ravel()
+    own = compute_optimal(fake, 1e20)["params"].to_numpy().ravel()
+    np.testing.assert_allclose(np.sort(law), np.sort(own))  # each draw once
+    assert not np.allclose(law, own)
+
+
+def test_groups_are_compared_one_at_a_time():
+    grouped = known_grouped_fit(web={}, code={})
+    with pytest.raises(FitError, match=r"has the groups web, code: .* fit.of_group\(name\)"):
+        compare_approaches(grouped, 1e20)
+    assert compare_approaches(grouped.of_group("web"), 1e20)["params"].notnull().all()
+    with pytest.raises(FitError, match="chinchilla has no isoFLOP profiles"):
+        compare_approaches(joint(runs=training_curves()), 1e20, profiles=joint())

@@ -1,5 +1,6 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
+from bayescale.plots.approaches import plot_approaches, plot_minima
 from bayescale.plots.fits import (
     plot_allocation,
     plot_basin,
@@ -15,10 +16,12 @@ from bayescale.plots.repetition import plot_repetition_value
 
 __all__ = [
     "plot_allocation",
+    "plot_approaches",
     "plot_basin",
     "plot_curve",
     "plot_forest",
     "plot_isoflop",
+    "plot_minima",
     "plot_multiplier",
     "plot_parameters",
     "plot_predicted",
