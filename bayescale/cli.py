@@ -95,6 +95,12 @@ SameValidation = Annotated[
         help="All groups were scored on one validation set: compare their compute.",
     ),
 ]
+Approaches = Annotated[
+    bool,
+    typer.Option(
+        "--approaches", help="Also fit isoFLOP profiles and set the three approaches side by side."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same machine: same draws.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AllowUnconverged = Annotated[
@@ -135,6 +141,7 @@ def report(
     hold_out: HoldOut = None,
     group: Group = None,
     same_validation: SameValidation = False,
+    approaches: Approaches = False,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-report"),
     seed: Seed = 1,
     allow_unconverged: AllowUnconverged = False,
@@ -143,7 +150,17 @@ def report(
     spec = _spec(model, group)
     asked = _asked(spec, flops or [], at or [])
     table = _read(runs, where, column, unit, mid_schedule, best_per, params_are)
-    _report(table, spec, asked, hold_out, out, seed, allow_unconverged, same_validation or None)
+    _report(
+        table,
+        spec,
+        asked,
+        hold_out,
+        out,
+        seed,
+        allow_unconverged,
+        same_validation=same_validation or None,
+        approaches=approaches,
+    )
 
 
 @app.command("fit")
@@ -267,15 +284,24 @@ def _report(
     out: Path,
     seed: int,
     allow_unconverged: bool,
+    *,
     same_validation: bool | None = None,
+    approaches: bool = False,
 ) -> None:
+    from bayescale.approaches import on_isoflops
     from bayescale.report import write_report
     from bayescale.summary import answers
 
     runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
     require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
+    if approaches and (spec.group or not spec.law.is_joint):
+        raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
+    on_curves = on_isoflops(runs) if approaches else None
     make_folder(out)  # before the long work, not after it
     fitted = _fit(runs, spec, seed)
+    profiles = None
+    if on_curves is not None:
+        profiles = _fit(on_curves, load_model("isoflop-profiles"), seed)
     unpooled = _fit(runs, spec.unpooled(), seed) if spec.partial else None
     with _steps("report", 3) as step:
         path = write_report(
@@ -285,6 +311,7 @@ def _report(
             held_out=held_out,
             unpooled=unpooled,
             same_validation=same_validation,
+            profiles=profiles,
             progress=step,
         )
     for sentence in answers(json.loads((out / "summary.json").read_text("utf-8"))):

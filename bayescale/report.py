@@ -16,6 +16,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bayescale import plots, readable
+from bayescale.approaches import compare_approaches
 from bayescale.errors import FitError
 from bayescale.files import make_folder, replacing
 from bayescale.fitting import Fit
@@ -61,6 +62,7 @@ def write_report(
     held_out: Runs | None = None,
     unpooled: Fit | None = None,
     same_validation: bool | None = None,
+    profiles: Fit | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Write ``report.html``, ``summary.json`` and ``fit.nc`` into the folder `out`.
@@ -78,6 +80,9 @@ def write_report(
         The same runs fitted with ``spec.unpooled()``: the report shows what pooling does.
     same_validation : bool, optional
         Whether all groups were scored on one validation set: only then is their compute compared.
+    profiles : Fit, optional
+        ``isoflop-profiles`` fitted to `bayescale.on_isoflops` of the runs: the report sets the
+        three approaches of Hoffmann et al. (2022) side by side.
     progress : callable
         Called with the name of each step as it starts.
 
@@ -91,7 +96,10 @@ def write_report(
     fit.save(folder / "fit.nc")
     budgets = distinct_budgets(flops) or default_budgets(fit)
     progress("summarising")
-    beside = Companions(held_out, unpooled, same_validation)
+    approaches = None
+    if profiles is not None:
+        approaches = compare_approaches(fit, list(budgets), profiles=profiles)
+    beside = Companions(held_out, unpooled, same_validation, profiles, approaches)
     summary = summarise_fit(fit, budgets, beside)
     progress("drawing")
     page = render(fit, summary, sections(fit, budgets, beside))
@@ -115,6 +123,8 @@ def sections(
         yield from _group_sections(fit, beside)
     elif "R_D" in fit.spec.law.parameters:
         yield _repetition_section(fit)
+    if beside.profiles is not None and beside.approaches is not None:
+        yield from _approach_sections(beside.profiles, beside.approaches)
     if beside.held_out is not None:
         yield _held_out_section(fit, beside.held_out)
     table = residuals(fit)
@@ -200,6 +210,26 @@ def _multiplier_sections(fit: Fit, same_validation: bool | None) -> Iterator[Sec
             caption=f"Line: median; band: {CAPTION}. Grey: losses outside the runs of one group, "
             "where the curve is the law's word alone.",
         )
+
+
+def _approach_sections(profiles: Fit, approaches: xr.Dataset) -> Iterator[Section]:
+    left_out = str(approaches.attrs["left_out"])
+    path = approaches if approaches.sizes["flops"] > 1 else None  # one budget makes no line
+    yield Section(
+        "IsoFLOP profiles",
+        "A curve for every budget, each with a minimum of its own, tied by a power law in compute "
+        "with scatter (Approach 2 of Hoffmann et al. 2022, without the bias of a parabola).",
+        figure=plots.plot_minima(profiles, path),
+        caption=f"Bars and bands: {CAPTION}s.",
+    )
+    yield Section(
+        "Three approaches",
+        "The lower envelope of the runs, the isoFLOP profiles and the joint law, side by side. "
+        "Where they disagree, the law is the first suspect."
+        + (f" Left out: {left_out}" if left_out else ""),
+        figure=plots.plot_approaches(approaches),
+        caption=f"Medians and {CAPTION}s of N* and of its exponent in compute.",
+    )
 
 
 def _repetition_section(fit: Fit) -> Section:

@@ -19,6 +19,12 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                       "crossing": [{"flops", "probability"}]} | {"refused": reason}],
      "repetition": [{"group", "params", "identified", "most_repetitions", "R_D": Q,
                      "epochs_until": [{"worth", "epochs": Q}], "sentence"}],
+     "approaches": null | {"a": {approach: Q},
+                           "optima": [{"flops", "approach", "params": Q, "tokens": Q,
+                                       "tokens_per_param": Q}],
+                           "disagreement": [{"flops", "first", "second", "log_ratio": Q of N*,
+                                             "p_first_larger"}],
+                           "parabola_tokens_error": [{"flops" and Q}], "left_out": [reason]},
      "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
                      "min_ess_bulk", "seconds_compile", "seconds_sample"},
      "checks": [],
@@ -29,7 +35,8 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
 ``optima`` is filled for laws of params and tokens, ``predictions`` for single-axis laws,
 ``multipliers`` for joint laws with groups (null where no compute reaches the loss), ``repetition``
 for laws of repeated data (null where the runs give only a lower bound); parameters that differ
-between groups are named alpha[group]. ``held_out`` where runs were held back (its scores:
+between groups are named alpha[group]. ``approaches`` where they were asked for (a and N* by each,
+log ratio of their N*). ``held_out`` where runs were held back (its scores:
 `bayescale.prediction.score`). ``beyond`` are decades outside the runs along each axis, of the
 median. Intervals are central 90%.
 """
@@ -44,6 +51,7 @@ import xarray as xr
 from scipy import stats
 
 from bayescale import readable
+from bayescale.approaches import parabola_bias
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.errors import FitError
@@ -78,11 +86,17 @@ class Companions:
     same_validation : bool, optional
         Whether the losses of all groups are of one validation set: only then is their compute
         compared.
+    profiles : Fit, optional
+        ``isoflop-profiles`` fitted to the isoFLOP curves of the runs.
+    approaches : xarray.Dataset, optional
+        What `bayescale.compare_approaches` says of the budgets.
     """
 
     held_out: Runs | None = None
     unpooled: Fit | None = None
     same_validation: bool | None = None
+    profiles: Fit | None = None
+    approaches: xr.Dataset | None = None
 
 
 def summarise_fit(
@@ -102,6 +116,7 @@ def summarise_fit(
         "predictions": _by_group(fit, lambda own: _predictions(own, budgets)) if not joint else [],
         "multipliers": _multipliers(fit, beside.same_validation),
         "repetition": _by_group(fit, summarise_repetition),
+        "approaches": beside.approaches and _approaches(fit, beside.approaches),
         "diagnostics": {
             "converged": diagnostics.converged,
             "problems": list(diagnostics.problems),
@@ -250,6 +265,42 @@ def _worth(fit: Fit, params: float) -> dict[str, Any]:
     }
 
 
+def _approaches(fit: Fit, found: xr.Dataset) -> dict[str, Any]:
+    names = [str(name) for name in found["approach"].to_numpy()]
+    bias = parabola_bias(fit, found["flops"].to_numpy().tolist())["tokens_error"]
+    return {
+        "a": {name: numbers(found["a"].isel(flops=0).sel(approach=name)) for name in names},
+        "optima": [
+            {
+                "flops": float(flops),
+                "approach": name,
+                **{
+                    quantity: numbers(found[quantity].sel(flops=flops, approach=name))
+                    for quantity in ("params", "tokens", "tokens_per_param")
+                },
+            }
+            for flops in found["flops"].to_numpy()
+            for name in names
+        ],
+        "disagreement": [
+            {
+                "flops": float(flops),
+                "first": str(pair["first"].item()),
+                "second": str(pair["second"].item()),
+                "log_ratio": numbers(pair["disagreement"].sel(flops=flops)),
+                "p_first_larger": float(pair["first_larger"].sel(flops=flops)),
+            }
+            for flops in found["flops"].to_numpy()
+            for pair in (found.isel(pair=i) for i in range(found.sizes["pair"]))
+        ],
+        "parabola_tokens_error": [
+            {"flops": float(flops), **numbers(bias.sel(flops=flops))}
+            for flops in bias["flops"].to_numpy()
+        ],
+        "left_out": [line for line in str(found.attrs["left_out"]).splitlines() if line],
+    }
+
+
 def _finite(values: dict[str, float]) -> dict[str, float | None]:
     """Write None for what JSON has no number for: infinite, or never reached."""
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
@@ -302,6 +353,7 @@ def answers(summary: dict[str, Any]) -> list[str]:
         *(_prediction_answer(entry) for entry in summary["predictions"]),
         *(_multiplier_answer(entry) for entry in summary.get("multipliers", ())),
         *(_repetition_answer(entry) for entry in summary.get("repetition", ())[:1]),
+        *([_approaches_answer(summary["approaches"])] if summary.get("approaches") else []),
     ]
 
 
@@ -350,6 +402,22 @@ def _repetition_answer(entry: dict[str, Any]) -> str:
     return (
         f"{_of_group(entry)}{entry['sentence']}. A token is worth half a fresh one after {lasts}."
     )
+
+
+def _approaches_answer(entry: dict[str, Any]) -> str:
+    """Say the exponents side by side, and whether any two approaches disagree."""
+    exponents = ", ".join(
+        f"{readable.significant(a['median'])} "
+        f"({readable.span(a['q05'], a['q95'], 'plain')}) by the {name}"
+        for name, a in entry["a"].items()
+    )
+    apart = [
+        f"{pair['first']} and {pair['second']} at {readable.flops(pair['flops'])} FLOPs"
+        for pair in entry["disagreement"]
+        if not pair["log_ratio"]["q05"] <= 0 <= pair["log_ratio"]["q95"]
+    ]
+    verdict = f"They disagree: {'; '.join(apart)}" if apart else "Their N* agree within intervals"
+    return f"The exponent of N* in compute is {exponents}. {verdict}."
 
 
 def _of_group(entry: dict[str, Any]) -> str:
