@@ -16,11 +16,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bayescale import plots, readable
-from bayescale.approaches import compare_approaches
+from bayescale.approaches import compare_approaches, parabola_bias
 from bayescale.errors import FitError
 from bayescale.files import make_folder, replacing
 from bayescale.fitting import Fit
-from bayescale.intervals import CAPTION
+from bayescale.intervals import CAPTION, numbers
 from bayescale.optima import compute_optimal, distinct_budgets
 from bayescale.prediction import residuals
 from bayescale.runs import Runs
@@ -124,7 +124,7 @@ def sections(
     elif "R_D" in fit.spec.law.parameters:
         yield _repetition_section(fit)
     if beside.profiles is not None and beside.approaches is not None:
-        yield from _approach_sections(beside.profiles, beside.approaches)
+        yield from _approach_sections(fit, beside.profiles, beside.approaches)
     if beside.held_out is not None:
         yield _held_out_section(fit, beside.held_out)
     table = residuals(fit)
@@ -212,7 +212,7 @@ def _multiplier_sections(fit: Fit, same_validation: bool | None) -> Iterator[Sec
         )
 
 
-def _approach_sections(profiles: Fit, approaches: xr.Dataset) -> Iterator[Section]:
+def _approach_sections(fit: Fit, profiles: Fit, approaches: xr.Dataset) -> Iterator[Section]:
     left_out = str(approaches.attrs["left_out"])
     path = approaches if approaches.sizes["flops"] > 1 else None  # one budget makes no line
     yield Section(
@@ -225,10 +225,21 @@ def _approach_sections(profiles: Fit, approaches: xr.Dataset) -> Iterator[Sectio
     yield Section(
         "Three approaches",
         "The lower envelope of the runs, the isoFLOP profiles and the joint law, side by side. "
-        "Where they disagree, the law is the first suspect."
+        f"Where they disagree, the law is the first suspect. {_parabola(fit, approaches)}"
         + (f" Left out: {left_out}" if left_out else ""),
         figure=plots.plot_approaches(approaches),
         caption=f"Medians and {CAPTION}s of N* and of its exponent in compute.",
+    )
+
+
+def _parabola(fit: Fit, approaches: xr.Dataset) -> str:
+    """Say what a parabola for each budget would get wrong on the grid of these runs."""
+    flops = float(approaches["flops"].max())
+    error = numbers(parabola_bias(fit, flops)["tokens_error"].squeeze("flops"))
+    return (
+        "As published, Approach 2 fits parabolas: on the sizes of these runs they would miss D* at "
+        f"{readable.flops(flops)} FLOPs by {error['median']:+.1%} ({error['q05']:+.1%} to "
+        f"{error['q95']:+.1%}), were the joint law true."
     )
 
 
