@@ -80,7 +80,9 @@ def known_grouped_fit(
         "constant_data": xr.Dataset(constant, coords={"group": list(groups)}),
         "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
     }
-    return Fit(spec, runs, xr.DataTree.from_dict(tree))
+    made = xr.DataTree.from_dict(tree)
+    made.attrs = {"model": spec.name, "model_spec": spec.source}
+    return Fit(spec, runs, made)
 
 
 def _draws(
