@@ -160,8 +160,9 @@ class Fit:
             for node in ("observed_data", "constant_data"):
                 tree[node] = tree[node].to_dataset().isel(obs=np.flatnonzero(index))
         for node in ("posterior", "prior", "constant_data"):
-            if node in tree and name in tree[node].coords.get("group", ()):
-                tree[node] = tree[node].to_dataset().sel(group=name, drop=True)
+            if node in tree and "group" in tree[node].dims:
+                own = {"group": name} if name in tree[node]["group"] else {"group": self.groups[0]}
+                tree[node] = tree[node].to_dataset().sel(own, drop=True)  # all have one prior
         of_group = replace(self.runs, table=table[table[column].astype(str) == name])
         return replace(self, runs=of_group, tree=tree)
 
