@@ -18,7 +18,8 @@ Viechtbauer 2007, doi:10.1002/sim.2514, from each group's own estimate and its s
   place of m, the anchor :math:`c = m + \tau \sum_g w_g z_g`, the mean of the groups weighted by
   precision: it is what the runs pin down, and m follows as vague as it has to be.
 
-The posterior is the same; only the way through it is shorter.
+Noise parameters, whose estimates from few runs are poor, always take the second form. The posterior
+is the same; only the way through it is shorter.
 """
 
 from typing import Any
