@@ -9,6 +9,7 @@ import xarray as xr
 from conftest import TRUTH, known_fit, simulated_table
 
 from bayescale import (
+    arviz_tree,
     compute_optimal,
     fit,
     fitting,
@@ -18,6 +19,7 @@ from bayescale import (
     predict,
     read_runs,
 )
+from bayescale.datasets import registry
 from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning
 from bayescale.fitting import Diagnostics, Fit, _compile
 from bayescale.runs import Runs
@@ -254,3 +256,20 @@ def test_weak_design_warns_before_sampling(monkeypatch):
 def test_unknown_model_is_refused_before_sampling(runs):
     with pytest.raises(ModelError, match="did you mean"):
         fit(runs, "chinchila")
+
+
+@slow
+def test_posterior_of_the_data_constrained_table(data_folder):
+    """The sampler without complaints, and worth of repetition where others have found it."""
+    path = data_folder / registry()["data_constrained"].file
+    with pytest.warns(RunsWarning, match="suspect_duplicate"):
+        repeated = read_runs(path, where="variant == 'standard' and tokens >= 1e9")
+    fitted = fit(repeated, "data-constrained", progress=False)
+    assert fitted.diagnostics.converged
+    assert fitted.diagnostics.min_ess_bulk >= 800
+    assert fitted.tree["observed_data"].sizes["obs"] == 215  # cells: seeds count once
+    assert 9 < float(fitted.posterior["R_D"].median()) < 22  # Muennighoff et al. (2023): 15.4
+    predictive = arviz_tree(fitted)["posterior_predictive"]["log_loss"]
+    low, high = predictive.quantile([0.05, 0.95], ("chain", "draw"))
+    observed = fitted.tree["observed_data"]["log_loss"]
+    assert 0.88 < float(((observed > low) & (observed < high)).mean()) < 0.97
