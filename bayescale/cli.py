@@ -18,6 +18,7 @@ from bayescale import datasets as tables
 from bayescale.design import require_identifiable
 from bayescale.errors import BayescaleError, ModelError, RunsError, RunsWarning
 from bayescale.files import make_folder
+from bayescale.groups import group_names
 from bayescale.runs import Runs, read_runs
 from bayescale.spec import ModelSpec, available_models, load_model
 
@@ -184,6 +185,7 @@ def fit_command(
 
     spec = _spec(model, group)
     table = _read(runs, where, column, unit, mid_schedule, best_per, params_are)
+    group_names(spec, table)
     make_folder(out.parent)  # before the long work, not after it
     fitted = _fit(table, spec, seed)
     fitted.save(out)
@@ -293,6 +295,7 @@ def _report(
     from bayescale.summary import answers
 
     runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
+    group_names(spec, runs)
     require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
     if approaches and (spec.group or not spec.law.is_joint):
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")

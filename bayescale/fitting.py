@@ -23,9 +23,10 @@ from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
 from bayescale.errors import FitError, RunsWarning
 from bayescale.files import replacing
+from bayescale.groups import group_names
 from bayescale.intervals import CI_PROB
 from bayescale.laws import SUPPORT, from_line, to_line
-from bayescale.model import build_model, group_names
+from bayescale.model import build_model
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec, load_model, parse_model
 

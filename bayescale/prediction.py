@@ -10,8 +10,9 @@ from scipy.stats import binomtest
 
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
+from bayescale.groups import group_labels
 from bayescale.intervals import CI_PROB, summarise
-from bayescale.model import cells_of, group_labels
+from bayescale.model import cells_of
 from bayescale.noise import noise_scale
 from bayescale.runs import Runs
 

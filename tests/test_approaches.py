@@ -17,8 +17,8 @@ from bayescale.approaches import (
     profile_optima,
 )
 from bayescale.errors import FitError, RunsError
+from bayescale.groups import group_names
 from bayescale.laws import chinchilla
-from bayescale.model import group_names
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
 A = HOFFMANN["beta"] / (HOFFMANN["alpha"] + HOFFMANN["beta"])

@@ -93,6 +93,23 @@ def test_datasets_lists_and_writes(run, tmp_path):
             ["fit", "{table}", "--column", "params=N", "--mid-schedule", "1.5"],
             "a weight between 0 and 1, got 1.5",
         ),
+        (["report", "{table}", "--group", "family"], "take a hierarchical model"),
+        (
+            ["report", "{table}", "--column", "params=N", "--model", "chinchilla-hierarchical"],
+            "has the groups of the column 'family', which the runs lack",
+        ),
+        (
+            [
+                "report",
+                "{table}",
+                "--column",
+                "params=N",
+                "--approaches",
+                "--where",
+                "params < 1e9",
+            ],
+            "isoFLOP budgets",
+        ),
     ],
 )
 def test_user_errors_are_one_line_and_exit_2(run, table, arguments, message):

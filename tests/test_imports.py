@@ -24,6 +24,7 @@ ORDER = [
     "noise",
     "spec",
     "design",
+    "groups",
     "anchoring",
     "model",
     "fitting",

@@ -6,8 +6,9 @@ from conftest import simulated_table
 from scipy import stats
 
 from bayescale.errors import RunsError
+from bayescale.groups import group_names
 from bayescale.laws import from_line, to_line
-from bayescale.model import build_model, cells_of, group_names
+from bayescale.model import build_model, cells_of
 from bayescale.noise import noise_scale
 from bayescale.runs import Runs, read_runs
 from bayescale.spec import available_models, load_model
