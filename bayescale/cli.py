@@ -320,7 +320,9 @@ def _report(
     for sentence in answers(json.loads((out / "summary.json").read_text("utf-8"))):
         typer.echo(sentence)
     typer.echo(f"report: {path}")
-    _stop_unless_converged(fitted, allow_unconverged)
+    for beside in (unpooled, profiles, fitted):
+        if beside is not None:
+            _stop_unless_converged(beside, allow_unconverged)
 
 
 def _spec(model: str, group: str | None) -> ModelSpec:
@@ -330,6 +332,10 @@ def _spec(model: str, group: str | None) -> ModelSpec:
 
 def _asked(spec: ModelSpec, flops: list[float], at: list[float]) -> list[float]:
     """Choose the values to answer for, refused before the long work rather than after it."""
+    if len(spec.inputs) > 1 and not spec.law.is_joint:
+        raise ModelError(
+            f"the model {spec.name} has no report of its own: fit a joint law with --approaches"
+        )
     by_compute = spec.law.is_joint or spec.inputs == ("flops",)
     if flops and not by_compute:
         raise ModelError(
@@ -355,7 +361,7 @@ def _fit(runs: Runs, spec: ModelSpec, seed: int) -> "Fit":
 
 def _stop_unless_converged(fitted: "Fit", allow: bool) -> None:
     for problem in fitted.diagnostics.problems:
-        typer.echo(f"not converged: {problem}", err=True)
+        typer.echo(f"not converged: {fitted.spec.name}: {problem}", err=True)
     if fitted.diagnostics.problems and not allow:
         raise typer.Exit(1)
 

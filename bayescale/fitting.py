@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import arviz as az
 import numpy as np
@@ -164,6 +165,7 @@ class Fit:
             if node in tree and "group" in tree[node].dims:
                 own = {"group": name} if name in tree[node]["group"] else {"group": self.groups[0]}
                 tree[node] = tree[node].to_dataset().sel(own, drop=True)  # all have one prior
+        tree.attrs = {**tree.attrs, "group": name}
         of_group = replace(self.runs, table=table[table[column].astype(str) == name])
         return replace(self, runs=of_group, tree=tree)
 
@@ -183,7 +185,8 @@ class Fit:
             raise FitError(f"the model {self.spec.name} has no groups to draw a new one from")
         if name in self.groups:
             raise FitError(f"there is a group named {name!r} already")
-        posterior, rng = self.posterior, np.random.default_rng(seed)
+        # A stream of its own for every name, and none that noise is drawn from.
+        posterior, rng = self.posterior, np.random.default_rng([seed, crc32(name.encode())])
         drawn = {
             n: self._new_value(n, posterior, rng, 0.0 if typical else 1.0)
             for n in self.spec.sampled
@@ -259,7 +262,14 @@ class Fit:
     @property
     def notices(self) -> tuple[Notice, ...]:
         """What looks doubtful about the runs, read as a table and as a design for this law."""
-        return (*self.runs.notices, *_design(self.spec, self.runs)) if len(self.runs) else ()
+        if len(self.runs) == 0 or self.own_group is not None:  # a group leans on the others
+            return self.runs.notices
+        return (*self.runs.notices, *_design(self.spec, self.runs))
+
+    @property
+    def own_group(self) -> str | None:
+        """Name of the group whose fit this is, None for a fit of all runs."""
+        return self.tree.attrs.get("group")
 
     @property
     def population(self) -> tuple[str, ...]:
@@ -353,10 +363,11 @@ def fit(
     spec = spec if group is None else spec.grouped_by(group)
     if weights is not None:
         _require_weights(weights, len(runs))
+        runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
     group_names(spec, runs)
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
-    pymc_model = build_model(spec, runs, weights)
+    pymc_model = build_model(spec, runs)
     data = {variable.name: variable.get_value() for variable in pymc_model.data_vars}
     dims = pymc_model.named_vars_to_dims
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
@@ -376,7 +387,11 @@ def fit(
     compiled_at = time.perf_counter()
     attempts = _HIERARCHICAL_ATTEMPTS if spec.partial else _ATTEMPTS
     for attempt in attempts if target_accept is None else ({"target_accept": target_accept},):
-        result = Fit(spec, runs, _sample(compiled, {**attempts[0], **settings, **attempt}, extra))
+        tree = _sample(compiled, {**attempts[0], **settings, **attempt}, extra)
+        if spec.group:  # the compiled model may have been another's: with its names of groups
+            named = tree["posterior"].to_dataset().assign_coords(_group_coords(pymc_model))
+            tree["posterior"] = named
+        result = Fit(spec, runs, tree)
         result.tree.attrs |= {
             **_identity(spec),
             "seed": seed,
@@ -461,10 +476,13 @@ def constants_fit(model: str, **parameters: Any) -> Fit:
     except ValueError:
         raise FitError("the parameters are arrays of different lengths: one entry a draw") from None
     for name, value in draws.items():
-        signed = SUPPORT.get(name) == "real"
-        if not (np.isfinite(value) & (signed | (value > 0))).all():
-            kind = "finite" if signed else "positive and finite"
-            raise FitError(f"{name} must be {kind}, got {np.min(value):g}")
+        support = SUPPORT.get(name, "positive")
+        inside = np.isfinite(value) & ((support == "real") | (value > 0))
+        if not (inside & ((support != "unit") | (value < 1))).all():
+            kind = {"real": "", "positive": "positive and ", "unit": "between 0 and 1 and "}[
+                support
+            ]
+            raise FitError(f"{name} must be {kind}finite, got {np.min(value):g}")
     table = pd.DataFrame(columns=["run", *spec.inputs, "loss"])
     tree = az.from_dict(
         {"posterior": {name: np.atleast_1d(value)[None] * 1.0 for name, value in draws.items()}}
@@ -503,12 +521,16 @@ def _sample(compiled: Any, settings: dict[str, Any], extra: dict[str, xr.Dataset
         raise FitError(f"the sampler could not run on this model and data: {error}") from error
     tree["sample_stats"] = tree["sample_stats"].to_dataset()[list(_KEPT_STATS)]
     if thin > 1:
-        tree["posterior"] = tree["posterior"].to_dataset().isel(draw=slice(None, None, thin))
-        # A divergence of a draw that is left out counts for the one that is kept.
-        tree["sample_stats"] = tree["sample_stats"].to_dataset().coarsen(draw=thin).max()
+        every, kept = tree["sample_stats"].to_dataset(), slice(None, None, thin)
+        for name in ("posterior", "sample_stats"):
+            tree[name] = tree[name].to_dataset().isel(draw=kept)
+        for name in ("diverging", "maxdepth_reached"):
+            # What befell a draw that is left out counts for the one that is kept.
+            flags = every[name].coarsen(draw=thin).max()
+            tree["sample_stats"][name] = tree["sample_stats"][name].copy(data=flags.to_numpy())
     for name, dataset in extra.items():
         tree[name] = dataset
-    tree.attrs = {name: settings[name] for name in ("adaptation", "target_accept")}
+    tree.attrs = {name: settings[name] for name in ("adaptation", "target_accept")} | {"thin": thin}
     return tree
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pymc as pm
 
 from bayescale.anchoring import anchoring
+from bayescale.errors import ModelError
 from bayescale.groups import group_names
 from bayescale.laws import from_line
 from bayescale.noise import SEED, noise_scale
@@ -100,7 +101,7 @@ def model_data(
         index = np.array([names.index(label) for label in labels], dtype=np.int64)
         data["group_index"] = index
         data |= anchoring(spec, cells.table, index)
-    if cells.freedom and SEED in spec.noise_priors:
+    if cells.freedom:
         data["replicates"] = cells.table["replicates"].to_numpy()
         data["seed_squares"] = np.asarray(cells.squares)
         data["seed_freedom"] = np.asarray(float(cells.freedom))
@@ -113,7 +114,13 @@ def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> 
         runs.column(name)  # refuses what is not positive
     if weights is None and "weight" in runs.table:
         weights = runs.table["weight"].to_numpy(dtype=float)
-    return collapse(runs, spec.columns, weights=weights)
+    cells = collapse(runs, spec.columns, weights=weights)
+    if cells.freedom and SEED not in spec.noise_priors:
+        raise ModelError(
+            f"the runs have replicates, and the model {spec.name} has no prior on the sd between "
+            f'seeds; add to [noise]: {SEED} = {{ dist = "LogNormal", mu = -5.5, sigma = 1.0 }}'
+        )
+    return cells
 
 
 def _dims(name: str, value: np.ndarray) -> str | None:

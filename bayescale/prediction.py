@@ -187,16 +187,24 @@ def _with_groups_of(fit: Fit, runs: Runs) -> Fit:
 
 def _at(fit: Fit, values: dict[str, xr.DataArray], inputs: Inputs) -> dict[str, xr.DataArray]:
     """Take the values of the groups that `inputs` names; of all groups where it names none."""
-    column = fit.spec.group
-    if not fit.groups or column not in inputs:
+    column = str(fit.spec.group)
+    if column not in inputs or not (fit.groups or fit.own_group):
         return values
-    given = inputs[str(column)]
+    given = inputs[column]
     if not isinstance(given, xr.DataArray):
         labels = np.asarray(given, dtype=object)
         given = xr.DataArray(labels, dims="run" if labels.ndim else ())
     given = given.astype(str)
     for name in np.unique(given):
-        fit.require_group(str(name))
+        if fit.groups:
+            fit.require_group(str(name))
+        elif name != fit.own_group:
+            raise FitError(
+                f"this is the fit of {fit.own_group!r} alone, it says nothing of {str(name)!r}; "
+                "ask the fit of all groups"
+            )
+    if not fit.groups:
+        return values
     return {
         name: value.sel(group=given, drop=True).drop_vars("group", errors="ignore")
         if "group" in value.dims

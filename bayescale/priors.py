@@ -21,6 +21,9 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
 }
 """Distributions a model file may name, with their arguments (PyMC's spelling)."""
 
+NORMAL_ON = {"real": "Normal", "positive": "LogNormal", "unit": "LogitNormal"}
+"""What is Normal once its support is mapped to the real line."""
+
 _ANY_SIGN = {"mu"}
 
 
@@ -83,10 +86,9 @@ class Prior:
         own = {"default_transform": transforms.logodds} if self.dist == "LogitNormal" else {}
         return getattr(pm, self.dist)(name, **args, **own, dims=dims)
 
-    @property
-    def normal_on_line(self) -> bool:
-        """Whether the value is Normal once mapped to the real line."""
-        return self.dist in ("Normal", "LogNormal", "LogitNormal")
+    def normal_on(self, support: str) -> bool:
+        """Whether the value is Normal once a support (real, positive, unit) is mapped to a line."""
+        return self.dist == NORMAL_ON[support]
 
     def line_variable(self, name: str, shift: Any = 0.0) -> Any:
         """Add a variable for the value mapped to the real line, plus a `shift`."""
@@ -108,7 +110,7 @@ class Prior:
         (-1.05, 0.5)
         """
         args = [value for _, value in self.args]
-        if self.normal_on_line:
+        if self.dist in NORMAL_ON.values():
             return args[0], args[1]
         if self.dist == "HalfNormal":  # half the logarithm of a chi-squared variable
             return math.log(args[0]) - 0.635, 1.111

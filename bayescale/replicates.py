@@ -19,6 +19,7 @@ CONFIGURATION = (
 )
 """Columns in which runs must agree to be replicates, besides what the model reads."""
 
+_CELL = "number of the cell"  # a column that no table has
 _DIGITS = 9  # tokens computed as C/6N differ in the last digits between seeds
 
 
@@ -30,7 +31,7 @@ class Cells:
     ----------
     table : pandas.DataFrame
         First run of each cell, with the columns ``log_loss`` (mean over its replicates),
-        ``replicates`` (their number) and ``weight`` (their mean weight).
+        ``replicates`` (their number) and ``weight`` (their common weight).
     squares : float
         Sum of squared deviations of log loss from the cell means, each times its cell's weight.
     freedom : float
@@ -46,10 +47,15 @@ class Cells:
 
 
 def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None = None) -> Cells:
-    """Collapse replicates to their cell means.
+    r"""Collapse replicates to their cell means.
 
     Replicates agree in `columns` and in every column of `CONFIGURATION` that the table has. A row
-    copied to the last digit of the loss is one run, not two; a run of weight 0 leaves its cell.
+    copied to the last digit of the loss is one run, not two, unless a column ``seed`` or
+    ``replicate`` tells them apart.
+
+    Runs of weights w count by them: the mean is weighted, the cell has the weight
+    :math:`\sum w^2 / \sum w`, it counts as :math:`(\sum w)^2 / \sum w^2` replicates, and a run of
+    weight 0 leaves it.
 
     Parameters
     ----------
@@ -72,17 +78,19 @@ def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None
     )
     cell = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     silent = table["weight"].groupby(cell).transform("max") == 0
-    table = table[(table["weight"] > 0) | silent].assign(cell=cell)
-    table = table[~table.duplicated(["cell", "loss"])]
-    by_cell = table.groupby("cell", sort=False)
-    centred = table["log_loss"] - by_cell["log_loss"].transform("mean")
-    weight = by_cell["weight"].transform("mean")
-    first = table[~table.duplicated("cell")].drop(columns="cell")
-    for name in ("log_loss", "weight"):
-        first[name] = by_cell[name].mean().to_numpy()
-    first["replicates"] = by_cell.size().to_numpy(dtype=float)
-    freedom = float((weight - weight / by_cell["weight"].transform("size")).sum())
-    return Cells(first, float((weight * centred**2).sum()), freedom)
+    table = table[(table["weight"] > 0) | silent].assign(**{_CELL: cell})
+    told_apart = [name for name in ("seed", "replicate") if name in table]
+    table = table[~table.duplicated([_CELL, "loss", *told_apart])]
+    cell = table[_CELL]
+    share = table["weight"].where(~silent, 1.0)  # a cell of weight 0 has a mean as well
+    total, squared = (values.groupby(cell).transform("sum") for values in (share, share**2))
+    mean = (share * table["log_loss"]).groupby(cell).transform("sum") / total
+    weight = (squared / total).where(~silent, 0.0)
+    squares = (table["weight"] * (table["log_loss"] - mean) ** 2).sum()
+    known = {"log_loss": mean, "weight": weight, "replicates": total**2 / squared}
+    first = ~table.duplicated(_CELL)
+    freedom = table["weight"].sum() - weight[first].sum()
+    return Cells(table.assign(**known)[first].drop(columns=_CELL), float(squares), float(freedom))
 
 
 def _rounded(values: pd.Series) -> pd.Series:

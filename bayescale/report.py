@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 
 from bayescale import plots, readable
 from bayescale.approaches import compare_approaches, parabola_bias
-from bayescale.errors import FitError
 from bayescale.files import make_folder, replacing
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION, numbers
@@ -105,7 +104,7 @@ def write_report(
     page = render(fit, summary, sections(fit, budgets, beside))
     progress("writing")
     for name, text in (
-        ("summary.json", json.dumps(summary, indent=1) + "\n"),
+        ("summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n"),
         ("report.html", page),
     ):
         with replacing(folder / name) as partial:
@@ -195,12 +194,10 @@ def _group_sections(fit: Fit, beside: Companions) -> Iterator[Section]:
 
 
 def _multiplier_sections(fit: Fit, same_validation: bool | None) -> Iterator[Section]:
-    try:
-        found = multipliers(fit, same_validation)
-    except FitError as error:
-        yield Section("Compute multiplier", f"Not shown: {error}.")
-        return
-    for multiplier in found[:MOST_GROUPS_SHOWN]:
+    found = multipliers(fit, same_validation)
+    for reason in dict.fromkeys(reason for reason in found if isinstance(reason, str)):
+        yield Section("Compute multiplier", f"Not shown: {reason}.")
+    for multiplier in [one for one in found if not isinstance(one, str)][:MOST_GROUPS_SHOWN]:
         group, reference = multiplier.attrs["group"], multiplier.attrs["reference"]
         yield Section(
             f"Compute multiplier: {group} against {reference}",
@@ -402,6 +399,7 @@ def _ledger(fit: Fit) -> pd.DataFrame:
         "Sampler": f"nutpie, {fit.posterior.sizes['chain']} chains of "
         f"{fit.posterior.sizes['draw']} draws, "
         f"{attrs['adaptation']} adaptation, target acceptance {attrs['target_accept']:g}, "
+        f"{'' if attrs.get('thin', 1) == 1 else 'one draw in ' + str(attrs['thin']) + ' kept, '}"
         f"seed {attrs['seed']}",
         "Versions": ", ".join(
             f"{name} {number}" for name, number in json.loads(attrs["versions"]).items()

@@ -14,7 +14,7 @@ from bayescale import readable
 from bayescale.errors import ModelError
 from bayescale.laws import LAWS, SUPPORT, Law
 from bayescale.noise import NOISE, SEED, Noise
-from bayescale.priors import DISTRIBUTIONS, Prior
+from bayescale.priors import DISTRIBUTIONS, NORMAL_ON, Prior
 
 POOLING = ("complete", "partial", "none")
 """One value for all groups; one each, drawn from a population that is learned; one each, apart."""
@@ -240,12 +240,14 @@ def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str
             raise ModelError(
                 f"{where} {name}: {kind!r}; {readable.did_you_mean(str(kind), list(POOLING))}"
             )
-        if kind == "partial" and not priors[name].normal_on_line:
+        support = SUPPORT.get(name, "positive")
+        if kind == "partial" and not priors[name].normal_on(support):
             raise ModelError(
-                f"{where} {name}: groups are Normal about a population whose own prior must be "
-                f"Normal on the same line; use Normal, LogNormal or LogitNormal, not "
-                f"{priors[name].dist}"
+                f"{where} {name}: groups are Normal about a population whose prior must be Normal "
+                f"on the same line; use {NORMAL_ON[support]}, not {priors[name].dist}"
             )
+    if SEED in pooling and pooling[SEED] != "complete":
+        raise ModelError(f"{where} {SEED}: the seeds of all groups are pooled; leave it out")
     varying = {name: kind for name, kind in pooling.items() if kind != "complete"}
     if varying and group not in entries:
         raise ModelError(

@@ -103,7 +103,11 @@ def summarise_fit(
     fit: Fit, budgets: Sequence[float], beside: Companions | None = None
 ) -> dict[str, Any]:
     """Everything a script wants, in the schema of this module's docstring."""
-    beside, diagnostics, joint = beside or Companions(), fit.diagnostics, fit.spec.law.is_joint
+    return _plain(_summary(fit, budgets, beside or Companions()))
+
+
+def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str, Any]:
+    diagnostics, joint = fit.diagnostics, fit.spec.law.is_joint
     held_out = beside.held_out
     return {
         "schema": SCHEMA,
@@ -134,27 +138,28 @@ def summarise_optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]
     return _by_group(fit, lambda own: _optima(own, budgets))
 
 
-def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset]:
+def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str]:
     """Compute multiplier of every group but the best one, against it.
 
     The best one reaches the least loss with the most compute that all groups have; so the others
-    need more than it there. Empty where there is nothing to compare.
-
-    Raises
-    ------
-    FitError
-        If the groups are not known to share a validation set, or have no common loss.
+    need more than it there. Empty where there is nothing to compare; in place of a multiplier the
+    reason why two groups cannot be compared.
     """
     if not fit.groups or fit.spec.law.compute is None:
         return []
     largest = min(float(fit.of_group(name).runs.column("flops").max()) for name in fit.groups)
     losses = compute_optimal(fit, largest)["loss"].squeeze("flops").median(("chain", "draw"))
     best = fit.groups[int(losses.to_numpy().argmin())]
-    return [
-        compute_multiplier(fit, name, best, same_validation=same_validation)
-        for name in fit.groups
-        if name != best
-    ]
+    found: list[xr.Dataset | str] = []
+    for name in fit.groups:
+        if name != best:
+            try:
+                against = compute_multiplier(fit, name, best, same_validation=same_validation)
+                constancy(against)  # needs targets within the runs of both
+                found.append(against)
+            except FitError as error:
+                found.append(str(error))
+    return found
 
 
 def _by_group(fit: Fit, ask: Callable[[Fit], list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -168,40 +173,38 @@ def _groups(fit: Fit) -> dict[str, Any] | None:
     if not fit.groups:
         return None
     counts = fit.runs.table[str(fit.spec.group)].astype(str).value_counts()
+    new = next(name for name in ("new", "new group", "a new group") if name not in fit.groups)
     return {
         "column": fit.spec.group,
         "runs": {name: int(counts.get(name, 0)) for name in fit.groups},
         "pooling": dict(fit.spec.pooling),
         "new_group": {
             name: numbers(value)
-            for name, value in fit.with_new_group().of_group("new").natural.items()
+            for name, value in fit.with_new_group(new).of_group(new).natural.items()
         },
     }
 
 
 def _multipliers(fit: Fit, same_validation: bool | None) -> list[dict[str, Any]]:
-    try:
-        return [
-            _multiplier(fit, found, same_validation) for found in multipliers(fit, same_validation)
-        ]
-    except FitError as error:
-        return [{"refused": str(error)}]
+    return [
+        {"refused": found} if isinstance(found, str) else _multiplier(fit, found, same_validation)
+        for found in multipliers(fit, same_validation)
+    ]
 
 
 def _multiplier(fit: Fit, found: xr.Dataset, same_validation: bool | None) -> dict[str, Any]:
     group, reference = found.attrs["group"], found.attrs["reference"]
     steady = constancy(found)
     largest = float(fit.runs.column("flops").max())
-    crossed = crossing(
-        fit, group, reference, [largest, 100 * largest], same_validation=same_validation
-    )
+    budgets = [10 * largest, 100 * largest]
+    crossed = crossing(fit, group, reference, budgets, same_validation=same_validation)
     return {
         "group": group,
         "reference": reference,
         "targets": [
             {
                 "loss": float(loss),
-                "multiplier": _finite(numbers(at["multiplier"])),
+                "multiplier": numbers(at["multiplier"]),
                 "unreachable": {
                     name: float(at["unreachable"].sel(group=name)) for name in (group, reference)
                 },
@@ -301,9 +304,13 @@ def _approaches(fit: Fit, found: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _finite(values: dict[str, float]) -> dict[str, float | None]:
-    """Write None for what JSON has no number for: infinite, or never reached."""
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+def _plain(value: Any) -> Any:
+    """Write None for what JSON has no number for: infinite, or not defined."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
@@ -351,7 +358,7 @@ def answers(summary: dict[str, Any]) -> list[str]:
         *([_held_out_answer(held_out)] if held_out else []),
         *(_allocation_answer(entry) for entry in summary["optima"]),
         *(_prediction_answer(entry) for entry in summary["predictions"]),
-        *(_multiplier_answer(entry) for entry in summary.get("multipliers", ())),
+        *dict.fromkeys(_multiplier_answer(entry) for entry in summary.get("multipliers", ())),
         *(_repetition_answer(entry) for entry in summary.get("repetition", ())[:1]),
         *([_approaches_answer(summary["approaches"])] if summary.get("approaches") else []),
     ]
@@ -365,12 +372,12 @@ def _multiplier_answer(entry: dict[str, Any]) -> str:
         next(at["multiplier"] for at in entry["targets"] if at["loss"] == steady[end])
         for end in ("easiest", "hardest")
     ]
-    low, high = steady["log_ratio"]["q05"], steady["log_ratio"]["q95"]
+    low, high = steady["log_ratio"]["q05"], steady["log_ratio"]["q95"]  # None: unbounded
     verdict = (
         "the factor grows"
-        if low > 0
+        if low is not None and low > 0
         else "the factor shrinks"
-        if high < 0
+        if high is not None and high < 0
         else "a constant factor is compatible with that"
     )
     return (
@@ -414,7 +421,8 @@ def _approaches_answer(entry: dict[str, Any]) -> str:
     apart = [
         f"{pair['first']} and {pair['second']} at {readable.flops(pair['flops'])} FLOPs"
         for pair in entry["disagreement"]
-        if not pair["log_ratio"]["q05"] <= 0 <= pair["log_ratio"]["q95"]
+        if None not in pair["log_ratio"].values()
+        and not pair["log_ratio"]["q05"] <= 0 <= pair["log_ratio"]["q95"]
     ]
     verdict = f"They disagree: {'; '.join(apart)}" if apart else "Their N* agree within intervals"
     return f"The exponent of N* in compute is {exponents}. {verdict}."
@@ -528,6 +536,8 @@ def summarise_parameters(fit: Fit) -> dict[str, dict[str, Any]]:
 
 
 def _predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
+    if len(fit.spec.inputs) > 1:  # no single axis to answer along
+        return []
     axis = fit.spec.inputs[0]
     return [
         {

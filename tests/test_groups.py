@@ -322,3 +322,40 @@ def test_few_groups_are_named(grouped_runs, known):
     assert [notice.name for notice in pooled] == ["groups pooled"]
     assert [notice.name for notice in known.notices] == ["few groups"]
     assert known.of_group("ssm").notices == ()  # there the population is not asked for
+
+
+@slow
+def test_groups_of_a_second_fit_keep_their_own_names():
+    """One compiled model serves both; the names of its first groups must not stay."""
+    table = simulated_table()
+    names = []
+    for family in (["a", "b"], ["c", "d"]):
+        runs = read_runs(table.assign(family=np.resize(family, 30)))
+        with pytest.warns(RunsWarning, match="few groups"):
+            fitted = fit(
+                runs,
+                "chinchilla-shared-exponents",
+                draws=20,
+                tune=50,
+                progress=False,
+                target_accept=0.8,
+            )
+        names.append(fitted.groups)
+        assert len(fitted.of_group(family[1]).runs) == 15
+    assert names == [("a", "b"), ("c", "d")]
+
+
+def test_one_group_says_nothing_of_another(known):
+    own = known.of_group(known.groups[0])
+    at = {"params": 1e9, "tokens": 1e10}
+    same = predict(own, {**at, "family": known.groups[0]})
+    np.testing.assert_array_equal(same, predict(own, at))
+    with pytest.raises(FitError, match="says nothing of"):
+        predict(own, {**at, "family": known.groups[1]})
+
+
+def test_new_groups_of_two_names_differ(known):
+    both = known.with_new_group("x").with_new_group("y")
+    assert not np.allclose(
+        both.posterior["level"].sel(group="x"), both.posterior["level"].sel(group="y")
+    )

@@ -77,10 +77,26 @@ def test_weight_of_a_cell_is_that_of_its_runs():
     """The likelihood of a cell has two parts, its mean and its squares: both raised to it."""
     runs = table_of(cell(3.0, 3.3), cell(2.5, tokens=4e9))
     cells, full = (collapse(runs, COLUMNS, weights=np.array(w)) for w in ([0.2, 0.6, 1], [1, 1, 1]))
-    np.testing.assert_allclose(cells.table["weight"], [0.4, 1.0])
-    assert cells.freedom == pytest.approx(0.4)
-    assert cells.squares == pytest.approx(0.4 * full.squares)
+    np.testing.assert_allclose(cells.table["weight"], [0.5, 1.0])
+    np.testing.assert_allclose(cells.table["replicates"], [1.6, 1.0])
+    assert cells.freedom == pytest.approx(0.3)
+    assert cells.squares == pytest.approx(0.3 * full.squares)
     assert full.freedom == 1
+    half = collapse(runs, COLUMNS, weights=np.full(3, 0.5))
+    assert (half.freedom, half.squares) == pytest.approx((0.5, 0.5 * full.squares))
+
+
+def test_run_of_hardly_any_weight_hardly_counts():
+    runs = table_of(cell(3.0, 3.3))
+    one, nearly = (collapse(runs, COLUMNS, weights=np.array([1, w])) for w in (0.0, 1e-9))
+    for name in ("log_loss", "weight", "replicates"):
+        np.testing.assert_allclose(nearly.table[name], one.table[name], rtol=1e-6)
+    assert nearly.freedom == pytest.approx(0, abs=1e-6)
+
+
+def test_equal_losses_of_several_seeds_are_no_copies():
+    cells = collapse(table_of(cell(3.0, 3.0, 3.3, seed=[1, 2, 3])), COLUMNS)
+    assert cells.table["replicates"].tolist() == [3]
 
 
 @pytest.mark.parametrize(

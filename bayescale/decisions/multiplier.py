@@ -290,7 +290,8 @@ def _require_same_validation(fit: Fit, groups: list[str], stated: bool | None) -
     if not stated:
         raise FitError(
             f"the losses of {pair} compare only on the same validation set; where it is the same, "
-            f"say so with same_validation=True, or in a column {VALIDATION!r} of the runs"
+            f"say so with same_validation=True (--same-validation), or in a column {VALIDATION!r} "
+            "of the runs"
         )
 
 

@@ -97,6 +97,7 @@ SUPPORT = {
     "share": "unit",
     "size": "real",
     "skew": "unit",
+    "a": "unit",
     "r_N": "real",
     "excess_interaction": "real",
 }
