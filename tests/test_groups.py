@@ -324,7 +324,7 @@ def test_few_groups_are_named(grouped_runs, known):
     assert known.of_group("ssm").notices == ()  # there the population is not asked for
 
 
-@slow
+@pytest.mark.slow
 def test_groups_of_a_second_fit_keep_their_own_names():
     """One compiled model serves both; the names of its first groups must not stay."""
     table = simulated_table()

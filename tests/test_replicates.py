@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from conftest import TRUTH, simulated_table
 
-from bayescale import fit, load_model, read_runs
+from bayescale import fit, load_model, parse_model, read_runs
+from bayescale.errors import ModelError
 from bayescale.model import build_model, cells_of, model_data
 from bayescale.replicates import collapse
 from bayescale.runs import Runs
@@ -189,3 +190,16 @@ def test_seeds_recover_their_own_noise_and_the_misfit(seeds_fits):
     for name, truth in TRUTH.items():
         low, high = posterior[name].quantile([0.01, 0.99])
         assert low < truth < high
+
+
+def test_replicates_need_a_prior_on_what_seeds_do():
+    lines = [
+        line for line in load_model("chinchilla").source.splitlines() if "sigma_seed" not in line
+    ]
+    spec, runs = (
+        parse_model("\n".join(lines), "mine"),
+        table_of(cell(3.0, 3.3), cell(2.5, tokens=4e9)),
+    )
+    with pytest.raises(ModelError, match=r"add to \[noise\]: sigma_seed = \{ dist"):
+        cells_of(spec, runs)
+    assert len(cells_of(spec, table_of(cell(3.0), cell(2.5, tokens=4e9)))) == 2

@@ -130,7 +130,18 @@ REFUSED = {
             'sigma = { dist = "LogNormal", mu = -4.6, sigma = 1.0 }',
             'sigma = { dist = "HalfNormal", sigma = 0.05 }',
         ),
-        r"\[pooling\] sigma: .* use Normal, LogNormal or LogitNormal, not HalfNormal",
+        r"\[pooling\] sigma: .* use LogNormal, not HalfNormal",
+    ),
+    "partial pooling of a prior on another line": (
+        GROUPED.replace(
+            'level = { dist = "Normal", mu = 1.163, sigma = 0.4 }',
+            'level = { dist = "LogNormal", mu = 0.15, sigma = 0.3 }',
+        ),
+        r"\[pooling\] level: .* use Normal, not LogNormal",
+    ),
+    "seeds of each group apart": (
+        GROUPED.replace("[pooling]", '[pooling]\nsigma_seed = "none"'),
+        r"\[pooling\] sigma_seed: the seeds of all groups are pooled",
     ),
 }
 
