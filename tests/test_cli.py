@@ -185,7 +185,7 @@ def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatc
     arguments = ["fit", table, "--column", "params=N", "--out", tmp_path / "fit.nc"]
     code, _, err = run(*arguments)
     assert code == 1
-    assert "not converged: only" in err
+    assert "not converged: chinchilla: only" in err
     assert run(*arguments, "--allow-unconverged")[0] == 0
     code, out, err = run("optima", tmp_path / "fit.nc", "--flops", "1e23")
     assert (code, "not converged" in err, out.startswith("For 1e23")) == (1, True, True)
