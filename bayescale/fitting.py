@@ -332,7 +332,8 @@ def fit(
         Kept draws and discarded warm-up draws of each chain.
     target_accept : float, optional
         Target acceptance statistic of NUTS. By default 0.9 (0.95 with groups); a fit that does not
-        converge is sampled again with smaller steps and then with another mass matrix.
+        converge is sampled again with smaller steps and then with another mass matrix (with groups:
+        three times as long, then with smaller steps as well).
     weights : numpy.ndarray, shape (runs,), optional
         Exponent of each run's likelihood; by default the runs' column ``weight``, or 1.
     seed : int

@@ -48,13 +48,15 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     ------
     RunsError
         If a run has no group, or the runs are all of one group.
+    ModelError
+        If the runs have replicates and the model has no prior on ``sigma_seed``.
     """
     cells = cells_of(spec, runs, weights)
     coords = {"obs": cells.table["run"].to_numpy(dtype=str), "group": group_names(spec, runs)}
     with pm.Model(coords=coords if spec.group else {"obs": coords["obs"]}) as model:
         data = {
             name: pm.Data(name, value, dims=_dims(name, value))
-            for name, value in model_data(spec, runs, weights).items()
+            for name, value in _data(spec, runs, cells).items()
         }
         sampled = {name: _parameter(spec, name, data) for name in spec.priors}
         reference = tuple(data[f"reference_{name}"] for name in spec.inputs)
@@ -69,7 +71,7 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         }
         if SEED in noise:
             squared = data["seed_squares"] / (2 * noise[SEED] ** 2)
-            pm.Potential("seeds", (-data["seed_freedom"] * np.log(noise[SEED]) - squared).sum())
+            pm.Potential("seeds", -data["seed_freedom"] * np.log(noise[SEED]) - squared)
         _observe(spec, data, natural, noise)
     return model
 
@@ -84,7 +86,10 @@ def model_data(
     ``reference_<input>``, the geometric mean of that input over the cells, ``seed_squares`` and
     ``seed_freedom``.
     """
-    cells = cells_of(spec, runs, weights)
+    return _data(spec, runs, cells_of(spec, runs, weights))
+
+
+def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
     inputs = {name: cells.table[name].to_numpy(dtype=float) for name in spec.inputs}
     data = {
         **inputs,
