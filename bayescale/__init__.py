@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         parabola_bias,
         profile_optima,
     )
+    from bayescale.checks.result import Check, Status
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
     from bayescale.decisions.repetition import (
@@ -66,6 +67,7 @@ _HOME = {
         "parabola_bias",
         "profile_optima",
     ),
+    "checks.result": ("Check", "Status"),
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "decisions.repetition": (
@@ -145,6 +147,8 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "epochs_until",
     "effective_repetitions",
     "identified",
+    "Check",
+    "Status",
     "summarise",
     "plot_allocation",
     "plot_approaches",

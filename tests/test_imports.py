@@ -31,6 +31,7 @@ ORDER = [
     "prediction",
     "optima",
     "decisions",
+    "checks",
     "approaches",
     "summary",
     "plots",
@@ -39,7 +40,7 @@ ORDER = [
     "__main__",
 ]
 """Every module may import only from those before it."""
-WITHOUT_PYMC = ["optima", "decisions", "approaches", "summary", "plots", "report", "cli"]
+WITHOUT_PYMC = ["optima", "decisions", "checks", "approaches", "summary", "plots", "report", "cli"]
 
 
 def modules():

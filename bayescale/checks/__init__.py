@@ -1,0 +1,1 @@
+"""What speaks against a result: one file for each family of checks."""

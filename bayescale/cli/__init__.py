@@ -1,0 +1,63 @@
+"""The command line. It reads options, calls the library and prints; it computes nothing.
+
+One file for each family of commands. Exit codes: 0 fine, 1 the fit did not converge, 2 something
+the user can mend, 3 a check failed.
+"""
+
+import sys
+import warnings
+from importlib.metadata import version
+from typing import Annotated, TextIO
+
+import typer
+
+from bayescale.cli import reports, shipped
+from bayescale.errors import BayescaleError, RunsWarning
+
+app = typer.Typer(
+    help="Bayesian neural scaling laws: from a table of training runs to a posterior report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(reports.demo)
+app.command()(reports.report)
+app.command()(reports.fit)
+app.command()(reports.optima)
+app.command()(shipped.datasets)
+app.add_typer(shipped.models_app, name="models")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Bayesian neural scaling laws: from a table of training runs to a posterior report."""
+    if show_version:
+        typer.echo(f"bayescale {version('bayescale')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; refusals become one line on stderr and exit code 2."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        warnings.simplefilter("always", RunsWarning)
+        try:
+            app()
+        except BayescaleError as error:
+            typer.echo(f"error: {error}", err=True)
+            sys.exit(2)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print what the runs make doubtful in one line; the warnings of libraries keep quiet."""
+    if issubclass(category, RunsWarning):
+        typer.echo(f"warning: {message}", err=True)

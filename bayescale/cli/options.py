@@ -1,0 +1,79 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunsFile = Annotated[Path, typer.Argument(metavar="RUNS", help="CSV, JSON lines or Parquet table.")]
+FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written by fit or report.")]
+Model = Annotated[str, typer.Option(help="Name of a shipped model, or a TOML file.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="Keep rows that meet a pandas query. May be repeated.", metavar="EXPR"),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help="Our column to yours, e.g. params=N. May be repeated.",
+        metavar="OURS=YOURS",
+    ),
+]
+Units = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unit",
+        help="Size of one unit, e.g. params=1e9. May be repeated.",
+        metavar="COLUMN=NUMBER",
+    ),
+]
+ParamsAre = Annotated[str, typer.Option(help="What N counts: total, non-embedding, ...")]
+Flops = Annotated[
+    list[float] | None,
+    typer.Option("--flops", help="Training budget to answer for. May be repeated."),
+]
+At = Annotated[
+    list[float] | None,
+    typer.Option("--at", help="Value of the axis of a single-axis model. May be repeated."),
+]
+BestPer = Annotated[
+    str | None,
+    typer.Option(
+        help="Keep the best run for each of these, e.g. params,tokens.", metavar="COLUMNS"
+    ),
+]
+MidSchedule = Annotated[
+    str,
+    typer.Option(
+        help="What to do with unfinished runs: leave them out, keep them, or their weight.",
+        metavar="exclude|keep|WEIGHT",
+    ),
+]
+HoldOut = Annotated[
+    str | None,
+    typer.Option(help="Do not fit these rows, predict them: a pandas query.", metavar="EXPR"),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(help="Column whose values are the groups of a hierarchical model."),
+]
+SameValidation = Annotated[
+    bool,
+    typer.Option(
+        "--same-validation",
+        help="All groups were scored on one validation set: compare their compute.",
+    ),
+]
+Approaches = Annotated[
+    bool,
+    typer.Option(
+        "--approaches", help="Also fit isoFLOP profiles and set the three approaches side by side."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same machine: same draws.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AllowUnconverged = Annotated[
+    bool,
+    typer.Option("--allow-unconverged", help="Exit with 0 even when the fit did not converge."),
+]

@@ -1,0 +1,91 @@
+"""From options to runs and models; what cannot work is refused before the long work."""
+
+from pathlib import Path
+from typing import Literal
+
+from bayescale.errors import ModelError, RunsError
+from bayescale.runs import Runs, read_runs
+from bayescale.spec import ModelSpec, load_model
+
+
+def spec_of(model: str, group: str | None) -> ModelSpec:
+    """Load a model file, with groups in another column if one is given."""
+    spec = load_model(model)
+    return spec if group is None else spec.grouped_by(group)
+
+
+def values_asked(spec: ModelSpec, flops: list[float], at: list[float]) -> list[float]:
+    """Choose the values to answer for, refused before the long work rather than after it."""
+    if len(spec.inputs) > 1 and not spec.law.is_joint:
+        raise ModelError(
+            f"the model {spec.name} has no report of its own: fit a joint law with --approaches"
+        )
+    by_compute = spec.law.is_joint or spec.inputs == ("flops",)
+    if flops and not by_compute:
+        raise ModelError(
+            f"the model {spec.name} reads {', '.join(spec.inputs)}, not compute: say which values "
+            "to answer for with --at"
+        )
+    if at and len(spec.inputs) > 1:
+        raise ModelError(f"the model {spec.name} is not one of a single axis: use --flops")
+    for value in (*flops, *at):
+        if not 0 < value < float("inf"):
+            raise RunsError(f"{value:g} is no positive number to answer for")
+    return [*flops, *at]
+
+
+def read_table(
+    path: Path,
+    where: list[str] | None,
+    columns: list[str] | None,
+    units: list[str] | None,
+    mid_schedule: str,
+    best_per: str | None,
+    params_are: str,
+) -> Runs:
+    """Read runs as the options say."""
+    sizes = {}
+    for name, text in pairs_of(units, "--unit").items():
+        try:
+            sizes[name] = float(text)
+        except ValueError:
+            raise RunsError(f"--unit {name}={text}: {text!r} is not a number") from None
+    return read_runs(
+        path,
+        pairs_of(columns, "--column"),
+        where=_all_of(where or []),
+        units=sizes,
+        mid_schedule=_word_or_weight(mid_schedule),
+        best_per=tuple(best_per.split(",")) if best_per else (),
+        params_are=params_are,
+    )
+
+
+def _word_or_weight(text: str) -> Literal["exclude", "keep"] | float:
+    if text in ("exclude", "keep"):
+        return "keep" if text == "keep" else "exclude"
+    try:
+        return float(text)
+    except ValueError:
+        raise RunsError(
+            f"--mid-schedule {text}: write exclude, keep, or a weight between 0 and 1"
+        ) from None
+
+
+def _all_of(conditions: list[str]) -> str | None:
+    if len(conditions) < 2:
+        return conditions[0] if conditions else None
+    return " and ".join(f"({condition})" for condition in conditions)
+
+
+def pairs_of(entries: list[str] | None, option: str) -> dict[str, str]:
+    """Split entries NAME=VALUE of a repeated option."""
+    pairs = {}
+    for entry in entries or ():
+        left, equals, right = entry.partition("=")
+        if not (left and equals and right):
+            raise RunsError(f"{option} {entry}: write it as NAME=VALUE")
+        if left in pairs:
+            raise RunsError(f"{option} names {left} twice")
+        pairs[left] = right
+    return pairs

@@ -1,0 +1,191 @@
+"""Commands that fit a model, and those that read a fit."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayescale import datasets as tables
+from bayescale.cli.options import (
+    AllowUnconverged,
+    Approaches,
+    At,
+    BestPer,
+    Columns,
+    FitFile,
+    Flops,
+    Group,
+    HoldOut,
+    Json,
+    MidSchedule,
+    Model,
+    ParamsAre,
+    RunsFile,
+    SameValidation,
+    Seed,
+    Units,
+    Where,
+)
+from bayescale.cli.reading import read_table, spec_of, values_asked
+from bayescale.cli.sampling import sample, steps, stop_unless_converged
+from bayescale.design import require_identifiable
+from bayescale.errors import ModelError
+from bayescale.files import make_folder
+from bayescale.groups import group_names
+from bayescale.runs import Runs, read_runs
+from bayescale.spec import ModelSpec, load_model
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-demo"),
+    seed: Seed = 1,
+) -> None:
+    """Make a report on the embedded sweep; needs no network."""
+    runs = read_runs(
+        tables.load_dataset("minisweep"),
+        {"params": "params_matmul"},
+        where="family == 'transformer' and not budget.str.startswith('rep')",
+        units={"params": 1},
+        params_are="matrix-multiplication",
+    )
+    spec = load_model("chinchilla")
+    _report(runs, spec, [], "flops > 2e12", out, seed, allow_unconverged=False)
+
+
+def report(
+    runs: RunsFile,
+    model: Model = "chinchilla",
+    where: Where = None,
+    column: Columns = None,
+    unit: Units = None,
+    mid_schedule: MidSchedule = "exclude",
+    best_per: BestPer = None,
+    params_are: ParamsAre = "not stated",
+    flops: Flops = None,
+    at: At = None,
+    hold_out: HoldOut = None,
+    group: Group = None,
+    same_validation: SameValidation = False,
+    approaches: Approaches = False,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-report"),
+    seed: Seed = 1,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Fit a model and write report.html, summary.json and fit.nc."""
+    spec = spec_of(model, group)
+    asked = values_asked(spec, flops or [], at or [])
+    table = read_table(runs, where, column, unit, mid_schedule, best_per, params_are)
+    _report(
+        table,
+        spec,
+        asked,
+        hold_out,
+        out,
+        seed,
+        allow_unconverged,
+        same_validation=same_validation or None,
+        approaches=approaches,
+    )
+
+
+def fit(
+    runs: RunsFile,
+    model: Model = "chinchilla",
+    where: Where = None,
+    column: Columns = None,
+    unit: Units = None,
+    mid_schedule: MidSchedule = "exclude",
+    best_per: BestPer = None,
+    params_are: ParamsAre = "not stated",
+    group: Group = None,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("fit.nc"),
+    seed: Seed = 1,
+    as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Fit a model and keep the posterior in one netCDF file."""
+    from bayescale.summary import summarise_fit
+
+    spec = spec_of(model, group)
+    table = read_table(runs, where, column, unit, mid_schedule, best_per, params_are)
+    group_names(spec, table)
+    make_folder(out.parent)  # before the long work, not after it
+    fitted = sample(table, spec, seed)
+    fitted.save(out)
+    if as_json:
+        typer.echo(json.dumps(summarise_fit(fitted, ()), indent=1))
+    else:
+        typer.echo(fitted.summary().to_string(float_format="{:.4g}".format))
+        typer.echo(f"\nintervals: central 90%; the fit is in {out}")
+    stop_unless_converged(fitted, allow_unconverged)
+
+
+def optima(
+    fit: FitFile,
+    flops: Annotated[
+        list[float], typer.Option("--flops", help="Training budget. May be repeated.")
+    ],
+    as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Print the compute-optimal model and its basin for given budgets."""
+    from bayescale.fitting import load_fit
+    from bayescale.summary import answers, summarise_optima
+
+    fitted = load_fit(fit)
+    summary = {"optima": summarise_optima(fitted, flops), "predictions": []}
+    if as_json:
+        typer.echo(json.dumps({"optima": summary["optima"]}, indent=1))
+    else:
+        for sentence in answers(summary):
+            typer.echo(sentence)
+    if fitted.sampled:
+        stop_unless_converged(fitted, allow_unconverged)
+
+
+def _report(
+    runs: Runs,
+    spec: ModelSpec,
+    asked: list[float],
+    hold_out: str | None,
+    out: Path,
+    seed: int,
+    allow_unconverged: bool,
+    *,
+    same_validation: bool | None = None,
+    approaches: bool = False,
+) -> None:
+    from bayescale.approaches import on_isoflops
+    from bayescale.report import write_report
+    from bayescale.summary import answers
+
+    runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
+    group_names(spec, runs)
+    require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
+    if approaches and (spec.group or not spec.law.is_joint):
+        raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
+    on_curves = on_isoflops(runs) if approaches else None
+    make_folder(out)  # before the long work, not after it
+    fitted = sample(runs, spec, seed)
+    profiles = None
+    if on_curves is not None:
+        profiles = sample(on_curves, load_model("isoflop-profiles"), seed)
+    unpooled = sample(runs, spec.unpooled(), seed) if spec.partial else None
+    with steps("report", 3) as step:
+        path = write_report(
+            fitted,
+            out,
+            flops=asked,
+            held_out=held_out,
+            unpooled=unpooled,
+            same_validation=same_validation,
+            profiles=profiles,
+            progress=step,
+        )
+    for sentence in answers(json.loads((out / "summary.json").read_text("utf-8"))):
+        typer.echo(sentence)
+    typer.echo(f"report: {path}")
+    for beside in (unpooled, profiles, fitted):
+        if beside is not None:
+            stop_unless_converged(beside, allow_unconverged)

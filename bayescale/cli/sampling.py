@@ -1,0 +1,47 @@
+"""Sampling with a progress bar, and what follows when a fit did not converge."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from bayescale.runs import Runs
+from bayescale.spec import ModelSpec
+
+if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
+    from bayescale.fitting import Fit
+
+
+def sample(runs: Runs, spec: ModelSpec, seed: int) -> "Fit":
+    """Fit a model with a progress bar on a terminal."""
+    with steps("fit", 2) as step:
+        step("starting PyMC")
+        from bayescale.fitting import fit
+
+        step("compiling and sampling, about 20 s")
+        return fit(runs, spec, seed=seed, progress=False)
+
+
+def stop_unless_converged(fitted: "Fit", allow: bool) -> None:
+    """Exit with 1 for a fit that did not converge, unless told that it may."""
+    for problem in fitted.diagnostics.problems:
+        typer.echo(f"not converged: {fitted.spec.name}: {problem}", err=True)
+    if fitted.diagnostics.problems and not allow:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def steps(label: str, steps: int) -> Iterator[Any]:
+    """Progress bar on stderr, silent where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    with typer.progressbar(length=steps, label=label, file=sys.stderr, show_eta=False) as bar:
+
+        def step(name: str) -> None:
+            bar.label = f"{label}: {name}"
+            bar.update(1)
+
+        yield step

@@ -1,0 +1,60 @@
+"""Commands that list and show what is shipped: model files and tables."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayescale import datasets as tables
+from bayescale.cli.options import Json
+from bayescale.errors import RunsError
+from bayescale.spec import available_models, load_model
+
+models_app = typer.Typer(
+    help="List the shipped model files, or show one.", invoke_without_command=True
+)
+
+
+@models_app.callback()
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """List the shipped model files."""
+    if context.invoked_subcommand is None:
+        print_listing(available_models(), as_json)
+
+
+@models_app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a shipped model, or a TOML file.")],
+) -> None:
+    """Print a model file: copy it, change it, pass its path as --model."""
+    typer.echo(load_model(name).source, nl=False)
+
+
+def datasets(
+    name: Annotated[
+        str | None, typer.Argument(help="Table to fetch; without it, list all.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; by default NAME.csv.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the tables that can be fetched by name, or write one as CSV."""
+    if name is None:
+        print_listing(tables.available_datasets(), as_json)
+        return
+    target = out or Path(f"{name}.csv")
+    if target.exists():
+        raise RunsError(f"{target} exists already; name another file with --out")
+    table = tables.load_dataset(name)
+    table.to_csv(target, index=False)
+    typer.echo(f"{len(table)} rows in {target}")
+
+
+def print_listing(entries: dict[str, str], as_json: bool) -> None:
+    """Print names beside what they are."""
+    if as_json:
+        typer.echo(json.dumps(entries, indent=1))
+        return
+    width = max(map(len, entries))
+    for name, summary in entries.items():
+        typer.echo(f"{name:<{width}}  {summary}")
