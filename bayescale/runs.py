@@ -5,9 +5,8 @@ columns ``run, params, tokens, flops, loss`` (counts as float64, loss in nats pe
 whatever group columns the table has.
 """
 
-import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from bayescale import readable
 from bayescale.doubts import COUNTS, DOUBTS, FLOPS_PER_PARAM_TOKEN, Notice, small
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.schedule import MidSchedule, settle
+from bayescale.tables import read_table
 
 _ALIASES = {
     "params": ("n", "n_params", "num_params", "parameters", "model_size", "model size"),
@@ -27,14 +27,6 @@ _ALIASES = {
 }
 _FILLED = ("params", "tokens", "flops")
 _NEAR = 1.5  # factor between sizes that count FLOPs alike
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path, index_col=False),
-    ".csv.gz": lambda path: pd.read_csv(path, index_col=False),
-    ".tsv": lambda path: pd.read_csv(path, index_col=False, sep="\t"),
-    ".jsonl": lambda path: pd.read_json(path, lines=True),
-    ".ndjson": lambda path: pd.read_json(path, lines=True),
-    ".parquet": lambda path: pd.read_parquet(path),
-}
 
 
 @dataclass(frozen=True)
@@ -212,7 +204,7 @@ def read_runs(
     RunsWarning
         For tables that can be used but look wrong: swapped columns, duplicates, rising loss, ...
     """
-    raw, name, digest = _load(source)
+    raw, name, digest = read_table(source)
     named = _rename(raw, columns or {})
     scaled = _apply_units(named, units or {})
     filled = _fill(scaled)
@@ -241,49 +233,6 @@ def read_runs(
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
     return Runs(table, name, digest, params_are, tuple(ledger), notices)
-
-
-def _load(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
-    if isinstance(source, pd.DataFrame):
-        name, digest = (
-            source.attrs.get("source", "a table in memory"),
-            source.attrs.get("sha256", ""),
-        )
-        return _tidy_header(source.reset_index(drop=True)), name, digest
-    path = Path(source)
-    kind = next((end for end in _READERS if path.name.lower().endswith(end)), None)
-    if kind is None:
-        raise RunsError(
-            f"{path}: unknown kind of file {path.suffix!r}; readable are {', '.join(_READERS)}"
-        )
-    try:
-        content = path.read_bytes()
-        _require_distinct_header(path, kind)
-        raw = _READERS[kind](path)
-    except FileNotFoundError:
-        raise RunsError(f"{path}: no such file") from None
-    except ImportError as error:
-        raise RunsError(
-            f"{path}: reading Parquet needs pyarrow; install bayescale[parquet]"
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunsError(f"{path}: not a readable {kind} table ({reason})") from error
-    return _tidy_header(raw.reset_index(drop=True)), path.name, hashlib.sha256(content).hexdigest()
-
-
-def _require_distinct_header(path: Path, kind: str) -> None:
-    """Refuse a header that names a column twice: pandas would rename the second silently."""
-    if kind not in (".csv", ".csv.gz", ".tsv"):
-        return
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str, sep="\t" if kind == ".tsv" else ",")
-    names = header.iloc[0].dropna()
-    if names.duplicated().any():
-        raise RunsError(f"{path}: more than one column named {names[names.duplicated()].iloc[0]}")
-
-
-def _tidy_header(raw: pd.DataFrame) -> pd.DataFrame:
-    return raw.rename(columns=lambda name: str(name).strip())
 
 
 def _rename(raw: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:

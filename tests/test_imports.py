@@ -13,6 +13,7 @@ ORDER = [
     "readable",
     "intervals",
     "files",
+    "tables",
     "laws",
     "doubts",
     "schedule",

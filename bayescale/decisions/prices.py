@@ -1,0 +1,97 @@
+"""What training and serving a model cost, in FLOPs or in money."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayescale.errors import FitError
+
+SERVING_FLOPS = 2.0
+"""FLOPs per parameter and token served: the forward pass (Kaplan et al. 2020, section 2.1)."""
+
+_SECONDS_PER_HOUR = 3600.0
+
+
+def require_positive(what: str, value: float) -> None:
+    """Refuse what is no positive finite number."""
+    if not (np.isfinite(value) and value > 0):
+        raise FitError(f"{what} must be positive, got {value:g}")
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Price of one FLOP of training and of one FLOP of serving.
+
+    Parameters
+    ----------
+    training, serving : float
+        Price of one FLOP; 1 and 1 count FLOPs.
+    unit : str
+        What the prices are in: "FLOPs", "$".
+
+    Raises
+    ------
+    FitError
+        If a price is not positive.
+    """
+
+    training: float = 1.0
+    serving: float = 1.0
+    unit: str = "FLOPs"
+
+    def __post_init__(self) -> None:
+        for name in ("training", "serving"):
+            require_positive(f"the price of {name}", getattr(self, name))
+
+    @classmethod
+    def of_hardware(
+        cls,
+        per_hour: float,
+        peak: float,
+        *,
+        training_utilisation: float,
+        serving_utilisation: float,
+        serving_per_hour: float | None = None,
+        serving_peak: float | None = None,
+        unit: str = "$",
+    ) -> "Prices":
+        """Price FLOPs by what the accelerator costs and how much of its peak is used.
+
+        Parameters
+        ----------
+        per_hour : float
+            Price of one accelerator for an hour.
+        peak : float
+            Its peak, FLOP/s, in the precision used.
+        training_utilisation, serving_utilisation : float
+            Share of the peak that training and serving achieve, above 0 and at most 1.
+        serving_per_hour, serving_peak : float, optional
+            Of the accelerators that serve, where they are others.
+
+        Examples
+        --------
+        >>> prices = Prices.of_hardware(
+        ...     2.0, 989e12, training_utilisation=0.4, serving_utilisation=0.1
+        ... )
+        >>> round(prices.training * 1e24), round(prices.serving / prices.training)
+        (1404337, 4)
+        """
+        for name, share in (("training", training_utilisation), ("serving", serving_utilisation)):
+            if not 0 < share <= 1:
+                raise FitError(
+                    f"the utilisation of {name} must be a share of the peak above 0 and at most 1, "
+                    f"got {share:g}"
+                )
+        hourly = per_hour if serving_per_hour is None else serving_per_hour
+        fastest = peak if serving_peak is None else serving_peak
+        for speed in (peak, fastest):
+            require_positive("the peak in FLOP/s", speed)
+        return cls(
+            per_hour / (_SECONDS_PER_HOUR * peak * training_utilisation),
+            hourly / (_SECONDS_PER_HOUR * fastest * serving_utilisation),
+            unit,
+        )
+
+
+IN_FLOPS = Prices()
+"""Every FLOP counts the same."""
