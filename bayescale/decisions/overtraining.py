@@ -23,6 +23,7 @@ import xarray as xr
 from scipy.optimize import elementwise
 
 from bayescale import readable
+from bayescale.decisions.draws import Draws
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_positive
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
@@ -69,7 +70,9 @@ def target_loss(
     FitError
         Unless exactly one of the three is given and positive, or if the law has no allocation.
     """
-    given = {n: v for n, v in (("loss", loss), ("flops", flops), ("params", params)) if v is not None}
+    given = {
+        n: v for n, v in (("loss", loss), ("flops", flops), ("params", params)) if v is not None
+    }
     if len(given) != 1:
         raise FitError(
             "name the target once: a loss, the budget or the size whose compute-optimal model has "
@@ -78,12 +81,13 @@ def target_loss(
     ((name, value),) = given.items()
     require_positive(name, value)
     question = _Question.of(fit, k)
+    draws = question.draws
     if name == "loss":
-        return question.draws(np.full(question.shape, float(value)))
+        return draws.array(np.full(draws.shape, float(value)))
     if name == "flops":
         return compute_optimal(fit, value, k=k)["loss"].squeeze("flops", drop=True)
-    size = np.full(question.shape, np.log(value))
-    return question.draws(question.loss(size, question.balanced_tokens(size)))
+    size = np.full(draws.shape, np.log(value))
+    return draws.array(question.loss(size, question.balanced_tokens(size)))
 
 
 def cheapest(
@@ -121,9 +125,9 @@ def cheapest(
         Dims (chain, draw, inference_tokens): ``params``, ``tokens``, ``tokens_per_param``;
         ``training``, ``serving`` and their sum ``cost``, in the unit of the prices;
         ``baseline_params`` and ``baseline_cost`` of the compute-optimal model of the same loss,
-        without caps; ``saved`` = 1 - cost / baseline_cost, negative where a cap costs more. NaN in
-        draws where no model within the caps reaches the loss. ``infeasible``
-        (inference_tokens): probability of that. Attribute ``unit``.
+        without caps; ``saved`` = 1 - cost / baseline_cost, negative where a cap costs more. In
+        draws where no model within the caps reaches the loss ``cost`` is infinite and the model
+        NaN; ``infeasible`` (inference_tokens): probability of that. Attribute ``unit``.
 
     Raises
     ------
@@ -135,14 +139,14 @@ def cheapest(
         if cap is not None:
             require_positive(name, cap)
     served = _served(inference_tokens)
-    loss = question.rows(target)
+    loss = question.draws.rows(target)
     size = question.clipped(loss, question.cheapest_size(loss, served), max_params, max_tokens)
     optimum = question.cheapest_size(loss, np.zeros(1))
     found = question.costs(loss, size, served)
     baseline = question.costs(loss, optimum, served)
     found |= {"baseline_params": baseline["params"], "baseline_cost": baseline["cost"]}
     found["saved"] = 1.0 - found["cost"] / found["baseline_cost"]
-    result = question.dataset(found, inference_tokens=served)
+    result = question.draws.dataset(found, inference_tokens=served).assign_attrs(unit=prices.unit)
     return result.assign(infeasible=result["params"].isnull().mean(("chain", "draw")))
 
 
@@ -171,8 +175,8 @@ def at_size(
     xarray.Dataset
         Dims (chain, draw, params): ``tokens``, ``tokens_per_param``, ``training``, ``serving``,
         ``cost``; ``overhead``, by how much the cost exceeds that of the cheapest size, a share.
-        NaN in draws where the size does not reach the loss on any number of tokens;
-        ``infeasible`` (params): probability of that. Attribute ``unit``.
+        In draws where the size does not reach the loss on any number of tokens ``cost`` is infinite
+        and the tokens NaN; ``infeasible`` (params): probability of that. Attribute ``unit``.
 
     Raises
     ------
@@ -182,14 +186,14 @@ def at_size(
     question, sizes = _Question.of(fit, k, prices), np.atleast_1d(np.asarray(params, dtype=float))
     for size in sizes:
         require_positive("params", size)
-    served, loss = _served(inference_tokens), question.rows(target)
+    served, loss = _served(inference_tokens), question.draws.rows(target)
     if len(served) != 1:
         raise FitError("one number of inference tokens at a time, or compare with cheapest()")
     least = question.costs(loss, question.cheapest_size(loss, served), served)
     found = question.costs(loss, np.log(sizes) + 0.0 * loss, served)
     found["overhead"] = found["cost"] / least["cost"] - 1.0
     del found["params"]  # it is the dim
-    result = question.dataset(found, params=sizes)
+    result = question.draws.dataset(found, params=sizes).assign_attrs(unit=prices.unit)
     return result.assign(infeasible=result["tokens"].isnull().mean(("chain", "draw")))
 
 
@@ -217,7 +221,7 @@ def break_even(
     -------
     xarray.DataArray
         T, dims (chain, draw). 0 where the smaller model is the cheaper one however little it
-        serves, infinite where it cannot reach the loss, NaN where the larger one cannot.
+        serves, infinite where only the larger one reaches the loss, NaN where neither does.
 
     Raises
     ------
@@ -239,69 +243,28 @@ def break_even(
 
 @dataclass(frozen=True)
 class _Question:
-    """The law at every draw: rows are draws, columns are what is asked."""
+    """The law at every draw, and what FLOPs cost."""
 
-    law: Any
-    natural: dict[str, np.ndarray]  # of shape (draws, 1)
-    sizes: dict[str, int]
+    draws: Draws
     k: float
     prices: Prices
 
     @classmethod
     def of(cls, fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "_Question":
         """Read the fit, or refuse it."""
-        if not fit.spec.law.is_joint:
-            raise FitError(
-                f"the law {fit.spec.law.name} does not trade params against tokens; fit a joint "
-                "law such as chinchilla"
-            )
-        if fit.groups:
-            raise FitError(
-                "models of one group are priced; take it with fit.of_group(...), of "
-                + ", ".join(fit.groups)
-            )
-        natural = {
-            name: value.transpose("chain", "draw").to_numpy().reshape(-1, 1)
-            for name, value in fit.natural.items()
-        }
-        posterior = fit.posterior.sizes
-        sizes = {"chain": posterior["chain"], "draw": posterior["draw"]}
-        constant = fit.runs.flops_per_param_token if k is None else k
-        return cls(fit.spec.law, natural, sizes, constant, prices)
+        return cls(Draws.of(fit), fit.runs.flops_per_param_token if k is None else k, prices)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.sizes["chain"] * self.sizes["draw"], 1
-
-    def rows(self, draws: xr.DataArray) -> np.ndarray:
-        """Losses to be reached, one a draw."""
-        if dict(draws.sizes) != self.sizes:
-            raise FitError(
-                "the target must be one loss a draw of the same fit: make it with target_loss(fit)"
-            )
-        return draws.transpose("chain", "draw").to_numpy().reshape(self.shape)
-
-    def draws(self, rows: np.ndarray) -> xr.DataArray:
-        """Turn one value a draw into dims (chain, draw)."""
-        return xr.DataArray(rows.reshape(tuple(self.sizes.values())), dims=tuple(self.sizes))
-
-    def dataset(self, found: dict[str, np.ndarray], **axis: np.ndarray) -> xr.Dataset:
-        """Turn (draws, asked) into dims (chain, draw, asked)."""
-        ((name, values),) = axis.items()
-        shape = (*self.sizes.values(), len(values))
-        dims = (*self.sizes, name)
-        full = {
-            variable: (dims, np.broadcast_to(value, (self.shape[0], len(values))).reshape(shape))
-            for variable, value in found.items()
-        }
-        return xr.Dataset(full, coords={name: values}, attrs={"unit": self.prices.unit})
+    def natural(self) -> dict[str, np.ndarray]:
+        """The law's parameters, shape (draws, 1)."""
+        return self.draws.natural
 
     def loss(self, log_params: np.ndarray, log_tokens: np.ndarray, *natural: np.ndarray) -> Any:
         """Loss at each draw, without repeated tokens."""
         values = natural or tuple(self.natural.values())
         named = dict(zip(self.natural, values, strict=True))
         with np.errstate(over="ignore", under="ignore"):
-            return self.law.fresh_loss(np.exp(log_params), np.exp(log_tokens), **named)
+            return self.draws.law.fresh_loss(np.exp(log_params), np.exp(log_tokens), **named)
 
     def needed_tokens(self, loss: np.ndarray, log_params: np.ndarray, *natural: np.ndarray) -> Any:
         """Log of the tokens that bring a size to a loss; infinite where none do."""
@@ -394,13 +357,14 @@ class _Question:
         tokens = np.exp(np.where(reached, log_tokens, np.nan))
         training = self.prices.training * self.k * params * tokens
         serving = self.prices.serving * SERVING_FLOPS * params * served
+        cost = np.where(reached, training + serving, np.inf)
         return {
             "params": params,
             "tokens": tokens,
             "tokens_per_param": tokens / params,
             "training": training,
             "serving": serving,
-            "cost": training + serving,
+            "cost": cost,
         }
 
 

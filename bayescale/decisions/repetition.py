@@ -21,6 +21,7 @@ from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
 from bayescale.laws.data_constrained import repetitions
+from bayescale.prediction import Inputs, predict
 
 WORTH = (0.9, 0.5, 0.1)
 """Shares of a fresh token's worth that `epochs_until` answers for."""
@@ -49,7 +50,7 @@ def effective_repetitions(fit: Fit, params: float | Sequence[float]) -> xr.DataA
     FitError
         If the law does not know repeated data, or a size is not positive.
     """
-    _require_repetition(fit)
+    require_repetition(fit)
     sizes = _axis("params", params, least=0.0)
     natural = fit.natural
     r_N = natural.get("r_N", xr.zeros_like(natural["R_D"]))
@@ -112,6 +113,18 @@ def epochs_until(
         raise FitError(f"worth must be a share of a fresh token below 1, got {shares.max():g}")
     until = 1.0 - effective_repetitions(fit, params) * np.log(shares)
     return until.rename("epochs").transpose("chain", "draw", "params", "worth", ...)
+
+
+def loss_with_excess(fit: Fit, inputs: Inputs) -> xr.DataArray:
+    """Loss of the law and the mean excess that repeating data often brings, per draw.
+
+    As `bayescale.predict`, where the noise of the model has no such excess.
+    """
+    loss, excess = predict(fit, inputs), getattr(fit.spec.noise_model, "mean_excess", None)
+    if excess is None or not fit.noise:
+        return loss
+    own = {name: xr.DataArray(inputs[name]) for name in fit.spec.inputs}
+    return loss * np.exp(excess(fit.noise, own))
 
 
 @dataclass(frozen=True)
@@ -226,7 +239,8 @@ def _most_repetitions(fit: Fit, params: float) -> tuple[float, int | None]:
     return float(speaking.max()) - 1.0, len(near) if varies else None
 
 
-def _require_repetition(fit: Fit) -> None:
+def require_repetition(fit: Fit) -> None:
+    """Refuse a law that does not know repeated data."""
     if "R_D" not in fit.spec.law.parameters:
         raise FitError(
             f"the law {fit.spec.law.name} does not know repeated data; fit the model "

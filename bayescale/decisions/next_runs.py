@@ -1,0 +1,303 @@
+r"""Which runs to make next, so that a decision becomes surer: from the draws alone.
+
+A new run at inputs x will show :math:`y = f(x) + \epsilon`, f the law's log loss. Among the draws f
+covaries with the quantity q that decides (by default the log of N* at a budget), so to first order
+the run is expected to reduce the variance of q by
+
+.. math:: \frac{\mathrm{Cov}(q, f)^2}{\mathrm{Var}(f) + \sigma^2}
+
+(preposterior analysis; exact where the posterior is Gaussian). After each pick the draws' Gaussian
+moments are conditioned on it, so the next pick is one that tells something else.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale import readable
+from bayescale.decisions.draws import require_one_joint_law
+from bayescale.errors import FitError
+from bayescale.fitting import Fit
+from bayescale.noise import noise_scale
+from bayescale.optima import compute_optimal
+from bayescale.prediction import predict
+
+_BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
+
+
+def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArray:
+    """Natural log of N* at a budget, dims (chain, draw): the default quantity to make surer."""
+    require_one_joint_law(fit)
+    best = compute_optimal(fit, flops, k=k)["params"].squeeze("flops", drop=True)
+    return xr.ufuncs.log(best).rename(f"log N* at {readable.flops(flops)} FLOPs")
+
+
+def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.DataFrame:
+    """Candidate runs on a grid: 20 budgets, each with 20 numbers of tokens per parameter.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law.
+    max_flops : float
+        Most that one run may cost; the least is what the smallest run of the fit cost (for a fit
+        without runs 1e-4 of the most).
+    k : float, optional
+        FLOPs per parameter and token, as in `compute_optimal`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``params``, ``tokens``, ``flops``. Tokens per parameter as in the runs, and up to twice
+        beyond them (without runs 1 to 500): further out a run would test the law more than it
+        would tell its parameters.
+
+    Raises
+    ------
+    FitError
+        If the budget is below the cost of the smallest run.
+    """
+    require_one_joint_law(fit)
+    k = fit.runs.flops_per_param_token if k is None else k
+    table = fit.runs.table
+    least, ratios = max_flops * 1e-4, np.array([1.0, 500.0])
+    if len(table):
+        least = float((k * table["params"] * table["tokens"]).min())
+        seen = table["tokens"] / table["params"]
+        ratios = np.array([seen.min() / 2, seen.max() * 2])
+    if max_flops < least:
+        raise FitError(
+            f"{readable.flops(max_flops)} FLOPs do not pay the smallest of these runs, "
+            f"{readable.flops(least)}; raise the budget or name the candidates"
+        )
+    flops, ratio = np.meshgrid(
+        np.geomspace(least, max_flops, _BUDGETS), np.geomspace(ratios[0], ratios[1], _RATIOS)
+    )
+    params = np.sqrt(flops / (k * ratio)).ravel()
+    return _priced(pd.DataFrame({"params": params, "tokens": params * ratio.ravel()}), k)
+
+
+@dataclass(frozen=True)
+class NextRuns:
+    """Runs to make next, and what they are expected to do.
+
+    Parameters
+    ----------
+    picks : pandas.DataFrame
+        The runs in the order they were picked: ``params``, ``tokens``, ``flops``, and
+        ``reduction``, the share of the variance of the quantity that is gone after this run and
+        those before it.
+    candidates : pandas.DataFrame
+        All that was considered; ``reduction`` of each alone, and ``per_flop``.
+    baselines : pandas.DataFrame
+        What the same compute does when it is spent as usual: ``spent_on``, ``runs``, ``flops``,
+        ``reduction``.
+    quantity : str
+        What is to become surer.
+    sd : float
+        Its posterior standard deviation now.
+    """
+
+    picks: pd.DataFrame
+    candidates: pd.DataFrame
+    baselines: pd.DataFrame
+    quantity: str
+    sd: float
+
+    @property
+    def expected_sd(self) -> float:
+        """Standard deviation expected after the picks."""
+        return self.sd * float(np.sqrt(1.0 - self.picks["reduction"].iloc[-1]))
+
+
+def suggest_runs(
+    fit: Fit,
+    quantity: xr.DataArray,
+    *,
+    max_flops: float,
+    runs: int = 5,
+    candidates: pd.DataFrame | None = None,
+    k: float | None = None,
+) -> NextRuns:
+    """Pick affordable runs that are expected to make a quantity surest.
+
+    Runs are picked one after the other, each the one that reduces the variance most given those
+    before it, among those that cost at most 1/1, 1/2, ..., 1/`runs` of the budget; of these
+    batches the best is returned.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law, with noise.
+    quantity : xarray.DataArray
+        Draws of what decides, dims (chain, draw): `log_optimum`, or any other quantity.
+    max_flops : float
+        Budget of all new runs together.
+    runs : int
+        Most runs to pick.
+    candidates : pandas.DataFrame, optional
+        ``params`` and ``tokens`` of the runs that can be made; by default `candidate_runs`.
+    k : float, optional
+        FLOPs per parameter and token, as in `compute_optimal`.
+
+    Returns
+    -------
+    NextRuns
+
+    Raises
+    ------
+    FitError
+        If nothing is affordable, the quantity is the same in every draw, or the fit has no noise.
+    """
+    require_one_joint_law(fit)
+    if runs < 1 or not max_flops > 0:
+        raise FitError(f"at least one run and a positive budget, got {runs} and {max_flops:g}")
+    k = fit.runs.flops_per_param_token if k is None else k
+    table = candidate_runs(fit, max_flops, k=k) if candidates is None else _priced(candidates, k)
+    moments = _Moments.of(fit, quantity, table)
+    flops = table["flops"].to_numpy()
+    if not (flops <= max_flops).any():
+        raise FitError(
+            f"no candidate costs {readable.flops(max_flops)} FLOPs or less; the cheapest costs "
+            f"{readable.flops(flops.min())}"
+        )
+    batches = [
+        _greedy(moments, flops, max_flops, runs, max_flops / share) for share in range(1, runs + 1)
+    ]
+    best = max(batches, key=lambda batch: batch[1][-1] if batch[1] else -1.0)
+    picks = table.iloc[best[0]].reset_index(drop=True).assign(reduction=best[1])
+    alone = moments.gains() / moments.variance
+    return NextRuns(
+        picks,
+        table.assign(reduction=alone, per_flop=alone / flops),
+        _baselines(fit, quantity, max_flops, runs, k),
+        str(quantity.name or "the quantity"),
+        float(np.sqrt(moments.variance)),
+    )
+
+
+def expected_reduction(fit: Fit, quantity: xr.DataArray, new: pd.DataFrame) -> float:
+    """Share of the variance of a quantity that runs are expected to remove, all together.
+
+    Parameters
+    ----------
+    fit, quantity
+        As in `suggest_runs`.
+    new : pandas.DataFrame
+        ``params`` and ``tokens`` of the runs.
+    """
+    moments = _Moments.of(fit, quantity, new.reset_index(drop=True))
+    variance = moments.variance
+    for row in range(len(new)):
+        moments = moments.after(row)
+    return 1.0 - moments.variance / variance
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Gaussian moments of the candidates' log losses and of the quantity, which comes last."""
+
+    covariance: np.ndarray
+    noise: float  # variance
+
+    @classmethod
+    def of(cls, fit: Fit, quantity: xr.DataArray, table: pd.DataFrame) -> "_Moments":
+        """Take them from the draws."""
+        inputs = {name: xr.DataArray(table[name].to_numpy(), dims="run") for name in table}
+        inputs.setdefault("unique_tokens", inputs["tokens"])
+        loss = predict(fit, {name: inputs[name] for name in fit.spec.inputs})
+        logs = np.log(loss.transpose("chain", "draw", "run").to_numpy())
+        decides = quantity.transpose("chain", "draw").to_numpy()
+        draws = np.column_stack([logs.reshape(-1, logs.shape[-1]), decides.ravel()])
+        if not np.isfinite(draws).all():
+            raise FitError("the quantity or a candidate's loss is not finite in every draw")
+        covariance = np.cov(draws, rowvar=False)
+        if not covariance[-1, -1] > 0:
+            raise FitError("the quantity is the same in every draw: no run can make it surer")
+        return cls(covariance, _noise_variance(fit))
+
+    @property
+    def variance(self) -> float:
+        """Variance of the quantity."""
+        return float(self.covariance[-1, -1])
+
+    def gains(self) -> np.ndarray:
+        """By how much each candidate alone reduces it."""
+        own = np.diag(self.covariance)[:-1]
+        return self.covariance[-1, :-1] ** 2 / (own + self.noise)
+
+    def after(self, pick: int) -> "_Moments":
+        """Condition on a run at a candidate."""
+        column = self.covariance[:, pick]
+        seen = self.covariance[pick, pick] + self.noise
+        return _Moments(self.covariance - np.outer(column, column) / seen, self.noise)
+
+
+def _greedy(
+    moments: _Moments, flops: np.ndarray, budget: float, runs: int, most: float
+) -> tuple[list[int], list[float]]:
+    """Pick what helps most, again and again, while the budget lasts."""
+    picks: list[int] = []
+    first, reductions = moments.variance, []
+    for _ in range(runs):
+        affordable = (flops <= min(most, budget) * (1 + 1e-9)) & ~np.isin(
+            np.arange(len(flops)), picks
+        )
+        if not affordable.any():
+            break
+        pick = int(np.where(affordable, moments.gains(), -1.0).argmax())
+        moments, budget = moments.after(pick), budget - flops[pick]
+        picks.append(pick)
+        reductions.append(1.0 - moments.variance / first)
+    return picks, reductions
+
+
+def _baselines(
+    fit: Fit, quantity: xr.DataArray, max_flops: float, runs: int, k: float
+) -> pd.DataFrame:
+    """Spend the same compute as people do: the largest run again, or one more isoFLOP."""
+    batches = {"one more isoFLOP": _isoflop(fit, max_flops / runs, runs, k)}
+    if len(fit.runs):
+        largest = fit.runs.table.nlargest(1, "flops")[["params", "tokens"]]
+        times = int(max_flops // float(k * (largest["params"] * largest["tokens"]).iloc[0]))
+        if times:
+            repeated = pd.concat([largest] * min(times, runs), ignore_index=True)
+            batches["the largest run again"] = _priced(repeated, k)
+    return pd.DataFrame(
+        {
+            "spent_on": name,
+            "runs": len(batch),
+            "flops": batch["flops"].sum(),
+            "reduction": expected_reduction(fit, quantity, batch),
+        }
+        for name, batch in batches.items()
+    )
+
+
+def _isoflop(fit: Fit, flops: float, runs: int, k: float) -> pd.DataFrame:
+    """Sizes from a quarter to four times the best one, all at one budget."""
+    best = float(np.exp(log_optimum(fit, flops, k=k).median()))
+    params = best * np.geomspace(0.25, 4.0, runs)
+    return _priced(pd.DataFrame({"params": params, "tokens": flops / (k * params)}), k)
+
+
+def _priced(table: pd.DataFrame, k: float) -> pd.DataFrame:
+    for name in ("params", "tokens"):
+        if name not in table or not (np.isfinite(table[name]) & (table[name] > 0)).all():
+            raise FitError(f"candidates need a positive {name} in every row")
+    return table.assign(flops=k * table["params"] * table["tokens"]).reset_index(drop=True)
+
+
+def _noise_variance(fit: Fit) -> float:
+    """Variance of Normal noise that tells as much as a run of this fit does.
+
+    Of Student-t noise (nu + 3)/(nu + 1) times the squared scale: the inverse Fisher information.
+    """
+    if "sigma" not in fit.noise:
+        raise FitError("these constants have no noise: give sigma, else every run would tell all")
+    variance = noise_scale(fit.noise) ** 2
+    if "nu" in fit.noise:
+        variance = variance * (fit.noise["nu"] + 3) / (fit.noise["nu"] + 1)
+    return float(variance.mean())

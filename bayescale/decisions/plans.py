@@ -1,0 +1,235 @@
+r"""Which of some candidate runs to make, per draw.
+
+A plan is a run nobody has made: N parameters on D tokens, of which U may be unique, at some cost.
+Its regret is what it loses against the plan that would be best if the law were known: in loss, and
+in compute,
+
+.. math:: C^*(\min_j L_j) - C^*(L_i),
+
+with :math:`C^*(\ell)` the least compute that reaches a loss. Both are never negative and depend on
+the draw: their mean is the expected regret, and the plan of the least expected regret is the one to
+make where being wrong costs in proportion.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale import readable
+from bayescale.decisions.draws import require_one_joint_law
+from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
+from bayescale.decisions.repetition import loss_with_excess
+from bayescale.errors import FitError, RunsError
+from bayescale.fitting import Fit
+from bayescale.optima import BASIN_EXCESS, least_compute
+from bayescale.prediction import decades_beyond
+from bayescale.tables import read_table
+
+_NEEDED = ("params", "tokens")
+_OPTIONAL = ("unique_tokens", "inference_tokens", "cost")
+
+
+def read_plans(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+    """Read candidate plans from a file, or check a table of them.
+
+    Parameters
+    ----------
+    source : path or pandas.DataFrame
+        Columns ``params`` and ``tokens``; optional: ``plan`` (its name), ``unique_tokens``,
+        ``inference_tokens`` (tokens it will serve), ``cost`` (in the unit of the prices, where it
+        is not what the FLOPs cost). Other columns are kept.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Counts as float64, a name for every plan.
+
+    Raises
+    ------
+    RunsError
+        If a column is missing, a value is not positive (0 inference tokens are allowed), more
+        tokens are unique than there are, or a name stands for two plans.
+    """
+    raw, _, _ = read_table(source)
+    table = raw.copy()
+    for name in _NEEDED:
+        if name not in table:
+            raise RunsError(
+                f"the plans have no column {name!r}; they need params and tokens, and may have "
+                f"plan, {', '.join(_OPTIONAL)} (got {', '.join(table.columns)})"
+            )
+    if len(table) == 0:
+        raise RunsError("the table of plans has a header and no rows")
+    for name in (*_NEEDED, *(name for name in _OPTIONAL if name in table)):
+        table[name] = _counts(table, name)
+    if "unique_tokens" in table:
+        more = table.index[table["unique_tokens"] > table["tokens"]]
+        if len(more):
+            raise RunsError(f"{readable.rows(more)} of the plans: more unique tokens than tokens")
+    if "plan" not in table:
+        table.insert(0, "plan", [_name(row) for row in table.to_dict("records")])
+    table["plan"] = table["plan"].astype(str)
+    again = table.index[table["plan"].duplicated()]
+    if len(again):
+        raise RunsError(
+            f"{readable.rows(again)} of the plans: a plan named {table['plan'][again[0]]!r} is "
+            "there already; give each its own name in a column plan"
+        )
+    return table
+
+
+def plan_outcomes(
+    fit: Fit, plans: pd.DataFrame, *, prices: Prices = IN_FLOPS, k: float | None = None
+) -> xr.Dataset:
+    """Loss and cost of every plan, per draw.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law; of one group where there are groups.
+    plans : pandas.DataFrame
+        From `read_plans`.
+    prices : Prices
+        Of training and serving.
+    k : float, optional
+        FLOPs per parameter and token, as in `compute_optimal`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (chain, draw, plan): ``loss`` (nats per token, without noise; with the mean excess that
+        repeating data often has, where the model has one), ``equivalent_flops``: least compute
+        that reaches this loss. Dim (plan): ``params``, ``tokens``, ``unique_tokens``, ``flops`` of
+        training, ``cost`` in the unit of the prices, ``decades_beyond`` (of compute, outside the
+        runs). Attributes ``unit``, ``price`` of one FLOP of training.
+
+    Raises
+    ------
+    FitError
+        For a law that is not joint, a fit with groups, or plans that repeat data under a law that
+        does not know repetition.
+    """
+    law = fit.spec.law
+    require_one_joint_law(fit)
+    columns = {name: _vector(plans, name) for name in _NEEDED}
+    columns["unique_tokens"] = (
+        _vector(plans, "unique_tokens") if "unique_tokens" in plans else columns["tokens"]
+    )
+    repeated = plans.loc[(columns["unique_tokens"] < columns["tokens"]).to_numpy(), "plan"]
+    if len(repeated) and "unique_tokens" not in law.inputs:
+        raise FitError(
+            f"the plan {repeated.iloc[0]!r} repeats its data, which the law {law.name} takes for "
+            "fresh; fit the model data-constrained, or leave out unique_tokens"
+        )
+    k = fit.runs.flops_per_param_token if k is None else k
+    loss = loss_with_excess(fit, {name: columns[name] for name in law.inputs})
+    flops = k * columns["params"] * columns["tokens"]
+    outcomes = xr.Dataset(
+        {
+            "loss": loss,
+            "equivalent_flops": least_compute(law, loss, k, fit.natural),
+            **columns,
+            "flops": flops,
+            "cost": _cost(plans, columns["params"], flops, prices),
+            "decades_beyond": ("plan", decades_beyond(fit, "flops", flops.to_numpy())),
+        },
+        attrs={"unit": prices.unit, "price": prices.training},
+    )
+    return outcomes.transpose("chain", "draw", "plan")
+
+
+def rank_plans(
+    outcomes: xr.Dataset, *, within: float | Sequence[float] = BASIN_EXCESS
+) -> xr.Dataset:
+    """Say which plan is best, how surely, and what choosing another one loses.
+
+    Parameters
+    ----------
+    outcomes : xarray.Dataset
+        From `plan_outcomes`, or of several laws mixed by `stack_draws`.
+    within : float or sequence of float
+        Shares of compute: a plan is nearly best when the best plan's equivalent compute exceeds its
+        own by no more.
+
+    Returns
+    -------
+    xarray.Dataset
+        The outcomes and, with dims (chain, draw, plan): ``regret`` (nats per token),
+        ``regret_flops``, ``regret_cost`` (in the unit). Dim (plan): ``p_best``; ``p_within``
+        (plan, within); ``p_dominated``: probability that a plan of no more cost has a lower loss;
+        ``expected_regret``, ``expected_regret_flops``, ``expected_regret_cost``. Attribute
+        ``choice``: the plan of least expected regret in loss.
+
+    Raises
+    ------
+    FitError
+        If a share is not positive.
+    """
+    shares = np.atleast_1d(np.asarray(within, dtype=float))
+    if not (np.isfinite(shares) & (shares > 0)).all():
+        raise FitError(f"within must be a positive share of compute, got {shares.min():g}")
+    loss, equivalent = outcomes["loss"], outcomes["equivalent_flops"]
+    regret = loss - loss.min("plan")
+    lost = equivalent.max("plan") - equivalent
+    near = xr.DataArray(shares, dims="within", coords={"within": shares})
+    draws = ("chain", "draw")
+    best = xr.zeros_like(loss)
+    best[{"plan": loss.argmin("plan")}] = 1.0  # of equal plans the first
+    ranked = outcomes.assign(
+        regret=regret,
+        regret_flops=lost,
+        regret_cost=lost * outcomes.attrs["price"],
+        p_best=best.mean(draws),
+        p_within=(equivalent.max("plan") <= (1 + near) * equivalent).mean(draws),
+        p_dominated=_dominated(loss, outcomes["cost"]).mean(draws),
+    )
+    for name in ("regret", "regret_flops", "regret_cost"):
+        ranked[f"expected_{name}"] = ranked[name].mean(draws)
+    ranked.attrs["choice"] = str(ranked["expected_regret"].idxmin("plan").item())
+    return ranked
+
+
+def _dominated(loss: xr.DataArray, cost: xr.DataArray) -> xr.DataArray:
+    """Whether a plan of no more cost has a lower loss, per draw."""
+    other = {"plan": "other"}
+    cheaper = cost.rename(other) <= cost
+    return ((loss.rename(other) < loss) & cheaper).any("other")
+
+
+def _cost(
+    plans: pd.DataFrame, params: xr.DataArray, flops: xr.DataArray, prices: Prices
+) -> xr.DataArray:
+    """Training and serving, or what the plans themselves say."""
+    if "cost" in plans:
+        return _vector(plans, "cost")
+    cost = prices.training * flops
+    if "inference_tokens" in plans:
+        cost = cost + prices.serving * SERVING_FLOPS * params * _vector(plans, "inference_tokens")
+    return cost
+
+
+def _vector(plans: pd.DataFrame, name: str) -> xr.DataArray:
+    return xr.DataArray(plans[name].to_numpy(float), dims="plan", coords={"plan": plans["plan"]})
+
+
+def _counts(table: pd.DataFrame, name: str) -> pd.Series:
+    values = pd.to_numeric(table[name], errors="coerce").astype(float)
+    allowed = values >= 0 if name == "inference_tokens" else values > 0
+    bad = table.index[~(np.isfinite(values) & allowed)]
+    if len(bad):
+        raise RunsError(
+            f"{readable.rows(bad)} of the plans: {name} must be a positive number, got "
+            f"{table[name][bad[0]]!r}"
+        )
+    return values
+
+
+def _name(plan: dict) -> str:
+    """Name a plan by what it is."""
+    name = f"{readable.trimmed(plan['params'])} on {readable.trimmed(plan['tokens'])}"
+    if plan.get("unique_tokens", plan["tokens"]) < plan["tokens"]:
+        name += f" ({plan['tokens'] / plan['unique_tokens']:.2g} epochs)"
+    return name
