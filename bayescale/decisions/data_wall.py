@@ -19,15 +19,18 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import elementwise
 
-from bayescale.decisions.draws import Draws
+from bayescale.decisions.draws import Draws, require_one_joint_law
 from bayescale.decisions.prices import require_positive
-from bayescale.decisions.repetition import require_repetition
+from bayescale.decisions.repetition import loss_with_excess, require_repetition
+from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.optima import distinct_budgets, optimal_params
 from bayescale.prediction import decades_beyond
 
 _GRID = 24  # sizes looked at before the best of them is refined
 _FEWEST_EPOCHS, _MOST_EPOCHS = 1e-4, 1e4
+_SPACING = np.log(_MOST_EPOCHS / _FEWEST_EPOCHS) / (_GRID - 1)
+_LESS = 12.0  # log of how much less than the largest budget may be enough
 _STEP = 1e-3  # of log C and log U in slopes
 _TOLERANCES = {"xatol": 1e-6, "xrtol": 1e-6}
 
@@ -74,8 +77,8 @@ def best_under_wall(
     spent, size = wall.best(log_flops)
     by_flops = wall.slope(size, spent, flops=_STEP)
     unspent = spent < log_flops - 1e-6
-    with np.errstate(divide="ignore"):
-        price = wall.slope(size, spent, unique=_STEP) / np.where(unspent, -0.0, by_flops)
+    by_unique = wall.slope(size, spent, unique=_STEP)  # 0 where not all data are used
+    price = np.where(unspent, np.inf, by_unique / np.where(unspent, 1.0, by_flops))
     alone = optimal_params(fit.spec.law, budgets, wall.k, wall.draws.natural)
     found = {
         "params": np.exp(size),
@@ -90,6 +93,50 @@ def best_under_wall(
     }
     result = wall.draws.dataset(found, flops=budgets)
     return result.assign(decades_beyond=("flops", decades_beyond(fit, "flops", budgets)))
+
+
+def next_epoch(
+    fit: Fit, params: float, unique_tokens: float, epochs: float | Sequence[float]
+) -> xr.Dataset:
+    """By how much one more epoch lowers the loss of a model of given size.
+
+    Parameters
+    ----------
+    fit, unique_tokens
+        As in `best_under_wall`.
+    params : float
+        Size N.
+    epochs : float or sequence of float
+        Epochs made already, D/U, at least 1.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (chain, draw, epochs): ``loss`` after so many epochs (nats per token, without noise,
+        with the mean excess), ``gain``: by how much the next one lowers it, negative where it does
+        harm. Dim (epochs): ``harm``, the probability of that.
+
+    Raises
+    ------
+    FitError
+        As in `best_under_wall`; for less than one epoch.
+    """
+    require_repetition(fit)
+    require_one_joint_law(fit)
+    for name, value in (("params", params), ("unique_tokens", unique_tokens)):
+        require_positive(name, value)
+    made = np.unique(np.atleast_1d(np.asarray(epochs, dtype=float)))
+    if not (np.isfinite(made) & (made >= 1)).all():
+        raise FitError(f"epochs must be at least 1, got {made.min():g}")
+    passes = xr.DataArray(made, dims="epochs", coords={"epochs": made})
+    after = [
+        loss_with_excess(
+            fit, {"params": params, "tokens": unique_tokens * e, "unique_tokens": unique_tokens}
+        )
+        for e in (passes, passes + 1)
+    ]
+    result = xr.Dataset({"loss": after[0], "gain": after[0] - after[1]})
+    return result.assign(harm=(result["gain"] < 0).mean(("chain", "draw")))
 
 
 @dataclass(frozen=True)
@@ -119,7 +166,7 @@ class _Wall:
     def log_loss(
         self, size: Any, log_flops: Any, *values: Any, more_unique: float = 0.0
     ) -> np.ndarray:
-        """What is minimised."""
+        """Return what is minimised."""
         named = dict(
             zip((*self.draws.natural, *self.draws.noise), values or self.values, strict=True)
         )
@@ -143,21 +190,24 @@ class _Wall:
         return (above - below) / (2 * (flops + unique))
 
     def best_size(self, log_flops: np.ndarray, *values: np.ndarray) -> np.ndarray:
-        """Log of the best size when all is spent; a grid first, for there may be two minima."""
+        """Log of the best size when all is spent."""
         values = values or self.values
-        high = log_flops - np.log(self.k) - self.log_unique - np.log(_FEWEST_EPOCHS)
-        step = np.log(_MOST_EPOCHS / _FEWEST_EPOCHS) / (_GRID - 1)
-        sizes = high[..., None] - step * np.arange(_GRID)
-        wide = tuple(np.asarray(value)[..., None] for value in values)
-        place = self.log_loss(sizes, log_flops[..., None], *wide).argmin(axis=-1)
-        middle = high - step * place.clip(1, _GRID - 2)
+        middle = self._coarse_size(log_flops, *values)
         found = elementwise.find_minimum(
             self.log_loss,
-            (middle - step, middle, middle + step),
+            (middle - _SPACING, middle, middle + _SPACING),
             args=(log_flops, *values),
             tolerances=_TOLERANCES,
         )
         return np.where(found.success, found.x, middle)
+
+    def _coarse_size(self, log_flops: np.ndarray, *values: np.ndarray) -> np.ndarray:
+        """Best of a grid of sizes, its ends left out: there may be two minima."""
+        largest = log_flops - np.log(self.k) - self.log_unique - np.log(_FEWEST_EPOCHS)
+        sizes = largest[..., None] - _SPACING * np.arange(_GRID)
+        wide = tuple(np.asarray(value)[..., None] for value in values)
+        place = self.log_loss(sizes, log_flops[..., None], *wide).argmin(axis=-1)
+        return largest - _SPACING * place.clip(1, _GRID - 2)
 
     def best(self, log_flops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log of the compute that is spent, and of the best size."""
@@ -168,12 +218,15 @@ class _Wall:
         if not over.any():
             return log_flops, size
         enough = np.full(self.draws.shape, np.inf)
-        enough[over] = self._enough(log_flops.min() - 10.0, log_flops.max(), over)
+        enough[over] = self._enough(log_flops.max(), over)
         spent = np.minimum(log_flops, enough)
         return spent, np.where(spent < log_flops, self.best_size(spent), size)
 
-    def _enough(self, low: float, high: float, rows: np.ndarray) -> np.ndarray:
-        """Log of the compute beyond which more of it does harm, in the draws where some does."""
+    def _enough(self, high: float, rows: np.ndarray) -> np.ndarray:
+        """Log of the compute beyond which more of it does harm, in the draws where some does.
+
+        A grid first: a first repetition can do harm where the next ones do good.
+        """
         values = tuple(value[rows] for value in self.values)
 
         def slope(log_flops: Any, *own: Any) -> Any:
@@ -181,8 +234,12 @@ class _Wall:
             more = self.log_loss(size, log_flops + _STEP, *own)
             return more - self.log_loss(size, log_flops - _STEP, *own)
 
-        edge = np.full((int(rows.sum()), 1), low)
-        found = elementwise.find_root(
-            slope, (edge, edge * 0.0 + high), args=values, tolerances={"xatol": 1e-3}
-        )
-        return np.where(found.success, found.x, high)
+        grid = high - np.linspace(_LESS, 0.0, _GRID // 2)
+        least = [
+            self.log_loss(self._coarse_size(spent, *values), spent, *values)
+            for spent in (np.full_like(values[0], one) for one in grid)
+        ]
+        place = np.argmin(least, axis=0)
+        around = (grid[np.maximum(place - 1, 0)], grid[np.minimum(place + 1, len(grid) - 1)])
+        found = elementwise.find_root(slope, around, args=values, tolerances={"xatol": 1e-3})
+        return np.where(found.success, found.x, grid[place])

@@ -50,9 +50,8 @@ def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.
     Returns
     -------
     pandas.DataFrame
-        ``params``, ``tokens``, ``flops``. Tokens per parameter as in the runs, and up to twice
-        beyond them (without runs 1 to 500): further out a run would test the law more than it
-        would tell its parameters.
+        ``params``, ``tokens``, ``flops``. Tokens per parameter within those of the runs
+        (without runs 1 to 500): outside, a run would test the law rather than tell its parameters.
 
     Raises
     ------
@@ -66,7 +65,7 @@ def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.
     if len(table):
         least = float((k * table["params"] * table["tokens"]).min())
         seen = table["tokens"] / table["params"]
-        ratios = np.array([seen.min() / 2, seen.max() * 2])
+        ratios = np.array([seen.min(), seen.max()])
     if max_flops < least:
         raise FitError(
             f"{readable.flops(max_flops)} FLOPs do not pay the smallest of these runs, "

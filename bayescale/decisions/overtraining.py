@@ -313,7 +313,8 @@ class _Question:
         by_tokens = self.loss(log_params, log_tokens - _STEP, *natural) - self.loss(
             log_params, log_tokens + _STEP, *natural
         )
-        return by_params / by_tokens
+        with np.errstate(divide="ignore"):  # no effect of tokens is left: more size is all
+            return by_params / by_tokens
 
     def balanced_tokens(self, log_params: np.ndarray) -> np.ndarray:
         """Log of the tokens for which a size is compute-optimal: both slopes are the same."""
