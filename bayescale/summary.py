@@ -103,7 +103,7 @@ def summarise_fit(
     fit: Fit, budgets: Sequence[float], beside: Companions | None = None
 ) -> dict[str, Any]:
     """Everything a script wants, in the schema of this module's docstring."""
-    return _plain(_summary(fit, budgets, beside or Companions()))
+    return plain(_summary(fit, budgets, beside or Companions()))
 
 
 def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str, Any]:
@@ -201,20 +201,7 @@ def _multiplier(fit: Fit, found: xr.Dataset, same_validation: bool | None) -> di
     return {
         "group": group,
         "reference": reference,
-        "targets": [
-            {
-                "loss": float(loss),
-                "multiplier": numbers(at["multiplier"]),
-                "unreachable": {
-                    name: float(at["unreachable"].sel(group=name)) for name in (group, reference)
-                },
-                "decades_beyond": {
-                    name: float(at["decades_beyond"].sel(group=name)) for name in (group, reference)
-                },
-            }
-            for loss in found["loss"].to_numpy()
-            for at in [found.sel(loss=loss)]
-        ],
+        "targets": summarise_targets(found),
         "constancy": {
             "easiest": float(steady["easiest"]),
             "hardest": float(steady["hardest"]),
@@ -226,6 +213,21 @@ def _multiplier(fit: Fit, found: xr.Dataset, same_validation: bool | None) -> di
             for flops in crossed["flops"].to_numpy()
         ],
     }
+
+
+def summarise_targets(found: xr.Dataset) -> list[dict[str, Any]]:
+    """Compute multiplier at each target loss, as plain numbers."""
+    names = found.attrs["group"], found.attrs["reference"]
+    return [
+        {
+            "loss": float(loss),
+            "multiplier": numbers(at["multiplier"]),
+            "unreachable": {name: float(at["unreachable"].sel(group=name)) for name in names},
+            "decades_beyond": {name: float(at["decades_beyond"].sel(group=name)) for name in names},
+        }
+        for loss in found["loss"].to_numpy()
+        for at in [found.sel(loss=loss)]
+    ]
 
 
 def summarise_repetition(fit: Fit) -> list[dict[str, Any]]:
@@ -304,12 +306,12 @@ def _approaches(fit: Fit, found: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Write None for what JSON has no number for: infinite, or not defined."""
     if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
+        return {name: plain(entry) for name, entry in value.items()}
     if isinstance(value, list):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 

@@ -35,13 +35,24 @@ ORDER = [
     "checks",
     "approaches",
     "summary",
+    "advice",
     "plots",
     "report",
     "cli",
     "__main__",
 ]
 """Every module may import only from those before it."""
-WITHOUT_PYMC = ["optima", "decisions", "checks", "approaches", "summary", "plots", "report", "cli"]
+WITHOUT_PYMC = ORDER[ORDER.index("optima") : -1]
+    "optima",
+    "decisions",
+    "checks",
+    "approaches",
+    "summary",
+    "advice",
+    "plots",
+    "report",
+    "cli",
+]
 
 
 def modules():

@@ -1,0 +1,365 @@
+"""The numbers of decisions for scripts, and the sentences that say them.
+
+Every function returns a dict for JSON: quantities as {"median", "q05", "q95"}, null where one is
+unbounded or does not exist, and ``sentences``. Intervals are central 90%.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale import readable
+from bayescale.decisions.data_wall import best_under_wall
+from bayescale.decisions.next_runs import NextRuns
+from bayescale.decisions.overtraining import at_size, break_even, cheapest
+from bayescale.decisions.plans import plan_outcomes, rank_plans
+from bayescale.decisions.prices import IN_FLOPS, Prices
+from bayescale.decisions.repetition import epochs_until, identified
+from bayescale.fitting import Fit
+from bayescale.intervals import numbers
+from bayescale.summary import plain, summarise_targets
+
+_QUALITIES = (0.9, 0.7, 0.5, 0.3)
+"""Worth of other data, in fresh tokens, for which repeating is compared with adding them."""
+
+
+def advise_overtraining(
+    fit: Fit,
+    target: xr.DataArray,
+    inference_tokens: Sequence[float],
+    *,
+    prices: Prices = IN_FLOPS,
+    max_params: float | None = None,
+    max_tokens: float | None = None,
+    sizes: Sequence[float] = (),
+) -> dict[str, Any]:
+    """Say the cheapest model for each number of tokens served, and what other sizes would cost.
+
+    Parameters as in `bayescale.cheapest` and, for `sizes`, `bayescale.at_size`.
+    """
+    caps = {"max_params": max_params, "max_tokens": max_tokens}
+    found = cheapest(fit, target, inference_tokens, prices=prices, **caps)
+    entries = [
+        {
+            "inference_tokens": float(served),
+            **{str(name): numbers(one[name]) for name in one.data_vars if name != "infeasible"},
+            "infeasible": float(one["infeasible"]),
+            "sizes": _sizes(fit, target, sizes, float(served), prices),
+        }
+        for served in found["inference_tokens"].to_numpy()
+        for one in [found.sel(inference_tokens=served)]
+    ]
+    pairs = zip(sorted(sizes)[:-1], sorted(sizes)[1:], strict=True)
+    crossings = [
+        {
+            "smaller": smaller,
+            "larger": larger,
+            "inference_tokens": numbers(break_even(fit, target, smaller, larger, prices=prices)),
+        }
+        for smaller, larger in pairs
+    ]
+    result = plain(
+        {
+            "target_loss": numbers(target),
+            "unit": prices.unit,
+            "overtraining": entries,
+            "break_even": crossings,
+        }
+    )
+    sentences = [_overtraining_sentence(entry, result) for entry in result["overtraining"]]
+    sentences += [_break_even_sentence(entry) for entry in result["break_even"]]
+    return {**result, "sentences": sentences}
+
+
+def advise_repetition(
+    fit: Fit, flops: Sequence[float], unique_tokens: float, *, qualities: Sequence[float] = ()
+) -> dict[str, Any]:
+    """Say the best model and epochs for budgets with U unique tokens, and when to add other data.
+
+    `qualities` are worths of a token of other data in fresh tokens; else see
+    `bayescale.best_under_wall`.
+    """
+    found = best_under_wall(fit, flops, unique_tokens)
+    worths = list(qualities) or list(_QUALITIES)
+    entries = []
+    for budget in found["flops"].to_numpy():
+        one = found.sel(flops=budget)
+        size = float(one["params"].median())
+        until = epochs_until(fit, size, worths)
+        entries.append(
+            {
+                "flops": float(budget),
+                "unique_tokens": float(unique_tokens),
+                "decades_beyond": float(one["decades_beyond"]),
+                **{
+                    name: numbers(one[name])
+                    for name in (
+                        "params",
+                        "tokens",
+                        "epochs",
+                        "spent",
+                        "loss",
+                        "fresh_loss",
+                        "price_of_a_token",
+                    )
+                },
+                "R_D_identified": not identified(fit, size).only_bound,
+                "repeat_until": [
+                    {"quality": worth, "epochs": numbers(until.sel(worth=worth).squeeze("params"))}
+                    for worth in worths
+                ],
+            }
+        )
+    result = plain({"repetition": entries})
+    return {**result, "sentences": [_wall_sentence(entry) for entry in result["repetition"]]}
+
+
+def advise_plans(fit: Fit, plans: pd.DataFrame, *, prices: Prices = IN_FLOPS) -> dict[str, Any]:
+    """Say which plan is best, how surely, and what the others lose; see `bayescale.rank_plans`."""
+    return describe_plans(rank_plans(plan_outcomes(fit, plans, prices=prices)))
+
+
+def describe_plans(ranked: xr.Dataset) -> dict[str, Any]:
+    """Turn ranked plans into numbers and sentences."""
+    entries = [
+        {
+            "plan": str(name),
+            **{n: float(one[n]) for n in ("params", "tokens", "unique_tokens", "flops", "cost")},
+            "loss": numbers(one["loss"]),
+            "p_best": float(one["p_best"]),
+            "p_within": [
+                {"excess": float(share), "probability": float(one["p_within"].sel(within=share))}
+                for share in ranked["within"].to_numpy()
+            ],
+            "p_dominated": float(one["p_dominated"]),
+            "expected_regret": float(one["expected_regret"]),
+            "expected_regret_flops": float(one["expected_regret_flops"]),
+            "expected_regret_cost": float(one["expected_regret_cost"]),
+            "regret": numbers(one["regret"]),
+            "decades_beyond": float(one["decades_beyond"]),
+        }
+        for name in ranked["plan"].to_numpy()
+        for one in [ranked.sel(plan=name)]
+    ]
+    unit = str(ranked.attrs["unit"])
+    result = plain({"plans": entries, "choice": ranked.attrs["choice"], "unit": unit})
+    order = sorted(result["plans"], key=lambda entry: entry["expected_regret"])
+    return {**result, "sentences": [_plan_sentence(entry, unit) for entry in order]}
+
+
+def describe_next_runs(suggestion: NextRuns) -> dict[str, Any]:
+    """Turn suggested runs into numbers and sentences."""
+    records = {name: table.to_dict("records") for name, table in _tables(suggestion).items()}
+    result = plain(
+        {
+            "quantity": suggestion.quantity,
+            "sd": suggestion.sd,
+            "expected_sd": suggestion.expected_sd,
+            **records,
+        }
+    )
+    return {**result, "sentences": _next_sentences(result)}
+
+
+def describe_multiplier(found: xr.Dataset) -> dict[str, Any]:
+    """Turn what `bayescale.compute_multiplier` returns into numbers and sentences."""
+    group, reference = found.attrs["group"], found.attrs["reference"]
+    targets = summarise_targets(found)
+    result = plain({"group": group, "reference": reference, "targets": targets})
+    shown = result["targets"]
+    if len(shown) > 5:  # a curve: its ends, and its end within the runs
+        inside = [at for at in shown if not any(at["decades_beyond"].values())]
+        shown = [*inside[:1], *inside[-1:], shown[-1]]
+    return {**result, "sentences": [_multiplier_sentence(at, group, reference) for at in shown]}
+
+
+def _multiplier_sentence(at: dict[str, Any], group: str, reference: str) -> str:
+    outside = any(at["decades_beyond"].values())
+    lost = [
+        f" Probability that no compute of {name} reaches it: {share:.0%}."
+        for name, share in at["unreachable"].items()
+        if share > 0.005
+    ]
+    return (
+        f"For a loss of {readable.significant(at['loss'], 4)} {group} needs "
+        f"{_plain(at['multiplier'])} times the compute of {reference}"
+        f"{', outside the runs of one of them' if outside else ''}.{''.join(lost)}"
+    )
+
+
+def _tables(suggestion: NextRuns) -> dict[str, pd.DataFrame]:
+    return {"next_runs": suggestion.picks, "baselines": suggestion.baselines}
+
+
+def _sizes(
+    fit: Fit, target: xr.DataArray, sizes: Sequence[float], served: float, prices: Prices
+) -> list[dict[str, Any]]:
+    if not sizes:
+        return []
+    found = at_size(fit, target, sizes, served, prices=prices)
+    names = ("tokens", "tokens_per_param", "training", "serving", "cost", "overhead")
+    return [
+        {
+            "params": float(size),
+            **{name: numbers(one[name]) for name in names},
+            "infeasible": float(one["infeasible"]),
+        }
+        for size in found["params"].to_numpy()
+        for one in [found.sel(params=size)]
+    ]
+
+
+def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str:
+    if entry["infeasible"] > 0.5:
+        return (
+            f"Within these caps no model reaches a loss of {_plain(result['target_loss'])} "
+            f"(probability {entry['infeasible']:.0%})."
+        )
+    unlikely = (
+        f" Probability that no model within the caps reaches the loss: {entry['infeasible']:.0%}."
+        if entry["infeasible"] > 0.005
+        else ""
+    )
+    saved = entry["saved"]
+    price = _price(entry["cost"], result["unit"])
+    verb = "saves" if saved["median"] >= 0 else "costs"
+    return (
+        f"To serve {readable.trimmed(entry['inference_tokens'])} tokens at a loss of "
+        f"{_plain(result['target_loss'])}: {_count(entry['params'])} parameters on "
+        f"{_count(entry['tokens'])} tokens, {_plain(entry['tokens_per_param'])} tokens per "
+        f"parameter; {price} in all, which {verb} {_share(saved)} "
+        f"{'of' if verb == 'saves' else 'more than'} what the compute-optimal model of that loss, "
+        f"{_count(entry['baseline_params'])} parameters, costs.{unlikely}"
+        + "".join(f" {_size_sentence(size)}" for size in entry["sizes"])
+    )
+
+
+def _size_sentence(size: dict[str, Any]) -> str:
+    name = readable.trimmed(size["params"])
+    if size["infeasible"] > 0.5:
+        return f"{name} parameters do not reach it (probability {size['infeasible']:.0%})."
+    return (
+        f"{name} parameters need {_count(size['tokens'])} tokens and cost "
+        f"{_share(size['overhead'])} more than the cheapest size."
+    )
+
+
+def _break_even_sentence(entry: dict[str, Any]) -> str:
+    names = readable.trimmed(entry["smaller"]), readable.trimmed(entry["larger"])
+    served = entry["inference_tokens"]
+    if served["median"] is None:
+        return f"However much is served, {names[1]} parameters are cheaper than {names[0]}."
+    return (
+        f"From {_count(served)} tokens served on, {names[0]} parameters are cheaper than "
+        f"{names[1]}."
+    )
+
+
+def _wall_sentence(entry: dict[str, Any]) -> str:
+    spent = entry["spent"]["median"]
+    unspent = (
+        f" Only {readable.flops(spent)} of the FLOPs are worth spending: more would overfit."
+        if spent < 0.99 * entry["flops"]
+        else f" One more unique token is worth {_flops(entry['price_of_a_token'])} FLOPs."
+    )
+    quality = entry["repeat_until"][0]
+    return (
+        f"With {readable.trimmed(entry['unique_tokens'])} unique tokens and "
+        f"{readable.flops(entry['flops'])} FLOPs: {_count(entry['params'])} parameters for "
+        f"{_plain(entry['epochs'])} epochs, loss {_plain(entry['loss'], 4)} (with all data fresh "
+        f"{_plain(entry['fresh_loss'], 4)}).{unspent} Other data worth {quality['quality']:.0%} of "
+        f"these a token pay after {_plain(quality['epochs'])} epochs."
+        + (
+            ""
+            if entry["R_D_identified"]
+            else " The runs hardly tell what repetition is worth here."
+        )
+        + " Numbers of epochs hold within a factor of two."
+    )
+
+
+def _plan_sentence(entry: dict[str, Any], unit: str) -> str:
+    regret = (
+        f"{readable.significant(entry['expected_regret'], 2)} nats per token, as much as "
+        f"{_amount(entry['expected_regret_cost'], unit)} of training buy"
+        if entry["expected_regret"] > 0
+        else "none"
+    )
+    near = entry["p_within"][-1]
+    return (
+        f"{entry['plan']}: loss {_plain(entry['loss'], 4)}, best with probability "
+        f"{entry['p_best']:.0%}, wasting at most {near['excess']:.0%} of the compute with "
+        f"{near['probability']:.0%}; expected regret {regret}; costs "
+        f"{_amount(entry['cost'], unit)}."
+    )
+
+
+def _next_sentences(result: dict[str, Any]) -> list[str]:
+    runs, last = result["next_runs"], result["next_runs"][-1]
+    listed = "; ".join(
+        f"{readable.count(run['params'])} parameters on {readable.count(run['tokens'])} tokens "
+        f"({readable.flops(run['flops'])} FLOPs)"
+        for run in runs
+    )
+    total = sum(run["flops"] for run in runs)
+    sentences = [
+        f"To make {result['quantity']} surer, run {listed}. Together, for {readable.flops(total)} "
+        "FLOPs, they are expected to lower its sd from "
+        f"{readable.significant(result['sd'], 2)} to "
+        f"{readable.significant(result['expected_sd'], 2)}, {last['reduction']:.0%} less variance."
+    ]
+    sentences += [
+        f"Spent on {baseline['spent_on']} ({baseline['runs']} runs), "
+        f"{readable.flops(baseline['flops'])} FLOPs remove {baseline['reduction']:.0%}."
+        for baseline in result["baselines"]
+    ]
+    return sentences
+
+
+def _count(value: dict[str, float | None]) -> str:
+    return _interval(value, readable.count, readable.span)
+
+
+def _flops(value: dict[str, float | None]) -> str:
+    return _interval(value, readable.flops)
+
+
+def _plain(value: dict[str, float | None], digits: int = 3) -> str:
+    return _interval(value, lambda number: readable.significant(number, digits))
+
+
+def _share(value: dict[str, float | None]) -> str:
+    return _interval(value, lambda number: f"{abs(number):.1%}")
+
+
+def _price(value: dict[str, float | None], unit: str) -> str:
+    if unit == "FLOPs":
+        return f"{_flops(value)} FLOPs"
+    return _interval(value, lambda number: _amount(number, unit))
+
+
+def _amount(value: float, unit: str) -> str:
+    """Write FLOPs as FLOPs are written, and money as money."""
+    if unit == "FLOPs":
+        return f"{readable.flops(value)} FLOPs"
+    return f"{unit}{readable.count(value)}"
+
+
+def _interval(
+    value: dict[str, float | None],
+    write: Callable[[float], str],
+    span: Callable[[float, float], str] | None = None,
+) -> str:
+    """Write median and interval; of one draw the value alone; unbounded ends in words."""
+    low, middle, high = (value[name] for name in ("q05", "median", "q95"))
+    if low is None or middle is None:
+        return "an unbounded number of"
+    if high is None:
+        return f"at least {write(low)}"
+    if np.isclose(low, high, rtol=1e-12):
+        return write(middle)
+    ends = f"{write(low)} to {write(high)}" if span is None else span(low, high)
+    return f"{write(middle)} ({ends})"

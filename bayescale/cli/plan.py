@@ -1,0 +1,279 @@
+"""Commands that ask a fit what to do."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayescale.cli.options import AllowUnconverged, Json
+from bayescale.cli.reading import pairs_of
+from bayescale.cli.sampling import stop_unless_converged
+from bayescale.errors import FitError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bayescale.decisions.prices import Prices
+    from bayescale.fitting import Fit
+
+plan_app = typer.Typer(
+    help="Decide: how long to train, which plan, which run next. FIT is a fit.nc, or constants: "
+    '"chinchilla: E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283".',
+    no_args_is_help=True,
+)
+
+Group = Annotated[str | None, typer.Option(help="Group to decide for, of a fit with groups.")]
+Plot = Annotated[Path | None, typer.Option(help="Also draw it: a PNG, PDF or SVG file.")]
+PerHour = Annotated[
+    float | None,
+    typer.Option("--per-hour", help="Price of one accelerator for an hour: answer in money."),
+]
+Peak = Annotated[float, typer.Option("--peak", help="Its peak, FLOP/s.")]
+TrainingUtilisation = Annotated[
+    float, typer.Option("--training-utilisation", help="Share of the peak that training achieves.")
+]
+ServingUtilisation = Annotated[
+    float, typer.Option("--serving-utilisation", help="Share of the peak that serving achieves.")
+]
+H100 = 989e12  # dense bfloat16 FLOP/s of an H100 SXM, NVIDIA's data sheet
+
+
+@plan_app.callback()
+def plan(
+    context: typer.Context,
+    fit: Annotated[str, typer.Argument(metavar="FIT", help="A fit.nc, or constants of a law.")],
+    group: Group = None,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Read the fit that is asked."""
+    context.obj = (fit, group, allow_unconverged)
+
+
+@plan_app.command()
+def overtraining(
+    context: typer.Context,
+    inference_tokens: Annotated[
+        list[float], typer.Option("--inference-tokens", help="Tokens served. May be repeated.")
+    ],
+    loss: Annotated[float | None, typer.Option(help="Target loss, nats per token.")] = None,
+    flops: Annotated[
+        float | None, typer.Option(help="Target: the loss of this budget, compute-optimal.")
+    ] = None,
+    params: Annotated[
+        float | None, typer.Option(help="Target: the loss of this size, compute-optimal.")
+    ] = None,
+    size: Annotated[
+        list[float] | None, typer.Option("--size", help="Also price this size. May be repeated.")
+    ] = None,
+    max_params: Annotated[float | None, typer.Option(help="Largest size to deploy.")] = None,
+    max_tokens: Annotated[float | None, typer.Option(help="Most tokens to train on.")] = None,
+    per_hour: PerHour = None,
+    peak: Peak = H100,
+    training_utilisation: TrainingUtilisation = 0.4,
+    serving_utilisation: ServingUtilisation = 0.1,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Find the cheapest model of a loss that will serve so many tokens."""
+    from bayescale.advice import advise_overtraining
+    from bayescale.decisions.overtraining import cheapest, target_loss
+    from bayescale.plots.decisions import plot_overtraining
+
+    fitted = _fitted(context)
+    prices = _prices(per_hour, peak, training_utilisation, serving_utilisation)
+    target = target_loss(fitted, loss=loss, flops=flops, params=params)
+    caps = {"max_params": max_params, "max_tokens": max_tokens}
+    advice = advise_overtraining(
+        fitted, target, inference_tokens, prices=prices, sizes=size or [], **caps
+    )
+    if plot is not None:
+        import numpy as np
+
+        served = np.geomspace(min(inference_tokens) / 10 or 1e9, max(inference_tokens) * 10, 25)
+        _save(
+            plot_overtraining(cheapest(fitted, target, served.tolist(), prices=prices, **caps)),
+            plot,
+        )
+    _print(context, fitted, advice, as_json)
+
+
+@plan_app.command()
+def repetition(
+    context: typer.Context,
+    unique_tokens: Annotated[float, typer.Option("--unique-tokens", help="U, distinct tokens.")],
+    flops: Annotated[
+        list[float], typer.Option("--flops", help="Training budget. May be repeated.")
+    ],
+    quality: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--quality", help="Worth of a token of other data, in fresh ones. May be repeated."
+        ),
+    ] = None,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Find the best size and number of epochs when the data end."""
+    from bayescale.advice import advise_repetition
+    from bayescale.decisions.data_wall import best_under_wall
+    from bayescale.plots.decisions import plot_wall
+
+    fitted = _fitted(context)
+    advice = advise_repetition(fitted, flops, unique_tokens, qualities=quality or ())
+    if plot is not None:
+        import numpy as np
+
+        budgets = np.geomspace(min(flops) / 30, max(flops) * 3, 12)
+        _save(plot_wall(best_under_wall(fitted, budgets.tolist(), unique_tokens)), plot)
+    _print(context, fitted, advice, as_json)
+
+
+@plan_app.command()
+def plans(
+    context: typer.Context,
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PLANS",
+            help="CSV: params, tokens; optional plan, unique_tokens, inference_tokens, cost.",
+        ),
+    ],
+    per_hour: PerHour = None,
+    peak: Peak = H100,
+    training_utilisation: TrainingUtilisation = 0.4,
+    serving_utilisation: ServingUtilisation = 0.1,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Compare candidate plans by loss, probability of being best and expected regret."""
+    from bayescale.advice import describe_plans
+    from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
+    from bayescale.plots.decisions import plot_plans
+
+    fitted, prices = (
+        _fitted(context),
+        _prices(per_hour, peak, training_utilisation, serving_utilisation),
+    )
+    ranked = rank_plans(plan_outcomes(fitted, read_plans(table), prices=prices))
+    if plot is not None:
+        _save(plot_plans(ranked), plot)
+    _print(context, fitted, describe_plans(ranked), as_json)
+
+
+@plan_app.command("next-runs")
+def next_runs(
+    context: typer.Context,
+    flops: Annotated[
+        float, typer.Option("--flops", help="Budget whose best size is to become surer.")
+    ],
+    max_flops: Annotated[
+        float, typer.Option("--max-flops", help="Budget of all new runs together.")
+    ],
+    runs: Annotated[int, typer.Option(min=1, help="Most new runs.")] = 5,
+    candidates: Annotated[
+        Path | None, typer.Option(help="Table of runs that can be made: params, tokens.")
+    ] = None,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Suggest the runs that would make the best size at a budget surest."""
+    from bayescale.advice import describe_next_runs
+    from bayescale.decisions.next_runs import log_optimum, suggest_runs
+    from bayescale.decisions.plans import read_plans
+    from bayescale.plots.decisions import plot_next_runs
+
+    fitted = _fitted(context)
+    suggestion = suggest_runs(
+        fitted,
+        log_optimum(fitted, flops),
+        max_flops=max_flops,
+        runs=runs,
+        candidates=None if candidates is None else read_plans(candidates),
+    )
+    if plot is not None:
+        _save(plot_next_runs(suggestion, fitted.runs), plot)
+    _print(context, fitted, describe_next_runs(suggestion), as_json)
+
+
+@plan_app.command()
+def multiplier(
+    context: typer.Context,
+    than: Annotated[str, typer.Option("--reference", help="Group that --group is compared with.")],
+    loss: Annotated[
+        list[float] | None, typer.Option("--loss", help="Target loss. May be repeated.")
+    ] = None,
+    same_validation: Annotated[
+        bool, typer.Option("--same-validation", help="Both were scored on one validation set.")
+    ] = False,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Say how many times the compute of another group one needs for the same loss."""
+    from bayescale.advice import describe_multiplier
+    from bayescale.decisions.multiplier import compute_multiplier
+    from bayescale.plots.multiplier import plot_multiplier
+
+    source, group, _ = context.obj
+    if group is None:
+        raise FitError(
+            "name the group: bayescale plan FIT --group NAME multiplier --reference NAME"
+        )
+    fitted = _load(source)
+    found = compute_multiplier(
+        fitted, group, than, losses=loss, same_validation=same_validation or None
+    )
+    if plot is not None:
+        _save(plot_multiplier(found), plot)
+    _print(context, fitted, describe_multiplier(found), as_json)
+
+
+def _fitted(context: typer.Context) -> "Fit":
+    source, group, _ = context.obj
+    fitted = _load(source)
+    return fitted if group is None else fitted.of_group(group)
+
+
+def _load(source: str) -> "Fit":
+    """Read a fit, or take constants written as NAME: PARAMETER=VALUE, ..."""
+    from bayescale.fitting import constants_fit, load_fit
+
+    model, colon, text = source.partition(":")
+    if not (colon and "=" in text):
+        return load_fit(source)
+    values = {}
+    for name, value in pairs_of([part.strip() for part in text.split(",")], "constants").items():
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            raise FitError(f"constants: {name}={value}: {value!r} is not a number") from None
+    return constants_fit(model.strip(), **values)
+
+
+def _prices(per_hour: float | None, peak: float, training: float, serving: float) -> "Prices":
+    from bayescale.decisions.prices import IN_FLOPS, Prices
+
+    if per_hour is None:
+        return IN_FLOPS
+    return Prices.of_hardware(
+        per_hour, peak, training_utilisation=training, serving_utilisation=serving
+    )
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    from bayescale.files import replacing
+
+    with replacing(path) as partial:
+        figure.savefig(partial, format=path.suffix.lstrip(".") or "png")
+    typer.echo(f"figure: {path}", err=True)
+
+
+def _print(context: typer.Context, fitted: "Fit", advice: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(advice, indent=1, allow_nan=False))
+    else:
+        for sentence in advice["sentences"]:
+            typer.echo(sentence)
+        typer.echo("Medians with central 90% credible intervals in brackets.")
+    if fitted.sampled:
+        stop_unless_converged(fitted, context.obj[2])
