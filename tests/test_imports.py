@@ -43,16 +43,6 @@ ORDER = [
 ]
 """Every module may import only from those before it."""
 WITHOUT_PYMC = ORDER[ORDER.index("optima") : -1]
-    "optima",
-    "decisions",
-    "checks",
-    "approaches",
-    "summary",
-    "advice",
-    "plots",
-    "report",
-    "cli",
-]
 
 
 def modules():

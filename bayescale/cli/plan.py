@@ -77,6 +77,7 @@ def overtraining(
 ) -> None:
     """Find the cheapest model of a loss that will serve so many tokens."""
     from bayescale.advice import advise_overtraining
+    from bayescale.decisions.draws import around
     from bayescale.decisions.overtraining import cheapest, target_loss
     from bayescale.plots.decisions import plot_overtraining
 
@@ -88,13 +89,8 @@ def overtraining(
         fitted, target, inference_tokens, prices=prices, sizes=size or [], **caps
     )
     if plot is not None:
-        import numpy as np
-
-        served = np.geomspace(min(inference_tokens) / 10 or 1e9, max(inference_tokens) * 10, 25)
-        _save(
-            plot_overtraining(cheapest(fitted, target, served.tolist(), prices=prices, **caps)),
-            plot,
-        )
+        curve = cheapest(fitted, target, around(inference_tokens), prices=prices, **caps)
+        _save(plot_overtraining(curve), plot)
     _print(context, fitted, advice, as_json)
 
 
@@ -117,15 +113,13 @@ def repetition(
     """Find the best size and number of epochs when the data end."""
     from bayescale.advice import advise_repetition
     from bayescale.decisions.data_wall import best_under_wall
+    from bayescale.decisions.draws import around
     from bayescale.plots.decisions import plot_wall
 
     fitted = _fitted(context)
     advice = advise_repetition(fitted, flops, unique_tokens, qualities=quality or ())
     if plot is not None:
-        import numpy as np
-
-        budgets = np.geomspace(min(flops) / 30, max(flops) * 3, 12)
-        _save(plot_wall(best_under_wall(fitted, budgets.tolist(), unique_tokens)), plot)
+        _save(plot_wall(best_under_wall(fitted, around(flops), unique_tokens)), plot)
     _print(context, fitted, advice, as_json)
 
 
@@ -151,10 +145,8 @@ def plans(
     from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
     from bayescale.plots.decisions import plot_plans
 
-    fitted, prices = (
-        _fitted(context),
-        _prices(per_hour, peak, training_utilisation, serving_utilisation),
-    )
+    fitted = _fitted(context)
+    prices = _prices(per_hour, peak, training_utilisation, serving_utilisation)
     ranked = rank_plans(plan_outcomes(fitted, read_plans(table), prices=prices))
     if plot is not None:
         _save(plot_plans(ranked), plot)

@@ -1,5 +1,6 @@
 """Draws of one joint law as rows of plain arrays, which SciPy's solvers take."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,15 @@ def require_one_joint_law(fit: Fit) -> None:
             "decide for one group at a time; take it with fit.of_group(...) (--group), of "
             + ", ".join(fit.groups)
         )
+
+
+def around(values: Sequence[float], *, points: int = 25) -> list[float]:
+    """Log-spaced values from a tenth of the least of those asked to ten times the largest.
+
+    For a picture; zeros are left out.
+    """
+    asked = [value for value in values if value > 0] or [1e12]
+    return np.geomspace(min(asked) / 10, max(asked) * 10, points).tolist()
 
 
 @dataclass(frozen=True)
