@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     )
     from bayescale.checks.result import Check, Status
     from bayescale.datasets import available_datasets, load_dataset
+    from bayescale.decisions.data_wall import best_under_wall, next_epoch
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
+    from bayescale.decisions.next_runs import (
+        candidate_runs,
+        expected_reduction,
+        log_optimum,
+        suggest_runs,
+    )
+    from bayescale.decisions.overtraining import at_size, break_even, cheapest, target_loss
+    from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
+    from bayescale.decisions.prices import Prices
     from bayescale.decisions.repetition import (
         effective_repetitions,
         epochs_until,
@@ -42,16 +52,21 @@ if TYPE_CHECKING:
         plot_allocation,
         plot_approaches,
         plot_basin,
+        plot_cost,
         plot_curve,
         plot_forest,
         plot_isoflop,
         plot_minima,
         plot_multiplier,
+        plot_next_runs,
+        plot_overtraining,
         plot_parameters,
+        plot_plans,
         plot_predicted,
         plot_repetition_value,
         plot_residuals,
         plot_shrinkage,
+        plot_wall,
     )
     from bayescale.prediction import arviz_tree, log_likelihood, predict, predict_runs, residuals
     from bayescale.report import write_report
@@ -69,7 +84,12 @@ _HOME = {
     ),
     "checks.result": ("Check", "Status"),
     "datasets": ("available_datasets", "load_dataset"),
+    "decisions.data_wall": ("best_under_wall", "next_epoch"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
+    "decisions.next_runs": ("candidate_runs", "expected_reduction", "log_optimum", "suggest_runs"),
+    "decisions.overtraining": ("at_size", "break_even", "cheapest", "target_loss"),
+    "decisions.plans": ("plan_outcomes", "rank_plans", "read_plans"),
+    "decisions.prices": ("Prices",),
     "decisions.repetition": (
         "effective_repetitions",
         "epochs_until",
@@ -93,7 +113,17 @@ _HOME = {
         "plot_allocation",
         "plot_approaches",
         "plot_basin",
+        "plot_cost",
         "plot_curve",
+        "plot_cost",
+        "plot_overtraining",
+        "plot_plans",
+        "plot_next_runs",
+        "plot_wall",
+        "plot_next_runs",
+        "plot_overtraining",
+        "plot_plans",
+        "plot_wall",
         "plot_forest",
         "plot_isoflop",
         "plot_minima",
@@ -147,6 +177,20 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "epochs_until",
     "effective_repetitions",
     "identified",
+    "Prices",
+    "target_loss",
+    "cheapest",
+    "at_size",
+    "break_even",
+    "best_under_wall",
+    "next_epoch",
+    "read_plans",
+    "plan_outcomes",
+    "rank_plans",
+    "log_optimum",
+    "candidate_runs",
+    "suggest_runs",
+    "expected_reduction",
     "Check",
     "Status",
     "summarise",
@@ -154,6 +198,11 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "plot_approaches",
     "plot_basin",
     "plot_curve",
+    "plot_cost",
+    "plot_overtraining",
+    "plot_plans",
+    "plot_next_runs",
+    "plot_wall",
     "plot_forest",
     "plot_isoflop",
     "plot_minima",

@@ -1,6 +1,13 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.decisions import (
+    plot_cost,
+    plot_next_runs,
+    plot_overtraining,
+    plot_plans,
+    plot_wall,
+)
 from bayescale.plots.fits import (
     plot_allocation,
     plot_basin,
@@ -18,14 +25,19 @@ __all__ = [
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_cost",
     "plot_curve",
     "plot_forest",
     "plot_isoflop",
     "plot_minima",
     "plot_multiplier",
+    "plot_next_runs",
+    "plot_overtraining",
     "plot_parameters",
+    "plot_plans",
     "plot_predicted",
     "plot_repetition_value",
     "plot_residuals",
     "plot_shrinkage",
+    "plot_wall",
 ]

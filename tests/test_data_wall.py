@@ -1,0 +1,106 @@
+"""The end of the data: against a grid, and against the law without repetition."""
+
+import numpy as np
+import pytest
+from conftest import TRUTH, known_fit
+from scipy.optimize import minimize
+
+from bayescale import best_under_wall, compute_optimal, constants_fit, next_epoch
+from bayescale.errors import FitError
+
+EXCESS = {
+    "sigma": 0.01,
+    "excess": 0.02,
+    "excess_epochs": 0.8,
+    "excess_size": 0.7,
+    "excess_interaction": 0.1,
+}
+
+
+def wall_fit(**noise: float):
+    rng = np.random.default_rng(2)
+    near = {name: value * (1 + 0.01 * rng.standard_normal(30)) for name, value in TRUTH.items()}
+    return constants_fit("data-constrained", **near, R_D=15.0, R_N=5.0, r_N=-0.3, **noise)
+
+
+def objective(fit, draw: int, unique: float):
+    """Log loss with its excess at one draw, of log N and log D."""
+    natural = {name: float(value[0, draw]) for name, value in fit.natural.items()}
+    noise = {name: float(value[0, draw]) for name, value in fit.noise.items()}
+
+    def value(point):
+        params, tokens = np.exp(point)
+        inputs = {"params": params, "tokens": tokens, "unique_tokens": min(unique, tokens)}
+        found = np.log(fit.spec.law.loss(*inputs.values(), **natural))
+        return found + (fit.spec.noise_model.mean_excess(noise, inputs) if noise else 0.0)
+
+    return value
+
+
+@pytest.mark.parametrize("noise", [{}, EXCESS], ids=["no excess", "excess"])
+@pytest.mark.parametrize("flops", [1e20, 1e22])
+def test_agrees_with_a_grid(noise, flops):
+    fit, unique = wall_fit(**noise), 1e9
+    found = best_under_wall(fit, flops, unique)
+    for draw in (0, 7, 19):
+        value = objective(fit, draw, unique)
+        spent = np.log(flops / 6) - (np.linspace(0, 9, 90) if noise else np.zeros(1))
+        size = np.linspace(np.log(1e7), np.log(1e11), 160)
+        grid = [(value((n, s - n)), n, s) for s in spent for n in size]
+        least, n, s = min(grid)
+        if noise:
+            least = min(
+                least,
+                minimize(value, (n, s - n), method="Nelder-Mead").fun if s < spent[0] else least,
+            )
+        one = float(found["loss"][0, draw, 0])
+        assert one <= np.exp(least) * (1 + 1e-5)
+        assert one == pytest.approx(np.exp(least), rel=1e-3)
+
+
+def test_without_a_wall_it_is_the_compute_optimal_model():
+    fit = wall_fit()
+    found = best_under_wall(fit, 1e21, 1e14)
+    free = compute_optimal(fit, 1e21)
+    np.testing.assert_allclose(found["params"], free["params"], rtol=1e-3)
+    np.testing.assert_allclose(found["loss"], found["fresh_loss"], rtol=1e-7)
+    assert (found["epochs"] < 1).all()
+    np.testing.assert_allclose(found["price_of_a_token"], 0, atol=1e-3)
+
+
+def test_more_compute_leaves_more_unspent_once_it_overfits():
+    fit = wall_fit(**EXCESS)
+    found = best_under_wall(fit, [1e21, 1e25], 1e9)
+    assert (found["spent"].sel(flops=1e25) < 1e25).all()
+    less = best_under_wall(fit, 1e24, 1e9)["loss"].squeeze("flops")
+    np.testing.assert_allclose(found["loss"].sel(flops=1e25), less, rtol=1e-5)
+    assert np.isinf(found["price_of_a_token"].sel(flops=1e25)).all()
+
+
+def test_price_of_a_token_is_what_more_data_save():
+    """With 1% more unique tokens, that much less compute reaches a loss; half more does not."""
+    fit, flops, unique = wall_fit(), 1e22, 1e10
+    found = best_under_wall(fit, flops, unique)
+    for draw in (0, 5):
+        saved = 0.01 * unique * float(found["price_of_a_token"][0, draw, 0])
+        for share in (0.5, 1.5):
+            other = best_under_wall(fit, flops - share * saved, 1.01 * unique)["loss"]
+            better = float(other[0, draw, 0]) < float(found["loss"][0, draw, 0])
+            assert better == (share < 1)
+
+
+def test_one_more_epoch():
+    found = next_epoch(wall_fit(**EXCESS), 1e9, 1e9, [1, 4, 16, 64])
+    gain = found["gain"].median(("chain", "draw")).to_numpy()
+    assert (np.diff(gain) < 0).all()
+    assert found["harm"].to_numpy()[0] == 0
+    assert found["harm"].to_numpy()[-1] == 1
+
+
+def test_what_is_refused():
+    with pytest.raises(FitError, match="does not know repeated data"):
+        best_under_wall(known_fit(5), 1e21, 1e9)
+    with pytest.raises(FitError, match="unique_tokens must be positive"):
+        best_under_wall(wall_fit(), 1e21, 0.0)
+    with pytest.raises(FitError, match="at least 1"):
+        next_epoch(wall_fit(), 1e9, 1e9, 0.5)
