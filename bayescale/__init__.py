@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         profile_optima,
     )
     from bayescale.checks.result import Check, Status
+    from bayescale.comparison import Comparison, compare
+    from bayescale.comparison_summary import summarise_comparison
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
     from bayescale.decisions.repetition import (
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         plot_allocation,
         plot_approaches,
         plot_basin,
+        plot_comparison,
         plot_curve,
         plot_forest,
         plot_isoflop,
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from bayescale.report import write_report
     from bayescale.runs import Runs, read_runs
     from bayescale.spec import ModelSpec, available_models, load_model, parse_model
+    from bayescale.stacking import stack_draws
 
 _HOME = {
     "approaches": (
@@ -68,6 +72,8 @@ _HOME = {
         "profile_optima",
     ),
     "checks.result": ("Check", "Status"),
+    "comparison": ("Comparison", "compare"),
+    "comparison_summary": ("summarise_comparison",),
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "decisions.repetition": (
@@ -93,6 +99,7 @@ _HOME = {
         "plot_allocation",
         "plot_approaches",
         "plot_basin",
+        "plot_comparison",
         "plot_curve",
         "plot_forest",
         "plot_isoflop",
@@ -108,6 +115,7 @@ _HOME = {
     "report": ("write_report",),
     "runs": ("Runs", "read_runs"),
     "spec": ("ModelSpec", "available_models", "load_model", "parse_model"),
+    "stacking": ("stack_draws",),
 }
 
 __all__ = [  # noqa: RUF022  (in the order of a study)
@@ -147,12 +155,17 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "epochs_until",
     "effective_repetitions",
     "identified",
+    "compare",
+    "Comparison",
+    "summarise_comparison",
+    "stack_draws",
     "Check",
     "Status",
     "summarise",
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_comparison",
     "plot_curve",
     "plot_forest",
     "plot_isoflop",
