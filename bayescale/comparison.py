@@ -91,7 +91,8 @@ def compare(
     (PSIS-LOO), by exact refits where that fails for at most five cells of a law, by K-fold
     cross-validation of all laws where it fails for more. Stacking weights maximise the log density
     that the mixture of the laws gives to the cells left out (Yao et al. 2018,
-    doi:10.1214/17-BA1091): they say which mixture predicts best, not which law is probable.
+    doi:10.1214/17-BA1091): they say which mixture predicts best, not which law is probable. Both
+    judge laws where the runs are: the law that interpolates best may extrapolate worst.
 
     The regret of law A where law B is true: at a budget C take the posterior median of A's N*.
     Under a draw of B its loss is what B's optimum reaches with some lesser compute

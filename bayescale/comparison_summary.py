@@ -11,18 +11,22 @@ What `summarise_comparison` gives for scripts (Q stands for {"median", "q05", "q
      "sentences": [str], "problems": [str]}
 
 ``models`` come best first; ``elpd_diff`` is the paired difference to the best; ``told_apart`` says
-whether the runs speak against the law. In ``decisions`` the model "stacked" is the mixture by
-weights; laws of a single axis have the loss only, and no ``regret``. ``p_matters`` is the
-probability that the choice wastes more than 1% of the compute. Intervals are central 90%.
+whether the runs speak against the law, which they can inside their range only. In ``decisions``
+the model "stacked" is the mixture by weights; laws of a single axis have the loss only, and no
+``regret``. ``p_matters`` is the probability that the choice wastes more than 1% of the compute.
+Intervals are central 90%.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+import xarray as xr
+
 from bayescale import readable
 from bayescale.comparison import STACKED, Comparison
 from bayescale.intervals import numbers, summarise
+from bayescale.prediction import decades_beyond
 
 SCHEMA = 1
 
@@ -79,21 +83,42 @@ def sentences(comparison: Comparison) -> list[str]:
 
 
 def _on_budget(comparison: Comparison, flops: float) -> str:
-    start, plausible = f"At {readable.flops(flops)} FLOPs", comparison.plausible
-    open_choice = _worst(comparison, plausible, flops)
-    if open_choice and open_choice["p_matters"] > 0.5:
+    start = _at(comparison, flops)
+    undecided = _worst(comparison, comparison.plausible, flops)
+    if undecided and undecided["p_matters"] > 0.5:
         return (
-            f"{start} the choice of law matters and the runs do not settle it: "
-            f"{_cost(open_choice)}."
+            f"{start} the choice of law matters, and the runs do not tell them apart: "
+            f"{_cost(undecided)}."
         )
     worst = _worst(comparison, tuple(comparison.fits), flops)
     if worst["p_matters"] > 0.5:
-        return (
-            f"{start} the laws choose differently, but the runs settle it: "
-            f"{worst['chosen']} predicts them worse than {comparison.table.index[0]}, and "
-            f"{_cost(worst)}."
-        )
+        told = _told(comparison, worst["chosen"])
+        return f"{start} the laws choose differently: {_cost(worst)}. {told}"
     return f"{start} the choice of law hardly matters: at worst {_cost(worst)}."
+
+
+def _at(comparison: Comparison, value: float) -> str:
+    """Name the value asked, and how far it lies beyond the runs."""
+    axis = comparison.axis
+    unit = "FLOPs" if axis == "flops" else axis
+    shown = readable.flops(value) if axis == "flops" else readable.count(value)
+    beyond = _beyond(comparison, value)
+    far = f", {beyond:.1f} decades beyond the runs," if beyond >= 0.05 else ""
+    return f"At {shown} {unit}{far}"
+
+
+def _beyond(comparison: Comparison, value: float) -> float:
+    first = next(iter(comparison.fits.values()))
+    return abs(float(decades_beyond(first, comparison.axis, value)))
+
+
+def _told(comparison: Comparison, law: str) -> str:
+    """Say that the runs speak against a law, and where they cannot."""
+    entry = comparison.table.loc[law]
+    return (
+        f"The runs speak against {law} (elpd {entry['elpd_diff']:.1f} ± {entry['se_diff']:.1f} to "
+        f"{comparison.table.index[0]}); of laws beyond their range they cannot tell."
+    )
 
 
 def _worst(comparison: Comparison, chosen: Sequence[str], flops: float) -> dict[str, Any]:
@@ -142,18 +167,17 @@ def _cost(entry: Mapping[str, Any]) -> str:
 
 
 def _on_value(comparison: Comparison, value: float) -> str:
-    axis = comparison.axis
-    shown = readable.count(value) if axis in ("params", "tokens") else readable.flops(value)
-    start = f"At {shown} {axis}"
-    for laws, settled in ((comparison.plausible, False), (tuple(comparison.fits), True)):
-        for one, other in combinations(laws, 2):
-            first, second = (
-                summarise(comparison.decisions[name]["loss"].sel({axis: value}))
-                for name in (one, other)
-            )
-            above = first.sel(summary="q05") > second.sel(summary="q95")
-            below = first.sel(summary="q95") < second.sel(summary="q05")
-            if bool((above | below).any()):
-                verdict = "but the runs settle it" if settled else "and the runs do not settle it"
-                return f"{start} {one} and {other} predict different losses, {verdict}."
+    start = _at(comparison, value)
+    losses = {
+        name: summarise(comparison.decisions[name]["loss"].sel({comparison.axis: value}))
+        for name in comparison.fits
+    }
+    for one, other in combinations(losses, 2):  # the best laws first
+        low = xr.ufuncs.maximum(*(losses[name].sel(summary="q05") for name in (one, other)))
+        high = xr.ufuncs.minimum(*(losses[name].sel(summary="q95") for name in (one, other)))
+        if bool((low > high).any()):
+            differ = f"{start} {one} and {other} predict different losses"
+            if {one, other} <= set(comparison.plausible):
+                return f"{differ}, and the runs do not tell them apart."
+            return f"{differ}. {_told(comparison, other)}"
     return f"{start} the choice of law hardly matters: the intervals of the loss overlap."

@@ -14,6 +14,8 @@ from bayescale.comparison import STACKED, Comparison
 from bayescale.intervals import summarise
 from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, log_axis, styled
 
+_WHITE = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
+
 MOST_PANELS = 3
 """Decisions drawn: the first values asked, or the first groups."""
 
@@ -90,7 +92,7 @@ def _elpd(axis: Axes, comparison: Comparison, colours: dict[str, str]) -> None:
         _name(axis, label, row["elpd_diff"], place)
     axis.margins(x=0.2)
     axis.xaxis.set_major_locator(MaxNLocator(4))
-    axis.set_xlabel("elpd less the best's (nats), ± 1 se")
+    axis.set_xlabel("elpd less the best's (nats), ± 1 se;\ngrey: the runs speak against it")
     axis.set_title("Predicts unseen runs")
 
 
@@ -111,7 +113,9 @@ def _decision(axis: Axes, draws: dict[str, xr.DataArray], colours: dict[str, str
 
 
 def _name(axis: Axes, text: str, x: float, place: int) -> None:
-    axis.annotate(text, (x, place), (0, 6), textcoords="offset points", ha="center", size=8.5)
+    axis.annotate(
+        text, (x, place), (0, 6), textcoords="offset points", ha="center", size=8.5, bbox=_WHITE
+    )
 
 
 def _size_axis(axis: Axes) -> None:
