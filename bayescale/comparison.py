@@ -113,7 +113,7 @@ def compare(
     seed : int
         Of refits, folds and the mixture.
     progress : callable
-        Called with the name of each refit; a refit takes about a second.
+        Called with the name of each refit: about a second, of a hierarchical model a minute.
 
     Raises
     ------
