@@ -92,7 +92,7 @@ def _on_budget(comparison: Comparison, flops: float) -> str:
         )
     worst = _worst(comparison, tuple(comparison.fits), flops)
     if worst["p_matters"] > 0.5:
-        told = _told(comparison, worst["chosen"])
+        told = _told(comparison, worst["chosen"], flops)
         return f"{start} the laws choose differently: {_cost(worst)}. {told}"
     return f"{start} the choice of law hardly matters: at worst {_cost(worst)}."
 
@@ -103,21 +103,23 @@ def _at(comparison: Comparison, value: float) -> str:
     unit = "FLOPs" if axis == "flops" else axis
     shown = readable.flops(value) if axis == "flops" else readable.count(value)
     beyond = _beyond(comparison, value)
-    far = f", {beyond:.1f} decades beyond the runs," if beyond >= 0.05 else ""
+    far = f", {beyond:.1f} decades beyond the runs," if beyond else ""
     return f"At {shown} {unit}{far}"
 
 
 def _beyond(comparison: Comparison, value: float) -> float:
     first = next(iter(comparison.fits.values()))
-    return abs(float(decades_beyond(first, comparison.axis, value)))
+    decades = abs(float(decades_beyond(first, comparison.axis, value)))
+    return decades if decades >= 0.05 else 0.0
 
 
-def _told(comparison: Comparison, law: str) -> str:
+def _told(comparison: Comparison, law: str, value: float) -> str:
     """Say that the runs speak against a law, and where they cannot."""
     entry = comparison.table.loc[law]
+    beyond = "; of laws beyond their range they cannot tell" if _beyond(comparison, value) else ""
     return (
         f"The runs speak against {law} (elpd {entry['elpd_diff']:.1f} ± {entry['se_diff']:.1f} to "
-        f"{comparison.table.index[0]}); of laws beyond their range they cannot tell."
+        f"{comparison.table.index[0]}){beyond}."
     )
 
 
@@ -179,5 +181,5 @@ def _on_value(comparison: Comparison, value: float) -> str:
             differ = f"{start} {one} and {other} predict different losses"
             if {one, other} <= set(comparison.plausible):
                 return f"{differ}, and the runs do not tell them apart."
-            return f"{differ}. {_told(comparison, other)}"
+            return f"{differ}. {_told(comparison, other, value)}"
     return f"{start} the choice of law hardly matters: the intervals of the loss overlap."

@@ -1,6 +1,7 @@
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +20,7 @@ from bayescale import (
     fit,
     load_model,
     log_likelihood,
+    parse_model,
     plot_comparison,
     predict,
     read_runs,
@@ -60,6 +62,27 @@ def test_folds_share_out_every_group_and_keep_seeds_together():
     groups = cells.table["family"].to_numpy()
     assert all(len(set(fold[groups == name])) > 1 for name in ("a", "b"))
     assert (fold != folds_of({"x": own}, 5, seed=2)).any()
+
+
+def test_the_only_cell_of_a_group_is_predicted_from_the_population(monkeypatch):
+    own = known_grouped_fit(a={}, b={"E": 2.0}, c={"E": 2.2})
+    table = own.runs.table
+    own = replace(own, runs=replace(own.runs, table=table[table["family"] != "c"]))
+    alone = replace(own, runs=replace(own.runs, table=table.iloc[:61]))
+    refitted = []
+
+    def known(kept, spec, **settings):
+        refitted.append(set(kept.table["family"]))
+        again = known_grouped_fit(a={}, b={"E": 2.0})
+        again.__dict__["diagnostics"] = SimpleNamespace(problems=())
+        return again
+
+    monkeypatch.setattr(cross_validation, "fit", known)
+    (density,), _ = cross_validation._refit_without(alone, np.array([60]), seed=1)
+    (seen,), _ = cross_validation._refit_without(alone, np.array([59]), seed=1)
+    assert refitted == [{"a", "b"}, {"a", "b", "c"}]
+    assert np.isfinite(density)
+    assert density < seen - 1  # a population of two says little of a third
 
 
 # -- decisions ---------------------------------------------------------------------------------
@@ -243,6 +266,31 @@ def test_what_cannot_be_compared_is_refused(small_fit, kaplan_fit):
         compare({"true": small_fit})
     with pytest.raises(FitError, match="at least 2 folds"):
         compare({"true": small_fit, "kaplan": kaplan_fit}, folds=1)
+
+
+@pytest.mark.slow
+def test_single_axis_laws_are_compared_by_the_loss_they_predict():
+    tokens = np.geomspace(1e8, 1e11, 24)
+    noise = np.exp(0.005 * np.random.default_rng(2).standard_normal(24))
+    curve = read_runs(pd.DataFrame({"tokens": tokens, "loss": (1.8 + 60 * tokens**-0.2) * noise}))
+    spec = load_model("power-law-tokens")
+    other = parse_model(spec.source.replace("StudentT", "Normal").replace("nu =", "# nu ="), "b")
+    fits = {
+        model.name: fit(curve, model, draws=500, tune=500, progress=False)
+        for model in (spec, other)
+    }
+    found = compare(fits, flops=[1e12])
+    assert (found.axis, found.regret) == ("tokens", {})
+    assert found.decisions[STACKED]["loss"].dims == ("chain", "draw", "tokens")
+    (sentence,) = sentences(found)
+    assert sentence.startswith("At 1.00T tokens, 1.0 decades beyond the runs, the choice of law")
+    assert sentence.endswith("hardly matters: the intervals of the loss overlap.")
+    figure = plot_comparison(found)
+    plt.close(figure)
+    assert figure.axes[1].get_xlabel() == "loss (nats per token), median and 90%"
+    moved = {**found.decisions, "b": found.decisions["b"] - 1}
+    (sentence,) = sentences(replace(found, decisions=moved))
+    assert "predict different losses" in sentence
 
 
 @pytest.mark.slow
