@@ -164,7 +164,8 @@ def _cost(entry: Mapping[str, Any]) -> str:
     of_group = "" if entry["group"] is None else f" for {entry['group']}"
     return (
         f"the N* of {entry['chosen']}, where {entry['true']} is true, takes {middle} times "
-        f"({low} to {high}) the compute of its own{of_group}"
+        f"({low} to {high}) the compute of its own{of_group}, "
+        f"over {COSTLY:.0%} more with probability {entry['p_matters']:.2f}"
     )
 
 

@@ -105,11 +105,11 @@ def _decision(axis: Axes, draws: dict[str, xr.DataArray], colours: dict[str, str
         _name(axis, readable.count(middle) if sizes else f"{middle:.3f}", middle, place)
     if next(iter(draws.values())).name == "params":
         _size_axis(axis)
-        axis.set_xlabel("compute-optimal N*, median and 90%")
+        axis.set_xlabel("compute-optimal parameters N*;\nmedian and central 90%")
     else:
         axis.margins(x=0.15)
         axis.xaxis.set_major_locator(MaxNLocator(4))
-        axis.set_xlabel(f"{LABELS['loss']}, median and 90%")
+        axis.set_xlabel(f"{LABELS['loss']};\nmedian and central 90%")
 
 
 def _name(axis: Axes, text: str, x: float, place: int) -> None:
