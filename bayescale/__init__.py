@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         profile_optima,
     )
     from bayescale.checks.result import Check, Status
+    from bayescale.comparison import Comparison, compare
+    from bayescale.comparison_summary import summarise_comparison
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.data_wall import best_under_wall, next_epoch
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         plot_allocation,
         plot_approaches,
         plot_basin,
+        plot_comparison,
         plot_cost,
         plot_curve,
         plot_forest,
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from bayescale.report import write_report
     from bayescale.runs import Runs, read_runs
     from bayescale.spec import ModelSpec, available_models, load_model, parse_model
+    from bayescale.stacking import stack_draws
 
 _HOME = {
     "approaches": (
@@ -83,6 +87,8 @@ _HOME = {
         "profile_optima",
     ),
     "checks.result": ("Check", "Status"),
+    "comparison": ("Comparison", "compare"),
+    "comparison_summary": ("summarise_comparison",),
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.data_wall": ("best_under_wall", "next_epoch"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
@@ -113,31 +119,28 @@ _HOME = {
         "plot_allocation",
         "plot_approaches",
         "plot_basin",
+        "plot_comparison",
         "plot_cost",
         "plot_curve",
-        "plot_cost",
-        "plot_overtraining",
-        "plot_plans",
-        "plot_next_runs",
-        "plot_wall",
-        "plot_next_runs",
-        "plot_overtraining",
-        "plot_plans",
-        "plot_wall",
         "plot_forest",
         "plot_isoflop",
         "plot_minima",
         "plot_multiplier",
+        "plot_next_runs",
+        "plot_overtraining",
         "plot_parameters",
+        "plot_plans",
         "plot_predicted",
         "plot_repetition_value",
         "plot_residuals",
         "plot_shrinkage",
+        "plot_wall",
     ),
     "prediction": ("arviz_tree", "log_likelihood", "predict", "predict_runs", "residuals"),
     "report": ("write_report",),
     "runs": ("Runs", "read_runs"),
     "spec": ("ModelSpec", "available_models", "load_model", "parse_model"),
+    "stacking": ("stack_draws",),
 }
 
 __all__ = [  # noqa: RUF022  (in the order of a study)
@@ -191,12 +194,17 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "candidate_runs",
     "suggest_runs",
     "expected_reduction",
+    "compare",
+    "Comparison",
+    "summarise_comparison",
+    "stack_draws",
     "Check",
     "Status",
     "summarise",
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_comparison",
     "plot_curve",
     "plot_cost",
     "plot_overtraining",

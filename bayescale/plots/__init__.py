@@ -1,6 +1,7 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.decisions import (
     plot_cost,
     plot_next_runs,
@@ -25,6 +26,7 @@ __all__ = [
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_comparison",
     "plot_cost",
     "plot_curve",
     "plot_forest",
