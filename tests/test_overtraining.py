@@ -21,10 +21,10 @@ def random_posterior(draws: int = 200, seed: int = 0):
     return constants_fit(
         "chinchilla",
         E=rng.uniform(1.4, 2.2, draws),
-        A=np.exp(rng.uniform(4, 8, draws)),
-        B=np.exp(rng.uniform(5, 9, draws)),
-        alpha=rng.uniform(0.2, 0.55, draws),
-        beta=rng.uniform(0.2, 0.55, draws),
+        A=np.exp(rng.uniform(5, 7, draws)),
+        B=np.exp(rng.uniform(6, 8, draws)),
+        alpha=rng.uniform(0.25, 0.5, draws),
+        beta=rng.uniform(0.25, 0.5, draws),
     )
 
 
@@ -52,7 +52,7 @@ def test_agrees_with_a_grid():
     target = target_loss(fit, flops=1e23)
     found = cheapest(fit, target, served)
     law = {name: value.to_numpy().T for name, value in fit.natural.items()}  # (draws, 1)
-    params = np.geomspace(1e7, 1e13, 40_000)
+    params = np.geomspace(1e7, 1e15, 15_000)
     left = target.to_numpy().T - law["E"] - law["A"] * params ** -law["alpha"]
     with np.errstate(invalid="ignore", divide="ignore"):
         tokens = (law["B"] / left) ** (1 / law["beta"])
@@ -62,7 +62,7 @@ def test_agrees_with_a_grid():
     assert (found["cost"].to_numpy().ravel() <= best * (1 + 1e-9)).all()
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(served=st.floats(1e9, 1e15), more=st.floats(1.5, 100))
 def test_more_serving_never_makes_the_best_model_larger(served, more):
     fit = random_posterior(20)
@@ -73,7 +73,7 @@ def test_more_serving_never_makes_the_best_model_larger(served, more):
     assert (found["saved"].isel(inference_tokens=0) == pytest.approx(0.0, abs=1e-9)).all()
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(cap=st.floats(1e11, 1e14), tighter=st.floats(0.1, 0.9))
 def test_a_tighter_cap_on_data_never_lowers_the_cost(cap, tighter):
     fit = random_posterior(20)

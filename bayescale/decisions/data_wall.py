@@ -78,7 +78,8 @@ def best_under_wall(
     by_flops = wall.slope(size, spent, flops=_STEP)
     unspent = spent < log_flops - 1e-6
     by_unique = wall.slope(size, spent, unique=_STEP)  # 0 where not all data are used
-    price = np.where(unspent, np.inf, by_unique / np.where(unspent, 1.0, by_flops))
+    with np.errstate(divide="ignore"):  # more compute may tell nothing any more
+        price = np.where(unspent, np.inf, by_unique / np.where(unspent, 1.0, by_flops))
     alone = optimal_params(fit.spec.law, budgets, wall.k, wall.draws.natural)
     found = {
         "params": np.exp(size),

@@ -187,7 +187,7 @@ def expected_reduction(fit: Fit, quantity: xr.DataArray, new: pd.DataFrame) -> f
     new : pandas.DataFrame
         ``params`` and ``tokens`` of the runs.
     """
-    moments = _Moments.of(fit, quantity, new.reset_index(drop=True))
+    moments = _Moments.of(fit, quantity, _priced(new, fit.runs.flops_per_param_token))
     variance = moments.variance
     for row in range(len(new)):
         moments = moments.after(row)

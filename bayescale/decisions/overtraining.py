@@ -145,7 +145,8 @@ def cheapest(
     found = question.costs(loss, size, served)
     baseline = question.costs(loss, optimum, served)
     found |= {"baseline_params": baseline["params"], "baseline_cost": baseline["cost"]}
-    found["saved"] = 1.0 - found["cost"] / found["baseline_cost"]
+    with np.errstate(invalid="ignore"):  # where no model at all reaches the loss
+        found["saved"] = 1.0 - found["cost"] / found["baseline_cost"]
     result = question.draws.dataset(found, inference_tokens=served).assign_attrs(unit=prices.unit)
     return result.assign(infeasible=result["params"].isnull().mean(("chain", "draw")))
 
@@ -191,7 +192,8 @@ def at_size(
         raise FitError("one number of inference tokens at a time, or compare with cheapest()")
     least = question.costs(loss, question.cheapest_size(loss, served), served)
     found = question.costs(loss, np.log(sizes) + 0.0 * loss, served)
-    found["overhead"] = found["cost"] / least["cost"] - 1.0
+    with np.errstate(invalid="ignore"):
+        found["overhead"] = found["cost"] / least["cost"] - 1.0
     del found["params"]  # it is the dim
     result = question.draws.dataset(found, params=sizes).assign_attrs(unit=prices.unit)
     return result.assign(infeasible=result["tokens"].isnull().mean(("chain", "draw")))
@@ -300,7 +302,7 @@ class _Question:
                 found = np.log(slopes) - wanted
             return np.where(reached, np.clip(found, -_FAR, _FAR), _FAR)
 
-        bracket = (least, np.where(np.isfinite(least), _LOG_RANGE[1], np.inf))
+        bracket = (np.minimum(least, _LOG_RANGE[1] - 1.0), _LOG_RANGE[1])  # inf: no sign changes
         args = (loss, ratio, *self.natural.values())
         found = elementwise.find_root(excess, bracket, args=args)
         return np.where(found.success, found.x, np.inf)
