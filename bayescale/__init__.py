@@ -16,7 +16,10 @@ if TYPE_CHECKING:
         parabola_bias,
         profile_optima,
     )
+    from bayescale.checks.curves import classify_curves
     from bayescale.checks.result import Check, Status
+    from bayescale.checks.rule import Shape
+    from bayescale.checks.shape import CurveShape, classify_curve, shape_check
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
     from bayescale.decisions.repetition import (
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
         plot_predicted,
         plot_repetition_value,
         plot_residuals,
+        plot_shape,
         plot_shrinkage,
     )
     from bayescale.prediction import arviz_tree, log_likelihood, predict, predict_runs, residuals
@@ -67,7 +71,10 @@ _HOME = {
         "parabola_bias",
         "profile_optima",
     ),
+    "checks.curves": ("classify_curves",),
     "checks.result": ("Check", "Status"),
+    "checks.rule": ("Shape",),
+    "checks.shape": ("CurveShape", "classify_curve", "shape_check"),
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "decisions.repetition": (
@@ -102,6 +109,7 @@ _HOME = {
         "plot_predicted",
         "plot_repetition_value",
         "plot_residuals",
+        "plot_shape",
         "plot_shrinkage",
     ),
     "prediction": ("arviz_tree", "log_likelihood", "predict", "predict_runs", "residuals"),
@@ -147,6 +155,11 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "epochs_until",
     "effective_repetitions",
     "identified",
+    "classify_curve",
+    "classify_curves",
+    "CurveShape",
+    "Shape",
+    "shape_check",
     "Check",
     "Status",
     "summarise",
@@ -162,6 +175,7 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "plot_predicted",
     "plot_repetition_value",
     "plot_residuals",
+    "plot_shape",
     "plot_shrinkage",
     "write_report",
     "BayescaleError",

@@ -243,6 +243,22 @@ def read_runs(
     return Runs(table, name, digest, params_are, tuple(ledger), notices)
 
 
+def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -> pd.DataFrame:
+    """Read a table that is not one of training runs, as of curves, and keep rows that match a query.
+
+    The index holds the row of the raw table, counted from 0.
+
+    Raises
+    ------
+    RunsError
+        For a file or query that cannot be used, or a table without rows.
+    """
+    raw, _, _ = _load(source)
+    if len(raw) == 0:
+        raise RunsError("the table has a header and no rows")
+    return _select(raw, where)
+
+
 def _load(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
     if isinstance(source, pd.DataFrame):
         name, digest = (

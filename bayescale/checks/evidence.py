@@ -74,7 +74,9 @@ class Evidence:
         return self.theta[:, list(self.family.priors).index(name)]
 
 
-def evidence(family: Family, curve: Curve, rng: np.random.Generator, *, kept: int = 500) -> Evidence:
+def evidence(
+    family: Family, curve: Curve, rng: np.random.Generator, *, kept: int = 500
+) -> Evidence:
     """Compute the evidence of a family and draw from its posterior.
 
     Parameters

@@ -54,101 +54,105 @@ class Points:
         return bool(self.stderr.any())
 
 
-def points_of(
+def log_losses(
     x: Values,
     y: Values,
     *,
     stderr: Values | None = None,
     trials: Values | float | None = None,
     higher_is_better: bool = False,
-) -> Points:
-    r"""Check one curve and bring it to log loss.
+    rows: Sequence[int] | np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    r"""Check measurements and bring them to log loss: x, log loss and its standard error.
 
     An accuracy becomes its error, one minus it. With the number of trials n behind an error p, the
     error is (n p + 1/2)/(n + 1), which keeps 0 and 1 off the limits, and its standard error the
     binomial one; without it an error of exactly 0 is refused, for it has no logarithm. Standard
-    errors go to log loss by the delta method, se / loss.
+    errors go to log loss by the delta method, se / loss; they are 0 where none is known.
 
     Parameters
     ----------
     x, y : array-like
-        Axis and metric, in any order, x may repeat.
+        Axis and metric.
     stderr : array-like, optional
         Standard error of each y.
     trials : array-like or float, optional
-        Number of binary trials behind each y, instead of `stderr`.
+        Number of binary trials behind each y. Where standard errors are given as well, trials
+        count only for values of exactly 0 or 1.
     higher_is_better : bool, optional
         The metric is a share between 0 and 1 that grows when the model gets better.
+    rows : array-like of int, optional
+        How errors name the rows, counted from 0; by default by their place.
 
     Returns
     -------
-    Points
+    tuple of ndarray
 
     Raises
     ------
     RunsError
         If a value is missing, infinite or outside its limits, or lengths differ.
     """
-    x, y = _numbers(x, "x"), _numbers(y, "y")
-    se = np.zeros(len(y)) if stderr is None else _numbers(stderr, "stderr")
+    refuse = _Refusal(rows)
+    x, y = refuse.numbers(x, "x"), refuse.numbers(y, "y")
+    se = np.zeros(len(y)) if stderr is None else refuse.numbers(stderr, "the standard error")
     if not len(x) == len(y) == len(se):
         raise RunsError(f"{len(x)} x, {len(y)} y and {len(se)} standard errors: give one of each")
-    if stderr is not None and trials is not None:
-        raise RunsError("standard errors and trials say the same thing twice: give one of them")
-    _refuse(x <= 0, x, "x is {}: the axis is logarithmic, leave the row out")
-    _refuse(se < 0, se, "a standard error is {}: it cannot be negative")
-    if higher_is_better or trials is not None:
-        _refuse(
-            (y < 0) | (y > 1), y, "{} is no share between 0 and 1: divide percent by 100, or "
-            "give a metric of which lower is better"
-        )  # fmt: skip
+    refuse(x <= 0, x, "x is {}: the axis is logarithmic, leave the row out")
+    refuse(se < 0, se, "a standard error of {}: it cannot be negative")
+    limits = "{} is no share between 0 and 1: divide percent by 100"
+    refuse(((y < 0) | (y > 1)) & (higher_is_better or trials is not None), y, limits)
     loss = 1 - y if higher_is_better else y
     if trials is not None:
-        loss, se = _binomial(loss, np.broadcast_to(np.asarray(trials, float), loss.shape))
-    _refuse(
-        loss <= 0,
-        y,
-        "an error of exactly 0 has no logarithm: say how many trials there were"
-        if higher_is_better
-        else "{} has no logarithm: the metric must be positive, an error rate of 0 needs its trials",
-    )
+        counted = (loss == 0) | (loss == 1) if stderr is not None else np.ones(len(y), bool)
+        number = np.broadcast_to(np.asarray(trials, float), loss.shape)
+        refuse(counted & ~(number >= 1), number, "{} trials: there must be at least one")
+        loss = np.where(counted, (number * loss + 0.5) / (number + 1), loss)
+        binomial = np.sqrt(loss * np.maximum(1 - loss, 0) / (number + 2))
+        se = np.where(counted, binomial, se)
+    reason = "{} has no logarithm: the metric must be positive, and an error rate of 0 needs trials"
+    if higher_is_better:
+        reason = "a value of {} leaves an error of 0, which has no logarithm: give trials"
+    refuse(loss <= 0, y, reason)
+    return x, np.log(loss), se / loss
+
+
+class _Refusal:
+    """Refuse values, naming their rows."""
+
+    def __init__(self, rows: Sequence[int] | np.ndarray | None) -> None:
+        self.rows = rows
+
+    def __call__(self, wrong: np.ndarray, values: np.ndarray, reason: str) -> None:
+        if wrong.any():
+            at = np.flatnonzero(wrong)
+            names = at if self.rows is None else np.asarray(self.rows)[at]
+            raise RunsError(f"{readable.rows(names)}: {reason.format(f'{values[at[0]]:g}')}")
+
+    def numbers(self, values: Values, name: str) -> np.ndarray:
+        try:
+            numbers = np.asarray(values, dtype=float).ravel()
+        except (TypeError, ValueError):
+            raise RunsError(f"{name} holds something that is no number") from None
+        self(~np.isfinite(numbers), numbers, name + " is {}: fill it in or leave the row out")
+        return numbers
+
+
+def points_of(x: np.ndarray, log_loss: np.ndarray, stderr: np.ndarray) -> Points:
+    """Sort the points of a curve; average dense ones in bins of equal width in log x."""
     order = np.argsort(x, kind="stable")
-    return _thinned(x[order], np.log(loss)[order], (se / loss)[order])
-
-
-def _numbers(values: Values, name: str) -> np.ndarray:
-    try:
-        numbers = np.asarray(values, dtype=float).ravel()
-    except (TypeError, ValueError):
-        raise RunsError(f"{name} holds something that is no number") from None
-    _refuse(~np.isfinite(numbers), numbers, name + " is {}: fill it in or leave the row out")
-    return numbers
-
-
-def _refuse(wrong: np.ndarray, values: np.ndarray, reason: str) -> None:
-    if wrong.any():
-        at = np.flatnonzero(wrong)
-        raise RunsError(f"{readable.rows(at)}: {reason.format(f'{values[at[0]]:g}')}")
-
-
-def _binomial(error: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    _refuse(~(trials >= 1), trials, "{} trials: there must be at least one")
-    error = (trials * error + 0.5) / (trials + 1)
-    return error, np.sqrt(error * (1 - error) / (trials + 2))
-
-
-def _thinned(x: np.ndarray, log_loss: np.ndarray, stderr: np.ndarray) -> Points:
-    """Average dense curves in bins of equal width in log x; keep the others as they are."""
-    sizes, notes = len(np.unique(x)), []
+    x, log_loss, stderr = x[order], log_loss[order], stderr[order]
+    sizes = len(np.unique(x))
     if sizes <= MOST_SIZES and len(x) <= MOST_POINTS:
-        if sizes < len(x):
-            notes.append(f"{len(x)} points at {sizes} values of x, repeats kept as points")
-        return Points(x, log_loss, stderr, len(x), tuple(notes))
+        repeats = (f"{len(x)} points at {sizes} values of x, repeats kept as points",)
+        return Points(x, log_loss, stderr, len(x), repeats if sizes < len(x) else ())
+    if sizes < 2:
+        return Points(x, log_loss, stderr, len(x))
     log_x = np.log(x)
     place = (log_x - log_x[0]) / np.ptp(log_x) * MOST_SIZES
     _, which = np.unique(np.minimum(place, MOST_SIZES - 1).astype(int), return_inverse=True)
     number = np.bincount(which)
     mean_x, mean = (np.bincount(which, v) / number for v in (log_x, log_loss))
     spread = np.sqrt(np.bincount(which, stderr**2)) / number
-    notes.append(f"{len(x)} points thinned to means of {len(number)} bins in log x")
-    return Points(np.exp(mean_x), mean, spread, len(x), tuple(notes))
+    note = f"{len(x)} points thinned to means of {len(number)} bins in log x"
+    return Points(np.exp(mean_x), mean, spread, len(x), (note,))

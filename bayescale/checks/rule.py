@@ -175,9 +175,7 @@ def _other_law(facts: Facts) -> _Answer:
         return None
     name = next(name for name in OTHERS if factors[name] >= best - 1)
     steepens = f", P(steepens) {steep:.2f}" if steep > 0.5 else ""
-    rest = ", ".join(
-        f"{_WORDS[other]} {factors[other]:+.1f}" for other in OTHERS if other != name
-    )
+    rest = ", ".join(f"{_WORDS[other]} {factors[other]:+.1f}" for other in OTHERS if other != name)
     return Shape(name), (
         f"{_WORDS[name]} explains it better than a power law, log Bayes factor "
         f"{factors[name]:+.1f}{steepens} ({rest})"

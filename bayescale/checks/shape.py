@@ -13,8 +13,8 @@ import xarray as xr
 
 from bayescale.checks.evidence import Curve, Evidence, Target, climb, evidence
 from bayescale.checks.families import FAMILIES
-from bayescale.checks.points import Points, Values, points_of
-from bayescale.checks.reference import Reference, reference
+from bayescale.checks.points import Points, Values, log_losses, points_of
+from bayescale.checks.reference import reference
 from bayescale.checks.result import Check, Status
 from bayescale.checks.rule import OTHERS, Facts, Shape, judge
 from bayescale.errors import RunsError
@@ -22,6 +22,9 @@ from bayescale.intervals import numbers
 
 DRAWS = 300
 """Draws of curves that a result keeps."""
+
+FEWEST = 3
+"""Fewest different x of a curve."""
 
 _PRECISE = 0.002  # noise of log loss below which the reference model expects less of it
 _REFITS = 199
@@ -132,7 +135,7 @@ def classify_curve(
     stderr : array-like, optional
         Standard error of each y, as of a finite test set.
     trials : array-like or float, optional
-        Number of binary trials behind each y, instead of `stderr`.
+        Number of binary trials behind each y; beside `stderr`, for values of exactly 0 or 1 only.
     higher_is_better : bool, optional
         The metric is a share between 0 and 1 like accuracy; its error, 1 - y, is judged.
     chance : float, optional
@@ -153,9 +156,18 @@ def classify_curve(
     Simulated operating characteristics: ``benchmarks/curve_shapes.py``. A break that flattens is
     hard to tell from an offset with 8 points: about half of them are called power laws.
     """
-    points = points_of(x, y, stderr=stderr, trials=trials, higher_is_better=higher_is_better)
-    if points.sizes < 3:
-        raise RunsError(f"{points.sizes} different x make no curve: at least 3 are needed")
+    measured = log_losses(x, y, stderr=stderr, trials=trials, higher_is_better=higher_is_better)
+    return classify_points(
+        points_of(*measured), higher_is_better=higher_is_better, chance=chance, seed=seed
+    )
+
+
+def classify_points(
+    points: Points, *, higher_is_better: bool = False, chance: float | None = None, seed: int = 1
+) -> CurveShape:
+    """Classify points of log loss; parameters, rule and errors as in `classify_curve`."""
+    if points.sizes < FEWEST:
+        raise RunsError(f"{points.sizes} different x make no curve: at least {FEWEST} are needed")
     chance_loss = _chance_loss(chance, higher_is_better)
     curve, level = _curve(points)
     rng = np.random.default_rng(seed)
@@ -222,7 +234,7 @@ def shape_check(
     return Check(f"shape along {axis}", status, best, 3.0, message, advice, shape)
 
 
-_LAW_OF = {label: "power_law" for label in Shape} | {
+_LAW_OF = dict.fromkeys(Shape, "power_law") | {
     Shape.EXPONENTIAL: "exponential",
     Shape.BROKEN: "broken",
     Shape.SATURATED_GUESS: "saturated_guess",
@@ -247,8 +259,6 @@ _VERDICTS = {
     Shape.INVERSE: (Status.FAIL, "It gets worse with scale: do not extrapolate an improvement."),
     Shape.NON_MONOTONE: (Status.FAIL, "Find the cause of the rise: no falling law describes it."),
 }
-
-
 
 
 def _curve(points: Points) -> tuple[Curve, float]:

@@ -1,6 +1,7 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.curves import plot_shape
 from bayescale.plots.fits import (
     plot_allocation,
     plot_basin,
@@ -27,5 +28,6 @@ __all__ = [
     "plot_predicted",
     "plot_repetition_value",
     "plot_residuals",
+    "plot_shape",
     "plot_shrinkage",
 ]
