@@ -244,7 +244,7 @@ def read_runs(
 
 
 def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -> pd.DataFrame:
-    """Read a table that is not one of training runs, as of curves, and keep rows that match a query.
+    """Read a table that is not one of runs, as of curves, and keep rows that match a query.
 
     The index holds the row of the raw table, counted from 0.
 

@@ -68,8 +68,8 @@ def classify_curves(
         A row a curve, in the order in which they appear: ``curve``, ``n`` (points), ``decades`` of
         x, ``label``, posterior probabilities of the families ``p_power_law``, ``p_exponential``,
         ``p_broken``, ``p_saturated_guess``, ``p_inverse`` and ``p_flat``, probabilities that the
-        curve rises over its upper third ``p_up_top`` and that it steepens ``p_steep``, its ``slope``
-        d log loss / d log x over that third with the ends of the central 90% interval,
+        curve rises over its upper third ``p_up_top`` and that it steepens ``p_steep``, its
+        ``slope`` d log loss / d log x over that third with the ends of the central 90% interval,
         ``durbin_watson_p``, and the ``message`` with the reason. Numbers are NaN for curves of
         fewer than 3 different x.
 
@@ -150,7 +150,7 @@ def row_of(name: str, points: Points, shape: CurveShape | None) -> dict[str, obj
     """One row of the table of labels."""
     if shape is None:
         reason = f"{points.sizes} different x make no curve: at least {FEWEST} are needed"
-        row = {"label": str(Shape.INSUFFICIENT_RANGE), "message": reason}
+        row: dict[str, object] = {"label": str(Shape.INSUFFICIENT_RANGE), "message": reason}
     else:
         row = {f"p_{family}": p for family, p in shape.probabilities.items()}
         row |= {"p_up_top": shape.p_up_top, "p_steep": shape.p_steep}

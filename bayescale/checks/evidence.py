@@ -17,7 +17,8 @@ from bayescale.checks.families import Family
 _DOF, _WIDER = 6.0, 1.1
 _ONCE = 1200  # draws for a family of few coordinates
 _SIMPLE = 5  # coordinates up to which one round is enough
-_ROUNDS, _DRAWS, _CENTRES = 8, 750, 16  # for the others; draws in each round
+_ROUNDS, _DRAWS, _CENTRES = 8, 750, 16  # for the others; draws in each further round
+_ENOUGH, _MOST_ROUNDS = 100.0, 12  # effective draws that end the rounds
 _STEPS, _TINY = 60, 1e-6
 _NEAR, _WORSE = 1.0, 8.0  # sds between modes that are one; nats below the best that matter no more
 
@@ -94,17 +95,24 @@ def evidence(
     target = Target(family, curve)
     modes, heights = distinct_modes(target)
     simple = len(family.priors) <= _SIMPLE
-    rounds, draws = (1, _ONCE) if simple else (_ROUNDS, _DRAWS)
+    draws, rounds = (_ONCE, 1) if simple else (_DRAWS, _ROUNDS)
     proposals = [_at_modes(target, modes, heights)]
     u = proposals[0].draw(rng, draws)
     value, proposed = target(u), proposals[0].log_density(u)
-    for number in range(1, rounds):
+    while len(proposals) < rounds or (
+        len(proposals) < _MOST_ROUNDS and _effective(value - proposed) < _ENOUGH
+    ):
+        number = len(proposals)
         proposals.append(_around(target, u, value - proposed, rng))
-        more = proposals[-1].draw(rng, draws)
-        old = np.logaddexp(proposed, proposals[-1].log_density(u) - np.log(number))
-        new = logsumexp([p.log_density(more) for p in proposals], axis=0) - np.log(number)
-        # both are sums over proposals; divided by how many there are they are the mixture
-        proposed = np.concatenate([old, new]) + np.log(number / (number + 1))
+        more = proposals[-1].draw(rng, _DRAWS)
+        sizes = np.log([draws, *[_DRAWS] * number]) - np.log(draws + number * _DRAWS)
+        new = logsumexp(
+            [p.log_density(more) + size for p, size in zip(proposals, sizes, strict=True)], axis=0
+        )
+        # the old mixture's densities, at their share of the new one
+        kept_share = np.log(len(u)) - np.log(len(u) + _DRAWS)
+        old = np.logaddexp(proposed + kept_share, proposals[-1].log_density(u) + sizes[-1])
+        proposed = np.concatenate([old, new])
         u, value = np.concatenate([u, more]), np.concatenate([value, target(more)])
     log_weight = value - proposed
     log_z = float(logsumexp(log_weight) - np.log(len(u)))
@@ -113,7 +121,7 @@ def evidence(
     return Evidence(
         family,
         log_z,
-        float(1 / (share**2).sum()),
+        _effective(log_weight),
         target.natural(u[chosen]),
         target.natural(modes[0]),
     )
@@ -202,7 +210,7 @@ def distinct_modes(target: Target) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _starts(target: Target) -> np.ndarray:
-    """Starts of a family, the level and sigma set to what fits the curve best there."""
+    """Set the level and sigma of a family's starts to what fits the curve best there."""
     starts = target.family.starts
     theta = np.zeros((len(starts), len(target.mean)))
     theta[:, 1:-1] = np.array(starts).reshape(len(starts), -1)
@@ -267,12 +275,17 @@ def _around(
     The weights that choose them are tempered, so that no few draws decide.
     """
     weight = np.exp(log_weight - log_weight.max())
-    while (weight.sum() ** 2 / (weight**2).sum()) < _CENTRES:
+    while _effective(np.log(weight + 1e-300)) < _CENTRES:
         weight = np.sqrt(weight)
     centres = u[_systematic(weight / weight.sum(), _CENTRES, rng)]
     _, information = target.slopes(centres)
     roots = np.linalg.inv(np.linalg.cholesky(information)).transpose(0, 2, 1)
     return _Mixture(centres, np.sqrt(_WIDER) * roots, np.full(_CENTRES, 1 / _CENTRES))
+
+
+def _effective(log_weight: np.ndarray) -> float:
+    """Effective number of draws of importance weights."""
+    return float(np.exp(2 * logsumexp(log_weight) - logsumexp(2 * log_weight)))
 
 
 def _systematic(share: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:

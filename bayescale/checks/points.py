@@ -8,8 +8,8 @@ import numpy as np
 from bayescale import readable
 from bayescale.errors import RunsError
 
-MOST_SIZES, MOST_POINTS = 16, 48
-"""A curve with more different x, or more points, is thinned to means of bins."""
+MOST_SIZES, MOST_POINTS, BINS = 20, 48, 16
+"""A curve with more different x, or more points, is thinned to means of this many bins."""
 
 Values = Sequence[float] | np.ndarray
 
@@ -149,8 +149,8 @@ def points_of(x: np.ndarray, log_loss: np.ndarray, stderr: np.ndarray) -> Points
     if sizes < 2:
         return Points(x, log_loss, stderr, len(x))
     log_x = np.log(x)
-    place = (log_x - log_x[0]) / np.ptp(log_x) * MOST_SIZES
-    _, which = np.unique(np.minimum(place, MOST_SIZES - 1).astype(int), return_inverse=True)
+    place = (log_x - log_x[0]) / np.ptp(log_x) * BINS
+    _, which = np.unique(np.minimum(place, BINS - 1).astype(int), return_inverse=True)
     number = np.bincount(which)
     mean_x, mean = (np.bincount(which, v) / number for v in (log_x, log_loss))
     spread = np.sqrt(np.bincount(which, stderr**2)) / number

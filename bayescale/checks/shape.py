@@ -287,13 +287,11 @@ def _draws(facts: Facts, law: str) -> xr.Dataset:
     share = one.family.reducible_share(theta, z, facts.curve.half)
     x = np.exp(z - z[0]) * facts.points.x[0]
     loss = np.exp(log_law + facts.level)
-    chance = facts.chance_loss
-    if chance is None and law == "saturated_guess":  # its own upper end
+    chance = np.full((len(theta), 1), np.nan if facts.chance_loss is None else facts.chance_loss)
+    if facts.chance_loss is None and law == "saturated_guess":  # its own upper end
         chance = np.exp(theta[:, :1] + facts.level)
-    until = np.full(len(theta), np.nan)
-    if chance is not None:
-        floor = loss * (1 - share)
-        until = _last(x, (chance - loss) < _ENDS * np.maximum(chance - floor, 0))
+    whole = np.maximum(chance - loss * (1 - share), 0)
+    until = _last(x, chance - loss < _ENDS * whole)
     beyond = _last(x[::-1], (share < _ENDS)[:, ::-1])
     dims = ("chain", "draw", "x")
     return xr.Dataset(

@@ -1,13 +1,14 @@
 """Pictures of the shape of a single-axis curve."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayescale.checks.rule import Shape
 from bayescale.checks.shape import CurveShape
 from bayescale.intervals import summarise
 from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, band, log_axis, styled
@@ -26,7 +27,8 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
     """Draw a curve, what it looks like without a law, and the law of its label.
 
     Bands are central 90% credible intervals of the curve, without noise. Regimes of the law are
-    shaded: near chance, and irreducible, where the reducible share is within 10% of its end.
+    shaded: near chance, where the law is within 10% of it on its way to the irreducible loss, and
+    irreducible, where under 10% of the loss is reducible.
 
     Parameters
     ----------
@@ -46,11 +48,11 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
         band(axis, grid, summarise(shape.draws["reference"]), GREY, "no law (Gaussian process)")
         band(axis, grid, summarise(shape.draws["law"]), BLUE, _NAMES[shape.law])
         _points(axis, shape)
-        _regimes(axis, shape.draws)
+        _regimes(axis, shape)
         if shape.chance is not None:
             axis.axhline(shape.chance, color=ORANGE, lw=1, ls=":", label="chance")
         axis.set_ylabel(f"{LABELS.get(y, y)}, higher is {_better(shape)}")
-        axis.set_title(_heading(shape, title))
+        _headline(axis, shape, title)
         axis.legend(loc="best", title="median and central 90%", title_fontsize=8.5)
     return figure
 
@@ -80,33 +82,50 @@ def _points(axis: Axes, shape: CurveShape) -> None:
     axis.plot(points.x, middle, "o", color="black", ms=4, label=label, zorder=3)
 
 
-def _regimes(axis: Axes, draws: xr.Dataset) -> None:
-    """Shade the regimes that most draws have, up to the median of their ends."""
-    x = draws["x"].to_numpy()
-    for name, colour, text in (
-        ("near_chance_until", ORANGE, "near chance"),
-        ("irreducible_from", GREEN, "irreducible"),
-    ):
-        ends = draws[name]
-        if float(ends.isnull().mean()) >= 0.5:
-            continue
-        end = float(ends.median())
-        left, right = (x[0], end) if name == "near_chance_until" else (end, x[-1])
-        axis.axvspan(left, right, color=colour, alpha=0.1, lw=0)
-        axis.annotate(
-            text,
-            (np.sqrt(left * right), 0.02),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            color=colour,
-            size=9,
-            weight="bold",
-        )
+def _regimes(axis: Axes, shape: CurveShape) -> None:
+    """Shade the regimes that most draws have, up to the median of their ends, and name them."""
+    if shape.label in (Shape.INVERSE, Shape.NON_MONOTONE) or shape.law == "flat":
+        return
+    x = shape.draws["x"].to_numpy()
+    left, right = x[0], x[-1]
+    near_chance, irreducible = (
+        shape.draws[name] for name in ("near_chance_until", "irreducible_from")
+    )
+    if float(near_chance.isnull().mean()) < 0.5:
+        left = float(near_chance.median())
+        _shade(axis, x[0], left, ORANGE, "near chance")
+    if float(irreducible.isnull().mean()) < 0.5:
+        right = float(irreducible.median())
+        _shade(axis, right, x[-1], GREEN, "irreducible:\nunder 10% of it is reducible")
+    if left < right and (left > x[0] or right < x[-1]):
+        _shade(axis, left, right, "white", "improving")
 
 
-def _heading(shape: CurveShape, title: str) -> str:
-    """Name, label, and the reason, broken into lines that fit."""
-    import textwrap
+def _shade(axis: Axes, left: float, right: float, colour: str, name: str) -> None:
+    axis.axvspan(left, right, color=colour, alpha=0.1, lw=0)
+    axis.annotate(
+        name,
+        (np.sqrt(left * right), 0.02),
+        xycoords=("data", "axes fraction"),
+        ha="center",
+        va="bottom",
+        color=BLUE if colour == "white" else colour,
+        size=9,
+        weight="bold",
+    )
 
-    first = f"{title}: {shape.label}" if title else str(shape.label)
-    return "\n".join([first, *textwrap.wrap(shape.message, 90)])
+
+def _headline(axis: Axes, shape: CurveShape, title: str) -> None:
+    """Name and label as the title, the reason under it in lines that fit."""
+    reason = textwrap.wrap(shape.message, 98)
+    label = str(shape.label).replace("_", " ")
+    axis.set_title(f"{title}: {label}" if title else label, pad=8 + 13 * len(reason))
+    axis.annotate(
+        "\n".join(reason),
+        (0, 1),
+        (0, 5),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="bottom",
+        size=9,
+    )

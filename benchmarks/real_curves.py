@@ -1,0 +1,132 @@
+"""The shape check on published curves: double descent, inverse scaling, learning curves.
+
+Nothing was tuned to these tables. A visible second descent is an interior peak of the running mean
+of three points that stands at least 2% above the lowest point before it and 2% above the lowest
+after it. Trends of the inverse-scaling curves are last less first value in units of their standard
+error, and weighted least-squares slopes in log x; positive is worse.
+
+    BAYESCALE_DATA=FOLDER uv run python benchmarks/real_curves.py [double_descent|inverse|language]...
+"""
+
+import argparse
+import time
+
+import numpy as np
+import pandas as pd
+
+from bayescale import classify_curves, load_dataset
+from bayescale.checks.curves import curve_shapes, row_of
+
+
+def has_second_descent(values: np.ndarray, room: float = 0.02) -> bool:
+    """Whether a curve in order of x falls, rises to a peak and falls again, visibly."""
+    smooth = np.convolve(values, np.full(3, 1 / 3), "valid")
+    before, after = np.minimum.accumulate(smooth), np.minimum.accumulate(smooth[::-1])[::-1]
+    return bool(((smooth > (1 + room) * before) & (smooth > (1 + room) * after)).any())
+
+
+def double_descent() -> None:
+    """Are second descents seen, and training losses not called rising where they fall?"""
+    table = load_dataset("double_descent").sort_values(["curve", "metric", "x"], kind="stable")
+    labels = classify_curves(table, ["curve", "metric"], "x", "value").set_index("curve")
+    names = table["curve"] + " | " + table["metric"]
+    values = table.groupby(names, sort=False)["value"]
+    labels["second_descent"] = values.agg(lambda v: has_second_descent(v.to_numpy()))
+    labels["last_over_first"] = values.agg(lambda v: v.iloc[-1] / v.iloc[0])
+    print(labels[["label", "second_descent", "last_over_first", "p_up_top"]].to_string())
+    seen = labels[labels["second_descent"]]
+    print(
+        f"with a visible second descent: {len(seen)}, labels {dict(seen['label'].value_counts())}"
+    )
+
+
+def inverse_labels() -> pd.DataFrame:
+    """Label of every inverse-scaling curve beside its trend."""
+    rows = []
+    table = load_dataset("inverse_scaling")
+    for (higher, metric), own in table.groupby(["higher_is_better", "metric"]):
+        shares = metric != "loss"
+        for name, points, shape in curve_shapes(
+            own,
+            ["curve"],
+            "x",
+            "value",
+            stderr="stderr",
+            trials="n_examples" if shares else None,
+            higher_is_better=bool(higher),
+        ):
+            one = own[own["curve"] == name].sort_values("x")
+            rows.append(row_of(name, points, shape) | trends(one, -1 if higher else 1))
+    return pd.DataFrame(rows)
+
+
+def trends(curve: pd.DataFrame, worse: int) -> dict[str, object]:
+    """End-to-end and least-squares trends in standard errors, positive if worse with x."""
+    floor = np.sqrt(0.25 / 1000 / 1000)  # values of exactly 0 or 1 come with no error: 1000 trials
+    value, se = curve["value"].to_numpy(), np.maximum(curve["stderr"].to_numpy(), floor)
+    weight, z = se**-2.0, np.log10(curve["x"].to_numpy())
+    z = z - (weight * z).sum() / weight.sum()
+    return {
+        "source": curve["source"].iloc[0],
+        "x_kind": curve["x_kind"].iloc[0],
+        "ends": worse * (value[-1] - value[0]) / np.hypot(se[-1], se[0]),
+        "slope_z": worse * (weight * z * value).sum() / np.sqrt((weight * z**2).sum()),
+    }
+
+
+def inverse() -> None:
+    """Do labels agree with trends that are clear, and keep quiet where there is none?"""
+    labels = inverse_labels()
+    print(f"{len(labels)} curves: {dict(labels['label'].value_counts())}")
+    for kind, own in (("all", labels), ("params", labels[labels["x_kind"] == "params"])):
+        for trend in ("ends", "slope_z"):
+            z = own[trend]
+            print(f"\n{kind} curves by {trend}")
+            groups = {
+                "> 3": z > 3,
+                "< -3": z < -3,
+                "within 1": z.abs() < 1,
+                "1 to 3": (z.abs() >= 1) & (z.abs() <= 3),
+            }
+            print(
+                pd.DataFrame({k: own["label"][v].value_counts() for k, v in groups.items()})
+                .fillna(0)
+                .astype(int)
+                .T.to_string()
+            )
+            is_inverse = own["label"] == "inverse"
+            agree = is_inverse[z > 3].sum() + (~own["label"].isin(["inverse"]))[z < -3].sum()
+            print(
+                f"|z| > 3: sign agrees in {agree} of {(z.abs() > 3).sum()}, {agree / (z.abs() > 3).sum():.1%}"
+            )
+            print(f"|z| < 1: inverse {is_inverse[z.abs() < 1].mean():.1%} of {(z.abs() < 1).sum()}")
+    odd = labels[
+        ((labels["ends"] > 3) & (labels["label"] != "inverse"))
+        | ((labels["ends"] < 1) & (labels["label"] == "inverse"))
+    ]
+    print(odd[["curve", "n", "ends", "slope_z", "label", "message"]].to_string(max_colwidth=110))
+
+
+def language() -> None:
+    """Labels of the learning curves and the reasons."""
+    labels = classify_curves(load_dataset("learning_curves_language"), "curve", "x", "loss")
+    print(labels[["curve", "label", "message"]].to_string(max_colwidth=130))
+    print(labels["label"].value_counts().to_string())
+
+
+QUESTIONS = {"double_descent": double_descent, "inverse": inverse, "language": language}
+
+
+def main() -> None:
+    """Answer the questions asked, by default all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("questions", nargs="*", choices=list(QUESTIONS), default=list(QUESTIONS))
+    for name in parser.parse_args().questions:
+        start, cpu = time.perf_counter(), time.process_time()
+        print(f"\n== {name}")
+        QUESTIONS[name]()
+        print(f"{time.perf_counter() - start:.1f} s, {time.process_time() - cpu:.1f} s of CPU")
+
+
+if __name__ == "__main__":
+    main()
