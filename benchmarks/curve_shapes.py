@@ -2,8 +2,12 @@
 
 Simulated curves of known shape, 200 a class at 8, 12 and 20 sizes: 1.5 to 3 decades, noise of log
 loss 0.003, 0.01 or 0.02, jittered x, a total change of 0.4 to 1.8 nats of log loss. A row a curve
-goes to the CSV file as soon as it is done; a second run goes on where the first stopped. An alarm is any of broken,
-saturated_guess, exponential, inverse, non_monotone. The seeds of the rule's tuning are others.
+goes to the CSV file as soon as it is done; a second run goes on where the first stopped. An alarm
+is any of broken, saturated_guess, exponential, inverse, non_monotone. The seeds of the rule's
+tuning are others.
+
+Classes of accuracies have 3, 4, 5 or 8 sizes over 2 decades and known binomial standard errors of
+1000 examples: a trend in log x by 4 standard errors of last less first, up or down, or none.
 
     uv run python benchmarks/curve_shapes.py results.csv [--curves 200] [--class NAME]...
 """
@@ -108,6 +112,10 @@ MEANS: dict[str, Mean] = {
     "flat": flat,
     "insufficient": insufficient,
 }
+ACCURACIES = {"accuracy, better": 4.0, "accuracy, worse": -4.0, "accuracy, no trend": 0.0}
+"""Trends of last less first, in standard errors."""
+FEW, EXAMPLES = (3, 4, 5, 8), 1000
+CLASSES = [*MEANS, *ACCURACIES]
 EXPECTED = {
     "inverse": "inverse",
     "U-shape": "non_monotone",
@@ -118,6 +126,9 @@ EXPECTED = {
     "saturated": "saturated",
     "flat": "saturated",
     "insufficient": "insufficient_range",
+    "accuracy, better": "insufficient_range",
+    "accuracy, worse": "inverse",
+    "accuracy, no trend": "saturated",
 }
 
 
@@ -153,12 +164,28 @@ def curve(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     return x, np.exp(mean + sigma * noise(rng, kind, n) + rng.uniform(0, 1.5)), sigma
 
 
+def accuracies(
+    kind: str, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One curve of accuracies: x, accuracy, and its standard error."""
+    level = rng.uniform(0.3, 0.7)
+    sd = np.sqrt(level * (1 - level) / EXAMPLES)
+    place = np.linspace(-0.5, 0.5, n)
+    value = rng.binomial(EXAMPLES, level + ACCURACIES[kind] * np.sqrt(2) * sd * place) / EXAMPLES
+    return 1e8 * 10 ** (2 * place), value, np.sqrt(value * (1 - value) / EXAMPLES)
+
+
 def judge(kind: str, n: int, number: int, seed: int) -> dict[str, object]:
     """Simulate and classify one curve."""
     rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), n, number])
-    x, loss, sigma = curve(kind, n, rng)
+    if kind in ACCURACIES:
+        x, value, stderr = accuracies(kind, n, rng)
+        sigma = float(stderr.mean())
+    else:
+        x, value, sigma = curve(kind, n, rng)
+        stderr = None
     start = time.process_time()
-    shape = classify_curve(x, loss)
+    shape = classify_curve(x, value, stderr=stderr, higher_is_better=stderr is not None)
     row = {"class": kind, "n": n, "number": number, "sigma": sigma, "label": str(shape.label)}
     row |= {"p_up": shape.p_up, "p_up_top": shape.p_up_top, "p_steep": shape.p_steep}
     row |= {"p_flat": shape.p_flat, "durbin_watson_p": shape.durbin_watson_p}
@@ -173,7 +200,7 @@ def simulate(path: Path, kinds: list[str], curves: int, seed: int) -> None:
     if path.exists():
         done = set(pd.read_csv(path)[["class", "n", "number"]].itertuples(index=False, name=None))
     for kind in kinds:
-        for n in SIZES:
+        for n in FEW if kind in ACCURACIES else SIZES:
             for number in range(curves):
                 if (kind, n, number) not in done:
                     row = pd.DataFrame([judge(kind, n, number, seed)])
@@ -181,11 +208,11 @@ def simulate(path: Path, kinds: list[str], curves: int, seed: int) -> None:
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rates of alarms and of right labels, and the most frequent wrong ones; a row a class and n."""
+    """Rates of alarms and right labels, the most frequent wrong ones; a row a class and n."""
     found = []
     for (kind, n), own in rows.groupby(["class", "n"], sort=False):
         right = EXPECTED.get(kind, "power_law")
-        wrong = own["label"][own["label"] != right].value_counts(normalize=False)
+        wrong = own["label"][own["label"] != right].value_counts()
         found.append(
             {
                 "class": kind,
@@ -207,9 +234,9 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--curves", type=int, default=200)
     parser.add_argument("--seed", type=int, default=20260)
-    parser.add_argument("--class", dest="kinds", action="append", choices=list(MEANS))
+    parser.add_argument("--class", dest="kinds", action="append", choices=CLASSES)
     options = parser.parse_args()
-    simulate(options.results, options.kinds or list(MEANS), options.curves, options.seed)
+    simulate(options.results, options.kinds or CLASSES, options.curves, options.seed)
     rows = pd.read_csv(options.results)
     print(table(rows).to_string(index=False, float_format="{:.3f}".format))
     print(f"{len(rows)} curves, {rows['seconds'].mean():.3f} s of CPU each")

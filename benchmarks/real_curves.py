@@ -3,9 +3,10 @@
 Nothing was tuned to these tables. A visible second descent is an interior peak of the running mean
 of three points that stands at least 2% above the lowest point before it and 2% above the lowest
 after it. Trends of the inverse-scaling curves are last less first value in units of their standard
-error, and weighted least-squares slopes in log x; positive is worse.
+error, and weighted least-squares slopes in log x; positive is worse. Questions are double_descent,
+inverse, language.
 
-    BAYESCALE_DATA=FOLDER uv run python benchmarks/real_curves.py [double_descent|inverse|language]...
+    BAYESCALE_DATA=FOLDER uv run python benchmarks/real_curves.py [QUESTION]...
 """
 
 import argparse
@@ -26,7 +27,7 @@ def has_second_descent(values: np.ndarray, room: float = 0.02) -> bool:
 
 
 def double_descent() -> None:
-    """Are second descents seen, and training losses not called rising where they fall?"""
+    """Print whether second descents are seen, and what is said of training losses."""
     table = load_dataset("double_descent").sort_values(["curve", "metric", "x"], kind="stable")
     labels = classify_curves(table, ["curve", "metric"], "x", "value").set_index("curve")
     names = table["curve"] + " | " + table["metric"]
@@ -75,36 +76,29 @@ def trends(curve: pd.DataFrame, worse: int) -> dict[str, object]:
 
 
 def inverse() -> None:
-    """Do labels agree with trends that are clear, and keep quiet where there is none?"""
+    """Print whether labels agree with clear trends, and keep quiet where there is none."""
     labels = inverse_labels()
-    print(f"{len(labels)} curves: {dict(labels['label'].value_counts())}")
+    print(f"{len(labels)} curves\n{labels['label'].value_counts().to_string()}")
     for kind, own in (("all", labels), ("params", labels[labels["x_kind"] == "params"])):
         for trend in ("ends", "slope_z"):
-            z = own[trend]
             print(f"\n{kind} curves by {trend}")
-            groups = {
-                "> 3": z > 3,
-                "< -3": z < -3,
-                "within 1": z.abs() < 1,
-                "1 to 3": (z.abs() >= 1) & (z.abs() <= 3),
-            }
-            print(
-                pd.DataFrame({k: own["label"][v].value_counts() for k, v in groups.items()})
-                .fillna(0)
-                .astype(int)
-                .T.to_string()
-            )
-            is_inverse = own["label"] == "inverse"
-            agree = is_inverse[z > 3].sum() + (~own["label"].isin(["inverse"]))[z < -3].sum()
-            print(
-                f"|z| > 3: sign agrees in {agree} of {(z.abs() > 3).sum()}, {agree / (z.abs() > 3).sum():.1%}"
-            )
-            print(f"|z| < 1: inverse {is_inverse[z.abs() < 1].mean():.1%} of {(z.abs() < 1).sum()}")
-    odd = labels[
-        ((labels["ends"] > 3) & (labels["label"] != "inverse"))
-        | ((labels["ends"] < 1) & (labels["label"] == "inverse"))
-    ]
-    print(odd[["curve", "n", "ends", "slope_z", "label", "message"]].to_string(max_colwidth=110))
+            agreement(own["label"], own[trend])
+    surprising = (labels["ends"] > 3) & (labels["label"] != "inverse")
+    print(labels.loc[surprising, ["curve", "n", "ends", "label", "message"]].to_string())
+
+
+def agreement(label: pd.Series, z: pd.Series) -> None:
+    """Print labels by trend, and how often a label that has a sign has the trend's."""
+    group = pd.cut(z, [-np.inf, -3, -1, 1, 3, np.inf])
+    print(pd.crosstab(group, label).to_string())
+    clear, inverse, mixed = z.abs() > 3, label == "inverse", label == "non_monotone"
+    signed = clear & ~mixed
+    right = (inverse == (z > 0)) & ~((label == "saturated") & (z > 0))
+    print(f"|z| > 3: {clear.sum()}, {(clear & mixed).sum()} of them non_monotone; of the others ")
+    print(f"the sign agrees in {right[signed].sum()} of {signed.sum()}, {right[signed].mean():.1%}")
+    print(f"worse by z > 3: inverse {inverse[z > 3].sum()} of {(z > 3).sum()}")
+    print(f"better by z < -3: inverse {inverse[z < -3].sum()} of {(z < -3).sum()}")
+    print(f"|z| < 1: inverse {inverse[z.abs() < 1].mean():.1%} of {(z.abs() < 1).sum()}")
 
 
 def language() -> None:

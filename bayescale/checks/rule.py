@@ -18,6 +18,7 @@ OTHERS = ("exponential", "saturated_guess", "broken")
 """Families that may replace the power law, in the order in which near ties go."""
 
 _FEWEST, _RANGE = 6, 0.5  # sizes; decades
+_HIDDEN = np.log(2)  # a change that noise must not hide where nothing changes
 _CERTAIN = 0.975  # probability of a trend under known standard errors
 _WORDS = {
     "exponential": "an exponential",
@@ -134,6 +135,10 @@ def _flat(facts: Facts) -> _Answer:
     if not facts.is_flat or (facts.points.sizes < 4 and not facts.points.known):
         return None
     span = float(np.quantile(np.ptp(facts.drawn.f, axis=1), 0.95))
+    if span > _HIDDEN:
+        return Shape.INSUFFICIENT_RANGE, (
+            f"the noise could hide a change by a factor of {readable.significant(np.exp(span), 2)}"
+        )
     change = f"no change beyond noise, less than {np.expm1(span):.1%} in all (95% sure)"
     middle = facts.drawn.f.mean(axis=1) + facts.level
     off = np.inf if facts.chance_loss is None else abs(middle.mean() - np.log(facts.chance_loss))
@@ -145,15 +150,15 @@ def _flat(facts: Facts) -> _Answer:
 def _rising(facts: Facts) -> _Answer:
     if not facts.rises:
         return None
-    drawn = facts.drawn
+    drawn, worse = facts.drawn, facts.drawn.p_worse()
     chances = (
         f"P(rise) {drawn.p_up():.2f}, P(rise at the top) {drawn.p_up_top():.2f}, "
-        f"P(fall) {drawn.p_down():.2f}"
+        f"P(fall) {drawn.p_down():.2f}, P(ends worse) {worse:.2f}"
     )
-    inverse = drawn.p_down() <= 0.5 and (facts.trend > 0 or not facts.points.known)
-    if inverse:
-        return Shape.INVERSE, f"gets worse with scale: {chances}, P(worse) {drawn.p_worse():.2f}"
-    return Shape.NON_MONOTONE, f"falls and rises: {chances}"
+    if drawn.p_down() <= 0.5 and (facts.trend > 0 or not facts.points.known):
+        return Shape.INVERSE, f"gets worse with scale: {chances}"
+    end = "worse" if worse > 0.5 else "better"
+    return Shape.NON_MONOTONE, f"falls and rises, ends {end} than it began: {chances}"
 
 
 def _short(facts: Facts) -> _Answer:
@@ -171,7 +176,8 @@ def _short(facts: Facts) -> _Answer:
 def _other_law(facts: Facts) -> _Answer:
     factors, steep = facts.bayes_factors, facts.drawn.p_steep()
     best = max(factors.values())
-    if not (best > 3 or (best > 0 and steep > 0.95)):
+    likelier = max(facts.probabilities[name] for name in OTHERS) > facts.probabilities["power_law"]
+    if not (likelier or (best > 0 and steep > 0.95)):
         return None
     name = next(name for name in OTHERS if factors[name] >= best - 1)
     steepens = f", P(steepens) {steep:.2f}" if steep > 0.5 else ""

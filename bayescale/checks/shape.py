@@ -112,12 +112,12 @@ def classify_curve(
 
     The first of these that holds, where BF is a log Bayes factor against the power law:
 
-    1. stays within noise (P > 0.5): saturated;
+    1. stays within noise (P > 0.5): saturated, unless the noise could hide a factor of 2;
     2. rises above noise (P > 0.9) or at the top (P > 0.95): inverse if it does not fall as well,
        else non_monotone;
     3. under half a decade, or under 6 sizes: insufficient_range;
-    4. BF > 3 of an exponential, a broken law or a plateau at chance, or BF > 0 and the curve
-       steepens (P > 0.95): the first of these three within 1 of the best;
+    4. an exponential, a plateau at chance or a broken law is more probable than the power law, or
+       has BF > 0 and the curve steepens (P > 0.95): the first of these three within 1 of the best;
     5. reducible share at the top below 6% (q95): saturated;
     6. posterior sd of log alpha above 0.5: insufficient_range;
     7. BF > -2 of the exponential: exponential_indistinguishable;
@@ -216,8 +216,8 @@ def shape_check(
 
     Parameters as in `classify_curve`; `axis` names x. PASS for power_law and
     exponential_indistinguishable, REVIEW for saturated and insufficient_range, else FAIL. The
-    statistic is the largest log Bayes factor of another falling law, its threshold 3; `detail` is
-    the `CurveShape`.
+    statistic is the posterior probability of the power law among the falling laws, its threshold
+    one half; `detail` is the `CurveShape`.
     """
     shape = classify_curve(
         x,
@@ -229,9 +229,10 @@ def shape_check(
         seed=seed,
     )
     status, advice = _VERDICTS[shape.label]
-    best = max(shape.log_bayes_factor(name) for name in OTHERS)
+    falling = {name: shape.probabilities[name] for name in ("power_law", *OTHERS)}
+    share = falling["power_law"] / sum(falling.values())
     message = f"{shape.label}: {shape.message}."
-    return Check(f"shape along {axis}", status, best, 3.0, message, advice, shape)
+    return Check(f"shape along {axis}", status, share, 0.5, message, advice, shape)
 
 
 _LAW_OF = dict.fromkeys(Shape, "power_law") | {
