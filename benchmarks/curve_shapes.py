@@ -51,20 +51,31 @@ def u_shape(rng: np.random.Generator, z: np.ndarray, sigma: float) -> np.ndarray
     return mean if clear else np.zeros_like(z)  # without change: drawn again
 
 
-def _break(rng: np.random.Generator, z: np.ndarray, before: float, after: float) -> np.ndarray:
-    """Change the slope between a third and two thirds of the range, over 0.2 to 0.6 in log x."""
-    at, width = rng.uniform(-1 / 6, 1 / 6) * np.ptp(z), rng.uniform(0.2, 0.6)
+def _break(
+    rng: np.random.Generator,
+    z: np.ndarray,
+    slopes: tuple[float, float],
+    widths: tuple[float, float],
+) -> np.ndarray:
+    """Change the slope smoothly between a third and two thirds of the range; width in log x."""
+    at, width = rng.uniform(-1 / 6, 1 / 6) * np.ptp(z), rng.uniform(*widths)
+    before, after = slopes
     return -before * z - (after - before) * width * np.logaddexp(0, (z - at) / width)
 
 
 def steepening(rng: np.random.Generator, z: np.ndarray, sigma: float) -> np.ndarray:
     """Change the exponent from 0.03-0.12 to 0.4-0.8."""
-    return _break(rng, z, rng.uniform(0.03, 0.12), rng.uniform(0.4, 0.8))
+    return _break(rng, z, (rng.uniform(0.03, 0.12), rng.uniform(0.4, 0.8)), (0.1, 0.6))
 
 
 def flattening(rng: np.random.Generator, z: np.ndarray, sigma: float) -> np.ndarray:
-    """Change the exponent from 0.5-0.9 to 0.08-0.2."""
-    return _break(rng, z, rng.uniform(0.5, 0.9), rng.uniform(0.08, 0.2))
+    """Change the exponent from 0.5-0.9 to 0.08-0.2, sharply."""
+    return _break(rng, z, (rng.uniform(0.5, 0.9), rng.uniform(0.08, 0.2)), (0.1, 0.3))
+
+
+def flattening_gradually(rng: np.random.Generator, z: np.ndarray, sigma: float) -> np.ndarray:
+    """Do the same over a width of 0.3 to 0.6, as an offset would."""
+    return _break(rng, z, (rng.uniform(0.5, 0.9), rng.uniform(0.08, 0.2)), (0.3, 0.6))
 
 
 def guess_plateau(rng: np.random.Generator, z: np.ndarray, sigma: float) -> np.ndarray:
@@ -105,7 +116,8 @@ MEANS: dict[str, Mean] = {
     "inverse": inverse,
     "U-shape": u_shape,
     "steepening": steepening,
-    "flattening": flattening,
+    "flattening, sharp": flattening,
+    "flattening, gradual": flattening_gradually,
     "random-guess plateau": guess_plateau,
     "exponential": exponential,
     "saturated": saturated,
@@ -120,7 +132,8 @@ EXPECTED = {
     "inverse": "inverse",
     "U-shape": "non_monotone",
     "steepening": "broken",
-    "flattening": "broken",
+    "flattening, sharp": "broken",
+    "flattening, gradual": "broken",
     "random-guess plateau": "saturated_guess",
     "exponential": "exponential",
     "saturated": "saturated",
