@@ -200,7 +200,10 @@ def test_pictures_show_points_bands_and_label(kind):
     axis = figure.axes[0]
     assert kind.replace("_", " ") in axis.get_title(loc="left")
     assert axis.get_xlabel() == "training tokens D"
-    assert len(axis.collections) >= 3
+    labels = axis.get_legend_handles_labels()[1]
+    assert ("no law" in labels[0], "measured, two standard errors" in labels) == (True, True)
+    assert (len(axis.collections) >= 3) == (kind != "non_monotone")
+    assert any("near chance" in label for label in labels) == (kind == "saturated_guess")
     plt.close(figure)
 
 

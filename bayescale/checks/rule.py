@@ -169,8 +169,7 @@ def _short(facts: Facts) -> _Answer:
         if facts.points.sizes < _FEWEST
         else f"{facts.points.decades:.2f} decades are too short a range to tell laws apart"
     )
-    better = f"it gets better with scale with probability {1 - facts.drawn.p_worse():.2f}"
-    return Shape.INSUFFICIENT_RANGE, f"{lack}; {better}"
+    return Shape.INSUFFICIENT_RANGE, f"{lack}; {_better(facts)}"
 
 
 def _other_law(facts: Facts) -> _Answer:
@@ -202,7 +201,8 @@ def _vague(facts: Facts) -> _Answer:
     if spread <= 0.5:
         return None
     return Shape.INSUFFICIENT_RANGE, (
-        f"the exponent is hardly narrower than its prior, sd of log alpha {spread:.2f} against 0.70"
+        f"the exponent is hardly narrower than its prior, sd of log alpha {spread:.2f} against "
+        f"0.70; {_better(facts)}"
     )
 
 
@@ -213,6 +213,10 @@ def _ambiguous(facts: Facts) -> _Answer:
     return Shape.EXPONENTIAL_INDISTINGUISHABLE, (
         f"{_exponent(facts)}; an exponential fits nearly as well, log Bayes factor {factor:+.1f}"
     )
+
+
+def _better(facts: Facts) -> str:
+    return f"it ends better than it began with probability {1 - facts.drawn.p_worse():.2f}"
 
 
 def _exponent(facts: Facts) -> str:

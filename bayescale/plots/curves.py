@@ -46,7 +46,8 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
         log_axis(axis.xaxis, shape.points.x, x)
         grid = shape.draws["x"].to_numpy()
         band(axis, grid, summarise(shape.draws["reference"]), GREY, "no law (Gaussian process)")
-        band(axis, grid, summarise(shape.draws["law"]), BLUE, _NAMES[shape.law])
+        if shape.label != Shape.NON_MONOTONE:  # no law describes it
+            band(axis, grid, summarise(shape.draws["law"]), BLUE, _NAMES[shape.law])
         _points(axis, shape)
         _regimes(axis, shape)
         if shape.chance is not None:
@@ -83,41 +84,23 @@ def _points(axis: Axes, shape: CurveShape) -> None:
 
 
 def _regimes(axis: Axes, shape: CurveShape) -> None:
-    """Shade the regimes that most draws have, up to the median of their ends, and name them."""
+    """Shade the regimes that most draws have, up to the median of their ends."""
     if shape.label in (Shape.INVERSE, Shape.NON_MONOTONE) or shape.law == "flat":
         return
     x = shape.draws["x"].to_numpy()
-    left, right = x[0], x[-1]
-    near_chance, irreducible = (
-        shape.draws[name] for name in ("near_chance_until", "irreducible_from")
-    )
-    if float(near_chance.isnull().mean()) < 0.5:
-        left = float(near_chance.median())
-        _shade(axis, x[0], left, ORANGE, "near chance")
-    if float(irreducible.isnull().mean()) < 0.5:
-        right = float(irreducible.median())
-        _shade(axis, right, x[-1], GREEN, "irreducible:\nunder 10% of it is reducible")
-    if left < right and (left > x[0] or right < x[-1]):
-        _shade(axis, left, right, "white", "improving")
-
-
-def _shade(axis: Axes, left: float, right: float, colour: str, name: str) -> None:
-    axis.axvspan(left, right, color=colour, alpha=0.1, lw=0)
-    axis.annotate(
-        name,
-        (np.sqrt(left * right), 0.02),
-        xycoords=("data", "axes fraction"),
-        ha="center",
-        va="bottom",
-        color=BLUE if colour == "white" else colour,
-        size=9,
-        weight="bold",
-    )
+    for name, colour, text in (
+        ("near_chance_until", ORANGE, "near chance: within 10% of it"),
+        ("irreducible_from", GREEN, "irreducible: under 10% reducible"),
+    ):
+        end = shape.draws[name]
+        if float(end.isnull().mean()) < 0.5:
+            other = x[0] if name == "near_chance_until" else x[-1]
+            axis.axvspan(float(end.median()), other, color=colour, alpha=0.12, lw=0, label=text)
 
 
 def _headline(axis: Axes, shape: CurveShape, title: str) -> None:
     """Name and label as the title, the reason under it in lines that fit."""
-    reason = textwrap.wrap(shape.message, 98)
+    reason = textwrap.wrap(shape.message, 92)
     label = str(shape.label).replace("_", " ")
     axis.set_title(f"{title}: {label}" if title else label, pad=8 + 13 * len(reason))
     axis.annotate(
