@@ -57,7 +57,8 @@ def inverse_labels() -> pd.DataFrame:
             higher_is_better=bool(higher),
         ):
             one = own[own["curve"] == name].sort_values("x")
-            rows.append(row_of(name, points, shape) | trends(one, -1 if higher else 1))
+            row = row_of(name, points, shape) | trends(one, -1 if higher else 1)
+            rows.append(row | {"p_worse": np.nan if shape is None else shape.p_worse})
     return pd.DataFrame(rows)
 
 
@@ -82,20 +83,24 @@ def inverse() -> None:
     for kind, own in (("all", labels), ("params", labels[labels["x_kind"] == "params"])):
         for trend in ("ends", "slope_z"):
             print(f"\n{kind} curves by {trend}")
-            agreement(own["label"], own[trend])
+            agreement(own["label"], own["p_worse"], own[trend])
     surprising = (labels["ends"] > 3) & (labels["label"] != "inverse")
     print(labels.loc[surprising, ["curve", "n", "ends", "label", "message"]].to_string())
 
 
-def agreement(label: pd.Series, z: pd.Series) -> None:
+def agreement(label: pd.Series, p_worse: pd.Series, z: pd.Series) -> None:
     """Print labels by trend, and how often a label that has a sign has the trend's."""
     group = pd.cut(z, [-np.inf, -3, -1, 1, 3, np.inf])
     print(pd.crosstab(group, label).to_string())
     clear, inverse, mixed = z.abs() > 3, label == "inverse", label == "non_monotone"
+    # a non_monotone curve has the sign that its message states, of its ends
+    worse = inverse | (mixed & (p_worse > 0.5))
+    right = (worse == (z > 0)) & ~(label.isin(["saturated", "insufficient_range"]) & (z > 0))
+    print(
+        f"|z| > 3: sign agrees in {right[clear].sum()} of {clear.sum()}, {right[clear].mean():.1%}"
+    )
     signed = clear & ~mixed
-    right = (inverse == (z > 0)) & ~((label == "saturated") & (z > 0))
-    print(f"|z| > 3: {clear.sum()}, {(clear & mixed).sum()} of them non_monotone; of the others ")
-    print(f"the sign agrees in {right[signed].sum()} of {signed.sum()}, {right[signed].mean():.1%}")
+    print(f"  without non_monotone {right[signed].sum()} of {signed.sum()}")
     print(f"worse by z > 3: inverse {inverse[z > 3].sum()} of {(z > 3).sum()}")
     print(f"better by z < -3: inverse {inverse[z < -3].sum()} of {(z < -3).sum()}")
     print(f"|z| < 1: inverse {inverse[z.abs() < 1].mean():.1%} of {(z.abs() < 1).sum()}")
@@ -114,8 +119,11 @@ QUESTIONS = {"double_descent": double_descent, "inverse": inverse, "language": l
 def main() -> None:
     """Answer the questions asked, by default all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("questions", nargs="*", choices=list(QUESTIONS), default=list(QUESTIONS))
-    for name in parser.parse_args().questions:
+    parser.add_argument("questions", nargs="*", help=", ".join(QUESTIONS))
+    asked = parser.parse_args().questions or list(QUESTIONS)
+    if unknown := set(asked) - set(QUESTIONS):
+        parser.error(f"no question {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
+    for name in asked:
         start, cpu = time.perf_counter(), time.process_time()
         print(f"\n== {name}")
         QUESTIONS[name]()

@@ -175,10 +175,12 @@ def _short(facts: Facts) -> _Answer:
 def _other_law(facts: Facts) -> _Answer:
     factors, steep = facts.bayes_factors, facts.drawn.p_steep()
     best = max(factors.values())
-    likelier = max(facts.probabilities[name] for name in OTHERS) > facts.probabilities["power_law"]
-    if not (likelier or (best > 0 and steep > 0.95)):
+    likelier = [n for n in OTHERS if facts.probabilities[n] > facts.probabilities["power_law"]]
+    eligible = OTHERS if best > 0 and steep > 0.95 else likelier
+    # near ties go to the simpler law
+    name = next((name for name in eligible if factors[name] >= best - 1), None)
+    if name is None:
         return None
-    name = next(name for name in OTHERS if factors[name] >= best - 1)
     steepens = f", P(steepens) {steep:.2f}" if steep > 0.5 else ""
     rest = ", ".join(f"{_WORDS[other]} {factors[other]:+.1f}" for other in OTHERS if other != name)
     return Shape(name), (

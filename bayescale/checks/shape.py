@@ -117,7 +117,7 @@ def classify_curve(
        else non_monotone;
     3. under half a decade, or under 6 sizes: insufficient_range;
     4. an exponential, a plateau at chance or a broken law is more probable than the power law, or
-       has BF > 0 and the curve steepens (P > 0.95): the first of these three within 1 of the best;
+       has BF > 0 and the curve steepens (P > 0.95): the first of them with BF within 1 of the best;
     5. reducible share at the top below 6% (q95): saturated;
     6. posterior sd of log alpha above 0.5: insufficient_range;
     7. BF > -2 of the exponential: exponential_indistinguishable;
