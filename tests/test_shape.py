@@ -1,6 +1,7 @@
 """Labels of curves of known shape, and of curves that must not get them."""
 
 import json
+import subprocess
 import sys
 
 import matplotlib.pyplot as plt
@@ -175,6 +176,8 @@ def test_the_check_passes_power_laws_only(kind, status):
     assert (check.advice == "") == (status == Status.PASS)
     assert check.name == "shape along tokens"
     assert check.detail.label == kind
+    if kind == "power_law":
+        assert check.statistic > check.threshold
 
 
 def test_regimes_end_where_the_law_says():
@@ -258,6 +261,13 @@ def test_the_command_prints_writes_and_draws(run, table, tmp_path):
     assert list(pd.read_csv("labels.csv").columns) == list(COLUMNS)
     pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert pictures == ["0001-a.png", "0002-b.png"]
+
+
+def test_the_command_starts_without_pymc():
+    code = (
+        "import sys, bayescale.cli.curves, bayescale.checks.curves; sys.exit('pymc' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -229,10 +229,13 @@ def shape_check(
         seed=seed,
     )
     status, advice = _VERDICTS[shape.label]
-    falling = {name: shape.probabilities[name] for name in ("power_law", *OTHERS)}
-    share = falling["power_law"] / sum(falling.values())
+    prior = {family.name: family.probability for family in FAMILIES}
+    odds = sum(
+        np.exp(min(shape.log_bayes_factor(name), 700)) * prior[name] / prior["power_law"]
+        for name in OTHERS
+    )
     message = f"{shape.label}: {shape.message}."
-    return Check(f"shape along {axis}", status, share, 0.5, message, advice, shape)
+    return Check(f"shape along {axis}", status, 1 / (1 + odds), 0.5, message, advice, shape)
 
 
 _LAW_OF = dict.fromkeys(Shape, "power_law") | {
