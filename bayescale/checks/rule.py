@@ -18,6 +18,7 @@ OTHERS = ("exponential", "saturated_guess", "broken")
 """Families that may replace the power law, in the order in which near ties go."""
 
 _FEWEST, _RANGE = 6, 0.5  # sizes; decades
+_TIMES = 2.0  # as probable as the power law must be what replaces it
 _HIDDEN = np.log(2)  # a change that noise must not hide where nothing changes
 _CERTAIN = 0.975  # probability of a trend under known standard errors
 _WORDS = {
@@ -175,7 +176,8 @@ def _short(facts: Facts) -> _Answer:
 def _other_law(facts: Facts) -> _Answer:
     factors, steep = facts.bayes_factors, facts.drawn.p_steep()
     best = max(factors.values())
-    likelier = [n for n in OTHERS if facts.probabilities[n] > facts.probabilities["power_law"]]
+    bar = _TIMES * facts.probabilities["power_law"]
+    likelier = [name for name in OTHERS if facts.probabilities[name] > bar]
     eligible = OTHERS if best > 0 and steep > 0.95 else likelier
     # near ties go to the simpler law
     name = next((name for name in eligible if factors[name] >= best - 1), None)

@@ -116,8 +116,8 @@ def classify_curve(
     2. rises above noise (P > 0.9) or at the top (P > 0.95): inverse if it does not fall as well,
        else non_monotone;
     3. under half a decade, or under 6 sizes: insufficient_range;
-    4. an exponential, a plateau at chance or a broken law is more probable than the power law, or
-       has BF > 0 and the curve steepens (P > 0.95): the first of them with BF within 1 of the best;
+    4. an exponential, a plateau at chance or a broken law is twice as probable as the power law,
+       or has BF > 0 and the curve steepens (P > 0.95): the first of them within 1 of the best BF;
     5. reducible share at the top below 6% (q95): saturated;
     6. posterior sd of log alpha above 0.5: insufficient_range;
     7. BF > -2 of the exponential: exponential_indistinguishable;
@@ -217,7 +217,7 @@ def shape_check(
     Parameters as in `classify_curve`; `axis` names x. PASS for power_law and
     exponential_indistinguishable, REVIEW for saturated and insufficient_range, else FAIL. The
     statistic is the posterior probability of the power law among the falling laws, its threshold
-    one half; `detail` is the `CurveShape`.
+    one third; `detail` is the `CurveShape`.
     """
     shape = classify_curve(
         x,
@@ -235,7 +235,7 @@ def shape_check(
         for name in OTHERS
     )
     message = f"{shape.label}: {shape.message}."
-    return Check(f"shape along {axis}", status, 1 / (1 + odds), 0.5, message, advice, shape)
+    return Check(f"shape along {axis}", status, 1 / (1 + odds), 1 / 3, message, advice, shape)
 
 
 _LAW_OF = dict.fromkeys(Shape, "power_law") | {
