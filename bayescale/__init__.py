@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bayescale.checks.result import Check, Status
     from bayescale.checks.rule import Shape
     from bayescale.checks.shape import CurveShape, classify_curve, shape_check
+    from bayescale.comparison import Comparison, compare
+    from bayescale.comparison_summary import summarise_comparison
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
     from bayescale.decisions.repetition import (
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         plot_allocation,
         plot_approaches,
         plot_basin,
+        plot_comparison,
         plot_curve,
         plot_forest,
         plot_isoflop,
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from bayescale.report import write_report
     from bayescale.runs import Runs, read_runs
     from bayescale.spec import ModelSpec, available_models, load_model, parse_model
+    from bayescale.stacking import stack_draws
 
 _HOME = {
     "approaches": (
@@ -75,6 +79,8 @@ _HOME = {
     "checks.result": ("Check", "Status"),
     "checks.rule": ("Shape",),
     "checks.shape": ("CurveShape", "classify_curve", "shape_check"),
+    "comparison": ("Comparison", "compare"),
+    "comparison_summary": ("summarise_comparison",),
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "decisions.repetition": (
@@ -100,6 +106,7 @@ _HOME = {
         "plot_allocation",
         "plot_approaches",
         "plot_basin",
+        "plot_comparison",
         "plot_curve",
         "plot_forest",
         "plot_isoflop",
@@ -116,6 +123,7 @@ _HOME = {
     "report": ("write_report",),
     "runs": ("Runs", "read_runs"),
     "spec": ("ModelSpec", "available_models", "load_model", "parse_model"),
+    "stacking": ("stack_draws",),
 }
 
 __all__ = [  # noqa: RUF022  (in the order of a study)
@@ -160,12 +168,17 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "CurveShape",
     "Shape",
     "shape_check",
+    "compare",
+    "Comparison",
+    "summarise_comparison",
+    "stack_draws",
     "Check",
     "Status",
     "summarise",
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_comparison",
     "plot_curve",
     "plot_forest",
     "plot_isoflop",

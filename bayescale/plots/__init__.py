@@ -1,6 +1,7 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.curves import plot_shape
 from bayescale.plots.fits import (
     plot_allocation,
@@ -19,6 +20,7 @@ __all__ = [
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_comparison",
     "plot_curve",
     "plot_forest",
     "plot_isoflop",
