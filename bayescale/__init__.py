@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         profile_optima,
     )
     from bayescale.checks.result import Check, Status
+    from bayescale.checks.suite import check_fit, check_runs
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
     from bayescale.decisions.repetition import (
@@ -68,6 +69,7 @@ _HOME = {
         "profile_optima",
     ),
     "checks.result": ("Check", "Status"),
+    "checks.suite": ("check_fit", "check_runs"),
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "decisions.repetition": (
@@ -147,6 +149,8 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "epochs_until",
     "effective_repetitions",
     "identified",
+    "check_runs",
+    "check_fit",
     "Check",
     "Status",
     "summarise",
