@@ -105,7 +105,7 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> CellDraws:
     noise = _at(fit, fit.noise, inputs)
     return CellDraws(
         cells,
-        np.log(predict(fit, inputs)).transpose("chain", "draw", "obs"),
+        xr.ufuncs.log(predict(fit, inputs)).transpose("chain", "draw", "obs"),
         noise_scale(noise, _vector(cells["replicates"])),
         noise,
         {name: inputs[name] for name in fit.spec.inputs},

@@ -25,7 +25,7 @@ NO_OFFSET = ("mu = -0.2, sigma = 0.8", "mu = 9.0, sigma = 0.1")
 
 
 def design(runs: int) -> pd.DataFrame:
-    """Runs on isoFLOP budgets, sizes from a quarter to four times sqrt(C / 120)."""
+    """Place runs on isoFLOP budgets, sizes from a quarter to four times sqrt(C / 120)."""
     budgets = np.geomspace(6e18, 3e21, 5 if runs == 30 else 6)
     sizes = np.geomspace(0.25, 4.0, 6 if runs == 30 else 10)
     flops, size = (grid.ravel() for grid in np.meshgrid(budgets, sizes))
@@ -108,10 +108,9 @@ def main() -> None:
 def report(table: pd.DataFrame, law: str) -> None:
     """Print the share of tables without FAIL, with PASS alone, and the rate of each check."""
     for runs, own in [("all", table), *table.groupby("runs")]:
-        print(
-            f"{law}, {runs} runs, {len(own)} tables: every check PASS "
-            f"{(own['worst'] == 'PASS').mean():.1%}, none FAIL {(own['worst'] != 'FAIL').mean():.1%}"
-        )
+        passed, stood = ((own["worst"] == "PASS").mean(), (own["worst"] != "FAIL").mean())
+        what = f"{law}, {runs} runs, {len(own)} tables"
+        print(f"{what}: every check PASS {passed:.1%}, none FAIL {stood:.1%}")
     for name in table.columns:
         if name == "worst" or not table[name].isin(list(Status)).any():
             continue

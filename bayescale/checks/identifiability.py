@@ -19,7 +19,7 @@ from bayescale.optima import compute_optimal
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec
 
-_NEAR = 2.0  # factor of compute within which runs say which sizes were tried at a budget
+_NEAR = 3.0  # factor of compute within which runs say which sizes were tried at a budget
 _MANY = 12  # token counts of one size: finished runs have fewer, checkpoints of a run have more
 _EVEN = 0.5  # share of equal steps between them: checkpoints are saved every so many steps
 _RICH = 20.0  # tokens per parameter beyond which a larger model would use the tokens better

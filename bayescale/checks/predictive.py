@@ -16,9 +16,9 @@ from bayescale import readable
 from bayescale.checks.refits import Refits
 from bayescale.checks.result import Check, Status
 
-REVIEW_BELOW = 0.02
-FAIL_BELOW = 0.003
-"""Family-wise p-values: a true law is asked to be looked at in one of 50 tables."""
+REVIEW_BELOW = 0.03
+FAIL_BELOW = 0.005
+"""Family-wise p-values: of a true law three tables in a hundred ask for a look."""
 
 _NAMES = {
     "params": "parameters",
@@ -93,7 +93,7 @@ def residual_checks(refit: Refits, inputs: tuple[str, ...]) -> list[Check]:
 
 
 def family_wise(family: list[_Statistic]) -> np.ndarray:
-    """Adjusted p-value of each statistic: how often a simulation has any p-value as small."""
+    """Adjust the p-value of each statistic: how often a simulation has any p-value as small."""
     p = np.stack([_p_values(statistic) for statistic in family])
     least = np.sort(p[:, 1:].min(axis=0))
     return (1 + np.searchsorted(least, p[:, 0], side="right")) / (1 + len(least))
@@ -205,24 +205,26 @@ def _where(detail: AxisDetail, label: str) -> str:
     gap = (detail.bin_mean - middle) / width
     worst = int(np.argmax(np.abs(gap)))
     last = len(gap) - 1
-    place = {0: f"the smallest {part} of {label}", last: f"the largest {part} of {label}"}
-    where = place.get(worst, f"runs of about {_value(detail, worst)} {label}")
-    said = f"losses of {where} lie {_percent(detail.bin_mean[worst])} the law"
+    few = "least" if label == "compute" else "fewest"
+    place = {
+        0: f"the {part} of the runs with the {few} {label} lies",
+        last: f"the {part} of the runs with the most {label} lies",
+    }
+    where = place.get(worst, f"the runs around {_value(detail, worst)} lie")
+    said = f"{where} {_percent(detail.bin_mean[worst])} the law"
     top = detail.bin_mean[last]
     if worst != last and not detail.bin_low[last] <= top <= detail.bin_high[last]:
-        said += f", those of {place[last]} {_percent(top)}"
+        said += f", the one with the most {label} {_percent(top)}"
     return said
 
 
 def _value(detail: AxisDetail, index: int) -> str:
-    value = float(detail.bin_values[index])
+    value, label = float(detail.bin_values[index]), _NAMES.get(detail.axis, detail.axis)
     if detail.axis == "flops":
-        return f"{readable.flops(value)} FLOPs of"
-    return (
-        readable.count(value)
-        if detail.axis in ("params", "tokens", "unique_tokens")
-        else readable.significant(value, 2)
-    )
+        return f"{readable.flops(value)} FLOPs"
+    counts = ("params", "tokens", "unique_tokens")
+    number = readable.count(value) if detail.axis in counts else readable.significant(value, 2)
+    return f"{number} {label}"
 
 
 def _percent(log_ratio: float) -> str:

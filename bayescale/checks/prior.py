@@ -48,7 +48,7 @@ def power_scaled(fit: Fit, name: str) -> float:
 
 
 def _mean_shift(value: xr.DataArray, log_weight: xr.DataArray) -> xr.DataArray:
-    weight = np.exp(log_weight - log_weight.max())
+    weight = xr.ufuncs.exp(log_weight - log_weight.max())
     mean = (weight * value).sum(("chain", "draw")) / weight.sum()
     return (mean - value.mean(("chain", "draw"))) / value.std(("chain", "draw"))
 

@@ -62,7 +62,7 @@ class Refits:
         return (np.vstack([self.residual, self.simulated]) - middle) / ((high - low) / 2)
 
 
-def refits(fit: Fit, *, seed: int = 1, cells: CellDraws | None = None) -> Refits:
+def refits(fit: Fit, *, seed: int = 1) -> Refits:
     """Simulate the residuals that refits of runs from the fitted law and noise would leave.
 
     Raises
@@ -72,29 +72,33 @@ def refits(fit: Fit, *, seed: int = 1, cells: CellDraws | None = None) -> Refits
     """
     if len(fit.runs) == 0 or not fit.sampled:
         raise FitError("these are given constants, never fitted to runs: there is nothing to check")
-    cells = cells or cell_draws(fit)
+    cells = cell_draws(fit)
     rng = np.random.default_rng(seed)
     number = len(cells.table)
     simulations = int(np.clip(_ENTRIES // number, 500, SIMULATIONS))
-    flat = cells.mu.stack(simulation=("chain", "draw"), create_index=False)
-    mu = flat.transpose("simulation", "obs").to_numpy()
+    mu = _flat(cells.mu)
+    # Around each chain's own mean: were there several modes, their distance is no uncertainty.
+    spread = _flat(cells.mu - cells.mu.mean("draw"))
     chosen = rng.choice(len(mu), simulations, replace=simulations > len(mu))
-    noise, influence, scale = _noise(fit, cells, chosen, rng)
+    noise, scale, score = _noise(fit, cells, chosen, rng)
     relative = scale / np.sqrt((scale**2).mean(axis=0))
-    spread = mu - mu.mean(axis=0)
     if len(spread) > simulations:  # as many draws as simulations say V well enough
         spread = spread[chosen]
     weight = cells.table["weight"].to_numpy()
-    moved = (relative * influence * weight) @ spread.T @ spread / (len(spread) - 1)
+    pushed = np.linalg.multi_dot([relative * weight * score, spread.T, spread])
     residual = cells.table["log_loss"].to_numpy() - mu.mean(axis=0)
-    simulated = noise - relative * moved
+    simulated = noise - relative * pushed / (len(spread) - 1)
     return Refits(cells.table, residual, simulated, _scores(residual, simulated))
+
+
+def _flat(values: xr.DataArray) -> np.ndarray:
+    return values.transpose("chain", "draw", "obs").to_numpy().reshape(-1, values.sizes["obs"])
 
 
 def _noise(
     fit: Fit, cells: CellDraws, chosen: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Noise around 0, its score (derivative of the log density in mu) and its scale."""
+    """Draw noise around 0; also its scale, and the derivative of its log density in mu at 0."""
 
     def draws(values: xr.DataArray) -> xr.DataArray:
         flat = values.stack(simulation=("chain", "draw"), create_index=False)
@@ -105,11 +109,12 @@ def _noise(
     scale = (draws(cells.scale) + centre).transpose("simulation", "obs")
     kind, inputs = fit.spec.noise_model, cells.inputs
     noise = kind.draw(rng, centre, scale, values, inputs).transpose("simulation", "obs")
-    ends = [
+
+    left, right = (
         kind.log_density(noise, side * _STEP * scale, scale, values, inputs) for side in (-1, 1)
-    ]
-    score = (ends[1] - ends[0]) / (2 * _STEP * scale)
-    return noise.to_numpy(), score.transpose("simulation", "obs").to_numpy(), scale.to_numpy()
+    )
+    score = ((right - left) / (2 * _STEP * scale)).transpose("simulation", "obs")
+    return noise.to_numpy(), scale.to_numpy(), score.to_numpy()
 
 
 def _scores(residual: np.ndarray, simulated: np.ndarray) -> np.ndarray:

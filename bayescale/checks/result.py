@@ -50,6 +50,11 @@ class Check:
         return f"{self.status} {self.name}: {self.message}{advice}"
 
 
+def worst_first(checks: Iterable[Check]) -> list[Check]:
+    """Sort by status, keeping the order within each."""
+    return sorted(checks, key=lambda check: -list(Status).index(check.status))
+
+
 def worst(checks: Iterable[Check]) -> Status:
     """Return the worst status among checks; PASS where there is none."""
     return max((check.status for check in checks), key=list(Status).index, default=Status.PASS)

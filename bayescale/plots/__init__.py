@@ -1,6 +1,7 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.checks import plot_checks
 from bayescale.plots.fits import (
     plot_allocation,
     plot_basin,
@@ -8,7 +9,6 @@ from bayescale.plots.fits import (
     plot_isoflop,
     plot_parameters,
     plot_predicted,
-    plot_residuals,
 )
 from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
@@ -18,6 +18,7 @@ __all__ = [
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_checks",
     "plot_curve",
     "plot_forest",
     "plot_isoflop",
@@ -26,6 +27,5 @@ __all__ = [
     "plot_parameters",
     "plot_predicted",
     "plot_repetition_value",
-    "plot_residuals",
     "plot_shrinkage",
 ]
