@@ -22,6 +22,7 @@ from bayescale.spec import ModelSpec
 _NEAR = 3.0  # factor of compute within which runs say which sizes were tried at a budget
 _MANY = 12  # token counts of one size: finished runs have fewer, checkpoints of a run have more
 _EVEN = 0.5  # share of equal steps between them: checkpoints are saved every so many steps
+_SOME = 0.2  # share of the rows at such sizes
 _RICH = 20.0  # tokens per parameter beyond which a larger model would use the tokens better
 
 
@@ -77,16 +78,18 @@ def _span(values: pd.Series) -> str:
 
 
 def _of(notice: Notice) -> Check:
-    """Turn a doubt into a check: what was found, and what follows its semicolon."""
-    message, _, advice = notice.message.partition("; ")
-    advice = f"{advice[:1].upper()}{advice[1:]}." if advice else ""
-    return Check(notice.name, Status.REVIEW, np.nan, np.nan, message, advice)
+    """Turn a doubt into a check that asks for a look."""
+    return Check(notice.name, Status.REVIEW, np.nan, np.nan, *_split(notice.message))
 
 
 def _refusal(error: RunsError) -> Check:
-    message, _, advice = str(error).partition("; ")
-    advice = f"{advice[:1].upper()}{advice[1:]}." if advice else ""
-    return Check("design", Status.FAIL, np.nan, np.nan, message, advice)
+    return Check("design", Status.FAIL, np.nan, np.nan, *_split(str(error)))
+
+
+def _split(sentence: str) -> tuple[str, str]:
+    """Part what was found from the remedy, which follows the last semicolon, if there is one."""
+    message, _, advice = sentence.rpartition("; ")
+    return (message, f"{advice[:1].upper()}{advice[1:]}.") if message else (advice, "")
 
 
 def _mid_schedule(runs: Runs, spec: ModelSpec) -> list[Check]:
@@ -95,25 +98,31 @@ def _mid_schedule(runs: Runs, spec: ModelSpec) -> list[Check]:
     if "mid_schedule" in table:
         weight = table.get("weight", pd.Series(1.0, index=table.index))
         kept = table["mid_schedule"].astype(bool) & (weight >= 1)
-        share = float(kept.mean())
-        return _checkpoints(share, f"{kept.sum()} of {len(table)} rows are marked as in") * (
-            share > 0
-        )
+        if not kept.any():
+            return []
+        seen = f"{kept.sum()} of {len(table)} rows are marked as in"
+        advice = "Leave them out (--mid-schedule exclude) or weigh them down (--mid-schedule 0.1)."
+        return _checkpoints(float(kept.mean()), seen, advice)
     share = evenly_spaced(table)
+    if share <= _SOME:
+        return []
     sizes = f"{share:.0%} of the rows lie at sizes with {_MANY} or more evenly spaced token counts"
-    return _checkpoints(share, f"{sizes}, as checkpoints do that were saved in") * (share > 0.2)
+    advice = (
+        "Keep the last checkpoint of each run; if the table does not say which, ask its source."
+    )
+    return _checkpoints(share, f"{sizes}, as checkpoints do that were saved in", advice)
 
 
-def _checkpoints(share: float, seen: str) -> list[Check]:
+def _checkpoints(share: float, seen: str, advice: str) -> list[Check]:
     return [
         Check(
             "mid-schedule checkpoints",
             Status.FAIL,
             share,
-            0.2,
+            _SOME,
             f"{seen} mid-schedule: a learning rate that has not decayed leaves the loss above that "
             "of a finished run of as many tokens",
-            "Keep the last checkpoint of each run (--best-per params,tokens does not do it).",
+            advice,
         )
     ]
 

@@ -46,7 +46,7 @@ class Check:
     detail: Any = None
 
     def __str__(self) -> str:
-        advice = f" {self.advice}" if self.advice else ""
+        advice = f". {self.advice}" if self.advice else ""
         return f"{self.status} {self.name}: {self.message}{advice}"
 
 

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import binom
+from scipy.stats import norm
 
 from bayescale.checks.predictive import AxisDetail
 from bayescale.checks.result import Check, Status
@@ -71,20 +71,17 @@ def _residuals(axis: Axes, check: Check) -> None:
     log_axis(axis.xaxis, detail.values, detail.axis)
     axis.set_xlabel(LABELS.get(detail.axis, check.name.removeprefix("law along ")))
     axis.set_ylabel("residual of log loss (%)")
-    _title(axis, check, f"Along {check.name.removeprefix('law along ')}")
+    _title(axis, check, check.name.removeprefix("law along ").capitalize())
 
 
 def _pit(axis: Axes, check: Check) -> None:
     pit = np.sort(check.detail)
     grid = np.linspace(0, 1, 101)
-    ends = [binom.ppf(q, len(pit), grid) / len(pit) - grid for q in _TAILS]
-    axis.fill_between(grid, *ends, color=BLUE, alpha=0.2, lw=0)
+    half = norm.ppf((1 + CI_PROB) / 2) * np.sqrt(grid * (1 - grid) / len(pit))
+    axis.fill_between(grid, -half, half, color=BLUE, alpha=0.2, lw=0)
     below = np.searchsorted(pit, grid, side="right") / len(pit)
     axis.step(grid, below - grid, color=BLUE, lw=1.3, where="post")
     axis.axhline(0, color="black", lw=0.8)
     axis.set_xlabel("LOO-PIT u")
     axis.set_ylabel("share of runs below u, less u")
     _title(axis, check, "LOO-PIT")
-
-
-_TAILS = ((1 - CI_PROB) / 2, (1 + CI_PROB) / 2)
