@@ -188,7 +188,7 @@ def test_run_that_decides_is_named(small_fit):
     without["shift"][4] = -1.7
     check = named(run_checks(small_fit, refits(small_fit), without), "influential runs")
     assert check.status is Status.REVIEW
-    assert "without run-5 N* at 3e21 FLOPs moves by up to 1.7" in check.message
+    assert "without run-5 N* at 3e21 FLOPs moves by up to 1.70" in check.message
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
     largest = float(np.abs(shift).max())
     order = [i for i in np.argsort(-np.abs(shift)) if abs(shift[i]) > MAX_SHIFT]
     if not order:
-        message = f"no single run moves {answer} by more than {largest:.1f} posterior sds"
+        message = f"no single run moves {answer} by more than {largest:.2f} posterior sds"
         return Check("influential runs", Status.PASS, largest, MAX_SHIFT, message)
     return Check(
         "influential runs",
@@ -194,7 +194,7 @@ def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
         largest,
         MAX_SHIFT,
         f"without {_list([names[i] for i in order[:3]], 'or')} {answer} moves by up to "
-        f"{largest:.1f} posterior sds",
+        f"{largest:.2f} posterior sds",
         "The answer hangs on them: repeat these runs, or add others beside them.",
     )
 
