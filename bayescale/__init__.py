@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     )
     from bayescale.checks.result import Check, Status
     from bayescale.checks.suite import check_fit, check_runs
+    from bayescale.comparison import Comparison, compare
+    from bayescale.comparison_summary import summarise_comparison
     from bayescale.datasets import available_datasets, load_dataset
     from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
     from bayescale.decisions.repetition import (
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         plot_approaches,
         plot_basin,
         plot_checks,
+        plot_comparison,
         plot_curve,
         plot_forest,
         plot_isoflop,
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from bayescale.report import write_report
     from bayescale.runs import Runs, read_runs
     from bayescale.spec import ModelSpec, available_models, load_model, parse_model
+    from bayescale.stacking import stack_draws
 
 _HOME = {
     "approaches": (
@@ -70,6 +74,8 @@ _HOME = {
     ),
     "checks.result": ("Check", "Status"),
     "checks.suite": ("check_fit", "check_runs"),
+    "comparison": ("Comparison", "compare"),
+    "comparison_summary": ("summarise_comparison",),
     "datasets": ("available_datasets", "load_dataset"),
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "decisions.repetition": (
@@ -96,6 +102,7 @@ _HOME = {
         "plot_approaches",
         "plot_basin",
         "plot_checks",
+        "plot_comparison",
         "plot_curve",
         "plot_forest",
         "plot_isoflop",
@@ -110,6 +117,7 @@ _HOME = {
     "report": ("write_report",),
     "runs": ("Runs", "read_runs"),
     "spec": ("ModelSpec", "available_models", "load_model", "parse_model"),
+    "stacking": ("stack_draws",),
 }
 
 __all__ = [  # noqa: RUF022  (in the order of a study)
@@ -151,6 +159,10 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "identified",
     "check_runs",
     "check_fit",
+    "compare",
+    "Comparison",
+    "summarise_comparison",
+    "stack_draws",
     "Check",
     "Status",
     "summarise",
@@ -158,6 +170,7 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "plot_approaches",
     "plot_basin",
     "plot_checks",
+    "plot_comparison",
     "plot_curve",
     "plot_forest",
     "plot_isoflop",

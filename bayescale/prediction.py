@@ -138,7 +138,7 @@ def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
     the posterior predictive distribution, nats per token).
     """
     runs = fit.runs if runs is None else runs
-    fit = _with_groups_of(fit, runs)
+    fit = with_groups_of(fit, runs)
     table, inputs = runs.table.copy(), run_inputs(fit, runs)
     table["fitted"] = predict(fit, inputs).median(("chain", "draw")).to_numpy()
     table["residual"] = np.log(table["loss"] / table["fitted"])
@@ -219,7 +219,7 @@ def _vector(values: pd.Series) -> xr.DataArray:
     return xr.DataArray(values.to_numpy(dtype=float), dims="obs")
 
 
-def _with_groups_of(fit: Fit, runs: Runs) -> Fit:
+def with_groups_of(fit: Fit, runs: Runs) -> Fit:
     """Add the groups of `runs` that the fit has not seen, drawn from the population."""
     if not fit.groups:
         return fit

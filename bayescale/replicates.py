@@ -36,11 +36,14 @@ class Cells:
         Sum of squared deviations of log loss from the cell means, each times its cell's weight.
     freedom : float
         Degrees of freedom of `squares`: distinct runs less cells, both counted by weight.
+    members : numpy.ndarray, shape (runs,)
+        Cell of every run, as its position in `table`.
     """
 
     table: pd.DataFrame
     squares: float
     freedom: float
+    members: np.ndarray
 
     def __len__(self) -> int:
         return len(self.table)
@@ -76,7 +79,7 @@ def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None
             if name in table
         }
     )
-    cell = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
+    cell = of_run = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     silent = table["weight"].groupby(cell).transform("max") == 0
     table = table[(table["weight"] > 0) | silent].assign(**{_CELL: cell})
     told_apart = [name for name in ("seed", "replicate") if name in table]
@@ -90,7 +93,9 @@ def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None
     known = {"log_loss": mean, "weight": weight, "replicates": total**2 / squared}
     first = ~table.duplicated(_CELL)
     freedom = table["weight"].sum() - weight[first].sum()
-    return Cells(table.assign(**known)[first].drop(columns=_CELL), float(squares), float(freedom))
+    members = pd.Index(cell[first]).get_indexer(of_run)
+    collapsed = table.assign(**known)[first].drop(columns=_CELL)
+    return Cells(collapsed, float(squares), float(freedom), members)
 
 
 def _rounded(values: pd.Series) -> pd.Series:

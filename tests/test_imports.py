@@ -30,9 +30,13 @@ ORDER = [
     "fitting",
     "prediction",
     "optima",
+    "stacking",
     "decisions",
     "checks",
     "approaches",
+    "cross_validation",
+    "comparison",
+    "comparison_summary",
     "summary",
     "plots",
     "report",
@@ -40,7 +44,20 @@ ORDER = [
     "__main__",
 ]
 """Every module may import only from those before it."""
-WITHOUT_PYMC = ["optima", "decisions", "checks", "approaches", "summary", "plots", "report", "cli"]
+WITHOUT_PYMC = [
+    "optima",
+    "stacking",
+    "decisions",
+    "checks",
+    "approaches",
+    "cross_validation",
+    "comparison",
+    "comparison_summary",
+    "summary",
+    "plots",
+    "report",
+    "cli",
+]
 
 
 def modules():

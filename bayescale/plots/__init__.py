@@ -2,6 +2,7 @@
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
 from bayescale.plots.checks import plot_checks
+from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.fits import (
     plot_allocation,
     plot_basin,
@@ -19,6 +20,7 @@ __all__ = [
     "plot_approaches",
     "plot_basin",
     "plot_checks",
+    "plot_comparison",
     "plot_curve",
     "plot_forest",
     "plot_isoflop",

@@ -1,0 +1,167 @@
+"""The command that compares laws."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from bayescale import readable
+from bayescale.cli.options import (
+    AllowUnconverged,
+    At,
+    BestPer,
+    Columns,
+    Flops,
+    Group,
+    Json,
+    MidSchedule,
+    ParamsAre,
+    RunsFile,
+    Seed,
+    Units,
+    Where,
+)
+from bayescale.cli.reading import read_table, spec_of, values_asked
+from bayescale.cli.sampling import sample, steps, stop_unless_converged
+from bayescale.errors import ModelError
+from bayescale.files import make_folder, replacing
+from bayescale.groups import group_names
+from bayescale.spec import ModelSpec, load_model
+
+
+def compare(
+    runs: RunsFile,
+    models: Annotated[
+        str, typer.Option(help="Two models or more: names or TOML files.", metavar="A,B,...")
+    ] = "chinchilla,chinchilla-normal,kaplan",
+    where: Where = None,
+    column: Columns = None,
+    unit: Units = None,
+    mid_schedule: MidSchedule = "exclude",
+    best_per: BestPer = None,
+    params_are: ParamsAre = "not stated",
+    flops: Flops = None,
+    at: At = None,
+    group: Group = None,
+    folds: Annotated[
+        int, typer.Option(min=2, help="Folds, where cells cannot be left out one by one.")
+    ] = 10,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for comparison.json and comparison.png.")
+    ] = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Compare models by how they predict the runs and by the decisions they lead to."""
+    specs = _specs(models, group)
+    asked = [value for spec in specs for value in values_asked(spec, flops or [], at or [])]
+    table = read_table(runs, where, column, unit, mid_schedule, best_per, params_are)
+    for spec in specs:
+        group_names(spec, table)
+    if out is not None:
+        make_folder(out)  # before the long work, not after it
+    fits = {spec.name: sample(table, spec, seed) for spec in specs}
+    with steps("compare", len(specs) * folds) as step:
+        step("starting ArviZ")
+        from bayescale.comparison import compare as compare_fits
+        from bayescale.comparison_summary import summarise_comparison
+
+        comparison = compare_fits(fits, flops=asked, folds=folds, seed=seed, progress=step)
+    summary = summarise_comparison(comparison)
+    if out is not None:
+        _write(comparison, summary, out)
+    typer.echo(json.dumps(summary, indent=1) if as_json else _text(summary))
+    for problem in comparison.problems:
+        typer.echo(f"not converged: {problem}", err=True)
+    for fitted in fits.values():
+        stop_unless_converged(fitted, allow_unconverged)
+    if comparison.problems and not allow_unconverged:
+        raise typer.Exit(1)
+
+
+def _specs(models: str, group: str | None) -> list[ModelSpec]:
+    names = models.split(",")
+    specs = [load_model(name) for name in names]
+    if len({spec.name for spec in specs}) < max(2, len(specs)):
+        raise ModelError(f"--models {models}: name two models or more, each once")
+    if group is not None and not any(spec.group for spec in specs):
+        spec_of(names[0], group)  # says which models have groups
+    return [spec.grouped_by(group) if group and spec.group else spec for spec in specs]
+
+
+def _write(comparison: Any, summary: dict[str, Any], out: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    from bayescale.plots import plot_comparison
+
+    with replacing(out / "comparison.json") as partial:
+        partial.write_text(json.dumps(summary, indent=1), "utf-8")
+    figure = plot_comparison(comparison)
+    with replacing(out / "comparison.png") as partial:
+        figure.savefig(partial, format="png")
+    plt.close(figure)
+
+
+def _text(summary: dict[str, Any]) -> str:
+    cells, rows = summary["runs"]["cells"], summary["runs"]["rows"]
+    elpd = pd.DataFrame(
+        {
+            "elpd": f"{entry['elpd']:.1f}",
+            "difference": _difference(entry),
+            "weight": f"{entry['weight']:.2f}",
+            "high k": str(entry["high_k"]),
+            "left out by": entry["method"],
+        }
+        for entry in summary["models"]
+    )
+    parts = [
+        f"elpd of {cells} cells of {rows} runs, in nats; difference to the best ± standard error",
+        _table(elpd, [entry["model"] for entry in summary["models"]]),
+    ]
+    axis = _axis(summary)
+    for value in dict.fromkeys(entry[axis] for entry in summary["decisions"]):
+        entries = [entry for entry in summary["decisions"] if entry[axis] == value]
+        what = "compute-optimal" if "params" in entries[0] else "predicted"
+        shown = readable.flops(value) if axis == "flops" else readable.count(value)
+        unit = "FLOPs" if axis == "flops" else axis
+        parts.append(f"\n{what} at {shown} {unit}, median and central 90%")
+        names = [" ".join(filter(None, (e["model"], e["group"]))) for e in entries]
+        parts.append(_table(pd.DataFrame(map(_decision, entries)), names))
+    return "\n".join([*parts, "", *summary["sentences"]])
+
+
+def _axis(summary: dict[str, Any]) -> str:
+    """Name the axis of the decisions: the one entry that is a plain number."""
+    return next(k for k, value in summary["decisions"][0].items() if isinstance(value, float))
+
+
+def _difference(entry: dict[str, Any]) -> str:
+    return f"{entry['elpd_diff']:.1f} ± {entry['se_diff']:.1f}" if entry["elpd_diff"] else ""
+
+
+def _decision(entry: dict[str, Any]) -> dict[str, str]:
+    titles = {"params": "N*", "tokens": "D*", "tokens_per_param": "D*/N*", "loss": "loss"}
+    return {
+        title: f"{form(entry[name]['median'])} ({span(entry[name])})"
+        for name, title in titles.items()
+        if name in entry
+        for form, span in [_forms(name)]
+    }
+
+
+def _forms(name: str) -> Any:
+    if name in ("params", "tokens"):
+        return readable.count, lambda q: readable.span(q["q05"], q["q95"])
+    digits = 4 if name == "loss" else 3
+
+    def form(value: float) -> str:
+        return readable.significant(value, digits)
+
+    return form, lambda q: f"{form(q['q05'])} to {form(q['q95'])}"
+
+
+def _table(columns: pd.DataFrame, names: list[str]) -> str:
+    return columns.set_axis(pd.Index(names), axis=0).to_string()

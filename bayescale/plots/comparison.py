@@ -1,0 +1,131 @@
+"""Pictures of laws side by side: how well they predict, and what they would have one do."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from bayescale import readable
+from bayescale.comparison import STACKED, Comparison
+from bayescale.intervals import summarise
+from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, log_axis, styled
+
+_WHITE = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
+
+MOST_PANELS = 3
+"""Decisions drawn: the first values asked, or the first groups."""
+
+
+def plot_comparison(comparison: Comparison) -> Figure:
+    """Draw the elpd difference of each law to the best beside the decision that it leads to.
+
+    Elpd differences are drawn with one standard error to either side, decisions (N*, or the loss
+    of single-axis laws) as median and central 90% interval. Laws that the runs speak against are
+    grey. For fits with groups the decisions are those of the first groups at the first value.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What `bayescale.compare` returns.
+    """
+    panels = _panels(comparison)
+    names = [*comparison.fits, STACKED]
+    colours = {
+        **{name: BLUE if name in comparison.plausible else GREY for name in comparison.fits},
+        STACKED: ORANGE,
+    }
+    with styled():
+        size = 4.4 + 2.7 * len(panels), 1.5 + 0.55 * len(names)
+        figure, axes = plt.subplots(1, 1 + len(panels), figsize=size, sharey=True)
+        _elpd(axes[0], comparison, colours)
+        for axis, (title, draws) in zip(axes[1:], panels, strict=True):
+            _decision(axis, {name: draws[name] for name in names}, colours)
+            axis.set_title(title)
+        labels = [f"{n}\nweight {w:.2f}" for n, w in comparison.weights.items()]
+        axes[0].set_yticks(range(len(names)), [*labels, "mixture\nby weights"])
+        axes[0].set_ylim(len(names) - 0.5, -0.6)
+        for axis in axes:
+            axis.grid(axis="y", visible=False)
+            axis.tick_params("y", length=0)
+            axis.axhline(len(names) - 1.5, color=GREY, lw=0.6)
+    return figure
+
+
+def _panels(comparison: Comparison) -> list[tuple[str, dict[str, xr.DataArray]]]:
+    """Title and draws of each law, for each value asked or each group."""
+    axis, mixture = comparison.axis, comparison.decisions[STACKED]
+    quantity = "params" if "params" in mixture else "loss"
+    draws = {name: answer[quantity] for name, answer in comparison.decisions.items()}
+
+    def at(value: float) -> str:
+        unit = "FLOPs" if axis == "flops" else axis
+        return f"{readable.flops(value) if axis == 'flops' else readable.count(value)} {unit}"
+
+    values = mixture[axis].to_numpy()
+    if "group" not in mixture.dims:
+        return [
+            (at(value), {name: own.sel({axis: value}) for name, own in draws.items()})
+            for value in values[:MOST_PANELS]
+        ]
+    return [
+        (
+            f"{group}, {at(values[0])}",
+            {name: own.sel({axis: values[0], "group": group}) for name, own in draws.items()},
+        )
+        for group in mixture["group"].to_numpy()[:MOST_PANELS]
+    ]
+
+
+def _elpd(axis: Axes, comparison: Comparison, colours: dict[str, str]) -> None:
+    table = comparison.table
+    axis.axvline(0, color="black", lw=0.8)
+    for place, (name, row) in enumerate(table.iterrows()):
+        colour = colours[str(name)]
+        low, high = row["elpd_diff"] - row["se_diff"], row["elpd_diff"] + row["se_diff"]
+        axis.plot([low, high], [place, place], color=colour, lw=3, solid_capstyle="butt")
+        axis.plot(row["elpd_diff"], place, "o", ms=6, color=colour, mec="white", mew=0.8)
+        label = f"{row['elpd_diff']:.1f} ± {row['se_diff']:.1f}" if place else "best"
+        _name(axis, label, row["elpd_diff"], place)
+    axis.margins(x=0.2)
+    axis.xaxis.set_major_locator(MaxNLocator(4))
+    axis.set_xlabel("elpd less the best's (nats), ± 1 se;\ngrey: the runs speak against it")
+    axis.set_title("Predicts unseen runs")
+
+
+def _decision(axis: Axes, draws: dict[str, xr.DataArray], colours: dict[str, str]) -> None:
+    for place, (name, own) in enumerate(draws.items()):
+        low, middle, high = summarise(own).sel(summary=["q05", "median", "q95"]).to_numpy()
+        axis.plot([low, high], [place, place], color=colours[name], lw=3, solid_capstyle="butt")
+        axis.plot(middle, place, "o", ms=6, color=colours[name], mec="white", mew=0.8)
+        sizes = own.name == "params"
+        _name(axis, readable.count(middle) if sizes else f"{middle:.3f}", middle, place)
+    if next(iter(draws.values())).name == "params":
+        _size_axis(axis)
+        axis.set_xlabel("compute-optimal parameters N*;\nmedian and central 90%")
+    else:
+        axis.margins(x=0.15)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.set_xlabel(f"{LABELS['loss']};\nmedian and central 90%")
+
+
+def _name(axis: Axes, text: str, x: float, place: int) -> None:
+    axis.annotate(
+        text, (x, place), (0, 6), textcoords="offset points", ha="center", size=8.5, bbox=_WHITE
+    )
+
+
+def _size_axis(axis: Axes) -> None:
+    """Few ticks, and room: an interval that fills its axis looks wide whatever it is."""
+    seen: Any = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axis.lines])
+    low, high = float(seen.min()), float(seen.max())
+    room = max((high / low) ** 0.2, 1.25)
+    log_axis(axis.xaxis, [low / room, high * room], "params")
+    axis.set_xlim(low / room, high * room)
+    if high / low < 4:
+        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable.trimmed(value)))

@@ -1,0 +1,342 @@
+import json
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import known_fit, known_grouped_fit, simulated_table
+from scipy.optimize import brentq, minimize_scalar
+
+from bayescale import (
+    FitError,
+    cli,
+    compare,
+    compute_optimal,
+    cross_validation,
+    fit,
+    load_model,
+    log_likelihood,
+    parse_model,
+    plot_comparison,
+    predict,
+    read_runs,
+    summarise_comparison,
+)
+from bayescale.comparison import STACKED, Comparison, _decision, _regret
+from bayescale.comparison_summary import sentences
+from bayescale.cross_validation import folds_of
+
+BUDGET = 1e23
+
+
+def hand_made(fits, elpd_diff, se_diff=1.0, groups=()):
+    """Compare known posteriors whose elpds are given."""
+    decisions = {name: _decision(own, (BUDGET,), groups) for name, own in fits.items()}
+    decisions[STACKED] = decisions[next(iter(fits))]
+    table = pd.DataFrame({"elpd_diff": elpd_diff, "se_diff": se_diff}, index=list(fits))
+    table["weight"] = 1 / len(fits)
+    regret = {name: _regret(name, own, decisions) for name, own in fits.items()}
+    pointwise = xr.DataArray(np.zeros((len(fits), 2)), dims=("model", "obs"))
+    return Comparison(fits, table, pointwise, decisions, regret, ())
+
+
+# -- folds ------------------------------------------------------------------------------------
+
+
+def test_folds_share_out_every_group_and_keep_seeds_together():
+    own = known_grouped_fit(a={}, b={"E": 2.0})
+    table = own.runs.table
+    few = table[(table["family"] == "a") | (table["run"].isin(["30", "31"]))]
+    twice = pd.concat([few, few.assign(loss=few["loss"] * 1.001)], ignore_index=True)
+    own = replace(own, runs=replace(own.runs, table=twice))
+    cells = cross_validation.cells(own)
+    assert len(cells) == 32
+    assert (np.bincount(cells.members) == 2).all()  # both seeds of a cell
+    fold = folds_of({"x": own}, 5, seed=1)
+    assert fold.shape == (32,)
+    assert set(np.bincount(fold)) == {6, 7}
+    groups = cells.table["family"].to_numpy()
+    assert all(len(set(fold[groups == name])) > 1 for name in ("a", "b"))
+    assert (fold != folds_of({"x": own}, 5, seed=2)).any()
+
+
+def test_the_only_cell_of_a_group_is_predicted_from_the_population(monkeypatch):
+    own = known_grouped_fit(a={}, b={"E": 2.0}, c={"E": 2.2})
+    table = own.runs.table
+    own = replace(own, runs=replace(own.runs, table=table[table["family"] != "c"]))
+    alone = replace(own, runs=replace(own.runs, table=table.iloc[:61]))
+    refitted = []
+
+    def known(kept, spec, **settings):
+        refitted.append(set(kept.table["family"]))
+        again = known_grouped_fit(a={}, b={"E": 2.0})
+        again.__dict__["diagnostics"] = SimpleNamespace(problems=())
+        return again
+
+    monkeypatch.setattr(cross_validation, "fit", known)
+    (density,), _ = cross_validation._refit_without(alone, np.array([60]), seed=1)
+    (seen,), _ = cross_validation._refit_without(alone, np.array([59]), seed=1)
+    assert refitted == [{"a", "b"}, {"a", "b", "c"}]
+    assert np.isfinite(density)
+    assert density < seen - 1  # a population of two says little of a third
+
+
+# -- decisions ---------------------------------------------------------------------------------
+
+
+def test_regret_is_the_compute_that_reaches_the_same_loss_elsewhere():
+    one, other = known_fit(1, 0.0), known_fit(1, 0.0, alpha=0.30, beta=0.40)
+    found = hand_made({"one": one, "other": other}, [0.0, -1.0]).regret["other"]
+
+    def loss(log_params, flops):
+        params = np.exp(log_params)
+        return predict(other, {"params": params, "tokens": flops / (6 * params)}).item()
+
+    def least(flops):
+        inside = np.log([1e6, 1e13])
+        return minimize_scalar(loss, bounds=inside, args=(flops,), method="bounded").fun
+
+    wrong = loss(np.log(compute_optimal(one, BUDGET)["params"].item()), BUDGET)
+    needed = brentq(lambda flops: least(flops) - wrong, BUDGET / 100, BUDGET)
+    assert found.sel(chosen="one").item() == pytest.approx(BUDGET / needed - 1, rel=1e-3)
+    assert found.sel(chosen="one").item() > 0.05
+    assert found.sel(chosen="other").item() == 0
+
+
+def test_own_uncertainty_is_no_regret_of_the_law():
+    wide = known_fit(400, 0.1)
+    assert float(compute_optimal(wide, BUDGET)["params"].quantile(0.95)) > 2e10
+    comparison = hand_made({"one": wide, "other": wide}, [0.0, -1.0])
+    assert (comparison.regret["one"] == 0).all()
+    assert "hardly matters" in sentences(comparison)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "elpd_diff", "words"),
+    [
+        ({"alpha": 0.30, "beta": 0.40}, -1.0, "matters, and the runs do not tell them apart"),
+        ({"alpha": 0.30, "beta": 0.40}, -50.0, "The runs speak against other (elpd -50.0 ± 1.0"),
+        ({"E": 1.7}, -1.0, "hardly matters"),  # another loss, the same N*
+    ],
+)
+def test_the_choice_matters_where_it_wastes_compute(changes, elpd_diff, words):
+    fits = {"one": known_fit(), "other": known_fit(**changes)}
+    (sentence,) = sentences(hand_made(fits, [0.0, elpd_diff]))
+    assert sentence.startswith("At 1e23 FLOPs")
+    assert words in sentence
+
+
+def test_decisions_of_groups_stand_beside_those_without():
+    grouped, pooled = known_grouped_fit(a={}, b={"alpha": 0.30}), known_fit()
+    comparison = hand_made({"grouped": grouped, "pooled": pooled}, [0.0, -1.0], groups=("a", "b"))
+    assert comparison.decisions["pooled"]["params"].dims == ("chain", "draw", "flops", "group")
+    waste = comparison.regret["grouped"].sel(chosen="pooled").median(("chain", "draw", "flops"))
+    assert float(waste.sel(group="b")) > 0.05
+    assert float(abs(waste.sel(group="a"))) < 0.001
+    (sentence,) = sentences(comparison)
+    assert "the compute of its own for b, over 1% more with probability 1.00" in sentence
+    titles = [axis.get_title(loc="left") for axis in plot_comparison(comparison).axes]
+    plt.close("all")
+    assert titles[1:] == ["a, 1e23 FLOPs", "b, 1e23 FLOPs"]
+
+
+# -- real fits ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kaplan_fit(runs):
+    return fit(runs, "kaplan", draws=500, tune=500, seed=3, progress=False)
+
+
+@pytest.fixture(scope="module")
+def comparison(small_fit, kaplan_fit):
+    fits = {"kaplan": kaplan_fit, "true": small_fit, "again": small_fit}
+    return compare(fits, flops=[1e23, 1e24])
+
+
+@pytest.mark.slow
+def test_a_wrong_law_loses_and_identical_ones_tie(comparison):
+    table = comparison.table
+    assert table.index[-1] == "kaplan"
+    assert table.loc["kaplan", "elpd_diff"] < -5 * table.loc["kaplan", "se_diff"] < 0
+    assert (table.loc[["true", "again"], ["elpd_diff", "se_diff"]] == 0).all(axis=None)
+    assert sum(comparison.weights.values()) == pytest.approx(1)
+    assert comparison.weights["true"] == pytest.approx(comparison.weights["again"])
+    assert comparison.weights["kaplan"] < 0.1
+    assert set(comparison.plausible) == {"true", "again"}
+    total = comparison.pointwise.sum("obs").to_series()
+    assert total.to_numpy() == pytest.approx(table["elpd"].to_numpy())
+
+
+@pytest.mark.slow
+def test_weights_maximise_the_density_of_the_mixture(comparison):
+    density = np.exp(comparison.pointwise.sel(model=["true", "kaplan"]).to_numpy())
+
+    def score(weight):
+        return -np.log(weight * density[0] + (1 - weight) * density[1]).sum()
+
+    best = minimize_scalar(score, bounds=(0, 1), method="bounded").x
+    assert 1 - comparison.weights["kaplan"] == pytest.approx(best, abs=0.01)
+
+
+@pytest.mark.slow
+def test_the_mixture_takes_draws_by_weight(comparison):
+    weight = comparison.weights["kaplan"]
+    draws = comparison.decisions["kaplan"]["loss"].isel(flops=0).to_numpy().ravel()
+    mixed = comparison.decisions[STACKED]["loss"].isel(flops=0).to_numpy().ravel()
+    assert np.isin(mixed, draws).sum() == pytest.approx(weight * mixed.size, abs=1)
+
+
+@pytest.mark.slow
+def test_elpd_equals_leaving_every_cell_out():
+    few = read_runs(simulated_table(noise=0.02).iloc[::2])
+    own = fit(few, draws=1000, tune=500, seed=5, progress=False)
+    elpd = cross_validation.cross_validate({"own": own}).elpds["own"]
+    exact = np.array(
+        [cross_validation._refit_without(own, np.array([i]), seed=6)[0][0] for i in range(len(few))]
+    )
+    assert elpd.elpd_i.to_numpy() == pytest.approx(exact, abs=0.15)  # within Monte Carlo error
+    assert elpd.elpd == pytest.approx(exact.sum(), abs=0.3)
+    seen = np.log(np.exp(log_likelihood(own)).mean(("chain", "draw"))).to_numpy()
+    assert seen.sum() - exact.sum() > 3  # the density of runs that were fitted is another
+    assert elpd.elpd + elpd.p == pytest.approx(seen.sum())
+
+
+@pytest.mark.slow
+def test_folds_take_over_where_importance_sampling_fails(
+    small_fit, kaplan_fit, comparison, monkeypatch
+):
+    monkeypatch.setattr(cross_validation, "MOST_REFITS", -1)
+    steps = []
+    fits = {"true": small_fit, "kaplan": kaplan_fit}
+    folded = compare(fits, folds=3, progress=steps.append)
+    assert steps[0] == "true without fold 1 of 3"
+    assert len(steps) == 6
+    assert set(folded.table["method"]) == {"3-fold"}
+    assert folded.table.loc["true", "elpd"] == pytest.approx(
+        comparison.table.loc["true", "elpd"], abs=6
+    )
+    assert folded.table.loc["kaplan", "elpd_diff"] < -4 * folded.table.loc["kaplan", "se_diff"]
+    assert (folded.pointwise != comparison.pointwise.sel(model=["true", "kaplan"])).all()
+
+
+@pytest.mark.slow
+def test_few_bad_cells_are_left_out_exactly(small_fit, monkeypatch):
+    real = cross_validation._importance_sampling
+
+    def failing(own):
+        elpd = real(own)
+        elpd.pareto_k[3], elpd.elpd_i[3] = 0.9, 100.0
+        return replace(elpd, elpd=float(elpd.elpd_i.sum()))
+
+    monkeypatch.setattr(cross_validation, "_importance_sampling", failing)
+    found = cross_validation.cross_validate({"true": small_fit})
+    assert (found.high_k["true"], found.method["true"]) == (1, "PSIS-LOO, 1 exact")
+    expected = real(small_fit).elpd_i[3].item()
+    assert found.elpds["true"].elpd_i[3].item() == pytest.approx(expected, abs=0.2)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_compared_is_refused(small_fit, kaplan_fit):
+    def of(own, **columns):
+        return replace(own, runs=replace(own.runs, table=own.runs.table.assign(**columns)))
+
+    table = small_fit.runs.table
+    fewer = replace(kaplan_fit, runs=replace(kaplan_fit.runs, table=table.iloc[1:]))
+    profiles = replace(kaplan_fit, spec=load_model("isoflop-profiles"))
+    curve = replace(kaplan_fit, spec=load_model("power-law-tokens"))
+    for other, message in (
+        (fewer, "true was fitted to 30 of .*, other to 29 of"),
+        (
+            of(kaplan_fit, loss=table["loss"] * (1 + (table.index == 4))),
+            "run 'run-5' has another log",
+        ),
+        (of(kaplan_fit, weight=0.5), "other was fitted to weighted runs"),
+        (known_fit(), "of given constants"),
+        (profiles, "has no decision of its own .* compare_approaches"),
+        (curve, "other from tokens: compare joint laws with joint laws"),
+    ):
+        with pytest.raises(FitError, match=message):
+            compare({"true": small_fit, "other": other})
+    with pytest.raises(FitError, match="two laws or more"):
+        compare({"true": small_fit})
+    with pytest.raises(FitError, match="at least 2 folds"):
+        compare({"true": small_fit, "kaplan": kaplan_fit}, folds=1)
+
+
+@pytest.mark.slow
+def test_single_axis_laws_are_compared_by_the_loss_they_predict():
+    tokens = np.geomspace(1e8, 1e11, 24)
+    noise = np.exp(0.005 * np.random.default_rng(2).standard_normal(24))
+    curve = read_runs(pd.DataFrame({"tokens": tokens, "loss": (1.8 + 60 * tokens**-0.2) * noise}))
+    spec = load_model("power-law-tokens")
+    other = parse_model(spec.source.replace("mu = -1.05", "mu = -1.3"), "b")
+    fits = {
+        model.name: fit(curve, model, draws=500, tune=500, progress=False)
+        for model in (spec, other)
+    }
+    found = compare(fits, flops=[1e12])
+    assert (found.axis, found.regret) == ("tokens", {})
+    assert found.decisions[STACKED]["loss"].dims == ("chain", "draw", "tokens")
+    (sentence,) = sentences(found)
+    assert sentence.startswith("At 1.00T tokens, 1.0 decades beyond the runs, the choice of law")
+    assert sentence.endswith("hardly matters: the intervals of the loss overlap.")
+    figure = plot_comparison(found)
+    plt.close(figure)
+    assert figure.axes[1].get_xlabel() == "loss (nats per token);\nmedian and central 90%"
+    moved = {**found.decisions, "b": found.decisions["b"] - 1}
+    (sentence,) = sentences(replace(found, decisions=moved))
+    assert "predict different losses" in sentence
+
+
+@pytest.mark.slow
+def test_numbers_and_picture_say_the_same(comparison):
+    summary = summarise_comparison(comparison)
+    json.dumps(summary, allow_nan=False)
+    assert [entry["model"] for entry in summary["models"]] == list(comparison.fits)
+    assert [entry["told_apart"] for entry in summary["models"]] == [False, False, True]
+    assert len(summary["decisions"]) == 4 * 2
+    assert len(summary["regret"]) == 3 * 3 * 2
+    figure = plot_comparison(comparison)
+    plt.close(figure)
+    shown = {text.get_text() for axis in figure.axes for text in axis.texts}
+    kaplan = comparison.table.loc["kaplan"]
+    assert {"best", f"{kaplan['elpd_diff']:.1f} ± {kaplan['se_diff']:.1f}"} <= shown
+
+
+@pytest.mark.slow
+def test_compare_from_the_shell(monkeypatch, capsys, tmp_path):
+    simulated_table().to_csv(tmp_path / "runs.csv", index=False)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bayescale", "compare", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code, *capsys.readouterr()
+
+    common = [tmp_path / "runs.csv", "--models", "chinchilla,kaplan", "--flops", "1e23"]
+    code, out, err = run(*common, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert out.startswith("elpd of 30 cells of 30 runs")
+    assert "stacked" in out
+    summary = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert summary["sentences"][0] in out
+    assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
+    monkeypatch.setattr("bayescale.fitting.MIN_ESS", 10**6)
+    code, out, err = run(*common, "--json")
+    assert code == 1
+    assert "not converged: chinchilla: only" in err
+    assert json.loads(out)["models"][0]["model"] == "chinchilla"
+    for models, message in (
+        ("chinchilla", "two models or more"),
+        ("kaplan,kaplan", "each once"),
+        ("kaplan,chinchila", "did you mean 'chinchilla'"),
+        ("chinchilla,isoflop-profiles", "no report of its own"),
+    ):
+        code, out, err = run(tmp_path / "runs.csv", "--models", models)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert message in err
