@@ -208,19 +208,18 @@ def _where(detail: AxisDetail, label: str) -> str:
     part = "tenth" if share <= 0.12 else f"{share:.0%}"
     middle = (detail.bin_low + detail.bin_high) / 2
     width = np.maximum(detail.bin_high - detail.bin_low, 1e-12)
-    gap = (detail.bin_mean - middle) / width
-    worst = int(np.argmax(np.abs(gap)))
-    last = len(gap) - 1
+    away = detail.bin_mean - middle  # one-sided noise lies off the law by itself
+    worst, last = int(np.argmax(np.abs(away / width))), len(away) - 1
     few = "least" if label == "compute" else "fewest"
     place = {
         0: f"the {part} of the runs with the {few} {label} lies",
         last: f"the {part} of the runs with the most {label} lies",
     }
     where = place.get(worst, f"the runs around {_value(detail, worst)} lie")
-    said = f"{where} {_percent(detail.bin_mean[worst])} the law"
+    said = f"{where} {_percent(away[worst])} the law"
     top = detail.bin_mean[last]
     if worst != last and not detail.bin_low[last] <= top <= detail.bin_high[last]:
-        said += f", the one with the most {label} {_percent(top)}"
+        said += f", the one with the most {label} {_percent(away[last])}"
     return said
 
 
