@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bayescale.checks.result import Check, Status
     from bayescale.checks.rule import Shape
     from bayescale.checks.shape import CurveShape, classify_curve, shape_check
+    from bayescale.checks.suite import check_fit, check_runs
     from bayescale.comparison import Comparison, compare
     from bayescale.comparison_summary import summarise_comparison
     from bayescale.datasets import available_datasets, load_dataset
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         plot_allocation,
         plot_approaches,
         plot_basin,
+        plot_checks,
         plot_comparison,
         plot_curve,
         plot_forest,
@@ -56,7 +58,6 @@ if TYPE_CHECKING:
         plot_parameters,
         plot_predicted,
         plot_repetition_value,
-        plot_residuals,
         plot_shape,
         plot_shrinkage,
     )
@@ -79,6 +80,7 @@ _HOME = {
     "checks.result": ("Check", "Status"),
     "checks.rule": ("Shape",),
     "checks.shape": ("CurveShape", "classify_curve", "shape_check"),
+    "checks.suite": ("check_fit", "check_runs"),
     "comparison": ("Comparison", "compare"),
     "comparison_summary": ("summarise_comparison",),
     "datasets": ("available_datasets", "load_dataset"),
@@ -106,6 +108,7 @@ _HOME = {
         "plot_allocation",
         "plot_approaches",
         "plot_basin",
+        "plot_checks",
         "plot_comparison",
         "plot_curve",
         "plot_forest",
@@ -115,7 +118,6 @@ _HOME = {
         "plot_parameters",
         "plot_predicted",
         "plot_repetition_value",
-        "plot_residuals",
         "plot_shape",
         "plot_shrinkage",
     ),
@@ -168,6 +170,8 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "CurveShape",
     "Shape",
     "shape_check",
+    "check_runs",
+    "check_fit",
     "compare",
     "Comparison",
     "summarise_comparison",
@@ -178,6 +182,7 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_checks",
     "plot_comparison",
     "plot_curve",
     "plot_forest",
@@ -187,7 +192,6 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "plot_parameters",
     "plot_predicted",
     "plot_repetition_value",
-    "plot_residuals",
     "plot_shape",
     "plot_shrinkage",
     "write_report",

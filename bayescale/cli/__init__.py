@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from bayescale.cli import comparison, curves, reports, shipped
+from bayescale.cli import checks, comparison, curves, reports, shipped
 from bayescale.errors import BayescaleError, RunsWarning
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(reports.report)
 app.command()(reports.fit)
 app.command()(reports.optima)
 app.command()(curves.curves)
+app.command()(checks.check)
 app.command()(comparison.compare)
 app.command()(shipped.datasets)
 app.add_typer(shipped.models_app, name="models")

@@ -172,7 +172,7 @@ def _report(
     if on_curves is not None:
         profiles = sample(on_curves, load_model("isoflop-profiles"), seed)
     unpooled = sample(runs, spec.unpooled(), seed) if spec.partial else None
-    with steps("report", 3) as step:
+    with steps("report", 4) as step:
         path = write_report(
             fitted,
             out,

@@ -1,6 +1,7 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.curves import plot_shape
 from bayescale.plots.fits import (
@@ -10,7 +11,6 @@ from bayescale.plots.fits import (
     plot_isoflop,
     plot_parameters,
     plot_predicted,
-    plot_residuals,
 )
 from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
@@ -20,6 +20,7 @@ __all__ = [
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_checks",
     "plot_comparison",
     "plot_curve",
     "plot_forest",
@@ -29,7 +30,6 @@ __all__ = [
     "plot_parameters",
     "plot_predicted",
     "plot_repetition_value",
-    "plot_residuals",
     "plot_shape",
     "plot_shrinkage",
 ]
