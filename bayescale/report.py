@@ -19,6 +19,7 @@ from bayescale import plots, readable
 from bayescale.approaches import compare_approaches, parabola_bias
 from bayescale.checks.held_out import held_out_check
 from bayescale.checks.result import Check, Status, worst_first
+from bayescale.checks.shape import CurveShape
 from bayescale.checks.suite import check_fit
 from bayescale.files import make_folder, replacing
 from bayescale.fitting import Fit
@@ -135,6 +136,7 @@ def sections(
         yield _held_out_section(fit, beside.held_out)
     if beside.checks:
         yield _misfit_section(beside.checks)
+        yield from _shape_sections(beside.checks)
     yield Section(
         "Predicted against observed",
         "Each run with its posterior predictive interval, noise included.",
@@ -162,6 +164,19 @@ def _misfit_section(checks: Sequence[Check]) -> Section:
         "where 90% of the bin's means, and of the distribution functions, lie were the law true "
         "(pointwise, from simulated refits).",
     )
+
+
+def _shape_sections(checks: Sequence[Check]) -> Iterator[Section]:
+    for check in checks:
+        if isinstance(check.detail, CurveShape):
+            axis = check.name.removeprefix("shape along ")
+            yield Section(
+                check.name.capitalize(),
+                f"{check.message.rstrip('.').capitalize()}. Of several curves the one is shown "
+                "that looks least like a power law.",
+                figure=plots.plot_shape(check.detail, x=axis),
+                caption=f"Bands: {CAPTION}s of the curve, without noise.",
+            )
 
 
 def _law_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bayescale.checks.axes import axis_checks
 from bayescale.checks.identifiability import bracketing_check, design_checks
 from bayescale.checks.influence import calibration_checks, left_out, run_checks
 from bayescale.checks.predictive import residual_checks
@@ -34,7 +35,7 @@ def check_runs(runs: Runs, model: str | Path | ModelSpec = "chinchilla") -> list
 
 
 def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
-    """Ask everything that can speak against a fit; about a second for 250 runs.
+    """Ask everything that can speak against a fit; one to three seconds for 250 runs.
 
     Parameters
     ----------
@@ -46,8 +47,9 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     Returns
     -------
     list of Check
-        Convergence; the law, along each axis; single runs and groups; calibration; priors; the
-        design. A true law passes all of them in more than 9 of 10 tables (benchmarks/checks.py).
+        Convergence; the law, along each axis, and the shape of curves along it; single runs and
+        groups; calibration; priors; the design. A true law passes all of them in more than 9 of 10
+        tables (benchmarks/checks.py).
 
     Raises
     ------
@@ -59,6 +61,7 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     return [
         _convergence(fit),
         *residual_checks(simulated, fit.spec.inputs),
+        *axis_checks(fit, seed=seed),
         *seed_check(fit),
         *run_checks(fit, simulated, without),
         *calibration_checks(without),
