@@ -16,7 +16,11 @@ if TYPE_CHECKING:
         parabola_bias,
         profile_optima,
     )
+    from bayescale.checks.curves import classify_curves
     from bayescale.checks.result import Check, Status
+    from bayescale.checks.rule import Shape
+    from bayescale.checks.shape import CurveShape, classify_curve, shape_check
+    from bayescale.checks.suite import check_fit, check_runs
     from bayescale.comparison import Comparison, compare
     from bayescale.comparison_summary import summarise_comparison
     from bayescale.datasets import available_datasets, load_dataset
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
         plot_allocation,
         plot_approaches,
         plot_basin,
+        plot_checks,
         plot_comparison,
         plot_cost,
         plot_curve,
@@ -67,7 +72,7 @@ if TYPE_CHECKING:
         plot_plans,
         plot_predicted,
         plot_repetition_value,
-        plot_residuals,
+        plot_shape,
         plot_shrinkage,
         plot_wall,
     )
@@ -86,7 +91,11 @@ _HOME = {
         "parabola_bias",
         "profile_optima",
     ),
+    "checks.curves": ("classify_curves",),
     "checks.result": ("Check", "Status"),
+    "checks.rule": ("Shape",),
+    "checks.shape": ("CurveShape", "classify_curve", "shape_check"),
+    "checks.suite": ("check_fit", "check_runs"),
     "comparison": ("Comparison", "compare"),
     "comparison_summary": ("summarise_comparison",),
     "datasets": ("available_datasets", "load_dataset"),
@@ -119,6 +128,7 @@ _HOME = {
         "plot_allocation",
         "plot_approaches",
         "plot_basin",
+        "plot_checks",
         "plot_comparison",
         "plot_cost",
         "plot_curve",
@@ -132,7 +142,7 @@ _HOME = {
         "plot_plans",
         "plot_predicted",
         "plot_repetition_value",
-        "plot_residuals",
+        "plot_shape",
         "plot_shrinkage",
         "plot_wall",
     ),
@@ -194,6 +204,13 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "candidate_runs",
     "suggest_runs",
     "expected_reduction",
+    "classify_curve",
+    "classify_curves",
+    "CurveShape",
+    "Shape",
+    "shape_check",
+    "check_runs",
+    "check_fit",
     "compare",
     "Comparison",
     "summarise_comparison",
@@ -204,6 +221,7 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_checks",
     "plot_comparison",
     "plot_curve",
     "plot_cost",
@@ -218,7 +236,7 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "plot_parameters",
     "plot_predicted",
     "plot_repetition_value",
-    "plot_residuals",
+    "plot_shape",
     "plot_shrinkage",
     "write_report",
     "BayescaleError",

@@ -69,7 +69,7 @@ def _flops_disagree(table: pd.DataFrame) -> list[Notice]:
         Notice(
             "flops are not 6ND",
             f"flops / (6 × params × tokens) runs from {ratio.min():.2f} to "
-            f"{ratio.max():.2f}; k in C = kND is then the geometric mean over the largest decade "
+            f"{ratio.max():.2f}: k in C = kND is then the geometric mean over the largest decade "
             "of compute",
         )
     ]

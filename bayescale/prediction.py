@@ -1,6 +1,7 @@
 """Losses of runs nobody has made, and of those somebody has: draws from the law in NumPy."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,58 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
     return xr.ufuncs.exp(_draw_noise(fit, xr.ufuncs.log(loss), inputs, seed))
 
 
-def _draw_noise(
-    fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int, replicates: Any = 1.0
-) -> xr.DataArray:
-    """Draw the mean log loss of `replicates` new runs around `mu`."""
+def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:
+    """Draw the log losses of new runs around `mu`."""
     noise, rng = _at(fit, fit.noise, inputs), np.random.default_rng(seed)
     own = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
-    return fit.spec.noise_model.draw(rng, mu, noise_scale(noise, replicates), noise, own)
+    return fit.spec.noise_model.draw(rng, mu, noise_scale(noise), noise, own)
+
+
+@dataclass(frozen=True)
+class CellDraws:
+    """What the model says of each cell of replicates, draw by draw.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The cells (`bayescale.replicates.Cells`), one row each.
+    mu : xarray.DataArray
+        Log of the law's loss, dims (chain, draw, obs).
+    scale : xarray.DataArray
+        Scale of the noise of the cell's mean log loss, dims (chain, draw) and obs where it differs.
+    noise : dict of str to xarray.DataArray
+        Noise parameters, dims (chain, draw) and obs where they differ between groups.
+    inputs : dict of str to xarray.DataArray
+        Inputs of the law, dim obs.
+    """
+
+    table: pd.DataFrame
+    mu: xr.DataArray
+    scale: xr.DataArray
+    noise: dict[str, xr.DataArray]
+    inputs: dict[str, xr.DataArray]
+
+    @property
+    def observed(self) -> xr.DataArray:
+        """Mean log loss of each cell."""
+        return _vector(self.table["log_loss"])
+
+
+def cell_draws(fit: Fit, runs: Runs | None = None) -> CellDraws:
+    """Evaluate the law and the noise at the cells of the runs of a fit, or of others."""
+    runs = fit.runs if runs is None else runs
+    if fit.groups:
+        group_labels(fit.spec, runs)  # refuses a run without a group
+    cells = cells_of(fit.spec, runs).table
+    inputs = _columns(fit, cells)
+    noise = _at(fit, fit.noise, inputs)
+    return CellDraws(
+        cells,
+        xr.ufuncs.log(predict(fit, inputs)).transpose("chain", "draw", "obs"),
+        noise_scale(noise, _vector(cells["replicates"])),
+        noise,
+        {name: inputs[name] for name in fit.spec.inputs},
+    )
 
 
 def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
@@ -71,15 +117,13 @@ def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
 
     The runs of the fit, or others. Equal to PyMC's own ``compute_log_likelihood``.
     """
-    runs = fit.runs if runs is None else runs
-    if fit.groups:
-        group_labels(fit.spec, runs)  # refuses a run without a group
-    cells = cells_of(fit.spec, runs).table
-    inputs = _columns(fit, cells)
-    mu, noise = np.log(predict(fit, inputs)), _at(fit, fit.noise, inputs)
-    own = {name: inputs[name] for name in fit.spec.inputs}
-    scale = noise_scale(noise, _vector(cells["replicates"]))
-    density = fit.spec.noise_model.log_density(_vector(cells["log_loss"]), mu, scale, noise, own)
+    return _log_density(fit, cell_draws(fit, runs))
+
+
+def _log_density(fit: Fit, cells: CellDraws) -> xr.DataArray:
+    density = fit.spec.noise_model.log_density(
+        cells.observed, cells.mu, cells.scale, cells.noise, cells.inputs
+    )
     return density.transpose("chain", "draw", "obs")
 
 
@@ -143,11 +187,11 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need; variable ``log_loss``, dims
     (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large.
     """
-    tree, cells = fit.tree.copy(), cells_of(fit.spec, fit.runs).table
-    inputs = _columns(fit, cells)
-    mu = xr.ufuncs.log(predict(fit, inputs))
-    log_loss = _draw_noise(fit, mu, inputs, seed, _vector(cells["replicates"]))
-    tree["log_likelihood"] = xr.Dataset({"log_loss": log_likelihood(fit)})
+    tree, cells = fit.tree.copy(), cell_draws(fit)
+    log_loss = fit.spec.noise_model.draw(
+        np.random.default_rng(seed), cells.mu, cells.scale, cells.noise, cells.inputs
+    )
+    tree["log_likelihood"] = xr.Dataset({"log_loss": _log_density(fit, cells)})
     tree["posterior_predictive"] = xr.Dataset(
         {"log_loss": log_loss.transpose("chain", "draw", "obs")}
     )

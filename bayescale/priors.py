@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.special import digamma, polygamma
+import numpy as np
+from scipy.special import betaln, digamma, polygamma
 
 from bayescale import readable
 from bayescale.errors import ModelError
@@ -25,6 +26,7 @@ NORMAL_ON = {"real": "Normal", "positive": "LogNormal", "unit": "LogitNormal"}
 """What is Normal once its support is mapped to the real line."""
 
 _ANY_SIGN = {"mu"}
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,29 @@ class Prior:
         own = {"Normal": "real", "LogitNormal": "unit", "Beta": "unit"}.get(self.dist, "positive")
         order = ("unit", "positive", "real")
         return order.index(own) <= order.index(support)
+
+    def log_density(self, value: Any) -> Any:
+        """Log density at values inside its support, in NumPy or xarray; equal to PyMC's own."""
+        args = [argument for _, argument in self.args]
+        if self.dist in NORMAL_ON.values():
+            mu, sigma = args
+            support = {dist: name for name, dist in NORMAL_ON.items()}[self.dist]
+            line, jacobian = {
+                "real": (value, 0.0),
+                "positive": (np.log(value), -np.log(value)),
+                "unit": (np.log(value) - np.log1p(-value), -np.log(value) - np.log1p(-value)),
+            }[support]
+            normal = -0.5 * ((line - mu) / sigma) ** 2 - math.log(sigma) - _HALF_LOG_2PI
+            return normal + jacobian
+        if self.dist == "HalfNormal":
+            scaled = (value / args[0]) ** 2
+            return -0.5 * scaled - math.log(args[0]) - _HALF_LOG_2PI + math.log(2)
+        if self.dist == "Beta":
+            a, b = args
+            return (a - 1) * np.log(value) + (b - 1) * np.log1p(-value) - betaln(a, b)
+        shape, rate = (1.0, args[0]) if self.dist == "Exponential" else (args[0], args[1])
+        constant = shape * math.log(rate) - math.lgamma(shape)
+        return constant + (shape - 1) * np.log(value) - rate * value
 
     def on_line(self) -> tuple[float, float]:
         """Mean and sd of the value mapped to the real line: its logit, logarithm, or itself.

@@ -17,6 +17,10 @@ from matplotlib.figure import Figure
 
 from bayescale import plots, readable
 from bayescale.approaches import compare_approaches, parabola_bias
+from bayescale.checks.held_out import held_out_check
+from bayescale.checks.result import Check, Status, worst_first
+from bayescale.checks.shape import CurveShape
+from bayescale.checks.suite import check_fit
 from bayescale.files import make_folder, replacing
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION, numbers
@@ -94,14 +98,18 @@ def write_report(
     make_folder(folder)
     fit.save(folder / "fit.nc")
     budgets = distinct_budgets(flops) or default_budgets(fit)
+    progress("checking")
+    checks = check_fit(fit)
+    if held_out is not None:
+        checks.insert(1, held_out_check(fit, held_out))
     progress("summarising")
     approaches = None
     if profiles is not None:
         approaches = compare_approaches(fit, list(budgets), profiles=profiles)
-    beside = Companions(held_out, unpooled, same_validation, profiles, approaches)
+    beside = Companions(held_out, unpooled, same_validation, profiles, approaches, tuple(checks))
     summary = summarise_fit(fit, budgets, beside)
     progress("drawing")
-    page = render(fit, summary, sections(fit, budgets, beside))
+    page = render(fit, summary, sections(fit, budgets, beside), checks)
     progress("writing")
     for name, text in (
         ("summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n"),
@@ -126,19 +134,13 @@ def sections(
         yield from _approach_sections(fit, beside.profiles, beside.approaches)
     if beside.held_out is not None:
         yield _held_out_section(fit, beside.held_out)
-    table = residuals(fit)
-    yield Section(
-        "Does the law fit?",
-        "Residuals should scatter around zero without a trend. A bend along one "
-        "axis means that the law is not the right one there, and that extrapolation along it is "
-        "worse than its interval says.",
-        figure=plots.plot_residuals(table, fit.spec.inputs),
-        caption="Observed against fitted loss (posterior median of the law), one point a run.",
-    )
+    if beside.checks:
+        yield _misfit_section(beside.checks)
+        yield from _shape_sections(beside.checks)
     yield Section(
         "Predicted against observed",
         "Each run with its posterior predictive interval, noise included.",
-        figure=plots.plot_predicted(table),
+        figure=plots.plot_predicted(residuals(fit)),
         caption="Bars: central 90% posterior predictive intervals of "
         "the same runs the model was fitted to.",
     )
@@ -149,6 +151,32 @@ def sections(
         table=_ledger(fit),
     )
     yield Section("Model", "The model file that was fitted.", code=fit.spec.source)
+
+
+def _misfit_section(checks: Sequence[Check]) -> Section:
+    return Section(
+        "Does the law fit?",
+        "Residuals should scatter around zero without a pattern. Where their mean leaves the band "
+        "the law is not the right one, and extrapolation along that axis is worse than its "
+        "interval says.",
+        figure=plots.plot_checks(checks),
+        caption="Observed against fitted log loss, one point a run or a cell of seeds. Bands: "
+        "where 90% of the bin's means, and of the distribution functions, lie were the law true "
+        "(pointwise, from simulated refits).",
+    )
+
+
+def _shape_sections(checks: Sequence[Check]) -> Iterator[Section]:
+    for check in checks:
+        if isinstance(check.detail, CurveShape):
+            axis = check.name.removeprefix("shape along ")
+            yield Section(
+                check.name.capitalize(),
+                f"{check.message.rstrip('.').capitalize()}. Of several curves the one is shown "
+                "that looks least like a power law.",
+                figure=plots.plot_shape(check.detail, x=axis),
+                caption=f"Bands: {CAPTION}s of the curve, without noise.",
+            )
 
 
 def _law_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
@@ -270,8 +298,12 @@ def _least_or_all(epochs: dict[str, float | None]) -> str:
     return f"{readable.significant(middle, 2)} ({readable.span(low, high, 'plain')})"
 
 
-def render(fit: Fit, summary: dict[str, Any], parts: Iterator[Section]) -> str:
+def render(
+    fit: Fit, summary: dict[str, Any], parts: Iterator[Section], checks: Sequence[Check]
+) -> str:
     """Fill the page's template; figures become embedded PNG."""
+    problems = summary["diagnostics"]["problems"]  # their box says them already
+    shown = [check for check in checks if not (problems and check.name == "convergence")]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bayescale"),
         autoescape=True,
@@ -283,8 +315,9 @@ def render(fit: Fit, summary: dict[str, Any], parts: Iterator[Section]) -> str:
         title=f"Scaling law of {fit.runs.source}",
         subtitle=f"{len(fit.runs)} runs, model {fit.spec.name}: {fit.spec.summary}",
         answers=answers(summary),
-        problems=summary["diagnostics"]["problems"],
-        notices=fit.notices,
+        problems=problems,
+        doubts=[check for check in worst_first(shown) if check.status is not Status.PASS],
+        passed=[check for check in shown if check.status is Status.PASS],
         parts=[_filled(part) for part in parts],
     )
 

@@ -17,7 +17,7 @@ from bayescale import readable
 from bayescale.doubts import COUNTS, DOUBTS, FLOPS_PER_PARAM_TOKEN, Notice, small
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.schedule import MidSchedule, settle
-from bayescale.tables import read_table
+from bayescale.tables import load_table
 
 _ALIASES = {
     "params": ("n", "n_params", "num_params", "parameters", "model_size", "model size"),
@@ -204,7 +204,7 @@ def read_runs(
     RunsWarning
         For tables that can be used but look wrong: swapped columns, duplicates, rising loss, ...
     """
-    raw, name, digest = read_table(source)
+    raw, name, digest = load_table(source)
     named = _rename(raw, columns or {})
     scaled = _apply_units(named, units or {})
     filled = _fill(scaled)
@@ -233,6 +233,22 @@ def read_runs(
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
     return Runs(table, name, digest, params_are, tuple(ledger), notices)
+
+
+def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -> pd.DataFrame:
+    """Read a table that is not one of runs, as of curves, and keep rows that match a query.
+
+    The index holds the row of the raw table, counted from 0.
+
+    Raises
+    ------
+    RunsError
+        For a file or query that cannot be used, or a table without rows.
+    """
+    raw, _, _ = load_table(source)
+    if len(raw) == 0:
+        raise RunsError("the table has a header and no rows")
+    return _select(raw, where)
 
 
 def _rename(raw: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:

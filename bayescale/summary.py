@@ -27,7 +27,8 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                            "parabola_tokens_error": [{"flops" and Q}], "left_out": [reason]},
      "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
                      "min_ess_bulk", "seconds_compile", "seconds_sample"},
-     "checks": [],
+     "checks": [{"name", "status": "PASS" | "REVIEW" | "FAIL", "statistic", "threshold",
+                 "message"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
                          "rows": [{"run", axis, "loss", "residual", "predicted": Q}]},
      "notices": [{"name", "message", "rows"}]}
@@ -36,9 +37,10 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
 ``multipliers`` for joint laws with groups (null where no compute reaches the loss), ``repetition``
 for laws of repeated data (null where the runs give only a lower bound); parameters that differ
 between groups are named alpha[group]. ``approaches`` where they were asked for (a and N* by each,
-log ratio of their N*). ``held_out`` where runs were held back (its scores:
-`bayescale.prediction.score`). ``beyond`` are decades outside the runs along each axis, of the
-median. Intervals are central 90%.
+log ratio of their N*). ``checks`` in reading order, where they were asked for, as a report does;
+statistic and threshold are null where the question is not one of size. ``held_out`` where runs
+were held back (its scores: `bayescale.prediction.score`). ``beyond`` are decades outside the runs
+along each axis, of the median. Intervals are central 90%.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,6 +54,7 @@ from scipy import stats
 
 from bayescale import readable
 from bayescale.approaches import parabola_bias
+from bayescale.checks.result import Check
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.errors import FitError
@@ -90,6 +93,8 @@ class Companions:
         ``isoflop-profiles`` fitted to the isoFLOP curves of the runs.
     approaches : xarray.Dataset, optional
         What `bayescale.compare_approaches` says of the budgets.
+    checks : tuple of Check
+        What `bayescale.check_fit` says of the fit.
     """
 
     held_out: Runs | None = None
@@ -97,6 +102,14 @@ class Companions:
     same_validation: bool | None = None
     profiles: Fit | None = None
     approaches: xr.Dataset | None = None
+    checks: tuple[Check, ...] = ()
+
+
+def summarise_checks(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Write checks as plain numbers and text, None where a check has no number."""
+    names = ("name", "status", "statistic", "threshold", "message")
+    plain = [{name: getattr(check, name) for name in names} for check in checks]
+    return [_plain({**entry, "status": str(entry["status"])}) for entry in plain]
 
 
 def summarise_fit(
@@ -126,7 +139,7 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
             "problems": list(diagnostics.problems),
             **asdict(diagnostics),
         },
-        "checks": [],
+        "checks": summarise_checks(beside.checks),
         "held_out": held_out
         and summarise_held_out(held_out, residuals(fit, held_out), axis_of(fit)),
         "notices": [asdict(notice) for notice in fit.notices],

@@ -18,7 +18,7 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 }
 
 
-def read_table(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+def load_table(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
     """Read a CSV, TSV, JSON lines or Parquet file, or take a table in memory as it is.
 
     Returns

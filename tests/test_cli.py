@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from conftest import simulated_table
@@ -197,6 +198,48 @@ def test_module_runs_and_says_its_version():
         [sys.executable, "-m", "bayescale", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("bayescale 0.")
+
+
+@pytest.mark.slow
+def test_check_of_a_table_and_of_a_fit(run, table, small_fit, tmp_path):
+    code, out, err = run("check", table, "--column", "params=N")
+    assert (code, err) == (0, "")
+    assert out.startswith("PASS convergence: the sampler reached the posterior")
+    assert "PASS law along tokens: " in out
+    path = small_fit.save(tmp_path / "fit.nc")
+    code, out, _ = run("check", path, "--json")
+    said = json.loads(out)
+    assert (code, said["worst"]) == (0, "PASS")
+    assert {"name", "status", "statistic", "threshold", "message"} == set(said["checks"][0])
+
+
+@pytest.mark.slow
+def test_check_that_fails_exits_3_worst_first(run, small_fit, tmp_path):
+    bent = small_fit.runs.table.assign(loss=lambda t: t["loss"] * (t["tokens"] / 1e10) ** 0.01)
+    wrong = replace(small_fit, runs=replace(small_fit.runs, table=bent))
+    code, out, _ = run("check", wrong.save(tmp_path / "wrong.nc"))
+    assert code == 3
+    assert out.startswith("FAIL ")
+    statuses = [line.split()[0] for line in out.splitlines()]
+    assert statuses == sorted(statuses, key=["FAIL", "REVIEW", "PASS"].index)
+
+
+def test_check_of_a_design_that_cannot_answer_fails_before_sampling(run, tmp_path):
+    path = tmp_path / "line.csv"
+    simulated_table().assign(tokens=lambda t: 20 * t["params"]).to_csv(path, index=False)
+    code, out, _ = run("check", path)
+    assert code == 3
+    assert out.startswith("FAIL design: tokens are proportional to params")
+    assert run("check", "none.csv")[0] == 2
+    assert run("check", "none.nc")[0] == 2
+
+
+@pytest.mark.slow
+def test_check_of_an_unconverged_fit_exits_1(run, small_fit, tmp_path):
+    tree = small_fit.tree.copy(deep=True)
+    tree["sample_stats"]["diverging"][0, :7] = True
+    path = replace(small_fit, tree=tree).save(tmp_path / "fit.nc")
+    assert run("check", path)[0] == 1
 
 
 @pytest.mark.slow

@@ -1,12 +1,10 @@
 import warnings
 
 import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
 import pytest
 from conftest import simulated_table
 
-from bayescale import compute_optimal, fit, plots, read_runs, residuals
+from bayescale import check_fit, compute_optimal, fit, plots, read_runs, residuals
 from bayescale.errors import RunsWarning
 
 pytestmark = pytest.mark.slow
@@ -71,16 +69,18 @@ def test_basin_has_a_panel_for_each_budget(small_fit):
     assert "wastes at most 10%" in figure.axes[0].get_legend().get_texts()[0].get_text()
 
 
-def test_residuals_and_predicted_show_every_run(small_fit):
-    table = residuals(small_fit)
-    figure = plots.plot_residuals(table, small_fit.spec.inputs)
-    assert labels(figure)[::2] == [
-        "parameters N",
-        "training tokens D",
-        "training compute C (FLOPs)",
+def test_checks_and_predicted_show_every_run(small_fit):
+    figure = plots.plot_checks(check_fit(small_fit))
+    titles = [axis.get_title("left") for axis in figure.axes[:5]]
+    assert titles == [
+        "Parameters: PASS",
+        "Tokens: PASS",
+        "Compute: PASS",
+        "Tokens per parameter: PASS",
+        "LOO-PIT: PASS",
     ]
     assert len(figure.axes[0].lines[1].get_xdata()) == 30
-    title = plots.plot_predicted(table).axes[0].get_legend().get_title().get_text()
+    title = plots.plot_predicted(residuals(small_fit)).axes[0].get_legend().get_title().get_text()
     assert title.startswith("90% predictive intervals hold")
 
 
@@ -100,9 +100,3 @@ def test_nothing_overlaps_the_canvas(small_fit, tmp_path):
         warnings.simplefilter("error")  # constrained layout warns when it fails
         for figure in (plots.plot_parameters(small_fit), plots.plot_isoflop(small_fit)):
             figure.savefig(tmp_path / "figure.png")
-
-
-def test_residual_plot_needs_no_compute_column():
-    x = np.geomspace(1e8, 1e11, 12)
-    table = pd.DataFrame({"tokens": x, "residual": 0.01 * np.sin(x), "loss": 2.0})
-    assert len(plots.plot_residuals(table, ("tokens",)).axes) == 1

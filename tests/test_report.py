@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from conftest import known_fit, simulated_table
 
-from bayescale import fit, load_fit, read_runs, write_report
+from bayescale import check_fit, fit, load_fit, read_runs, write_report
+from bayescale.doubts import Notice
 from bayescale.errors import BayescaleError, RunsWarning
 from bayescale.report import sections
 from bayescale.summary import (
@@ -43,7 +44,12 @@ def test_page_opens_with_the_answer_and_is_self_contained(written, small_fit):
 def test_summary_follows_its_schema(written, small_fit):
     summary = json.loads((written.parent / "summary.json").read_text())
     assert summary["schema"] == 1
-    assert summary["checks"] == []
+    assert {tuple(check) for check in summary["checks"]} == {
+        ("name", "status", "statistic", "threshold", "message")
+    }
+    assert {check["status"] for check in summary["checks"]} == {"PASS"}
+    assert summary["checks"][0]["name"] == "convergence"
+    assert summary["checks"][0]["threshold"] is None  # no NaN in JSON
     assert (summary["model"], summary["law"]) == ("chinchilla", "chinchilla")
     assert summary["runs"] == {"rows": 30, "source": "a table in memory", "sha256": ""}
     assert set(summary["parameters"]) == {"E", "A", "B", "alpha", "beta", "sigma", "nu"}
@@ -88,8 +94,42 @@ def test_single_axis_report_predicts(tmp_path):
 
 
 def test_every_figure_has_a_caption(small_fit):
-    for section in sections(small_fit, [1e23]):
+    beside = Companions(checks=tuple(check_fit(small_fit)))
+    for section in sections(small_fit, [1e23], beside):
         assert section.figure is None or section.caption
+
+
+def test_checks_come_first_the_worst_on_top_and_what_passed_is_folded(small_fit, tmp_path):
+    runs = replace(
+        small_fit.runs,
+        table=small_fit.runs.table.assign(
+            loss=lambda t: t["loss"] * (t["tokens"] / t["tokens"].median()) ** 0.01
+        ),
+        notices=(Notice("duplicated runs", "rows 1, 2 agree; leave it out"),),
+    )
+    page = write_report(replace(small_fit, runs=runs), tmp_path).read_text("utf-8")
+    answer, fail, review, passed, picture = (
+        page.index(text)
+        for text in (
+            'id="answer"',
+            '<span class="status FAIL">FAIL</span>',
+            '<span class="status REVIEW">REVIEW</span>',
+            "<details>",
+            "<img",
+        )
+    )
+    assert answer < fail < review < passed < picture
+    assert "law along tokens" in page[fail:review]
+    assert page.count("rows 1, 2 agree") == 1  # said once
+    assert page.count("<details>") == 1
+
+
+def test_held_out_runs_are_a_check(small_fit, tmp_path):
+    held = read_runs(simulated_table(seed=9))
+    wrong = replace(held, table=held.table.assign(loss=held.table["loss"] * 1.1))
+    write_report(small_fit, tmp_path, held_out=wrong)
+    checks = json.loads((tmp_path / "summary.json").read_text())["checks"]
+    assert {check["name"]: check["status"] for check in checks}["held-out runs"] == "FAIL"
 
 
 def test_summary_of_notices(small_fit):

@@ -46,8 +46,13 @@ class Check:
     detail: Any = None
 
     def __str__(self) -> str:
-        advice = f" {self.advice}" if self.advice else ""
+        advice = f". {self.advice}" if self.advice else ""
         return f"{self.status} {self.name}: {self.message}{advice}"
+
+
+def worst_first(checks: Iterable[Check]) -> list[Check]:
+    """Sort by status, keeping the order within each."""
+    return sorted(checks, key=lambda check: -list(Status).index(check.status))
 
 
 def worst(checks: Iterable[Check]) -> Status:

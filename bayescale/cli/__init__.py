@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from bayescale.cli import comparison, plan, reports, shipped
+from bayescale.cli import checks, comparison, curves, plan, reports, shipped
 from bayescale.errors import BayescaleError, RunsWarning
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app.command()(reports.demo)
 app.command()(reports.report)
 app.command()(reports.fit)
 app.command()(reports.optima)
+app.command()(curves.curves)
+app.command()(checks.check)
 app.command()(comparison.compare)
 app.command()(shipped.datasets)
 app.add_typer(plan.plan_app, name="plan")

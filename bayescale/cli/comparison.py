@@ -23,7 +23,7 @@ from bayescale.cli.options import (
     Units,
     Where,
 )
-from bayescale.cli.reading import read_table, spec_of, values_asked
+from bayescale.cli.reading import runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, steps, stop_unless_converged
 from bayescale.errors import ModelError
 from bayescale.files import make_folder, replacing
@@ -58,7 +58,7 @@ def compare(
     """Compare models by how they predict the runs and by the decisions they lead to."""
     specs = _specs(models, group)
     asked = [value for spec in specs for value in values_asked(spec, flops or [], at or [])]
-    table = read_table(runs, where, column, unit, mid_schedule, best_per, params_are)
+    table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     for spec in specs:
         group_names(spec, table)
     if out is not None:

@@ -34,7 +34,7 @@ def values_asked(spec: ModelSpec, flops: list[float], at: list[float]) -> list[f
     return [*flops, *at]
 
 
-def read_table(
+def runs_of(
     path: Path,
     where: list[str] | None,
     columns: list[str] | None,
@@ -53,7 +53,7 @@ def read_table(
     return read_runs(
         path,
         pairs_of(columns, "--column"),
-        where=_all_of(where or []),
+        where=all_of(where or []),
         units=sizes,
         mid_schedule=_word_or_weight(mid_schedule),
         best_per=tuple(best_per.split(",")) if best_per else (),
@@ -72,7 +72,8 @@ def _word_or_weight(text: str) -> Literal["exclude", "keep"] | float:
         ) from None
 
 
-def _all_of(conditions: list[str]) -> str | None:
+def all_of(conditions: list[str]) -> str | None:
+    """Join conditions into one query that asks for all of them."""
     if len(conditions) < 2:
         return conditions[0] if conditions else None
     return " and ".join(f"({condition})" for condition in conditions)

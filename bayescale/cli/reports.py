@@ -27,7 +27,7 @@ from bayescale.cli.options import (
     Units,
     Where,
 )
-from bayescale.cli.reading import read_table, spec_of, values_asked
+from bayescale.cli.reading import runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, steps, stop_unless_converged
 from bayescale.design import require_identifiable
 from bayescale.errors import ModelError
@@ -75,7 +75,7 @@ def report(
     """Fit a model and write report.html, summary.json and fit.nc."""
     spec = spec_of(model, group)
     asked = values_asked(spec, flops or [], at or [])
-    table = read_table(runs, where, column, unit, mid_schedule, best_per, params_are)
+    table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     _report(
         table,
         spec,
@@ -108,7 +108,7 @@ def fit(
     from bayescale.summary import summarise_fit
 
     spec = spec_of(model, group)
-    table = read_table(runs, where, column, unit, mid_schedule, best_per, params_are)
+    table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     group_names(spec, table)
     make_folder(out.parent)  # before the long work, not after it
     fitted = sample(table, spec, seed)
@@ -172,7 +172,7 @@ def _report(
     if on_curves is not None:
         profiles = sample(on_curves, load_model("isoflop-profiles"), seed)
     unpooled = sample(runs, spec.unpooled(), seed) if spec.partial else None
-    with steps("report", 3) as step:
+    with steps("report", 4) as step:
         path = write_report(
             fitted,
             out,

@@ -26,7 +26,7 @@ from bayescale.errors import FitError, RunsError
 from bayescale.fitting import Fit
 from bayescale.optima import BASIN_EXCESS, least_compute
 from bayescale.prediction import decades_beyond
-from bayescale.tables import read_table
+from bayescale.runs import read_table
 
 _NEEDED = ("params", "tokens")
 _OPTIONAL = ("unique_tokens", "inference_tokens", "cost")
@@ -53,16 +53,13 @@ def read_plans(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         If a column is missing, a value is not positive (0 inference tokens are allowed), more
         tokens are unique than there are, or a name stands for two plans.
     """
-    raw, _, _ = read_table(source)
-    table = raw.copy()
+    table = read_table(source).copy()
     for name in _NEEDED:
         if name not in table:
             raise RunsError(
                 f"the plans have no column {name!r}; they need params and tokens, and may have "
                 f"plan, {', '.join(_OPTIONAL)} (got {', '.join(table.columns)})"
             )
-    if len(table) == 0:
-        raise RunsError("the table of plans has a header and no rows")
     for name in (*_NEEDED, *(name for name in _OPTIONAL if name in table)):
         table[name] = _counts(table, name)
     if "unique_tokens" in table:

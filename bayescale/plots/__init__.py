@@ -1,7 +1,9 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
+from bayescale.plots.curves import plot_shape
 from bayescale.plots.decisions import (
     plot_cost,
     plot_next_runs,
@@ -16,7 +18,6 @@ from bayescale.plots.fits import (
     plot_isoflop,
     plot_parameters,
     plot_predicted,
-    plot_residuals,
 )
 from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
@@ -26,6 +27,7 @@ __all__ = [
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_checks",
     "plot_comparison",
     "plot_cost",
     "plot_curve",
@@ -39,7 +41,7 @@ __all__ = [
     "plot_plans",
     "plot_predicted",
     "plot_repetition_value",
-    "plot_residuals",
+    "plot_shape",
     "plot_shrinkage",
     "plot_wall",
 ]

@@ -217,24 +217,6 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
     return figure
 
 
-def plot_residuals(table: pd.DataFrame, inputs: tuple[str, ...]) -> Figure:
-    """Residuals of `bayescale.prediction.residuals` against every axis: no pattern is the aim."""
-    names = [name for name in dict.fromkeys((*inputs, "flops")) if name in table]
-    with styled():
-        figure, axes = plt.subplots(
-            1, len(names), figsize=(3.2 * len(names) + 0.4, 3.2), sharey=True, squeeze=False
-        )
-        for axis, name in zip(axes.flat, names, strict=True):
-            axis.axhline(0, color="black", lw=0.8)
-            axis.plot(table[name], 100 * table["residual"], "o", ms=3, color=BLUE, alpha=0.6)
-            _running_median(axis, table[name], 100 * table["residual"])
-            log_axis(axis.xaxis, table[name], name)
-        axes.flat[0].set_ylabel("observed against fitted loss (%)")
-        axes.flat[0].set_title("Residuals")
-        axes.flat[0].legend(loc="best")
-    return figure
-
-
 def plot_predicted(table: pd.DataFrame) -> Figure:
     """Predicted against observed loss of every run of `bayescale.prediction.residuals`."""
     inside = table["loss"].between(table["predicted_q05"], table["predicted_q95"])
@@ -310,10 +292,3 @@ def _isoflop_curve(axis: Axes, fit: Fit, budget: float, runs: pd.DataFrame, colo
         size=8.5,
         annotation_clip=False,
     )
-
-
-def _running_median(axis: Axes, x: pd.Series, y: pd.Series) -> None:
-    # Equal values stay in one bin, or the line would jump at every isoFLOP budget.
-    bins = pd.qcut(np.log(x).round(1), min(10, len(x) // 3), labels=False, duplicates="drop")
-    grouped = pd.DataFrame({"x": np.log(x), "y": y}).groupby(bins).median()
-    axis.plot(np.exp(grouped["x"]), grouped["y"], color=ORANGE, lw=1.8, label="running median")

@@ -1,0 +1,227 @@
+"""Single runs and groups: which of them the model does not expect, and which of them decide.
+
+Leaving a run out is done by importance weights (PSIS-LOO, Vehtari, Gelman and Gabry 2017,
+doi:10.1007/s11222-016-9696-4), not by fitting again.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import arviz as az
+import numpy as np
+import xarray as xr
+from scipy.stats import binomtest, cramervonmises
+
+from bayescale import readable
+from bayescale.checks.refits import Refits
+from bayescale.checks.result import Check, Status
+from bayescale.fitting import Fit
+from bayescale.intervals import CI_PROB
+from bayescale.optima import compute_optimal
+from bayescale.prediction import arviz_tree, predict
+
+MAX_PARETO_K = 0.7
+"""Above it leave-one-out by importance weights is rough (Vehtari et al. 2024)."""
+MAX_ROUGH = 0.1
+"""Share of such runs above which, like a single k above 1, they are a reason to look: every third
+table of 30 runs from a true law has a run of k above 0.7."""
+MAX_SHIFT = 1.0
+"""Posterior sds by which one run may move the answer."""
+MAX_GROUP_NOISE = 5.0
+"""Times the median noise of groups: a group on another loss scale lies 50 times above it."""
+RARE = 0.01
+"""P-value below which a check of calibration asks for a look."""
+
+
+def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
+    """Leave every cell of replicates out in turn.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dim obs: ``pareto_k``; ``pit``, the probability of a lower log loss given the other runs;
+        ``shift``, by how many posterior sds the answer (attribute ``answer``) moves without them.
+    """
+    tree = arviz_tree(fit, seed=seed)
+    with warnings.catch_warnings():  # a check says it
+        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto")
+        elpd = az.loo(tree, pointwise=True)
+    weights = np.exp(elpd.log_weights)
+    weights = weights / weights.sum(("chain", "draw"))
+    observed = tree["observed_data"]["log_loss"]
+    below = tree["posterior_predictive"]["log_loss"] <= observed
+    name, answer = _answer(fit)
+    found = xr.Dataset(
+        {
+            "pareto_k": ("obs", elpd.pareto_k.to_numpy()),
+            "pit": ("obs", (weights * below).sum(("chain", "draw")).to_numpy()),
+            "shift": ("obs", _shift(fit, answer, weights)),
+        }
+    )
+    return found.assign_attrs(answer=name)
+
+
+def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
+    """Take the decision: log N* at the largest budget, or log loss farther out."""
+    table = fit.runs.table
+    if fit.spec.law.is_joint:
+        largest = float(table["flops"].max())
+        best = compute_optimal(fit, largest)["params"].squeeze("flops", drop=True)
+        return f"N* at {readable.flops(largest)} FLOPs", xr.ufuncs.log(best)
+    beyond = 10.0 if len(fit.spec.inputs) == 1 else 1.0
+    largest_of = {name: beyond * float(table[name].max()) for name in fit.spec.inputs}
+    far = ", ".join(f"{name} {readable.flops(value)}" for name, value in largest_of.items())
+    return f"the loss at {far}", xr.ufuncs.log(predict(fit, largest_of))
+
+
+def _shift(fit: Fit, answer: xr.DataArray, weights: xr.DataArray) -> np.ndarray:
+    """Weighted less plain mean of the answer, in its posterior sds; of the run's own group."""
+    standard = (answer - answer.mean(("chain", "draw"))) / answer.std(("chain", "draw"))
+    if "group" in standard.dims:
+        index = fit.tree["constant_data"]["group_index"].to_numpy().astype(int)
+        standard = standard.isel(group=xr.DataArray(index, dims="obs"))
+    moved = (weights * standard.transpose("chain", "draw", ...)).sum(("chain", "draw"))
+    return moved.to_numpy()
+
+
+def run_checks(fit: Fit, refit: Refits, found: xr.Dataset) -> list[Check]:
+    """Outlying runs and groups, runs that decide, and runs whose absence cannot be judged."""
+    names = refit.cells["run"].astype(str).to_numpy()
+    return [
+        _outlying(refit, names),
+        *_outlying_groups(fit),
+        _influence(found, names),
+        _pareto(found, names),
+    ]
+
+
+def calibration_checks(found: xr.Dataset) -> list[Check]:
+    """LOO-PIT: whether runs fall into their predictive distributions as often as these say."""
+    pit = found["pit"].to_numpy()
+    p = float(cramervonmises(pit, "uniform").pvalue)
+    inside = int(((pit > (1 - CI_PROB) / 2) & (pit < (1 + CI_PROB) / 2)).sum())
+    covers = float(binomtest(inside, len(pit), CI_PROB).pvalue)
+    share = f"{inside} of {len(pit)} runs ({inside / len(pit):.0%})"
+    said = f"{share} lie inside their 90% predictive interval, each left out in turn"
+    uniform, covered = p >= RARE, covers >= RARE
+    return [
+        Check(
+            "LOO-PIT",
+            Status.PASS if uniform else Status.REVIEW,
+            p,
+            RARE,
+            "runs fall into their predictive distributions as often as these say"
+            if uniform
+            else f"runs {_shape(pit)} than their predictive distributions say (p = {p:.1g})",
+            "" if uniform else "Try another kind of noise: Normal, StudentT or Undertuned.",
+            detail=np.sort(pit),
+        ),
+        Check(
+            "coverage",
+            Status.PASS if covered else Status.REVIEW,
+            covers,
+            RARE,
+            said if covered else f"{said}: {'too few' if inside < 0.9 * len(pit) else 'too many'}",
+            "" if covered else "Do not use predictive intervals as they are.",
+        ),
+    ]
+
+
+def _shape(pit: np.ndarray) -> str:
+    inner = float(((pit > 0.25) & (pit < 0.75)).mean())
+    low = float((pit < 0.5).mean())
+    if abs(low - 0.5) > abs(inner - 0.5):
+        return "lie lower" if low > 0.5 else "lie higher"
+    return "lie nearer to the middle" if inner > 0.5 else "lie farther from the middle"
+
+
+def _outlying(refit: Refits, names: np.ndarray) -> Check:
+    distance = np.abs(refit.distances)
+    least = np.sort(distance[1:].max(axis=1))
+    p = (1 + len(least) - np.searchsorted(least, distance[0])) / (1 + len(least))
+    far = np.flatnonzero(p < RARE)
+    if not len(far):
+        message = "no run lies farther from the law than the noise explains"
+        return Check("outlying runs", Status.PASS, float(p.min()), RARE, message)
+    far = far[np.argsort(p[far])]
+    said = [f"{names[i]} ({np.expm1(refit.residual[i]):+.1%})" for i in far]
+    return Check(
+        "outlying runs",
+        Status.REVIEW,
+        float(p.min()),
+        RARE,
+        f"{_list(said)} {'lies' if len(far) == 1 else 'lie'} farther from the law than its noise "
+        "explains",
+        "Look for divergence, other data or a typing error; leave them out with --where only for "
+        "such a reason.",
+    )
+
+
+def _outlying_groups(fit: Fit) -> list[Check]:
+    sigma = fit.noise.get("sigma")
+    if sigma is None or "group" not in sigma.dims:
+        return []
+    medians = sigma.median(("chain", "draw"))
+    ratio = medians / float(medians.median())
+    worst = str(ratio.idxmax().item())
+    largest = float(ratio.max())
+    passed = largest <= MAX_GROUP_NOISE
+    size = f"{readable.significant(largest, 2)} times that of the median group"
+    return [
+        Check(
+            "outlying groups",
+            Status.PASS if passed else Status.FAIL,
+            largest,
+            MAX_GROUP_NOISE,
+            f"the noisiest group, {worst}, has a noise {size}"
+            if passed
+            else f"{worst} scatters about its law {size}: its losses are hardly on one scale",
+            "" if passed else f"Check what the losses of {worst} are, or leave that group out.",
+        )
+    ]
+
+
+def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
+    shift, answer = found["shift"].to_numpy(), found.attrs["answer"]
+    largest = float(np.abs(shift).max())
+    order = [i for i in np.argsort(-np.abs(shift)) if abs(shift[i]) > MAX_SHIFT]
+    if not order:
+        message = f"no single run moves {answer} by more than {largest:.2f} posterior sds"
+        return Check("influential runs", Status.PASS, largest, MAX_SHIFT, message)
+    return Check(
+        "influential runs",
+        Status.REVIEW,
+        largest,
+        MAX_SHIFT,
+        f"without {_list([names[i] for i in order[:3]], 'or')} {answer} moves by up to "
+        f"{largest:.2f} posterior sds",
+        "The answer hangs on them: repeat these runs, or add others beside them.",
+    )
+
+
+def _pareto(found: xr.Dataset, names: np.ndarray) -> Check:
+    k = found["pareto_k"].to_numpy()
+    rough = np.flatnonzero(~(k <= MAX_PARETO_K))
+    largest = float(k.max())
+    if not len(rough):
+        message = f"leave-one-out is reliable for every run (largest Pareto k {largest:.2f})"
+        return Check("Pareto k", Status.PASS, largest, 1.0, message)
+    message = f"leave-one-out by weights is rough for {_list(list(names[rough]))} (Pareto k up to "
+    message += f"{largest:.2f})"
+    if largest <= 1 and len(rough) <= MAX_ROUGH * len(k):
+        return Check("Pareto k", Status.PASS, largest, 1.0, message)
+    return Check(
+        "Pareto k",
+        Status.REVIEW,
+        largest,
+        1.0,
+        f"{message}: the model hardly expects such runs",
+        "Fit once without them and compare.",
+    )
+
+
+def _list(names: Sequence[str], last: str = "and", most: int = 5) -> str:
+    shown = [str(name) for name in names[:most]]
+    if len(names) > most:
+        return f"{', '.join(shown)} and {len(names) - most} more"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {last} {shown[-1]}"

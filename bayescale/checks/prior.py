@@ -1,0 +1,104 @@
+"""What of the posterior is the prior's: power scaling, and runs that contradict it.
+
+Power scaling raises a prior to a power near 1 and asks how fast the posterior follows (Kallioinen
+et al. 2024, doi:10.1007/s11222-023-10366-5), by importance weights.
+"""
+
+import numpy as np
+import xarray as xr
+
+from bayescale import readable
+from bayescale.checks.result import Check, Status
+from bayescale.fitting import Fit
+from bayescale.laws import to_line
+
+MAX_SHARE = 0.7
+"""Posterior sd over prior sd above which the runs have said little about a parameter."""
+MAX_CONFLICT = 3.0
+"""Prior sds between the middles of prior and posterior from which on they contradict each other."""
+MAX_SENSITIVITY = 0.5
+"""Posterior sds by which doubling or halving one prior's weight may move the law's parameters."""
+_POWERS = (0.5, 2.0)
+
+
+def prior_checks(fit: Fit) -> list[Check]:
+    """Prior sensitivity of the law's coordinates, and conflict between their priors and the runs.
+
+    Noise parameters are left out: their tails are known from priors alone in most tables.
+    """
+    names = [f"{n}_population" if n in fit.spec.partial else n for n in fit.spec.priors]
+    return [_sensitivity(fit, names), _conflict(fit, names)]
+
+
+def _on_line(fit: Fit, name: str) -> tuple[xr.DataArray, xr.DataArray]:
+    plain = name.removesuffix("_population")
+    return to_line(plain, fit.posterior[name]), to_line(plain, fit.prior[name])
+
+
+def power_scaled(fit: Fit, name: str) -> float:
+    """Return the largest shift, in posterior sds, of that coordinate when its prior is scaled."""
+    plain = name.removesuffix("_population")
+    posterior = fit.posterior[name]
+    log_prior = fit.spec.priors[plain].log_density(posterior)
+    value = to_line(plain, posterior)
+    if "group" in value.dims:
+        log_prior = log_prior.sum("group")
+    shifts = [abs(_mean_shift(value, (power - 1.0) * log_prior)) for power in _POWERS]
+    return float(max(shift.max() for shift in shifts))
+
+
+def _mean_shift(value: xr.DataArray, log_weight: xr.DataArray) -> xr.DataArray:
+    weight = xr.ufuncs.exp(log_weight - log_weight.max())
+    mean = (weight * value).sum(("chain", "draw")) / weight.sum()
+    return (mean - value.mean(("chain", "draw"))) / value.std(("chain", "draw"))
+
+
+def _sensitivity(fit: Fit, names: list[str]) -> Check:
+    shifts = {name: power_scaled(fit, name) for name in names}
+    shares = {}
+    for name in names:
+        posterior, prior = _on_line(fit, name)
+        shares[name] = float(
+            (posterior.std(("chain", "draw")) / prior.std(("chain", "draw"))).max()
+        )
+    moved = [n for n in names if shifts[n] > MAX_SENSITIVITY or shares[n] > MAX_SHARE]
+    largest = max(max(shares.values()) / MAX_SHARE, max(shifts.values()) / MAX_SENSITIVITY)
+    if not moved:
+        message = "the runs, not the priors, decide every parameter of the law"
+        return Check("prior sensitivity", Status.PASS, largest, 1.0, message)
+    said = [
+        f"{name} (posterior sd {shares[name]:.0%} of the prior's, moves by {shifts[name]:.2f} sd "
+        "when its prior counts half or twice)"
+        for name in moved
+    ]
+    return Check(
+        "prior sensitivity",
+        Status.REVIEW,
+        largest,
+        1.0,
+        f"prior-dominated: {'; '.join(said)}",
+        "State where that prior comes from, try another, or add runs that tell it.",
+    )
+
+
+def _conflict(fit: Fit, names: list[str]) -> Check:
+    apart = {}
+    for name in names:
+        posterior, prior = _on_line(fit, name)
+        middle = posterior.mean(("chain", "draw"))
+        gap = (middle - prior.mean(("chain", "draw"))) / prior.std(("chain", "draw"))
+        apart[name] = float(np.abs(gap).max())
+    largest = max(apart.values())
+    far = [name for name in names if apart[name] > MAX_CONFLICT]
+    if not far:
+        message = "posteriors lie where the priors expected them"
+        return Check("prior-data conflict", Status.PASS, largest, MAX_CONFLICT, message)
+    said = ", ".join(f"{n} ({readable.significant(apart[n], 2)} prior sds away)" for n in far)
+    return Check(
+        "prior-data conflict",
+        Status.REVIEW,
+        largest,
+        MAX_CONFLICT,
+        f"the runs contradict the prior of {said}",
+        "Check units and what the losses are; then widen that prior in a model file.",
+    )

@@ -1,0 +1,87 @@
+"""All checks of a table of runs, and of a fit, in the order a reader wants."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bayescale.checks.axes import axis_checks
+from bayescale.checks.identifiability import bracketing_check, design_checks
+from bayescale.checks.influence import calibration_checks, left_out, run_checks
+from bayescale.checks.predictive import residual_checks
+from bayescale.checks.prior import prior_checks
+from bayescale.checks.refits import refits
+from bayescale.checks.result import Check, Status
+from bayescale.checks.seeds import seed_check
+from bayescale.fitting import Fit
+from bayescale.runs import Runs
+from bayescale.spec import ModelSpec, load_model
+
+
+def check_runs(runs: Runs, model: str | Path | ModelSpec = "chinchilla") -> list[Check]:
+    """Ask whether runs can tell what a model asks, before sampling.
+
+    Parameters
+    ----------
+    runs : Runs
+    model : str, path or ModelSpec
+
+    Returns
+    -------
+    list of Check
+        One for each doubt; one PASS where there is none. FAIL: the model cannot be fitted to these
+        runs, or its parameters would mean something else.
+    """
+    return design_checks(runs, model if isinstance(model, ModelSpec) else load_model(model))
+
+
+def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
+    """Ask everything that can speak against a fit; one to three seconds for 250 runs.
+
+    Parameters
+    ----------
+    fit : Fit
+        Sampled, of all runs (not of one group of a hierarchical fit).
+    seed : int
+        Of the simulated residuals and predictions.
+
+    Returns
+    -------
+    list of Check
+        Convergence; the law, along each axis, and the shape of curves along it; single runs and
+        groups; calibration; priors; the design. A true law passes all of them in more than 9 of 10
+        tables (benchmarks/checks.py).
+
+    Raises
+    ------
+    FitError
+        For a fit that was made from constants.
+    """
+    simulated = refits(fit, seed=seed)
+    without = left_out(fit, seed=seed)
+    return [
+        _convergence(fit),
+        *residual_checks(simulated, fit.spec.inputs),
+        *axis_checks(fit, seed=seed),
+        *seed_check(fit),
+        *run_checks(fit, simulated, without),
+        *calibration_checks(without),
+        *prior_checks(fit),
+        *bracketing_check(fit),
+        *design_checks(fit.runs, fit.spec),
+    ]
+
+
+def _convergence(fit: Fit) -> Check:
+    problems = fit.diagnostics.problems
+    if not problems:
+        message = "the sampler reached the posterior"
+        return Check("convergence", Status.PASS, fit.diagnostics.max_r_hat, np.nan, message)
+    return Check(
+        "convergence",
+        Status.FAIL,
+        fit.diagnostics.max_r_hat,
+        np.nan,
+        "; ".join(problems),
+        "Use none of these numbers: simplify the model, or tighten the priors that the runs cannot "
+        "tell.",
+    )

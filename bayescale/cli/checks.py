@@ -1,0 +1,72 @@
+"""The command that checks runs and fits."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayescale.checks.result import Check, Status, worst, worst_first
+from bayescale.cli.options import (
+    BestPer,
+    Columns,
+    Group,
+    Json,
+    MidSchedule,
+    Model,
+    ParamsAre,
+    Seed,
+    Units,
+    Where,
+)
+from bayescale.cli.reading import runs_of, spec_of
+from bayescale.cli.sampling import sample
+from bayescale.groups import group_names
+
+FAILED = 3
+
+
+def check(
+    runs_or_fit: Annotated[
+        Path, typer.Argument(metavar="RUNS_OR_FIT", help="A table of runs, or a fit.nc.")
+    ],
+    model: Model = "chinchilla",
+    where: Where = None,
+    column: Columns = None,
+    unit: Units = None,
+    mid_schedule: MidSchedule = "exclude",
+    best_per: BestPer = None,
+    params_are: ParamsAre = "not stated",
+    group: Group = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Check runs and the law fitted to them, or a fit.
+
+    Exits with 3 when a check fails, 1 when the fit did not converge, 2 on an error, else with 0.
+    """
+    from bayescale.checks.suite import check_fit, check_runs
+    from bayescale.fitting import load_fit
+    from bayescale.summary import summarise_checks
+
+    if runs_or_fit.suffix == ".nc":
+        found = check_fit(load_fit(runs_or_fit), seed=seed)
+    else:
+        spec = spec_of(model, group)
+        table = runs_of(runs_or_fit, where, column, unit, mid_schedule, best_per, params_are)
+        group_names(spec, table)
+        found = check_runs(table, spec)
+        if not any(one.name == "design" and one.status is Status.FAIL for one in found):
+            found = check_fit(sample(table, spec, seed), seed=seed)
+    if as_json:
+        typer.echo(json.dumps({"worst": worst(found), "checks": summarise_checks(found)}, indent=1))
+    else:
+        for one in worst_first(found):
+            typer.echo(str(one))
+    raise typer.Exit(_code(found))
+
+
+def _code(checks: list[Check]) -> int:
+    if any(one.name == "convergence" and one.status is Status.FAIL for one in checks):
+        return 1
+    return FAILED if worst(checks) is Status.FAIL else 0

@@ -1,0 +1,111 @@
+"""The command that labels single-axis curves."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from bayescale.cli.options import Json, Seed, Where
+from bayescale.cli.reading import all_of
+from bayescale.errors import RunsError
+from bayescale.files import make_folder, replacing
+from bayescale.runs import read_table
+
+
+def curves(
+    table: Annotated[
+        Path, typer.Argument(metavar="CURVES", help="CSV, JSON lines or Parquet table.")
+    ],
+    x: Annotated[str, typer.Option(help="Column of the axis: tokens, params, flops, ...")],
+    y: Annotated[str, typer.Option(help="Column of the metric.")] = "loss",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Column that names the curve of a row. May be repeated."),
+    ] = None,
+    stderr: Annotated[str | None, typer.Option(help="Column of standard errors of y.")] = None,
+    trials: Annotated[
+        str | None, typer.Option(help="Column of the number of binary trials behind y.")
+    ] = None,
+    higher_is_better: Annotated[
+        bool,
+        typer.Option(
+            "--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."
+        ),
+    ] = False,
+    chance: Annotated[
+        float | None, typer.Option(help="Level of guessing, e.g. 0.25 for four choices.")
+    ] = None,
+    where: Where = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file of labels to write.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder for one picture a curve.")] = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Label many single-axis curves: power law, broken, saturated, inverse, non-monotone, ..."""
+    from bayescale.checks.curves import COLUMNS, curve_shapes, row_of
+
+    if out is not None and out.exists():
+        raise RunsError(f"{out} exists already; name another file with --out")
+    shapes = curve_shapes(
+        read_table(table, where=all_of(where or [])),
+        by,
+        x,
+        y,
+        stderr=stderr,
+        trials=trials,
+        higher_is_better=higher_is_better,
+        chance=chance,
+        seed=seed,
+        progress=_with_bar,
+    )
+    if plots is not None:
+        make_folder(plots)  # before the long work, not after it
+    rows = []
+    for number, (name, points, shape) in enumerate(shapes, 1):
+        rows.append(row_of(name, points, shape))
+        if plots is not None and shape is not None:
+            from bayescale.plots.curves import save_shape
+
+            save_shape(shape, plots / f"{number:04d}-{_file_name(name)}.png", name, x=x, y=y)
+    labels = pd.DataFrame(rows, columns=list(COLUMNS))
+    if out is not None:
+        with replacing(out) as partial:
+            labels.to_csv(partial, index=False)
+    _show(labels, as_json, whole=out is None)
+
+
+def _with_bar(names: Iterable[str]) -> Iterator[str]:
+    """Progress bar on stderr, silent where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield from names
+        return
+    with typer.progressbar(list(names), label="curves", file=sys.stderr) as bar:
+        yield from bar
+
+
+def _show(labels: pd.DataFrame, as_json: bool, *, whole: bool) -> None:
+    """Print the counts of the labels, after the table unless that went to a file."""
+    counts = labels["label"].value_counts()
+    if as_json:
+        # to_json writes null for NaN; the numbers of the table stay as they are
+        records = json.loads(labels.to_json(orient="records"))
+        typer.echo(json.dumps({"counts": counts.to_dict(), "curves": records}, indent=1))
+        return
+    if whole:
+        shown = labels[["curve", "n", "decades", "label", "message"]]
+        for row in shown.itertuples():
+            typer.echo(f"{row.curve}: {row.label} ({row.n} points, {row.decades:.2f} decades)")
+            typer.echo(f"    {row.message}")
+        typer.echo("")
+    for label, number in counts.items():
+        typer.echo(f"{number:5d} {label}")
+
+
+def _file_name(name: str) -> str:
+    """Turn the name of a curve into one that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", name).strip("_.")[:80] or "curve"

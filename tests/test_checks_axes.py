@@ -1,0 +1,64 @@
+"""Shapes along the axes of a table: curves that are power laws, curves that are not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TRUTH, known_fit, known_grouped_fit
+
+from bayescale import Fit, Runs, constants_fit
+from bayescale.checks.axes import axis_checks
+from bayescale.checks.result import Status
+
+
+def grid_fit(bent: int = 0, by: float = 0.5) -> Fit:
+    """Eight sizes on eight numbers of tokens each; the loss of `bent` sizes rises at the end."""
+    params, tokens = (
+        axis.ravel() for axis in np.meshgrid(np.geomspace(1e8, 1e10, 8), np.geomspace(1e9, 1e12, 8))
+    )
+    loss = TRUTH["E"] + TRUTH["A"] * params ** -TRUTH["alpha"]
+    loss += TRUTH["B"] * tokens ** -TRUTH["beta"]
+    loss *= np.exp(0.003 * np.random.default_rng(5).standard_normal(loss.shape))
+    bends = np.isin(params, np.unique(params)[:bent]) & (tokens > 1e11)
+    loss = loss * np.where(bends, 1 + by * np.log10(tokens / 1e11), 1.0)
+    table = pd.DataFrame({"params": params, "tokens": tokens, "loss": loss})
+    table = table.assign(run=table.index.astype(str), flops=6 * params * tokens)
+    fit = known_fit(10)
+    return Fit(fit.spec, Runs(table, "a grid"), fit.tree)
+
+
+def test_power_laws_pass_along_both_axes():
+    checks = {check.name: check for check in axis_checks(grid_fit())}
+    assert set(checks) == {"shape along params", "shape along tokens"}
+    assert all(check.status is Status.PASS for check in checks.values())
+    assert "of 8 curves" in checks["shape along tokens"].message
+
+
+@pytest.mark.parametrize(("bent", "status"), [(1, Status.REVIEW), (4, Status.FAIL)])
+def test_curves_that_rise_are_found(bent, status):
+    check = next(c for c in axis_checks(grid_fit(bent)) if c.name == "shape along tokens")
+    assert check.status is status
+    assert check.statistic == bent / 8
+    assert check.detail.label == "non_monotone"
+    assert f"{bent} non_monotone" in check.message
+
+
+def test_one_axis_alone_is_one_curve():
+    made = constants_fit("power-law", E=1.7, A=400.0, alpha=0.3)
+    axis = made.spec.inputs[0]
+    table = grid_fit().runs.table.query("params == params.max() and tokens < 2e11")
+    table = table.assign(**{axis: table["tokens"]})
+    (check,) = axis_checks(Fit(made.spec, Runs(table, "a curve"), made.tree))
+    assert check.name == f"shape along {axis}"
+    assert check.detail.label == "power_law"
+    assert check.status is Status.PASS
+
+
+def test_isoflops_alone_have_no_curves_and_groups_are_kept_apart(small_fit):
+    assert axis_checks(small_fit) == []  # no two runs are equal in params or in tokens
+    assert axis_checks(known_grouped_fit(a={}, b={"E": 2.5})) == []
+
+
+def test_repeated_data_are_no_power_law():
+    fit = constants_fit("data-constrained", **TRUTH, R_D=15.0, R_N=5.0, r_N=-0.5)
+    table = grid_fit().runs.table.assign(unique_tokens=1e10)
+    assert axis_checks(Fit(fit.spec, Runs(table, "repeated"), fit.tree)) == []

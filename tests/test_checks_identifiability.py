@@ -1,0 +1,132 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TRUTH, known_fit, simulated_table
+
+from bayescale import Status, check_runs, read_runs
+from bayescale.checks.identifiability import bracketing_check, evenly_spaced
+from bayescale.checks.result import worst
+
+pytestmark = pytest.mark.filterwarnings("ignore::bayescale.errors.RunsWarning")
+
+
+def names(checks, status=None):
+    return [check.name for check in checks if status in (None, check.status)]
+
+
+def test_good_design_passes():
+    [check] = check_runs(read_runs(simulated_table()))
+    assert (check.name, check.status) == ("design", Status.PASS)
+
+
+def test_refused_design_fails_and_says_what_to_run():
+    table = simulated_table().assign(tokens=lambda t: 20 * t["params"])
+    checks = check_runs(read_runs(table))
+    [design] = [check for check in checks if check.status is Status.FAIL]
+    assert "proportional to params" in design.message
+    assert "Add runs at other tokens per parameter" in design.advice
+
+
+def test_doubts_become_checks_with_advice():
+    table = simulated_table()
+    twice = pd.concat([table, table.iloc[[4]]])
+    [check] = check_runs(read_runs(twice))
+    assert (check.name, check.status) == ("duplicated runs", Status.REVIEW)
+    assert check.advice.startswith("A copied row counts twice")
+    one = table[:6].assign(tokens=lambda t: 6e18 / (6 * t["params"]))
+    assert "one budget only" in names(check_runs(read_runs(one)))
+
+
+def checkpoints(runs: int = 4, saved: int = 30) -> pd.DataFrame:
+    """Checkpoints of runs of few sizes, every so many steps; the loss of unfinished ones is off."""
+    params = np.repeat(np.geomspace(1e8, 1e9, runs), saved)
+    portion = np.tile(np.arange(1, saved + 1) / saved, runs)
+    tokens = 60 * params * portion
+    loss = 1.8 + 400 * params**-0.34 + 1500 * tokens**-0.36 + 0.3 * (1 - portion) * (portion > 0.2)
+    return pd.DataFrame({"params": params, "tokens": tokens, "loss": loss, "portion": portion})
+
+
+def test_checkpoints_taken_for_finished_runs_are_found():
+    table = checkpoints()
+    checks = check_runs(read_runs(table[["params", "tokens", "loss"]]))
+    assert "mid-schedule checkpoints" in names(checks, Status.FAIL)
+    marked = table.rename(columns={"portion": "portion_of_schedule"})
+    checks = check_runs(read_runs(marked, mid_schedule="keep"))
+    assert "116 of 120 rows" in checks[0].message
+    assert checks[0].status is Status.FAIL
+    # Controls: left out or weighed down they are no reason to fail.
+    for choice in ("exclude", 0.1):
+        found = check_runs(read_runs(marked, mid_schedule=choice), "chinchilla")
+        assert "mid-schedule checkpoints" not in names(found)
+
+
+def test_finished_runs_are_not_taken_for_checkpoints():
+    assert evenly_spaced(checkpoints()) == 1
+    assert evenly_spaced(simulated_table()) == 0
+    params, tokens = np.meshgrid(np.geomspace(1e8, 1e9, 4), np.geomspace(1e9, 1e11, 20))
+    grid = pd.DataFrame({"params": params.ravel(), "tokens": tokens.ravel()})
+    assert evenly_spaced(grid) == 0
+    few = checkpoints(saved=8)
+    assert evenly_spaced(few) == 0
+
+
+@pytest.mark.parametrize("columns", [None, ["params", "tokens", "loss"]])
+def test_published_checkpoints_are_found(data_folder, columns):
+    table = pd.read_csv(data_folder / "misfitting_checkpoints.csv")
+    table = table if columns is None else table[columns]
+    checks = check_runs(read_runs(table, mid_schedule="keep"))
+    assert "mid-schedule checkpoints" in names(checks, Status.FAIL)
+
+
+@pytest.mark.parametrize("name", ["misfitting", "overtrained", "data_constrained", "architectures"])
+def test_published_finished_runs_are_not(data_folder, name):
+    checks = check_runs(read_runs(data_folder / f"{name}.csv"))
+    assert "mid-schedule checkpoints" not in names(checks)
+
+
+def test_groups_that_count_otherwise_are_named():
+    table = simulated_table().assign(family=["a", "b"] * 15)
+    flops = 6 * table["params"] * table["tokens"]
+    alike = check_runs(read_runs(table.assign(flops=1.3 * flops)))
+    assert "mixed conventions of N" not in names(alike)
+    other = np.where(table["family"] == "b", 1.3, 1.0) * flops
+    checks = check_runs(read_runs(table.assign(flops=other)))
+    [check] = [check for check in checks if check.name == "mixed conventions of N"]
+    assert "1.00 for the family a and 1.30 for b" in check.message
+    assert "flops are not 6ND" in names(checks)
+
+
+@pytest.mark.parametrize(("factor", "side"), [(6, "smaller"), (1 / 12, "larger"), (1, None)])
+def test_budgets_whose_best_size_is_at_the_edge_are_named(factor, side):
+    table = simulated_table()[["params", "tokens"]] * [factor, 1 / factor]
+    from_params = TRUTH["A"] * table["params"] ** -TRUTH["alpha"]
+    from_tokens = TRUTH["B"] * table["tokens"] ** -TRUTH["beta"]
+    checks = check_runs(read_runs(table.assign(loss=TRUTH["E"] + from_params + from_tokens)))
+    found = [check for check in checks if check.name == "optimum not bracketed"]
+    assert len(found) == (side is not None)
+    assert all(f"6e18 ({side} sizes are missing)" in check.message for check in found)
+
+
+def test_optimum_of_a_fit_outside_the_sizes_tried():
+    runs = read_runs(simulated_table())
+
+    def asked(**changes):
+        return bracketing_check(replace(known_fit(**changes), runs=runs))
+
+    assert [check.status for check in asked()] == [Status.PASS]
+    [check] = asked(A=40000.0)
+    assert check.status is Status.REVIEW
+    assert "lies above the sizes tried near 3e21 FLOPs" in check.message
+    assert "Add a run near" in check.advice
+
+
+@pytest.mark.parametrize(("ratio", "found"), [(200, True), (10, False)])
+def test_data_curve_of_a_small_model_is_model_limited(ratio, found):
+    tokens = np.geomspace(1e9, 1e11, 12)
+    params = np.full(12, tokens.max() / ratio)
+    table = pd.DataFrame({"params": params, "tokens": tokens, "loss": 2 + 900 * tokens**-0.3})
+    checks = check_runs(read_runs(table), "power-law-tokens")
+    assert ("model-limited" in names(checks)) is found
+    assert worst(checks) is (Status.REVIEW if found else Status.PASS)

@@ -1,0 +1,298 @@
+from dataclasses import replace
+
+import numpy as np
+import pymc as pm
+import pytest
+import xarray as xr
+from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
+
+from bayescale import Fit, Runs, Status, check_fit, fit, load_model, parse_model, read_runs
+from bayescale.checks.held_out import held_out_check
+from bayescale.checks.influence import calibration_checks, left_out, run_checks
+from bayescale.checks.predictive import _Statistic, axes_of, family_wise, residual_checks
+from bayescale.checks.prior import power_scaled, prior_checks
+from bayescale.checks.refits import refits
+from bayescale.checks.result import worst
+from bayescale.checks.seeds import seed_check
+from bayescale.errors import FitError
+from bayescale.optima import compute_optimal
+from bayescale.prediction import residuals
+from bayescale.priors import DISTRIBUTIONS, Prior
+
+
+def named(checks, name):
+    [check] = [check for check in checks if check.name == name]
+    return check
+
+
+def with_losses(fitted: Fit, change) -> Fit:
+    """The same posterior, of runs whose losses are multiplied by `change`."""
+    runs = replace(
+        fitted.runs, table=fitted.runs.table.assign(loss=lambda table: table["loss"] * change)
+    )
+    tree = fitted.tree.copy()
+    tree["observed_data"] = xr.Dataset({"log_loss": ("obs", np.log(runs.table["loss"]))})
+    return replace(fitted, runs=runs, tree=tree)
+
+
+def law_checks(fitted):
+    return residual_checks(refits(fitted), fitted.spec.inputs)
+
+
+@pytest.fixture(scope="module")
+def line() -> tuple[Fit, np.ndarray]:
+    """A law that is a straight line in logs, with its exact posterior; and its hat matrix."""
+    rng, sigma, log_x = np.random.default_rng(5), 0.02, np.linspace(18.0, 25.0, 14)
+    design = np.stack([np.ones(14), -(log_x - log_x.mean())], axis=1)
+    observed = design @ [1.0, 0.1] + sigma * rng.standard_normal(14)
+    inverse = np.linalg.inv(design.T @ design)
+    middle = inverse @ design.T @ observed
+    draws = rng.multivariate_normal(middle, sigma**2 * inverse, (4, 2000))
+    level, alpha = (xr.DataArray(draws[..., i], dims=("chain", "draw")) for i in (0, 1))
+    source = load_model("pure-power-law").source.replace("StudentT", "Normal")
+    spec = parse_model(
+        "\n".join(text for text in source.splitlines() if not text.startswith("nu")), "line"
+    )
+    posterior = {"x_c": np.exp(level / alpha + log_x.mean()), "alpha": alpha}
+    posterior["sigma"] = 0.0 * alpha + sigma
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(posterior), "sample_stats": xr.Dataset()})
+    x = np.exp(log_x)
+    table = {"run": [f"r{i}" for i in range(14)], spec.inputs[0]: x, "loss": np.exp(observed)}
+    runs = Runs(simulated_table().head(0).assign(**table), "a line")
+    return Fit(spec, runs, tree), design @ inverse @ design.T
+
+
+def test_refits_of_a_linear_law_leave_what_its_hat_matrix_says(line):
+    fitted, hat = line
+    simulated = refits(fitted).simulated / 0.02
+    expected = np.eye(14) - hat
+    np.testing.assert_allclose(np.cov(simulated.T), expected, atol=0.08)
+    # Control: the noise itself, which a raw predictive check compares with, is not that.
+    assert np.abs(np.eye(14) - expected).max() > 0.2
+    assert np.trace(np.cov(simulated.T)) == pytest.approx(12, abs=0.3)
+
+
+def test_family_wise_p_values_are_those_of_independent_statistics():
+    rng = np.random.default_rng(1)
+    family = [_Statistic("a", str(i), rng.standard_normal(40_001)) for i in range(10)]
+    family[3].values[0] = 3.0
+    family[4].values[0] = 0.0
+    adjusted = family_wise(family)
+    assert adjusted[3] == pytest.approx(1 - (1 - 0.0027) ** 10, rel=0.15)
+    assert adjusted[4] > 0.99
+
+
+def test_axes_are_inputs_and_ratios_without_repetition():
+    table = simulated_table().assign(flops=lambda t: 6 * t["params"] * t["tokens"])
+    both = axes_of(table, ("params", "tokens"))
+    assert list(both) == ["params", "tokens", "flops", "tokens_per_param"]
+    assert list(axes_of(table, ("flops",))) == ["flops", "tokens_per_param"]
+    curve = table.assign(tokens=lambda t: 20 * t["params"], flops=lambda t: 120 * t["params"] ** 2)
+    assert list(axes_of(curve, ("flops",))) == ["flops"]
+
+
+@pytest.mark.slow
+def test_true_law_passes(small_fit):
+    checks = check_fit(small_fit)
+    assert worst(checks) is Status.PASS, [str(check) for check in checks]
+    assert all(not check.advice for check in checks)
+    assert all(check.message for check in checks)
+
+
+@pytest.mark.slow
+def test_same_seed_same_checks(small_fit):
+    first, second, other = (check_fit(small_fit, seed=seed) for seed in (1, 1, 2))
+    numbers = [[check.statistic for check in checks] for checks in (first, second, other)]
+    np.testing.assert_array_equal(numbers[0], numbers[1])
+    assert numbers[0] != numbers[2]
+
+
+@pytest.mark.slow
+def test_uncentred_residuals_fail(small_fit):
+    check = named(law_checks(with_losses(small_fit, 1.02)), "centring")
+    assert check.status is Status.FAIL
+    assert "% above the law on the whole" in check.message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["params", "tokens", "flops", "tokens_per_param"])
+def test_bend_along_an_axis_is_named_with_its_size(small_fit, name):
+    label = {"params": "parameters", "flops": "compute"}.get(name, name.replace("_per_param", ""))
+    label = "tokens per parameter" if name == "tokens_per_param" else label
+    table = small_fit.runs.table.assign(tokens_per_param=lambda t: t["tokens"] / t["params"])
+    x = np.log(table[name])
+    bend = ((x - x.mean()) / np.ptp(x)) ** 2
+    checks = law_checks(with_losses(small_fit, np.exp(0.1 * (bend - bend.mean()))))
+    check = named(checks, f"law along {label}")
+    assert check.status is Status.FAIL
+    assert "% above the law" in check.message
+    assert check.advice
+
+
+@pytest.mark.slow
+def test_law_broken_along_an_axis_fails():
+    rng, size = np.random.default_rng(4), np.linspace(0.25, 4, 10)
+    flops, size = (grid.ravel() for grid in np.meshgrid(np.geomspace(6e18, 3e21, 6), size))
+    params = np.sqrt(flops / 120) * size
+    tokens = flops / (6 * params)
+    x = np.log(tokens / np.exp(np.log(tokens).mean()))
+    from_tokens = 0.5 * np.exp(-0.5 * x + 0.35 * 0.15 * np.logaddexp(0, x / 0.15))
+    loss = TRUTH["E"] + TRUTH["A"] * params ** -TRUTH["alpha"] + from_tokens
+    loss *= np.exp(0.003 * rng.standard_normal(60))
+    table = simulated_table().head(0).assign(params=params, tokens=tokens, loss=loss)
+    broken = fit(read_runs(table), draws=500, tune=500, progress=False)
+    assert named(law_checks(broken), "law along tokens").status is Status.FAIL
+
+
+@pytest.mark.slow
+def test_unequal_noise_is_named(small_fit):
+    table = residuals(small_fit)
+    wide = np.where(table["flops"] > table["flops"].median(), 4.0, 0.5)
+    checks = law_checks(with_losses(small_fit, np.exp(table["residual"] * (wide - 1))))
+    assert named(checks, "equal noise").status is Status.REVIEW
+    assert "in the lower half of" in named(checks, "equal noise").message
+
+
+def single_runs(fitted):
+    return run_checks(fitted, refits(fitted), left_out(fitted))
+
+
+@pytest.mark.slow
+def test_outlying_run_is_named(small_fit):
+    change = np.ones(30)
+    change[11] = 1.2
+    far = with_losses(small_fit, change)
+    check = named(single_runs(far), "outlying runs")
+    assert check.status is Status.REVIEW
+    assert "run-12 (+" in check.message
+    assert "run-11" not in check.message
+    assert named(single_runs(far), "Pareto k").status is Status.REVIEW
+
+
+@pytest.mark.slow
+def test_leaving_a_run_out_is_what_a_refit_without_it_says(small_fit):
+    without = left_out(small_fit)
+    most = int(np.abs(without["shift"].to_numpy()).argmax())
+    runs = replace(small_fit.runs, table=small_fit.runs.table.drop(index=most))
+    again = fit(runs, draws=500, tune=500, seed=4, progress=False)
+    best, other = (np.log(compute_optimal(one, 3e21)["params"]) for one in (small_fit, again))
+    moved = float((other.mean() - best.mean()) / best.std())
+    assert without.attrs["answer"] == "N* at 3e21 FLOPs"
+    assert abs(moved) > 0.2
+    assert moved == pytest.approx(float(without["shift"][most]), abs=0.2)
+
+
+@pytest.mark.slow
+def test_run_that_decides_is_named(small_fit):
+    without = left_out(small_fit)
+    without["shift"][4] = -1.7
+    check = named(run_checks(small_fit, refits(small_fit), without), "influential runs")
+    assert check.status is Status.REVIEW
+    assert "without run-5 N* at 3e21 FLOPs moves by up to 1.70" in check.message
+
+
+@pytest.mark.parametrize(
+    ("sigma", "status"), [(0.02, Status.PASS), (0.2, Status.FAIL), (0.04, Status.PASS)]
+)
+def test_group_on_another_loss_scale_fails(sigma, status):
+    from bayescale.checks.influence import _outlying_groups
+
+    fitted = known_grouped_fit(a={}, b={}, c={"sigma": sigma})
+    [check] = _outlying_groups(fitted)
+    assert check.status is status
+    assert "c" in check.message
+
+
+def test_calibrated_and_uncalibrated_predictions():
+    pit = (np.arange(60) + 0.5) / 60
+
+    def statuses(pit):
+        found = calibration_checks(xr.Dataset({"pit": ("obs", pit)}))
+        return [check.status for check in found], [check.message for check in found]
+
+    assert statuses(pit)[0] == [Status.PASS] * 2
+    wide, said = statuses(0.5 + 0.3 * (pit - 0.5))
+    assert wide == [Status.REVIEW] * 2
+    assert "lie nearer to the middle" in said[0]
+    assert "too many" in said[1]
+    narrow, said = statuses(np.where(pit < 0.5, pit**3, 1 - (1 - pit) ** 3))
+    assert narrow == [Status.REVIEW] * 2
+    assert "too few" in said[1]
+    assert "lie lower" in statuses(pit**2)[1][0]
+
+
+@pytest.mark.parametrize("dist", list(DISTRIBUTIONS))
+def test_density_of_a_prior_equals_pymcs(dist):
+    given = {"mu": 0.3, "sigma": 0.8, "lam": 2.0, "alpha": 2.0, "beta": 0.7}
+    prior = Prior(dist, tuple((name, given[name]) for name in DISTRIBUTIONS[dist]))
+    values = np.array([0.05, 0.4, 0.93])
+    arguments = dict(prior.args)
+    expected = pm.logp(getattr(pm, dist).dist(**arguments), values).eval(mode="FAST_COMPILE")
+    np.testing.assert_allclose(prior.log_density(values), expected, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_prior_that_decides_or_contradicts_is_named(runs, small_fit):
+    assert worst(prior_checks(small_fit)) is Status.PASS
+    assert power_scaled(small_fit, "alpha") < 0.3
+    source = small_fit.spec.source.replace(
+        'alpha = { dist = "LogNormal", mu = -1.05, sigma = 0.5 }',
+        'alpha = { dist = "LogNormal", mu = -2.0, sigma = 0.03 }',
+    )
+    tight = fit(runs, parse_model(source, "tight"), draws=500, tune=500, progress=False)
+    sensitivity, _ = prior_checks(tight)
+    assert sensitivity.status is Status.REVIEW
+    assert "prior-dominated: alpha" in sensitivity.message
+    source = small_fit.spec.source.replace("mu = 1.163, sigma = 0.4", "mu = 2.5, sigma = 0.3")
+    far = fit(runs, parse_model(source, "far"), draws=500, tune=500, progress=False)
+    _, conflict = prior_checks(far)
+    assert conflict.status is Status.REVIEW
+    assert "the runs contradict the prior of level" in conflict.message
+
+
+@pytest.mark.parametrize(
+    ("seed", "status"), [(0.002, Status.REVIEW), (0.008, Status.PASS), (0.02, Status.PASS)]
+)
+def test_scatter_beyond_seeds(seed, status):
+    [check] = seed_check(known_fit(sigma=0.01, sigma_seed=seed))
+    assert check.status is status
+
+
+def test_without_replicates_seeds_are_not_asked_about():
+    assert seed_check(known_fit()) == []
+
+
+@pytest.mark.slow
+def test_unconverged_fit_fails(small_fit):
+    tree = small_fit.tree.copy(deep=True)
+    tree["sample_stats"]["diverging"][0, :7] = True
+    check = named(check_fit(replace(small_fit, tree=tree)), "convergence")
+    assert check.status is Status.FAIL
+    assert "7 divergent" in check.message
+
+
+@pytest.mark.slow
+def test_held_out_runs(small_fit):
+    new = read_runs(simulated_table(seed=9))
+    assert held_out_check(small_fit, new).status is Status.PASS
+    wrong = replace(new, table=new.table.assign(loss=new.table["loss"] * 1.1))
+    check = held_out_check(small_fit, wrong)
+    assert check.status is Status.FAIL
+    assert "0 of 30 runs held back" in check.message
+    assert "% above its prediction" in check.message
+
+
+def test_constants_cannot_be_checked():
+    with pytest.raises(FitError, match="never fitted to runs"):
+        check_fit(known_fit())
+
+
+@pytest.mark.slow
+def test_chinchilla_without_its_offset_fails(chinchilla_runs):
+    source = load_model("chinchilla").source
+    source = source.replace("mu = -0.2, sigma = 0.8", "mu = 9.0, sigma = 0.1")
+    forced = fit(
+        chinchilla_runs, parse_model(source, "no-offset"), target_accept=0.9, progress=False
+    )
+    failed = [check.name for check in law_checks(forced) if check.status is Status.FAIL]
+    assert {"law along parameters", "law along tokens"} <= set(failed)
