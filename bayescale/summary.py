@@ -108,8 +108,8 @@ class Companions:
 def summarise_checks(checks: Sequence[Check]) -> list[dict[str, Any]]:
     """Write checks as plain numbers and text, None where a check has no number."""
     names = ("name", "status", "statistic", "threshold", "message")
-    plain = [{name: getattr(check, name) for name in names} for check in checks]
-    return [_plain({**entry, "status": str(entry["status"])}) for entry in plain]
+    entries = [{name: getattr(check, name) for name in names} for check in checks]
+    return [plain({**entry, "status": str(entry["status"])}) for entry in entries]
 
 
 def summarise_fit(
