@@ -30,6 +30,9 @@ from bayescale import (
 DECISION = 1e24
 """FLOPs of the run that is planned."""
 
+OTHERS = ("random", "five random")
+"""As many random runs as the FLOPs pay, and five random ones of a fifth of them each."""
+
 LARGEST = 3e21
 NOISE = 0.005
 SETTINGS = {"draws": 500, "tune": 500, "progress": False}
@@ -88,9 +91,15 @@ def score(table: int) -> dict[str, float]:
     budget = 5 * LARGEST
     suggested = suggest_runs(before, quantity, max_flops=budget, runs=5)
     spent = float(suggested.picks["flops"].sum())
-    random = at_random(candidate_runs(before, budget), spent, rng)
+    candidates = candidate_runs(before, budget)
+    equal = candidate_runs(before, spent / 5).nlargest(20, "flops")  # all of a fifth of the budget
+    batches = {
+        "suggested": suggested.picks,
+        "random": at_random(candidates, spent, rng),
+        "five random": equal.iloc[rng.permutation(20)[:5]],
+    }
     row = {"table": table, "flops": spent, "runs": len(suggested.picks), "sd": sd(before)}
-    for name, new in (("suggested", suggested.picks), ("random", random)):
+    for name, new in batches.items():
         longer = pd.concat([first, observe(new, truth, rng)], ignore_index=True)
         after = fit(read(longer), "chinchilla", seed=table + 1, **SETTINGS)
         row[f"{name}_sd"], row[f"{name}_flops"] = sd(after), float(new["flops"].sum())
@@ -106,7 +115,7 @@ def read(table: pd.DataFrame) -> Runs:
 
 def report(rows: pd.DataFrame) -> None:
     """Print how much surer the runs made the decision, and how well that was foreseen."""
-    for name in ("suggested", "random"):
+    for name in ("suggested", *OTHERS):
         left = rows[f"{name}_sd"] / rows["sd"]
         realised = 1 - left**2
         print(
@@ -115,12 +124,15 @@ def report(rows: pd.DataFrame) -> None:
             f"falls to {left.median():.2f} of what it was; variance removed: foreseen "
             f"{rows[f'{name}_predicted'].mean():.3f}, realised {realised.mean():.3f} (means)"
         )
-    shrinkage = {n: 1 - rows[f"{n}_sd"] / rows["sd"] for n in ("suggested", "random")}
-    medians = shrinkage["suggested"].median() / shrinkage["random"].median()
-    print(
-        f"{len(rows)} tables: the sd shrinks {medians:.2f} times as much as by random runs (ratio "
-        f"of medians; median of ratios {(shrinkage['suggested'] / shrinkage['random']).median():.2f})"
-    )
+    shrinkage = 1 - rows["suggested_sd"] / rows["sd"]
+    for name in OTHERS:
+        other = 1 - rows[f"{name}_sd"] / rows["sd"]
+        print(
+            f"{len(rows)} tables: suggested runs shrink the sd "
+            f"{shrinkage.median() / other.median():.2f}"
+            f" times as much as {name} runs (ratio of medians; median of ratios "
+            f"{(shrinkage / other).median():.2f})"
+        )
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayescale import Fit, Runs, constants_fit, fit, load_model, read_runs
+from bayescale import Fit, Runs, cli, constants_fit, fit, load_model, read_runs
 from bayescale.datasets import FOLDER_VARIABLE, registry
 from bayescale.laws import from_line, to_line
 from bayescale.model import model_data
@@ -110,6 +111,22 @@ def _coordinates(natural: xr.Dataset, data: Mapping[str, np.ndarray]) -> dict[st
         "reducible": reducible / level,
         "split": from_params / reducible,
     }
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process; returns exit code, stdout and stderr."""
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bayescale", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -7,23 +7,7 @@ from dataclasses import replace
 import pytest
 from conftest import simulated_table
 
-from bayescale import cli, load_fit
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run the command line in this process; returns exit code, stdout and stderr."""
-
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bayescale", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return call
+from bayescale import load_fit
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import json
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,7 +12,6 @@ from scipy.optimize import brentq, minimize_scalar
 
 from bayescale import (
     FitError,
-    cli,
     compare,
     compute_optimal,
     cross_validation,
@@ -309,16 +307,10 @@ def test_numbers_and_picture_say_the_same(comparison):
 
 
 @pytest.mark.slow
-def test_compare_from_the_shell(monkeypatch, capsys, tmp_path):
+def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     simulated_table().to_csv(tmp_path / "runs.csv", index=False)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bayescale", "compare", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capsys.readouterr()
-
-    common = [tmp_path / "runs.csv", "--models", "chinchilla,kaplan", "--flops", "1e23"]
+    common = ["compare", tmp_path / "runs.csv", "--models", "chinchilla,kaplan", "--flops", "1e23"]
     code, out, err = run(*common, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     assert out.startswith("elpd of 30 cells of 30 runs")
@@ -337,6 +329,6 @@ def test_compare_from_the_shell(monkeypatch, capsys, tmp_path):
         ("kaplan,chinchila", "did you mean 'chinchilla'"),
         ("chinchilla,isoflop-profiles", "no report of its own"),
     ):
-        code, out, err = run(tmp_path / "runs.csv", "--models", models)
+        code, out, err = run("compare", tmp_path / "runs.csv", "--models", models)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert message in err

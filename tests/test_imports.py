@@ -41,6 +41,7 @@ ORDER = [
     "summary",
     "advice",
     "plots",
+    "sections",
     "report",
     "cli",
     "__main__",

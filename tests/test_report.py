@@ -8,7 +8,7 @@ from conftest import known_fit, simulated_table
 from bayescale import check_fit, fit, load_fit, read_runs, write_report
 from bayescale.doubts import Notice
 from bayescale.errors import BayescaleError, RunsWarning
-from bayescale.report import sections
+from bayescale.sections import sections
 from bayescale.summary import (
     Companions,
     answers,

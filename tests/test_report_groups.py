@@ -11,7 +11,8 @@ from conftest import TRUTH, known_grouped_fit, simulated_table
 
 from bayescale import constants_fit, read_runs
 from bayescale.fitting import Fit
-from bayescale.report import sections, write_report
+from bayescale.report import write_report
+from bayescale.sections import sections
 from bayescale.summary import (
     Companions,
     answers,

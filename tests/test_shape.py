@@ -14,7 +14,6 @@ from bayescale import (
     Status,
     classify_curve,
     classify_curves,
-    cli,
     load_dataset,
     plot_shape,
     shape_check,
@@ -233,28 +232,14 @@ def test_every_curve_of_a_table_gets_a_row(table):
         classify_curves(spoilt, "curve", "tokens", "loss")
 
 
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bayescale", "curves", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return call
-
-
 def test_the_command_prints_writes_and_draws(run, table, tmp_path):
     table.to_csv("t.csv", index=False)
     options = ["t.csv", "--by", "curve", "--x", "tokens"]
-    code, out, err = run(*options)
+    code, out, err = run("curves", *options)
     assert (code, err) == (0, "")
     assert "a: power_law (12 points, 2.17 decades)" in out
     assert "    1 inverse" in out
-    code, out, _ = run(*options, "--out", "labels.csv", "--plots", "pictures", "--json")
+    code, out, _ = run("curves", *options, "--out", "labels.csv", "--plots", "pictures", "--json")
     assert code == 0
     assert json.loads(out)["counts"]["power_law"] == 1
     assert json.loads(out)["curves"][2]["p_steep"] is None
@@ -282,7 +267,7 @@ def test_the_command_starts_without_pymc():
 )
 def test_what_a_user_can_mend_is_one_line(run, table, options, message):
     table.to_csv("t.csv", index=False)
-    code, out, err = run("t.csv", *options)
+    code, out, err = run("curves", "t.csv", *options)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
 

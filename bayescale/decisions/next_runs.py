@@ -50,8 +50,9 @@ def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.
     Returns
     -------
     pandas.DataFrame
-        ``params``, ``tokens``, ``flops``. Tokens per parameter within those of the runs
-        (without runs 1 to 500): outside, a run would test the law rather than tell its parameters.
+        ``params``, ``tokens``, ``flops``. Tokens per parameter as in the runs, and up to
+        three times outside them between 1 and 1000 (without runs 1 to 500): further out a run would
+        test the law rather than tell its parameters.
 
     Raises
     ------
@@ -65,7 +66,8 @@ def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.
     if len(table):
         least = float((k * table["params"] * table["tokens"]).min())
         seen = table["tokens"] / table["params"]
-        ratios = np.array([seen.min(), seen.max()])
+        low, high = seen.min(), seen.max()
+        ratios = np.array([min(low, max(1.0, low / 3)), max(high, min(1000.0, high * 3))])
     if max_flops < least:
         raise FitError(
             f"{readable.flops(max_flops)} FLOPs do not pay the smallest of these runs, "
@@ -204,6 +206,7 @@ class _Moments:
     @classmethod
     def of(cls, fit: Fit, quantity: xr.DataArray, table: pd.DataFrame) -> "_Moments":
         """Take them from the draws."""
+        noise = _noise_variance(fit)
         inputs = {name: xr.DataArray(table[name].to_numpy(), dims="run") for name in table}
         inputs.setdefault("unique_tokens", inputs["tokens"])
         loss = predict(fit, {name: inputs[name] for name in fit.spec.inputs})
@@ -212,10 +215,9 @@ class _Moments:
         draws = np.column_stack([logs.reshape(-1, logs.shape[-1]), decides.ravel()])
         if not np.isfinite(draws).all():
             raise FitError("the quantity or a candidate's loss is not finite in every draw")
-        covariance = np.cov(draws, rowvar=False)
-        if not covariance[-1, -1] > 0:
+        if np.ptp(draws[:, -1]) == 0:
             raise FitError("the quantity is the same in every draw: no run can make it surer")
-        return cls(covariance, _noise_variance(fit))
+        return cls(np.cov(draws, rowvar=False), noise)
 
     @property
     def variance(self) -> float:

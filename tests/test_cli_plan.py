@@ -1,0 +1,104 @@
+"""Decisions from the shell."""
+
+import json
+
+import pandas as pd
+import pytest
+
+SARDANA = "chinchilla: E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283"
+
+
+@pytest.fixture(scope="module")
+def fit_file(small_fit, tmp_path_factory):
+    return str(small_fit.save(tmp_path_factory.mktemp("fits") / "fit.nc"))
+
+
+def test_published_constants(run):
+    code, out, _ = run(
+        "plan", SARDANA, "overtraining", "--params", "13e9", "--inference-tokens", "2e12"
+    )
+    assert code == 0
+    assert "6.97B parameters on 1.25T tokens" in out
+    assert "saves 17.4%" in out
+    assert "13.0B parameters, costs" in out
+
+
+def test_json_has_the_numbers_of_the_sentences(run, fit_file, tmp_path):
+    picture = tmp_path / "serving.png"
+    code, out, _ = run(
+        "plan", fit_file, "overtraining", "--flops", "1e23", "--inference-tokens", "1e12",
+        "--inference-tokens", "1e13", "--size", "5e9", "--size", "2e10", "--per-hour", "2",
+        "--plot", str(picture), "--json",
+    )  # fmt: skip
+    found = json.loads(out)
+    assert code == 0
+    assert found["unit"] == "$"
+    assert [entry["inference_tokens"] for entry in found["overtraining"]] == [1e12, 1e13]
+    first = found["overtraining"][0]
+    assert first["params"]["q05"] < first["params"]["median"] < first["params"]["q95"]
+    assert [size["params"] for size in first["sizes"]] == [5e9, 2e10]
+    assert found["break_even"][0]["larger"] == 2e10
+    assert len(found["sentences"]) == 3
+    assert picture.stat().st_size > 10_000
+
+
+def test_plans(run, fit_file, tmp_path):
+    table = tmp_path / "plans.csv"
+    pd.DataFrame({"params": [5e9, 2e10], "tokens": [2e12, 5e11]}).to_csv(table, index=False)
+    code, out, _ = run("plan", fit_file, "plans", str(table), "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert sum(entry["p_best"] for entry in found["plans"]) == pytest.approx(1)
+    assert found["choice"] in {"5B on 2T", "20B on 500B"}
+    code, out, _ = run("plan", fit_file, "plans", str(table), "--plot", str(tmp_path / "plans.svg"))
+    assert code == 0
+    assert "expected regret" in out
+
+
+def test_next_runs(run, fit_file, tmp_path):
+    ask = ("plan", fit_file, "next-runs", "--flops", "1e23", "--max-flops", "1e22")
+    code, out, _ = run(*ask, "--plot", str(tmp_path / "next.png"))
+    assert code == 0
+    assert "To make log N* at 1e23 FLOPs surer, run" in out
+    assert "one more isoFLOP" in out
+    code, out, _ = run(*ask, "--runs", "2", "--json")
+    found = json.loads(out)
+    assert len(found["next_runs"]) == 2
+    assert 0 < found["expected_sd"] < found["sd"]
+
+
+def test_repetition(run, tmp_path):
+    constants = (
+        "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
+    )
+    ask = ("plan", constants, "repetition", "--unique-tokens", "1e10", "--flops", "1e22")
+    code, out, _ = run(*ask, "--plot", str(tmp_path / "wall.png"))
+    assert code == 0
+    assert "With 10B unique tokens and 1e22 FLOPs" in out
+    code, out, _ = run(*ask, "--quality", "0.5", "--json")
+    (entry,) = json.loads(out)["repetition"]
+    assert entry["epochs"]["median"] > 1
+    assert [at["quality"] for at in entry["repeat_until"]] == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (("plan", "none.nc", "plans", "x.csv"), "none.nc: no such file"),
+        (("plan", "chinchilla: E=a", "plans", "x.csv"), "'a' is not a number"),
+        (("plan", SARDANA, "plans", "none.csv"), "no such file"),
+        (("plan", SARDANA, "overtraining", "--inference-tokens", "1e12"), "name the target once"),
+        (("plan", SARDANA, "next-runs", "--flops", "1e23", "--max-flops", "1e22"), "no noise"),
+        (("plan", SARDANA, "multiplier", "--reference", "b"), "--group NAME"),
+        (
+            ("plan", SARDANA, "repetition", "--unique-tokens", "1e9", "--flops", "1e22"),
+            "does not know repeated data",
+        ),
+    ],
+)
+def test_what_is_refused_is_one_line(run, ask, message):
+    code, out, err = run(*ask)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
