@@ -165,3 +165,11 @@ def test_basin_that_no_draw_agrees_on_is_said(runs):
         "No size is 95% sure to waste less than 10%"
         in answers({"optima": [entry], "predictions": []})[0]
     )
+
+
+def test_failed_checks_are_said_first():
+    failed = {"name": "law along tokens", "status": "FAIL"}
+    checks = [failed, {"name": "convergence", "status": "PASS"}]
+    summary = {"optima": [], "predictions": [], "checks": checks}
+    assert answers(summary)[0].startswith("1 check FAILs: law along tokens.")
+    assert answers({**summary, "checks": checks[1:]}) == []
