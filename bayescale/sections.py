@@ -299,7 +299,8 @@ def _parameter_section(fit: Fit) -> Section:
     ]
     return Section(
         "Parameters",
-        fit.spec.summary,
+        f"{fit.spec.summary} Rounded here: decide with the draws in fit.nc, since exponents "
+        "of two digits move a best size by a tenth and more.",
         pd.DataFrame(rows),
         plots.plot_parameters(fit),
         f"Grey: prior; blue: posterior with its {CAPTION}; each scaled to the same height. Where "

@@ -311,12 +311,16 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     simulated_table().to_csv(tmp_path / "runs.csv", index=False)
 
     common = ["compare", tmp_path / "runs.csv", "--models", "chinchilla,kaplan", "--flops", "1e23"]
-    code, out, err = run(*common, "--out", tmp_path / "out")
+    (tmp_path / "plans.csv").write_text("params,tokens\n5e9,3.3e12\n3e10,5.6e11\n")
+    plans = ("--plans", tmp_path / "plans.csv")
+    code, out, err = run(*common, *plans, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     assert out.startswith("elpd of 30 cells of 30 runs")
     assert "stacked" in out
     summary = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert summary["sentences"][0] in out
+    assert set(summary["plans"]["choices"]) == {"chinchilla", "kaplan", "stacked"}
+    assert "All laws by their weights would choose" in out
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
     monkeypatch.setattr("bayescale.fitting.MIN_ESS", 10**6)
     code, out, err = run(*common, "--json")
