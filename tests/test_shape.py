@@ -162,6 +162,10 @@ def test_trials_keep_an_accuracy_of_one_off_the_limit():
         ([1, 2, 3], [50, 60, 70], {"higher_is_better": True}, "divide percent by 100"),
         ([1, 2, 3], [0.5, 0.6, 1], {"higher_is_better": True}, "row 3: a value of 1"),
         ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": [5, 0, 5]}, "row 2: 0 trials"),
+        ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": [5, 5]}, "2 numbers of trials for 3 y"),
+        ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": ["5", "many", "5"]}, "trials holds something"),
+        ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": [5, np.nan, 5]}, "row 2: nan trials"),
+        ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": np.inf}, "row 1: the number of trials is inf"),
         ([1, 2, 2], [0.5, 0.6, 0.7], {}, "2 different x"),
         ([1, 2, 3], [0.5, 0.6, 0.7], {"chance": 1, "higher_is_better": True}, "chance level of 1"),
         ([1, 2, 3], [0.5, 0.6, 0.7], {"chance": -2}, "chance level of -2"),
@@ -179,6 +183,7 @@ def test_dense_curves_are_thinned_and_repeats_kept():
     np.testing.assert_allclose(points.log_loss, -0.1 * np.log(points.x), atol=1e-12)
     np.testing.assert_allclose(points.stderr, 0.1 / np.sqrt(25))
     assert "400 points thinned to means of 16 bins" in points.notes[0]
+    assert points.decades == pytest.approx(4)  # as measured: the means span less
     repeats = points_of(np.repeat([1.0, 2.0, 4.0], 2), np.arange(6.0), np.zeros(6))
     assert (len(repeats.x), repeats.sizes) == (6, 3)
     assert "repeats kept" in repeats.notes[0]
