@@ -383,6 +383,7 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
         ("kaplan,kaplan", "each once"),
         ("kaplan,chinchila", "did you mean 'chinchilla'"),
         ("chinchilla,isoflop-profiles", "no report of its own"),
+        ("chinchilla,power-law", "decide the same thing"),
     ):
         code, out, err = run("compare", tmp_path / "runs.csv", "--models", models)
         assert (code, out, err.count("\n")) == (2, "", 1)

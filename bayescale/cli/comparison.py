@@ -58,6 +58,7 @@ def compare(
     """Compare models by how they predict the runs and by the decisions they lead to."""
     specs = _specs(models, group)
     asked = [value for spec in specs for value in values_asked(spec, flops or [], at or [])]
+    _require_one_question(specs)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     for spec in specs:
         group_names(spec, table)
@@ -74,6 +75,8 @@ def compare(
     if out is not None:
         _write(comparison, summary, out)
     typer.echo(json.dumps(summary, indent=1) if as_json else _text(summary))
+    if out is not None:
+        typer.echo(f"comparison: {out / 'comparison.json'}, {out / 'comparison.png'}", err=as_json)
     for problem in comparison.problems:
         typer.echo(f"not converged: {problem}", err=True)
     for fitted in fits.values():
@@ -90,6 +93,16 @@ def _specs(models: str, group: str | None) -> list[ModelSpec]:
     if group is not None and not any(spec.group for spec in specs):
         spec_of(names[0], group)  # says which models have groups
     return [spec.grouped_by(group) if group and spec.group else spec for spec in specs]
+
+
+def _require_one_question(specs: list[ModelSpec]) -> None:
+    """Refuse before sampling what decides different things."""
+    if len({spec.law.is_joint or spec.inputs for spec in specs}) > 1:
+        decides = "; ".join(f"{spec.name} of {' and '.join(spec.inputs)}" for spec in specs)
+        raise ModelError(
+            f"--models: compare laws that decide the same thing ({decides}): joint laws, "
+            "or laws of one axis"
+        )
 
 
 def _write(comparison: Any, summary: dict[str, Any], out: Path) -> None:
