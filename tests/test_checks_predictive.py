@@ -231,6 +231,13 @@ def test_density_of_a_prior_equals_pymcs(dist):
     np.testing.assert_allclose(prior.log_density(values), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dist", ["Normal", "LogNormal"])
+def test_density_above_1_is_no_warning(dist):
+    prior = Prior(dist, (("mu", 0.3), ("sigma", 0.8)))
+    expected = pm.logp(getattr(pm, dist).dist(0.3, 0.8), 1.7).eval(mode="FAST_COMPILE")
+    assert prior.log_density(1.7) == pytest.approx(float(expected))
+
+
 @pytest.mark.slow
 def test_prior_that_decides_or_contradicts_is_named(runs, small_fit):
     assert worst(prior_checks(small_fit)) is Status.PASS

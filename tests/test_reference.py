@@ -49,10 +49,29 @@ def test_known_errors_make_a_trend_as_sure_as_they_say():
 def test_probabilities_of_drawn_curves_of_known_shape():
     z = np.linspace(-1, 1, GRID)
     falls, rises, bends = -z, z, -np.where(z > 0, z, 0)
-    drawn = Reference(z, np.array([falls, rises, bends, 0 * z]), np.full(4, 0.01))
+    drawn = Reference(z, np.array([falls, rises, bends, 0 * z]), np.full((4, GRID), 0.01))
     assert (drawn.p_up(), drawn.p_down()) == (0.25, 0.5)
     assert (drawn.p_up_top(), drawn.p_flat(), drawn.p_steep()) == (0.25, 0.25, 0.25)
     assert drawn.p_worse() == 0.25
+
+
+def test_changes_are_held_against_the_noise_where_they_are():
+    z = np.linspace(-1, 1, GRID)
+    early = np.array([np.minimum(z, 0)])  # rises by 1 in the first half only
+    noisy_end = np.where(z > 0.9, 10.0, 0.01)[None]
+    noisy_start = np.where(z < 0.1, 10.0, 0.01)[None]
+    assert Reference(z, early, noisy_end).p_up() == 1
+    assert Reference(z, early, noisy_start).p_up() == 0
+    assert Reference(z, early, noisy_end).p_flat() == 0
+    assert Reference(z, early, noisy_start).p_flat() == 1
+
+
+def test_known_noise_is_interpolated():
+    z = np.linspace(-1, 1, 5)
+    variance = np.array([1, 1, 1, 1, 9.0]) / 1e4
+    drawn = reference(Curve(z, -0.1 * z, variance), np.random.default_rng(1))
+    np.testing.assert_allclose(drawn.sigma[:, 0] ** 2 - drawn.sigma[:, 10] ** 2, 0, atol=1e-12)
+    np.testing.assert_allclose(drawn.sigma[:, -1] ** 2 - drawn.sigma[:, 0] ** 2, 8e-4)
 
 
 def test_same_seed_same_draws():

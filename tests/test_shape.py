@@ -112,6 +112,22 @@ def test_known_errors_let_few_sizes_show_a_trend(sizes):
     assert quiet.label in ("saturated", "insufficient_range")
 
 
+def test_one_imprecise_point_does_not_hide_a_clear_shape():
+    x = np.geomspace(1e8, 1e11, 10)
+    loss = 1 + 0.4 * np.linspace(-1, 1, 10) ** 2
+    for imprecise in (0, 4, 9):
+        stderr = np.where(np.arange(10) == imprecise, 1.0, 0.005)
+        assert classify_curve(x, loss, stderr=stderr).label == "non_monotone"
+    assert classify_curve(x, loss, stderr=[1.0] * 10).label != "non_monotone"
+
+
+@pytest.mark.parametrize("appended", [[], [1.0]])
+def test_an_accuracy_of_one_does_not_hide_a_fall(appended):
+    accuracy = [0.6, 0.7, 0.8, 0.9, 0.95, 0.9, 0.8, 0.7, 0.6, *appended]
+    x = np.geomspace(1e8, 1e11, len(accuracy))
+    assert classify_curve(x, accuracy, trials=50, higher_is_better=True).label == "non_monotone"
+
+
 def test_noise_that_could_hide_a_factor_of_two_is_not_called_flat():
     x = np.geomspace(1e8, 1e10, 4)
     shape = classify_curve(x, [0.03, 0.04, 0.03, 0.05], stderr=[0.02] * 4)

@@ -17,6 +17,7 @@ from bayescale.checks.refits import Refits
 from bayescale.checks.result import Check, Status
 from bayescale.fitting import Fit
 from bayescale.intervals import CI_PROB
+from bayescale.model import cells_of
 from bayescale.optima import compute_optimal
 from bayescale.prediction import arviz_tree, predict
 
@@ -34,15 +35,18 @@ RARE = 0.01
 
 
 def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
-    """Leave every cell of replicates out in turn.
+    """Leave every cell of replicates out in turn, with the weight that it had in the fit.
 
     Returns
     -------
     xarray.Dataset
-        Dim obs: ``pareto_k``; ``pit``, the probability of a lower log loss given the other runs;
+        Dim obs: ``run``, the name of the cell's first run; ``pareto_k``; ``pit``, the probability
+        of a lower log loss given the other runs, NaN for a cell of another weight than 1;
         ``shift``, by how many posterior sds the answer (attribute ``answer``) moves without them.
     """
-    tree = arviz_tree(fit, seed=seed)
+    tree, cells = arviz_tree(fit, seed=seed), cells_of(fit.spec, fit.runs).table
+    weight = xr.DataArray(cells["weight"].to_numpy(), dims="obs")
+    tree["log_likelihood"] = weight * tree["log_likelihood"].to_dataset()
     with warnings.catch_warnings():  # a check says it
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto")
         elpd = az.loo(tree, pointwise=True)
@@ -53,8 +57,10 @@ def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
     name, answer = _answer(fit)
     found = xr.Dataset(
         {
-            "pareto_k": ("obs", elpd.pareto_k.to_numpy()),
-            "pit": ("obs", (weights * below).sum(("chain", "draw")).to_numpy()),
+            "run": ("obs", cells["run"].astype(str).to_numpy(dtype=object)),
+            # A cell of weight 0 takes nothing with it: there is no tail to fit.
+            "pareto_k": elpd.pareto_k.drop_vars(elpd.pareto_k.coords).where(weight > 0, 0.0),
+            "pit": (weights * below).sum(("chain", "draw")).where(weight == 1),
             "shift": ("obs", _shift(fit, answer, weights)),
         }
     )
@@ -86,9 +92,9 @@ def _shift(fit: Fit, answer: xr.DataArray, weights: xr.DataArray) -> np.ndarray:
 
 def run_checks(fit: Fit, refit: Refits, found: xr.Dataset) -> list[Check]:
     """Outlying runs and groups, runs that decide, and runs whose absence cannot be judged."""
-    names = refit.cells["run"].astype(str).to_numpy()
+    names = found["run"].to_numpy()
     return [
-        _outlying(refit, names),
+        _outlying(refit, refit.cells["run"].astype(str).to_numpy()),
         *_outlying_groups(fit),
         _influence(found, names),
         _pareto(found, names),
@@ -96,8 +102,11 @@ def run_checks(fit: Fit, refit: Refits, found: xr.Dataset) -> list[Check]:
 
 
 def calibration_checks(found: xr.Dataset) -> list[Check]:
-    """LOO-PIT: whether runs fall into their predictive distributions as often as these say."""
-    pit = found["pit"].to_numpy()
+    """LOO-PIT: whether runs fall into their predictive distributions as often as these say.
+
+    Of cells of weight 1: the others were weighed down because the noise is not theirs.
+    """
+    pit = found["pit"].dropna("obs").to_numpy()
     p = float(cramervonmises(pit, "uniform").pvalue)
     inside = int(((pit > (1 - CI_PROB) / 2) & (pit < (1 + CI_PROB) / 2)).sum())
     covers = float(binomtest(inside, len(pit), CI_PROB).pvalue)
@@ -136,6 +145,9 @@ def _shape(pit: np.ndarray) -> str:
 
 
 def _outlying(refit: Refits, names: np.ndarray) -> Check:
+    if not len(names):
+        message = "every run is weighed down: none is said to lie on the law"
+        return Check("outlying runs", Status.PASS, np.nan, RARE, message)
     distance = np.abs(refit.distances)
     least = np.sort(distance[1:].max(axis=1))
     p = (1 + len(least) - np.searchsorted(least, distance[0])) / (1 + len(least))

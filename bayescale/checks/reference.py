@@ -5,10 +5,12 @@ r"""The shape of a curve without a law: a Gaussian process in log x, in closed f
 with a squared exponential kernel, ell in {0.5, 1, 2}, eta = s_f / sigma on 14 values in [0.3, 1000]
 and b0, b1 ~ N(0, (100 sigma)^2). Without known standard errors sigma^2 ~ InvGamma(a0, a0 s0^2) is
 integrated out and every (ell, eta) cell has a Student t marginal likelihood. Known variances break
-that: sigma is then a third grid, and eta and the priors of b are in units of the mean noise.
+that: sigma is then a third grid, and eta and the priors of b are in units of the median noise. What
+counts as a change above noise is asked of pairs of places, by the noise at those two.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
@@ -36,7 +38,8 @@ class Reference:
     f : ndarray
         Draws of centred log loss, shape (draws, GRID).
     sigma : ndarray
-        Sd of the noise of one point, known and unknown parts together, shape (draws,).
+        Sd of the noise of one point at each place, known and unknown parts together, the known one
+        interpolated between the points, shape (draws, GRID).
     """
 
     z: np.ndarray
@@ -49,21 +52,32 @@ class Reference:
         ends = np.linspace(0, GRID - 1, 4).astype(int)
         return np.diff(self.f[:, ends], axis=1) / np.diff(self.z[ends])
 
+    @cached_property
+    def _changes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Changes from each place to each later one, and the noise of the two: (draws, pairs)."""
+        first, last = np.triu_indices(GRID, 1)
+        variance = self.sigma**2
+        noise = np.sqrt((variance[:, first] + variance[:, last]) / 2)
+        return self.f[:, last] - self.f[:, first], noise
+
     def p_up(self) -> float:
         """Probability of a rise above noise: by more than 1% and 3 sigma, anywhere."""
-        return _share(_rise(self.f) > np.maximum(0.01, 3 * self.sigma))
+        change, noise = self._changes
+        return _share((change > np.maximum(0.01, 3 * noise)).any(axis=1))
 
     def p_down(self) -> float:
         """Probability of a fall above noise: by more than 1% and 3 sigma, anywhere."""
-        return _share(_rise(-self.f) > np.maximum(0.01, 3 * self.sigma))
+        change, noise = self._changes
+        return _share((-change > np.maximum(0.01, 3 * noise)).any(axis=1))
 
     def p_up_top(self) -> float:
         """Probability that the curve rises over the upper third of its range."""
         return _share(self.thirds[:, 2] > 0)
 
     def p_flat(self) -> float:
-        """Probability that the whole curve stays within 2% or 4 sigma."""
-        return _share(np.ptp(self.f, axis=1) < np.maximum(0.02, 4 * self.sigma))
+        """Probability that no two places differ by more than 2% and 4 sigma."""
+        change, noise = self._changes
+        return _share((np.abs(change) < np.maximum(0.02, 4 * noise)).all(axis=1))
 
     def p_steep(self) -> float:
         """Probability that the curve steepens, which no power law with an offset does."""
@@ -104,10 +118,11 @@ def reference(
     chosen = np.sort(rng.choice(len(share), draws, p=share))
     z = np.linspace(curve.z.min(), curve.z.max(), GRID)
     if known:
-        scale, sigma = np.ones(draws), np.hypot(cells.sigma, cells.known)[chosen]
+        scale, sigma = np.ones(draws), cells.sigma[chosen]
     else:
         rate = a0 * s0**2 + square[chosen] / 2
         scale = sigma = np.sqrt(rate / rng.gamma(a0 + len(curve.y) / 2, size=draws))
+    sigma = np.hypot(sigma[:, None], np.sqrt(_known_variance(curve, z)))
     f = cells.draw(curve.y, z, chosen, scale, rng)
     order = rng.permutation(draws)
     return Reference(z, f[order], sigma[order])
@@ -133,19 +148,18 @@ class _Cells:
     amplitude: np.ndarray  # (cells,), sd of the process
     line: np.ndarray  # (cells,), sd of b0 and b1
     sigma: np.ndarray  # (cells,), unknown part of the noise's sd
-    known: float  # mean known sd
     covariance: np.ndarray  # (cells, n, n)
 
     @classmethod
     def of(cls, curve: Curve) -> "_Cells":
-        known = float(np.sqrt(curve.variance.mean()))
-        sigmas = _SIGMAS if known else np.ones(1)
+        known = float(np.sqrt(np.median(curve.variance)))  # one imprecise point must not count
+        sigmas = _SIGMAS if curve.variance.any() else np.ones(1)
         ell, eta, sigma = (
             axis.ravel() for axis in np.meshgrid(_ELLS, _ETAS, sigmas, indexing="ij")
         )
         noise = np.hypot(sigma, known)
         cells = cls(
-            curve.z, curve.half, ell, eta * noise, np.sqrt(_LINE) * noise, sigma, known, np.empty(0)
+            curve.z, curve.half, ell, eta * noise, np.sqrt(_LINE) * noise, sigma, np.empty(0)
         )
         covariance = cells._kernel(curve.z, curve.z, np.arange(len(ell)))
         own = np.eye(len(curve.z)) * curve.variance + sigma[:, None, None] ** 2 * np.eye(
@@ -205,9 +219,11 @@ def _log_inverse_gamma(sigma: np.ndarray, a0: float, s0: float) -> np.ndarray:
     return -2 * a0 * np.log(sigma) - a0 * s0**2 / sigma**2
 
 
-def _rise(f: np.ndarray) -> np.ndarray:
-    """Largest rise from a point to any later one."""
-    return (f - np.minimum.accumulate(f, axis=1)).max(axis=1)
+def _known_variance(curve: Curve, z: np.ndarray) -> np.ndarray:
+    """Known variance of a point at each place, linear in between; of repeats the mean."""
+    places, which = np.unique(curve.z, return_inverse=True)
+    mean = np.bincount(which, curve.variance) / np.bincount(which)
+    return np.interp(z, places, mean)
 
 
 def _share(true: np.ndarray) -> float:

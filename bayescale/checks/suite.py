@@ -3,18 +3,21 @@
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from bayescale.checks.axes import axis_checks
 from bayescale.checks.identifiability import bracketing_check, design_checks
 from bayescale.checks.influence import calibration_checks, left_out, run_checks
 from bayescale.checks.predictive import residual_checks
 from bayescale.checks.prior import prior_checks
-from bayescale.checks.refits import refits
+from bayescale.checks.refits import Refits, refits
 from bayescale.checks.result import Check, Status
 from bayescale.checks.seeds import seed_check
 from bayescale.fitting import Fit
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec, load_model
+
+_FEWEST_FULL = 8  # runs of weight 1 whose residuals are looked at in a weighted fit
 
 
 def check_runs(runs: Runs, model: str | Path | ModelSpec = "chinchilla") -> list[Check]:
@@ -60,15 +63,32 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     without = left_out(fit, seed=seed)
     return [
         _convergence(fit),
-        *residual_checks(simulated, fit.spec.inputs),
+        *_of_residuals(fit, simulated, without),
         *axis_checks(fit, seed=seed),
         *seed_check(fit),
         *run_checks(fit, simulated, without),
-        *calibration_checks(without),
         *prior_checks(fit),
         *bracketing_check(fit),
         *design_checks(fit.runs, fit.spec),
     ]
+
+
+def _of_residuals(fit: Fit, simulated: Refits, without: xr.Dataset) -> list[Check]:
+    """Look at the residuals of runs of weight 1; say so where too few runs have it."""
+    full = len(simulated.cells)
+    if full < without.sizes["obs"] and full < _FEWEST_FULL:
+        return [
+            Check(
+                "weighted runs",
+                Status.REVIEW,
+                full,
+                _FEWEST_FULL,
+                f"{full} configurations have a weight of 1, too few to see whether the law fits: "
+                "residuals of others, which were weighed down, say nothing about it",
+                "Give the runs that the law is meant for a weight of 1.",
+            )
+        ]
+    return [*residual_checks(simulated, fit.spec.inputs), *calibration_checks(without)]
 
 
 def _convergence(fit: Fit) -> Check:
