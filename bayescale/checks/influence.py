@@ -13,7 +13,7 @@ import xarray as xr
 from scipy.stats import binomtest, cramervonmises
 
 from bayescale import readable
-from bayescale.checks.refits import Refits
+from bayescale.checks.refits import Refits, unit
 from bayescale.checks.result import Check, Status
 from bayescale.fitting import Fit
 from bayescale.intervals import CI_PROB
@@ -29,7 +29,7 @@ table of 30 runs from a true law has a run of k above 0.7."""
 MAX_SHIFT = 1.0
 """Posterior sds by which one run may move the answer."""
 MAX_GROUP_NOISE = 5.0
-"""Times the median noise of groups: a group on another loss scale lies 50 times above it."""
+"""Times the median noise of the other groups: one on another loss scale lies 50 times above it."""
 RARE = 0.01
 """P-value below which a check of calibration asks for a look."""
 
@@ -64,7 +64,7 @@ def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
             "shift": ("obs", _shift(fit, answer, weights)),
         }
     )
-    return found.assign_attrs(answer=name)
+    return found.assign_attrs(answer=name, unit=unit(cells))
 
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
@@ -108,9 +108,10 @@ def calibration_checks(found: xr.Dataset) -> list[Check]:
     """
     pit = found["pit"].dropna("obs").to_numpy()
     p = float(cramervonmises(pit, "uniform").pvalue)
+    what = found.attrs.get("unit", "runs")
     inside = int(((pit > (1 - CI_PROB) / 2) & (pit < (1 + CI_PROB) / 2)).sum())
     covers = float(binomtest(inside, len(pit), CI_PROB).pvalue)
-    share = f"{inside} of {len(pit)} runs ({inside / len(pit):.0%})"
+    share = f"{inside} of {len(pit)} {what} ({inside / len(pit):.0%})"
     said = f"{share} lie inside their 90% predictive interval, each left out in turn"
     uniform, covered = p >= RARE, covers >= RARE
     return [
@@ -119,9 +120,9 @@ def calibration_checks(found: xr.Dataset) -> list[Check]:
             Status.PASS if uniform else Status.REVIEW,
             p,
             RARE,
-            "runs fall into their predictive distributions as often as these say"
+            f"{what} fall into their predictive distributions as often as these say"
             if uniform
-            else f"runs {_shape(pit)} than their predictive distributions say (p = {p:.1g})",
+            else f"{what} {_shape(pit)} than their predictive distributions say (p = {p:.1g})",
             "" if uniform else "Try another kind of noise: Normal, StudentT or Undertuned.",
             detail=np.sort(pit),
         ),
@@ -153,7 +154,7 @@ def _outlying(refit: Refits, names: np.ndarray) -> Check:
     p = (1 + len(least) - np.searchsorted(least, distance[0])) / (1 + len(least))
     far = np.flatnonzero(p < RARE)
     if not len(far):
-        message = "no run lies farther from the law than the noise explains"
+        message = f"no {unit(refit.cells)[:-1]} lies farther from the law than the noise explains"
         return Check("outlying runs", Status.PASS, float(p.min()), RARE, message)
     far = far[np.argsort(p[far])]
     said = [f"{names[i]} ({np.expm1(refit.residual[i]):+.1%})" for i in far]
@@ -174,11 +175,16 @@ def _outlying_groups(fit: Fit) -> list[Check]:
     if sigma is None or "group" not in sigma.dims:
         return []
     medians = sigma.median(("chain", "draw"))
-    ratio = medians / float(medians.median())
-    worst = str(ratio.idxmax().item())
-    largest = float(ratio.max())
+    worst = str(medians.idxmax().item())
+    others = medians.drop_sel(group=worst)
+    if not others.size:
+        return []
+    largest = float(medians.max() / others.median())
     passed = largest <= MAX_GROUP_NOISE
-    size = f"{readable.significant(largest, 2)} times that of the median group"
+    whose = (
+        "that of the median other group" if others.size > 1 else f"that of {others['group'].item()}"
+    )
+    size = f"{readable.significant(largest, 2)} times {whose}"
     return [
         Check(
             "outlying groups",
@@ -198,7 +204,8 @@ def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
     largest = float(np.abs(shift).max())
     order = [i for i in np.argsort(-np.abs(shift)) if abs(shift[i]) > MAX_SHIFT]
     if not order:
-        message = f"no single run moves {answer} by more than {largest:.2f} posterior sds"
+        one = found.attrs["unit"][:-1]
+        message = f"no single {one} moves {answer} by more than {largest:.2f} posterior sds"
         return Check("influential runs", Status.PASS, largest, MAX_SHIFT, message)
     return Check(
         "influential runs",
@@ -207,7 +214,7 @@ def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
         MAX_SHIFT,
         f"without {_list([names[i] for i in order[:3]], 'or')} {answer} moves by up to "
         f"{largest:.2f} posterior sds",
-        "The answer hangs on them: repeat these runs, or add others beside them.",
+        "The answer hangs on them: repeat them, or add others beside them.",
     )
 
 
@@ -216,7 +223,8 @@ def _pareto(found: xr.Dataset, names: np.ndarray) -> Check:
     rough = np.flatnonzero(~(k <= MAX_PARETO_K))
     largest = float(k.max())
     if not len(rough):
-        message = f"leave-one-out is reliable for every run (largest Pareto k {largest:.2f})"
+        every = f"every {found.attrs['unit'][:-1]} (largest Pareto k {largest:.2f})"
+        message = f"leave-one-out is reliable for {every}"
         return Check("Pareto k", Status.PASS, largest, 1.0, message)
     message = f"leave-one-out by weights is rough for {_list(list(names[rough]))} (Pareto k up to "
     message += f"{largest:.2f})"
@@ -227,7 +235,7 @@ def _pareto(found: xr.Dataset, names: np.ndarray) -> Check:
         Status.REVIEW,
         largest,
         1.0,
-        f"{message}: the model hardly expects such runs",
+        f"{message}: the model hardly expects such {found.attrs['unit']}",
         "Fit once without them and compare.",
     )
 

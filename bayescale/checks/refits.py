@@ -64,6 +64,11 @@ class Refits:
         return (np.vstack([self.residual, self.simulated]) - middle) / ((high - low) / 2)
 
 
+def unit(cells: pd.DataFrame) -> str:
+    """Name what a row of cells is: a run, or a configuration whose replicates were collapsed."""
+    return "configurations" if (cells["replicates"] > 1).any() else "runs"
+
+
 def refits(fit: Fit, *, seed: int = 1) -> Refits:
     """Simulate the residuals that refits of runs from the fitted law and noise would leave.
 

@@ -12,7 +12,9 @@ from bayescale.checks.predictive import residual_checks
 from bayescale.checks.prior import prior_checks
 from bayescale.checks.refits import Refits, refits
 from bayescale.checks.result import Check, Status
+from bayescale.checks.rule import Shape
 from bayescale.checks.seeds import seed_check
+from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec, load_model
@@ -57,14 +59,20 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     Raises
     ------
     FitError
-        For a fit that was made from constants.
+        For a fit that was made from constants, or one group of a hierarchical fit.
     """
+    if fit.own_group is not None:
+        raise FitError(
+            f"this is the fit of {fit.own_group!r} alone, whose posterior the other groups decide "
+            "as well: check the fit of all groups"
+        )
     simulated = refits(fit, seed=seed)
     without = left_out(fit, seed=seed)
+    shapes = axis_checks(fit, seed=seed)
     return [
         _convergence(fit),
-        *_of_residuals(fit, simulated, without),
-        *axis_checks(fit, seed=seed),
+        *_of_residuals(fit, simulated, without, shapes),
+        *shapes,
         *seed_check(fit),
         *run_checks(fit, simulated, without),
         *prior_checks(fit),
@@ -73,7 +81,9 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     ]
 
 
-def _of_residuals(fit: Fit, simulated: Refits, without: xr.Dataset) -> list[Check]:
+def _of_residuals(
+    fit: Fit, simulated: Refits, without: xr.Dataset, shapes: list[Check]
+) -> list[Check]:
     """Look at the residuals of runs of weight 1; say so where too few runs have it."""
     full = len(simulated.cells)
     if full < without.sizes["obs"] and full < _FEWEST_FULL:
@@ -88,7 +98,13 @@ def _of_residuals(fit: Fit, simulated: Refits, without: xr.Dataset) -> list[Chec
                 "Give the runs that the law is meant for a weight of 1.",
             )
         ]
-    return [*residual_checks(simulated, fit.spec.inputs), *calibration_checks(without)]
+    rising = tuple(
+        shape.name.removeprefix("shape along ")
+        for shape in shapes
+        if shape.detail.label in (Shape.INVERSE, Shape.NON_MONOTONE)
+    )
+    law = residual_checks(simulated, fit.spec.inputs, rising=rising)
+    return [*law, *calibration_checks(without)]
 
 
 def _convergence(fit: Fit) -> Check:
