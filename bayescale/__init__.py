@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         suggest_runs,
     )
     from bayescale.decisions.overtraining import at_size, break_even, cheapest, target_loss
-    from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
+    from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans, stack_outcomes
     from bayescale.decisions.prices import Prices
     from bayescale.decisions.repetition import (
         effective_repetitions,
@@ -103,7 +103,7 @@ _HOME = {
     "decisions.multiplier": ("compute_multiplier", "constancy", "crossing"),
     "decisions.next_runs": ("candidate_runs", "expected_reduction", "log_optimum", "suggest_runs"),
     "decisions.overtraining": ("at_size", "break_even", "cheapest", "target_loss"),
-    "decisions.plans": ("plan_outcomes", "rank_plans", "read_plans"),
+    "decisions.plans": ("plan_outcomes", "rank_plans", "read_plans", "stack_outcomes"),
     "decisions.prices": ("Prices",),
     "decisions.repetition": (
         "effective_repetitions",
@@ -199,6 +199,7 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "next_epoch",
     "read_plans",
     "plan_outcomes",
+    "stack_outcomes",
     "rank_plans",
     "log_optimum",
     "candidate_runs",

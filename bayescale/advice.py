@@ -4,7 +4,7 @@ Every function returns a dict for JSON: quantities as {"median", "q05", "q95"}, 
 unbounded or does not exist, and ``sentences``. Intervals are central 90%.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,14 @@ from bayescale import readable
 from bayescale.decisions.data_wall import best_under_wall
 from bayescale.decisions.next_runs import NextRuns
 from bayescale.decisions.overtraining import at_size, break_even, cheapest
-from bayescale.decisions.plans import plan_outcomes, rank_plans
+from bayescale.decisions.plans import plan_outcomes, rank_plans, stack_outcomes
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
 from bayescale.summary import plain, summarise_targets
+
+_STACKED = "stacked"
 
 _QUALITIES = (0.9, 0.7, 0.5, 0.3)
 """Worth of other data, in fresh tokens, for which repeating is compared with adding them."""
@@ -117,11 +119,6 @@ def advise_repetition(
     return {**result, "sentences": [_wall_sentence(entry) for entry in result["repetition"]]}
 
 
-def advise_plans(fit: Fit, plans: pd.DataFrame, *, prices: Prices = IN_FLOPS) -> dict[str, Any]:
-    """Say which plan is best, how surely, and what the others lose; see `bayescale.rank_plans`."""
-    return describe_plans(rank_plans(plan_outcomes(fit, plans, prices=prices)))
-
-
 def describe_plans(ranked: xr.Dataset) -> dict[str, Any]:
     """Turn ranked plans into numbers and sentences."""
     entries = [
@@ -148,6 +145,22 @@ def describe_plans(ranked: xr.Dataset) -> dict[str, Any]:
     result = plain({"plans": entries, "choice": ranked.attrs["choice"], "unit": unit})
     order = sorted(result["plans"], key=lambda entry: entry["expected_regret"])
     return {**result, "sentences": [_plan_sentence(entry, unit) for entry in order]}
+
+
+def advise_plans_by_law(
+    fits: Mapping[str, Fit], weights: Mapping[str, float], plans: pd.DataFrame
+) -> dict[str, Any]:
+    """Say which plan each law would choose, and which one all of them by their weights."""
+    outcomes = {law: plan_outcomes(fit, plans) for law, fit in fits.items()}
+    outcomes[_STACKED] = stack_outcomes(outcomes, weights)
+    found = {law: describe_plans(rank_plans(own)) for law, own in outcomes.items()}
+    choices = {law: advice["choice"] for law, advice in found.items()}
+    others = [f"{law} {choice}" for law, choice in choices.items() if choice != choices[_STACKED]]
+    sentence = f"All laws by their weights would choose {choices[_STACKED]}; " + (
+        f"by itself {', '.join(others)}." if others else "so would each of them."
+    )
+    sentences = [sentence, *found[_STACKED]["sentences"]]
+    return {"by_law": found, "choices": choices, "sentences": sentences}
 
 
 def describe_next_runs(suggestion: NextRuns) -> dict[str, Any]:

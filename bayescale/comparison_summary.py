@@ -21,17 +21,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import xarray as xr
+import numpy as np
 
 from bayescale import readable
 from bayescale.comparison import STACKED, Comparison
-from bayescale.intervals import numbers, summarise
+from bayescale.intervals import numbers
 from bayescale.prediction import decades_beyond
 
 SCHEMA = 1
 
 COSTLY = 0.01
 """Share of the compute that a choice must waste to matter."""
+
+APART = 0.01
+"""Log ratio from which on two predicted losses differ: laws do if one is above the other by more
+with a probability above one half."""
 
 
 def summarise_comparison(comparison: Comparison) -> dict[str, Any]:
@@ -171,16 +175,50 @@ def _cost(entry: Mapping[str, Any]) -> str:
 
 def _on_value(comparison: Comparison, value: float) -> str:
     start = _at(comparison, value)
-    losses = {
-        name: summarise(comparison.decisions[name]["loss"].sel({comparison.axis: value}))
-        for name in comparison.fits
-    }
-    for one, other in combinations(losses, 2):  # the best laws first
-        low = xr.ufuncs.maximum(*(losses[name].sel(summary="q05") for name in (one, other)))
-        high = xr.ufuncs.minimum(*(losses[name].sel(summary="q95") for name in (one, other)))
-        if bool((low > high).any()):
-            differ = f"{start} {one} and {other} predict different losses"
-            if {one, other} <= set(comparison.plausible):
-                return f"{differ}, and the runs do not tell them apart."
-            return f"{differ}. {_told(comparison, other, value)}"
-    return f"{start} the choice of law hardly matters: the intervals of the loss overlap."
+    found = list(_differences(comparison, value))
+    undecided = _clearest([one for one in found if one["plausible"]])
+    if undecided and undecided["p_differ"] > 0.5:
+        return (
+            f"{start} the laws predict different losses, and the runs do not tell them apart: "
+            f"{_difference(undecided)}."
+        )
+    clearest = _clearest(found)
+    if clearest["p_differ"] > 0.5:
+        told = _told(comparison, clearest["law"], value)
+        return f"{start} the laws predict different losses: {_difference(clearest)}. {told}"
+    return f"{start} no two laws clearly differ in the loss: at most {_difference(clearest)}."
+
+
+def _differences(comparison: Comparison, value: float) -> Iterable[dict[str, Any]]:
+    """Log ratios of the losses of every two laws of which the runs leave one possible."""
+    likely = comparison.plausible
+    for than, law in combinations(comparison.fits, 2):  # the best laws first
+        if than not in likely:
+            than, law = law, than
+        if than in likely:
+            losses = (comparison.decisions[name]["loss"] for name in (law, than))
+            of_law, of_than = (loss.sel({comparison.axis: value}) for loss in losses)
+            for group, ratio in _by_group(np.log(of_law / of_than)):
+                yield {
+                    "law": law,
+                    "than": than,
+                    "group": group,
+                    "plausible": law in likely,
+                    # above on one side: two vague laws may be far apart and not differ
+                    "p_differ": max(float((side * ratio > APART).mean()) for side in (1, -1)),
+                    "p_agree": float((np.abs(ratio) <= APART).mean()),
+                    **numbers(np.expm1(ratio)),
+                }
+
+
+def _clearest(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return max(found, key=lambda one: (one["p_differ"], abs(one["median"])), default={})
+
+
+def _difference(one: Mapping[str, Any]) -> str:
+    of_group = "" if one["group"] is None else f" for {one['group']}"
+    return (
+        f"the loss of {one['law']} beside that of {one['than']}{of_group} is {one['median']:+z.1%} "
+        f"({one['q05']:+z.1%} to {one['q95']:+z.1%}), within {APART:.0%} with probability "
+        f"{one['p_agree']:.2f}"
+    )

@@ -234,7 +234,7 @@ def _decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
         "The loss is that of the compute-optimal model of "
         f"{readable.flops(flops)} FLOPs. A smaller model trained for longer reaches it too, and "
         "costs less to serve: every token served takes 2 FLOPs per parameter, every token trained "
-        f"on {readable.significant(fit.runs.flops_per_param_token)}.",
+        f"on {fit.runs.flops_per_param_token:.3g}.",
         pd.DataFrame({"the cheapest model": advice["sentences"]}),
         plots.plot_overtraining(cheapest(fit, target, around(DEMANDS))),
         f"Bands: {CAPTION}s. Dashed: tokens per parameter of published models. A FLOP of serving "
@@ -300,7 +300,8 @@ def _parameter_section(fit: Fit) -> Section:
     ]
     return Section(
         "Parameters",
-        fit.spec.summary,
+        f"{fit.spec.summary} Rounded here: decide with the draws in fit.nc, since exponents "
+        "of two digits move a best size by a tenth and more.",
         pd.DataFrame(rows),
         plots.plot_parameters(fit),
         f"Grey: prior; blue: posterior with its {CAPTION}; each scaled to the same height. Where "

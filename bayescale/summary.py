@@ -368,8 +368,9 @@ def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
 
 def answers(summary: dict[str, Any]) -> list[str]:
     """Say the optima or the predictions of a summary in words, one paragraph each."""
-    held_out = summary.get("held_out")
+    held_out, failed = summary.get("held_out"), _failed_answer(summary.get("checks", ()))
     return [
+        *([failed] if failed else []),
         *([_held_out_answer(held_out)] if held_out else []),
         *(_allocation_answer(entry) for entry in summary["optima"]),
         *(_prediction_answer(entry) for entry in summary["predictions"]),
@@ -377,6 +378,18 @@ def answers(summary: dict[str, Any]) -> list[str]:
         *(_repetition_answer(entry) for entry in summary.get("repetition", ())[:1]),
         *([_approaches_answer(summary["approaches"])] if summary.get("approaches") else []),
     ]
+
+
+def _failed_answer(checks: Sequence[dict[str, Any]]) -> str:
+    """Say first what speaks against the numbers that follow."""
+    names = [check["name"] for check in checks if check["status"] == "FAIL"]
+    if not names:
+        return ""
+    count = "1 check FAILs" if len(names) == 1 else f"{len(names)} checks FAIL"
+    return (
+        f"{count}: {'; '.join(names)}. The numbers below take the model for true, so do not decide "
+        "on them before reading why."
+    )
 
 
 def _multiplier_answer(entry: dict[str, Any]) -> str:

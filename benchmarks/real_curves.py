@@ -18,6 +18,8 @@ import pandas as pd
 from bayescale import classify_curves, load_dataset
 from bayescale.checks.curves import curve_shapes, row_of
 
+UNSIGNED = ["saturated", "insufficient_range"]
+
 
 def has_second_descent(values: np.ndarray, room: float = 0.02) -> bool:
     """Whether a curve in order of x falls, rises to a peak and falls again, visibly."""
@@ -89,20 +91,25 @@ def inverse() -> None:
 
 
 def agreement(label: pd.Series, p_worse: pd.Series, z: pd.Series) -> None:
-    """Print labels by trend, and how often a label that has a sign has the trend's."""
+    """Print labels by trend, how often a label with a sign has the trend's, how many have none.
+
+    Better are the laws that fall, worse is inverse; a non_monotone curve has the sign that its
+    message states, of its ends. Labels without a sign are saturated and insufficient_range.
+    """
     group = pd.cut(z, [-np.inf, -3, -1, 1, 3, np.inf])
     print(pd.crosstab(group, label).to_string())
-    clear, inverse, mixed = z.abs() > 3, label == "inverse", label == "non_monotone"
-    # a non_monotone curve has the sign that its message states, of its ends
-    worse = inverse | (mixed & (p_worse > 0.5))
-    right = (worse == (z > 0)) & ~(label.isin(["saturated", "insufficient_range"]) & (z > 0))
-    print(
-        f"|z| > 3: sign agrees in {right[clear].sum()} of {clear.sum()}, {right[clear].mean():.1%}"
-    )
-    signed = clear & ~mixed
-    print(f"  without non_monotone {right[signed].sum()} of {signed.sum()}")
-    print(f"worse by z > 3: inverse {inverse[z > 3].sum()} of {(z > 3).sum()}")
-    print(f"better by z < -3: inverse {inverse[z < -3].sum()} of {(z < -3).sum()}")
+    inverse, mixed = label == "inverse", label == "non_monotone"
+    worse, signed = inverse | (mixed & (p_worse > 0.5)), ~label.isin(UNSIGNED)
+    for name, clear in (("|z| > 3", z.abs() > 3), ("z > 3", z > 3), ("z < -3", z < -3)):
+        asked = clear & signed
+        right = (worse == (z > 0))[asked]
+        pure = right[~mixed[asked]]
+        print(
+            f"{name}: {right.sum()} of {len(right)} labels with a sign have the trend's, "
+            f"{right.mean():.1%} (without non_monotone {pure.sum()} of {len(pure)}); "
+            f"no sign {(clear & ~signed).sum()} of {clear.sum()}, {(~signed)[clear].mean():.1%}; "
+            f"inverse {inverse[clear].sum()}"
+        )
     print(f"|z| < 1: inverse {inverse[z.abs() < 1].mean():.1%} of {(z.abs() < 1).sum()}")
 
 

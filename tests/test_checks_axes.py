@@ -6,7 +6,7 @@ import pytest
 from conftest import TRUTH, known_fit, known_grouped_fit
 
 from bayescale import Fit, Runs, constants_fit
-from bayescale.checks.axes import axis_checks
+from bayescale.checks.axes import _levels, axis_checks
 from bayescale.checks.result import Status
 
 
@@ -62,3 +62,36 @@ def test_repeated_data_are_no_power_law():
     fit = constants_fit("data-constrained", **TRUTH, R_D=15.0, R_N=5.0, r_N=-0.5)
     table = grid_fit().runs.table.assign(unique_tokens=1e10)
     assert axis_checks(Fit(fit.spec, Runs(table, "repeated"), fit.tree)) == []
+
+
+def single_axis_fit(loss: np.ndarray, tokens: np.ndarray, **columns: object) -> Fit:
+    made = constants_fit("power-law-tokens", E=1.7, A=400.0, alpha=0.3)
+    table = pd.DataFrame({"tokens": tokens, "loss": loss, **columns})
+    return Fit(made.spec, Runs(table.assign(run=table.index.astype(str)), "a curve"), made.tree)
+
+
+def test_densely_measured_axes_are_curves_as_well():
+    tokens = np.geomspace(1e9, 1e11, 300)  # 1.5% apart
+    noise = np.exp(0.003 * np.random.default_rng(3).standard_normal(300))
+    (check,) = axis_checks(single_axis_fit((2 + 0.2 * np.log10(tokens / 1e9)) * noise, tokens))
+    assert check.detail.label == "inverse"
+    assert check.status is Status.FAIL
+
+
+def test_runs_of_less_weight_are_left_out():
+    tokens = np.geomspace(1e9, 1e11, 20)
+    loss = 1.7 + 400 * tokens**-0.3
+    loss *= np.exp(0.003 * np.random.default_rng(3).standard_normal(20))
+    middle = np.where(np.arange(20) % 3 == 0, 0.1, 1.0)
+    wrong = np.where(middle < 1, loss * (1 + 0.3 * np.log10(tokens / 1e9)), loss)
+    (check,) = axis_checks(single_axis_fit(wrong, tokens, weight=middle))
+    assert check.status is Status.PASS
+    (check,) = axis_checks(single_axis_fit(wrong, tokens, weight=1.0))
+    assert check.status is not Status.PASS
+    assert axis_checks(single_axis_fit(wrong, tokens, weight=0.1)) == []
+
+
+def test_levels_do_not_chain():
+    values = pd.Series([1.0, 1.03, 1.01, 1.015, 1.04, 5.0], index=list("abcdef"))
+    assert _levels(values).to_list() == [1.0, 1.03, 1.0, 1.0, 1.03, 5.0]
+    assert _levels(pd.Series(np.geomspace(1, 100, 300))).nunique() == 150  # pairs 1.5% apart

@@ -12,8 +12,10 @@ from scipy.optimize import brentq, minimize_scalar
 
 from bayescale import (
     FitError,
+    Runs,
     compare,
     compute_optimal,
+    constants_fit,
     cross_validation,
     fit,
     load_model,
@@ -140,6 +142,59 @@ def test_decisions_of_groups_stand_beside_those_without():
     titles = [axis.get_title(loc="left") for axis in plot_comparison(comparison).axes]
     plt.close("all")
     assert titles[1:] == ["a, 1e23 FLOPs", "b, 1e23 FLOPs"]
+
+
+def on_one_axis(elpd_diff, **losses):
+    """Compare laws along tokens that predict losses of given means and sds."""
+    made = constants_fit("power-law-tokens", E=1.7, A=400.0, alpha=0.3)
+    table = pd.DataFrame({"tokens": [1e9, 1e12], "loss": [3.0, 2.0], "run": ["a", "b"]})
+    own = replace(made, runs=Runs(table, "a curve"))
+    rng = np.random.default_rng(1)
+    decisions = {
+        name: xr.Dataset(
+            {"loss": (("chain", "draw", "tokens"), rng.normal(mean, sd, (1, 4000, 1)))},
+            coords={"tokens": [1e12]},
+        )
+        for name, (mean, sd) in losses.items()
+    }
+    decisions[STACKED] = decisions[next(iter(losses))]
+    elpds = pd.DataFrame({"elpd_diff": elpd_diff, "se_diff": 1.0}, index=list(losses))
+    pointwise = xr.DataArray(np.zeros((len(losses), 2)), dims=("model", "obs"))
+    found = Comparison(dict.fromkeys(losses, own), elpds, pointwise, decisions, {}, ())
+    (sentence,) = sentences(found)
+    return sentence
+
+
+def test_losses_differ_though_their_intervals_overlap():
+    sentence = on_one_axis([0.0, -1.0], one=(2.0, 0.06), other=(2.19, 0.06))
+    assert "different losses, and the runs do not tell them apart" in sentence
+    assert "the loss of other beside that of one is +9.5% (+2." in sentence
+
+
+@pytest.mark.parametrize(("sd", "p"), [(0.001, "1.00"), (0.06, "0.18")])
+def test_own_uncertainty_of_the_loss_is_no_difference(sd, p):
+    sentence = on_one_axis([0.0, -1.0], one=(2.0, sd), other=(2.0, sd))
+    assert "no two laws clearly differ" in sentence
+    assert f"within 1% with probability {p}." in sentence
+
+
+@pytest.mark.parametrize("order", [("good", "wild", "near"), ("good", "near", "wild")])
+def test_laws_that_the_runs_leave_open_are_looked_at_first(order):
+    losses = {"good": (2.0, 0.01), "wild": (3.0, 0.01), "near": (2.1, 0.01)}
+    elpds = {"good": 0.0, "wild": -60.0, "near": -1.0}
+    kept = {name: losses[name] for name in order}
+    sentence = on_one_axis([elpds[name] for name in order], **kept)
+    assert "do not tell them apart: the loss of near beside that of good" in sentence
+    assert "wild" not in sentence
+
+
+@pytest.mark.parametrize("order", [("good", "wild"), ("wild", "good")])
+def test_the_law_that_the_runs_speak_against_is_named(order):
+    losses = {"good": (2.0, 0.01), "wild": (3.0, 0.01)}
+    elpds = {"good": 0.0, "wild": -60.0}
+    sentence = on_one_axis([elpds[n] for n in order], **{n: losses[n] for n in order})
+    assert "The runs speak against wild (elpd -60.0" in sentence
+    assert "the loss of wild beside that of good is +50.0%" in sentence
 
 
 # -- real fits ---------------------------------------------------------------------------------
@@ -281,8 +336,8 @@ def test_single_axis_laws_are_compared_by_the_loss_they_predict():
     assert (found.axis, found.regret) == ("tokens", {})
     assert found.decisions[STACKED]["loss"].dims == ("chain", "draw", "tokens")
     (sentence,) = sentences(found)
-    assert sentence.startswith("At 1.00T tokens, 1.0 decades beyond the runs, the choice of law")
-    assert sentence.endswith("hardly matters: the intervals of the loss overlap.")
+    assert sentence.startswith("At 1.00T tokens, 1.0 decades beyond the runs, no two laws")
+    assert "no two laws clearly differ in the loss" in sentence
     figure = plot_comparison(found)
     plt.close(figure)
     assert figure.axes[1].get_xlabel() == "loss (nats per token);\nmedian and central 90%"
@@ -311,12 +366,16 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     simulated_table().to_csv(tmp_path / "runs.csv", index=False)
 
     common = ["compare", tmp_path / "runs.csv", "--models", "chinchilla,kaplan", "--flops", "1e23"]
-    code, out, err = run(*common, "--out", tmp_path / "out")
+    (tmp_path / "plans.csv").write_text("params,tokens\n5e9,3.3e12\n3e10,5.6e11\n")
+    plans = ("--plans", tmp_path / "plans.csv")
+    code, out, err = run(*common, *plans, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     assert out.startswith("elpd of 30 cells of 30 runs")
     assert "stacked" in out
     summary = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert summary["sentences"][0] in out
+    assert set(summary["plans"]["choices"]) == {"chinchilla", "kaplan", "stacked"}
+    assert "All laws by their weights would choose" in out
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
     monkeypatch.setattr("bayescale.fitting.MIN_ESS", 10**6)
     code, out, err = run(*common, "--json")
@@ -328,6 +387,7 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
         ("kaplan,kaplan", "each once"),
         ("kaplan,chinchila", "did you mean 'chinchilla'"),
         ("chinchilla,isoflop-profiles", "no report of its own"),
+        ("chinchilla,power-law", "decide the same thing"),
     ):
         code, out, err = run("compare", tmp_path / "runs.csv", "--models", models)
         assert (code, out, err.count("\n")) == (2, "", 1)

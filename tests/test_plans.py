@@ -7,7 +7,15 @@ from conftest import TRUTH, known_fit, known_grouped_fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayescale import Prices, compute_optimal, constants_fit, plan_outcomes, rank_plans, read_plans
+from bayescale import (
+    Prices,
+    compute_optimal,
+    constants_fit,
+    plan_outcomes,
+    rank_plans,
+    read_plans,
+    stack_outcomes,
+)
 from bayescale.errors import FitError, RunsError
 
 PLANS = pd.DataFrame(
@@ -119,3 +127,15 @@ def test_groups_are_asked_one_at_a_time():
         plan_outcomes(fit, plans_at(1e23, fit.of_group("a")))
     with pytest.raises(FitError, match="positive share"):
         rank_plans(plan_outcomes(known_fit(5), plans_at(1e23, known_fit(5))), within=0.0)
+
+
+def test_laws_are_mixed_by_their_weights():
+    one, other = known_fit(400), known_fit(400, E=1.9)
+    plans = plans_at(1e23, one)
+    outcomes = {"one": plan_outcomes(one, plans), "other": plan_outcomes(other, plans)}
+    mixed = rank_plans(stack_outcomes(outcomes, {"one": 0.25, "other": 0.75}))
+    expected = [float(own["loss"].sel(plan="best").mean()) for own in outcomes.values()]
+    found = float(mixed["loss"].sel(plan="best").mean())
+    assert found == pytest.approx(0.25 * expected[0] + 0.75 * expected[1], rel=1e-3)
+    assert mixed["params"].dims == ("plan",)
+    assert mixed.attrs["unit"] == "FLOPs"

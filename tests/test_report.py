@@ -35,7 +35,7 @@ def test_page_opens_with_the_answer_and_is_self_contained(written, small_fit):
     assert "Extrapolation: 2.3 decades above the largest fitted run" in opening
     assert "times more parameters" in opening
     assert 'id="problems"' not in page
-    assert page.count('src="data:image/png;base64,') == page.count("<img") == 6
+    assert page.count('src="data:image/png;base64,') == page.count("<img") == 8
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "C = kND with k = 6" in page
     assert "total parameters" in page
@@ -177,3 +177,11 @@ def test_basin_that_no_draw_agrees_on_is_said(runs):
         "No size is 95% sure to waste less than 10%"
         in answers({"optima": [entry], "predictions": []})[0]
     )
+
+
+def test_failed_checks_are_said_first():
+    failed = {"name": "law along tokens", "status": "FAIL"}
+    checks = [failed, {"name": "convergence", "status": "PASS"}]
+    summary = {"optima": [], "predictions": [], "checks": checks}
+    assert answers(summary)[0].startswith("1 check FAILs: law along tokens.")
+    assert answers({**summary, "checks": checks[1:]}) == []

@@ -19,8 +19,8 @@ def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
     """Ask whether the loss along each axis is that of a power law.
 
     Along an axis a curve are runs of one group that are equal, within 2%, in every other input: at
-    least 6 that span half a decade. Laws of repeated data are not asked: repeating the same tokens
-    is no power law.
+    least 6 that span half a decade. Runs of a weight below 1 are left out: they count as doubtful.
+    Laws of repeated data are not asked: repeating the same tokens is no power law.
 
     Returns
     -------
@@ -71,15 +71,14 @@ def _curves(fit: Fit, axis: str) -> Iterator[pd.DataFrame]:
     """Take the runs apart by all that is not the axis."""
     table = fit.runs.table
     if "weight" in table:  # others were weighed down because the law is not theirs
-        table = table[table["weight"] == 1]
+        table = table[table["weight"] >= 1]
     others = [name for name in fit.spec.inputs if name != axis]
     keys: list[pd.Series] = [_levels(table[name]) for name in others]
     if fit.groups:
         keys.append(table[str(fit.spec.group)].astype(str))
     parts = [table] if not keys else [part for _, part in table.groupby(keys)]
     for part in parts:
-        different = _levels(part[axis]).nunique()
-        if different >= _FEWEST and _range(part, axis) >= _LEAST_RANGE:
+        if part[axis].nunique() >= _FEWEST and _range(part, axis) >= _LEAST_RANGE:
             yield part
 
 
@@ -88,6 +87,10 @@ def _range(part: pd.DataFrame, axis: str) -> float:
 
 
 def _levels(values: pd.Series) -> pd.Series:
-    """Give values within 2% of the next smaller one the same number."""
-    ordered = np.log(values.sort_values())
-    return (ordered.diff() > np.log(_EQUAL)).cumsum().reindex(values.index)
+    """Give each value the smallest of its level: values up to 2% above the smallest of them."""
+    smallest: dict[float, float] = {}
+    first = 0.0  # values are positive
+    for value in np.sort(values.unique()):
+        first = value if value > _EQUAL * first else first
+        smallest[value] = first
+    return values.map(smallest)

@@ -8,7 +8,7 @@ import pandas as pd
 from bayescale import readable
 from bayescale.checks.points import Points, log_losses, points_of
 from bayescale.checks.rule import Shape
-from bayescale.checks.shape import FEWEST, CurveShape, classify_points
+from bayescale.checks.shape import FEWEST, CurveShape, chance_level, classify_points
 from bayescale.errors import RunsError
 
 Progress = Callable[[Iterable[str]], Iterable[str]]
@@ -115,6 +115,7 @@ def curve_shapes(
     Parameters and errors as in `classify_curves`; `progress` wraps the names. The whole table is
     validated before the first curve is classified. The shape is None for fewer than 3 different x.
     """
+    chance_level(chance, higher_is_better)
     names = _curve_names(table, by)
     _require(table, [name for name in (x, y, stderr, trials) if name])
     if len(table) == 0:
@@ -125,7 +126,7 @@ def curve_shapes(
         stderr=None if stderr is None else table[stderr],
         trials=None if trials is None else table[trials],
         higher_is_better=higher_is_better,
-        rows=table.index,
+        rows=_rows(table),
     )
     places = names.groupby(names, sort=False).indices
 
@@ -169,10 +170,16 @@ def _curve_names(table: pd.DataFrame, by: str | Sequence[str] | None) -> pd.Seri
     if not columns:
         return pd.Series("all rows", index=table.index)
     for column in columns:
-        missing = table.index[table[column].isna()]
+        missing = _rows(table)[table[column].isna()]
         if len(missing):
             raise RunsError(f"{readable.rows(missing)}: no {column}, so no curve to belong to")
     return table[columns].astype(str).agg(" | ".join, axis=1)
+
+
+def _rows(table: pd.DataFrame) -> np.ndarray:
+    """Rows as errors name them: by the index, which a selection keeps, or by their place."""
+    whole = pd.api.types.is_integer_dtype(table.index)
+    return table.index.to_numpy() if whole else np.arange(len(table))
 
 
 def _require(table: pd.DataFrame, columns: Sequence[str]) -> None:

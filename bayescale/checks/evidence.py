@@ -20,6 +20,7 @@ _SIMPLE = 5  # coordinates up to which one round is enough
 _ROUNDS, _DRAWS, _CENTRES = 8, 750, 16  # for the others; draws in each further round
 _ENOUGH, _MOST_ROUNDS = 100.0, 12  # effective draws that end the rounds
 _STEPS, _TINY = 60, 1e-6
+_ROUNDING = 1e-5**2  # least variance of log loss: exact laws would drive sigma to zero
 _NEAR, _WORSE = 1.0, 8.0  # sds between modes that are one; nats below the best that matter no more
 
 
@@ -148,7 +149,7 @@ class Target:
 
     def variance(self, u: np.ndarray) -> np.ndarray:
         """Variance of each point, (..., n)."""
-        return np.exp(2 * self.natural(u)[..., -1:]) + self.curve.variance
+        return np.exp(2 * self.natural(u)[..., -1:]) + self.curve.variance + _ROUNDING
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
         """Log posterior density, (...)."""

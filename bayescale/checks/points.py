@@ -28,6 +28,8 @@ class Points:
         Known standard error of each log loss, zero where none is known.
     measured : int
         Points before thinning.
+    decades : float
+        Range of x before thinning, in decades.
     notes : tuple of str
         What was done to them.
     """
@@ -36,17 +38,13 @@ class Points:
     log_loss: np.ndarray
     stderr: np.ndarray
     measured: int
+    decades: float
     notes: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> int:
         """Number of different x."""
         return len(np.unique(self.x))
-
-    @property
-    def decades(self) -> float:
-        """Range of x in decades."""
-        return float(np.log10(self.x.max() / self.x.min()))
 
     @property
     def known(self) -> bool:
@@ -91,30 +89,46 @@ def log_losses(
     Raises
     ------
     RunsError
-        If a value is missing, infinite or outside its limits, or lengths differ.
+        If a value is missing, infinite or outside its limits, or lengths differ. Trials may be
+        missing (NaN) where they do not count.
     """
     refuse = _Refusal(rows)
     x, y = refuse.numbers(x, "x"), refuse.numbers(y, "y")
     se = np.zeros(len(y)) if stderr is None else refuse.numbers(stderr, "the standard error")
     if not len(x) == len(y) == len(se):
         raise RunsError(f"{len(x)} x, {len(y)} y and {len(se)} standard errors: give one of each")
+    loss = 1 - y if higher_is_better else y
     refuse(x <= 0, x, "x is {}: the axis is logarithmic, leave the row out")
     refuse(se < 0, se, "a standard error of {}: it cannot be negative")
     limits = "{} is no share between 0 and 1: divide percent by 100"
     refuse(((y < 0) | (y > 1)) & (higher_is_better or trials is not None), y, limits)
-    loss = 1 - y if higher_is_better else y
     if trials is not None:
-        counted = (loss == 0) | (loss == 1) if stderr is not None else np.ones(len(y), bool)
-        number = np.broadcast_to(np.asarray(trials, float), loss.shape)
-        refuse(counted & ~(number >= 1), number, "{} trials: there must be at least one")
-        loss = np.where(counted, (number * loss + 0.5) / (number + 1), loss)
-        binomial = np.sqrt(loss * np.maximum(1 - loss, 0) / (number + 2))
-        se = np.where(counted, binomial, se)
+        counted = (loss == 0) | (loss == 1) | (stderr is None)
+        loss, se = _binomial(loss, se, counted, trials, refuse)
     reason = "{} has no logarithm: the metric must be positive, and an error rate of 0 needs trials"
     if higher_is_better:
         reason = "a value of {} leaves an error of 0, which has no logarithm: give trials"
     refuse(loss <= 0, y, reason)
     return x, np.log(loss), se / loss
+
+
+def _binomial(
+    loss: np.ndarray,
+    se: np.ndarray,
+    counted: np.ndarray,
+    trials: Values | float,
+    refuse: "_Refusal",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Errors off their limits and their binomial standard errors, where trials are counted."""
+    number = refuse.numbers(trials, "the number of trials", may_miss=True)
+    if len(number) not in (1, len(loss)):
+        raise RunsError(f"{len(number)} numbers of trials for {len(loss)} y: give one, or one each")
+    number = np.broadcast_to(number, loss.shape)
+    refuse(counted & ~(number >= 1), number, "{} trials: there must be at least one")
+    counts = np.where(counted, number, 1.0)
+    moved = np.where(counted, (counts * loss + 0.5) / (counts + 1), loss)
+    binomial = np.sqrt(moved * np.maximum(1 - moved, 0) / (counts + 2))
+    return moved, np.where(counted, binomial, se)
 
 
 class _Refusal:
@@ -129,12 +143,13 @@ class _Refusal:
             names = at if self.rows is None else np.asarray(self.rows)[at]
             raise RunsError(f"{readable.rows(names)}: {reason.format(f'{values[at[0]]:g}')}")
 
-    def numbers(self, values: Values, name: str) -> np.ndarray:
+    def numbers(self, values: Values | float, name: str, *, may_miss: bool = False) -> np.ndarray:
         try:
             numbers = np.asarray(values, dtype=float).ravel()
         except (TypeError, ValueError):
             raise RunsError(f"{name} holds something that is no number") from None
-        self(~np.isfinite(numbers), numbers, name + " is {}: fill it in or leave the row out")
+        wrong = np.isinf(numbers) if may_miss else ~np.isfinite(numbers)
+        self(wrong, numbers, name + " is {}: fill it in or leave the row out")
         return numbers
 
 
@@ -142,12 +157,12 @@ def points_of(x: np.ndarray, log_loss: np.ndarray, stderr: np.ndarray) -> Points
     """Sort the points of a curve; average dense ones in bins of equal width in log x."""
     order = np.argsort(x, kind="stable")
     x, log_loss, stderr = x[order], log_loss[order], stderr[order]
-    sizes = len(np.unique(x))
+    sizes, decades = len(np.unique(x)), float(np.log10(x[-1] / x[0]))
     if sizes <= MOST_SIZES and len(x) <= MOST_POINTS:
         repeats = (f"{len(x)} points at {sizes} values of x, repeats kept as points",)
-        return Points(x, log_loss, stderr, len(x), repeats if sizes < len(x) else ())
+        return Points(x, log_loss, stderr, len(x), decades, repeats if sizes < len(x) else ())
     if sizes < 2:
-        return Points(x, log_loss, stderr, len(x))
+        return Points(x, log_loss, stderr, len(x), decades)
     log_x = np.log(x)
     place = (log_x - log_x[0]) / np.ptp(log_x) * BINS
     _, which = np.unique(np.minimum(place, BINS - 1).astype(int), return_inverse=True)
@@ -155,4 +170,4 @@ def points_of(x: np.ndarray, log_loss: np.ndarray, stderr: np.ndarray) -> Points
     mean_x, mean = (np.bincount(which, v) / number for v in (log_x, log_loss))
     spread = np.sqrt(np.bincount(which, stderr**2)) / number
     note = f"{len(x)} points thinned to means of {len(number)} bins in log x"
-    return Points(np.exp(mean_x), mean, spread, len(x), (note,))
+    return Points(np.exp(mean_x), mean, spread, len(x), decades, (note,))

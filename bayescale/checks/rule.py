@@ -158,6 +158,8 @@ def _rising(facts: Facts) -> _Answer:
     )
     if drawn.p_down() <= 0.5 and (facts.trend > 0 or not facts.points.known):
         return Shape.INVERSE, f"gets worse with scale: {chances}"
+    if drawn.p_down() <= 0.5:  # known errors leave open whether it ends worse
+        return Shape.NON_MONOTONE, f"rises without ending clearly worse than it began: {chances}"
     end = "worse" if worse > 0.5 else "better"
     return Shape.NON_MONOTONE, f"falls and rises, ends {end} than it began: {chances}"
 
@@ -179,8 +181,8 @@ def _other_law(facts: Facts) -> _Answer:
     bar = _TIMES * facts.probabilities["power_law"]
     likelier = [name for name in OTHERS if facts.probabilities[name] > bar]
     eligible = OTHERS if best > 0 and steep > 0.95 else likelier
-    # near ties go to the simpler law
-    name = next((name for name in eligible if factors[name] >= best - 1), None)
+    # near ties go to the simpler law, if it explains the curve better at all
+    name = next((name for name in eligible if factors[name] > max(0, best - 1)), None)
     if name is None:
         return None
     steepens = f", P(steepens) {steep:.2f}" if steep > 0.5 else ""

@@ -51,6 +51,10 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder for comparison.json and comparison.png.")
     ] = None,
+    plans: Annotated[
+        Path | None,
+        typer.Option(help="Table of candidate plans: which one each law would choose."),
+    ] = None,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -58,6 +62,8 @@ def compare(
     """Compare models by how they predict the runs and by the decisions they lead to."""
     specs = _specs(models, group)
     asked = [value for spec in specs for value in values_asked(spec, flops or [], at or [])]
+    _require_one_question(specs)
+    candidates = None if plans is None else _plans(plans)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     for spec in specs:
         group_names(spec, table)
@@ -71,9 +77,16 @@ def compare(
 
         comparison = compare_fits(fits, flops=asked, folds=folds, seed=seed, progress=step)
     summary = summarise_comparison(comparison)
+    if candidates is not None:
+        from bayescale.advice import advise_plans_by_law
+
+        summary["plans"] = advise_plans_by_law(comparison.fits, comparison.weights, candidates)
+        summary["sentences"] += summary["plans"]["sentences"]
     if out is not None:
         _write(comparison, summary, out)
     typer.echo(json.dumps(summary, indent=1) if as_json else _text(summary))
+    if out is not None:
+        typer.echo(f"comparison: {out / 'comparison.json'}, {out / 'comparison.png'}", err=as_json)
     for problem in comparison.problems:
         typer.echo(f"not converged: {problem}", err=True)
     for fitted in fits.values():
@@ -90,6 +103,22 @@ def _specs(models: str, group: str | None) -> list[ModelSpec]:
     if group is not None and not any(spec.group for spec in specs):
         spec_of(names[0], group)  # says which models have groups
     return [spec.grouped_by(group) if group and spec.group else spec for spec in specs]
+
+
+def _plans(path: Path) -> pd.DataFrame:
+    from bayescale.decisions.plans import read_plans
+
+    return read_plans(path)
+
+
+def _require_one_question(specs: list[ModelSpec]) -> None:
+    """Refuse before sampling what decides different things."""
+    if len({spec.law.is_joint or spec.inputs for spec in specs}) > 1:
+        decides = "; ".join(f"{spec.name} of {' and '.join(spec.inputs)}" for spec in specs)
+        raise ModelError(
+            f"--models: compare laws that decide the same thing ({decides}): joint laws, "
+            "or laws of one axis"
+        )
 
 
 def _write(comparison: Any, summary: dict[str, Any], out: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -66,15 +67,15 @@ def curves(
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
     rows = []
-    for number, (name, points, shape) in enumerate(shapes, 1):
-        rows.append(row_of(name, points, shape))
-        if plots is not None and shape is not None:
-            from bayescale.plots.curves import save_shape
+    with nullcontext() if out is None else replacing(out) as partial:
+        for number, (name, points, shape) in enumerate(shapes, 1):
+            rows.append(row_of(name, points, shape))
+            if plots is not None and shape is not None:
+                from bayescale.plots.curves import save_shape
 
-            save_shape(shape, plots / f"{number:04d}-{_file_name(name)}.png", name, x=x, y=y)
-    labels = pd.DataFrame(rows, columns=list(COLUMNS))
-    if out is not None:
-        with replacing(out) as partial:
+                save_shape(shape, plots / f"{number:04d}-{_file_name(name)}.png", name, x=x, y=y)
+        labels = pd.DataFrame(rows, columns=list(COLUMNS))
+        if partial is not None:
             labels.to_csv(partial, index=False)
     _show(labels, as_json, whole=out is None)
 

@@ -11,7 +11,7 @@ the draw: their mean is the expected regret, and the plan of the least expected 
 make where being wrong costs in proportion.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from bayescale.fitting import Fit
 from bayescale.optima import BASIN_EXCESS, least_compute
 from bayescale.prediction import decades_beyond
 from bayescale.runs import read_table
+from bayescale.stacking import stack_draws
 
 _NEEDED = ("params", "tokens")
 _OPTIONAL = ("unique_tokens", "inference_tokens", "cost")
@@ -138,6 +139,39 @@ def plan_outcomes(
     return outcomes.transpose("chain", "draw", "plan")
 
 
+def stack_outcomes(
+    outcomes: Mapping[str, xr.Dataset], weights: Mapping[str, float], *, seed: int = 1
+) -> xr.Dataset:
+    """Mix the outcomes of the same plans under several laws, each by its weight.
+
+    Parameters
+    ----------
+    outcomes : mapping of str to xarray.Dataset
+        What `plan_outcomes` returns, by law.
+    weights : mapping of str to float
+        Of the laws, with sum 1, e.g. `bayescale.Comparison.weights`.
+    seed : int
+
+    Returns
+    -------
+    xarray.Dataset
+        As of one law; see `bayescale.stack_draws`.
+
+    Raises
+    ------
+    FitError
+        If laws and weights differ, or the plans do.
+    """
+    names = ["loss", "equivalent_flops"]
+    drawn = stack_draws({law: own[names] for law, own in outcomes.items()}, weights, seed=seed)
+    first = next(iter(outcomes.values()))
+    return (
+        first.drop_vars([*names, "chain", "draw"], errors="ignore")
+        .merge(drawn)
+        .assign_attrs(first.attrs)
+    )
+
+
 def rank_plans(
     outcomes: xr.Dataset, *, within: float | Sequence[float] = BASIN_EXCESS
 ) -> xr.Dataset:
@@ -146,7 +180,7 @@ def rank_plans(
     Parameters
     ----------
     outcomes : xarray.Dataset
-        From `plan_outcomes`, or of several laws mixed by `stack_draws`.
+        From `plan_outcomes`, or of several laws mixed by `stack_outcomes`.
     within : float or sequence of float
         Shares of compute: a plan is nearly best when the best plan's equivalent compute exceeds its
         own by no more.
