@@ -67,9 +67,9 @@ def sections(
     yield from _decision_sections(fit, max(budgets))
     if beside.held_out is not None:
         yield _held_out_section(fit, beside.held_out)
-    if beside.checks:
+    if any(check.name == "LOO-PIT" for check in beside.checks):  # else there is nothing to draw
         yield _misfit_section(beside.checks)
-        yield from _shape_sections(beside.checks)
+    yield from _shape_sections(beside.checks)
     yield Section(
         "Predicted against observed",
         "Each run with its posterior predictive interval, noise included.",

@@ -9,6 +9,8 @@ from bayescale import Fit, Status, check_fit, fit, read_runs
 from bayescale.checks.influence import left_out
 from bayescale.checks.refits import refits
 from bayescale.prediction import log_likelihood
+from bayescale.sections import sections
+from bayescale.summary import Companions
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,8 +77,12 @@ def test_leaving_a_run_out_takes_what_it_contributed(true_law):
 def test_too_few_runs_of_weight_1_ask_for_a_look():
     table = half_in_mid_schedule()
     table["portion_of_schedule"] = np.where(table.index < 5, 1.0, 0.5)
-    checks = check_fit(weighted(table, 0.5))
+    fitted = weighted(table, 0.5)
+    checks = check_fit(fitted)
     [check] = [check for check in checks if check.name == "weighted runs"]
     assert check.status is Status.REVIEW
     assert "5 configurations have a weight of 1" in check.message
     assert "LOO-PIT" not in [check.name for check in checks]
+    titles = [part.title for part in sections(fitted, [1e22], Companions(checks=tuple(checks)))]
+    assert "Does the law fit?" not in titles
+    assert "Parameters" in titles

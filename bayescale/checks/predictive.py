@@ -115,7 +115,7 @@ def _too_few_levels(inputs: tuple[str, ...]) -> Check:
         _FEWEST_LEVELS,
         f"there are fewer than {_FEWEST_LEVELS} levels of {label}, too few to see a trend: any "
         "law fits them",
-        f"Add runs at other {label}.",
+        f"Add runs at further values of {label}.",
     )
 
 

@@ -52,11 +52,11 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     Returns
     -------
     list of Check
-        Convergence; the law, along each axis, and the shape of curves along it; single runs and
-        groups; calibration; priors; the design. A true law passes all of them in more than 9 of 10
-        tables. Of an exponent that falls from 0.5 to 0.15 in the middle of the range 30 runs show
-        about 4 in 10, 60 runs about two thirds; an offset forced to 0 almost always shows
-        (benchmarks/checks.py): a PASS is no proof.
+        Convergence; the law along each axis; calibration; the shape of curves along each axis;
+        single runs and groups; priors; the design. A true law passes all of them in more than 9 of
+        10 tables. Of an exponent that falls from 0.5 to 0.15 in the middle of the range 30 runs
+        show about 4 in 10, 60 runs about two thirds; an offset forced to 0 almost always shows
+        (benchmarks/checks.py). A PASS is no proof.
 
     Raises
     ------
