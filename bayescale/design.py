@@ -80,7 +80,8 @@ def _few_groups(runs: Runs, group: str) -> list[Notice]:
         Notice(
             "few groups",
             f"{number} groups say little about the population they come from: the prior on the sd "
-            "between groups ([scales] in the model file) shapes the prediction for a new group",
+            "between groups ([scales] in the model file) shapes the prediction for a new group; "
+            "state that prior beside it, or add groups",
         )
     ]
 
@@ -168,7 +169,7 @@ def _levels(name: str, values: np.ndarray) -> list[Notice]:
             Notice(
                 "two levels only",
                 f"the runs have {distinct} distinct values of {name}: an "
-                f"exponent and an offset cannot be told apart; add a third {name}",
+                f"exponent and an offset cannot be told apart; add runs at a third value of {name}",
             )
         ]
     decades = float(np.ptp(values) / np.log(10))

@@ -70,7 +70,7 @@ def _flops_disagree(table: pd.DataFrame) -> list[Notice]:
             "flops are not 6ND",
             f"flops / (6 × params × tokens) runs from {ratio.min():.2f} to "
             f"{ratio.max():.2f}: k in C = kND is then the geometric mean over the largest decade "
-            "of compute",
+            "of compute; if that is not meant, check what params and flops count",
         )
     ]
 
@@ -125,8 +125,8 @@ def _rising(table: pd.DataFrame) -> list[Notice]:
     return [
         Notice(
             "rising loss",
-            f"loss grows with {axis} (rank correlation {rank:.2f}); is the column "
-            "an accuracy or a score? The laws here describe a falling loss",
+            f"loss grows with {axis} (rank correlation {rank:.2f}), and the laws here describe a "
+            "falling one; if the column is an accuracy or a score, name that of the losses instead",
         )
     ]
 
@@ -146,7 +146,12 @@ def _perplexity(table: pd.DataFrame) -> list[Notice]:
 def _constant(table: pd.DataFrame) -> list[Notice]:
     if len(table) < 3 or table["loss"].nunique() > 1:
         return []
-    return [Notice("constant loss", f"every run has the loss {table['loss'].iloc[0]:g}")]
+    return [
+        Notice(
+            "constant loss",
+            f"every run has the loss {table['loss'].iloc[0]:g}; name the column of final losses",
+        )
+    ]
 
 
 def _apart(table: pd.DataFrame) -> list[Notice]:

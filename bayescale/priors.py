@@ -111,11 +111,12 @@ class Prior:
         if self.dist in NORMAL_ON.values():
             mu, sigma = args
             support = {dist: name for name, dist in NORMAL_ON.items()}[self.dist]
-            line, jacobian = {
-                "real": (value, 0.0),
-                "positive": (np.log(value), -np.log(value)),
-                "unit": (np.log(value) - np.log1p(-value), -np.log(value) - np.log1p(-value)),
-            }[support]
+            line, jacobian = value, 0.0
+            if support == "positive":
+                line, jacobian = np.log(value), -np.log(value)
+            if support == "unit":
+                log, log_rest = np.log(value), np.log1p(-value)
+                line, jacobian = log - log_rest, -log - log_rest
             normal = -0.5 * ((line - mu) / sigma) ** 2 - math.log(sigma) - _HALF_LOG_2PI
             return normal + jacobian
         if self.dist == "HalfNormal":

@@ -65,7 +65,7 @@ def write_report(
     fit.save(folder / "fit.nc")
     budgets = distinct_budgets(flops) or default_budgets(fit)
     progress("checking")
-    checks = check_fit(fit)
+    checks = check_fit(fit, seed=int(fit.tree.attrs.get("seed", 1)))
     if held_out is not None:
         checks.insert(1, held_out_check(fit, held_out))
     progress("summarising")

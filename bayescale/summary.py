@@ -28,7 +28,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
      "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
                      "min_ess_bulk", "seconds_compile", "seconds_sample"},
      "checks": [{"name", "status": "PASS" | "REVIEW" | "FAIL", "statistic", "threshold",
-                 "message"}],
+                 "message", "advice"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
                          "rows": [{"run", axis, "loss", "residual", "predicted": Q}]},
      "notices": [{"name", "message", "rows"}]}
@@ -107,7 +107,7 @@ class Companions:
 
 def summarise_checks(checks: Sequence[Check]) -> list[dict[str, Any]]:
     """Write checks as plain numbers and text, None where a check has no number."""
-    names = ("name", "status", "statistic", "threshold", "message")
+    names = ("name", "status", "statistic", "threshold", "message", "advice")
     entries = [{name: getattr(check, name) for name in names} for check in checks]
     return [plain({**entry, "status": str(entry["status"])}) for entry in entries]
 

@@ -78,7 +78,9 @@ def score(law: str, number: int, seed: int) -> dict[str, object]:
     table.insert(0, "run", [f"run-{row + 1}" for row in table.index])
     spec = load_model("chinchilla")
     if law == "no-offset":
-        spec = parse_model(spec.source.replace(*NO_OFFSET), "no-offset")
+        source = spec.source.replace(*NO_OFFSET)
+        assert source != spec.source, "the model file has another prior: NO_OFFSET is out of date"
+        spec = parse_model(source, "no-offset")
     runs = Runs(table.assign(loss=loss), "simulated")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

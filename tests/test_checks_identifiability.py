@@ -68,6 +68,14 @@ def test_finished_runs_are_not_taken_for_checkpoints():
     params, tokens = np.meshgrid(np.geomspace(1e8, 1e9, 4), np.geomspace(1e9, 1e11, 20))
     grid = pd.DataFrame({"params": params.ravel(), "tokens": tokens.ravel()})
     assert evenly_spaced(grid) == 0
+    for saved, status in ((12, Status.REVIEW), (19, Status.REVIEW), (20, Status.FAIL)):
+        tokens, params = np.meshgrid(1e10 * np.arange(1, saved + 1), np.geomspace(1e8, 1e9, 4))
+        grid = pd.DataFrame({"params": params.ravel(), "tokens": tokens.ravel()})
+        grid["loss"] = 1.8 + 400 * grid["params"] ** -0.34 + 1500 * grid["tokens"] ** -0.36
+        [check] = [c for c in check_runs(read_runs(grid)) if c.name.startswith("mid-schedule")]
+        assert check.status is status
+        assert "look like checkpoints" in check.message
+        assert check.statistic > check.threshold
     few = checkpoints(saved=8)
     assert evenly_spaced(few) == 0
 
@@ -107,6 +115,57 @@ def test_budgets_whose_best_size_is_at_the_edge_are_named(factor, side):
     found = [check for check in checks if check.name == "optimum not bracketed"]
     assert len(found) == (side is not None)
     assert all(f"6e18 ({side} sizes are missing)" in check.message for check in found)
+
+
+def test_budgets_are_looked_at_within_each_group():
+    table = simulated_table()
+    bracketed = pd.concat([table.assign(family="a"), table.assign(family="b")], ignore_index=True)
+    model = "chinchilla-hierarchical"
+    assert "optimum not bracketed" not in names(check_runs(read_runs(bracketed), model))
+    # Taken together every budget is bracketed: each group has sizes on one side only.
+    size = table.index // 5  # 0 to 5 at each budget
+    apart = table.assign(family=np.where(size > 2, "a", "b"))
+    [check] = [
+        check
+        for check in check_runs(read_runs(apart), model)
+        if check.name == "optimum not bracketed"
+    ]
+    assert "6e18 of a (smaller sizes are missing)" in check.message
+    assert "6e18 of b (larger sizes are missing)" in check.message
+    assert check.statistic == 1
+
+
+def test_a_single_size_at_a_budget_brackets_nothing():
+    table = simulated_table()
+    one = table[table.index // 5 == 2].assign(family="b")
+    both = pd.concat([one, table[table.index // 5 < 2].assign(family="a")], ignore_index=True)
+    checks = check_runs(read_runs(both), "chinchilla-hierarchical")
+    assert "optimum not bracketed" not in names(checks)  # three sizes make no isoFLOP curve
+    both = both.assign(budget=lambda t: (6 * t["params"] * t["tokens"]).round(-17))
+    checks = check_runs(read_runs(both), "chinchilla-hierarchical")
+    [check] = [check for check in checks if check.name == "optimum not bracketed"]
+    assert "of b (the one size, " in check.message
+    assert "cannot bracket anything" in check.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": 3.0},
+        {"loss": lambda t: 6 - t["loss"]},
+        {"flops": lambda t: 8 * t["params"] * t["tokens"]},
+        {"tokens": lambda t: np.where(t["tokens"] > 1e10, 2e10, 1e9)},
+        {"family": ["a", "b", "c"] * 10},
+    ],
+)
+def test_every_doubt_has_advice(change):
+    model = "chinchilla-hierarchical" if "family" in change else "chinchilla"
+    checks = check_runs(read_runs(simulated_table().assign(**change)), model)
+    assert worst(checks) is not Status.PASS
+    for check in checks:
+        assert check.advice.endswith(".")
+        assert check.message
+        assert "Add a third" not in check.advice
 
 
 def test_optimum_of_a_fit_outside_the_sizes_tried():

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
@@ -9,9 +10,16 @@ from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 from bayescale import Fit, Runs, Status, check_fit, fit, load_model, parse_model, read_runs
 from bayescale.checks.held_out import held_out_check
 from bayescale.checks.influence import calibration_checks, left_out, run_checks
-from bayescale.checks.predictive import _Statistic, axes_of, family_wise, residual_checks
+from bayescale.checks.predictive import (
+    AxisDetail,
+    _Statistic,
+    _where,
+    axes_of,
+    family_wise,
+    residual_checks,
+)
 from bayescale.checks.prior import power_scaled, prior_checks
-from bayescale.checks.refits import refits
+from bayescale.checks.refits import refits, unit
 from bayescale.checks.result import worst
 from bayescale.checks.seeds import seed_check
 from bayescale.errors import FitError
@@ -203,6 +211,67 @@ def test_group_on_another_loss_scale_fails(sigma, status):
     assert "c" in check.message
 
 
+@pytest.mark.parametrize(("sigma", "status"), [(0.3, Status.FAIL), (0.004, Status.PASS)])
+def test_one_of_two_groups_on_another_loss_scale_fails(sigma, status):
+    from bayescale.checks.influence import _outlying_groups
+
+    [check] = _outlying_groups(known_grouped_fit(a={"sigma": 0.003}, b={"sigma": sigma}))
+    assert check.status is status
+    assert "times that of a" in check.message
+
+
+def test_one_group_is_refused():
+    fitted = known_grouped_fit(a={}, b={})
+    with pytest.raises(FitError, match=r"'a' alone.*check the fit of all groups"):
+        check_fit(fitted.of_group("a"))
+
+
+def test_two_levels_are_too_few_to_see_a_trend(line):
+    fitted, _ = line
+    axis = fitted.spec.inputs[0]
+    x = fitted.runs.table[axis]
+    two = fitted.runs.table.assign(**{axis: np.where(x > x.median(), x.max(), x.min())})
+    checks = law_checks(replace(fitted, runs=replace(fitted.runs, table=two)))
+    check = named(checks, "law")
+    assert check.status is Status.REVIEW
+    assert "too few to see a trend" in check.message
+    assert not any(check.name.startswith("law along") for check in checks)
+
+
+def test_part_of_a_curve_that_rises_is_no_remedy(line):
+    fitted, _ = line
+    axis = fitted.spec.inputs[0]
+    bend = (np.arange(14) - 6.5) ** 2 / 42
+    bent = refits(with_losses(fitted, np.exp(0.2 * (bend - bend.mean()))))
+    checks = {
+        rising: [
+            c
+            for c in residual_checks(bent, (axis,), rising=rising)
+            if c.name.startswith("law along")
+        ]
+        for rising in ((), (axis,))
+    }
+    assert "fit the upper part" in str(checks[()])
+    assert "fit the upper part" not in str(checks[(axis,)])
+    assert "why the loss rises" in str(checks[(axis,)])
+
+
+def test_cells_of_seeds_are_configurations():
+    table = pd.concat([simulated_table(noise=0.0)] * 2, ignore_index=True)
+    assert unit(table.assign(replicates=2.0)) == "configurations"
+    assert unit(table.assign(replicates=1.0)) == "runs"
+
+
+@pytest.mark.parametrize(("bins", "part"), [(2, "half"), (3, "third"), (10, "tenth")])
+def test_parts_of_an_axis_are_words(bins, part):
+    value = np.linspace(0, -1, bins)
+    detail = AxisDetail(
+        "tokens", value, value, value, value, np.full(bins, -0.1), np.full(bins, 0.1)
+    )
+    said = _where(detail, "tokens")
+    assert f"the {part} of the runs with the most tokens lies 63% below the law" in said
+
+
 def test_calibrated_and_uncalibrated_predictions():
     pit = (np.arange(60) + 0.5) / 60
 
@@ -231,10 +300,36 @@ def test_density_of_a_prior_equals_pymcs(dist):
     np.testing.assert_allclose(prior.log_density(values), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dist", ["Normal", "LogNormal"])
+def test_density_above_1_is_no_warning(dist):
+    prior = Prior(dist, (("mu", 0.3), ("sigma", 0.8)))
+    expected = pm.logp(getattr(pm, dist).dist(0.3, 0.8), 1.7).eval(mode="FAST_COMPILE")
+    assert prior.log_density(1.7) == pytest.approx(float(expected))
+
+
+def test_power_scaling_of_a_normal_prior_is_that_of_its_formula(line):
+    """Posterior precision 1/s^2, prior precision 1/t^2 and power a: Normal, in closed form."""
+    fitted, _ = line
+    draws = np.random.default_rng(3).normal(0.3, 0.5, (4, 5000))
+    posterior = fitted.tree["posterior"].to_dataset().isel(draw=0, drop=True)
+    posterior = posterior.assign(alpha=(("chain", "draw"), np.exp(draws)))
+    prior = Prior("LogNormal", (("mu", -1.0), ("sigma", 0.9)))
+    spec = replace(fitted.spec, priors={**fitted.spec.priors, "alpha": prior})
+    tree = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": xr.Dataset()})
+    moved = []
+    for power in (0.8, 1.25):
+        added = (power - 1) / 0.9**2
+        # the density of alpha itself has the Jacobian -log alpha, a slope of -1 on the line
+        slope = added * (-1.0 - 0.3) - (power - 1)
+        moved.append(slope / (1 / 0.5**2 + added) / 0.5)
+    found = power_scaled(replace(fitted, spec=spec, tree=tree), "alpha")
+    assert found == pytest.approx(np.abs(moved).max(), rel=0.05)
+
+
 @pytest.mark.slow
 def test_prior_that_decides_or_contradicts_is_named(runs, small_fit):
     assert worst(prior_checks(small_fit)) is Status.PASS
-    assert power_scaled(small_fit, "alpha") < 0.3
+    assert power_scaled(small_fit, "alpha") < 0.1
     source = small_fit.spec.source.replace(
         'alpha = { dist = "LogNormal", mu = -1.05, sigma = 0.5 }',
         'alpha = { dist = "LogNormal", mu = -2.0, sigma = 0.03 }',

@@ -194,7 +194,13 @@ def test_check_of_a_table_and_of_a_fit(run, table, small_fit, tmp_path):
     code, out, _ = run("check", path, "--json")
     said = json.loads(out)
     assert (code, said["worst"]) == (0, "PASS")
-    assert {"name", "status", "statistic", "threshold", "message"} == set(said["checks"][0])
+    assert {"name", "status", "statistic", "threshold", "message", "advice"} == set(
+        said["checks"][0]
+    )
+    for given in (["--where", "params > 1"], ["--model", "nosuch"], ["--column", "params=N"]):
+        code, out, err = run("check", path, *given)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: {given[0]} says how to read or fit a table")
 
 
 @pytest.mark.slow

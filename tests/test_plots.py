@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import pytest
 from conftest import simulated_table
 
-from bayescale import check_fit, compute_optimal, fit, plots, read_runs, residuals
-from bayescale.errors import RunsWarning
+from bayescale import check_fit, check_runs, compute_optimal, fit, plots, read_runs, residuals
+from bayescale.errors import FitError, RunsWarning
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +70,8 @@ def test_basin_has_a_panel_for_each_budget(small_fit):
 
 
 def test_checks_and_predicted_show_every_run(small_fit):
+    with pytest.raises(FitError, match="give those of check_fit"):
+        plots.plot_checks(check_runs(small_fit.runs))
     figure = plots.plot_checks(check_fit(small_fit))
     titles = [axis.get_title("left") for axis in figure.axes[:5]]
     assert titles == [

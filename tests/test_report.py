@@ -13,6 +13,7 @@ from bayescale.summary import (
     Companions,
     answers,
     default_budgets,
+    summarise_checks,
     summarise_fit,
     summarise_optima,
 )
@@ -41,11 +42,22 @@ def test_page_opens_with_the_answer_and_is_self_contained(written, small_fit):
     assert "central 90% credible interval" in page
 
 
+def test_checks_of_a_report_have_the_seed_of_its_fit(written, small_fit):
+    summary = json.loads((written.parent / "summary.json").read_text())
+    found = [check["statistic"] for check in summary["checks"]]
+    same, other = (
+        [check["statistic"] for check in summarise_checks(check_fit(small_fit, seed=seed))]
+        for seed in (3, 1)
+    )
+    assert found == same
+    assert found != other
+
+
 def test_summary_follows_its_schema(written, small_fit):
     summary = json.loads((written.parent / "summary.json").read_text())
     assert summary["schema"] == 1
     assert {tuple(check) for check in summary["checks"]} == {
-        ("name", "status", "statistic", "threshold", "message")
+        ("name", "status", "statistic", "threshold", "message", "advice")
     }
     assert {check["status"] for check in summary["checks"]} == {"PASS"}
     assert summary["checks"][0]["name"] == "convergence"

@@ -70,7 +70,7 @@ def _of_several(found: list[Check], axis: str, *, alone: bool) -> Check:
 def _curves(fit: Fit, axis: str) -> Iterator[pd.DataFrame]:
     """Take the runs apart by all that is not the axis."""
     table = fit.runs.table
-    if "weight" in table:
+    if "weight" in table:  # others were weighed down because the law is not theirs
         table = table[table["weight"] >= 1]
     others = [name for name in fit.spec.inputs if name != axis]
     keys: list[pd.Series] = [_levels(table[name]) for name in others]

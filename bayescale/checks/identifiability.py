@@ -20,7 +20,7 @@ from bayescale.runs import Runs
 from bayescale.spec import ModelSpec
 
 _NEAR = 3.0  # factor of compute within which runs say which sizes were tried at a budget
-_MANY = 12  # token counts of one size: finished runs have fewer, checkpoints of a run have more
+_MANY, _MOST = 12, 20  # token counts of one size: finished runs may have the first, hardly both
 _EVEN = 0.5  # share of equal steps between them: checkpoints are saved every so many steps
 _SOME = 0.2  # share of the rows at such sizes
 _RICH = 20.0  # tokens per parameter beyond which a larger model would use the tokens better
@@ -103,42 +103,47 @@ def _mid_schedule(runs: Runs, spec: ModelSpec) -> list[Check]:
             return []
         seen = f"{kept.sum()} of {len(table)} rows are marked as in"
         advice = "Leave them out (--mid-schedule exclude) or weigh them down (--mid-schedule 0.1)."
-        return _checkpoints(float(kept.mean()), seen, advice)
-    share = evenly_spaced(table)
-    if share <= _SOME:
-        return []
-    sizes = f"{share:.0%} of the rows lie at sizes with {_MANY} or more evenly spaced token counts"
-    advice = (
-        "Keep the last checkpoint of each run; if the table does not say which, ask its source."
+        return [_checkpoints(Status.FAIL, float(kept.mean()), 0.0, f"{seen} mid-schedule", advice)]
+    return _look_like_checkpoints(table)
+
+
+def _look_like_checkpoints(table: pd.DataFrame) -> list[Check]:
+    """Evenly spaced token counts: so many are proof enough, fewer may be a design."""
+    for many, status in ((_MOST, Status.FAIL), (_MANY, Status.REVIEW)):
+        share = evenly_spaced(table, many)
+        if share > _SOME:
+            seen = (
+                f"{share:.0%} of the rows look like checkpoints: they lie at sizes with {many} or "
+                "more evenly spaced token counts"
+            )
+            advice = (
+                "Keep the last checkpoint of each run; if the table does not say which, ask its "
+                "source. If all are finished runs, there is nothing to do."
+            )
+            return [_checkpoints(status, share, _SOME, seen, advice)]
+    return []
+
+
+def _checkpoints(status: Status, share: float, most: float, seen: str, advice: str) -> Check:
+    return Check(
+        "mid-schedule checkpoints",
+        status,
+        share,
+        most,
+        f"{seen}: a learning rate that has not decayed leaves the loss above that of a finished "
+        "run of as many tokens",
+        advice,
     )
-    return _checkpoints(share, f"{sizes}, as checkpoints do that were saved in", advice)
 
 
-def _checkpoints(share: float, seen: str, advice: str) -> list[Check]:
-    return [
-        Check(
-            "mid-schedule checkpoints",
-            Status.FAIL,
-            share,
-            _SOME,
-            f"{seen} mid-schedule: a learning rate that has not decayed leaves the loss above that "
-            "of a finished run of as many tokens",
-            advice,
-        )
-    ]
-
-
-def evenly_spaced(table: pd.DataFrame) -> float:
-    """Share of rows at sizes whose token counts are many and mostly equal steps apart."""
+def evenly_spaced(table: pd.DataFrame, many: int = _MANY) -> float:
+    """Share of rows at sizes whose token counts are that many and mostly equal steps apart."""
     if not {"params", "tokens"} <= set(table.columns):
         return 0.0
     rows = 0
     for _, own in table.groupby("params"):
         steps = np.diff(np.unique(own["tokens"].to_numpy(float)))
-        if (
-            len(steps) + 1 >= _MANY
-            and np.isclose(steps, np.median(steps), rtol=0.02).mean() > _EVEN
-        ):
+        if len(steps) + 1 >= many and np.isclose(steps, np.median(steps), rtol=0.02).mean() > _EVEN:
             rows += len(own)
     return rows / len(table)
 
@@ -172,21 +177,20 @@ def _conventions(runs: Runs, spec: ModelSpec) -> list[Check]:
 
 
 def _unbracketed(runs: Runs, spec: ModelSpec) -> list[Check]:
-    """Name isoFLOP budgets whose lowest loss is at an edge of the sizes tried."""
+    """Name isoFLOP budgets, of each group, whose lowest loss is at an edge of the sizes tried."""
     if not {"params", "tokens"} <= set(spec.inputs):
         return []
-    budgets = runs.budgets()
-    edges = []
-    for budget, own in runs.table.groupby(budgets):
-        losses = own.groupby("params")["loss"].min()
-        if len(losses) >= 3 and losses.idxmin() in (losses.index[0], losses.index[-1]):
-            side = "smaller" if losses.idxmin() == losses.index[0] else "larger"
-            edges.append((float(budget), side))
-    number = int(budgets.nunique())
+    keys = [runs.budgets().rename("budget")]
+    if spec.group in runs.table:
+        keys.append(runs.table[str(spec.group)].astype(str))
+    curves = list(runs.table.groupby(keys))
+    edges = [(key, lack) for key, own in curves if (lack := _missing_sizes(own))]
+    number = len(curves)
     if not edges or len(edges) < 0.5 * number:
         return []
     where = ", ".join(
-        f"{readable.flops(budget)} ({side} sizes are missing)" for budget, side in edges
+        f"{' of '.join([readable.flops(float(budget)), *group])} ({lack})"
+        for (budget, *group), lack in edges
     )
     return [
         Check(
@@ -199,6 +203,17 @@ def _unbracketed(runs: Runs, spec: ModelSpec) -> list[Check]:
             "Add sizes beyond that edge: N* is an extrapolation there.",
         )
     ]
+
+
+def _missing_sizes(own: pd.DataFrame) -> str:
+    """Say which sizes lack at a budget; nothing where the lowest loss lies between two others."""
+    losses = own.groupby("params")["loss"].min()
+    best = losses.idxmin()
+    if len(losses) == 1:
+        return f"the one size, {readable.count(float(best))}, cannot bracket anything"
+    if best == losses.index[0]:
+        return "smaller sizes are missing"
+    return "larger sizes are missing" if best == losses.index[-1] else ""
 
 
 def _model_limited(runs: Runs, spec: ModelSpec) -> list[Check]:

@@ -13,10 +13,11 @@ import xarray as xr
 from scipy.stats import binomtest, cramervonmises
 
 from bayescale import readable
-from bayescale.checks.refits import Refits
+from bayescale.checks.refits import Refits, unit
 from bayescale.checks.result import Check, Status
 from bayescale.fitting import Fit
 from bayescale.intervals import CI_PROB
+from bayescale.model import cells_of
 from bayescale.optima import compute_optimal
 from bayescale.prediction import arviz_tree, predict
 
@@ -28,21 +29,24 @@ table of 30 runs from a true law has a run of k above 0.7."""
 MAX_SHIFT = 1.0
 """Posterior sds by which one run may move the answer."""
 MAX_GROUP_NOISE = 5.0
-"""Times the median noise of groups: a group on another loss scale lies 50 times above it."""
+"""Times the median noise of the other groups: one on another loss scale lies 50 times above it."""
 RARE = 0.01
 """P-value below which a check of calibration asks for a look."""
 
 
 def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
-    """Leave every cell of replicates out in turn.
+    """Leave every cell of replicates out in turn, with the weight that it had in the fit.
 
     Returns
     -------
     xarray.Dataset
-        Dim obs: ``pareto_k``; ``pit``, the probability of a lower log loss given the other runs;
+        Dim obs: ``run``, the name of the cell's first run; ``pareto_k``; ``pit``, the probability
+        of a lower log loss given the other runs, NaN for a cell of another weight than 1;
         ``shift``, by how many posterior sds the answer (attribute ``answer``) moves without them.
     """
-    tree = arviz_tree(fit, seed=seed)
+    tree, cells = arviz_tree(fit, seed=seed), cells_of(fit.spec, fit.runs).table
+    weight = xr.DataArray(cells["weight"].to_numpy(), dims="obs")
+    tree["log_likelihood"] = weight * tree["log_likelihood"].to_dataset()
     with warnings.catch_warnings():  # a check says it
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto")
         elpd = az.loo(tree, pointwise=True)
@@ -53,12 +57,14 @@ def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
     name, answer = _answer(fit)
     found = xr.Dataset(
         {
-            "pareto_k": ("obs", elpd.pareto_k.to_numpy()),
-            "pit": ("obs", (weights * below).sum(("chain", "draw")).to_numpy()),
+            "run": ("obs", cells["run"].astype(str).to_numpy(dtype=object)),
+            # A cell of weight 0 takes nothing with it: there is no tail to fit.
+            "pareto_k": elpd.pareto_k.drop_vars(elpd.pareto_k.coords).where(weight > 0, 0.0),
+            "pit": (weights * below).sum(("chain", "draw")).where(weight == 1),
             "shift": ("obs", _shift(fit, answer, weights)),
         }
     )
-    return found.assign_attrs(answer=name)
+    return found.assign_attrs(answer=name, unit=unit(cells))
 
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
@@ -86,9 +92,9 @@ def _shift(fit: Fit, answer: xr.DataArray, weights: xr.DataArray) -> np.ndarray:
 
 def run_checks(fit: Fit, refit: Refits, found: xr.Dataset) -> list[Check]:
     """Outlying runs and groups, runs that decide, and runs whose absence cannot be judged."""
-    names = refit.cells["run"].astype(str).to_numpy()
+    names = found["run"].to_numpy()
     return [
-        _outlying(refit, names),
+        _outlying(refit, refit.cells["run"].astype(str).to_numpy()),
         *_outlying_groups(fit),
         _influence(found, names),
         _pareto(found, names),
@@ -96,12 +102,16 @@ def run_checks(fit: Fit, refit: Refits, found: xr.Dataset) -> list[Check]:
 
 
 def calibration_checks(found: xr.Dataset) -> list[Check]:
-    """LOO-PIT: whether runs fall into their predictive distributions as often as these say."""
-    pit = found["pit"].to_numpy()
+    """LOO-PIT: whether runs fall into their predictive distributions as often as these say.
+
+    Of cells of weight 1: the others were weighed down because the noise is not theirs.
+    """
+    pit = found["pit"].dropna("obs").to_numpy()
     p = float(cramervonmises(pit, "uniform").pvalue)
+    what = found.attrs.get("unit", "runs")
     inside = int(((pit > (1 - CI_PROB) / 2) & (pit < (1 + CI_PROB) / 2)).sum())
     covers = float(binomtest(inside, len(pit), CI_PROB).pvalue)
-    share = f"{inside} of {len(pit)} runs ({inside / len(pit):.0%})"
+    share = f"{inside} of {len(pit)} {what} ({inside / len(pit):.0%})"
     said = f"{share} lie inside their 90% predictive interval, each left out in turn"
     uniform, covered = p >= RARE, covers >= RARE
     return [
@@ -110,9 +120,9 @@ def calibration_checks(found: xr.Dataset) -> list[Check]:
             Status.PASS if uniform else Status.REVIEW,
             p,
             RARE,
-            "runs fall into their predictive distributions as often as these say"
+            f"{what} fall into their predictive distributions as often as these say"
             if uniform
-            else f"runs {_shape(pit)} than their predictive distributions say (p = {p:.1g})",
+            else f"{what} {_shape(pit)} than their predictive distributions say (p = {p:.1g})",
             "" if uniform else "Try another kind of noise: Normal, StudentT or Undertuned.",
             detail=np.sort(pit),
         ),
@@ -136,12 +146,15 @@ def _shape(pit: np.ndarray) -> str:
 
 
 def _outlying(refit: Refits, names: np.ndarray) -> Check:
+    if not len(names):
+        message = "every run is weighed down: none is said to lie on the law"
+        return Check("outlying runs", Status.PASS, np.nan, RARE, message)
     distance = np.abs(refit.distances)
     least = np.sort(distance[1:].max(axis=1))
     p = (1 + len(least) - np.searchsorted(least, distance[0])) / (1 + len(least))
     far = np.flatnonzero(p < RARE)
     if not len(far):
-        message = "no run lies farther from the law than the noise explains"
+        message = f"no {unit(refit.cells)[:-1]} lies farther from the law than the noise explains"
         return Check("outlying runs", Status.PASS, float(p.min()), RARE, message)
     far = far[np.argsort(p[far])]
     said = [f"{names[i]} ({np.expm1(refit.residual[i]):+.1%})" for i in far]
@@ -162,11 +175,16 @@ def _outlying_groups(fit: Fit) -> list[Check]:
     if sigma is None or "group" not in sigma.dims:
         return []
     medians = sigma.median(("chain", "draw"))
-    ratio = medians / float(medians.median())
-    worst = str(ratio.idxmax().item())
-    largest = float(ratio.max())
+    worst = str(medians.idxmax().item())
+    others = medians.drop_sel(group=worst)
+    if not others.size:
+        return []
+    largest = float(medians.max() / others.median())
     passed = largest <= MAX_GROUP_NOISE
-    size = f"{readable.significant(largest, 2)} times that of the median group"
+    whose = (
+        "that of the median other group" if others.size > 1 else f"that of {others['group'].item()}"
+    )
+    size = f"{readable.significant(largest, 2)} times {whose}"
     return [
         Check(
             "outlying groups",
@@ -186,7 +204,8 @@ def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
     largest = float(np.abs(shift).max())
     order = [i for i in np.argsort(-np.abs(shift)) if abs(shift[i]) > MAX_SHIFT]
     if not order:
-        message = f"no single run moves {answer} by more than {largest:.2f} posterior sds"
+        one = found.attrs["unit"][:-1]
+        message = f"no single {one} moves {answer} by more than {largest:.2f} posterior sds"
         return Check("influential runs", Status.PASS, largest, MAX_SHIFT, message)
     return Check(
         "influential runs",
@@ -195,7 +214,7 @@ def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
         MAX_SHIFT,
         f"without {_list([names[i] for i in order[:3]], 'or')} {answer} moves by up to "
         f"{largest:.2f} posterior sds",
-        "The answer hangs on them: repeat these runs, or add others beside them.",
+        "The answer hangs on them: repeat them, or add others beside them.",
     )
 
 
@@ -204,7 +223,8 @@ def _pareto(found: xr.Dataset, names: np.ndarray) -> Check:
     rough = np.flatnonzero(~(k <= MAX_PARETO_K))
     largest = float(k.max())
     if not len(rough):
-        message = f"leave-one-out is reliable for every run (largest Pareto k {largest:.2f})"
+        every = f"every {found.attrs['unit'][:-1]} (largest Pareto k {largest:.2f})"
+        message = f"leave-one-out is reliable for {every}"
         return Check("Pareto k", Status.PASS, largest, 1.0, message)
     message = f"leave-one-out by weights is rough for {_list(list(names[rough]))} (Pareto k up to "
     message += f"{largest:.2f})"
@@ -215,7 +235,7 @@ def _pareto(found: xr.Dataset, names: np.ndarray) -> Check:
         Status.REVIEW,
         largest,
         1.0,
-        f"{message}: the model hardly expects such runs",
+        f"{message}: the model hardly expects such {found.attrs['unit']}",
         "Fit once without them and compare.",
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale import readable
-from bayescale.checks.refits import Refits
+from bayescale.checks.refits import Refits, unit
 from bayescale.checks.result import Check, Status
 
 REVIEW_BELOW = 0.05
@@ -32,6 +32,8 @@ _KINDS = {
     "curvature": "residuals bend",
     "autocorrelation": "neighbours err alike (Durbin-Watson)",
 }
+_PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth"}
+_PARTS |= {9: "ninth", 10: "tenth"}
 _FEWEST_LEVELS = 3
 _CRITICAL = 0.01  # p-value at which statistics are given the same weight
 
@@ -47,6 +49,7 @@ class AxisDetail:
     bin_mean: np.ndarray
     bin_low: np.ndarray
     bin_high: np.ndarray
+    unit: str = "runs"
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,39 @@ def axes_of(cells: pd.DataFrame, inputs: tuple[str, ...]) -> dict[str, np.ndarra
     return kept
 
 
-def residual_checks(refit: Refits, inputs: tuple[str, ...]) -> list[Check]:
-    """Centring, then one check for each axis (trend, curvature, neighbours), then unequal noise."""
+def residual_checks(
+    refit: Refits, inputs: tuple[str, ...], *, rising: tuple[str, ...] = ()
+) -> list[Check]:
+    """Centring, then one check for each axis (trend, curvature, neighbours), then unequal noise.
+
+    Along an axis on which the loss rises, one of `rising`, part of the range is no remedy.
+    """
     axes = axes_of(refit.cells, inputs)
     number = refit.scores.shape[1]
     mean = np.sqrt(number) * refit.scores.mean(axis=1) / np.sqrt((refit.scores**2).mean(axis=1))
     [centred] = family_wise([_Statistic("centring", "mean", mean)])  # a fit centres by itself
     family = list(_statistics(refit.scores, axes))
-    adjusted = dict(zip([(s.check, s.kind) for s in family], family_wise(family), strict=True))
     found = [_centring(refit, float(centred))]
-    found += [_along(refit, name, values, adjusted) for name, values in axes.items()]
+    if not family:
+        return [*found, _too_few_levels(inputs)]
+    adjusted = dict(zip([(s.check, s.kind) for s in family], family_wise(family), strict=True))
+    for name, values in axes.items():
+        found.append(_along(refit, name, values, adjusted, rises=name in rising))
     found.append(_unequal(refit, axes, adjusted))
     return found
+
+
+def _too_few_levels(inputs: tuple[str, ...]) -> Check:
+    label = " and ".join(_NAMES.get(name, name) for name in inputs)
+    return Check(
+        "law",
+        Status.REVIEW,
+        np.nan,
+        _FEWEST_LEVELS,
+        f"there are fewer than {_FEWEST_LEVELS} levels of {label}, too few to see a trend: any "
+        "law fits them",
+        f"Add runs at further values of {label}.",
+    )
 
 
 def family_wise(family: list[_Statistic]) -> np.ndarray:
@@ -169,13 +193,19 @@ def _centring(refit: Refits, p: float) -> Check:
         status,
         p,
         REVIEW_BELOW,
-        f"the runs lie {_percent(middle)} the law on the whole ({_chance(p)}): its level is wrong",
+        f"the {unit(refit.cells)} lie {_percent(middle)} the law on the whole ({_chance(p)}): "
+        "its level is wrong",
         "Look for a prior that contradicts the runs, and for runs of another kind among them.",
     )
 
 
 def _along(
-    refit: Refits, name: str, values: np.ndarray, adjusted: dict[tuple[str, str], float]
+    refit: Refits,
+    name: str,
+    values: np.ndarray,
+    adjusted: dict[tuple[str, str], float],
+    *,
+    rises: bool,
 ) -> Check:
     """Combine what was found along one axis, the least likely first."""
     found = {kind: adjusted[name, kind] for kind in _KINDS}
@@ -187,15 +217,17 @@ def _along(
         message = f"residuals have no pattern along {label} ({_chance(p)})"
         return Check(check, status, p, REVIEW_BELOW, message, detail=detail)
     message = f"{_KINDS[worst]} along {label}: {_where(detail, label)} ({_chance(p)})"
-    return Check(check, status, p, REVIEW_BELOW, message, _advice(name, label), detail)
+    return Check(check, status, p, REVIEW_BELOW, message, _advice(name, label, rises=rises), detail)
 
 
-def _advice(name: str, label: str) -> str:
+def _advice(name: str, label: str, *, rises: bool) -> str:
     if name == "tokens_per_param":
         return (
             "Fit only runs near the tokens per parameter you will use, or another law; do not "
             "extrapolate N* until this passes."
         )
+    if rises:
+        return f"Do not extrapolate along {label}: first find out why the loss rises there."
     return (
         f"Do not extrapolate along {label}: fit the upper part of its range alone (--where), or "
         "another law."
@@ -204,18 +236,17 @@ def _advice(name: str, label: str) -> str:
 
 def _where(detail: AxisDetail, label: str) -> str:
     """Say in words which part of the axis lies where, the two farthest from the law."""
-    share = 1 / len(detail.bin_values)
-    part = "tenth" if share <= 0.12 else f"{share:.0%}"
+    part = _PARTS.get(len(detail.bin_values), "part")
     middle = (detail.bin_low + detail.bin_high) / 2
     width = np.maximum(detail.bin_high - detail.bin_low, 1e-12)
     away = detail.bin_mean - middle  # one-sided noise lies off the law by itself
     worst, last = int(np.argmax(np.abs(away / width))), len(away) - 1
     few = "least" if label == "compute" else "fewest"
     place = {
-        0: f"the {part} of the runs with the {few} {label} lies",
-        last: f"the {part} of the runs with the most {label} lies",
+        0: f"the {part} of the {detail.unit} with the {few} {label} lies",
+        last: f"the {part} of the {detail.unit} with the most {label} lies",
     }
-    where = place.get(worst, f"the runs around {_value(detail, worst)} lie")
+    where = place.get(worst, f"the {detail.unit} around {_value(detail, worst)} lie")
     said = f"{where} {_percent(away[worst])} the law"
     top = detail.bin_mean[last]
     if worst != last and not detail.bin_low[last] <= top <= detail.bin_high[last]:
@@ -256,6 +287,7 @@ def _detail(refit: Refits, name: str, values: np.ndarray) -> AxisDetail:
         member @ refit.residual,
         low,
         high,
+        unit(refit.cells),
     )
 
 
@@ -265,12 +297,12 @@ def _unequal(
     """Whether runs scatter more at one end: then intervals are too wide there, too narrow here."""
     found = {kind: p for (check, kind), p in adjusted.items() if check == "noise"}
     if not found:
-        message = "too few levels of compute or size to compare the scatter of runs"
+        message = "too few levels of compute or size to compare the scatter"
         return Check("equal noise", Status.PASS, np.nan, REVIEW_BELOW, message)
     name = min(found, key=lambda kind: found[kind])
     p, label = found[name], _NAMES.get(name, name)
     if p >= REVIEW_BELOW:
-        message = f"runs scatter about the law alike ({_chance(p)})"
+        message = f"{unit(refit.cells)} scatter about the law alike ({_chance(p)})"
         return Check("equal noise", Status.PASS, p, REVIEW_BELOW, message)
     upper = axes[name] > np.median(axes[name])
     sds = [float(np.median(np.abs(refit.residual[part]))) for part in (~upper, upper)]
@@ -281,5 +313,5 @@ def _unequal(
         REVIEW_BELOW,
         f"typical residuals are {sds[0]:.2%} in the lower half of {label} and {sds[1]:.2%} in the "
         f"upper ({_chance(p)}): the noise is not the same everywhere",
-        "Intervals are too narrow where runs scatter more; fit that part alone to see how much.",
+        "Intervals are too narrow where the scatter is larger; fit that part alone to see.",
     )

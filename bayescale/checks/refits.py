@@ -10,7 +10,9 @@ in its parameters :math:`V = \sigma^2 H`, with H the hat matrix, and a refit of 
 .. math:: r = \epsilon - V \, w \, \partial \log p(\epsilon \mid \mu) / \partial \mu
 
 at :math:`\mu = 0` is one Newton step of the refit; w are the weights of the runs. Every simulation
-draws its noise, and scales V, by the noise parameters of another posterior draw.
+draws its noise, and scales V, by the noise parameters of another posterior draw. Cells of another
+weight than 1 take part in the refit but are not shown: they were weighed down because the law or
+the noise is not theirs.
 """
 
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ class Refits:
     Parameters
     ----------
     cells : pandas.DataFrame
-        One row a cell of replicates.
+        One row a cell of replicates of weight 1.
     residual : numpy.ndarray, shape (cells,)
         Observed less fitted log loss (posterior mean).
     simulated : numpy.ndarray, shape (simulations, cells)
@@ -60,6 +62,11 @@ class Refits:
         """
         low, middle, high = np.quantile(self.simulated, (0.16, 0.5, 0.84), axis=0)
         return (np.vstack([self.residual, self.simulated]) - middle) / ((high - low) / 2)
+
+
+def unit(cells: pd.DataFrame) -> str:
+    """Name what a row of cells is: a run, or a configuration whose replicates were collapsed."""
+    return "configurations" if (cells["replicates"] > 1).any() else "runs"
 
 
 def refits(fit: Fit, *, seed: int = 1) -> Refits:
@@ -88,7 +95,9 @@ def refits(fit: Fit, *, seed: int = 1) -> Refits:
     pushed = np.linalg.multi_dot([relative * weight * score, spread.T, spread])
     residual = cells.table["log_loss"].to_numpy() - mu.mean(axis=0)
     simulated = noise - relative * pushed / (len(spread) - 1)
-    return Refits(cells.table, residual, simulated, _scores(residual, simulated))
+    full = weight == 1
+    residual, simulated = residual[full], simulated[:, full]
+    return Refits(cells.table[full], residual, simulated, _scores(residual, simulated))
 
 
 def _flat(values: xr.DataArray) -> np.ndarray:

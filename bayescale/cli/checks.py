@@ -21,12 +21,14 @@ from bayescale.cli.options import (
 )
 from bayescale.cli.reading import runs_of, spec_of
 from bayescale.cli.sampling import sample
+from bayescale.errors import FitError
 from bayescale.groups import group_names
 
 FAILED = 3
 
 
 def check(
+    context: typer.Context,
     runs_or_fit: Annotated[
         Path, typer.Argument(metavar="RUNS_OR_FIT", help="A table of runs, or a fit.nc.")
     ],
@@ -50,6 +52,7 @@ def check(
     from bayescale.summary import summarise_checks
 
     if runs_or_fit.suffix == ".nc":
+        _refuse_reading(context)
         found = check_fit(load_fit(runs_or_fit), seed=seed)
     else:
         spec = spec_of(model, group)
@@ -64,6 +67,21 @@ def check(
         for one in worst_first(found):
             typer.echo(str(one))
     raise typer.Exit(_code(found))
+
+
+_OF_A_FIT = ("context", "runs_or_fit", "seed", "as_json")
+
+
+def _refuse_reading(context: typer.Context) -> None:
+    """Refuse options that say how to read or fit a table: a fit is as it was made."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and option.name not in _OF_A_FIT:
+            raise FitError(
+                f"{option.opts[0]} says how to read or fit a table, and this is a fit already: "
+                "leave it out, or give the table of runs"
+            )
 
 
 def _code(checks: list[Check]) -> int:

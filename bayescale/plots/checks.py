@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from bayescale.checks.predictive import AxisDetail
 from bayescale.checks.result import Check, Status
+from bayescale.errors import FitError
 from bayescale.intervals import CI_PROB
 from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, styled
 
@@ -23,10 +24,17 @@ def plot_checks(checks: Sequence[Check]) -> Figure:
 
     Residuals of log loss with their binned means, and where the means of 90% of simulated refits
     lie were the law true; the LOO-PIT is drawn as its distribution function less the uniform one.
+
+    Raises
+    ------
+    FitError
+        If the checks hold nothing to draw, as those of `bayescale.check_runs` do.
     """
     along = [check for check in checks if isinstance(check.detail, AxisDetail)]
     pits = [check for check in checks if check.name == "LOO-PIT"]
     number = len(along) + len(pits)
+    if not number:
+        raise FitError("these checks hold no residuals to draw: give those of check_fit")
     columns = min(_COLUMNS, number)
     lines = -(-number // columns)
     with styled():
