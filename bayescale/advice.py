@@ -5,6 +5,7 @@ unbounded or does not exist, and ``sentences``. Intervals are central 90%.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
-from bayescale.decisions.data_wall import best_under_wall
+from bayescale.decisions.data_wall import best_under_wall, next_epoch
 from bayescale.decisions.next_runs import NextRuns
 from bayescale.decisions.overtraining import at_size, break_even, cheapest
 from bayescale.decisions.plans import plan_outcomes, rank_plans, stack_outcomes
@@ -42,6 +43,7 @@ def advise_overtraining(
 
     Parameters as in `bayescale.cheapest` and, for `sizes`, `bayescale.at_size`.
     """
+    sizes = sorted(set(sizes))
     caps = {"max_params": max_params, "max_tokens": max_tokens}
     found = cheapest(fit, target, inference_tokens, prices=prices, **caps)
     entries = [
@@ -54,19 +56,23 @@ def advise_overtraining(
         for served in found["inference_tokens"].to_numpy()
         for one in [found.sel(inference_tokens=served)]
     ]
-    pairs = zip(sorted(sizes)[:-1], sorted(sizes)[1:], strict=True)
+    pairs = pairwise(sizes)
     crossings = [
         {
             "smaller": smaller,
             "larger": larger,
-            "inference_tokens": numbers(break_even(fit, target, smaller, larger, prices=prices)),
+            "inference_tokens": numbers(turn),
+            "p_neither": float(turn.isnull().mean()),
+            "p_only_larger": float(np.isinf(turn).mean()),
         }
         for smaller, larger in pairs
+        for turn in [break_even(fit, target, smaller, larger, prices=prices)]
     ]
     result = plain(
         {
             "target_loss": numbers(target),
             "unit": prices.unit,
+            "caps": {name: cap for name, cap in caps.items() if cap is not None},
             "overtraining": entries,
             "break_even": crossings,
         }
@@ -108,6 +114,7 @@ def advise_repetition(
                         "price_of_a_token",
                     )
                 },
+                "next_epoch": _next_epoch(fit, one, float(unique_tokens)),
                 "R_D_identified": not identified(fit, size).only_bound,
                 "repeat_until": [
                     {"quality": worth, "epochs": numbers(until.sel(worth=worth).squeeze("params"))}
@@ -117,6 +124,15 @@ def advise_repetition(
         )
     result = plain({"repetition": entries})
     return {**result, "sentences": [_wall_sentence(entry) for entry in result["repetition"]]}
+
+
+def _next_epoch(fit: Fit, best: xr.Dataset, unique_tokens: float) -> dict[str, Any] | None:
+    """Say what one epoch more than the best number of them would do."""
+    made = float(best["epochs"].median())
+    if made < 1:
+        return None
+    found = next_epoch(fit, float(best["params"].median()), unique_tokens, made).squeeze("epochs")
+    return {"after": made, "gain": numbers(found["gain"]), "harm": float(found["harm"])}
 
 
 def describe_plans(ranked: xr.Dataset) -> dict[str, Any]:
@@ -226,25 +242,28 @@ def _sizes(
 
 
 def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str:
+    within = " within these caps" if result["caps"] else ""
     if entry["infeasible"] > 0.5:
         return (
-            f"Within these caps no model reaches a loss of {_plain(result['target_loss'])} "
-            f"(probability {entry['infeasible']:.0%})."
+            f"No model{within} reaches a loss of {_plain(result['target_loss'])} (probability "
+            f"{entry['infeasible']:.0%})."
         )
     unlikely = (
-        f" Probability that no model within the caps reaches the loss: {entry['infeasible']:.0%}."
+        f" Probability that no model{within} reaches the loss: {entry['infeasible']:.0%}; sizes "
+        "and tokens are of the draws where one does."
         if entry["infeasible"] > 0.005
         else ""
     )
     saved = entry["saved"]
     price = _price(entry["cost"], result["unit"])
-    verb = "saves" if saved["median"] >= 0 else "costs"
+    saves = saved["median"] is not None and saved["median"] >= 0
+    change = f"saves {_share(saved)} of" if saves else f"costs {_share(_negated(saved))} more than"
     return (
         f"To serve {readable.trimmed(entry['inference_tokens'])} tokens at a loss of "
         f"{_plain(result['target_loss'])}: {_count(entry['params'])} parameters on "
         f"{_count(entry['tokens'])} tokens, {_plain(entry['tokens_per_param'])} tokens per "
-        f"parameter; {price} in all, which {verb} {_share(saved)} "
-        f"{'of' if verb == 'saves' else 'more than'} what the compute-optimal model of that loss, "
+        f"parameter; {price} in all, which {change} "
+        "what the compute-optimal model of that loss, "
         f"{_count(entry['baseline_params'])} parameters, costs.{unlikely}"
         + "".join(f" {_size_sentence(size)}" for size in entry["sizes"])
     )
@@ -263,8 +282,18 @@ def _size_sentence(size: dict[str, Any]) -> str:
 def _break_even_sentence(entry: dict[str, Any]) -> str:
     names = readable.trimmed(entry["smaller"]), readable.trimmed(entry["larger"])
     served = entry["inference_tokens"]
+    if entry["p_neither"] > 0.05:
+        return (
+            f"Neither {names[0]} nor {names[1]} parameters reach the loss with probability "
+            f"{entry['p_neither']:.0%}: they are not compared."
+        )
     if served["median"] is None:
-        return f"However much is served, {names[1]} parameters are cheaper than {names[0]}."
+        return (
+            f"However much is served, {names[1]} parameters are cheaper than {names[0]}, which do "
+            f"not reach the loss (probability {entry['p_only_larger']:.0%})."
+        )
+    if served["q95"] == 0:
+        return f"However little is served, {names[0]} parameters are cheaper than {names[1]}."
     return (
         f"From {_count(served)} tokens served on, {names[0]} parameters are cheaper than "
         f"{names[1]}."
@@ -278,13 +307,25 @@ def _wall_sentence(entry: dict[str, Any]) -> str:
         if spent < 0.99 * entry["flops"]
         else f" One more unique token is worth {_flops(entry['price_of_a_token'])} FLOPs."
     )
-    quality = entry["repeat_until"][0]
+    other = "; ".join(
+        f"data worth {at['quality']:.0%} of these a token pay after {_plain(at['epochs'])} epochs"
+        for at in entry["repeat_until"]
+    )
+    if entry["epochs"]["median"] < 1:
+        return (
+            f"With {readable.trimmed(entry['unique_tokens'])} unique tokens and "
+            f"{readable.flops(entry['flops'])} FLOPs no token need be repeated: "
+            f"{_count(entry['params'])} parameters on {_count(entry['tokens'])} tokens, loss "
+            f"{_plain(entry['loss'], 4)}."
+        )
+    following = entry["next_epoch"]
     return (
         f"With {readable.trimmed(entry['unique_tokens'])} unique tokens and "
         f"{readable.flops(entry['flops'])} FLOPs: {_count(entry['params'])} parameters for "
         f"{_plain(entry['epochs'])} epochs, loss {_plain(entry['loss'], 4)} (with all data fresh "
-        f"{_plain(entry['fresh_loss'], 4)}).{unspent} Other data worth {quality['quality']:.0%} of "
-        f"these a token pay after {_plain(quality['epochs'])} epochs."
+        f"{_plain(entry['fresh_loss'], 4)}).{unspent} One more epoch of that "
+        f"size changes the loss by {_plain(_negated(following['gain']), 2)} nats per token, and "
+        f"does harm with probability {following['harm']:.0%}. Other {other}."
         + (
             ""
             if entry["R_D_identified"]
@@ -345,7 +386,14 @@ def _plain(value: dict[str, float | None], digits: int = 3) -> str:
 
 
 def _share(value: dict[str, float | None]) -> str:
-    return _interval(value, lambda number: f"{abs(number):.1%}")
+    return _interval(value, lambda number: f"{number:.1%}")
+
+
+def _negated(value: dict[str, float | None]) -> dict[str, float | None]:
+    """Turn what is saved into what it costs more; unbounded where nothing is saved any more."""
+    low, middle, high = (value[name] for name in ("q05", "median", "q95"))
+    turn = {"q05": high, "median": middle, "q95": low}
+    return {name: None if number is None else -number for name, number in turn.items()}
 
 
 def _price(value: dict[str, float | None], unit: str) -> str:

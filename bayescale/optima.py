@@ -145,11 +145,18 @@ def minimise_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> 
         params = np.exp(log_params)
         return law.fresh_loss(params, flops / (k * params), **natural)
 
-    for _ in range(_STEPS):
+    return np.exp(golden_section(loss, low, high))
+
+
+def golden_section(
+    function: Callable[[Any], Any], low: Any, high: Any, *, steps: int = _STEPS
+) -> Any:
+    """Argument of the least value of functions with one minimum each, for many at once."""
+    for _ in range(steps):
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        keep_left = loss(left) < loss(right)
+        keep_left = function(left) < function(right)
         low, high = xr.where(keep_left, low, left), xr.where(keep_left, right, high)
-    return np.exp((low + high) / 2)
+    return (low + high) / 2
 
 
 def _by_group(fit: Fit, ask: Callable[[Fit], Any]) -> Any:

@@ -10,13 +10,14 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bayescale import plots, readable
-from bayescale.advice import advise_overtraining, describe_next_runs
+from bayescale.advice import advise_overtraining, advise_repetition, describe_next_runs
 from bayescale.approaches import parabola_bias
 from bayescale.checks.result import Check
 from bayescale.checks.shape import CurveShape
+from bayescale.decisions.data_wall import best_under_wall
 from bayescale.decisions.draws import around
 from bayescale.decisions.next_runs import log_optimum, suggest_runs
-from bayescale.decisions.overtraining import cheapest, target_loss
+from bayescale.decisions.overtraining import at_size, cheapest, target_loss
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION, numbers
 from bayescale.optima import compute_optimal
@@ -62,6 +63,7 @@ def sections(
         yield from _group_sections(fit, beside)
     elif "R_D" in fit.spec.law.parameters:
         yield _repetition_section(fit)
+        yield _wall_section(fit, budgets)
     if beside.profiles is not None and beside.approaches is not None:
         yield from _approach_sections(fit, beside.profiles, beside.approaches)
     yield from _decision_sections(fit, max(budgets))
@@ -223,6 +225,19 @@ def _repetition_section(fit: Fit) -> Section:
     )
 
 
+def _wall_section(fit: Fit, budgets: Sequence[float]) -> Section:
+    unique = float(fit.runs.column("unique_tokens").max())
+    advice = advise_repetition(fit, budgets, unique)
+    return Section(
+        "When the data end",
+        f"The best model for a budget with {readable.trimmed(unique)} unique tokens, the most that "
+        "one of the runs has.",
+        pd.DataFrame({"the best model": advice["sentences"]}),
+        plots.plot_wall(best_under_wall(fit, around(budgets, points=8), unique)),
+        f"Bands: {CAPTION}s.",
+    )
+
+
 def _decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
     """Show what serving changes and what to run next, for a joint law without groups."""
     if not fit.spec.law.is_joint or fit.groups:
@@ -239,6 +254,15 @@ def _decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
         plots.plot_overtraining(cheapest(fit, target, around(DEMANDS))),
         f"Bands: {CAPTION}s. Dashed: tokens per parameter of published models. A FLOP of serving "
         "is priced as one of training.",
+    )
+    served, best = DEMANDS[1], cheapest(fit, target, DEMANDS[1])
+    sizes = around([float(best["params"].median())])
+    yield Section(
+        "What another size would cost",
+        "Too small a model needs more and more tokens until none are enough; too large a one is "
+        "dear to serve. In between the choice is cheap.",
+        figure=plots.plot_cost(at_size(fit, target, sizes, served), best),
+        caption=f"Band: {CAPTION} of the cost of training and serving together.",
     )
     spent = float(fit.runs.column("flops").sum())
     suggestion = suggest_runs(fit, log_optimum(fit, flops), max_flops=spent)

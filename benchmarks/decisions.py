@@ -30,7 +30,7 @@ from bayescale import (
 from bayescale.advice import advise_overtraining
 
 BUDGET, SERVED = 1e24, (1e12, 1e13, 1e14)
-RENTED = Prices.of_hardware(2.0, 989e12, training_utilisation=0.4, serving_utilisation=0.1)
+RENTED = Prices.of_hardware(2.0, training_utilisation=0.4, serving_utilisation=0.1)
 """An H100 for two dollars an hour, at 40% of its peak in training and 10% in serving."""
 
 

@@ -210,7 +210,9 @@ def test_check_that_fails_exits_3_worst_first(run, small_fit, tmp_path):
     code, out, _ = run("check", wrong.save(tmp_path / "wrong.nc"))
     assert code == 3
     assert out.startswith("FAIL ")
-    statuses = [line.split()[0] for line in out.splitlines()]
+    *lines, tally = out.splitlines()
+    statuses = [line.split()[0] for line in lines]
+    assert tally.startswith(f"{statuses.count('FAIL')} FAIL, {statuses.count('REVIEW')} REVIEW, ")
     assert statuses == sorted(statuses, key=["FAIL", "REVIEW", "PASS"].index)
 
 

@@ -42,6 +42,30 @@ def test_json_has_the_numbers_of_the_sentences(run, fit_file, tmp_path):
     assert picture.stat().st_size > 10_000
 
 
+def test_signs_of_what_is_saved_survive_the_sentence(run, fit_file):
+    ask = ("plan", fit_file, "overtraining", "--flops", "1e23", "--inference-tokens", "1e13")
+    free = json.loads(run(*ask, "--json")[1])["overtraining"][0]["tokens"]["median"]
+    signs = set()
+    for share in (0.6, 0.45, 0.3, 0.25, 0.2):
+        capped = (*ask, "--max-tokens", str(share * free))
+        saved = json.loads(run(*capped, "--json")[1])["overtraining"][0]["saved"]
+        said = run(*capped)[1]
+        low, high = saved["q05"], saved["q95"]
+        if saved["median"] >= 0:
+            assert f"({low:.1%} to {high:.1%}) of what" in said
+        else:
+            assert f"({-high:.1%} to {-low:.1%}) more than what" in said
+        signs.add(saved["median"] >= 0)
+    assert signs == {True, False}
+
+
+def test_what_no_size_reaches_is_said(run, fit_file):
+    ask = ("plan", fit_file, "overtraining", "--inference-tokens", "1e12", "--size", "1e9")
+    _, out, _ = run(*ask, "--size", "2e9", "--size", "2e9", "--loss", "1.0")
+    assert "No model reaches a loss of 1.00" in out
+    assert "Neither 1B nor 2B parameters reach the loss with probability 100%" in out
+
+
 def test_plans(run, fit_file, tmp_path):
     table = tmp_path / "plans.csv"
     pd.DataFrame({"params": [5e9, 2e10], "tokens": [2e12, 5e11]}).to_csv(table, index=False)
@@ -78,6 +102,7 @@ def test_repetition(run, tmp_path):
     code, out, _ = run(*ask, "--quality", "0.5", "--json")
     (entry,) = json.loads(out)["repetition"]
     assert entry["epochs"]["median"] > 1
+    assert 0 <= entry["next_epoch"]["harm"] <= 1
     assert [at["quality"] for at in entry["repeat_until"]] == [0.5]
 
 
@@ -89,6 +114,13 @@ def test_repetition(run, tmp_path):
         (("plan", SARDANA, "plans", "none.csv"), "no such file"),
         (("plan", SARDANA, "overtraining", "--inference-tokens", "1e12"), "name the target once"),
         (("plan", SARDANA, "next-runs", "--flops", "1e23", "--max-flops", "1e22"), "no noise"),
+        (
+            (
+                *("plan", SARDANA, "overtraining", "--params", "1e9", "--inference-tokens", "1"),
+                *("--serving-utilisation", "0.1"),
+            ),
+            "--serving-utilisation prices accelerators",
+        ),
         (("plan", SARDANA, "multiplier", "--reference", "b"), "--group NAME"),
         (
             ("plan", SARDANA, "repetition", "--unique-tokens", "1e9", "--flops", "1e22"),

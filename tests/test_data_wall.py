@@ -77,6 +77,23 @@ def test_more_compute_leaves_more_unspent_once_it_overfits():
     assert np.isinf(found["price_of_a_token"].sel(flops=1e25)).all()
 
 
+@pytest.mark.parametrize("unique", [1e8, 1e10])
+def test_more_budget_never_hurts_and_other_budgets_do_not_matter(unique):
+    fit, budgets = wall_fit(**EXCESS), [1e16, 1e18, 1e20, 1e22, 1e24, 1e26]
+    found = best_under_wall(fit, budgets, unique)["loss"]
+    assert (found.diff("flops") < 1e-3).all()
+    alone = best_under_wall(fit, 1e22, unique)["loss"].squeeze("flops")
+    np.testing.assert_allclose(found.sel(flops=1e22), alone, rtol=1e-9)
+
+
+@pytest.mark.parametrize("flops", [1e16, 1e18])
+def test_ample_data_change_nothing(flops):
+    fit = wall_fit(**EXCESS)
+    found = best_under_wall(fit, flops, 15e12)
+    np.testing.assert_allclose(found["params"], compute_optimal(fit, flops)["params"], rtol=1e-9)
+    assert (found["price_of_a_token"] == 0).all()
+
+
 def test_price_of_a_token_is_what_more_data_save():
     """With 1% more unique tokens, that much less compute reaches a loss; half more does not."""
     fit, flops, unique = wall_fit(), 1e22, 1e10

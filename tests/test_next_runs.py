@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import known_fit
+from conftest import TRUTH, known_fit
 
 from bayescale import (
     candidate_runs,
@@ -83,7 +83,7 @@ def test_candidates_lie_near_the_runs(small_fit):
     [
         (lambda fit, q: suggest_runs(fit, q, max_flops=1e10), "do not pay the smallest"),
         (lambda fit, q: suggest_runs(fit, 0 * q, max_flops=1e22), "same in every draw"),
-        (lambda fit, q: suggest_runs(fit, q, max_flops=1e22, runs=0), "at least one run"),
+        (lambda fit, q: suggest_runs(fit, q, max_flops=1e22, runs=0), "at least one run must"),
         (
             lambda fit, q: suggest_runs(
                 fit, q, max_flops=1e18, candidates=pd.DataFrame({"params": [1e9], "tokens": [1e9]})
@@ -105,3 +105,34 @@ def test_constants_without_noise_are_refused():
     with pytest.raises(FitError, match="no noise"):
         suggest_runs(fit, log_optimum(fit, 1e23), max_flops=1e22)
     assert known_fit(5).noise
+
+
+def test_a_run_that_overfits_tells_less():
+    rng = np.random.default_rng(4)
+    near = {name: value * (1 + 0.02 * rng.standard_normal(20_000)) for name, value in TRUTH.items()}
+    noise = {"excess_epochs": 1.5, "excess_size": 0.8, "excess_interaction": 0.1}
+    fit = constants_fit(
+        "data-constrained",
+        **near,
+        R_D=15.0,
+        R_N=5.0 * np.exp(0.5 * rng.standard_normal(20_000)),
+        r_N=-0.3,
+        sigma=0.01,
+        excess=0.05 * np.exp(0.5 * rng.standard_normal(20_000)),
+        **noise,
+    )
+    quantity = log_optimum(fit, 1e22)
+    run = pd.DataFrame({"params": [1e9], "tokens": [2e10]})
+    fresh = expected_reduction(fit, quantity, run)
+    often = expected_reduction(fit, quantity, run.assign(unique_tokens=1e8))
+    assert often < fresh
+
+
+def test_one_more_isoflop_of_one_run_is_the_best_size(small_fit):
+    found = suggest_runs(small_fit, log_optimum(small_fit, 1e23), max_flops=1e22, runs=1)
+    iso = found.baselines.set_index("spent_on").loc["one more isoFLOP"]
+    assert iso["runs"] == 1
+    best = float(np.exp(log_optimum(small_fit, 1e22).median()))
+    new = pd.DataFrame({"params": [best], "tokens": [1e22 / (6 * best)]})
+    expected = expected_reduction(small_fit, log_optimum(small_fit, 1e23), new)
+    assert iso["reduction"] == pytest.approx(expected, rel=1e-6)

@@ -113,12 +113,12 @@ def test_prices_move_the_optimum_as_more_serving_does():
 
 def test_hardware_prices():
     prices = Prices.of_hardware(
-        3.6, 1e15, training_utilisation=0.5, serving_utilisation=0.25, unit="$"
+        3.6, peak=1e15, training_utilisation=0.5, serving_utilisation=0.25, unit="$"
     )
     assert prices.training == pytest.approx(2e-18)  # 3.6 $ buy 1800e15 FLOPs
     assert prices.serving == pytest.approx(4e-18)
     with pytest.raises(FitError, match="utilisation of serving"):
-        Prices.of_hardware(3.6, 1e15, training_utilisation=0.5, serving_utilisation=40)
+        Prices.of_hardware(3.6, peak=1e15, training_utilisation=0.5, serving_utilisation=40)
     with pytest.raises(FitError, match="price of training"):
         Prices(training=-1.0)
 

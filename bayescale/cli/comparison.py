@@ -63,7 +63,7 @@ def compare(
     specs = _specs(models, group)
     asked = [value for spec in specs for value in values_asked(spec, flops or [], at or [])]
     _require_one_question(specs)
-    candidates = None if plans is None else _plans(plans)
+    candidates = None if plans is None else _plans(plans, specs)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     for spec in specs:
         group_names(spec, table)
@@ -105,10 +105,21 @@ def _specs(models: str, group: str | None) -> list[ModelSpec]:
     return [spec.grouped_by(group) if group and spec.group else spec for spec in specs]
 
 
-def _plans(path: Path) -> pd.DataFrame:
+def _plans(path: Path, specs: list[ModelSpec]) -> pd.DataFrame:
+    """Read plans, and refuse before sampling what a model could not judge."""
     from bayescale.decisions.plans import read_plans
 
-    return read_plans(path)
+    table = read_plans(path)
+    repeated = "unique_tokens" in table and (table["unique_tokens"] < table["tokens"]).any()
+    for spec in specs:
+        if not spec.law.is_joint or spec.group:
+            raise ModelError(f"--plans needs joint laws without groups, not {spec.name}")
+        if repeated and "unique_tokens" not in spec.law.inputs:
+            raise ModelError(
+                f"--plans has plans that repeat their data, which {spec.name} takes for fresh; "
+                "leave out that model, or unique_tokens"
+            )
+    return table
 
 
 def _require_one_question(specs: list[ModelSpec]) -> None:

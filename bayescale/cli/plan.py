@@ -29,14 +29,22 @@ PerHour = Annotated[
     float | None,
     typer.Option("--per-hour", help="Price of one accelerator for an hour: answer in money."),
 ]
-Peak = Annotated[float, typer.Option("--peak", help="Its peak, FLOP/s.")]
+Peak = Annotated[
+    float | None, typer.Option("--peak", help="Its peak, FLOP/s; by default an H100's, 989e12.")
+]
 TrainingUtilisation = Annotated[
-    float, typer.Option("--training-utilisation", help="Share of the peak that training achieves.")
+    float | None,
+    typer.Option("--training-utilisation", help="Share of the peak used in training; else 0.4."),
 ]
 ServingUtilisation = Annotated[
-    float, typer.Option("--serving-utilisation", help="Share of the peak that serving achieves.")
+    float | None,
+    typer.Option("--serving-utilisation", help="Share of the peak used in serving; else 0.1."),
 ]
-H100 = 989e12  # dense bfloat16 FLOP/s of an H100 SXM, NVIDIA's data sheet
+ServingPerHour = Annotated[
+    float | None,
+    typer.Option("--serving-per-hour", help="Price of an accelerator that serves, if another one."),
+]
+ServingPeak = Annotated[float | None, typer.Option("--serving-peak", help="Its peak, FLOP/s.")]
 
 
 @plan_app.callback()
@@ -69,9 +77,11 @@ def overtraining(
     max_params: Annotated[float | None, typer.Option(help="Largest size to deploy.")] = None,
     max_tokens: Annotated[float | None, typer.Option(help="Most tokens to train on.")] = None,
     per_hour: PerHour = None,
-    peak: Peak = H100,
-    training_utilisation: TrainingUtilisation = 0.4,
-    serving_utilisation: ServingUtilisation = 0.1,
+    peak: Peak = None,
+    training_utilisation: TrainingUtilisation = None,
+    serving_utilisation: ServingUtilisation = None,
+    serving_per_hour: ServingPerHour = None,
+    serving_peak: ServingPeak = None,
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +92,14 @@ def overtraining(
     from bayescale.plots.decisions import plot_overtraining
 
     fitted = _fitted(context)
-    prices = _prices(per_hour, peak, training_utilisation, serving_utilisation)
+    prices = _prices(
+        per_hour,
+        peak=peak,
+        training_utilisation=training_utilisation,
+        serving_utilisation=serving_utilisation,
+        serving_per_hour=serving_per_hour,
+        serving_peak=serving_peak,
+    )
     target = target_loss(fitted, loss=loss, flops=flops, params=params)
     caps = {"max_params": max_params, "max_tokens": max_tokens}
     advice = advise_overtraining(
@@ -134,9 +151,11 @@ def plans(
         ),
     ],
     per_hour: PerHour = None,
-    peak: Peak = H100,
-    training_utilisation: TrainingUtilisation = 0.4,
-    serving_utilisation: ServingUtilisation = 0.1,
+    peak: Peak = None,
+    training_utilisation: TrainingUtilisation = None,
+    serving_utilisation: ServingUtilisation = None,
+    serving_per_hour: ServingPerHour = None,
+    serving_peak: ServingPeak = None,
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
@@ -146,7 +165,14 @@ def plans(
     from bayescale.plots.decisions import plot_plans
 
     fitted = _fitted(context)
-    prices = _prices(per_hour, peak, training_utilisation, serving_utilisation)
+    prices = _prices(
+        per_hour,
+        peak=peak,
+        training_utilisation=training_utilisation,
+        serving_utilisation=serving_utilisation,
+        serving_per_hour=serving_per_hour,
+        serving_peak=serving_peak,
+    )
     ranked = rank_plans(plan_outcomes(fitted, read_plans(table), prices=prices))
     if plot is not None:
         _save(plot_plans(ranked), plot)
@@ -242,14 +268,16 @@ def _load(source: str) -> "Fit":
     return constants_fit(model.strip(), **values)
 
 
-def _prices(per_hour: float | None, peak: float, training: float, serving: float) -> "Prices":
+def _prices(per_hour: float | None, **hardware: float | None) -> "Prices":
     from bayescale.decisions.prices import IN_FLOPS, Prices
 
+    given = {name: value for name, value in hardware.items() if value is not None}
     if per_hour is None:
+        if given:
+            option = next(iter(given)).replace("_", "-")
+            raise FitError(f"--{option} prices accelerators: give --per-hour as well")
         return IN_FLOPS
-    return Prices.of_hardware(
-        per_hour, peak, training_utilisation=training, serving_utilisation=serving
-    )
+    return Prices.of_hardware(per_hour, unit="$", **given)
 
 
 def _save(figure: "Figure", path: Path) -> None:

@@ -24,14 +24,15 @@ from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess, require_repetition
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
-from bayescale.optima import distinct_budgets, optimal_params
+from bayescale.optima import distinct_budgets, golden_section, optimal_params
 from bayescale.prediction import decades_beyond
 
-_GRID = 24  # sizes looked at before the best of them is refined
-_FEWEST_EPOCHS, _MOST_EPOCHS = 1e-4, 1e4
-_SPACING = np.log(_MOST_EPOCHS / _FEWEST_EPOCHS) / (_GRID - 1)
-_LESS = 12.0  # log of how much less than the largest budget may be enough
+_SPACING = 0.45  # of log epochs, in the grid looked at before the best is refined
+_EPOCHS = np.arange(-1, 21) * _SPACING
+_MORE = np.arange(-1.0, 14.0)  # log of compute over that whose fresh optimum uses all data once
 _STEP = 1e-3  # of log C and log U in slopes
+_AROUND = 1.5  # log of compute around the best of that grid
+_STEPS = 15  # of golden section there
 _TOLERANCES = {"xatol": 1e-6, "xrtol": 1e-6}
 
 
@@ -73,24 +74,17 @@ def best_under_wall(
     require_positive("unique_tokens", unique_tokens)
     budgets = np.array(distinct_budgets(np.atleast_1d(flops).tolist()))
     wall = _Wall.of(fit, unique_tokens, k)
-    log_flops = np.log(budgets) + np.zeros(wall.draws.shape)
-    spent, size = wall.best(log_flops)
-    by_flops = wall.slope(size, spent, flops=_STEP)
-    unspent = spent < log_flops - 1e-6
-    by_unique = wall.slope(size, spent, unique=_STEP)  # 0 where not all data are used
-    with np.errstate(divide="ignore"):  # more compute may tell nothing any more
-        price = np.where(unspent, np.inf, by_unique / np.where(unspent, 1.0, by_flops))
     alone = optimal_params(fit.spec.law, budgets, wall.k, wall.draws.natural)
+    fresh = budgets / (wall.k * alone)
+    spent, size = wall.best(np.log(budgets), np.log(alone))
     found = {
         "params": np.exp(size),
         "tokens": np.exp(spent - size) / wall.k,
         "epochs": np.exp(spent - size) / (wall.k * unique_tokens),
         "spent": np.exp(spent),
         "loss": np.exp(wall.log_loss(size, spent)),
-        "fresh_loss": fit.spec.law.fresh_loss(
-            alone, budgets / (wall.k * alone), **wall.draws.natural
-        ),
-        "price_of_a_token": price * np.exp(spent) / unique_tokens,
+        "fresh_loss": fit.spec.law.fresh_loss(alone, fresh, **wall.draws.natural),
+        "price_of_a_token": wall.price(size, spent, np.log(budgets)),
     }
     result = wall.draws.dataset(found, flops=budgets)
     return result.assign(decades_beyond=("flops", decades_beyond(fit, "flops", budgets)))
@@ -181,66 +175,91 @@ class _Wall:
             found = found + self.noise_model.mean_excess(named, inputs)
         return found
 
-    def slope(self, size: Any, spent: Any, *, flops: float = 0.0, unique: float = 0.0) -> Any:
-        """Slope of the least log loss in log C or in log U.
+    def price(self, size: Any, spent: Any, budget: Any) -> np.ndarray:
+        """FLOPs that one more unique token is worth: ratio of the slopes of the least loss.
 
         The best size hardly changes the loss (envelope theorem), so it is kept.
         """
-        above = self.log_loss(size, spent + flops, more_unique=unique)
-        below = self.log_loss(size, spent - flops, more_unique=-unique)
-        return (above - below) / (2 * (flops + unique))
+        by_flops = self.log_loss(size, spent + _STEP) - self.log_loss(size, spent - _STEP)
+        by_unique = self.log_loss(size, spent, more_unique=_STEP)
+        by_unique = by_unique - self.log_loss(size, spent, more_unique=-_STEP)
+        unspent = spent < budget - _STEP
+        unused = spent - size - np.log(self.k) < self.log_unique - _STEP
+        with np.errstate(divide="ignore", invalid="ignore"):  # more compute may tell nothing
+            price = np.where(unspent, np.inf, by_unique / by_flops)
+        return np.where(unused, 0.0, price) * np.exp(spent - self.log_unique)
 
-    def best_size(self, log_flops: np.ndarray, *values: np.ndarray) -> np.ndarray:
-        """Log of the best size when all is spent."""
+    def best(self, budget: np.ndarray, fresh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log of the compute that is spent, and of the best size, for every draw and budget.
+
+        `fresh` is the log of the compute-optimal size without a wall: it is the best one where its
+        tokens are no more than there are.
+        """
+        budget = budget + 0.0 * fresh
+        enough_data = budget - fresh - np.log(self.k) <= self.log_unique
+        spent = budget if not self.has_excess else self._worth_spending(budget, fresh)
+        size = self._size(spent, self.best_epochs(spent))
+        return np.where(enough_data, budget, spent), np.where(enough_data, fresh, size)
+
+    def best_epochs(self, spent: np.ndarray, *values: np.ndarray) -> np.ndarray:
+        """Log of the best epochs for a compute that is spent; a grid first, of many minima."""
         values = values or self.values
-        middle = self._coarse_size(log_flops, *values)
+        middle, _ = self._coarse(spent, *values)
         found = elementwise.find_minimum(
-            self.log_loss,
+            self._along,
             (middle - _SPACING, middle, middle + _SPACING),
-            args=(log_flops, *values),
+            args=(spent, *values),
             tolerances=_TOLERANCES,
         )
         return np.where(found.success, found.x, middle)
 
-    def _coarse_size(self, log_flops: np.ndarray, *values: np.ndarray) -> np.ndarray:
-        """Best of a grid of sizes, its ends left out: there may be two minima."""
-        largest = log_flops - np.log(self.k) - self.log_unique - np.log(_FEWEST_EPOCHS)
-        sizes = largest[..., None] - _SPACING * np.arange(_GRID)
+    def _along(self, log_epochs: Any, spent: Any, *values: Any) -> np.ndarray:
+        """Log loss along an isoFLOP curve."""
+        return self.log_loss(self._size(spent, log_epochs), spent, *values)
+
+    def _size(self, spent: Any, log_epochs: Any) -> Any:
+        return spent - np.log(self.k) - self.log_unique - log_epochs
+
+    def _coarse(self, spent: Any, *values: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Best of a grid of epochs, and its log loss."""
         wide = tuple(np.asarray(value)[..., None] for value in values)
-        place = self.log_loss(sizes, log_flops[..., None], *wide).argmin(axis=-1)
-        return largest - _SPACING * place.clip(1, _GRID - 2)
+        losses = self._along(_EPOCHS, np.asarray(spent)[..., None], *wide)
+        return _EPOCHS[losses.argmin(axis=-1)], losses.min(axis=-1)
 
-    def best(self, log_flops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log of the compute that is spent, and of the best size."""
-        size = self.best_size(log_flops)
-        if not self.has_excess:
-            return log_flops, size
-        over = (self.slope(size, log_flops, flops=_STEP) > 0).any(axis=1)
-        if not over.any():
-            return log_flops, size
-        enough = np.full(self.draws.shape, np.inf)
-        enough[over] = self._enough(log_flops.max(), over)
-        spent = np.minimum(log_flops, enough)
-        return spent, np.where(spent < log_flops, self.best_size(spent), size)
+    def _worth_spending(self, budget: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+        """Log of the compute beyond which more of it does harm; the budget where there is none.
 
-    def _enough(self, high: float, rows: np.ndarray) -> np.ndarray:
-        """Log of the compute beyond which more of it does harm, in the draws where some does.
-
-        A grid first: a first repetition can do harm where the next ones do good.
+        The grid hangs on the data there are, not on the budgets asked.
         """
-        values = tuple(value[rows] for value in self.values)
+        values = self.values
+        grid = self._all_data_once(budget, fresh) + _MORE  # (draws, grid)
+        _, losses = self._coarse(grid, *values)
+        _, at_budget = self._coarse(budget, *values)
+        allowed = grid[:, None, :] < budget[:, :, None]
+        inside = np.where(allowed, losses[:, None, :], np.inf)
+        place = inside.argmin(axis=-1)
+        better = inside.min(axis=-1) < at_budget
+        middle = np.where(better, np.take_along_axis(grid, place, axis=1), budget)
+        rows, _ = np.nonzero(better)
+        if len(rows):
+            own = tuple(value[rows, 0] for value in values)
+            top = np.minimum(middle[better] + _AROUND, budget[better])
+            middle[better] = golden_section(
+                lambda spent: self._along(self.best_epochs(spent, *own), spent, *own),
+                middle[better] - _AROUND,
+                top,
+                steps=_STEPS,
+            )
+        return middle
 
-        def slope(log_flops: Any, *own: Any) -> Any:
-            size = self.best_size(log_flops, *own)
-            more = self.log_loss(size, log_flops + _STEP, *own)
-            return more - self.log_loss(size, log_flops - _STEP, *own)
+    def _all_data_once(self, budget: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+        """Log of the compute whose optimum without a wall sees every token once, shape (draws, 1).
 
-        grid = high - np.linspace(_LESS, 0.0, _GRID // 2)
-        least = [
-            self.log_loss(self._coarse_size(spent, *values), spent, *values)
-            for spent in (np.full_like(values[0], one) for one in grid)
-        ]
-        place = np.argmin(least, axis=0)
-        around = (grid[np.maximum(place - 1, 0)], grid[np.minimum(place + 1, len(grid) - 1)])
-        found = elementwise.find_root(slope, around, args=values, tolerances={"xatol": 1e-3})
-        return np.where(found.success, found.x, grid[place])
+        Log tokens of that optimum are linear in log compute.
+        """
+        low, high = budget[:, :1], budget[:, :1] + 1.0
+        natural, law = self.draws.natural, self.draws.law
+        size = np.log(optimal_params(law, np.exp(high), self.k, natural))
+        tokens = low - fresh[:, :1] - np.log(self.k)
+        slope = (high - size - np.log(self.k)) - tokens
+        return low + (self.log_unique - tokens) / slope

@@ -18,11 +18,12 @@ import xarray as xr
 
 from bayescale import readable
 from bayescale.decisions.draws import require_one_joint_law
+from bayescale.decisions.prices import require_positive
+from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
-from bayescale.noise import noise_scale
+from bayescale.noise import RepetitionExcess, noise_scale
 from bayescale.optima import compute_optimal
-from bayescale.prediction import predict
 
 _BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
 
@@ -60,6 +61,7 @@ def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.
         If the budget is below the cost of the smallest run.
     """
     require_one_joint_law(fit)
+    require_positive("max_flops", max_flops)
     k = fit.runs.flops_per_param_token if k is None else k
     table = fit.runs.table
     least, ratios = max_flops * 1e-4, np.array([1.0, 500.0])
@@ -93,8 +95,9 @@ class NextRuns:
     candidates : pandas.DataFrame
         All that was considered; ``reduction`` of each alone, and ``per_flop``.
     baselines : pandas.DataFrame
-        What the same compute does when it is spent as usual: ``spent_on``, ``runs``, ``flops``,
-        ``reduction``.
+        What the budget does when it is spent as usual: ``spent_on``, ``runs``, ``flops``,
+        ``reduction``; on one more isoFLOP of as many sizes as runs may be picked, and on the
+        largest run again, at most as many times.
     quantity : str
         What is to become surer.
     sd : float
@@ -153,8 +156,9 @@ def suggest_runs(
         If nothing is affordable, the quantity is the same in every draw, or the fit has no noise.
     """
     require_one_joint_law(fit)
-    if runs < 1 or not max_flops > 0:
-        raise FitError(f"at least one run and a positive budget, got {runs} and {max_flops:g}")
+    require_positive("max_flops", max_flops)
+    if runs < 1:
+        raise FitError(f"at least one run must be allowed, got {runs}")
     k = fit.runs.flops_per_param_token if k is None else k
     table = candidate_runs(fit, max_flops, k=k) if candidates is None else _priced(candidates, k)
     moments = _Moments.of(fit, quantity, table)
@@ -201,15 +205,16 @@ class _Moments:
     """Gaussian moments of the candidates' log losses and of the quantity, which comes last."""
 
     covariance: np.ndarray
-    noise: float  # variance
+    noise: np.ndarray  # variance, of each candidate
 
     @classmethod
     def of(cls, fit: Fit, quantity: xr.DataArray, table: pd.DataFrame) -> "_Moments":
         """Take them from the draws."""
-        noise = _noise_variance(fit)
-        inputs = {name: xr.DataArray(table[name].to_numpy(), dims="run") for name in table}
+        names = [name for name in ("params", "tokens", "unique_tokens") if name in table]
+        inputs = {name: xr.DataArray(table[name].to_numpy(float), dims="run") for name in names}
         inputs.setdefault("unique_tokens", inputs["tokens"])
-        loss = predict(fit, {name: inputs[name] for name in fit.spec.inputs})
+        noise = _noise_variance(fit, inputs)
+        loss = loss_with_excess(fit, {name: inputs[name] for name in fit.spec.inputs})
         logs = np.log(loss.transpose("chain", "draw", "run").to_numpy())
         decides = quantity.transpose("chain", "draw").to_numpy()
         draws = np.column_stack([logs.reshape(-1, logs.shape[-1]), decides.ravel()])
@@ -232,7 +237,7 @@ class _Moments:
     def after(self, pick: int) -> "_Moments":
         """Condition on a run at a candidate."""
         column = self.covariance[:, pick]
-        seen = self.covariance[pick, pick] + self.noise
+        seen = self.covariance[pick, pick] + self.noise[pick]
         return _Moments(self.covariance - np.outer(column, column) / seen, self.noise)
 
 
@@ -280,25 +285,36 @@ def _baselines(
 def _isoflop(fit: Fit, flops: float, runs: int, k: float) -> pd.DataFrame:
     """Sizes from a quarter to four times the best one, all at one budget."""
     best = float(np.exp(log_optimum(fit, flops, k=k).median()))
-    params = best * np.geomspace(0.25, 4.0, runs)
+    params = best * (np.geomspace(0.25, 4.0, runs) if runs > 1 else np.ones(1))
     return _priced(pd.DataFrame({"params": params, "tokens": flops / (k * params)}), k)
 
 
 def _priced(table: pd.DataFrame, k: float) -> pd.DataFrame:
-    for name in ("params", "tokens"):
+    """Check sizes and tokens; a run costs what the table says, else kND."""
+    names = [name for name in ("params", "tokens", "unique_tokens", "flops") if name in table]
+    table = table.assign(**{n: pd.to_numeric(table[n], errors="coerce") for n in names})
+    for name in dict.fromkeys(("params", "tokens", *names)):
         if name not in table or not (np.isfinite(table[name]) & (table[name] > 0)).all():
             raise FitError(f"candidates need a positive {name} in every row")
-    return table.assign(flops=k * table["params"] * table["tokens"]).reset_index(drop=True)
+    if "flops" not in table:
+        table["flops"] = k * table["params"] * table["tokens"]
+    return table.reset_index(drop=True)
 
 
-def _noise_variance(fit: Fit) -> float:
-    """Variance of Normal noise that tells as much as a run of this fit does.
+def _noise_variance(fit: Fit, inputs: dict[str, xr.DataArray]) -> np.ndarray:
+    """Variance of Normal noise that tells as much as each run does.
 
     Of Student-t noise (nu + 3)/(nu + 1) times the squared scale: the inverse Fisher information.
+    The spread of what repeating data, or undertuning, adds is noise as well.
     """
-    if "sigma" not in fit.noise:
+    noise = fit.noise
+    if "sigma" not in noise:
         raise FitError("these constants have no noise: give sigma, else every run would tell all")
-    variance = noise_scale(fit.noise) ** 2
-    if "nu" in fit.noise:
-        variance = variance * (fit.noise["nu"] + 3) / (fit.noise["nu"] + 1)
-    return float(variance.mean())
+    variance = noise_scale(noise) ** 2
+    if "nu" in noise:
+        variance = variance * (noise["nu"] + 3) / (noise["nu"] + 1)
+    if "share" in noise:
+        variance = variance + noise["share"] * (2 - noise["share"]) * noise["excess"] ** 2
+    if isinstance(fit.spec.noise_model, RepetitionExcess):
+        variance = variance + fit.spec.noise_model.mean_excess(noise, inputs) ** 2
+    return (variance + 0.0 * inputs["params"]).mean(("chain", "draw")).to_numpy()

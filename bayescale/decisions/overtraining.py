@@ -184,7 +184,7 @@ def at_size(
     FitError
         As in `cheapest`.
     """
-    question, sizes = _Question.of(fit, k, prices), np.atleast_1d(np.asarray(params, dtype=float))
+    question, sizes = _Question.of(fit, k, prices), np.unique(np.asarray(params, dtype=float))
     for size in sizes:
         require_positive("params", size)
     served, loss = _served(inference_tokens), question.draws.rows(target)
@@ -315,7 +315,7 @@ class _Question:
         by_tokens = self.loss(log_params, log_tokens - _STEP, *natural) - self.loss(
             log_params, log_tokens + _STEP, *natural
         )
-        with np.errstate(divide="ignore"):  # no effect of tokens is left: more size is all
+        with np.errstate(divide="ignore", invalid="ignore"):  # where no effect of tokens is left
             return by_params / by_tokens
 
     def balanced_tokens(self, log_params: np.ndarray) -> np.ndarray:

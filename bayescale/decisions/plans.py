@@ -30,7 +30,7 @@ from bayescale.runs import read_table
 from bayescale.stacking import stack_draws
 
 _NEEDED = ("params", "tokens")
-_OPTIONAL = ("unique_tokens", "inference_tokens", "cost")
+_OPTIONAL = ("unique_tokens", "inference_tokens", "flops", "cost")
 
 
 def read_plans(source: str | Path | pd.DataFrame) -> pd.DataFrame:
@@ -40,8 +40,9 @@ def read_plans(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     ----------
     source : path or pandas.DataFrame
         Columns ``params`` and ``tokens``; optional: ``plan`` (its name), ``unique_tokens``,
-        ``inference_tokens`` (tokens it will serve), ``cost`` (in the unit of the prices, where it
-        is not what the FLOPs cost). Other columns are kept.
+        ``inference_tokens`` (tokens it will serve), ``flops`` (of training, where it is not kND),
+        ``cost`` (in the unit of the prices, where it is not what the FLOPs cost). Other columns are
+        kept.
 
     Returns
     -------
@@ -125,6 +126,8 @@ def plan_outcomes(
     k = fit.runs.flops_per_param_token if k is None else k
     loss = loss_with_excess(fit, {name: columns[name] for name in law.inputs})
     flops = k * columns["params"] * columns["tokens"]
+    if "flops" in plans:
+        flops = _vector(plans, "flops")
     outcomes = xr.Dataset(
         {
             "loss": loss,

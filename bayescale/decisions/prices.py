@@ -9,6 +9,9 @@ from bayescale.errors import FitError
 SERVING_FLOPS = 2.0
 """FLOPs per parameter and token served: the forward pass (Kaplan et al. 2020, section 2.1)."""
 
+H100 = 989e12
+"""Peak of an H100 SXM in dense bfloat16, FLOP/s (NVIDIA's data sheet)."""
+
 _SECONDS_PER_HOUR = 3600.0
 
 
@@ -47,10 +50,10 @@ class Prices:
     def of_hardware(
         cls,
         per_hour: float,
-        peak: float,
         *,
-        training_utilisation: float,
-        serving_utilisation: float,
+        peak: float = H100,
+        training_utilisation: float = 0.4,
+        serving_utilisation: float = 0.1,
         serving_per_hour: float | None = None,
         serving_peak: float | None = None,
         unit: str = "$",
@@ -62,7 +65,7 @@ class Prices:
         per_hour : float
             Price of one accelerator for an hour.
         peak : float
-            Its peak, FLOP/s, in the precision used.
+            Its peak, FLOP/s, in the precision used; by default that of an H100 in bfloat16.
         training_utilisation, serving_utilisation : float
             Share of the peak that training and serving achieve, above 0 and at most 1.
         serving_per_hour, serving_peak : float, optional
@@ -70,9 +73,7 @@ class Prices:
 
         Examples
         --------
-        >>> prices = Prices.of_hardware(
-        ...     2.0, 989e12, training_utilisation=0.4, serving_utilisation=0.1
-        ... )
+        >>> prices = Prices.of_hardware(2.0, training_utilisation=0.4, serving_utilisation=0.1)
         >>> round(prices.training * 1e24), round(prices.serving / prices.training)
         (1404337, 4)
         """
