@@ -112,7 +112,7 @@ def test_budgets_whose_best_size_is_at_the_edge_are_named(factor, side):
     from_params = TRUTH["A"] * table["params"] ** -TRUTH["alpha"]
     from_tokens = TRUTH["B"] * table["tokens"] ** -TRUTH["beta"]
     checks = check_runs(read_runs(table.assign(loss=TRUTH["E"] + from_params + from_tokens)))
-    found = [check for check in checks if check.name == "optimum not bracketed"]
+    found = [check for check in checks if check.name == "bracketing of budgets"]
     assert len(found) == (side is not None)
     assert all(f"6e18 ({side} sizes are missing)" in check.message for check in found)
 
@@ -121,14 +121,14 @@ def test_budgets_are_looked_at_within_each_group():
     table = simulated_table()
     bracketed = pd.concat([table.assign(family="a"), table.assign(family="b")], ignore_index=True)
     model = "chinchilla-hierarchical"
-    assert "optimum not bracketed" not in names(check_runs(read_runs(bracketed), model))
+    assert "bracketing of budgets" not in names(check_runs(read_runs(bracketed), model))
     # Taken together every budget is bracketed: each group has sizes on one side only.
     size = table.index // 5  # 0 to 5 at each budget
     apart = table.assign(family=np.where(size > 2, "a", "b"))
     [check] = [
         check
         for check in check_runs(read_runs(apart), model)
-        if check.name == "optimum not bracketed"
+        if check.name == "bracketing of budgets"
     ]
     assert "6e18 of a (smaller sizes are missing)" in check.message
     assert "6e18 of b (larger sizes are missing)" in check.message
@@ -140,10 +140,10 @@ def test_a_single_size_at_a_budget_brackets_nothing():
     one = table[table.index // 5 == 2].assign(family="b")
     both = pd.concat([one, table[table.index // 5 < 2].assign(family="a")], ignore_index=True)
     checks = check_runs(read_runs(both), "chinchilla-hierarchical")
-    assert "optimum not bracketed" not in names(checks)  # three sizes make no isoFLOP curve
+    assert "bracketing of budgets" not in names(checks)  # three sizes make no isoFLOP curve
     both = both.assign(budget=lambda t: (6 * t["params"] * t["tokens"]).round(-17))
     checks = check_runs(read_runs(both), "chinchilla-hierarchical")
-    [check] = [check for check in checks if check.name == "optimum not bracketed"]
+    [check] = [check for check in checks if check.name == "bracketing of budgets"]
     assert "of b (the one size, " in check.message
     assert "cannot bracket anything" in check.message
 

@@ -157,8 +157,8 @@ def test_unequal_noise_is_named(small_fit):
     table = residuals(small_fit)
     wide = np.where(table["flops"] > table["flops"].median(), 4.0, 0.5)
     checks = law_checks(with_losses(small_fit, np.exp(table["residual"] * (wide - 1))))
-    assert named(checks, "equal noise").status is Status.REVIEW
-    assert "in the lower half of" in named(checks, "equal noise").message
+    assert named(checks, "spread of residuals").status is Status.REVIEW
+    assert "in the lower half of" in named(checks, "spread of residuals").message
 
 
 def single_runs(fitted):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from bayescale import (
     RunsError,
+    RunsWarning,
     Status,
     classify_curve,
     classify_curves,
@@ -311,7 +313,7 @@ def test_the_command_starts_without_pymc():
         (["--x", "tokens", "--where", "curve == 'z'"], "keeps none"),
         (["--x", "tokens", "--higher-is-better"], "no share between 0 and 1"),
         (["--x", "tokens", "--out", "t.csv"], "t.csv exists already"),
-        (["--x", "tokens", "--out", "no/such/l.csv"], "l.csv cannot be written"),
+        (["--x", "tokens", "--by", "curve", "--out", "no/such/l.csv"], "l.csv cannot be written"),
         (["--x", "tokens", "--chance", "-1"], "chance level of -1"),
     ],
 )
@@ -362,3 +364,17 @@ def test_labels_respect_known_errors_of_inverse_scaling(data_folder):
     assert inverse.any()
     assert not inverse[z < 1].any()
     assert labels["label"][z > 3].isin(["inverse", "non_monotone"]).all()
+
+
+def test_several_curves_in_one_are_doubted():
+    x = np.tile(np.geomspace(1e7, 1e10, 10), 2)
+    metric = np.repeat(["loss", "error"], 10)
+    y = np.where(metric == "loss", 3.0, 0.4) * (x / 1e7) ** -0.1
+    table = pd.DataFrame({"curve": "a", "metric": metric, "x": x, "y": y})
+    with pytest.warns(RunsWarning, match=r"first 'a', have values at one x .* also name metric"):
+        classify_curves(table, "curve", "x", "y")
+    seeds = table.assign(metric=np.repeat(["1", "2"], 10))
+    seeds["y"] = 3.0 * (x / 1e7) ** -0.1 * np.where(seeds["metric"] == "1", 1.0, 1.004)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classify_curves(seeds, "curve", "x", "y")

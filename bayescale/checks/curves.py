@@ -1,5 +1,6 @@
 """Shapes of the many curves of a table."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -9,9 +10,11 @@ from bayescale import readable
 from bayescale.checks.points import Points, log_losses, points_of
 from bayescale.checks.rule import Shape
 from bayescale.checks.shape import FEWEST, CurveShape, chance_level, classify_points
-from bayescale.errors import RunsError
+from bayescale.errors import RunsError, RunsWarning
 
 Progress = Callable[[Iterable[str]], Iterable[str]]
+
+_MIXED = 0.5  # spread at one x over that of the curve, and share of its points, that look mixed
 
 COLUMNS = (
     "curve",
@@ -77,6 +80,11 @@ def classify_curves(
     ------
     RunsError
         If a column is unknown or a value cannot be used.
+
+    Warns
+    -----
+    RunsWarning
+        If a curve looks like several, because `by` leaves a column out.
     """
     return pd.DataFrame(
         [
@@ -129,6 +137,7 @@ def curve_shapes(
         rows=_rows(table),
     )
     places = names.groupby(names, sort=False).indices
+    _warn_of_mixtures(table, names, x, pd.Series(measured[1], index=table.index))
 
     def classified() -> Iterator[tuple[str, Points, CurveShape | None]]:
         for name in progress(names.unique()):
@@ -174,6 +183,38 @@ def _curve_names(table: pd.DataFrame, by: str | Sequence[str] | None) -> pd.Seri
         if len(missing):
             raise RunsError(f"{readable.rows(missing)}: no {column}, so no curve to belong to")
     return table[columns].astype(str).agg(" | ".join, axis=1)
+
+
+def _warn_of_mixtures(table: pd.DataFrame, names: pd.Series, x: str, loss: pd.Series) -> None:
+    """Doubt curves whose values at one x lie as far apart as those at all of them."""
+    cells = loss.groupby([names, table[x]])
+    repeated = cells.transform("size") > 1
+    within = (loss - cells.transform("mean"))[repeated].groupby(names[repeated]).std()
+    overall = loss.groupby(names).std()
+    share = repeated.groupby(names).mean()
+    doubtful = (within / overall).gt(_MIXED) & share.gt(_MIXED)
+    if names.nunique() == 1 and loss.groupby(table[x].rank()).size().max() == 1:
+        # No x twice: of one curve neighbours lie near each other, of several mixed ones far apart.
+        steps = loss[table[x].sort_values().index].diff().std()
+        doubtful |= steps > overall
+    mixed = [name for name in names.unique() if doubtful.get(name, False)]
+    if not mixed:
+        return
+    inside = table[names == mixed[0]]
+    apart = [
+        str(column)
+        for column in table.columns
+        if column not in (x, loss.name) and 1 < inside[column].nunique() <= len(inside) / FEWEST
+    ]
+    if not apart and not repeated.any():  # noise about a flat line is no mixture
+        return
+    hint = f"; should --by also name {' or '.join(apart)}?" if apart else ""
+    warnings.warn(
+        f"mixed curves? {len(mixed)} of {names.nunique()}, first {mixed[0]!r}, have values at one "
+        f"{x} as far apart as over the whole range: perhaps more than one curve{hint}",
+        RunsWarning,
+        stacklevel=3,
+    )
 
 
 def _rows(table: pd.DataFrame) -> np.ndarray:

@@ -19,6 +19,7 @@ from bayescale.optima import compute_optimal
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec
 
+_WRONG_COLUMN = ("swapped columns or units?", "rising loss", "perplexity?")
 _NEAR = 3.0  # factor of compute within which runs say which sizes were tried at a budget
 _MANY, _MOST = 12, 20  # token counts of one size: finished runs may have the first, hardly both
 _EVEN = 0.5  # share of equal steps between them: checkpoints are saved every so many steps
@@ -27,7 +28,7 @@ _RICH = 20.0  # tokens per parameter beyond which a larger model would use the t
 
 
 def design_checks(runs: Runs, spec: ModelSpec) -> list[Check]:
-    """Everything that can be said without sampling; a refusal is the only FAIL of its kind.
+    """Everything that can be said without sampling; FAIL for a refusal and for wrong columns.
 
     One check for each doubt that there is, in the order of reading, fitting; one PASS where there
     is none.
@@ -59,10 +60,10 @@ def bracketing_check(fit: Fit) -> list[Check]:
     tried = f"sizes tried near {readable.flops(largest)} FLOPs ({_span(near)})"
     if outside < 0.5:
         message = f"N* lies between the {tried}"
-        return [Check("optimum bracketed", Status.PASS, outside, 0.5, message)]
+        return [Check("bracketing of N*", Status.PASS, outside, 0.5, message)]
     return [
         Check(
-            "optimum bracketed",
+            "bracketing of N*",
             Status.REVIEW,
             outside,
             0.5,
@@ -79,8 +80,9 @@ def _span(values: pd.Series) -> str:
 
 
 def _of(notice: Notice) -> Check:
-    """Turn a doubt into a check that asks for a look."""
-    return Check(notice.name, Status.REVIEW, np.nan, np.nan, *_split(notice.message))
+    """Turn a doubt into a check that asks for a look; no law fits what is another column."""
+    status = Status.FAIL if notice.name in _WRONG_COLUMN else Status.REVIEW
+    return Check(notice.name, status, np.nan, np.nan, *_split(notice.message))
 
 
 def _refusal(error: RunsError) -> Check:
@@ -194,7 +196,7 @@ def _unbracketed(runs: Runs, spec: ModelSpec) -> list[Check]:
     )
     return [
         Check(
-            "optimum not bracketed",
+            "bracketing of budgets",
             Status.REVIEW,
             len(edges) / number,
             0.5,

@@ -298,16 +298,16 @@ def _unequal(
     found = {kind: p for (check, kind), p in adjusted.items() if check == "noise"}
     if not found:
         message = "too few levels of compute or size to compare the scatter"
-        return Check("equal noise", Status.PASS, np.nan, REVIEW_BELOW, message)
+        return Check("spread of residuals", Status.PASS, np.nan, REVIEW_BELOW, message)
     name = min(found, key=lambda kind: found[kind])
     p, label = found[name], _NAMES.get(name, name)
     if p >= REVIEW_BELOW:
         message = f"{unit(refit.cells)} scatter about the law alike ({_chance(p)})"
-        return Check("equal noise", Status.PASS, p, REVIEW_BELOW, message)
+        return Check("spread of residuals", Status.PASS, p, REVIEW_BELOW, message)
     upper = axes[name] > np.median(axes[name])
     sds = [float(np.median(np.abs(refit.residual[part]))) for part in (~upper, upper)]
     return Check(
-        "equal noise",
+        "spread of residuals",
         Status.REVIEW,
         p,
         REVIEW_BELOW,

@@ -52,8 +52,8 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     Returns
     -------
     list of Check
-        Convergence; the law along each axis; calibration; the shape of curves along each axis;
-        single runs and groups; priors; the design. A true law passes all of them in more than 9 of
+        Convergence; the design; the law along each axis; calibration; the shape of curves along
+        each axis; single runs and groups; priors. A true law passes all of them in more than 9 of
         10 tables. Of an exponent that falls from 0.5 to 0.15 in the middle of the range 30 runs
         show about 4 in 10, 60 runs about two thirds; an offset forced to 0 almost always shows
         (benchmarks/checks.py). A PASS is no proof.
@@ -73,13 +73,13 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     shapes = axis_checks(fit, seed=seed)
     return [
         _convergence(fit),
+        *design_checks(fit.runs, fit.spec),  # causes before what follows from them
         *_of_residuals(fit, simulated, without, shapes),
         *shapes,
         *seed_check(fit),
         *run_checks(fit, simulated, without),
         *prior_checks(fit),
         *bracketing_check(fit),
-        *design_checks(fit.runs, fit.spec),
     ]
 
 

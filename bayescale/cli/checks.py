@@ -66,6 +66,8 @@ def check(
     else:
         for one in worst_first(found):
             typer.echo(str(one))
+        tally = [f"{sum(one.status is status for one in found)} {status}" for status in Status]
+        typer.echo(", ".join(reversed(tally)))
     raise typer.Exit(_code(found))
 
 
