@@ -47,7 +47,7 @@ class Check:
 
     def __str__(self) -> str:
         advice = f". {self.advice}" if self.advice else ""
-        return f"{self.status} {self.name}: {self.message}{advice}"
+        return f"{self.status} {self.name}: {self.message.rstrip('.')}{advice}"
 
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:

@@ -233,7 +233,7 @@ def shape_check(
         seed=seed,
     )
     status, advice = _VERDICTS[shape.label]
-    message, nan = f"{shape.label}: {shape.message}.", float("nan")
+    message, nan = f"{shape.label}: {shape.message}", float("nan")
     return Check(f"shape along {axis}", status, nan, nan, message, advice, shape)
 
 

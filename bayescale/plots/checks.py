@@ -48,7 +48,8 @@ def plot_checks(checks: Sequence[Check]) -> Figure:
         for axis in axes.flat[number:]:
             axis.set_axis_off()
         handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        if handles:
+            figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 
