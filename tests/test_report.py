@@ -35,7 +35,7 @@ def test_page_opens_with_the_answer_and_is_self_contained(written, small_fit):
     assert "Extrapolation: 2.3 decades above the largest fitted run" in opening
     assert "times more parameters" in opening
     assert 'id="problems"' not in page
-    assert page.count('src="data:image/png;base64,') == page.count("<img") == 8
+    assert page.count('src="data:image/png;base64,') == page.count("<img") == 9
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "C = kND with k = 6" in page
     assert "total parameters" in page
