@@ -373,6 +373,9 @@ def test_several_curves_in_one_are_doubted():
     table = pd.DataFrame({"curve": "a", "metric": metric, "x": x, "y": y})
     with pytest.warns(RunsWarning, match=r"first 'a', have values at one x .* also name metric"):
         classify_curves(table, "curve", "x", "y")
+    coarse = table.assign(y=np.round(table["y"], 0) + 0.4)  # few values, yet no name of a curve
+    with pytest.warns(RunsWarning, match=r"also name metric\?$"):
+        classify_curves(coarse, "curve", "x", "y")
     seeds = table.assign(metric=np.repeat(["1", "2"], 10))
     seeds["y"] = 3.0 * (x / 1e7) ** -0.1 * np.where(seeds["metric"] == "1", 1.0, 1.004)
     with warnings.catch_warnings():

@@ -137,7 +137,7 @@ def curve_shapes(
         rows=_rows(table),
     )
     places = names.groupby(names, sort=False).indices
-    _warn_of_mixtures(table, names, x, pd.Series(measured[1], index=table.index))
+    _warn_of_mixtures(table, names, x, pd.Series(measured[1], index=table.index, name=y))
 
     def classified() -> Iterator[tuple[str, Points, CurveShape | None]]:
         for name in progress(names.unique()):
@@ -193,7 +193,7 @@ def _warn_of_mixtures(table: pd.DataFrame, names: pd.Series, x: str, loss: pd.Se
     overall = loss.groupby(names).std()
     share = repeated.groupby(names).mean()
     doubtful = (within / overall).gt(_MIXED) & share.gt(_MIXED)
-    if names.nunique() == 1 and loss.groupby(table[x].rank()).size().max() == 1:
+    if names.nunique() == 1 and not repeated.any():
         # No x twice: of one curve neighbours lie near each other, of several mixed ones far apart.
         steps = loss[table[x].sort_values().index].diff().std()
         doubtful |= steps > overall
