@@ -56,7 +56,6 @@ def advise_overtraining(
         for served in found["inference_tokens"].to_numpy()
         for one in [found.sel(inference_tokens=served)]
     ]
-    pairs = pairwise(sizes)
     crossings = [
         {
             "smaller": smaller,
@@ -65,7 +64,7 @@ def advise_overtraining(
             "p_neither": float(turn.isnull().mean()),
             "p_only_larger": float(np.isinf(turn).mean()),
         }
-        for smaller, larger in pairs
+        for smaller, larger in pairwise(sizes)
         for turn in [break_even(fit, target, smaller, larger, prices=prices)]
     ]
     result = plain(
@@ -181,13 +180,13 @@ def advise_plans_by_law(
 
 def describe_next_runs(suggestion: NextRuns) -> dict[str, Any]:
     """Turn suggested runs into numbers and sentences."""
-    records = {name: table.to_dict("records") for name, table in _tables(suggestion).items()}
     result = plain(
         {
             "quantity": suggestion.quantity,
             "sd": suggestion.sd,
             "expected_sd": suggestion.expected_sd,
-            **records,
+            "next_runs": suggestion.picks.to_dict("records"),
+            "baselines": suggestion.baselines.to_dict("records"),
         }
     )
     return {**result, "sentences": _next_sentences(result)}
@@ -217,10 +216,6 @@ def _multiplier_sentence(at: dict[str, Any], group: str, reference: str) -> str:
         f"{_plain(at['multiplier'])} times the compute of {reference}"
         f"{', outside the runs of one of them' if outside else ''}.{''.join(lost)}"
     )
-
-
-def _tables(suggestion: NextRuns) -> dict[str, pd.DataFrame]:
-    return {"next_runs": suggestion.picks, "baselines": suggestion.baselines}
 
 
 def _sizes(
@@ -301,38 +296,33 @@ def _break_even_sentence(entry: dict[str, Any]) -> str:
 
 
 def _wall_sentence(entry: dict[str, Any]) -> str:
-    spent = entry["spent"]["median"]
-    unspent = (
-        f" Only {readable.flops(spent)} of the FLOPs are worth spending: more would overfit."
-        if spent < 0.99 * entry["flops"]
-        else f" One more unique token is worth {_flops(entry['price_of_a_token'])} FLOPs."
+    opening = (
+        f"With {readable.trimmed(entry['unique_tokens'])} unique tokens and "
+        f"{readable.flops(entry['flops'])} FLOPs"
     )
+    if entry["epochs"]["median"] < 1:
+        return (
+            f"{opening} no token need be repeated: {_count(entry['params'])} parameters on "
+            f"{_count(entry['tokens'])} tokens, loss {_plain(entry['loss'], 4)}."
+        )
+    spent, following = entry["spent"]["median"], entry["next_epoch"]
     other = "; ".join(
         f"data worth {at['quality']:.0%} of these a token pay after {_plain(at['epochs'])} epochs"
         for at in entry["repeat_until"]
     )
-    if entry["epochs"]["median"] < 1:
-        return (
-            f"With {readable.trimmed(entry['unique_tokens'])} unique tokens and "
-            f"{readable.flops(entry['flops'])} FLOPs no token need be repeated: "
-            f"{_count(entry['params'])} parameters on {_count(entry['tokens'])} tokens, loss "
-            f"{_plain(entry['loss'], 4)}."
-        )
-    following = entry["next_epoch"]
-    return (
-        f"With {readable.trimmed(entry['unique_tokens'])} unique tokens and "
-        f"{readable.flops(entry['flops'])} FLOPs: {_count(entry['params'])} parameters for "
-        f"{_plain(entry['epochs'])} epochs, loss {_plain(entry['loss'], 4)} (with all data fresh "
-        f"{_plain(entry['fresh_loss'], 4)}).{unspent} One more epoch of that "
-        f"size changes the loss by {_plain(_negated(following['gain']), 2)} nats per token, and "
-        f"does harm with probability {following['harm']:.0%}. Other {other}."
-        + (
-            ""
-            if entry["R_D_identified"]
-            else " The runs hardly tell what repetition is worth here."
-        )
-        + " Numbers of epochs hold within a factor of two."
-    )
+    parts = [
+        f"{opening}: {_count(entry['params'])} parameters for {_plain(entry['epochs'])} epochs, "
+        f"loss {_plain(entry['loss'], 4)} (with all data fresh {_plain(entry['fresh_loss'], 4)}).",
+        f"Only {readable.flops(spent)} of the FLOPs are worth spending: more would overfit."
+        if spent < 0.99 * entry["flops"]
+        else f"One more unique token is worth {_flops(entry['price_of_a_token'])} FLOPs.",
+        "One more epoch of that size changes the loss by "
+        f"{_plain(_negated(following['gain']), 2)} nats per token, and does harm with probability "
+        f"{following['harm']:.0%}. Other {other}.",
+        "" if entry["R_D_identified"] else "The runs hardly tell what repetition is worth here.",
+        "Numbers of epochs hold within a factor of two.",
+    ]
+    return " ".join(filter(None, parts))
 
 
 def _plan_sentence(entry: dict[str, Any], unit: str) -> str:

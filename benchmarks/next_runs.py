@@ -17,7 +17,6 @@ import pandas as pd
 
 from bayescale import (
     Fit,
-    Runs,
     RunsWarning,
     candidate_runs,
     expected_reduction,
@@ -86,7 +85,7 @@ def score(table: int) -> dict[str, float]:
     rng = np.random.default_rng([20266, table])
     truth = law(rng)
     first = observe(design(), truth, rng)
-    before = fit(read(first), "chinchilla", seed=table + 1, **SETTINGS)
+    before = fit(read_runs(first), "chinchilla", seed=table + 1, **SETTINGS)
     quantity = log_optimum(before, DECISION)
     budget = 5 * LARGEST
     suggested = suggest_runs(before, quantity, max_flops=budget, runs=5)
@@ -101,16 +100,11 @@ def score(table: int) -> dict[str, float]:
     row = {"table": table, "flops": spent, "runs": len(suggested.picks), "sd": sd(before)}
     for name, new in batches.items():
         longer = pd.concat([first, observe(new, truth, rng)], ignore_index=True)
-        after = fit(read(longer), "chinchilla", seed=table + 1, **SETTINGS)
+        after = fit(read_runs(longer), "chinchilla", seed=table + 1, **SETTINGS)
         row[f"{name}_sd"], row[f"{name}_flops"] = sd(after), float(new["flops"].sum())
         row[f"{name}_predicted"] = expected_reduction(before, quantity, new)
         row[f"{name}_runs"] = len(new)
     return row
-
-
-def read(table: pd.DataFrame) -> Runs:
-    """Read a table in memory."""
-    return read_runs(table)
 
 
 def report(rows: pd.DataFrame) -> None:

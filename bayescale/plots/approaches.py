@@ -7,14 +7,14 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter
 
 from bayescale import readable
 from bayescale.approaches import ENVELOPE, JOINT, PROFILES, minima, profile_optima
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import summarise
-from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, band, log_axis, styled
+from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, band, log_axis, size_axis, styled
 
 _COLOURS = {ENVELOPE: GREEN, PROFILES: BLUE, JOINT: ORANGE}
 _STEPS = 60
@@ -81,7 +81,8 @@ def plot_approaches(comparison: xr.Dataset) -> Figure:
         figure, axes = plt.subplots(1, panels, figsize=size, sharey=True)
         for axis, budget in zip(axes, budgets, strict=False):
             _panel(axis, names, summary["params"].sel(flops=budget))
-            _count_axis(axis)
+            size_axis(axis, room=0.25)
+            axis.set_xlabel("parameters N*")
             axis.set_title(f"{readable.flops(budget)} FLOPs")
         _panel(axes[-1], names, summary["a"].isel(flops=-1))
         axes[-1].margins(x=0.15)
@@ -141,17 +142,3 @@ def _panel(axis: Axes, names: list[str], summary: xr.DataArray) -> None:
         axis.annotate(
             form, (middle, place), (0, 6), textcoords="offset points", ha="center", size=8.5
         )
-
-
-def _count_axis(axis: Axes) -> None:
-    """Few ticks, and room: an interval that fills its axis looks wide whatever it is."""
-    seen = np.concatenate([line.get_xdata() for line in axis.lines])
-    low, high = float(seen.min()), float(seen.max())
-    room = max((high / low) ** 0.25, 1.25)
-    log_axis(axis.xaxis, [low / room, high * room], "params")
-    axis.set_xlim(low / room, high * room)
-    if high / low < 4:
-        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable.trimmed(value)))
-    axis.set_xlabel("parameters N*")

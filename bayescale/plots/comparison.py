@@ -1,18 +1,15 @@
 """Pictures of laws side by side: how well they predict, and what they would have one do."""
 
-from typing import Any
-
 import matplotlib.pyplot as plt
-import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from bayescale import readable
 from bayescale.comparison import STACKED, Comparison
 from bayescale.intervals import summarise
-from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, log_axis, styled
+from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, size_axis, styled
 
 _WHITE = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
 
@@ -104,7 +101,7 @@ def _decision(axis: Axes, draws: dict[str, xr.DataArray], colours: dict[str, str
         sizes = own.name == "params"
         _name(axis, readable.count(middle) if sizes else f"{middle:.3f}", middle, place)
     if next(iter(draws.values())).name == "params":
-        _size_axis(axis)
+        size_axis(axis, room=0.2)
         axis.set_xlabel("compute-optimal parameters N*;\nmedian and central 90%")
     else:
         axis.margins(x=0.15)
@@ -116,16 +113,3 @@ def _name(axis: Axes, text: str, x: float, place: int) -> None:
     axis.annotate(
         text, (x, place), (0, 6), textcoords="offset points", ha="center", size=8.5, bbox=_WHITE
     )
-
-
-def _size_axis(axis: Axes) -> None:
-    """Few ticks, and room: an interval that fills its axis looks wide whatever it is."""
-    seen: Any = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axis.lines])
-    low, high = float(seen.min()), float(seen.max())
-    room = max((high / low) ** 0.2, 1.25)
-    log_axis(axis.xaxis, [low / room, high * room], "params")
-    axis.set_xlim(low / room, high * room)
-    if high / low < 4:
-        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable.trimmed(value)))

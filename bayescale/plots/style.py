@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from bayescale import readable
 
@@ -64,6 +64,22 @@ def band(axis: Axes, x: Any, summary: xr.DataArray, colour: Any, label: str | No
 def sequence(number: int) -> Any:
     """Dark to light, light end left out: readable on white and in grey print."""
     return plt.get_cmap("viridis")(np.linspace(0.0, 0.85, number))
+
+
+def size_axis(axis: Axes, *, room: float) -> None:
+    """Few ticks along N, and room: an interval that fills its axis looks wide whatever it is.
+
+    On either side `room` of the log range that the lines fill, at least a factor 1.25.
+    """
+    seen: Any = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axis.lines])
+    low, high = float(seen.min()), float(seen.max())
+    margin = max((high / low) ** room, 1.25)
+    log_axis(axis.xaxis, [low / margin, high * margin], "params")
+    axis.set_xlim(low / margin, high * margin)
+    if high / low < 4:
+        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable.trimmed(value)))
 
 
 def log_axis(axis: Any, values: Any, name: str) -> None:
