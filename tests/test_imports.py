@@ -27,6 +27,7 @@ ORDER = [
     "design",
     "groups",
     "anchoring",
+    "weighting",
     "model",
     "fitting",
     "prediction",

@@ -1,0 +1,54 @@
+r"""How much each run may say about what lies beyond all of them.
+
+A law that is only approximately right cannot learn more and more from more and more runs, and those
+nearest to the question say most about it. So each run's likelihood is raised to a weight that grows
+with its size, and the weights together count as a limited number of runs: the coarsened posterior
+of Miller and Dunson (2019, doi:10.1080/01621459.2018.1469995), tilted towards the top.
+"""
+
+import numpy as np
+from scipy.optimize import brentq
+
+GRID = tuple((cap, exponent) for cap in (8.0, 15.0, 30.0) for exponent in (0.5, 1.0))
+"""Pairs of the number of runs that all weights count as, and of the exponent of size; draws of all
+pairs are pooled, since neither is known."""
+
+
+def capped_weights(
+    size: np.ndarray, cap: float, exponent: float, *, given: np.ndarray | None = None
+) -> np.ndarray:
+    r"""Weights of runs that grow with their size and sum to no more than a cap.
+
+    .. math:: w_i = v_i \min(1, \kappa (C_i / C_{max})^\lambda), \quad \sum w_i = \min(\sum v_i, n_0)
+
+    Parameters
+    ----------
+    size : numpy.ndarray, shape (runs,)
+        Compute C of each run, or where it lies on the axis of a single-axis law; positive.
+    cap : float
+        :math:`n_0`, how many runs they count as together.
+    exponent : float
+        :math:`\lambda`; 0 makes all weights equal.
+    given : numpy.ndarray, shape (runs,), optional
+        Weights v that the runs have anyway, by default 1.
+
+    Returns
+    -------
+    numpy.ndarray, shape (runs,)
+
+    Examples
+    --------
+    >>> capped_weights(np.array([1.0, 1.0, 10.0, 100.0]), 1.5, 1.0).round(3).tolist()
+    [0.042, 0.042, 0.417, 1.0]
+    """
+    given = np.ones(len(size)) if given is None else np.asarray(given, dtype=float)
+    if given.sum() <= cap:
+        return given
+    relative = (np.asarray(size, dtype=float) / np.max(size)) ** exponent
+
+    def excess(log_kappa: float) -> float:
+        return float((given * np.minimum(1.0, np.exp(log_kappa) * relative)).sum() - cap)
+
+    lowest = np.log(cap / given.sum())  # every relative size is at most 1
+    highest = -np.log(relative[given > 0].min())  # every weight is full
+    return given * np.minimum(1.0, np.exp(brentq(excess, lowest, highest)) * relative)
