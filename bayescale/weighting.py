@@ -19,7 +19,8 @@ def capped_weights(
 ) -> np.ndarray:
     r"""Weights of runs that grow with their size and sum to no more than a cap.
 
-    .. math:: w_i = v_i \min(1, \kappa (C_i / C_{max})^\lambda), \quad \sum w_i = \min(\sum v_i, n_0)
+    .. math:: w_i = v_i \min(1, \kappa (C_i / C_{max})^\lambda),
+        \qquad \sum w_i = \min(\sum v_i, n_0)
 
     Parameters
     ----------
@@ -49,6 +50,7 @@ def capped_weights(
     def excess(log_kappa: float) -> float:
         return float((given * np.minimum(1.0, np.exp(log_kappa) * relative)).sum() - cap)
 
-    lowest = np.log(cap / given.sum())  # every relative size is at most 1
-    highest = -np.log(relative[given > 0].min())  # every weight is full
-    return given * np.minimum(1.0, np.exp(brentq(excess, lowest, highest)) * relative)
+    lowest = np.log(cap / given.sum())  # no relative size is above 1
+    highest = -np.log(relative[given > 0].min())  # where every weight is full
+    root = brentq(excess, lowest - 1e-6, highest + 1e-6)
+    return given * np.minimum(1.0, np.exp(root) * relative)
