@@ -54,3 +54,25 @@ def capped_weights(
     highest = -np.log(relative[given > 0].min())  # where every weight is full
     root = brentq(excess, lowest - 1e-6, highest + 1e-6)
     return given * np.minimum(1.0, np.exp(root) * relative)
+
+
+def member_weights(
+    size: np.ndarray, given: np.ndarray, group: np.ndarray | None = None
+) -> dict[tuple[float, float], np.ndarray]:
+    """Weights for every pair of `GRID`; the runs of each group have a cap of their own.
+
+    Parameters
+    ----------
+    size, given : numpy.ndarray, shape (runs,)
+        As in `capped_weights`.
+    group : numpy.ndarray of int, shape (runs,), optional
+        Index of each run's group.
+    """
+    group = np.zeros(len(size), dtype=int) if group is None else group
+    found = {}
+    for cap, exponent in GRID:
+        weights = np.empty(len(size))
+        for own in (group == index for index in np.unique(group)):
+            weights[own] = capped_weights(size[own], cap, exponent, given=given[own])
+        found[cap, exponent] = weights
+    return found

@@ -29,6 +29,7 @@ ORDER = [
     "anchoring",
     "weighting",
     "model",
+    "sampling",
     "fitting",
     "prediction",
     "optima",
