@@ -31,6 +31,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                  "message", "advice"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
                          "rows": [{"run", axis, "loss", "residual", "predicted": Q}]},
+     "backtest": null | {"model", "axis", "farthest", ...: see `bayescale.backtest_summary`},
      "notices": [{"name", "message", "rows"}]}
 
 ``optima`` is filled for laws of params and tokens, ``predictions`` for single-axis laws,
@@ -54,6 +55,8 @@ from scipy import stats
 
 from bayescale import readable
 from bayescale.approaches import parabola_bias
+from bayescale.backtest_summary import summarise_backtest
+from bayescale.backtesting import Backtest
 from bayescale.checks.result import Check
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
 from bayescale.decisions.repetition import epochs_until, identified
@@ -95,6 +98,8 @@ class Companions:
         What `bayescale.compare_approaches` says of the budgets.
     checks : tuple of Check
         What `bayescale.check_fit` says of the fit.
+    backtest : Backtest, optional
+        What `bayescale.backtest` says of the runs and the model.
     """
 
     held_out: Runs | None = None
@@ -103,6 +108,7 @@ class Companions:
     profiles: Fit | None = None
     approaches: xr.Dataset | None = None
     checks: tuple[Check, ...] = ()
+    backtest: Backtest | None = None
 
 
 def summarise_checks(checks: Sequence[Check]) -> list[dict[str, Any]]:
@@ -142,6 +148,7 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
         "checks": summarise_checks(beside.checks),
         "held_out": held_out
         and summarise_held_out(held_out, residuals(fit, held_out), axis_of(fit)),
+        "backtest": beside.backtest and summarise_backtest(beside.backtest),
         "notices": [asdict(notice) for notice in fit.notices],
     }
 

@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from bayescale.cli import checks, comparison, curves, plan, reports, shipped
+from bayescale.cli import backtests, checks, comparison, curves, plan, reports, shipped
 from bayescale.errors import BayescaleError, RunsWarning
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(reports.optima)
 app.command()(curves.curves)
 app.command()(checks.check)
 app.command()(comparison.compare)
+app.command()(backtests.backtest)
 app.command()(shipped.datasets)
 app.add_typer(plan.plan_app, name="plan")
 app.add_typer(shipped.models_app, name="models")

@@ -1,6 +1,7 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.backtest import plot_backtest
 from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.curves import plot_shape
@@ -26,6 +27,7 @@ from bayescale.plots.repetition import plot_repetition_value
 __all__ = [
     "plot_allocation",
     "plot_approaches",
+    "plot_backtest",
     "plot_basin",
     "plot_checks",
     "plot_comparison",
