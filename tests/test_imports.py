@@ -41,6 +41,7 @@ ORDER = [
     "comparison",
     "comparison_summary",
     "summary",
+    "answers",
     "advice",
     "plots",
     "sections",

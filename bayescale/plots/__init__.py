@@ -1,6 +1,7 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.beyond import plot_beyond
 from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.curves import plot_shape
@@ -27,6 +28,7 @@ __all__ = [
     "plot_allocation",
     "plot_approaches",
     "plot_basin",
+    "plot_beyond",
     "plot_checks",
     "plot_comparison",
     "plot_cost",
