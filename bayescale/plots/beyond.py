@@ -45,7 +45,7 @@ def plot_beyond(fit: Fit, farthest: float) -> Figure:
         for axis, (quantity, draws) in zip(axes.flat, quantities.items(), strict=True):
             _both(axis, fit, grid, draws)
             axis.axvspan(
-                grid[0], seen.max(), color=_RUNS, lw=0, zorder=0, label=f"{_name(name)} of the runs"
+                grid[0], seen.max(), color=_RUNS, lw=0, zorder=0, label="range of the runs"
             )
             log_axis(axis.xaxis, grid, name)
             axis.set_xlim(grid[0], grid[-1])
