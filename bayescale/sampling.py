@@ -130,7 +130,8 @@ def sample_members(
         own = with_data(compiled, {**data, "weight": weight})
         for attempt in attempts:
             # At least 250 in a chain: fewer say nothing about convergence.
-            tree = sample(own, {**settings, "draws": max(each, 250), **attempt})
+            short = {"draws": max(each, 250), "tune": min(settings["tune"], 500)}
+            tree = sample(own, {**settings, **short, **attempt})
             row = _diagnosed(tree) | {"cap": cap, "exponent": exponent}
             if not row["divergences"] and row["max_r_hat"] <= MEMBER_R_HAT:
                 break

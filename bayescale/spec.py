@@ -133,8 +133,8 @@ class ModelSpec:
         """Raise ModelError unless a weighted posterior makes sense for the law."""
         if "unique_tokens" in self.law.inputs or (len(self.inputs) > 1 and not self.law.is_joint):
             raise ModelError(
-                f"the model {self.name} has no weighted posterior: that is for single-axis laws and "
-                f"joint laws of params and tokens, this law reads {', '.join(self.inputs)}; "
+                f"the model {self.name} has no weighted posterior: that is for laws of one axis or "
+                f"of params and tokens, this law reads {', '.join(self.inputs)}; "
                 'fit it with extrapolate = "plain"'
             )
 

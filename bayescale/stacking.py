@@ -104,7 +104,7 @@ def _pick[Draws: (xr.DataArray, xr.Dataset)](
     rounds = [rng.permutation(available) for _ in range(-(-count // available))]
     places = np.concatenate(rounds)[:count]
     chain, draw = np.divmod(places, draws.sizes["draw"])
-    bare = draws.drop_vars(["chain", "draw"], errors="ignore")
+    bare = draws.drop_vars(["chain", "draw", "posterior"], errors="ignore")  # each law has its own
     return bare.isel(
         chain=xr.DataArray(chain, dims="sample"), draw=xr.DataArray(draw, dims="sample")
     )

@@ -15,7 +15,7 @@ from bayescale.backtesting import Backtest, backtest
 from bayescale.cuts import WINDOWS, choose_cuts, plan_cuts
 from bayescale.errors import ModelError, RunsError, RunsWarning
 from bayescale.scoring import score_runs
-from bayescale.sections_backtest import backtest_section
+from bayescale.sections.backtest import backtest_section
 
 CHINCHILLA = load_model("chinchilla")
 BUDGETS = np.geomspace(6e18, 3e21, 5)
@@ -255,4 +255,4 @@ def test_the_command_line_refuses_what_cannot_be_cut(run, table, tmp_path):
     code, _, err = run("backtest", "runs.csv", "--cut", "1e30")
     assert (code, "leaves no run to predict" in err) == (2, True)
     code, _, err = run("backtest", "runs.csv", "--extrapolate", "wieghted")
-    assert (code, "did you mean 'weighted'" in err) == (2, True)
+    assert (code, "'plain', 'weighted'" in err) == (2, True)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import typer
@@ -24,9 +24,7 @@ from bayescale.cli.options import (
 )
 from bayescale.cli.reading import runs_of, spec_of
 from bayescale.cli.sampling import steps
-from bayescale.errors import ModelError
 from bayescale.files import make_folder, replacing
-from bayescale.spec import EXTRAPOLATE
 
 
 def backtest(
@@ -44,10 +42,10 @@ def backtest(
         typer.Option(help="Fit runs up to this compute (or axis value). May be repeated."),
     ] = None,
     extrapolate: Annotated[
-        str | None,
+        Literal["plain", "weighted"] | None,
         typer.Option(
-            help="Score the weighted posterior beside the plain one, or the plain one alone.",
-            metavar="weighted|plain",
+            help="Score the weighted posterior beside the plain one, or the plain one alone; by "
+            "default both, where the law has both."
         ),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw it: a PNG, PDF or SVG file.")] = None,
@@ -59,10 +57,6 @@ def backtest(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit the smaller runs, predict the larger ones, and see how far the intervals hold."""
-    if extrapolate is not None and extrapolate not in EXTRAPOLATE:
-        raise ModelError(
-            f"--extrapolate {extrapolate}: {readable.did_you_mean(extrapolate, EXTRAPOLATE)}"
-        )
     spec = spec_of(model, group)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     for path in (plot, out):
@@ -73,8 +67,7 @@ def backtest(
         from bayescale.backtest_summary import summarise_backtest
         from bayescale.backtesting import backtest as test_past
 
-        by = cast(Literal["plain", "weighted"] | None, extrapolate)
-        found = test_past(table, spec, cuts=cut, extrapolate=by, seed=seed, progress=step)
+        found = test_past(table, spec, cuts=cut, extrapolate=extrapolate, seed=seed, progress=step)
     if out is not None:
         with replacing(out) as partial:
             found.table.to_csv(partial, index=False)

@@ -32,6 +32,15 @@ def require_one_joint_law(fit: Fit) -> None:
         )
 
 
+def answering(fit: Fit, draws: xr.DataArray) -> Fit:
+    """Take the posterior that draws are of, so that a decision mixes no two of them.
+
+    What `bayescale.target_loss` and `bayescale.log_optimum` return says it in the coordinate
+    ``posterior``; draws without it are of the plain one.
+    """
+    return fit.for_range(beyond=str(draws.coords.get("posterior", "")) == "weighted")
+
+
 def around(values: Sequence[float], *, points: int = 25) -> list[float]:
     """Log-spaced values from a tenth of the least of those asked to ten times the largest.
 

@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
-from bayescale.decisions.draws import require_one_joint_law
+from bayescale.decisions.draws import answering, require_one_joint_law
 from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError
@@ -29,10 +29,13 @@ _BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
 
 
 def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArray:
-    """Natural log of N* at a budget, dims (chain, draw): the default quantity to make surer."""
+    """Natural log of N* at a budget, dims (chain, draw): the default quantity to make surer.
+
+    By the posterior that answers for the budget, see `bayescale.compute_optimal`.
+    """
     require_one_joint_law(fit)
-    best = compute_optimal(fit, flops, k=k)["params"].squeeze("flops", drop=True)
-    return xr.ufuncs.log(best).rename(f"log N* at {readable.flops(flops)} FLOPs")
+    best = compute_optimal(fit, flops, k=k)["params"].squeeze("flops")
+    return xr.ufuncs.log(best.drop_vars("flops")).rename(f"log N* at {readable.flops(flops)} FLOPs")
 
 
 def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.DataFrame:
@@ -156,6 +159,7 @@ def suggest_runs(
         If nothing is affordable, the quantity is the same in every draw, or the fit has no noise.
     """
     require_one_joint_law(fit)
+    fit = answering(fit, quantity)
     require_positive("max_flops", max_flops)
     if runs < 1:
         raise FitError(f"at least one run must be allowed, got {runs}")

@@ -2,6 +2,7 @@
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
 from bayescale.plots.backtest import plot_backtest
+from bayescale.plots.beyond import plot_beyond
 from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.curves import plot_shape
@@ -29,6 +30,7 @@ __all__ = [
     "plot_approaches",
     "plot_backtest",
     "plot_basin",
+    "plot_beyond",
     "plot_checks",
     "plot_comparison",
     "plot_cost",

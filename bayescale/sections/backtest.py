@@ -5,7 +5,7 @@ import pandas as pd
 from bayescale import plots, readable
 from bayescale.backtest_summary import describe_backtest
 from bayescale.backtesting import Backtest
-from bayescale.sections import Section
+from bayescale.sections.section import Section
 
 
 def backtest_section(found: Backtest) -> Section:
