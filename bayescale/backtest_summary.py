@@ -16,11 +16,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from bayescale.backtesting import Backtest, by_distance
+from bayescale.intervals import CI_PROB
 
-ABOUT = (0.85, 0.98)
-"""Coverage of 90% intervals between which they are said to hold what they promise."""
+LEAST = 0.85
+"""Coverage of 90% intervals below which they are said to hold less than they promise, ..."""
+
+DOUBT = 0.05
+"""... if as few inside were that improbable, were all predictions independent."""
 
 
 def summarise_backtest(found: Backtest) -> dict[str, Any]:
@@ -53,13 +58,12 @@ def describe_backtest(found: Backtest) -> tuple[str, ...]:
         f"{held['coverage90']:.0%} of them, typical error {held['rmsle']:.1%}{beside}.",
         _worth(found, first),
     ]
-    if held["coverage90"] < ABOUT[0]:
+    inside, number = int(found.of(first)["inside90"].sum()), int(held["predictions"])
+    if held["coverage90"] < LEAST and binomtest(inside, number, CI_PROB, "less").pvalue < DOUBT:
         said.append(
-            "That is less than they promise: beyond the runs take the intervals of this page for "
-            "too narrow, or fit another law."
+            "That is less than they promise: take every interval beyond the runs for too narrow, "
+            "or fit another law."
         )
-    elif held["coverage90"] > ABOUT[1]:
-        said.append("That is more than they promise: beyond the runs they are rather too wide.")
     said += [f"Not converged, its scores are not to be trusted: {one}." for one in found.problems]
     return tuple(said)
 
@@ -93,7 +97,7 @@ def _worth(found: Backtest, posterior: str) -> str:
             "their number."
         )
     low, high = cuts.min(), cuts.max()
-    between = f"all {low:.0%}" if np.isclose(low, high) else f"{low:.0%} to {high:.0%}"
+    between = f"{low:.0%} at each" if np.isclose(low, high) else f"{low:.0%} to {high:.0%}"
     return (
         "Runs predicted from one cut share the error of one fit, so count cuts rather than "
         f"predictions: by cut the {posterior} posterior held {between}."

@@ -43,7 +43,7 @@ class Split:
     @property
     def name(self) -> str:
         """Name the cut for people."""
-        return f"{self.spec.size} <= {_written(self.spec.size, self.cut)}"
+        return f"{self.spec.size} <= {readable.size(self.spec.size, self.cut)}"
 
     def require_identified(self) -> None:
         """Raise RunsError unless the runs up to the cut identify the law and its groups."""
@@ -181,7 +181,3 @@ def _require_usable(split: Split) -> None:
 
 def _design(spec: ModelSpec, runs: Runs) -> tuple[Notice, ...]:
     return require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
-
-
-def _written(axis: str, value: float) -> str:
-    return readable.flops(value) if axis == "flops" else readable.count(value)

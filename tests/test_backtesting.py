@@ -199,6 +199,8 @@ def test_sentences_say_how_far_and_by_how_many_cuts(found):
     assert "count cuts rather than predictions" in second
     narrow = Backtest(found.of("plain"), "chinchilla", "flops")
     assert "less than they promise" in describe_backtest(narrow)[2]
+    few = Backtest(narrow.table.iloc[:2].assign(inside90=[True, False]), "chinchilla", "flops")
+    assert "less than they promise" not in " ".join(describe_backtest(few))  # chance is enough
     (one,) = (
         Backtest(part, "m", "flops") for _, part in narrow.table.groupby("cut") if len(part) < 9
     )
@@ -235,6 +237,15 @@ def test_the_section_of_the_report(found):
     assert "Backtested to 1.3 decades" in section.text
     assert len(section.table) == len(found.summary)
     plt.close(section.figure)
+
+
+def test_an_interval_without_end_is_said_and_drawn(found):
+    endless = Backtest(found.table.assign(q95=np.inf), "chinchilla", "flops")
+    assert summarise_backtest(endless)["cuts"][0]["width90"] is None
+    figure = plot_backtest(endless)
+    figure.canvas.draw()
+    assert np.isfinite(figure.axes[0].get_ylim()).all()
+    plt.close(figure)
 
 
 @pytest.mark.slow

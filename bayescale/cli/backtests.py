@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import pandas as pd
 import typer
@@ -25,6 +25,9 @@ from bayescale.cli.options import (
 from bayescale.cli.reading import runs_of, spec_of
 from bayescale.cli.sampling import steps
 from bayescale.files import make_folder, replacing
+
+if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
+    from bayescale.backtesting import Backtest
 
 
 def backtest(
@@ -74,14 +77,17 @@ def backtest(
     if plot is not None:
         _draw(found, plot)
     summary = summarise_backtest(found)
-    typer.echo(json.dumps(summary, indent=1, allow_nan=False) if as_json else _text(summary))
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1, allow_nan=False))
+    else:
+        typer.echo(_text(found, summary["sentences"]))
     for problem in found.problems:
         typer.echo(f"not converged: {problem}", err=True)
     if found.problems and not allow_unconverged:
         raise typer.Exit(1)
 
 
-def _draw(found: Any, path: Path) -> None:
+def _draw(found: "Backtest", path: Path) -> None:
     import matplotlib.pyplot as plt
 
     from bayescale.plots import plot_backtest
@@ -92,16 +98,20 @@ def _draw(found: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def _text(summary: dict[str, Any]) -> str:
-    distances = [_row("decades beyond the runs", e["distance"], e) for e in summary["distances"]]
+def _text(found: "Backtest", sentences: list[str]) -> str:
+    distances = [
+        _row(posterior, "decades beyond the runs", distance, scores)
+        | {"cuts": f"{scores['cuts']:.0f}"}
+        for (posterior, distance), scores in found.summary.iterrows()
+    ]
     cuts = [
-        _row(f"fitted up to {summary['axis']}", _value(summary["axis"], e["cut"]), e)
-        | {"runs fitted": str(e["fitted"]), "farthest": f"{e['farthest']:.2f} decades"}
-        for e in summary["cuts"]
+        _row(posterior, f"fitted up to {found.axis}", readable.size(found.axis, cut), scores)
+        | {"runs fitted": f"{scores['fitted']}", "farthest": f"{scores['farthest']:.2f} decades"}
+        for (posterior, cut), scores in found.by_cut.iterrows()
     ]
     return "\n".join(
         [
-            *summary["sentences"],
+            *sentences,
             "",
             "Share of predicted runs inside their central intervals; width is that of the 90% one.",
             pd.DataFrame(distances).to_string(index=False),
@@ -111,19 +121,14 @@ def _text(summary: dict[str, Any]) -> str:
     )
 
 
-def _row(title: str, label: str, entry: dict[str, Any]) -> dict[str, str]:
+def _row(posterior: str, title: str, label: str, scores: pd.Series) -> dict[str, str]:
     return {
-        "posterior": entry["posterior"],
+        "posterior": posterior,
         title: label,
-        "predictions": str(entry["predictions"]),
-        **({"cuts": str(entry["cuts"])} if "cuts" in entry else {}),
-        **{f"{mass}%": f"{entry[f'coverage{mass}']:.0%}" for mass in (50, 80, 90)},
-        "width": f"{entry['width90']:.1%}",
-        "error": f"{entry['rmsle']:.2%}",
-        "CRPS": f"{entry['crps']:.4f}",
-        "log score": f"{entry['log_score']:.2f}",
+        "predictions": f"{scores['predictions']:.0f}",
+        **{f"{mass}%": f"{scores[f'coverage{mass}']:.0%}" for mass in (50, 80, 90)},
+        "width": f"{scores['width90']:.1%}",
+        "error": f"{scores['rmsle']:.2%}",
+        "CRPS": f"{scores['crps']:.4f}",
+        "log score": f"{scores['log_score']:.2f}",
     }
-
-
-def _value(axis: str, value: float) -> str:
-    return readable.flops(value) if axis == "flops" else readable.count(value)

@@ -1,12 +1,16 @@
 """The picture of a backtest: what happened against what was predicted."""
 
+from itertools import pairwise
+from typing import Any
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from bayescale.backtesting import DISTANCES, Backtest, by_distance
+from bayescale.backtesting import DISTANCES, Backtest
 from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, styled
 
 _TITLES = {"weighted": "Weighted posterior", "plain": "Plain posterior"}
@@ -40,13 +44,16 @@ def plot_backtest(found: Backtest) -> Figure:
         axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0))
         axes[0, 0].yaxis.set_major_locator(MaxNLocator(6))
         axes[0, -1].legend(loc="lower left", markerscale=1.5)
-        low, high = axes[0, 0].get_ylim()
+        low, high = _range(found)
         axes[0, 0].set_ylim(low - 0.15 * (high - low), high + 0.2 * (high - low))
     return figure
 
 
 def _runs(axis: Axes, rows: pd.DataFrame) -> None:
-    low, high, seen = (rows[name] / rows["q50"] - 1 for name in ("q05", "q95", "loss"))
+    most = np.finfo(np.float32).max  # an interval without end is drawn out of the panel
+    low, high, seen = (
+        (rows[name] / rows["q50"] - 1).clip(upper=most) for name in ("q05", "q95", "loss")
+    )
     axis.vlines(rows["decades"], low, high, color=GREY, lw=2.5, alpha=0.25)
     axis.axhline(0, color="black", lw=0.8)
     inside = rows["inside90"]
@@ -63,15 +70,27 @@ def _runs(axis: Axes, rows: pd.DataFrame) -> None:
         )
 
 
+def _range(found: Backtest) -> tuple[float, float]:
+    """Room for all losses; intervals that are far wider than that run out of the panel."""
+    rows = found.table
+    most = 3 * float((rows["loss"] / rows["q50"] - 1).abs().max())
+    low, high = rows["q05"] / rows["q50"] - 1, rows["q95"] / rows["q50"] - 1
+    return max(float(low.min()), -most), min(float(high.max()), most)
+
+
 def _shares(axis: Axes, rows: pd.DataFrame) -> None:
     """Write the share inside above each stretch of distances."""
-    top = axis.get_xaxis_transform()
-    for part in by_distance(rows).values():
-        middle = (part["decades"].min() + part["decades"].max()) / 2
-        axis.text(middle, 0.98, f"{part['inside90'].mean():.0%}", transform=top, ha="center",
-                  va="top", weight="bold", size=9.5)  # fmt: skip
-        axis.text(middle, 0.915, f"of {len(part)}", transform=top, ha="center", va="top",
-                  color="#555555", size=8)  # fmt: skip
+    top, farthest = axis.get_xaxis_transform(), rows["decades"].max()
+    style: dict[str, Any] = {"transform": top, "ha": "center", "va": "top"}
+    for low, high in pairwise(DISTANCES):
+        part = rows[(rows["decades"] > low) & (rows["decades"] <= high)]
+        if len(part):
+            middle = (low + min(high, farthest)) / 2
+            axis.text(
+                middle, 0.98, f"{part['inside90'].mean():.0%}", weight="bold", size=8, **style
+            )
+            axis.text(middle, 0.92, f"of {len(part)}", color="#555555", size=7, **style)
     for edge in DISTANCES[1:-1]:
-        if edge < rows["decades"].max():
+        if edge < farthest:
             axis.axvline(edge, color=GREY, lw=0.7, ls=":")
+    axis.set_xlim(0, 1.04 * farthest)
