@@ -173,6 +173,17 @@ def test_a_true_law_is_covered_and_one_that_bends_is_not(table, runs):
 
 
 @pytest.mark.slow
+def test_every_run_is_in_the_next_block_of_one_cut(runs):
+    found = backtest(runs, cuts=BUDGETS[2:4] * 1.01, extrapolate="plain", **QUICK)
+    following = found.table[found.table["block"] == "next"]
+    assert found.table["fitted"].value_counts().to_dict() == {18: 12, 24: 6}
+    assert following["fitted"].value_counts().to_dict() == {18: 6, 24: 6}
+    assert following["run"].is_unique
+    assert following["decades"].max() < 0.7
+    assert found.table["converged"].all() == (not found.problems)
+
+
+@pytest.mark.slow
 def test_fits_that_did_not_converge_are_named(runs):
     found = backtest(runs, cuts=[1e21], extrapolate="plain", draws=20, tune=50, chains=2)
     assert found.problems[0].startswith("flops <= 1e21: ")
