@@ -264,7 +264,11 @@ def _decision(fit: Fit, values: Sequence[float], groups: Sequence[str]) -> xr.Da
 
 def _regret(true: str, fit: Fit, decisions: Mapping[str, xr.Dataset]) -> xr.DataArray:
     """Compute wasted by each law's median N* under the draws of one law, beyond its own."""
-    medians = [answer["params"].median(("chain", "draw")) for answer in decisions.values()]
+    # Which posterior answered differs between laws: some have no weighted one.
+    medians = [
+        answer["params"].median(("chain", "draw")).drop_vars("posterior", errors="ignore")
+        for answer in decisions.values()
+    ]
     chosen = xr.concat(medians, dim="chosen").assign_coords(chosen=list(decisions))
     if "group" in chosen.dims:
         alone = {g: fit.of_group(str(g)) if fit.groups else fit for g in chosen["group"].to_numpy()}

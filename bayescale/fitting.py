@@ -145,7 +145,8 @@ class Fit:
             return None
         tree = self.plain.tree
         tree["posterior"] = self.tree["weighted"].to_dataset()
-        del tree["sample_stats"]  # of other draws
+        if "sample_stats" in tree:  # of other draws
+            del tree["sample_stats"]
         tree.attrs |= {"posterior": "weighted"}
         return replace(self, tree=tree)
 
@@ -407,15 +408,15 @@ def fit(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
+    by = spec.extrapolate if extrapolate is None else extrapolate
+    if by == "weighted":
+        spec.require_weightable()
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
     group_names(spec, runs)
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
-    by = spec.extrapolate if extrapolate is None else extrapolate
-    if by == "weighted":
-        spec.require_weightable()
     pymc_model = build_model(spec, runs)
     data = {variable.name: variable.get_value() for variable in pymc_model.data_vars}
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}

@@ -84,7 +84,7 @@ def _require_alike(draws: Mapping[str, xr.DataArray | xr.Dataset]) -> None:
                     "ask both laws the same question"
                 )
         for dim in _dims(one):
-            if dim in one.coords and not one[dim].equals(other[dim]):
+            if dim in one.coords and not one[dim].variable.equals(other[dim].variable):
                 raise FitError(f"{first} and {name} answer for other values of {dim}")
 
 

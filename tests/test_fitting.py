@@ -109,12 +109,13 @@ def test_fit_that_does_not_converge_is_sampled_again(runs, monkeypatch):
         return tree
 
     monkeypatch.setattr(sampling.nutpie, "sample", diverging_at_first)
-    fitted = fit(runs, progress=False)
+    fitted = fit(runs, extrapolate="plain", progress=False)
     assert settings == [("low_rank", 0.9), ("low_rank", 0.99), ("draw_diag", 0.95)]
     assert fitted.diagnostics.converged
     assert (fitted.tree.attrs["adaptation"], fitted.tree.attrs["target_accept"]) == settings[-1]
     settings.clear()
-    assert not fit(runs, target_accept=0.8, progress=False).diagnostics.converged
+    plain = {"extrapolate": "plain", "progress": False}
+    assert not fit(runs, target_accept=0.8, **plain).diagnostics.converged
     assert settings == [("low_rank", 0.8)]  # what was asked for, once
 
 

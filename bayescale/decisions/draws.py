@@ -38,7 +38,8 @@ def answering(fit: Fit, draws: xr.DataArray) -> Fit:
     What `bayescale.target_loss` and `bayescale.log_optimum` return says it in the coordinate
     ``posterior``; draws without it are of the plain one.
     """
-    return fit.for_range(beyond=str(draws.coords.get("posterior", "")) == "weighted")
+    named = draws.coords.get("posterior")
+    return fit.for_range(beyond=named is not None and named.item() == "weighted")
 
 
 def around(values: Sequence[float], *, points: int = 25) -> list[float]:

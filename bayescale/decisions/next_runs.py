@@ -213,7 +213,8 @@ class _Moments:
 
     @classmethod
     def of(cls, fit: Fit, quantity: xr.DataArray, table: pd.DataFrame) -> "_Moments":
-        """Take them from the draws."""
+        """Take them from the draws of the posterior that the quantity is of."""
+        fit = answering(fit, quantity)
         names = [name for name in ("params", "tokens", "unique_tokens") if name in table]
         inputs = {name: xr.DataArray(table[name].to_numpy(float), dims="run") for name in names}
         inputs.setdefault("unique_tokens", inputs["tokens"])
