@@ -1,6 +1,6 @@
 """Scores of the plain and the weighted posterior beyond the runs, and what the latter costs.
 
-BAYESCALE_DATA=FOLDER python benchmarks/backtests.py published [--predictions FOLDER]
+BAYESCALE_DATA=FOLDER python benchmarks/backtests.py published [--predictions FOLDER] [--draws 1000]
 python benchmarks/backtests.py simulated results.csv [--tables 60]
 
 `published` fits the smaller runs of published sweeps and the embedded one, predicts the larger ones
@@ -81,14 +81,14 @@ def apart(runs: Runs, cut: float, *, predicted: float | None = None) -> tuple[Ru
     return tuple(replace(runs, table=runs.table[where]) for where in (flops <= cut, later))
 
 
-def published(predictions: Path | None) -> None:
+def published(predictions: Path | None, draws: int, seed: int) -> None:
     """Fit, predict and print every split."""
     table = []
     for name, past, later in splits():
         start = time.perf_counter()
-        fitted = fit(past, extrapolate="weighted", progress=False)
+        fitted = fit(past, extrapolate="weighted", draws=draws, seed=seed, progress=False)
         seconds = time.perf_counter() - start
-        rows = score_runs(fitted, later)
+        rows = score_runs(fitted, later, seed=seed)
         for posterior in ("plain", "weighted"):
             own = rows[rows["posterior"] == posterior]
             table.append(
@@ -108,7 +108,7 @@ def published(predictions: Path | None) -> None:
     weighted = pd.DataFrame(table).query("posterior == 'weighted'").set_index("table").loc[others]
     print(
         f"\nCRPS no worse than the plain posterior's on {better.sum()} of {len(others)} tables "
-        f"other than Chinchilla; mean 90% coverage there {weighted['coverage90'].mean():.2f}"
+        f"other than Chinchilla; mean 90% coverage there {weighted['coverage90'].mean():.3f}"
     )
 
 
@@ -197,6 +197,8 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     real = commands.add_parser("published")
     real.add_argument("--predictions", type=Path)
+    real.add_argument("--draws", type=int, default=1000)
+    real.add_argument("--seed", type=int, default=1)
     exact = commands.add_parser("simulated")
     exact.add_argument("path", type=Path)
     exact.add_argument("--tables", type=int, default=60)
@@ -204,7 +206,7 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RunsWarning)
         if options.command == "published":
-            published(options.predictions)
+            published(options.predictions, options.draws, options.seed)
         else:
             simulated(options.path, options.tables)
 
