@@ -167,21 +167,33 @@ def loss_of(loss: dict[str, float]) -> str:
     return f"{loss['median']:.3f} ({loss['q05']:.3f} to {loss['q95']:.3f})"
 
 
-def _distance(entry: dict[str, Any]) -> str:
-    """Say how far out an answer lies, and what its interval takes for true."""
-    decades = entry["decades_beyond"]
+def distance(decades: float | None, posterior: str) -> str:
+    """Say how far out an answer lies, and what its interval takes for true.
+
+    Parameters
+    ----------
+    decades : float or None
+        Above the largest run, negative below the smallest, 0 inside; None without runs.
+    posterior : str
+        Which one answered: "plain" or "weighted".
+    """
     if decades is None:
         return "These are given constants: there are no runs to compare with."
-    if decades == 0:
+    if decades == 0 and posterior == "plain":
         return "Inside the range of the runs."
-    side = "above the largest" if decades > 0 else "below the smallest"
+    side = "above the largest" if decades >= 0 else "below the smallest"
     out = f"Extrapolation: {abs(decades):.1f} decades {side} fitted run"
-    if entry["plain"] is None:
+    if posterior == "plain":
         return f"{out}, so the interval holds only if the law does."
-    return (
-        f"{out}, so the law is taken as nearly right (weighted posterior). Taken as exact it would "
-        f"say {_plain_answer(entry['plain'])}."
-    )
+    return f"{out}, so the law is taken as nearly right (weighted posterior)."
+
+
+def _distance(entry: dict[str, Any]) -> str:
+    """Say it of an entry of a summary, and what the law taken as exact would say."""
+    said = distance(entry["decades_beyond"], entry["posterior"])
+    if entry["plain"] is None:
+        return said
+    return f"{said} Taken as exact it would say {_plain_answer(entry['plain'])}."
 
 
 def _plain_answer(plain: dict[str, Any]) -> str:

@@ -95,6 +95,11 @@ def by_range[Draws: (xr.DataArray, xr.Dataset)](
     return found.assign_coords(posterior=xr.where(beyond, "weighted", "plain"))
 
 
+def answered_by(answer: xr.Dataset | xr.DataArray) -> str:
+    """Which posterior one answer is of: "plain" or "weighted"."""
+    return str(answer.coords["posterior"].item()) if "posterior" in answer.coords else "plain"
+
+
 def is_beyond(fit: Fit, inputs: Inputs) -> xr.DataArray:
     """Whether runs lie beyond those of the fit: above the largest in compute or in any input.
 

@@ -28,7 +28,8 @@ def stack_draws[Draws: (xr.DataArray, xr.Dataset)](
     Returns
     -------
     xarray.DataArray or xarray.Dataset
-        As many chains and draws as the first law has, in random order.
+        As many chains and draws as the first law has, in random order. The coordinate ``posterior``
+        is kept where it is the same of all laws.
 
     Raises
     ------
@@ -53,6 +54,9 @@ def stack_draws[Draws: (xr.DataArray, xr.Dataset)](
     chain, draw = np.divmod(np.arange(chains * each), each)
     mixed = mixed.assign_coords(chain=("sample", chain), draw=("sample", draw))
     unstacked = mixed.set_index(sample=["chain", "draw"]).unstack("sample")
+    by = [own.coords["posterior"] for own in draws.values() if "posterior" in own.coords]
+    if len(by) == len(draws) and all(one.variable.equals(by[0].variable) for one in by):
+        unstacked = unstacked.assign_coords(posterior=by[0].variable)
     return unstacked.transpose("chain", "draw", ...)
 
 

@@ -16,7 +16,8 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
      "predictions": [{"group", "axis", "value", "decades_beyond", "posterior", "loss": Q,
                       "loss_new_run": Q, "plain": null | {"loss": Q, "loss_new_run": Q}}],
      "multipliers": [{"group", "reference",
-                      "targets": [{"loss", "multiplier": Q, "unreachable": {group: probability},
+                      "targets": [{"loss", "posterior", "multiplier": Q,
+                                   "unreachable": {group: probability},
                                    "decades_beyond": {group: float}}],
                       "constancy": {"easiest", "hardest", "log_ratio": Q, "p_grows"},
                       "crossing": [{"flops", "probability"}]} | {"refused": reason}],
@@ -68,7 +69,14 @@ from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
 from bayescale.optima import basin, compute_optimal
-from bayescale.prediction import decades_beyond, predict, predict_runs, residuals, score
+from bayescale.prediction import (
+    answered_by,
+    decades_beyond,
+    predict,
+    predict_runs,
+    residuals,
+    score,
+)
 from bayescale.runs import Runs
 
 SCHEMA = 1
@@ -250,6 +258,7 @@ def summarise_targets(found: xr.Dataset) -> list[dict[str, Any]]:
     return [
         {
             "loss": float(loss),
+            "posterior": answered_by(at),
             "multiplier": numbers(at["multiplier"]),
             "unreachable": {name: float(at["unreachable"].sel(group=name)) for name in names},
             "decades_beyond": {name: float(at["decades_beyond"].sel(group=name)) for name in names},
@@ -350,7 +359,7 @@ def _optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
     entries = []
     for flops in optima["flops"].to_numpy():
         best, near = optima.sel(flops=flops), ends.sel(flops=flops)
-        beyond, by = float(best["decades_beyond"]), _answered_by(best)
+        beyond, by = float(best["decades_beyond"]), answered_by(best)
         entries.append(
             {
                 "flops": float(flops),
@@ -378,10 +387,6 @@ def _optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
 def _quantities(best: xr.Dataset) -> dict[str, dict[str, float]]:
     names = ("params", "tokens", "tokens_per_param", "loss", "a", "b")
     return {name: numbers(best[name]) for name in names}
-
-
-def _answered_by(answer: xr.Dataset | xr.DataArray) -> str:
-    return str(answer.coords["posterior"].item()) if "posterior" in answer.coords else "plain"
 
 
 def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
@@ -424,7 +429,7 @@ def _predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
     axis, entries = fit.spec.inputs[0], []
     for value in values:
         loss = predict(fit, {axis: value})
-        by = _answered_by(loss)
+        by = answered_by(loss)
         entries.append(
             {
                 "axis": axis,

@@ -10,6 +10,7 @@ import xarray as xr
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.laws import Law
+from bayescale.prediction import answered_by
 
 
 def require_one_joint_law(fit: Fit) -> None:
@@ -38,8 +39,7 @@ def answering(fit: Fit, draws: xr.DataArray) -> Fit:
     What `bayescale.target_loss` and `bayescale.log_optimum` return says it in the coordinate
     ``posterior``; draws without it are of the plain one.
     """
-    named = draws.coords.get("posterior")
-    return fit.for_range(beyond=named is not None and named.item() == "weighted")
+    return fit.for_range(beyond=answered_by(draws) == "weighted")
 
 
 def around(values: Sequence[float], *, points: int = 25) -> list[float]:
