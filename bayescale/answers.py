@@ -12,8 +12,10 @@ from bayescale.summary import value_of
 def answers(summary: dict[str, Any]) -> list[str]:
     """Say the optima or the predictions of a summary in words, one paragraph each."""
     held_out, failed = summary.get("held_out"), _failed_answer(summary.get("checks", ()))
+    backtest = summary.get("backtest")
     return [
         *([failed] if failed else []),
+        *(backtest["sentences"][:1] if backtest else []),
         *([_held_out_answer(held_out)] if held_out else []),
         *(_allocation_answer(entry) for entry in summary["optima"]),
         *(_prediction_answer(entry) for entry in summary["predictions"]),
@@ -191,9 +193,9 @@ def distance(decades: float | None, posterior: str) -> str:
 def _distance(entry: dict[str, Any]) -> str:
     """Say it of an entry of a summary, and what the law taken as exact would say."""
     said = distance(entry["decades_beyond"], entry["posterior"])
-    if entry["plain"] is None:
-        return said
-    return f"{said} Taken as exact it would say {_plain_answer(entry['plain'])}."
+    if entry["plain"] is not None:
+        said += f" Taken as exact it would say {_plain_answer(entry['plain'])}."
+    return f"{said} {entry['tested']}" if entry.get("tested") else said
 
 
 def _plain_answer(plain: dict[str, Any]) -> str:
