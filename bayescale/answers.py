@@ -115,7 +115,7 @@ def _allocation_answer(entry: dict[str, Any]) -> str:
         f"({readable.span(tokens['q05'], tokens['q95'])}), "
         f"{readable.significant(ratio['median'])} tokens per parameter, "
         f"loss at the optimum {loss_of(entry['loss'])}. {_basin_answer(entry['basin'][-1])} "
-        f"{_distance(entry)}{_outside(entry['beyond'])}"
+        f"{_distance(entry, _outside(entry['beyond']))}"
     )
 
 
@@ -128,7 +128,7 @@ def _outside(beyond: dict[str, float | None]) -> str:
         for name, value in beyond.items()
         if value is not None and abs(value) > np.log10(2)
     ]
-    return f" It has {' and '.join(far)} than any fitted run." if far else ""
+    return f" The answer has {' and '.join(far)} than any fitted run." if far else ""
 
 
 def _basin_answer(near: dict[str, Any]) -> str:
@@ -190,9 +190,12 @@ def distance(decades: float | None, posterior: str) -> str:
     return f"{out}, so the law is taken as nearly right (weighted posterior)."
 
 
-def _distance(entry: dict[str, Any]) -> str:
-    """Say it of an entry of a summary, and what the law taken as exact would say."""
-    said = distance(entry["decades_beyond"], entry["posterior"])
+def _distance(entry: dict[str, Any], outside: str = "") -> str:
+    """Say it of an entry of a summary, what the law taken as exact would say, and what was tested.
+
+    `outside` names the axes along which the answer leaves the runs.
+    """
+    said = distance(entry["decades_beyond"], entry["posterior"]) + outside
     if entry["plain"] is not None:
         said += f" Taken as exact it would say {_plain_answer(entry['plain'])}."
     return f"{said} {entry['tested']}" if entry.get("tested") else said
