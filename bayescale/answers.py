@@ -15,10 +15,10 @@ def answers(summary: dict[str, Any]) -> list[str]:
     backtest = summary.get("backtest")
     return [
         *([failed] if failed else []),
-        *(backtest["sentences"][:1] if backtest else []),
         *([_held_out_answer(held_out)] if held_out else []),
         *(_allocation_answer(entry) for entry in summary["optima"]),
         *(_prediction_answer(entry) for entry in summary["predictions"]),
+        *(backtest["sentences"][:1] if backtest else []),
         *dict.fromkeys(_multiplier_answer(entry) for entry in summary.get("multipliers", ())),
         *(_repetition_answer(entry) for entry in summary.get("repetition", ())[:1]),
         *([_approaches_answer(summary["approaches"])] if summary.get("approaches") else []),

@@ -220,7 +220,7 @@ def test_sentences_say_how_far_and_by_how_many_cuts(found):
 
 def test_an_answer_is_set_against_how_far_the_backtest_went(found):
     assert "this answer is 2.9 decades out: no backtest" in at_distance(found, 2.9)
-    assert "at 0.5 to 1 decades the backtest's" in at_distance(found, 0.3)
+    assert "Backtested at 0.5 to 1 decades" in at_distance(found, 0.3)
     assert "at more than 1 decades" in at_distance(found, found.farthest)
     assert "within the runs" in at_distance(found, 0.0)
 
