@@ -5,6 +5,7 @@ import json
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import version
@@ -20,6 +21,7 @@ import pymc as pm
 import xarray as xr
 
 from bayescale import readable
+from bayescale.curve_model import Member, build_curve_model
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
 from bayescale.errors import FitError, RunsWarning
@@ -498,6 +500,37 @@ class _Shape:
 
     key: tuple[Any, ...]
     model: pm.Model = field(compare=False)
+
+
+def sample_curve(
+    member: Member, data: Mapping[str, Any], *, draws: int, tune: int, chains: int, seed: int
+) -> xr.DataTree:
+    """Sample one member of the forecast of a curve, compiled once per process.
+
+    Parameters
+    ----------
+    member : Member
+    data : mapping of str to array
+        Points of one curve, as `bayescale.curve_model.build_curve_model` names them.
+    draws, tune, chains, seed : int
+        As in `fit`.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` and ``sample_stats``.
+    """
+    # The ridges of a drifting exponent are short and many: a diagonal mass matrix beats low rank.
+    adaptation = {"adaptation": "diag" if member.drift else "low_rank", "target_accept": 0.9}
+    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed, "cores": 1}
+    compiled = _with_data(_compile_curve(member), dict(data))
+    return _sample(compiled, {**adaptation, **settings, "progress_bar": False}, {})
+
+
+@lru_cache(maxsize=16)
+def _compile_curve(member: Member) -> Any:
+    model = build_curve_model(member)
+    return nutpie.compile_pymc_model(model, var_names=[v.name for v in model.free_RVs])
 
 
 @lru_cache(maxsize=64)
