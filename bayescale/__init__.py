@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         RunsWarning,
     )
     from bayescale.fitting import Fit, constants_fit, fit, load_fit
+    from bayescale.forecasts.curve import Forecast, local_slope
+    from bayescale.forecasts.table import CurveForecast, forecast_curves, forecast_table
     from bayescale.intervals import summarise
     from bayescale.laws import LAWS, Law, law
     from bayescale.model import build_model
@@ -120,6 +122,8 @@ _HOME = {
         "RunsWarning",
     ),
     "fitting": ("Fit", "constants_fit", "fit", "load_fit"),
+    "forecasts.curve": ("Forecast", "local_slope"),
+    "forecasts.table": ("CurveForecast", "forecast_curves", "forecast_table"),
     "intervals": ("summarise",),
     "laws": ("LAWS", "Law", "law"),
     "model": ("build_model",),
@@ -210,6 +214,11 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "CurveShape",
     "Shape",
     "shape_check",
+    "forecast_curves",
+    "forecast_table",
+    "CurveForecast",
+    "Forecast",
+    "local_slope",
     "check_runs",
     "check_fit",
     "compare",

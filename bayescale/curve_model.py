@@ -84,12 +84,11 @@ class Member:
         return tuple(name for name in PRIORS if own.get(name, True))
 
 
-def log_curve(member: Member, values: Values, v: Any, length: Any) -> Any:
+def log_curve(member: Member, values: Values, v: Any, length: Any, *, fresh: int = 0) -> Any:
     """Log loss at v = log(x / x_top), less that of the last point, from sampled coordinates.
 
     Tensors and NumPy arrays alike: scalars with v of shape (points,), or draws of shape (draws, 1)
-    with ``steps`` of shape (draws, knots). The last of more steps than `KNOTS` lie at the top and
-    beyond, at the same spacing.
+    with ``steps`` of shape (draws, knots). The last `fresh` of them lie at the top and beyond.
     """
     reducible = from_line("share", values["logit_reducible"])
     # How much larger the reducible part is at the bottom, as a logarithm.
@@ -97,7 +96,7 @@ def log_curve(member: Member, values: Values, v: Any, length: Any) -> Any:
     walk = v / length
     if member.drift:
         tau = np.exp(values["log_drift"])
-        walk = walk + tau * _STEP * (values["steps"] @ _ramps(v / length, values["steps"]).T)
+        walk = walk + tau * _STEP * (values["steps"] @ _ramps(v / length, fresh).T)
     if member.chance:
         start = from_line("share", values["logit_start"])
         left = start * np.exp(-ratio)
@@ -118,17 +117,10 @@ def log_exponent(member: Member, values: Values, length: Any) -> Any:
     return np.log((ratio + np.log1p(-start * np.exp(-ratio)) - np.log1p(-start)) / length)
 
 
-def _ramps(t: Any, steps: Any) -> Any:
-    """What each step adds to the walk at t = v / length: (points, steps)."""
-    beyond = 0 if not isinstance(steps, np.ndarray) else steps.shape[-1] - KNOTS
-    inside = -np.arange(1, KNOTS + 1) / (KNOTS + 1)
-    chord = (1.0 + t)[:, None] * -inside
-    if not beyond:
-        return positive_part(t[:, None] - inside) - chord
-    further = np.arange(beyond) / (KNOTS + 1)
-    return np.concatenate(
-        [positive_part(t[:, None] - inside) - chord, positive_part(t[:, None] - further)], axis=1
-    )
+def _ramps(t: Any, fresh: int) -> Any:
+    """Ramps by which each step bends the walk at t = v / length: (points, steps)."""
+    knots = (np.arange(KNOTS + fresh) - KNOTS) / (KNOTS + 1)
+    return positive_part(t[:, None] - knots) - (1.0 + t)[:, None] * positive_part(-knots)
 
 
 def fresh_steps(top: float, length: float) -> int:

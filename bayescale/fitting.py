@@ -518,13 +518,16 @@ def sample_curve(
     Returns
     -------
     xarray.DataTree
-        Groups ``posterior`` and ``sample_stats``.
+        Groups ``posterior`` and ``sample_stats``; the attribute ``seconds_sample``.
     """
     # The ridges of a drifting exponent are short and many: a diagonal mass matrix beats low rank.
     adaptation = {"adaptation": "diag" if member.drift else "low_rank", "target_accept": 0.9}
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed, "cores": 1}
     compiled = _with_data(_compile_curve(member), dict(data))
-    return _sample(compiled, {**adaptation, **settings, "progress_bar": False}, {})
+    start = time.perf_counter()
+    tree = _sample(compiled, {**adaptation, **settings, "progress_bar": False}, {})
+    tree.attrs["seconds_sample"] = time.perf_counter() - start
+    return tree
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,1 @@
+"""Forecasts of single-axis curves beyond their range; one file for a curve, one for a table."""
