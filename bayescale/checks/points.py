@@ -153,27 +153,19 @@ class _Refusal:
         return numbers
 
 
-def points_of(
-    x: np.ndarray,
-    log_loss: np.ndarray,
-    stderr: np.ndarray,
-    *,
-    sizes_up_to: int = MOST_SIZES,
-    points_up_to: int = MOST_POINTS,
-    bins: int = BINS,
-) -> Points:
+def points_of(x: np.ndarray, log_loss: np.ndarray, stderr: np.ndarray) -> Points:
     """Sort the points of a curve; average dense ones in bins of equal width in log x."""
     order = np.argsort(x, kind="stable")
     x, log_loss, stderr = x[order], log_loss[order], stderr[order]
     sizes, decades = len(np.unique(x)), float(np.log10(x[-1] / x[0]))
-    if sizes <= sizes_up_to and len(x) <= points_up_to:
+    if sizes <= MOST_SIZES and len(x) <= MOST_POINTS:
         repeats = (f"{len(x)} points at {sizes} values of x, repeats kept as points",)
         return Points(x, log_loss, stderr, len(x), decades, repeats if sizes < len(x) else ())
     if sizes < 2:
         return Points(x, log_loss, stderr, len(x), decades)
     log_x = np.log(x)
-    place = (log_x - log_x[0]) / np.ptp(log_x) * bins
-    _, which = np.unique(np.minimum(place, bins - 1).astype(int), return_inverse=True)
+    place = (log_x - log_x[0]) / np.ptp(log_x) * BINS
+    _, which = np.unique(np.minimum(place, BINS - 1).astype(int), return_inverse=True)
     number = np.bincount(which)
     mean_x, mean = (np.bincount(which, v) / number for v in (log_x, log_loss))
     spread = np.sqrt(np.bincount(which, stderr**2)) / number

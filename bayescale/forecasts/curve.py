@@ -57,7 +57,7 @@ class Posterior:
 
     @property
     def top(self) -> float:
-        """Largest x."""
+        """Largest x of the points, of means of bins if the curve is dense."""
         return float(self.points.x[-1])
 
     @property
@@ -146,11 +146,6 @@ class Forecast:
     def p_rising(self) -> float:
         """Probability that the curve rises at the top of its range."""
         return float((self.slope > 0).mean())
-
-    @property
-    def decades_beyond(self) -> np.ndarray:
-        """How far each ``at`` lies beyond the largest x, in decades."""
-        return np.log10(self.draws["at"].to_numpy() / self.posterior.top)
 
 
 def reweighted(posterior: Posterior, weights: np.ndarray, *, seed: int = 1) -> Posterior:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from bayescale.checks.curves import measured_curves
-from bayescale.checks.points import points_of
+from bayescale.checks.points import Points, points_of
 from bayescale.checks.rule import Shape
-from bayescale.checks.shape import classify_points
+from bayescale.checks.shape import FEWEST, classify_points
 from bayescale.errors import RunsError
 from bayescale.forecasts.curve import (
     MEMBERS,
@@ -23,9 +23,6 @@ from bayescale.forecasts.curve import (
     sample_members,
 )
 from bayescale.forecasts.drifts import population_weights
-
-MOST_POINTS, BINS = 60, 40
-"""A curve with more points is thinned to means of this many bins in log x."""
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 COLUMNS = (
@@ -61,8 +58,10 @@ class CurveForecast:
     Parameters
     ----------
     name : str
-    measured, decades : int, float
-        Points of the curve, and its range of x in decades.
+    measured : int
+        Points of the curve.
+    decades, top : float
+        Its range of x in decades, and the largest.
     label : str
         What the shape check says of it.
     forecast : Forecast or None
@@ -76,6 +75,7 @@ class CurveForecast:
     name: str
     measured: int
     decades: float
+    top: float
     label: str
     forecast: Forecast | None
     higher_is_better: bool
@@ -144,10 +144,8 @@ def forecast_curves(
     posteriors: dict[str, Posterior] = {}
     labels, reasons = {}, {}
     for name in progress(measured):
-        labels[name], reasons[name] = _shape(measured[name], higher_is_better, seed)
-        points = points_of(
-            *measured[name], sizes_up_to=MOST_POINTS, points_up_to=MOST_POINTS, bins=BINS
-        )
+        points = points_of(*measured[name])
+        labels[name], reasons[name] = _shape(points, higher_is_better, seed)
         try:
             require_falling(points)
             require_beyond(float(measured[name][0].max()), asked[name])
@@ -161,6 +159,7 @@ def forecast_curves(
             name,
             len(values[0]),
             float(np.log10(values[0].max() / values[0].min())),
+            float(values[0].max()),
             labels[name],
             forecasts.get(name),
             higher_is_better,
@@ -200,13 +199,10 @@ def _rows(one: CurveForecast) -> list[dict[str, object]]:
     metric = one.metric(draws["loss"].to_numpy().reshape(-1, draws.sizes["at"]))
     quantiles = np.quantile(metric, list(QUANTILES.values()), axis=0).T
     return [
-        about | {"x": at, "decades_beyond": beyond} | dict(zip(QUANTILES, row, strict=True))
-        for at, beyond, row in zip(
-            draws["at"].to_numpy().tolist(),
-            one.forecast.decades_beyond.tolist(),
-            quantiles.tolist(),
-            strict=True,
-        )
+        about
+        | {"x": at, "decades_beyond": np.log10(at / one.top)}
+        | dict(zip(QUANTILES, row, strict=True))
+        for at, row in zip(draws["at"].to_numpy().tolist(), quantiles.tolist(), strict=True)
     ]
 
 
@@ -236,12 +232,9 @@ def _asked(at: Sequence[float] | Mapping[str, Sequence[float]], name: str) -> li
     return values
 
 
-def _shape(
-    measured: tuple[np.ndarray, np.ndarray, np.ndarray], higher_is_better: bool, seed: int
-) -> tuple[str, str]:
+def _shape(points: Points, higher_is_better: bool, seed: int) -> tuple[str, str]:
     """Label of the shape check, and what it has against a forecast."""
-    points = points_of(*measured)
-    if points.sizes < 3:
+    if points.sizes < FEWEST:
         return str(Shape.INSUFFICIENT_RANGE), ""
     shape = classify_points(points, higher_is_better=higher_is_better, seed=seed)
     return str(shape.label), _DOUBTFUL.get(shape.label, "")
