@@ -20,10 +20,13 @@ CAP, TILT = 8.0, 0.5
 MEMBERS = (
     Member("power law", chance=False, drift=False, cap=CAP, tilt=TILT),
     Member("chance level", chance=True, drift=False, cap=CAP, tilt=TILT),
-    Member("drifting", chance=True, drift=True, cap=np.inf, tilt=0.0),
+    Member("drifting power law", chance=False, drift=True, cap=np.inf, tilt=0.0),
+    Member("drifting chance level", chance=True, drift=True, cap=np.inf, tilt=0.0),
 )
-"""What a forecast is pooled from: two laws that listen most to the points nearest to the question,
-since neither is quite right, and one whose exponent drifts, and listens to all."""
+"""What a forecast is pooled from: two laws, either as they are, listening most to the points
+nearest to the question since neither is quite right, or with an exponent that drifts."""
+
+DRIFTING = tuple(member for member in MEMBERS if member.drift)
 
 FEWEST, SHORTEST = 6, 0.5
 """Different x, and decades, that a curve needs to be extrapolated."""
@@ -134,7 +137,7 @@ class Forecast:
         Pooled over the members, dims (chain, draw, ...): ``loss`` of a new point at ``at``, with
         noise; the ``law`` on a ``grid`` of x, without noise; which ``member`` a draw is from.
     slope : xarray.DataArray
-        d log loss / d log x at the top of the range, dims (chain, draw), by the drifting member
+        d log loss / d log x at the top of the range, dims (chain, draw), by the drifting members
         alone: the others can only fall.
     """
 
@@ -148,18 +151,24 @@ class Forecast:
         return float((self.slope > 0).mean())
 
 
-def reweighted(posterior: Posterior, weights: np.ndarray, *, seed: int = 1) -> Posterior:
-    """Resample the draws of the drifting member by their weights, systematically."""
-    name = MEMBERS[-1].name
-    draws = posterior.draws[name]
-    chains, each = draws.sizes["chain"], draws.sizes["draw"]
-    rng = np.random.default_rng(seed)
-    number = chains * each
-    places = (np.arange(number) + rng.random()) / number
+def reweighted(
+    posterior: Posterior, weights: Mapping[str, np.ndarray], *, seed: int = 1
+) -> Posterior:
+    """Resample the draws of some members by their weights, systematically."""
+    resampled = {
+        name: _resampled(posterior.draws[name], weight, seed) for name, weight in weights.items()
+    }
+    return replace(posterior, draws={**posterior.draws, **resampled})
+
+
+def _resampled(draws: xr.Dataset, weights: np.ndarray, seed: int) -> xr.Dataset:
+    number = draws.sizes["chain"] * draws.sizes["draw"]
+    places = (np.arange(number) + np.random.default_rng(seed).random()) / number
     picked = np.minimum(np.searchsorted(np.cumsum(weights), places), number - 1)
-    flat = {n: draws[n].to_numpy().reshape(number, -1)[picked] for n in draws.data_vars}
-    new = {n: draws[n].copy(data=flat[n].reshape(draws[n].shape)) for n in flat}
-    return replace(posterior, draws={**posterior.draws, name: draws.assign(new)})
+    flat = {name: array.to_numpy().reshape(number, -1)[picked] for name, array in draws.items()}
+    return draws.assign(
+        {name: array.copy(data=flat[name].reshape(array.shape)) for name, array in draws.items()}
+    )
 
 
 def predict_beyond(posterior: Posterior, at: Sequence[float], *, seed: int = 1) -> Forecast:
@@ -185,21 +194,42 @@ def predict_beyond(posterior: Posterior, at: Sequence[float], *, seed: int = 1) 
     for number, member in enumerate(MEMBERS):
         rng = np.random.default_rng([seed, number])
         drawn[member.name] = _predict(member, posterior, x, grid, rng)
-    weights = dict.fromkeys(drawn, 1 / len(drawn))
-    pooled = stack_draws({n: d.drop_vars("slope") for n, d in drawn.items()}, weights, seed=seed)
-    return Forecast(posterior, pooled, drawn[MEMBERS[-1].name]["slope"])
+    pooled = _pooled({name: own.drop_vars("slope") for name, own in drawn.items()}, seed)
+    slope = _pooled({member.name: drawn[member.name][["slope"]] for member in DRIFTING}, seed)
+    return Forecast(posterior, pooled, slope["slope"])
 
 
-def local_slope(posterior: Posterior, x: Sequence[float], *, seed: int = 1) -> xr.DataArray:
-    """Draw d log loss / d log x of the drifting member, dims (chain, draw, x).
+def _pooled(draws: Mapping[str, xr.Dataset], seed: int) -> xr.Dataset:
+    return stack_draws(draws, dict.fromkeys(draws, 1 / len(draws)), seed=seed)
+
+
+def local_slope(forecast: Forecast, x: Sequence[float], *, seed: int = 1) -> xr.DataArray:
+    """Draw d log loss / d log x by the drifting members, inside the range of a curve or beyond.
 
     Just below each x: at a knot, where the exponent changes, it is the slope before the change.
+
+    Parameters
+    ----------
+    forecast : Forecast
+    x : sequence of float
+    seed : int
+        Of the mixing, and of how the exponent drifts beyond the range.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims (chain, draw, x).
     """
-    member, v = MEMBERS[-1], np.log(np.asarray(x, dtype=float) / posterior.top)
-    step = _NEAR * posterior.length
-    curve = _curve(member, posterior, np.r_[v, v - step], np.random.default_rng([seed, 0]))
-    slope = (curve[:, : len(v)] - curve[:, len(v) :]) / step
-    return _as_draws(slope, posterior.draws[member.name], "x", np.asarray(x, dtype=float))
+    posterior, places = forecast.posterior, np.asarray(x, dtype=float)
+    v, step = np.log(places / posterior.top), _NEAR * posterior.length
+    drawn = {}
+    for number, member in enumerate(DRIFTING):
+        rng = np.random.default_rng([seed, number])
+        curve = _curve(member, posterior, np.r_[v, v - step], rng)
+        slope = (curve[:, : len(v)] - curve[:, len(v) :]) / step
+        values = _as_draws(slope, posterior.draws[member.name], "x", places)
+        drawn[member.name] = values.to_dataset(name="slope")
+    return _pooled(drawn, seed)["slope"]
 
 
 def _predict(

@@ -13,7 +13,7 @@ from bayescale.checks.rule import Shape
 from bayescale.checks.shape import FEWEST, classify_points
 from bayescale.errors import RunsError
 from bayescale.forecasts.curve import (
-    MEMBERS,
+    DRIFTING,
     Forecast,
     Posterior,
     predict_beyond,
@@ -101,12 +101,12 @@ def forecast_curves(
 ) -> list[CurveForecast]:
     r"""Forecast every curve of a table beyond its range.
 
-    A forecast pools draws of three laws with equal weights: the power law with offset and the law
-    that leaves a chance level, both with a likelihood that listens most to the points nearest to
-    the question, :math:`w_i = \min(1, \kappa (x_i / x_{max})^{1/2})` with a sum of at most 8, since
-    a law that is only approximately right cannot learn more and more from more and more points; and
-    a law whose exponent drifts along log x, inside the range and beyond it. How much exponents
-    drift is learned across the curves of the table.
+    A forecast pools draws of two laws, the power law with offset and the law that leaves a chance
+    level, in two readings, all with equal weights. Either the law holds, with a likelihood that
+    listens most to the points nearest to the question,
+    :math:`w_i = \min(1, \kappa (x_i / x_{max})^{1/2})` with a sum of at most 8, since a law that is
+    only approximately right cannot learn more and more from more and more points. Or its exponent
+    drifts along log x, inside the range and beyond it; how much, is learned across the curves.
 
     Parameters
     ----------
@@ -210,15 +210,17 @@ def _forecasts(
     posteriors: Mapping[str, Posterior], asked: Mapping[str, Sequence[float]], seed: int
 ) -> dict[str, Forecast]:
     """Learn the drift across curves, then look beyond each of them."""
-    drifts = [
-        p.draws[MEMBERS[-1].name]["log_drift"].to_numpy().ravel() for p in posteriors.values()
-    ]
-    weights = population_weights(drifts)
+    weights: dict[str, list[np.ndarray]] = {}
+    for member in DRIFTING:
+        draws = [posterior.draws[member.name]["log_drift"] for posterior in posteriors.values()]
+        weights[member.name] = population_weights([own.to_numpy().ravel() for own in draws])
     found = {}
-    for (name, posterior), weight in zip(posteriors.items(), weights, strict=True):
+    for number, (name, posterior) in enumerate(posteriors.items()):
         # A stream of its own for every curve: their futures are independent.
-        own = (seed + crc32(name.encode())) % 2**32
-        found[name] = predict_beyond(reweighted(posterior, weight, seed=own), asked[name], seed=own)
+        own_seed = (seed + crc32(name.encode())) % 2**32
+        own_weights = {member: every[number] for member, every in weights.items()}
+        learned = reweighted(posterior, own_weights, seed=own_seed)
+        found[name] = predict_beyond(learned, asked[name], seed=own_seed)
     return found
 
 
