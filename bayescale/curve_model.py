@@ -41,7 +41,7 @@ PRIORS = {
     "logit_reducible": (0.0, 1.5),
     "logit_start": (1.2, 1.8),
     "log_sigma": (np.log(0.01), 1.0),
-    "log_drift": (np.log(0.04), 0.8),
+    "log_drift": (np.log(0.05), 1.2),
 }
 """Mean and sd of the Normal priors: log loss at the top less the last point's, log of the fall of
 log loss over the range, logits of the reducible share at the top and of the share of the way from

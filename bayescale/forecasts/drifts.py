@@ -19,7 +19,7 @@ from scipy.special import logsumexp
 
 from bayescale.curve_model import PRIORS
 
-_MIDDLE_SD, _SPREAD_SD = 0.5, 0.6  # together about the sd of a curve on its own
+_MIDDLE_SD, _SPREAD_SD = 0.5, 1.1  # together about the sd of a curve on its own
 _ALONE_MEAN, _ALONE_SD = PRIORS["log_drift"]
 
 
