@@ -31,7 +31,15 @@ DRIFTING = tuple(member for member in MEMBERS if member.drift)
 FEWEST, SHORTEST = 6, 0.5
 """Different x, and decades, that a curve needs to be extrapolated."""
 
-SETTINGS = {"draws": 600, "tune": 500, "chains": 2}
+ATTEMPTS = (
+    {"draws": 600, "tune": 500, "chains": 2},
+    {"draws": 600, "tune": 1500, "chains": 4},
+)
+"""How to sample a member, until the chains agree: it takes a while to cross from much drift and
+little noise to the reverse."""
+
+MAX_R_HAT = 1.05
+"""R-hat of draws that are pooled: what a few hundred draws can show."""
 _GRID = 61
 _NEAR = 1e-5  # share of the range over which slopes are taken
 
@@ -46,7 +54,7 @@ class Posterior:
     draws : mapping of str to xarray.Dataset
         Sampled coordinates by member, dims (chain, draw).
     divergences : int
-    max_r_hat, min_ess : float
+    max_r_hat : float
     seconds : float
         Of sampling, without compiling.
     """
@@ -55,7 +63,6 @@ class Posterior:
     draws: Mapping[str, xr.Dataset] = field(repr=False)
     divergences: int
     max_r_hat: float
-    min_ess: float
     seconds: float
 
     @property
@@ -85,23 +92,32 @@ def sample_members(points: Points, *, seed: int = 1) -> Posterior:
         "stderr": points.stderr,
         "length": np.asarray(-v[0]),
     }
-    trees = {
-        member: sample_curve(
-            member,
-            {**data, "weight": capped_weights(points.x, member.cap, member.tilt)},
-            **SETTINGS,
-            seed=seed,
-        )
-        for member in MEMBERS
-    }
+    trees = {}
+    for member in MEMBERS:
+        weight = capped_weights(points.x, member.cap, member.tilt)
+        trees[member.name] = _sample_until_mixed(member, {**data, "weight": weight}, seed)
     return Posterior(
         points,
-        {member.name: tree["posterior"].to_dataset() for member, tree in trees.items()},
+        {name: tree["posterior"].to_dataset() for name, tree in trees.items()},
         sum(int(tree["sample_stats"]["diverging"].sum()) for tree in trees.values()),
-        max(float(az.rhat(t["posterior"]).dataset.to_array().max()) for t in trees.values()),
-        min(float(az.ess(t["posterior"]).dataset.to_array().min()) for t in trees.values()),
-        sum(tree.attrs["seconds_sample"] for tree in trees.values()),
+        max(float(tree.attrs["max_r_hat"]) for tree in trees.values()),
+        sum(float(tree.attrs["seconds"]) for tree in trees.values()),
     )
+
+
+def _sample_until_mixed(member: Member, data: Mapping[str, np.ndarray], seed: int) -> xr.DataTree:
+    seconds = 0.0
+    for settings in ATTEMPTS:
+        tree = sample_curve(member, data, **settings, seed=seed)
+        seconds += tree.attrs["seconds_sample"]
+        r_hat = float(az.rhat(tree["posterior"]).dataset.to_array().max())
+        if r_hat <= MAX_R_HAT:
+            break
+    thin = settings["chains"] // ATTEMPTS[0]["chains"]  # as many draws of every member
+    posterior = tree["posterior"].to_dataset()
+    tree["posterior"] = posterior.isel(draw=slice(None, None, thin))
+    tree.attrs |= {"max_r_hat": r_hat, "seconds": seconds}
+    return tree
 
 
 def require_falling(points: Points) -> None:

@@ -14,6 +14,7 @@ from bayescale.checks.shape import FEWEST, classify_points
 from bayescale.errors import RunsError
 from bayescale.forecasts.curve import (
     DRIFTING,
+    MAX_R_HAT,
     Forecast,
     Posterior,
     predict_beyond,
@@ -44,7 +45,6 @@ COLUMNS = (
 )
 """Columns of a table of forecasts."""
 
-_LIMIT = 1.05  # of R-hat: more than the mixing of a few hundred draws explains
 _DOUBTFUL = {
     Shape.INVERSE: "the shape check says that the curve gets worse, and every law here falls",
     Shape.NON_MONOTONE: "the shape check says that the curve falls and rises: no law here does",
@@ -129,8 +129,8 @@ def forecast_curves(
     -------
     list of CurveForecast
         In the order in which the curves appear; `forecast_table` makes it a table. Curves of fewer
-        than 6 different x, shorter than half a decade, that rise, or that reach one of the values
-        of x, have a message in place of a forecast.
+        than 6 different x, shorter than half a decade, that rise, or that reach all values of x
+        asked for, have a message in place of a forecast.
 
     Raises
     ------
@@ -148,10 +148,11 @@ def forecast_curves(
         labels[name], reasons[name] = _shape(points, higher_is_better, seed)
         try:
             require_falling(points)
-            require_beyond(float(measured[name][0].max()), asked[name])
+            asked[name], inside = _beyond(asked[name], float(measured[name][0].max()))
         except RunsError as error:
             reasons[name] = str(error)
             continue
+        reasons[name] = "; ".join(filter(None, (reasons[name], inside)))
         posteriors[name] = sample_members(points, seed=seed)
     forecasts = _forecasts(posteriors, asked, seed)
     return [
@@ -234,6 +235,16 @@ def _asked(at: Sequence[float] | Mapping[str, Sequence[float]], name: str) -> li
     return values
 
 
+def _beyond(at: Sequence[float], top: float) -> tuple[list[float], str]:
+    """Keep the values of x that lie beyond a curve, and say which do not."""
+    beyond = [value for value in at if value > top]
+    inside = [value for value in at if value <= top]
+    if not beyond:
+        require_beyond(top, inside)
+    reached = ", ".join(f"{value:g}" for value in inside)
+    return beyond, f"no forecast at {reached}: the curve ends at {top:g}" if inside else ""
+
+
 def _shape(points: Points, higher_is_better: bool, seed: int) -> tuple[str, str]:
     """Label of the shape check, and what it has against a forecast."""
     if points.sizes < FEWEST:
@@ -249,6 +260,6 @@ def _unmixed(posterior: Posterior | None) -> str:
     found = []
     if posterior.divergences:
         found.append(f"{posterior.divergences} divergent transitions")
-    if posterior.max_r_hat > _LIMIT:
-        found.append(f"R-hat {posterior.max_r_hat:.2f} exceeds {_LIMIT}: the chains disagree")
+    if posterior.max_r_hat > MAX_R_HAT:
+        found.append(f"R-hat {posterior.max_r_hat:.2f} exceeds {MAX_R_HAT}: the chains disagree")
     return "; ".join(found)

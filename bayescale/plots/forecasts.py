@@ -63,7 +63,7 @@ def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = "loss") -> Figur
         )
         axis.axvline(one.top, color=GREY, lw=1, ls=":")
         axis.annotate(
-            " end of the points", (one.top, 1), xycoords=("data", "axes fraction"), va="top", size=8
+            " end of the points", (one.top, 0.02), xycoords=("data", "axes fraction"), size=8
         )
         axis.set_ylabel(LABELS.get(y, y))
         axis.set_title(f"{one.name}\n{_headline(one)}")
