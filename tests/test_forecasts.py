@@ -212,7 +212,9 @@ def test_refused_curves_say_why_and_have_no_numbers(forecasts):
     assert list(rows.columns) == list(COLUMNS[1:])
     assert "rises" in rows.loc["rising", "message"]
     assert "5 different x" in rows.loc["short", "message"]
-    assert rows.loc[["rising", "short"], ["median", "q05", "slope", "p_rising"]].isna().all(axis=None)
+    assert (
+        rows.loc[["rising", "short"], ["median", "q05", "slope", "p_rising"]].isna().all(axis=None)
+    )
     assert rows.loc["small", "message"].eq("").all()
 
 

@@ -76,7 +76,9 @@ class Posterior:
         return float(np.log(self.points.x[-1] / self.points.x[0]))
 
 
-def sample_members(points: Points, *, seed: int = 1) -> Posterior:
+def sample_members(
+    points: Points, *, members: Sequence[Member] = MEMBERS, seed: int = 1
+) -> Posterior:
     """Sample every member given the points of a curve.
 
     Raises
@@ -93,7 +95,7 @@ def sample_members(points: Points, *, seed: int = 1) -> Posterior:
         "length": np.asarray(-v[0]),
     }
     trees = {}
-    for member in MEMBERS:
+    for member in members:
         weight = capped_weights(points.x, member.cap, member.tilt)
         trees[member.name] = _sample_until_mixed(member, {**data, "weight": weight}, seed)
     return Posterior(
@@ -241,7 +243,7 @@ def local_slope(forecast: Forecast, x: Sequence[float], *, seed: int = 1) -> xr.
     drawn = {}
     for number, member in enumerate(DRIFTING):
         rng = np.random.default_rng([seed, number])
-        curve = _curve(member, posterior, np.r_[v, v - step], rng)
+        curve = member_curve(member, posterior, np.r_[v, v - step], rng)
         slope = (curve[:, : len(v)] - curve[:, len(v) :]) / step
         values = _as_draws(slope, posterior.draws[member.name], "x", places)
         drawn[member.name] = values.to_dataset(name="slope")
@@ -255,7 +257,7 @@ def _predict(
     draws, step = posterior.draws[member.name], _NEAR * posterior.length
     v = np.log(np.r_[x, grid, posterior.top, posterior.top] / posterior.top)
     v[-1] -= step
-    log_loss = _curve(member, posterior, v, rng) + posterior.points.log_loss[-1]
+    log_loss = member_curve(member, posterior, v, rng) + posterior.points.log_loss[-1]
     sigma = np.exp(draws["log_sigma"].to_numpy().reshape(-1, 1))
     noisy = log_loss[:, : len(x)] + sigma * rng.standard_t(NU, (len(sigma), len(x)))
     slope = (log_loss[:, -2] - log_loss[:, -1]) / step
@@ -270,7 +272,7 @@ def _predict(
     )
 
 
-def _curve(
+def member_curve(
     member: Member, posterior: Posterior, v: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Log loss less the last point's by one member, (draws, len(v)), with fresh steps beyond."""
