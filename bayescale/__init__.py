@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         parabola_bias,
         profile_optima,
     )
+    from bayescale.backtest_summary import describe_backtest, summarise_backtest, tested_at
+    from bayescale.backtesting import Backtest, backtest
     from bayescale.checks.curves import classify_curves
     from bayescale.checks.result import Check, Status
     from bayescale.checks.rule import Shape
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from bayescale.plots import (
         plot_allocation,
         plot_approaches,
+        plot_backtest,
         plot_basin,
         plot_checks,
         plot_comparison,
@@ -94,6 +97,8 @@ _HOME = {
         "parabola_bias",
         "profile_optima",
     ),
+    "backtest_summary": ("describe_backtest", "summarise_backtest", "tested_at"),
+    "backtesting": ("Backtest", "backtest"),
     "checks.curves": ("classify_curves",),
     "checks.result": ("Check", "Status"),
     "checks.rule": ("Shape",),
@@ -132,6 +137,7 @@ _HOME = {
     "plots": (
         "plot_allocation",
         "plot_approaches",
+        "plot_backtest",
         "plot_basin",
         "plot_checks",
         "plot_comparison",
@@ -227,11 +233,17 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "Comparison",
     "summarise_comparison",
     "stack_draws",
+    "backtest",
+    "Backtest",
+    "describe_backtest",
+    "summarise_backtest",
+    "tested_at",
     "Check",
     "Status",
     "summarise",
     "plot_allocation",
     "plot_approaches",
+    "plot_backtest",
     "plot_basin",
     "plot_checks",
     "plot_comparison",

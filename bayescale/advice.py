@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
+from bayescale.answers import distance
 from bayescale.decisions.data_wall import best_under_wall, next_epoch
 from bayescale.decisions.next_runs import NextRuns
 from bayescale.decisions.overtraining import at_size, break_even, cheapest
@@ -21,6 +22,7 @@ from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
+from bayescale.prediction import answered_by, decades_beyond
 from bayescale.summary import plain, summarise_targets
 
 _STACKED = "stacked"
@@ -51,6 +53,7 @@ def advise_overtraining(
             "inference_tokens": float(served),
             **{str(name): numbers(one[name]) for name in one.data_vars if name != "infeasible"},
             "infeasible": float(one["infeasible"]),
+            "decades_beyond": _compute_beyond(fit, one),
             "sizes": _sizes(fit, target, sizes, float(served), prices),
         }
         for served in found["inference_tokens"].to_numpy()
@@ -70,6 +73,7 @@ def advise_overtraining(
     result = plain(
         {
             "target_loss": numbers(target),
+            "posterior": answered_by(target),
             "unit": prices.unit,
             "caps": {name: cap for name, cap in caps.items() if cap is not None},
             "overtraining": entries,
@@ -78,7 +82,17 @@ def advise_overtraining(
     )
     sentences = [_overtraining_sentence(entry, result) for entry in result["overtraining"]]
     sentences += [_break_even_sentence(entry) for entry in result["break_even"]]
+    farthest = max((entry["decades_beyond"] or 0 for entry in result["overtraining"]), default=0)
+    if len(fit.runs):
+        sentences.append(distance(farthest, result["posterior"]))
     return {**result, "sentences": sentences}
+
+
+def _compute_beyond(fit: Fit, found: xr.Dataset) -> float | None:
+    """Decades by which the compute of the median model lies outside the runs."""
+    flops = fit.runs.flops_per_param_token * found["params"].median() * found["tokens"].median()
+    beyond = float(decades_beyond(fit, "flops", float(flops)))
+    return None if np.isnan(beyond) else beyond
 
 
 def advise_repetition(
@@ -157,9 +171,15 @@ def describe_plans(ranked: xr.Dataset) -> dict[str, Any]:
         for one in [ranked.sel(plan=name)]
     ]
     unit = str(ranked.attrs["unit"])
-    result = plain({"plans": entries, "choice": ranked.attrs["choice"], "unit": unit})
+    by = answered_by(ranked)
+    found = {"plans": entries, "choice": ranked.attrs["choice"], "unit": unit, "posterior": by}
+    result = plain(found)
     order = sorted(result["plans"], key=lambda entry: entry["expected_regret"])
-    return {**result, "sentences": [_plan_sentence(entry, unit) for entry in order]}
+    sentences = [_plan_sentence(entry, unit) for entry in order]
+    known = [e["decades_beyond"] for e in result["plans"] if e["decades_beyond"] is not None]
+    if known:
+        sentences.append(distance(max(known, key=abs), by))
+    return {**result, "sentences": sentences}
 
 
 def advise_plans_by_law(
@@ -183,6 +203,7 @@ def describe_next_runs(suggestion: NextRuns) -> dict[str, Any]:
     result = plain(
         {
             "quantity": suggestion.quantity,
+            "posterior": suggestion.posterior,
             "sd": suggestion.sd,
             "expected_sd": suggestion.expected_sd,
             "next_runs": suggestion.picks.to_dict("records"),
@@ -214,7 +235,8 @@ def _multiplier_sentence(at: dict[str, Any], group: str, reference: str) -> str:
     return (
         f"For a loss of {readable.significant(at['loss'], 4)} {group} needs "
         f"{_plain(at['multiplier'])} times the compute of {reference}"
-        f"{', outside the runs of one of them' if outside else ''}.{''.join(lost)}"
+        f"{', outside the runs of one of them' if outside else ''}"
+        f"{' (weighted posterior)' if at['posterior'] == 'weighted' else ''}.{''.join(lost)}"
     )
 
 
@@ -349,9 +371,10 @@ def _next_sentences(result: dict[str, Any]) -> list[str]:
         for run in runs
     )
     total = sum(run["flops"] for run in runs)
+    by = " (weighted posterior)" if result["posterior"] == "weighted" else ""
     sentences = [
-        f"To make {result['quantity']} surer, run {listed}. Together, for {readable.flops(total)} "
-        "FLOPs, they are expected to lower its sd from "
+        f"To make {result['quantity']}{by} surer, run {listed}. Together, for "
+        f"{readable.flops(total)} FLOPs, they are expected to lower its sd from "
         f"{readable.significant(result['sd'], 2)} to "
         f"{readable.significant(result['expected_sd'], 2)}, {last['reduction']:.0%} less variance."
     ]

@@ -164,6 +164,7 @@ def _refit_without(own: Fit, out: np.ndarray, seed: int) -> tuple[np.ndarray, tu
                 own.spec,
                 draws=sizes["draw"],
                 chains=sizes["chain"],
+                extrapolate="plain",
                 seed=seed,
                 progress=False,
             )

@@ -1,27 +1,25 @@
-"""Sampling a model and keeping the result. The only module that samples."""
+"""Fitting a model to runs and keeping the result."""
 
 import io
 import json
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import arviz as az
 import numpy as np
-import nutpie
 import pandas as pd
 import pymc as pm
 import xarray as xr
 
 from bayescale import readable
-from bayescale.curve_model import Member, build_curve_model
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
 from bayescale.errors import FitError, RunsWarning
@@ -29,41 +27,27 @@ from bayescale.files import replacing
 from bayescale.groups import group_names
 from bayescale.intervals import CI_PROB
 from bayescale.laws import SUPPORT, from_line, to_line
-from bayescale.model import build_model
+from bayescale.model import build_model, cells_of
 from bayescale.runs import Runs
+from bayescale.sampling import (
+    ATTEMPTS,
+    HIERARCHICAL_ATTEMPTS,
+    MEMBER_R_HAT,
+    Shape,
+    compile_model,
+    draw_prior,
+    group_coords,
+    sample,
+    sample_members,
+    with_data,
+)
 from bayescale.spec import ModelSpec, load_model, parse_model
+from bayescale.weighting import member_weights
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400
 """Vehtari et al. (2021, doi:10.1214/20-BA1221): R-hat and effective sample size a result needs."""
 
-_ATTEMPTS = (
-    {"adaptation": "low_rank", "target_accept": 0.9},
-    {"adaptation": "low_rank", "target_accept": 0.99},
-    {"adaptation": "draw_diag", "target_accept": 0.95},
-)
-"""How to sample, until one converges: the fastest; small steps for the curved posteriors of noisy
-tables; another mass matrix for the long tails of weak designs."""
-
-_HIERARCHICAL_ATTEMPTS = (
-    {"adaptation": "diag", "target_accept": 0.95},
-    {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
-    {"adaptation": "diag", "target_accept": 0.99, "thin": 3},
-)
-"""Group scales make funnels: there a diagonal mass matrix beats a low-rank one. What is missing at
-first is mostly effective draws: then three times as many are made, and every third is kept."""
-
-_PRIOR_DRAWS = 2000
-_KEPT_STATS = (
-    "diverging",
-    "maxdepth_reached",
-    "depth",
-    "n_steps",
-    "step_size",
-    "energy",
-    "logp",
-    "mean_tree_accept",
-)
 _LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
 
 
@@ -77,6 +61,8 @@ class Diagnostics:
     min_ess_bulk: float
     seconds_compile: float
     seconds_sample: float
+    weighted_divergences: int = 0
+    weighted_max_r_hat: float = 1.0
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -92,6 +78,12 @@ class Diagnostics:
             found.append(f"R-hat {self.max_r_hat:.3f} exceeds {MAX_R_HAT}: the chains disagree")
         if not self.min_ess_bulk >= MIN_ESS:
             found.append(f"only {self.min_ess_bulk:.0f} effective draws, {MIN_ESS} are needed")
+        if self.weighted_divergences:
+            found.append(f"{self.weighted_divergences} divergent transitions of the weighted fits")
+        if not self.weighted_max_r_hat <= MEMBER_R_HAT:
+            found.append(
+                f"R-hat {self.weighted_max_r_hat:.3f} of a weighted fit exceeds {MEMBER_R_HAT}"
+            )
         return tuple(found)
 
     @property
@@ -111,7 +103,9 @@ class Fit:
     tree : xarray.DataTree
         Groups ``posterior`` and ``prior`` (dims chain, draw, and group for what differs between
         groups; the sampled coordinates, the law's natural parameters and the noise),
-        ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates).
+        ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates);
+        with a weighted posterior ``weighted``, like ``posterior``, and ``weighted_members``, how it
+        was sampled (dim member).
         For ArviZ; `bayescale.arviz_tree` adds the groups that LOO and predictive plots need.
     """
 
@@ -142,10 +136,43 @@ class Fit:
         return {name: posterior[name] for name in self.spec.noise_priors if name in posterior}
 
     @property
+    def weighted(self) -> "Fit | None":
+        """The same fit by its weighted posterior, which answers beyond the runs; None without one.
+
+        See `bayescale.fit`. Its draws are not those of the plain posterior: compare distributions.
+        """
+        if "weighted" not in self.tree:
+            return None
+        tree = self.plain.tree
+        tree["posterior"] = self.tree["weighted"].to_dataset()
+        if "sample_stats" in tree:  # of other draws
+            del tree["sample_stats"]
+        tree.attrs |= {"posterior": "weighted"}
+        return replace(self, tree=tree)
+
+    @property
+    def plain(self) -> "Fit":
+        """The same fit without its weighted posterior: the law taken as exact everywhere."""
+        tree = self.tree.copy()
+        for name in ("weighted", "weighted_members"):
+            if name in tree:
+                del tree[name]
+        return replace(self, tree=tree)
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """Names of the groups, empty for a fit without groups or of one group."""
         posterior = self.posterior
         return tuple(map(str, posterior["group"].to_numpy())) if "group" in posterior.dims else ()
+
+    @property
+    def answered_by(self) -> str:
+        """Which posterior the draws are of: "plain" or "weighted"."""
+        return str(self.tree.attrs.get("posterior", "plain"))
+
+    def for_range(self, *, beyond: bool) -> "Fit":
+        """Return the fit of the one posterior that answers beyond the runs, or within them."""
+        return (self.weighted if beyond else None) or self.plain
 
     def of_group(self, name: str) -> "Fit":
         """Fit of one group: its draws and its runs, for all that a fit without groups can do.
@@ -163,7 +190,7 @@ class Fit:
             index = self.tree["constant_data"]["group_index"] == self.groups.index(name)
             for node in ("observed_data", "constant_data"):
                 tree[node] = tree[node].to_dataset().isel(obs=np.flatnonzero(index))
-        for node in ("posterior", "prior", "constant_data"):
+        for node in ("posterior", "prior", "constant_data", "weighted"):
             if node in tree and "group" in tree[node].dims:
                 own = {"group": name} if name in tree[node]["group"] else {"group": self.groups[0]}
                 tree[node] = tree[node].to_dataset().sel(own, drop=True)  # all have one prior
@@ -205,6 +232,9 @@ class Fit:
         both = xr.concat([posterior[varying], added], dim="group").transpose("chain", "draw", ...)
         fixed = posterior.drop_dims("group")
         tree["posterior"] = xr.merge([fixed, both], join="exact", compat="no_conflicts")
+        if self.weighted is not None:
+            weighted = self.weighted.with_new_group(name, typical=typical, seed=seed)
+            tree["weighted"] = weighted.tree["posterior"].to_dataset()
         return replace(self, tree=tree)
 
     def _new_value(
@@ -252,6 +282,7 @@ class Fit:
         if not self.sampled:
             raise FitError("this fit holds given constants, it was never sampled: no diagnostics")
         stats, draws = self.tree["sample_stats"], self.tree["posterior"]
+        members = self.tree.get("weighted_members")
         return Diagnostics(
             divergences=int(stats["diverging"].sum()),
             maxdepth_reached=int(stats["maxdepth_reached"].sum()),
@@ -259,6 +290,8 @@ class Fit:
             min_ess_bulk=float(az.ess(draws, method="bulk").dataset.to_array().min()),
             seconds_compile=float(self.tree.attrs["seconds_compile"]),
             seconds_sample=float(self.tree.attrs["seconds_sample"]),
+            weighted_divergences=0 if members is None else int(members["divergences"].sum()),
+            weighted_max_r_hat=1.0 if members is None else float(members["max_r_hat"].max()),
         )
 
     @property
@@ -318,10 +351,18 @@ def fit(
     chains: int = 4,
     target_accept: float | None = None,
     weights: np.ndarray | None = None,
+    extrapolate: Literal["plain", "weighted"] | None = None,
     seed: int = 1,
     progress: bool | None = None,
 ) -> Fit:
     """Sample the posterior of a model given runs.
+
+    A law that is only approximately right is overconfident beyond its runs: its intervals shrink
+    with every run, while its error stays. With ``extrapolate="weighted"`` a second posterior is
+    sampled, in which each run's likelihood has a weight that grows with its compute (or with where
+    it lies on the axis of a single-axis law), and all weights together count as `n0` runs
+    (`bayescale.weighting`). What lies within the runs is answered by the plain posterior, what lies
+    beyond them by the weighted one, and every answer says by which.
 
     Parameters
     ----------
@@ -338,6 +379,8 @@ def fit(
         three times as long, then with smaller steps as well).
     weights : numpy.ndarray, shape (runs,), optional
         Exponent of each run's likelihood; by default the runs' column ``weight``, or 1.
+    extrapolate : {"plain", "weighted"}, optional
+        Which posterior answers beyond the runs; by default what the model file says.
     seed : int
         Same seed, same machine: same draws.
     progress : bool, optional
@@ -353,7 +396,8 @@ def fit(
     RunsError
         If the runs cannot identify the law, or their groups.
     ModelError
-        If a group is given for a model without groups.
+        If a group is given for a model without groups, or a weighted posterior is asked of a law
+        that has none.
     FitError
         If the sampler could not start, or the weights are not one non-negative number a run.
 
@@ -364,6 +408,9 @@ def fit(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
+    by = spec.extrapolate if extrapolate is None else extrapolate
+    if by == "weighted":
+        spec.require_weightable()
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
@@ -372,38 +419,62 @@ def fit(
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
     pymc_model = build_model(spec, runs)
     data = {variable.name: variable.get_value() for variable in pymc_model.data_vars}
-    dims = pymc_model.named_vars_to_dims
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     settings["progress_bar"] = sys.stderr.isatty() if progress is None else progress
-    extra = {
-        "prior": _draw_prior(pymc_model, seed),
-        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
-        "constant_data": xr.Dataset(
-            {name: (dims.get(name, ()), value) for name, value in data.items()},
-            coords=_group_coords(pymc_model),
-        ),
-    }
     start = time.perf_counter()
     # What else decides the code: the number of groups, and whether there are replicates.
     key = (*spec.shape, len(pymc_model.coords.get("group", ())), tuple(data))
-    compiled = _with_data(_compile(_Shape(key, pymc_model)), data)
+    compiled = compile_model(Shape(key, pymc_model))
     compiled_at = time.perf_counter()
-    attempts = _HIERARCHICAL_ATTEMPTS if spec.partial else _ATTEMPTS
-    for attempt in attempts if target_accept is None else ({"target_accept": target_accept},):
-        tree = _sample(compiled, {**attempts[0], **settings, **attempt}, extra)
+    attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
+    settings = {**attempts[0], **settings}
+    if target_accept is not None:
+        attempts = ({"target_accept": target_accept},)
+    beside = _beside(pymc_model, data, seed)
+    if by == "weighted":
+        weights_of = _member_weights(spec, runs, data)
+        pooled, members = sample_members(compiled, data, weights_of, attempts, settings)
+        beside |= {"weighted": pooled, "weighted_members": members}
+    sampled_from = time.perf_counter()
+    for attempt in attempts:
+        result = Fit(spec, runs, sample(with_data(compiled, data), {**settings, **attempt}))
+        for name, dataset in beside.items():
+            result.tree[name] = dataset
         if spec.group:  # the compiled model may have been another's: with its names of groups
-            named = tree["posterior"].to_dataset().assign_coords(_group_coords(pymc_model))
-            tree["posterior"] = named
-        result = Fit(spec, runs, tree)
+            for name in ("posterior", "weighted"):
+                if name in result.tree:
+                    named = result.tree[name].to_dataset().assign_coords(group_coords(pymc_model))
+                    result.tree[name] = named
         result.tree.attrs |= {
             **_identity(spec),
             "seed": seed,
             "seconds_compile": compiled_at - start,
-            "seconds_sample": time.perf_counter() - compiled_at,
+            "seconds_weighted": sampled_from - compiled_at,
+            "seconds_sample": time.perf_counter() - sampled_from,
         }
         if result.diagnostics.converged:
             break
     return result
+
+
+def _beside(model: pm.Model, data: dict[str, np.ndarray], seed: int) -> dict[str, xr.Dataset]:
+    """Collect what a fit keeps beside its posterior."""
+    dims = model.named_vars_to_dims
+    return {
+        "prior": draw_prior(model, seed),
+        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
+        "constant_data": xr.Dataset(
+            {name: (dims.get(name, ()), value) for name, value in data.items()},
+            coords=group_coords(model),
+        ),
+    }
+
+
+def _member_weights(
+    spec: ModelSpec, runs: Runs, data: dict[str, np.ndarray]
+) -> dict[tuple[float, float], np.ndarray]:
+    size = cells_of(spec, runs).table[spec.size].to_numpy(dtype=float)
+    return member_weights(size, data["weight"], data.get("group_index"))
 
 
 def load_fit(path: str | Path) -> Fit:
@@ -494,83 +565,6 @@ def constants_fit(model: str, **parameters: Any) -> Fit:
     return Fit(spec, Runs(table, "given constants"), tree)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """A model to compile, equal to every other of the same structure."""
-
-    key: tuple[Any, ...]
-    model: pm.Model = field(compare=False)
-
-
-def sample_curve(
-    member: Member, data: Mapping[str, Any], *, draws: int, tune: int, chains: int, seed: int
-) -> xr.DataTree:
-    """Sample one member of the forecast of a curve, compiled once per process.
-
-    Parameters
-    ----------
-    member : Member
-    data : mapping of str to array
-        Points of one curve, as `bayescale.curve_model.build_curve_model` names them.
-    draws, tune, chains, seed : int
-        As in `fit`.
-
-    Returns
-    -------
-    xarray.DataTree
-        Groups ``posterior`` and ``sample_stats``; the attribute ``seconds_sample``.
-    """
-    # The ridges of a drifting exponent are short and many: a diagonal mass matrix beats low rank.
-    adaptation = {"adaptation": "diag" if member.drift else "low_rank", "target_accept": 0.9}
-    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed, "cores": 1}
-    compiled = _with_data(_compile_curve(member), dict(data))
-    start = time.perf_counter()
-    tree = _sample(compiled, {**adaptation, **settings, "progress_bar": False}, {})
-    tree.attrs["seconds_sample"] = time.perf_counter() - start
-    return tree
-
-
-@lru_cache(maxsize=16)
-def _compile_curve(member: Member) -> Any:
-    model = build_curve_model(member)
-    return nutpie.compile_pymc_model(model, var_names=[v.name for v in model.free_RVs])
-
-
-@lru_cache(maxsize=64)
-def _compile(shape: _Shape) -> Any:
-    """Compile once per process and shape; only scalars are stored, so any number of runs fits."""
-    stored = [*shape.model.free_RVs, *shape.model.deterministics]
-    return nutpie.compile_pymc_model(shape.model, var_names=[variable.name for variable in stored])
-
-
-def _with_data(compiled: Any, data: dict[str, np.ndarray]) -> Any:
-    """Give a compiled model its data; not every law reads every input's reference."""
-    read = {variable.name for variable in compiled.shared_var_keys}
-    return compiled.with_data(**{name: value for name, value in data.items() if name in read})
-
-
-def _sample(compiled: Any, settings: dict[str, Any], extra: dict[str, xr.Dataset]) -> xr.DataTree:
-    thin = settings.pop("thin", 1)
-    draws = settings.pop("draws") * thin
-    try:
-        tree = nutpie.sample(compiled, draws=draws, save_warmup=False, **settings)
-    except RuntimeError as error:
-        raise FitError(f"the sampler could not run on this model and data: {error}") from error
-    tree["sample_stats"] = tree["sample_stats"].to_dataset()[list(_KEPT_STATS)]
-    if thin > 1:
-        every, kept = tree["sample_stats"].to_dataset(), slice(None, None, thin)
-        for name in ("posterior", "sample_stats"):
-            tree[name] = tree[name].to_dataset().isel(draw=kept)
-        for name in ("diverging", "maxdepth_reached"):
-            # What befell a draw that is left out counts for the one that is kept.
-            flags = every[name].coarsen(draw=thin).max()
-            tree["sample_stats"][name] = tree["sample_stats"][name].copy(data=flags.to_numpy())
-    for name, dataset in extra.items():
-        tree[name] = dataset
-    tree.attrs = {name: settings[name] for name in ("adaptation", "target_accept")} | {"thin": thin}
-    return tree
-
-
 def _text_columns(table: pd.DataFrame) -> list[str]:
     return [n for n in table if pd.api.types.infer_dtype(table[n], skipna=True) == "string"]
 
@@ -585,23 +579,6 @@ def _require_weights(weights: np.ndarray, runs: int) -> None:
     values = np.asarray(weights, dtype=float)
     if values.shape != (runs,) or not (np.isfinite(values) & (values >= 0)).all():
         raise FitError(f"weights must be {runs} finite numbers of at least 0, one for each run")
-
-
-def _draw_prior(model: pm.Model, seed: int) -> xr.Dataset:
-    variables = [*model.free_RVs, *model.deterministics]
-    values = pm.draw(variables, draws=_PRIOR_DRAWS, random_seed=seed, mode="FAST_COMPILE")
-    dims = model.named_vars_to_dims
-    return xr.Dataset(
-        {
-            variable.name: (("chain", "draw", *dims.get(variable.name, ())), value[None])
-            for variable, value in zip(variables, values, strict=True)
-        },
-        coords=_group_coords(model),
-    )
-
-
-def _group_coords(model: pm.Model) -> dict[str, list[str]]:
-    return {"group": list(model.coords["group"])} if "group" in model.coords else {}
 
 
 def _design(spec: ModelSpec, runs: Runs) -> tuple[Notice, ...]:

@@ -12,7 +12,7 @@ import xarray as xr
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.laws import Law
-from bayescale.prediction import decades_beyond
+from bayescale.prediction import by_range, decades_beyond
 
 BASIN_EXCESS = (0.01, 0.10)
 """Shares of the compute that a size in the basin may waste."""
@@ -42,7 +42,9 @@ def compute_optimal(
         ``tokens_per_param``, ``loss`` (nats per token, without noise), ``a`` and ``b``, the
         exponents of N* and D* in C.
         Dim (flops): ``decades_beyond``, decades of compute above the largest run (negative: below
-        the smallest; 0 inside; NaN without runs). Attribute ``k``.
+        the smallest; 0 inside; NaN without runs). Attribute ``k``. Of a fit with a weighted
+        posterior, that answers for budgets above the largest run; the coordinate ``posterior``
+        (flops) says which one did.
 
     Raises
     ------
@@ -51,7 +53,20 @@ def compute_optimal(
     """
     if fit.groups:
         return _by_group(fit, lambda own: compute_optimal(own, flops, k=k))
-    law, budget, k = _question(fit, flops, k)
+    _, budget, k = _question(fit, flops, k)
+    optima = by_range(fit, beyond_compute(fit, budget), lambda own: _optima(own, budget, k))
+    decades = decades_beyond(fit, "flops", budget.to_numpy())
+    return optima.assign(decades_beyond=("flops", decades)).assign_attrs(k=k)
+
+
+def beyond_compute(fit: Fit, flops: float | xr.DataArray) -> xr.DataArray:
+    """Whether budgets lie above the largest run of a fit; False for a fit without runs."""
+    flops = xr.DataArray(flops)
+    return flops.copy(data=decades_beyond(fit, "flops", flops.to_numpy()) > 1e-9)
+
+
+def _optima(fit: Fit, budget: xr.DataArray, k: float) -> xr.Dataset:
+    law = fit.spec.law
     params = optimal_params(law, budget, k, fit.natural)
     tokens = budget / (k * params)
     a = _exponent(law, budget, k, fit.natural)
@@ -63,10 +78,8 @@ def compute_optimal(
             "loss": law.fresh_loss(params, tokens, **fit.natural),
             "a": a,
             "b": 1 - a,
-            "decades_beyond": ("flops", decades_beyond(fit, "flops", budget.to_numpy())),
         }
     )
-    optima.attrs["k"] = k
     return optima.transpose("chain", "draw", "flops", ...)
 
 
@@ -91,8 +104,15 @@ def basin(
     """
     if fit.groups:
         return _by_group(fit, lambda own: basin(own, flops, excess=excess, k=k))
-    law, budget, k = _question(fit, flops, k)
+    _, budget, k = _question(fit, flops, k)
     shares = np.atleast_1d(excess)
+    return by_range(
+        fit, beyond_compute(fit, budget), lambda own: _basin(own, budget, k, shares)
+    ).transpose("chain", "draw", "flops", "excess", "bound")
+
+
+def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.DataArray:
+    law = fit.spec.law
     wasted = xr.DataArray(shares, dims="excess", coords={"excess": shares})
     side = xr.DataArray([-1.0, 1.0], dims="bound", coords={"bound": ["lower", "upper"]})
     best = optimal_params(law, budget, k, fit.natural)
@@ -104,13 +124,20 @@ def basin(
         middle = (inside + outside) / 2
         within = isoflop(fit, budget, best * np.exp(side * middle), k=k) <= limit
         inside, outside = xr.where(within, middle, inside), xr.where(within, outside, middle)
-    return (best * np.exp(side * inside)).transpose("chain", "draw", "flops", "excess", "bound")
+    return best * np.exp(side * inside)
 
 
 def isoflop(fit: Fit, flops: xr.DataArray, params: xr.DataArray, *, k: float | None = None) -> Any:
-    """Loss of the law along isoFLOP curves, per draw: N varies, D = C/(k N)."""
+    """Loss of the law along isoFLOP curves, per draw: N varies, D = C/(k N).
+
+    A curve above the largest run is of the weighted posterior, if the fit has one.
+    """
     k = fit.runs.flops_per_param_token if k is None else k
-    return fit.spec.law.fresh_loss(params, flops / (k * params), **fit.natural)
+
+    def loss(own: Fit) -> Any:
+        return own.spec.law.fresh_loss(params, flops / (k * params), **own.natural)
+
+    return by_range(fit, beyond_compute(fit, flops), loss)
 
 
 def optimal_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:

@@ -1,6 +1,6 @@
 """Losses of runs nobody has made, and of those somebody has: draws from the law in NumPy."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from bayescale.intervals import CI_PROB, summarise
 from bayescale.model import cells_of
 from bayescale.noise import noise_scale
 from bayescale.runs import Runs
+
+_A_HAIR = 1.0 + 1e-9  # C = kND of a run need not be its FLOPs to the last digit
 
 type Inputs = Mapping[str, Any] | pd.DataFrame
 """Inputs of a law by name."""
@@ -37,14 +39,15 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     -------
     xarray.DataArray
         Nats per token, dims (chain, draw, ...). Noise is on log loss, so this is the median of a
-        new run, not its mean.
+        new run, not its mean. Of a fit with a weighted posterior, the coordinate ``posterior`` says
+        which one answered: "weighted" beyond the runs (see `is_beyond`), "plain" elsewhere.
 
     Raises
     ------
     FitError
         If an input is missing or not positive, or a group is not one of the fit's.
     """
-    return fit.spec.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
+    return by_range(fit, is_beyond(fit, inputs), lambda own: _law(own, inputs))
 
 
 def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
@@ -52,10 +55,85 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
 
     Parameters, dims and errors as in `predict`.
     """
-    loss = predict(fit, inputs)
     if "sigma" not in fit.noise:
         raise FitError("these constants have no noise: give sigma, or ask for the law's loss alone")
-    return xr.ufuncs.exp(_draw_noise(fit, xr.ufuncs.log(loss), inputs, seed))
+
+    def noisy(own: Fit) -> xr.DataArray:
+        return xr.ufuncs.exp(_draw_noise(own, xr.ufuncs.log(_law(own, inputs)), inputs, seed))
+
+    return by_range(fit, is_beyond(fit, inputs), noisy)
+
+
+def by_range[Draws: (xr.DataArray, xr.Dataset)](
+    fit: Fit, beyond: xr.DataArray, ask: Callable[[Fit], Draws]
+) -> Draws:
+    """Answer by the weighted posterior where `beyond` is true, by the plain one elsewhere.
+
+    Parameters
+    ----------
+    fit : Fit
+    beyond : xarray.DataArray of bool
+        Whether what is asked lies beyond the runs, any dims of the answer but chain and draw.
+    ask : callable
+        Answers from the fit of one posterior.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        With the coordinate ``posterior`` where the fit has a weighted one.
+    """
+    weighted = fit.weighted
+    if weighted is None:
+        return ask(fit)
+    if bool(beyond.all()):
+        found = ask(weighted)
+    elif not bool(beyond.any()):
+        found = ask(fit.plain)
+    else:
+        found = xr.where(beyond, ask(weighted), ask(fit.plain), keep_attrs=True)
+        found = found.transpose("chain", "draw", ...)
+    return found.assign_coords(posterior=xr.where(beyond, "weighted", "plain"))
+
+
+def answered_by(answer: xr.Dataset | xr.DataArray) -> str:
+    """Which posterior one answer is of: "plain" or "weighted"."""
+    return str(answer.coords["posterior"].item()) if "posterior" in answer.coords else "plain"
+
+
+def is_beyond(fit: Fit, inputs: Inputs) -> xr.DataArray:
+    """Whether runs lie beyond those of the fit: above the largest in compute or in any input.
+
+    Parameters as in `predict`. Dims of the inputs, and group for a fit with groups unless `inputs`
+    name the group: each group has its own runs; what has none is beyond all of them.
+    """
+    given = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
+    if fit.weighted is None:
+        return xr.DataArray(False)
+    if fit.spec.law.is_joint:
+        given["flops"] = fit.runs.flops_per_param_token * given["params"] * given["tokens"]
+    largest = _at(fit, _largest(fit, tuple(given)), inputs)
+    return xr.concat(
+        xr.broadcast(*(value > _A_HAIR * largest[name] for name, value in given.items())), "input"
+    ).any("input")
+
+
+def _largest(fit: Fit, columns: tuple[str, ...]) -> dict[str, xr.DataArray]:
+    """Largest value of the runs along each axis; of each group, if there are any."""
+    if not fit.groups:
+        return {name: xr.DataArray(fit.runs.column(name).max()) for name in columns}
+    labels = fit.runs.table[str(fit.spec.group)].astype(str)
+    return {
+        name: xr.DataArray(
+            fit.runs.table[name].groupby(labels).max().reindex(fit.groups, fill_value=0.0),
+            coords={"group": list(fit.groups)},
+            dims="group",
+        )
+        for name in columns
+    }
+
+
+def _law(fit: Fit, inputs: Inputs) -> xr.DataArray:
+    return fit.spec.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
 
 
 def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:
@@ -81,6 +159,8 @@ class CellDraws:
         Noise parameters, dims (chain, draw) and obs where they differ between groups.
     inputs : dict of str to xarray.DataArray
         Inputs of the law, dim obs.
+
+    All by the plain posterior: these are questions about runs, not beyond them.
     """
 
     table: pd.DataFrame
@@ -97,6 +177,7 @@ class CellDraws:
 
 def cell_draws(fit: Fit, runs: Runs | None = None) -> CellDraws:
     """Evaluate the law and the noise at the cells of the runs of a fit, or of others."""
+    fit = fit.plain
     runs = fit.runs if runs is None else runs
     if fit.groups:
         group_labels(fit.spec, runs)  # refuses a run without a group

@@ -46,6 +46,15 @@ def flops(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
+def size(axis: str, value: float) -> str:
+    """Value of an axis as that axis is counted.
+
+    >>> size("flops", 3e20), size("tokens", 3e9)
+    ('3e20', '3.00B')
+    """
+    return flops(value) if axis == "flops" else count(value)
+
+
 def significant(value: float, digits: int = 3) -> str:
     """Round to significant digits, never in scientific notation.
 

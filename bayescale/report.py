@@ -11,6 +11,7 @@ import jinja2
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from bayescale.answers import answers
 from bayescale.approaches import compare_approaches
 from bayescale.checks.held_out import held_out_check
 from bayescale.checks.result import Check, Status, worst_first
@@ -19,8 +20,9 @@ from bayescale.files import make_folder, replacing
 from bayescale.fitting import Fit
 from bayescale.optima import distinct_budgets
 from bayescale.runs import Runs
-from bayescale.sections import Section, sections
-from bayescale.summary import Companions, answers, default_budgets, summarise_fit
+from bayescale.sections.page import sections
+from bayescale.sections.section import Section
+from bayescale.summary import Companions, default_budgets, summarise_fit
 
 
 def write_report(

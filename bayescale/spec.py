@@ -19,7 +19,10 @@ from bayescale.priors import DISTRIBUTIONS, NORMAL_ON, Prior
 POOLING = ("complete", "partial", "none")
 """One value for all groups; one each, drawn from a population that is learned; one each, apart."""
 
-_KEYS = ("summary", "law", "axis", "group", "pooling", "priors", "scales", "noise")
+EXTRAPOLATE = ("plain", "weighted")
+"""Which posterior answers beyond the runs: the law taken as exact, or as nearly right."""
+
+_KEYS = ("summary", "law", "axis", "group", "extrapolate", "pooling", "priors", "scales", "noise")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class ModelSpec:
         Column of the runs that a single-axis law reads.
     group : str or None
         Column of the runs whose values are the groups of a hierarchical model.
+    extrapolate : str
+        Which posterior answers beyond the runs, one of `EXTRAPOLATE`.
     pooling : mapping of str to str
         "partial" or "none" for the coordinates and noise parameters that differ between groups;
         all others are completely pooled.
@@ -57,6 +62,7 @@ class ModelSpec:
     law: Law = field(repr=False)
     axis: str | None = field(repr=False)
     group: str | None = field(repr=False)
+    extrapolate: str = field(repr=False)
     pooling: Mapping[str, str] = field(repr=False)
     priors: Mapping[str, Prior] = field(repr=False)
     scales: Mapping[str, Prior] = field(repr=False)
@@ -73,6 +79,11 @@ class ModelSpec:
     def columns(self) -> tuple[str, ...]:
         """Columns of the runs table that the model reads: inputs of the law, and the group."""
         return (*self.inputs, *([self.group] if self.group else []))
+
+    @property
+    def size(self) -> str:
+        """Column of the runs that says how near a run is to what lies beyond all of them."""
+        return "flops" if self.law.is_joint else self.inputs[0]
 
     @property
     def noise_model(self) -> Noise:
@@ -117,6 +128,15 @@ class ModelSpec:
         line = f"group = {json.dumps(column)}"
         text = re.sub(r"""(?m)^[ \t]*["']?group["']?[ \t]*=.*$""", lambda _: line, self.source)
         return parse_model(text, self.name)
+
+    def require_weightable(self) -> None:
+        """Raise ModelError unless a weighted posterior makes sense for the law."""
+        if "unique_tokens" in self.law.inputs or (len(self.inputs) > 1 and not self.law.is_joint):
+            raise ModelError(
+                f"the model {self.name} has no weighted posterior: that is for laws of one axis or "
+                f"of params and tokens, this law reads {', '.join(self.inputs)}; "
+                'fit it with extrapolate = "plain"'
+            )
 
     def unpooled(self) -> "ModelSpec":
         """Return the same model with every partially pooled parameter estimated group by group."""
@@ -185,6 +205,7 @@ def parse_model(text: str, name: str) -> ModelSpec:
         law=law,
         axis=_axis(entries, law, name),
         group=entries.get("group"),
+        extrapolate=_extrapolate(entries, name),
         pooling=pooling,
         priors=priors,
         scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
@@ -223,6 +244,16 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
             f"model {name}: the law {law.name} reads {', '.join(law.inputs)}; remove the key 'axis'"
         )
     return axis
+
+
+def _extrapolate(entries: Mapping[str, Any], name: str) -> str:
+    given = entries.get("extrapolate", "plain")
+    if given not in EXTRAPOLATE:
+        raise ModelError(
+            f"model {name}: extrapolate is {given!r}; "
+            f"{readable.did_you_mean(str(given), list(EXTRAPOLATE))}"
+        )
+    return str(given)
 
 
 def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The numbers of a fit for scripts, and the sentences that say them.
+"""The numbers of a fit for scripts.
 
 The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"})::
 
@@ -9,11 +9,15 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
      "parameters": {name: Q and {"mean", "sd", "r_hat", "ess_bulk"}},
      "optima": [{"group", "flops", "data", "decades_beyond",
                  "beyond": {"params", "tokens", "tokens_per_param"},
+                 "posterior": "plain" | "weighted",
                  "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
-                 "basin": [{"excess", "lower": Q, "upper": Q}]}],
-     "predictions": [{"group", "axis", "value", "decades_beyond", "loss": Q, "loss_new_run": Q}],
+                 "basin": [{"excess", "lower": Q, "upper": Q}],
+                 "plain": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q}}],
+     "predictions": [{"group", "axis", "value", "decades_beyond", "posterior", "loss": Q,
+                      "loss_new_run": Q, "plain": null | {"loss": Q, "loss_new_run": Q}}],
      "multipliers": [{"group", "reference",
-                      "targets": [{"loss", "multiplier": Q, "unreachable": {group: probability},
+                      "targets": [{"loss", "posterior", "multiplier": Q,
+                                   "unreachable": {group: probability},
                                    "decades_beyond": {group: float}}],
                       "constancy": {"easiest", "hardest", "log_ratio": Q, "p_grows"},
                       "crossing": [{"flops", "probability"}]} | {"refused": reason}],
@@ -31,6 +35,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                  "message", "advice"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
                          "rows": [{"run", axis, "loss", "residual", "predicted": Q}]},
+     "backtest": null | {"model", "axis", "farthest", ...: see `bayescale.backtest_summary`},
      "notices": [{"name", "message", "rows"}]}
 
 ``optima`` is filled for laws of params and tokens, ``predictions`` for single-axis laws,
@@ -40,7 +45,8 @@ between groups are named alpha[group]. ``approaches`` where they were asked for 
 log ratio of their N*). ``checks`` in reading order, where they were asked for, as a report does;
 statistic and threshold are null where the question is not one of size. ``held_out`` where runs
 were held back (its scores: `bayescale.prediction.score`). ``beyond`` are decades outside the runs
-along each axis, of the median. Intervals are central 90%.
+along each axis, of the median. ``posterior`` is the one that answered (`bayescale.fit`); where that
+is the weighted one, ``plain`` is what the law taken as exact would say. Intervals are central 90%.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,6 +60,8 @@ from scipy import stats
 
 from bayescale import readable
 from bayescale.approaches import parabola_bias
+from bayescale.backtest_summary import summarise_backtest
+from bayescale.backtesting import Backtest
 from bayescale.checks.result import Check
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
 from bayescale.decisions.repetition import epochs_until, identified
@@ -61,7 +69,14 @@ from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
 from bayescale.optima import basin, compute_optimal
-from bayescale.prediction import decades_beyond, predict, predict_runs, residuals, score
+from bayescale.prediction import (
+    answered_by,
+    decades_beyond,
+    predict,
+    predict_runs,
+    residuals,
+    score,
+)
 from bayescale.runs import Runs
 
 SCHEMA = 1
@@ -95,6 +110,8 @@ class Companions:
         What `bayescale.compare_approaches` says of the budgets.
     checks : tuple of Check
         What `bayescale.check_fit` says of the fit.
+    backtest : Backtest, optional
+        What `bayescale.backtest` says of the runs and the model.
     """
 
     held_out: Runs | None = None
@@ -103,6 +120,7 @@ class Companions:
     profiles: Fit | None = None
     approaches: xr.Dataset | None = None
     checks: tuple[Check, ...] = ()
+    backtest: Backtest | None = None
 
 
 def summarise_checks(checks: Sequence[Check]) -> list[dict[str, Any]]:
@@ -130,7 +148,7 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
         "groups": _groups(fit),
         "parameters": summarise_parameters(fit),
         "optima": summarise_optima(fit, budgets) if joint else [],
-        "predictions": _by_group(fit, lambda own: _predictions(own, budgets)) if not joint else [],
+        "predictions": summarise_predictions(fit, budgets) if not joint else [],
         "multipliers": _multipliers(fit, beside.same_validation),
         "repetition": _by_group(fit, summarise_repetition),
         "approaches": beside.approaches and _approaches(fit, beside.approaches),
@@ -142,6 +160,7 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
         "checks": summarise_checks(beside.checks),
         "held_out": held_out
         and summarise_held_out(held_out, residuals(fit, held_out), axis_of(fit)),
+        "backtest": beside.backtest and summarise_backtest(beside.backtest),
         "notices": [asdict(notice) for notice in fit.notices],
     }
 
@@ -149,6 +168,11 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
 def summarise_optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
     """Compute-optimal model and basin for each budget (and group), as plain numbers."""
     return _by_group(fit, lambda own: _optima(own, budgets))
+
+
+def summarise_predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
+    """Loss at each value of the axis (and group) of a single-axis law, as plain numbers."""
+    return _by_group(fit, lambda own: _predictions(own, values))
 
 
 def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str]:
@@ -234,6 +258,7 @@ def summarise_targets(found: xr.Dataset) -> list[dict[str, Any]]:
     return [
         {
             "loss": float(loss),
+            "posterior": answered_by(at),
             "multiplier": numbers(at["multiplier"]),
             "unreachable": {name: float(at["unreachable"].sel(group=name)) for name in names},
             "decades_beyond": {name: float(at["decades_beyond"].sel(group=name)) for name in names},
@@ -330,20 +355,20 @@ def plain(value: Any) -> Any:
 
 def _optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
     optima, ends = compute_optimal(fit, list(budgets)), basin(fit, list(budgets))
+    plain = compute_optimal(fit.plain, list(budgets))
     entries = []
     for flops in optima["flops"].to_numpy():
         best, near = optima.sel(flops=flops), ends.sel(flops=flops)
-        beyond = float(best["decades_beyond"])
+        beyond, by = float(best["decades_beyond"]), answered_by(best)
         entries.append(
             {
                 "flops": float(flops),
                 "decades_beyond": None if np.isnan(beyond) else beyond,
                 "beyond": _beyond(fit, best),
                 "data": " of fresh data" if "unique_tokens" in fit.spec.inputs else "",
-                **{
-                    name: numbers(best[name])
-                    for name in ("params", "tokens", "tokens_per_param", "loss", "a", "b")
-                },
+                "posterior": by,
+                "plain": _quantities(plain.sel(flops=flops)) if by == "weighted" else None,
+                **_quantities(best),
                 "basin": [
                     {
                         "excess": float(excess),
@@ -359,105 +384,16 @@ def _optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
     return entries
 
 
+def _quantities(best: xr.Dataset) -> dict[str, dict[str, float]]:
+    names = ("params", "tokens", "tokens_per_param", "loss", "a", "b")
+    return {name: numbers(best[name]) for name in names}
+
+
 def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
     """Give the decades by which the median optimum lies outside the runs, along each axis."""
     medians = best[["params", "tokens", "tokens_per_param"]].median()
     found = {str(name): float(decades_beyond(fit, str(name), medians[name])) for name in medians}
     return {name: None if np.isnan(value) else value for name, value in found.items()}
-
-
-def answers(summary: dict[str, Any]) -> list[str]:
-    """Say the optima or the predictions of a summary in words, one paragraph each."""
-    held_out, failed = summary.get("held_out"), _failed_answer(summary.get("checks", ()))
-    return [
-        *([failed] if failed else []),
-        *([_held_out_answer(held_out)] if held_out else []),
-        *(_allocation_answer(entry) for entry in summary["optima"]),
-        *(_prediction_answer(entry) for entry in summary["predictions"]),
-        *dict.fromkeys(_multiplier_answer(entry) for entry in summary.get("multipliers", ())),
-        *(_repetition_answer(entry) for entry in summary.get("repetition", ())[:1]),
-        *([_approaches_answer(summary["approaches"])] if summary.get("approaches") else []),
-    ]
-
-
-def _failed_answer(checks: Sequence[dict[str, Any]]) -> str:
-    """Say first what speaks against the numbers that follow."""
-    names = [check["name"] for check in checks if check["status"] == "FAIL"]
-    if not names:
-        return ""
-    count = "1 check FAILs" if len(names) == 1 else f"{len(names)} checks FAIL"
-    return (
-        f"{count}: {'; '.join(names)}. The numbers below take the model for true, so do not decide "
-        "on them before reading why."
-    )
-
-
-def _multiplier_answer(entry: dict[str, Any]) -> str:
-    if "refused" in entry:
-        return f"Compute of the groups is not compared: {entry['refused']}."
-    steady, crossed = entry["constancy"], entry["crossing"][-1]
-    ends = [
-        next(at["multiplier"] for at in entry["targets"] if at["loss"] == steady[end])
-        for end in ("easiest", "hardest")
-    ]
-    low, high = steady["log_ratio"]["q05"], steady["log_ratio"]["q95"]  # None: unbounded
-    verdict = (
-        "the factor grows"
-        if low is not None and low > 0
-        else "the factor shrinks"
-        if high is not None and high < 0
-        else "a constant factor is compatible with that"
-    )
-    return (
-        f"{entry['group']} needs {_times(ends[0])} the compute of {entry['reference']} for a loss "
-        f"of {steady['easiest']:.3f} and {_times(ends[1])} for {steady['hardest']:.3f}, the "
-        f"easiest and the hardest that the runs of both reach: {verdict}. Probability that the two "
-        f"cross below {readable.flops(crossed['flops'])} FLOPs: {crossed['probability']:.0%}."
-    )
-
-
-def _times(multiplier: dict[str, float | None]) -> str:
-    middle, low, high = (multiplier[name] for name in ("median", "q05", "q95"))
-    if middle is None or low is None or high is None:
-        return "an unbounded multiple of"
-    return (
-        f"{readable.significant(middle)} times ({readable.significant(low)} to "
-        f"{readable.significant(high)})"
-    )
-
-
-def _repetition_answer(entry: dict[str, Any]) -> str:
-    half = next(at["epochs"] for at in entry["epochs_until"] if at["worth"] == 0.5)
-    lasts = (
-        f"at least {readable.significant(half['q05'], 2)} epochs"
-        if half["median"] is None
-        else f"{readable.significant(half['median'], 2)} epochs "
-        f"({readable.span(half['q05'], half['q95'], 'plain')})"
-    )
-    return (
-        f"{_of_group(entry)}{entry['sentence']}. A token is worth half a fresh one after {lasts}."
-    )
-
-
-def _approaches_answer(entry: dict[str, Any]) -> str:
-    """Say the exponents side by side, and whether any two approaches disagree."""
-    exponents = ", ".join(
-        f"{readable.significant(a['median'])} "
-        f"({readable.span(a['q05'], a['q95'], 'plain')}) by the {name}"
-        for name, a in entry["a"].items()
-    )
-    apart = [
-        f"{pair['first']} and {pair['second']} at {readable.flops(pair['flops'])} FLOPs"
-        for pair in entry["disagreement"]
-        if None not in pair["log_ratio"].values()
-        and not pair["log_ratio"]["q05"] <= 0 <= pair["log_ratio"]["q95"]
-    ]
-    verdict = f"They disagree: {'; '.join(apart)}" if apart else "Their N* agree within intervals"
-    return f"The exponent of N* in compute is {exponents}. {verdict}."
-
-
-def _of_group(entry: dict[str, Any]) -> str:
-    return "" if entry.get("group") is None else f"{entry['group']}. "
 
 
 def axis_of(fit: Fit) -> str:
@@ -468,82 +404,6 @@ def axis_of(fit: Fit) -> str:
 def value_of(axis: str, value: float) -> str:
     """Write a value of that axis."""
     return readable.count(value) if axis in ("params", "tokens") else readable.flops(value)
-
-
-def _allocation_answer(entry: dict[str, Any]) -> str:
-    params, tokens, ratio = (entry[name] for name in ("params", "tokens", "tokens_per_param"))
-    return (
-        f"{_of_group(entry)}For {readable.flops(entry['flops'])} FLOPs{entry['data']}: "
-        f"{readable.count(params['median'])} parameters "
-        f"({readable.span(params['q05'], params['q95'])}) on "
-        f"{readable.count(tokens['median'])} tokens "
-        f"({readable.span(tokens['q05'], tokens['q95'])}), "
-        f"{readable.significant(ratio['median'])} tokens per parameter, "
-        f"loss at the optimum {loss_of(entry['loss'])}. {_basin_answer(entry['basin'][-1])} "
-        f"{_distance(entry['decades_beyond'])}{_outside(entry['beyond'])}"
-    )
-
-
-def _outside(beyond: dict[str, float | None]) -> str:
-    """Name the axes along which the optimum leaves the runs by more than a factor of two."""
-    names = {"params": "parameters", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
-    far = [
-        f"{readable.significant(10 ** abs(value), 2)} times "
-        f"{'more' if value > 0 else 'fewer'} {names[name]}"
-        for name, value in beyond.items()
-        if value is not None and abs(value) > np.log10(2)
-    ]
-    return f" It has {' and '.join(far)} than any fitted run." if far else ""
-
-
-def _basin_answer(near: dict[str, Any]) -> str:
-    """Name the sizes that are safe whichever draw is true: inner ends of the basin's two ends."""
-    low, high = near["lower"]["q95"], near["upper"]["q05"]
-    if low >= high:
-        return f"No size is 95% sure to waste less than {near['excess']:.0%} of the compute."
-    return (
-        f"Any size from {readable.span(low, high)} wastes at most {near['excess']:.0%} of the "
-        "compute (95% sure at either end)."
-    )
-
-
-def _prediction_answer(entry: dict[str, Any]) -> str:
-    return (
-        f"{_of_group(entry)}At {value_of(entry['axis'], entry['value'])} {entry['axis']}: "
-        f"loss {loss_of(entry['loss'])}; 90% of "
-        f"new runs fall between {entry['loss_new_run']['q05']:.3f} and "
-        f"{entry['loss_new_run']['q95']:.3f}. {_distance(entry['decades_beyond'])}"
-    )
-
-
-def _held_out_answer(scores: dict[str, Any]) -> str:
-    verdict = (
-        "The law fails on them: treat every interval beyond the fitted runs as too narrow."
-        if scores["p_value"] < 0.01
-        else "That is no fewer than chance allows."
-    )
-    return (
-        f"Fitted without {scores['where']} and tested on them: {scores['inside']} of "
-        f"{scores['runs']} lie inside their 90% predictive interval, typical error "
-        f"{scores['rmsle']:.1%}. {verdict}"
-    )
-
-
-def loss_of(loss: dict[str, float]) -> str:
-    """Write a loss with its interval."""
-    return f"{loss['median']:.3f} ({loss['q05']:.3f} to {loss['q95']:.3f})"
-
-
-def _distance(decades: float | None) -> str:
-    if decades is None:
-        return "These are given constants: there are no runs to compare with."
-    if decades == 0:
-        return "Inside the range of the runs."
-    side = "above the largest" if decades > 0 else "below the smallest"
-    return (
-        f"Extrapolation: {abs(decades):.1f} decades {side} fitted run, so the interval holds "
-        "only if the law does."
-    )
 
 
 def summarise_parameters(fit: Fit) -> dict[str, dict[str, Any]]:
@@ -566,17 +426,25 @@ def summarise_parameters(fit: Fit) -> dict[str, dict[str, Any]]:
 def _predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
     if len(fit.spec.inputs) > 1:  # no single axis to answer along
         return []
-    axis = fit.spec.inputs[0]
-    return [
-        {
-            "axis": axis,
-            "value": float(value),
-            "decades_beyond": float(decades_beyond(fit, axis, value)),
-            "loss": numbers(predict(fit, {axis: value})),
-            "loss_new_run": numbers(predict_runs(fit, {axis: value})),
-        }
-        for value in values
-    ]
+    axis, entries = fit.spec.inputs[0], []
+    for value in values:
+        loss = predict(fit, {axis: value})
+        by = answered_by(loss)
+        entries.append(
+            {
+                "axis": axis,
+                "value": float(value),
+                "decades_beyond": float(decades_beyond(fit, axis, value)),
+                "posterior": by,
+                "plain": _losses(fit.plain, {axis: value}) if by == "weighted" else None,
+                **_losses(fit, {axis: value}),
+            }
+        )
+    return entries
+
+
+def _losses(fit: Fit, at: dict[str, float]) -> dict[str, dict[str, float]]:
+    return {"loss": numbers(predict(fit, at)), "loss_new_run": numbers(predict_runs(fit, at))}
 
 
 def summarise_held_out(runs: Runs, table: pd.DataFrame, axis: str) -> dict[str, Any]:

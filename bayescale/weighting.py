@@ -43,8 +43,33 @@ def capped_weights(
     [0.042, 0.042, 0.417, 1.0]
     """
     given = np.ones(len(size)) if given is None else np.asarray(given, dtype=float)
+    return given * _share(np.asarray(size, dtype=float), size, cap, exponent, given)
+
+
+def weights_of_new(
+    new: np.ndarray, size: np.ndarray, *, given: np.ndarray | None = None
+) -> np.ndarray:
+    """Weights that new runs would have beside those there are, a mean over `GRID`.
+
+    Were the cap held, the others would lose a little for every one of them; that is left out.
+
+    Parameters
+    ----------
+    new : numpy.ndarray, shape (new,)
+        Sizes of the new runs.
+    size, given
+        As in `capped_weights`.
+    """
+    given = np.ones(len(size)) if given is None else np.asarray(given, dtype=float)
+    return np.mean([_share(new, size, cap, exponent, given) for cap, exponent in GRID], axis=0)
+
+
+def _share(
+    new: np.ndarray, size: np.ndarray, cap: float, exponent: float, given: np.ndarray
+) -> np.ndarray:
+    r"""Return :math:`\min(1, \kappa (C / C_{max})^\lambda)` at `new`, kappa from the runs."""
     if given.sum() <= cap:
-        return given
+        return np.ones(len(new))
     relative = (np.asarray(size, dtype=float) / np.max(size)) ** exponent
 
     def excess(log_kappa: float) -> float:
@@ -53,4 +78,26 @@ def capped_weights(
     lowest = np.log(cap / given.sum())  # no relative size is above 1
     highest = -np.log(relative[given > 0].min())  # where every weight is full
     root = brentq(excess, lowest - 1e-6, highest + 1e-6)
-    return given * np.minimum(1.0, np.exp(root) * relative)
+    return np.minimum(1.0, np.exp(root) * (new / np.max(size)) ** exponent)
+
+
+def member_weights(
+    size: np.ndarray, given: np.ndarray, group: np.ndarray | None = None
+) -> dict[tuple[float, float], np.ndarray]:
+    """Weights for every pair of `GRID`; the runs of each group have a cap of their own.
+
+    Parameters
+    ----------
+    size, given : numpy.ndarray, shape (runs,)
+        As in `capped_weights`.
+    group : numpy.ndarray of int, shape (runs,), optional
+        Index of each run's group.
+    """
+    group = np.zeros(len(size), dtype=int) if group is None else group
+    found = {}
+    for cap, exponent in GRID:
+        weights = np.empty(len(size))
+        for own in (group == index for index in np.unique(group)):
+            weights[own] = capped_weights(size[own], cap, exponent, given=given[own])
+        found[cap, exponent] = weights
+    return found

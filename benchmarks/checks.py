@@ -84,7 +84,9 @@ def score(law: str, number: int, seed: int) -> dict[str, object]:
     runs = Runs(table.assign(loss=loss), "simulated")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fitted = fit(runs, spec, draws=500, tune=500, seed=number + 1, progress=False)
+        fitted = fit(
+            runs, spec, draws=500, tune=500, extrapolate="plain", seed=number + 1, progress=False
+        )
         checks = check_fit(fitted, seed=number + 1)
     found = {check.name: str(check.status) for check in checks}
     sizes = {f"statistic: {check.name}": check.statistic for check in checks}

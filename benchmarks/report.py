@@ -27,7 +27,7 @@ lap("fit")
 bs.residuals(fitted)
 bs.basin(fitted, 5.76e23)
 lap("predict")
-for section in bayescale.report.sections(fitted, [5.76e23]):
+for section in bayescale.sections.page.sections(fitted, [5.76e23]):
     section.figure and bayescale.report._png(section.figure)
 lap("plot")
 fitted.save(sys.argv[2])

@@ -41,7 +41,7 @@ def textbook_rate(runs: Runs, seed: int) -> tuple[float, float]:
 
 def our_rate(runs: Runs, seed: int) -> tuple[float, float, Fit]:
     """Return the minimum bulk ESS over the sampled coordinates, and the seconds of sampling."""
-    fitted = fit(runs, seed=seed, progress=False)
+    fitted = fit(runs, extrapolate="plain", seed=seed, progress=False)
     coordinates = [*fitted.spec.priors, *fitted.noise]
     ess = float(az.ess(fitted.posterior[coordinates], method="bulk").to_array().min())
     return ess, fitted.diagnostics.seconds_sample, fitted

@@ -136,8 +136,14 @@ def runs() -> Runs:
 
 @pytest.fixture(scope="session")
 def small_fit(runs: Runs) -> Fit:
-    """A real posterior, sampled once."""
-    return fit(runs, draws=500, tune=500, seed=3, progress=False)
+    """A real posterior, sampled once; it answers beyond the runs as well."""
+    return fit(runs, draws=500, tune=500, extrapolate="plain", seed=3, progress=False)
+
+
+@pytest.fixture(scope="session")
+def weighted_fit(runs: Runs) -> Fit:
+    """The same with a weighted posterior, which answers beyond the runs."""
+    return fit(runs, draws=500, tune=500, extrapolate="weighted", seed=3, progress=False)
 
 
 @pytest.fixture(scope="session")

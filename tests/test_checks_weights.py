@@ -9,7 +9,7 @@ from bayescale import Fit, Status, check_fit, fit, read_runs
 from bayescale.checks.influence import left_out
 from bayescale.checks.refits import refits
 from bayescale.prediction import log_likelihood
-from bayescale.sections import sections
+from bayescale.sections.page import sections
 from bayescale.summary import Companions
 
 pytestmark = [

@@ -38,7 +38,8 @@ def test_json_has_the_numbers_of_the_sentences(run, fit_file, tmp_path):
     assert first["params"]["q05"] < first["params"]["median"] < first["params"]["q95"]
     assert [size["params"] for size in first["sizes"]] == [5e9, 2e10]
     assert found["break_even"][0]["larger"] == 2e10
-    assert len(found["sentences"]) == 3
+    assert len(found["sentences"]) == 4
+    assert found["sentences"][-1].startswith("Extrapolation: ")
     assert picture.stat().st_size > 10_000
 
 

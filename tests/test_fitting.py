@@ -12,17 +12,18 @@ from bayescale import (
     arviz_tree,
     compute_optimal,
     fit,
-    fitting,
     load_fit,
     load_model,
     parse_model,
     predict,
     read_runs,
+    sampling,
 )
 from bayescale.datasets import registry
 from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning
-from bayescale.fitting import Diagnostics, Fit, _compile
+from bayescale.fitting import Diagnostics, Fit
 from bayescale.runs import Runs
+from bayescale.sampling import compile_model
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "chinchilla.json").read_text())
 
@@ -77,7 +78,7 @@ def test_same_seed_same_draws_and_another_seed_others(runs):
 
 @slow
 def test_one_compilation_serves_other_lengths_priors_and_weights(runs, small_fit):
-    before = _compile.cache_info().misses
+    before = compile_model.cache_info().misses
     spec = load_model("chinchilla")
     tight = parse_model(
         spec.source.replace(
@@ -90,7 +91,7 @@ def test_one_compilation_serves_other_lengths_priors_and_weights(runs, small_fit
     moved = fit(runs, tight, draws=200, tune=300, progress=False)
     fewer = fit(replace(runs, table=runs.table.iloc[:20]), draws=200, tune=300, progress=False)
     weighted = fit(runs, weights=np.full(30, 0.1), draws=200, tune=300, progress=False)
-    assert _compile.cache_info().misses == before
+    assert compile_model.cache_info().misses == before
     assert float(moved.posterior["alpha"].median()) < 0.1  # the prior arrived
     assert fewer.posterior["E"].std() > small_fit.posterior["E"].std()  # so did the data
     assert weighted.posterior["E"].std() > 1.5 * small_fit.posterior["E"].std()  # and the weights
@@ -98,7 +99,7 @@ def test_one_compilation_serves_other_lengths_priors_and_weights(runs, small_fit
 
 @slow
 def test_fit_that_does_not_converge_is_sampled_again(runs, monkeypatch):
-    real, settings = fitting.nutpie.sample, []
+    real, settings = sampling.nutpie.sample, []
 
     def diverging_at_first(compiled, **options):
         settings.append((options["adaptation"], options["target_accept"]))
@@ -107,13 +108,14 @@ def test_fit_that_does_not_converge_is_sampled_again(runs, monkeypatch):
             tree["sample_stats"]["diverging"][0, 0] = True
         return tree
 
-    monkeypatch.setattr(fitting.nutpie, "sample", diverging_at_first)
-    fitted = fit(runs, progress=False)
+    monkeypatch.setattr(sampling.nutpie, "sample", diverging_at_first)
+    fitted = fit(runs, extrapolate="plain", progress=False)
     assert settings == [("low_rank", 0.9), ("low_rank", 0.99), ("draw_diag", 0.95)]
     assert fitted.diagnostics.converged
     assert (fitted.tree.attrs["adaptation"], fitted.tree.attrs["target_accept"]) == settings[-1]
     settings.clear()
-    assert not fit(runs, target_accept=0.8, progress=False).diagnostics.converged
+    plain = {"extrapolate": "plain", "progress": False}
+    assert not fit(runs, target_accept=0.8, **plain).diagnostics.converged
     assert settings == [("low_rank", 0.8)]  # what was asked for, once
 
 
@@ -246,7 +248,7 @@ def test_weak_design_warns_before_sampling(monkeypatch):
     def stop(*arguments, **options):
         raise RuntimeError("no sampling here")
 
-    monkeypatch.setattr("bayescale.fitting._compile", stop)
+    monkeypatch.setattr("bayescale.fitting.compile_model", stop)
     with pytest.warns(RunsWarning) as caught, pytest.raises(RuntimeError, match="no sampling"):
         fit(one_budget)
     names = [str(warning.message).split(":")[0] for warning in caught]

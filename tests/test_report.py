@@ -6,12 +6,12 @@ import pytest
 from conftest import known_fit, simulated_table
 
 from bayescale import check_fit, fit, load_fit, read_runs, write_report
+from bayescale.answers import answers
 from bayescale.doubts import Notice
 from bayescale.errors import BayescaleError, RunsWarning
-from bayescale.sections import sections
+from bayescale.sections.page import sections
 from bayescale.summary import (
     Companions,
-    answers,
     default_budgets,
     summarise_checks,
     summarise_fit,

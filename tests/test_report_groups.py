@@ -10,12 +10,12 @@ import xarray as xr
 from conftest import TRUTH, known_grouped_fit, simulated_table
 
 from bayescale import constants_fit, read_runs
+from bayescale.answers import answers
 from bayescale.fitting import Fit
 from bayescale.report import write_report
-from bayescale.sections import sections
+from bayescale.sections.page import sections
 from bayescale.summary import (
     Companions,
-    answers,
     multipliers,
     summarise_fit,
     summarise_optima,

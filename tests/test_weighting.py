@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayescale.weighting import GRID, capped_weights
+from bayescale.weighting import GRID, capped_weights, weights_of_new
 
 sizes = st.lists(st.floats(1e-3, 1e24), min_size=1, max_size=60)
 
@@ -52,3 +52,11 @@ def test_weights_that_runs_have_anyway_multiply_and_count_towards_the_cap():
 
 def test_the_grid_holds_every_pair_once():
     assert len(set(GRID)) == len(GRID) == 6
+
+
+def test_a_new_run_would_weigh_what_one_of_its_size_does():
+    size = np.geomspace(1e18, 1e22, 60)
+    mean = np.mean([capped_weights(size, *pair) for pair in GRID], axis=0)
+    assert weights_of_new(size, size) == pytest.approx(mean)
+    assert weights_of_new(np.array([1e26]), size) == pytest.approx(1.0)
+    assert weights_of_new(np.array([1e10]), size) < 0.01

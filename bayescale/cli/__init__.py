@@ -11,7 +11,16 @@ from typing import Annotated, TextIO
 
 import typer
 
-from bayescale.cli import checks, comparison, curves, forecasts, plan, reports, shipped
+from bayescale.cli import (
+    backtests,
+    checks,
+    comparison,
+    curves,
+    forecasts,
+    plan,
+    reports,
+    shipped,
+)
 from bayescale.errors import BayescaleError, RunsWarning
 
 app = typer.Typer(
@@ -28,6 +37,7 @@ app.command()(curves.curves)
 app.command()(forecasts.forecast)
 app.command()(checks.check)
 app.command()(comparison.compare)
+app.command()(backtests.backtest)
 app.command()(shipped.datasets)
 app.add_typer(plan.plan_app, name="plan")
 app.add_typer(shipped.models_app, name="models")

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,4 +76,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AllowUnconverged = Annotated[
     bool,
     typer.Option("--allow-unconverged", help="Exit with 0 even when the fit did not converge."),
+]
+Extrapolate = Annotated[
+    Literal["plain", "weighted"] | None,
+    typer.Option(
+        help="What answers beyond the runs: the law taken as exact (plain) or as nearly right "
+        "(weighted); by default what the model file says."
+    ),
 ]

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from bayescale.cli.options import (
     At,
     BestPer,
     Columns,
+    Extrapolate,
     FitFile,
     Flops,
     Group,
@@ -68,6 +69,7 @@ def report(
     group: Group = None,
     same_validation: SameValidation = False,
     approaches: Approaches = False,
+    extrapolate: Extrapolate = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-report"),
     seed: Seed = 1,
     allow_unconverged: AllowUnconverged = False,
@@ -86,6 +88,7 @@ def report(
         allow_unconverged,
         same_validation=same_validation or None,
         approaches=approaches,
+        extrapolate=extrapolate,
     )
 
 
@@ -99,6 +102,7 @@ def fit(
     best_per: BestPer = None,
     params_are: ParamsAre = "not stated",
     group: Group = None,
+    extrapolate: Extrapolate = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("fit.nc"),
     seed: Seed = 1,
     as_json: Json = False,
@@ -111,7 +115,7 @@ def fit(
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     group_names(spec, table)
     make_folder(out.parent)  # before the long work, not after it
-    fitted = sample(table, spec, seed)
+    fitted = sample(table, spec, seed, extrapolate=extrapolate)
     fitted.save(out)
     if as_json:
         typer.echo(json.dumps(summarise_fit(fitted, ()), indent=1))
@@ -130,8 +134,9 @@ def optima(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Print the compute-optimal model and its basin for given budgets."""
+    from bayescale.answers import answers
     from bayescale.fitting import load_fit
-    from bayescale.summary import answers, summarise_optima
+    from bayescale.summary import summarise_optima
 
     fitted = load_fit(fit)
     summary = {"optima": summarise_optima(fitted, flops), "predictions": []}
@@ -155,10 +160,11 @@ def _report(
     *,
     same_validation: bool | None = None,
     approaches: bool = False,
+    extrapolate: Literal["plain", "weighted"] | None = None,
 ) -> None:
+    from bayescale.answers import answers
     from bayescale.approaches import on_isoflops
     from bayescale.report import write_report
-    from bayescale.summary import answers
 
     runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
     group_names(spec, runs)
@@ -167,11 +173,13 @@ def _report(
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
     on_curves = on_isoflops(runs) if approaches else None
     make_folder(out)  # before the long work, not after it
-    fitted = sample(runs, spec, seed)
+    fitted = sample(runs, spec, seed, extrapolate=extrapolate)
     profiles = None
     if on_curves is not None:
         profiles = sample(on_curves, load_model("isoflop-profiles"), seed)
-    unpooled = sample(runs, spec.unpooled(), seed) if spec.partial else None
+    unpooled = None
+    if spec.partial:
+        unpooled = sample(runs, spec.unpooled(), seed, extrapolate="plain")
     with steps("report", 4) as step:
         path = write_report(
             fitted,

@@ -10,6 +10,7 @@ import xarray as xr
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.laws import Law
+from bayescale.prediction import answered_by
 
 
 def require_one_joint_law(fit: Fit) -> None:
@@ -30,6 +31,15 @@ def require_one_joint_law(fit: Fit) -> None:
             "decide for one group at a time; take it with fit.of_group(...) (--group), of "
             + ", ".join(fit.groups)
         )
+
+
+def answering(fit: Fit, draws: xr.DataArray) -> Fit:
+    """Take the posterior that draws are of, so that a decision mixes no two of them.
+
+    What `bayescale.target_loss` and `bayescale.log_optimum` return says it in the coordinate
+    ``posterior``; draws without it are of the plain one.
+    """
+    return fit.for_range(beyond=answered_by(draws) == "weighted")
 
 
 def around(values: Sequence[float], *, points: int = 25) -> list[float]:

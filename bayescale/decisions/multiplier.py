@@ -28,7 +28,7 @@ from bayescale import readable
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.optima import distinct_budgets, least_compute, optimal_params
-from bayescale.prediction import decades_beyond
+from bayescale.prediction import by_range, decades_beyond
 from bayescale.runs import Runs
 
 VALIDATION = "validation"
@@ -78,7 +78,8 @@ def compute_multiplier(
         * ``decades_beyond`` (loss, group): decades, to the hundredth, by which the median of
           ``flops`` lies above the largest run of the group (negative: below its smallest one).
 
-        Attributes ``group`` and ``reference``.
+        Attributes ``group`` and ``reference``. Of a fit with a weighted posterior, that answers for
+        losses beyond the runs of one of the groups; the coordinate ``posterior`` (loss) says it.
 
     Raises
     ------
@@ -87,15 +88,21 @@ def compute_multiplier(
         twice, groups not known to share a validation set, a target that is not a positive loss, or
         no losses given where the runs of both groups reach none in common.
     """
-    sides = _compared(fit, group, reference, same_validation)
+    sides = _compared(fit.plain, group, reference, same_validation)
     targets = _default_losses(sides) if losses is None else _targets(losses)
     names = xr.DataArray([group, reference], dims="group", coords={"group": [group, reference]})
     loss = xr.DataArray(targets, dims="loss", coords={"loss": targets})
-    flops = xr.concat([side.least_compute(loss) for side in sides], dim=names)
+
+    def least(own: Fit) -> xr.DataArray:
+        pair = _compared(own, group, reference, same_validation)
+        return xr.concat([side.least_compute(loss) for side in pair], dim=names)
+
+    middle = least(fit.plain).median(("chain", "draw")).transpose("group", "loss").to_numpy()
+    beyond = [side.decades_beyond(c) for side, c in zip(sides, middle, strict=True)]
+    outside = xr.DataArray(np.max(beyond, axis=0) > 0, coords={"loss": targets}, dims="loss")
+    flops = by_range(fit, outside, least)
     with np.errstate(invalid="ignore"):  # infinite over infinite: neither reaches the loss
         multiplier = flops.sel(group=group, drop=True) / flops.sel(group=reference, drop=True)
-    middle = flops.median(("chain", "draw")).transpose("group", "loss").to_numpy()
-    beyond = [side.decades_beyond(c) for side, c in zip(sides, middle, strict=True)]
     return xr.Dataset(
         {
             "multiplier": multiplier,
@@ -186,7 +193,7 @@ def crossing(
     FitError
         As in `compute_multiplier`; if a group has no runs, or C is no compute above ``start``.
     """
-    sides = _compared(fit, group, reference, same_validation)
+    sides = _compared(fit.plain, group, reference, same_validation)
     start = max(side.range[0] for side in sides)
     asked = np.unique(distinct_budgets(np.atleast_1d(flops).tolist()))
     if asked[0] <= start:
@@ -196,16 +203,22 @@ def crossing(
         )
     grid = np.unique(np.concatenate([np.geomspace(start, asked[-1], _STEPS), asked]))
     budgets = xr.DataArray(grid, dims="flops", coords={"flops": grid})
-    difference = sides[0].loss(budgets) - sides[1].loss(budgets)
-    worse = difference > 0
-    changed = (worse != worse.isel(flops=0)).cumsum("flops") > 0
-    crossed = changed.assign_coords(flops=grid).sel(flops=asked)
+
+    def followed(own: Fit) -> xr.Dataset:
+        first, second = _compared(own, group, reference, same_validation)
+        difference = first.loss(budgets) - second.loss(budgets)
+        worse = difference > 0
+        changed = (worse != worse.isel(flops=0)).cumsum("flops") > 0
+        crossed = changed.assign_coords(flops=grid)
+        return xr.Dataset({"crossed": crossed, "difference": difference}).sel(flops=asked)
+
     beyond = [side.decades_beyond(asked) for side in sides]
+    outside = xr.DataArray(np.max(beyond, axis=0) > 0, coords={"flops": asked}, dims="flops")
+    found = by_range(fit, outside, followed)
     return xr.Dataset(
         {
-            "crossed": crossed,
-            "probability": crossed.mean(("chain", "draw")),
-            "difference": difference.sel(flops=asked),
+            **found,
+            "probability": found["crossed"].mean(("chain", "draw")),
             "decades_beyond": (("group", "flops"), np.array(beyond)),
             "start": start,
         },

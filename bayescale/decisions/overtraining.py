@@ -23,11 +23,12 @@ import xarray as xr
 from scipy.optimize import elementwise
 
 from bayescale import readable
-from bayescale.decisions.draws import Draws
+from bayescale.decisions.draws import Draws, answering
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_positive
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.optima import compute_optimal
+from bayescale.prediction import by_range
 
 _LOG_RANGE = (np.log(1e2), np.log(1e40))
 """Where sizes and tokens are looked for; no effect of more is left at the upper end."""
@@ -63,7 +64,9 @@ def target_loss(
     Returns
     -------
     xarray.DataArray
-        Nats per token, dims (chain, draw).
+        Nats per token, dims (chain, draw). Of a fit with a weighted posterior, that answers where
+        the loss is below what the compute of the largest run reaches; the coordinate ``posterior``
+        says which one did, and the decisions about this target take their draws from it.
 
     Raises
     ------
@@ -80,12 +83,25 @@ def target_loss(
         )
     ((name, value),) = given.items()
     require_positive(name, value)
+    if fit.weighted is None:
+        return _target(fit, name, float(value), k)
+    largest = float(fit.runs.column("flops").max())
+    here, there = (
+        _target(fit.plain, *asked, k).median()
+        for asked in ((name, float(value)), ("flops", largest))
+    )
+    beyond = here < (1 - 1e-9) * there
+    return by_range(fit, beyond, lambda own: _target(own, name, float(value), k))
+
+
+def _target(fit: Fit, name: str, value: float, k: float | None) -> xr.DataArray:
     question = _Question.of(fit, k)
     draws = question.draws
     if name == "loss":
-        return draws.array(np.full(draws.shape, float(value)))
+        return draws.array(np.full(draws.shape, value))
     if name == "flops":
-        return compute_optimal(fit, value, k=k)["loss"].squeeze("flops", drop=True)
+        loss = compute_optimal(fit, value, k=k)["loss"].squeeze("flops", drop=True)
+        return loss.drop_vars(["chain", "draw"], errors="ignore")
     size = np.full(draws.shape, np.log(value))
     return draws.array(question.loss(size, question.balanced_tokens(size)))
 
@@ -107,7 +123,8 @@ def cheapest(
     fit : Fit
         Of a joint law; of one group where there are groups.
     target : xarray.DataArray
-        Loss to be reached, dims (chain, draw): from `target_loss`.
+        Loss to be reached, dims (chain, draw): from `target_loss`, which also says which posterior
+        decides.
     inference_tokens : float or sequence of float
         T, tokens served over the model's life; 0 is allowed.
     prices : Prices
@@ -134,7 +151,7 @@ def cheapest(
     FitError
         For a law that is not joint, a fit with groups, a negative T or a cap that is not positive.
     """
-    question = _Question.of(fit, k, prices)
+    question = _Question.of(answering(fit, target), k, prices)
     for name, cap in (("max_params", max_params), ("max_tokens", max_tokens)):
         if cap is not None:
             require_positive(name, cap)
@@ -184,7 +201,8 @@ def at_size(
     FitError
         As in `cheapest`.
     """
-    question, sizes = _Question.of(fit, k, prices), np.unique(np.asarray(params, dtype=float))
+    question = _Question.of(answering(fit, target), k, prices)
+    sizes = np.unique(np.asarray(params, dtype=float))
     for size in sizes:
         require_positive("params", size)
     served, loss = _served(inference_tokens), question.draws.rows(target)

@@ -25,7 +25,7 @@ from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError, RunsError
 from bayescale.fitting import Fit
 from bayescale.optima import BASIN_EXCESS, least_compute
-from bayescale.prediction import decades_beyond
+from bayescale.prediction import decades_beyond, is_beyond
 from bayescale.runs import read_table
 from bayescale.stacking import stack_draws
 
@@ -103,7 +103,9 @@ def plan_outcomes(
         repeating data often has, where the model has one), ``equivalent_flops``: least compute
         that reaches this loss. Dim (plan): ``params``, ``tokens``, ``unique_tokens``, ``flops`` of
         training, ``cost`` in the unit of the prices, ``decades_beyond`` (of compute, outside the
-        runs). Attributes ``unit``, ``price`` of one FLOP of training.
+        runs). Attributes ``unit``, ``price`` of one FLOP of training. Of a fit with a weighted
+        posterior, that answers for all plans if one of them lies beyond the runs, since they are
+        compared draw by draw; the coordinate ``posterior`` says which one did.
 
     Raises
     ------
@@ -124,14 +126,17 @@ def plan_outcomes(
             "fresh; fit the model data-constrained, or leave out unique_tokens"
         )
     k = fit.runs.flops_per_param_token if k is None else k
-    loss = loss_with_excess(fit, {name: columns[name] for name in law.inputs})
+    given = {name: columns[name] for name in law.inputs}
+    beyond = is_beyond(fit, given).any()
+    answer = fit.for_range(beyond=bool(beyond))
+    loss = loss_with_excess(answer, given)
     flops = k * columns["params"] * columns["tokens"]
     if "flops" in plans:
         flops = _vector(plans, "flops")
     outcomes = xr.Dataset(
         {
             "loss": loss,
-            "equivalent_flops": least_compute(law, loss, k, fit.natural),
+            "equivalent_flops": least_compute(law, loss, k, answer.natural),
             **columns,
             "flops": flops,
             "cost": _cost(plans, columns["params"], flops, prices),
@@ -139,6 +144,8 @@ def plan_outcomes(
         },
         attrs={"unit": prices.unit, "price": prices.training},
     )
+    if fit.weighted is not None:
+        outcomes = outcomes.assign_coords(posterior=answer.answered_by)
     return outcomes.transpose("chain", "draw", "plan")
 
 

@@ -14,7 +14,6 @@ from bayescale.checks.shape import FEWEST, classify_points
 from bayescale.errors import RunsError
 from bayescale.forecasts.curve import (
     DRIFTING,
-    MAX_R_HAT,
     Forecast,
     Posterior,
     predict_beyond,
@@ -24,6 +23,7 @@ from bayescale.forecasts.curve import (
     sample_members,
 )
 from bayescale.forecasts.drifts import population_weights
+from bayescale.sampling import MEMBER_R_HAT
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 COLUMNS = (
@@ -260,6 +260,6 @@ def _unmixed(posterior: Posterior | None) -> str:
     found = []
     if posterior.divergences:
         found.append(f"{posterior.divergences} divergent transitions")
-    if posterior.max_r_hat > MAX_R_HAT:
-        found.append(f"R-hat {posterior.max_r_hat:.2f} exceeds {MAX_R_HAT}: the chains disagree")
+    if posterior.max_r_hat > MEMBER_R_HAT:
+        found.append(f"R-hat {posterior.max_r_hat:.2f} exceeds {MEMBER_R_HAT}: the chains disagree")
     return "; ".join(found)

@@ -1,6 +1,8 @@
 """Pictures; they compute nothing but intervals. One file a subject."""
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
+from bayescale.plots.backtest import plot_backtest
+from bayescale.plots.beyond import plot_beyond
 from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.curves import plot_shape
@@ -27,7 +29,9 @@ from bayescale.plots.repetition import plot_repetition_value
 __all__ = [
     "plot_allocation",
     "plot_approaches",
+    "plot_backtest",
     "plot_basin",
+    "plot_beyond",
     "plot_checks",
     "plot_comparison",
     "plot_cost",

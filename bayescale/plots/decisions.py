@@ -9,6 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from bayescale import readable
 from bayescale.decisions.next_runs import NextRuns
+from bayescale.errors import FitError
 from bayescale.intervals import summarise
 from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, band, log_axis, styled
 from bayescale.runs import Runs
@@ -62,8 +63,12 @@ def plot_cost(sizes: xr.Dataset, found: xr.Dataset) -> Figure:
     unit = sizes.attrs["unit"]
     best = summarise(found["params"].squeeze("inference_tokens"))
     cost = summarise(sizes["cost"])
-    reached = np.isfinite(cost).all("summary")
-    sizes, cost = sizes.isel(params=reached.to_numpy()), cost.isel(params=reached.to_numpy())
+    reached = np.isfinite(cost.sel(summary="median")).to_numpy()
+    if not reached.any():
+        raise FitError("none of these sizes reaches the target in half of the draws: none to draw")
+    sizes, cost = sizes.isel(params=reached), cost.isel(params=reached)
+    least = float(cost.sel(summary="q05").min())
+    cost = cost.clip(max=1e3 * least)  # infinite where not every draw reaches the loss
     with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.4))
         band(axis, sizes["params"], cost, BLUE, label="training and serving")
@@ -77,7 +82,6 @@ def plot_cost(sizes: xr.Dataset, found: xr.Dataset) -> Figure:
             label="cheapest size, 90%",
         )
         axis.set_yscale("log")
-        least = float(cost.min())
         axis.set_ylim(float(training.min()) / 1.3, 20 * least)  # ever smaller sizes cost ever more
         log_axis(axis.xaxis, sizes["params"], "params")
         axis.set_ylabel(f"cost ({unit})")

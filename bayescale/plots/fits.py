@@ -29,6 +29,16 @@ from bayescale.plots.style import (
 )
 from bayescale.prediction import predict, predict_runs
 
+PLAIN, BEYOND = "median and 90%", "beyond the runs: weighted posterior"
+
+
+def split_grid(fit: Fit, low: float, high: float, points: int) -> list[np.ndarray]:
+    """Log-spaced values, in two pieces where another posterior answers beyond the runs."""
+    end = float(fit.runs.column(fit.spec.size).max())
+    if fit.weighted is None or high <= end:
+        return [np.geomspace(low, high, points)]
+    return [np.geomspace(low, end, points), np.geomspace(end * (1 + 1e-6), high, points)]
+
 
 def plot_parameters(fit: Fit) -> Figure:
     """Posterior against prior of every parameter that is not one of the groups' own.
@@ -99,17 +109,17 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
         min(seen.min(), float(optima["flops"].min())),
         max(seen.max(), float(optima["flops"].max())),
     )
-    line = summarise(
-        compute_optimal(fit, list(np.geomspace(low, high, 40)), k=optima.attrs["k"])[
-            ["params", "tokens"]
-        ]
-    )
+    pieces = [
+        summarise(compute_optimal(fit, list(grid), k=optima.attrs["k"])[["params", "tokens"]])
+        for grid in split_grid(fit, low, high, 40)
+    ]
     points = summarise(optima[["params", "tokens"]])
     with styled():
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))
         for axis, name, symbol in zip(axes, ("params", "tokens"), ("N*", "D*"), strict=True):
             axis.axvspan(seen.min(), seen.max(), color="#f0ead6", label="compute of the runs", lw=0)
-            band(axis, line["flops"], line[name], BLUE, label="posterior median and 90%")
+            for line, label in zip(pieces, (PLAIN, BEYOND), strict=False):
+                band(axis, line["flops"], line[name], BLUE, label=label)
             asked = points[name]
             middle = asked.sel(summary="median")
             errors = np.abs(asked.sel(summary=["q05", "q95"]) - middle)
@@ -136,7 +146,7 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
                 )
             axis.set_yscale("log")
             log_axis(axis.xaxis, np.array([low, high]), "flops")
-            log_axis(axis.yaxis, line[name], name)
+            log_axis(axis.yaxis, np.concatenate([line[name] for line in pieces], axis=None), name)
             axis.set_title(f"Compute-optimal {LABELS[name].rsplit(' ', 1)[0]} {symbol}")
         axes[1].legend(loc="lower right")
     return figure
@@ -194,23 +204,24 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
     """Loss along the axis of a single-axis law: runs, law and new runs, both with bands."""
     name = fit.spec.inputs[0]
     seen = fit.runs.column(name)
-    grid = np.geomspace(seen.min() / 1.2, max(seen.max() * 10, flops or 0), 120)
-    law, new = summarise(predict(fit, {name: grid})), summarise(predict_runs(fit, {name: grid}))
+    grids = split_grid(fit, seen.min() / 1.2, max(seen.max() * 10, flops or 0), 120)
     with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.4))
         axis.axvspan(seen.min(), seen.max(), color="#f0ead6", lw=0, label="range of the runs")
-        axis.fill_between(
-            grid,
-            new.sel(summary="q05"),
-            new.sel(summary="q95"),
-            color=GREY,
-            alpha=0.2,
-            lw=0,
-            label="new runs, 90%",
-        )
-        band(axis, grid, law, BLUE, label="law, median and 90%")
+        for grid, label in zip(grids, (PLAIN, BEYOND), strict=False):
+            new = summarise(predict_runs(fit, {name: grid}))
+            axis.fill_between(
+                grid,
+                new.sel(summary="q05"),
+                new.sel(summary="q95"),
+                color=GREY,
+                alpha=0.2,
+                lw=0,
+                label="new runs, 90%" if label == PLAIN else None,
+            )
+            band(axis, grid, summarise(predict(fit, {name: grid})), BLUE, label=f"law, {label}")
         axis.plot(seen, fit.runs.column("loss"), "o", ms=3.5, color="black", label="runs")
-        log_axis(axis.xaxis, grid, name)
+        log_axis(axis.xaxis, np.concatenate(grids), name)
         axis.set_ylabel(LABELS["loss"])
         axis.legend()
         axis.set_title(f"Loss against {LABELS.get(name, name)}")

@@ -1,0 +1,134 @@
+"""The command that tests extrapolation on the past."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import pandas as pd
+import typer
+
+from bayescale import readable
+from bayescale.cli.options import (
+    AllowUnconverged,
+    BestPer,
+    Columns,
+    Group,
+    Json,
+    MidSchedule,
+    Model,
+    ParamsAre,
+    RunsFile,
+    Seed,
+    Units,
+    Where,
+)
+from bayescale.cli.reading import runs_of, spec_of
+from bayescale.cli.sampling import steps
+from bayescale.files import make_folder, replacing
+
+if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
+    from bayescale.backtesting import Backtest
+
+
+def backtest(
+    runs: RunsFile,
+    model: Model = "chinchilla",
+    where: Where = None,
+    column: Columns = None,
+    unit: Units = None,
+    mid_schedule: MidSchedule = "exclude",
+    best_per: BestPer = None,
+    params_are: ParamsAre = "not stated",
+    group: Group = None,
+    cut: Annotated[
+        list[float] | None,
+        typer.Option(help="Fit runs up to this compute (or axis value). May be repeated."),
+    ] = None,
+    extrapolate: Annotated[
+        Literal["plain", "weighted"] | None,
+        typer.Option(
+            help="Score the weighted posterior beside the plain one, or the plain one alone; by "
+            "default both, where the law has both."
+        ),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it: a PNG, PDF or SVG file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file for every prediction and its scores.")
+    ] = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Fit the smaller runs, predict the larger ones, and see how far the intervals hold."""
+    spec = spec_of(model, group)
+    table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
+    for path in (plot, out):
+        if path is not None:
+            make_folder(path.parent)  # before the long work, not after it
+    with steps("backtest", 1 + len(cut or range(4))) as step:
+        step("starting PyMC")
+        from bayescale.backtest_summary import summarise_backtest
+        from bayescale.backtesting import backtest as test_past
+
+        found = test_past(table, spec, cuts=cut, extrapolate=extrapolate, seed=seed, progress=step)
+    if out is not None:
+        with replacing(out) as partial:
+            found.table.to_csv(partial, index=False)
+    if plot is not None:
+        _draw(found, plot)
+    summary = summarise_backtest(found)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1, allow_nan=False))
+    else:
+        typer.echo(_text(found, summary["sentences"]))
+    for problem in found.problems:
+        typer.echo(f"not converged: {problem}", err=True)
+    if found.problems and not allow_unconverged:
+        raise typer.Exit(1)
+
+
+def _draw(found: "Backtest", path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    from bayescale.plots import plot_backtest
+
+    figure = plot_backtest(found)
+    with replacing(path) as partial:
+        figure.savefig(partial, format=path.suffix.lstrip(".") or "png")
+    plt.close(figure)
+
+
+def _text(found: "Backtest", sentences: list[str]) -> str:
+    distances = [
+        _row(posterior, "decades beyond the runs", distance, scores)
+        | {"cuts": f"{scores['cuts']:.0f}"}
+        for (posterior, distance), scores in found.summary.iterrows()
+    ]
+    cuts = [
+        _row(posterior, f"fitted up to {found.axis}", readable.size(found.axis, cut), scores)
+        | {"runs fitted": f"{scores['fitted']}", "farthest": f"{scores['farthest']:.2f} decades"}
+        for (posterior, cut), scores in found.by_cut.iterrows()
+    ]
+    return "\n".join(
+        [
+            *sentences,
+            "",
+            "Share of predicted runs inside their central intervals; width is that of the 90% one.",
+            pd.DataFrame(distances).to_string(index=False),
+            "",
+            pd.DataFrame(cuts).to_string(index=False),
+        ]
+    )
+
+
+def _row(posterior: str, title: str, label: str, scores: pd.Series) -> dict[str, str]:
+    return {
+        "posterior": posterior,
+        title: label,
+        "predictions": f"{scores['predictions']:.0f}",
+        **{f"{mass}%": f"{scores[f'coverage{mass}']:.0%}" for mass in (50, 80, 90)},
+        "width": f"{scores['width90']:.1%}",
+        "error": f"{scores['rmsle']:.2%}",
+        "CRPS": f"{scores['crps']:.4f}",
+        "log score": f"{scores['log_score']:.2f}",
+    }

@@ -1,0 +1,96 @@
+"""The picture of a backtest: what happened against what was predicted."""
+
+from itertools import pairwise
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from bayescale.backtesting import DISTANCES, Backtest
+from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, styled
+
+_TITLES = {"weighted": "Weighted posterior", "plain": "Plain posterior"}
+
+
+def plot_backtest(found: Backtest) -> Figure:
+    """Draw every prediction against its distance beyond the fitted runs, a panel a posterior.
+
+    Bars are central 90% predictive intervals about their median, dots the losses that were
+    observed: blue inside the interval, orange outside. Along the top the share inside, by distance.
+    A run is drawn once for every cut that it was predicted from.
+
+    Parameters
+    ----------
+    found : Backtest
+        What `bayescale.backtest` returns.
+    """
+    names = [name for name in ("plain", "weighted") if name in found.posteriors]
+    with styled():
+        figure, axes = plt.subplots(
+            1, len(names), figsize=(0.8 + 4.4 * len(names), 4.0), sharey=True, squeeze=False
+        )
+        for axis, name in zip(axes[0], names, strict=True):
+            _runs(axis, found.of(name))
+            _shares(axis, found.of(name))
+            share = found.of(name)["inside90"].mean()
+            axis.set_title(f"{_TITLES[name]}: {share:.0%} inside its 90% interval")
+            what = LABELS.get(found.axis, found.axis).removesuffix(" (FLOPs)")
+            axis.set_xlabel(f"decades of {what} beyond the fitted runs")
+        axes[0, 0].set_ylabel("loss against its predicted median")
+        axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes[0, 0].yaxis.set_major_locator(MaxNLocator(6))
+        axes[0, -1].legend(loc="lower left", markerscale=1.5)
+        low, high = _range(found)
+        axes[0, 0].set_ylim(low - 0.15 * (high - low), high + 0.2 * (high - low))
+    return figure
+
+
+def _runs(axis: Axes, rows: pd.DataFrame) -> None:
+    most = np.finfo(np.float32).max  # an interval without end is drawn out of the panel
+    low, high, seen = (
+        (rows[name] / rows["q50"] - 1).clip(upper=most) for name in ("q05", "q95", "loss")
+    )
+    axis.vlines(rows["decades"], low, high, color=GREY, lw=2.5, alpha=0.25)
+    axis.axhline(0, color="black", lw=0.8)
+    inside = rows["inside90"]
+    for where, colour, label in ((inside, BLUE, "inside"), (~inside, ORANGE, "outside")):
+        axis.plot(
+            rows["decades"][where],
+            seen[where],
+            "o",
+            ms=3.5,
+            color=colour,
+            mec="white",
+            mew=0.4,
+            label=label,
+        )
+
+
+def _range(found: Backtest) -> tuple[float, float]:
+    """Room for all losses; intervals that are far wider than that run out of the panel."""
+    rows = found.table
+    most = 3 * float((rows["loss"] / rows["q50"] - 1).abs().max())
+    low, high = rows["q05"] / rows["q50"] - 1, rows["q95"] / rows["q50"] - 1
+    return max(float(low.min()), -most), min(float(high.max()), most)
+
+
+def _shares(axis: Axes, rows: pd.DataFrame) -> None:
+    """Write the share inside above each stretch of distances."""
+    top, farthest = axis.get_xaxis_transform(), rows["decades"].max()
+    style: dict[str, Any] = {"transform": top, "ha": "center", "va": "top"}
+    for low, high in pairwise(DISTANCES):
+        part = rows[(rows["decades"] > low) & (rows["decades"] <= high)]
+        if len(part):
+            middle = (low + min(high, farthest)) / 2
+            axis.text(
+                middle, 0.98, f"{part['inside90'].mean():.0%}", weight="bold", size=8, **style
+            )
+            axis.text(middle, 0.92, f"of {len(part)}", color="#555555", size=7, **style)
+    for edge in DISTANCES[1:-1]:
+        if edge < farthest:
+            axis.axvline(edge, color=GREY, lw=0.7, ls=":")
+    axis.set_xlim(0, 1.04 * farthest)

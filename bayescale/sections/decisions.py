@@ -1,0 +1,105 @@
+"""What the fit says one should do."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from bayescale import plots, readable
+from bayescale.advice import advise_overtraining, advise_repetition, describe_next_runs
+from bayescale.decisions.data_wall import best_under_wall
+from bayescale.decisions.draws import around
+from bayescale.decisions.next_runs import log_optimum, suggest_runs
+from bayescale.decisions.overtraining import at_size, cheapest, target_loss
+from bayescale.fitting import Fit
+from bayescale.intervals import CAPTION
+from bayescale.sections.section import Section
+from bayescale.summary import (
+    summarise_repetition,
+)
+
+DEMANDS = (1e12, 1e13, 1e14)
+"""Tokens served for which a report prices models."""
+
+
+def repetition_section(fit: Fit) -> Section:
+    """Say what repeated data are worth, at several sizes."""
+    rows = [
+        {
+            "model": readable.trimmed(entry["params"]),
+            "what the runs say": entry["sentence"],
+            "epochs until a token is worth 50%": _least_or_all(entry["epochs_until"][1]["epochs"]),
+        }
+        for entry in summarise_repetition(fit)
+    ]
+    return Section(
+        "What repeated data are worth",
+        "The worth of the next token of data seen before, in fresh tokens. Runs that repeat their "
+        "data often may also end above the law, by overfitting: the curves leave that out, the "
+        "predictive intervals of this page do not.",
+        pd.DataFrame(rows),
+        plots.plot_repetition_value(fit),
+        f"Bands: {CAPTION}s; dotted: beyond the epochs of the runs of about that size; dashed: "
+        "a lower bound, where the runs tell no more.",
+    )
+
+
+def wall_section(fit: Fit, budgets: Sequence[float]) -> Section:
+    """Show the best model when only so many unique tokens are to be had."""
+    unique = float(fit.runs.column("unique_tokens").max())
+    advice = advise_repetition(fit, budgets, unique)
+    return Section(
+        "When the data end",
+        f"The best model for a budget with {readable.trimmed(unique)} unique tokens, the most that "
+        "one of the runs has.",
+        pd.DataFrame({"the best model": advice["sentences"]}),
+        plots.plot_wall(best_under_wall(fit, around(budgets, points=8), unique)),
+        f"Bands: {CAPTION}s.",
+    )
+
+
+def decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
+    """Show what serving changes and what to run next, for a joint law without groups."""
+    if not fit.spec.law.is_joint or fit.groups:
+        return
+    target = target_loss(fit, flops=flops)
+    advice = advise_overtraining(fit, target, DEMANDS)
+    yield Section(
+        "If the model will be served",
+        "The loss is that of the compute-optimal model of "
+        f"{readable.flops(flops)} FLOPs. A smaller model trained for longer reaches it too, and "
+        "costs less to serve: every token served takes 2 FLOPs per parameter, every token trained "
+        f"on {fit.runs.flops_per_param_token:.3g}.",
+        pd.DataFrame({"the cheapest model": advice["sentences"]}),
+        plots.plot_overtraining(cheapest(fit, target, around(DEMANDS))),
+        f"Bands: {CAPTION}s. Dashed: tokens per parameter of published models. A FLOP of serving "
+        "is priced as one of training.",
+    )
+    served, best = DEMANDS[1], cheapest(fit, target, DEMANDS[1])
+    sizes = at_size(fit, target, around([float(best["params"].median())]), served)
+    if (sizes["infeasible"] < 0.5).any():
+        yield Section(
+            "What another size would cost",
+            "Too small a model needs more and more tokens until none are enough; too large a one "
+            "is dear to serve. In between the choice is cheap.",
+            figure=plots.plot_cost(sizes, best),
+            caption=f"Band: {CAPTION} of the cost of training and serving together.",
+        )
+    spent = float(fit.runs.column("flops").sum())
+    suggestion = suggest_runs(fit, log_optimum(fit, flops), max_flops=spent)
+    yield Section(
+        "What to run next",
+        " ".join(describe_next_runs(suggestion)["sentences"])
+        + " The budget is what all runs so far cost together.",
+        figure=plots.plot_next_runs(suggestion, fit.runs),
+        caption="Colour: share of the posterior variance that one run is expected to remove, from "
+        "the draws; rings: the runs to make together, in order.",
+    )
+
+
+def _least_or_all(epochs: dict[str, float | None]) -> str:
+    low, middle, high = (epochs[name] for name in ("q05", "median", "q95"))
+    if low is None:
+        return "not identified"
+    if middle is None or high is None:
+        return f"at least {readable.significant(low, 2)}"
+    return f"{readable.significant(middle, 2)} ({readable.span(low, high, 'plain')})"

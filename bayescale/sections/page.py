@@ -1,0 +1,106 @@
+"""The parts of a report in reading order."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bayescale import plots
+from bayescale.answers import loss_of
+from bayescale.checks.result import Check
+from bayescale.checks.shape import CurveShape
+from bayescale.fitting import Fit
+from bayescale.intervals import CAPTION
+from bayescale.prediction import residuals
+from bayescale.runs import Runs
+from bayescale.sections.decisions import decision_sections, repetition_section, wall_section
+from bayescale.sections.laws import approach_sections, group_sections, law_sections
+from bayescale.sections.parameters import conventions_section, parameter_section
+from bayescale.sections.section import Section
+from bayescale.summary import (
+    Companions,
+    axis_of,
+    summarise_held_out,
+    value_of,
+)
+
+
+def sections(
+    fit: Fit, budgets: Sequence[float], beside: Companions | None = None
+) -> Iterator[Section]:
+    """Build the parts of the report in reading order, one at a time."""
+    beside = beside or Companions()
+    yield from law_sections(fit, budgets)
+    if fit.groups:
+        yield from group_sections(fit, beside)
+    elif "R_D" in fit.spec.law.parameters:
+        yield repetition_section(fit)
+        yield wall_section(fit, budgets)
+    if beside.profiles is not None and beside.approaches is not None:
+        yield from approach_sections(fit, beside.profiles, beside.approaches)
+    yield from decision_sections(fit, max(budgets))
+    if beside.held_out is not None:
+        yield _held_out_section(fit, beside.held_out)
+    if any(check.name == "LOO-PIT" for check in beside.checks):  # else there is nothing to draw
+        yield _misfit_section(beside.checks)
+    yield from _shape_sections(beside.checks)
+    yield Section(
+        "Predicted against observed",
+        "Each run with its posterior predictive interval, noise included.",
+        figure=plots.plot_predicted(residuals(fit)),
+        caption="Bars: central 90% posterior predictive intervals of "
+        "the same runs the model was fitted to.",
+    )
+    yield parameter_section(fit)
+    yield conventions_section(fit)
+    yield Section("Model", "The model file that was fitted.", code=fit.spec.source)
+
+
+def _misfit_section(checks: Sequence[Check]) -> Section:
+    return Section(
+        "Does the law fit?",
+        "Residuals should scatter around zero without a pattern. Where their mean leaves the band "
+        "the law is not the right one, and extrapolation along that axis is worse than its "
+        "interval says. A pass is no proof: of sharp breaks of an exponent within the range, 30 "
+        "runs show fewer than half and 60 runs about two thirds.",
+        figure=plots.plot_checks(checks),
+        caption="Observed against fitted log loss, one point a run or a cell of seeds. Bands: "
+        "where 90% of the bin's means, and of the distribution functions, lie were the law true "
+        "(pointwise, from simulated refits).",
+    )
+
+
+def _shape_sections(checks: Sequence[Check]) -> Iterator[Section]:
+    for check in checks:
+        if isinstance(check.detail, CurveShape):
+            axis = check.name.removeprefix("shape along ")
+            yield Section(
+                check.name.capitalize(),
+                f"{check.message.rstrip('.').capitalize()}. Of several curves the one is shown "
+                "that looks least like a power law.",
+                figure=plots.plot_shape(check.detail, x=axis),
+                caption=f"Bands: {CAPTION}s of the curve, without noise.",
+            )
+
+
+def _held_out_section(fit: Fit, runs: Runs) -> Section:
+    table, axis = residuals(fit, runs), axis_of(fit)
+    rows = [
+        {
+            "run": row["run"],
+            axis: value_of(axis, row[axis]),
+            "observed loss": f"{row['loss']:.3f}",
+            "predicted, 90% of new runs": loss_of(row["predicted"]),
+            "observed against predicted": f"{np.expm1(row['residual']):+.1%}",
+        }
+        for row in summarise_held_out(runs, table, axis)["rows"]
+    ]
+    return Section(
+        "Runs held back",
+        "How well the fit predicts runs it has not seen. If far fewer than 90% of them lie inside "
+        "their interval, the law is wrong out there, and every interval on this page that lies "
+        "beyond the fitted runs is too narrow.",
+        pd.DataFrame(rows),
+        plots.plot_predicted(table),
+        "Bars: central 90% posterior predictive intervals of runs the model has not seen.",
+    )

@@ -1,0 +1,280 @@
+"""Backtests: what they may see, what they refuse, and what they say of a true and a wrong law."""
+
+import json
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import known_fit, simulated_table
+
+from bayescale import describe_backtest, load_model, plot_backtest, read_runs, summarise_backtest
+from bayescale import tested_at as at_distance
+from bayescale.backtesting import Backtest, backtest
+from bayescale.cuts import WINDOWS, choose_cuts, plan_cuts
+from bayescale.errors import ModelError, RunsError, RunsWarning
+from bayescale.scoring import score_runs
+from bayescale.sections.backtest import backtest_section
+
+CHINCHILLA = load_model("chinchilla")
+BUDGETS = np.geomspace(6e18, 3e21, 5)
+QUICK = {"draws": 250, "tune": 400, "chains": 2}
+
+
+def runs_of(table, **changes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        return read_runs(table.assign(**changes))
+
+
+def by_hand(fit, runs, cuts, **columns):
+    """Backtest of given draws: what a sampler would give, without sampling."""
+    parts = []
+    for cut in cuts:
+        split = plan_cuts(runs, CHINCHILLA, [cut])[0]
+        rows = score_runs(fit, split.later)
+        parts.append(rows.assign(cut=cut, fitted=len(split.past), decades=split.decades(rows)))
+    table = pd.concat(parts, ignore_index=True).assign(converged=True, block="next", **columns)
+    return Backtest(table, "chinchilla", "flops")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return simulated_table(noise=0.005, seed=2)
+
+
+@pytest.fixture(scope="module")
+def runs(table):
+    return runs_of(table)
+
+
+@pytest.fixture(scope="module")
+def found(runs):
+    """Right draws beside draws with a tenth of the noise: what is too narrow must show."""
+    right = by_hand(known_fit(sigma=0.005), runs, BUDGETS[2:4] * 1.01)
+    narrow = by_hand(known_fit(sigma=0.0005), runs, BUDGETS[2:4] * 1.01)
+    both = [right.table.assign(posterior="weighted"), narrow.table.assign(posterior="plain")]
+    return Backtest(pd.concat(both, ignore_index=True), "chinchilla", "flops")
+
+
+def test_a_past_is_every_run_up_to_the_cut_and_nothing_else(runs):
+    for cut in (BUDGETS[2], 1.5 * BUDGETS[2]):
+        (split,) = plan_cuts(runs, CHINCHILLA, [cut])
+        assert set(split.past.table["run"]) | set(split.later.table["run"]) == set(
+            runs.table["run"]
+        )
+        assert split.past.column("flops").max() <= cut * 1.000001
+        assert split.later.column("flops").min() > cut
+        assert len(split.past) == 18
+
+
+def test_cuts_lie_in_the_upper_half_and_between_budgets(runs):
+    jitter = np.exp(1e-4 * np.random.default_rng(1).standard_normal(30))
+    for one in (runs, runs_of(runs.table, tokens=runs.table["tokens"] * jitter, flops=np.nan)):
+        splits = choose_cuts(one, CHINCHILLA)
+        assert [len(split.past) for split in splits] == [18, 24]
+        span = np.log(one.column("flops"))
+        low = (np.log(splits[0].cut) - span.min()) / np.ptp(span)
+        assert low > WINDOWS[0]
+
+
+def test_weak_pasts_are_passed_over():
+    """Of two budgets one is left to fit: no cut in the upper half, and none below it."""
+    two = simulated_table().iloc[[*range(6), *range(24, 30)]]
+    with pytest.raises(RunsError, match="no cut in flops leaves enough runs"):
+        choose_cuts(runs_of(two), CHINCHILLA)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "message"),
+    [
+        ([1e17], r"flops <= 1e17 leaves no run to fit: give a larger flops"),
+        ([3e22], r"flops <= 3e22 leaves no run to predict: give a smaller flops"),
+        ([1e20, -1], "the cut -1 is no positive number"),
+        ([1e20, np.nan], "the cut nan is no positive number"),
+        ([1.4e20, 1.5e20], "leave the same runs: give one"),
+        ([], "at least one cut"),
+    ],
+)
+def test_refused_cuts(runs, cuts, message):
+    with pytest.raises(RunsError, match=message):
+        backtest(runs, cuts=cuts)
+
+
+def test_a_past_that_is_too_small_is_refused_by_number_and_reason(runs):
+    few = runs_of(runs.table.sort_values("flops").iloc[3:])
+    with pytest.raises(RunsError, match=r"7e18 leaves 3 runs, too little .* give a larger flops"):
+        backtest(few, cuts=[7e18])
+
+
+def test_laws_without_an_axis_are_refused(runs):
+    with pytest.raises(ModelError, match="a backtest cuts along compute"):
+        plan_cuts(runs, load_model("isoflop-profiles"))
+
+
+def test_unfinished_runs_and_those_of_no_weight_are_never_predicted(runs):
+    last = runs.table["run"] == "run-30"
+    for column, value in (("weight", np.where(last, 0.0, 1.0)), ("mid_schedule", last)):
+        marked = runs_of(runs.table.drop(columns="run"))
+        marked.table[column] = value
+        (split,) = plan_cuts(marked, CHINCHILLA, [1e21])
+        largest = runs.table[runs.column("flops") > 1e21]
+        assert len(largest) == 6
+        assert len(split.later) == 5
+        assert set(largest.index) - set(split.later.table.index) == {29}
+
+
+def test_groups_have_distances_of_their_own(runs):
+    family = np.where(np.arange(30) < 15, "small", "large")
+    grouped = runs_of(runs.table, family=family)
+    keep = ~((grouped.table["family"] == "small") & (grouped.table["flops"] > 1e20)) | (
+        grouped.table["flops"] > 1e21
+    )
+    late = grouped.table.query("flops > 1e21").assign(family="late").iloc[-2:]
+    grouped = runs_of(pd.concat([grouped.table[keep], late], ignore_index=True))
+    (split,) = plan_cuts(grouped, load_model("chinchilla-hierarchical"), [1e21])
+    assert "late" not in set(split.later.table["family"])  # nothing to predict it from
+    rows = split.later.table.rename(columns={"family": "group"})
+    decades = pd.Series(split.decades(rows)).groupby(rows["group"].to_numpy()).max()
+    step = np.log10(BUDGETS[1] / BUDGETS[0])
+    assert decades["large"] == pytest.approx(step, abs=0.01)
+    assert decades["small"] == pytest.approx(3 * step, abs=0.01)
+
+
+@pytest.mark.slow
+def test_nothing_of_the_future_reaches_a_fit(table):
+    """Other later losses: the predictions of the same runs stay the same to the last digit."""
+    later = runs_of(table).column("flops") > 1e21
+    other = runs_of(table, loss=np.where(later, 1.1 * table["loss"], table["loss"]))
+    one, two = (
+        backtest(each, cuts=[1e21], extrapolate="plain", **QUICK).table
+        for each in (runs_of(table), other)
+    )
+    quantiles = ["q05", "q50", "q95"]
+    np.testing.assert_array_equal(one[quantiles], two[quantiles])
+    assert (two["error"] > 0.05).all()  # the control: it is the other table that was scored
+
+
+@pytest.mark.slow
+def test_a_true_law_is_covered_and_one_that_bends_is_not(table, runs):
+    """A law that bends beyond the cut: the plain posterior misses, the weighted one less often."""
+    beyond = np.log10(np.maximum(runs.column("flops") / BUDGETS[2], 1.0))
+    bent = runs_of(table, loss=table["loss"] * np.exp(0.015 * beyond))
+    true, wrong = (
+        backtest(each, cuts=[BUDGETS[2]], **QUICK).summary.xs("all", level="distance")
+        for each in (runs, bent)
+    )
+    assert true.loc["plain", "coverage90"] >= 0.75
+    assert true.loc["plain", "rmsle"] < 0.01
+    assert wrong.loc["plain", "coverage90"] < 0.5
+    assert wrong.loc["weighted", "coverage90"] > wrong.loc["plain", "coverage90"]
+    assert wrong.loc["weighted", "width90"] > wrong.loc["plain", "width90"]
+
+
+@pytest.mark.slow
+def test_every_run_is_in_the_next_block_of_one_cut(runs):
+    found = backtest(runs, cuts=BUDGETS[2:4] * 1.01, extrapolate="plain", **QUICK)
+    following = found.table[found.table["block"] == "next"]
+    assert found.table["fitted"].value_counts().to_dict() == {18: 12, 24: 6}
+    assert following["fitted"].value_counts().to_dict() == {18: 6, 24: 6}
+    assert following["run"].is_unique
+    assert following["decades"].max() < 0.7
+    assert found.table["converged"].all() == (not found.problems)
+
+
+@pytest.mark.slow
+def test_fits_that_did_not_converge_are_named(runs):
+    found = backtest(runs, cuts=[1e21], extrapolate="plain", draws=20, tune=50, chains=2)
+    assert found.problems[0].startswith("flops <= 1e21: ")
+    assert not found.table["converged"].any()
+    assert "Not converged" in " ".join(describe_backtest(found))
+
+
+def test_the_summary_counts_cuts_and_distances(found):
+    summary = found.summary
+    assert summary.loc[("weighted", "all"), ["cuts", "predictions"]].tolist() == [2, 18]
+    assert summary.loc[("weighted", "all"), "coverage90"] > 0.8
+    assert summary.loc[("plain", "all"), "coverage90"] < 0.3
+    reached = summary.loc["plain"].index.tolist()
+    assert reached == ["all", "next block", "0.5 to 1", "over 1"]
+    assert found.by_cut.loc["plain"]["fitted"].tolist() == [18, 24]
+    assert found.farthest == pytest.approx(np.log10(BUDGETS[4] / BUDGETS[2]), abs=1e-6)
+
+
+def test_sentences_say_how_far_and_by_how_many_cuts(found):
+    first, second, *_ = describe_backtest(found)
+    assert first.startswith("Backtested to 1.3 decades beyond the fitted runs (2 cuts, 18 pred")
+    assert "of the weighted posterior held" in first
+    assert "(plain: " in first
+    assert "count cuts rather than predictions" in second
+    narrow = Backtest(found.of("plain"), "chinchilla", "flops")
+    assert "less than they promise" in describe_backtest(narrow)[2]
+    few = Backtest(narrow.table.iloc[:2].assign(inside90=[True, False]), "chinchilla", "flops")
+    assert "less than they promise" not in " ".join(describe_backtest(few))  # chance is enough
+    (one,) = (
+        Backtest(part, "m", "flops") for _, part in narrow.table.groupby("cut") if len(part) < 9
+    )
+    assert "about one test" in describe_backtest(one)[1]
+
+
+def test_an_answer_is_set_against_how_far_the_backtest_went(found):
+    assert "this answer is 2.9 decades out: no backtest" in at_distance(found, 2.9)
+    assert "at 0.5 to 1 decades the backtest's" in at_distance(found, 0.3)
+    assert "at over 1 decades" in at_distance(found, found.farthest)
+    assert "within the runs" in at_distance(found, 0.0)
+
+
+def test_json_without_nan(found):
+    table = found.table.assign(log_score=-np.inf)
+    text = json.dumps(summarise_backtest(Backtest(table, "m", "flops")), allow_nan=False)
+    summary = json.loads(text)
+    assert summary["posteriors"] == ["weighted", "plain"]
+    assert summary["distances"][0]["log_score"] is None
+    assert {"posterior", "cut", "fitted", "coverage90"} <= set(summary["cuts"][0])
+
+
+def test_the_picture_shows_every_prediction(found):
+    figure = plot_backtest(found)
+    assert [axis.get_title(loc="left")[:8] for axis in figure.axes] == ["Plain po", "Weighted"]
+    for axis, name in zip(figure.axes, ("plain", "weighted"), strict=True):
+        inside, outside = (len(line.get_xdata()) for line in axis.lines[1:3])
+        assert (inside, inside + outside) == (found.of(name)["inside90"].sum(), 18)
+    plt.close(figure)
+
+
+def test_the_section_of_the_report(found):
+    section = backtest_section(found)
+    assert "Backtested to 1.3 decades" in section.text
+    assert len(section.table) == len(found.summary)
+    plt.close(section.figure)
+
+
+def test_an_interval_without_end_is_said_and_drawn(found):
+    endless = Backtest(found.table.assign(q95=np.inf), "chinchilla", "flops")
+    assert summarise_backtest(endless)["cuts"][0]["width90"] is None
+    figure = plot_backtest(endless)
+    figure.canvas.draw()
+    assert np.isfinite(figure.axes[0].get_ylim()).all()
+    plt.close(figure)
+
+
+@pytest.mark.slow
+def test_from_the_command_line(run, table, tmp_path):
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    code, out, _ = run(
+        "backtest", "runs.csv", "--cut", "1e21", "--extrapolate",
+        "plain", "--plot", "past.png", "--out", "past.csv", "--json",
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(out)["cuts"][0]["fitted"] == 24
+    assert (tmp_path / "past.png").stat().st_size > 10_000
+    assert len(pd.read_csv(tmp_path / "past.csv")) == 6
+
+
+def test_the_command_line_refuses_what_cannot_be_cut(run, table, tmp_path):
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    code, _, err = run("backtest", "runs.csv", "--cut", "1e30")
+    assert (code, "leaves no run to predict" in err) == (2, True)
+    code, _, err = run("backtest", "runs.csv", "--extrapolate", "wieghted")
+    assert (code, "'plain', 'weighted'" in err) == (2, True)
