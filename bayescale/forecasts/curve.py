@@ -115,9 +115,7 @@ def _sample_until_mixed(member: Member, data: Mapping[str, np.ndarray], seed: in
     compiled = with_data(_compiled(member), data)
     start = time.perf_counter()
     for attempt in ATTEMPTS:
-        tree = sample(
-            compiled, {**nuts, **attempt, "cores": 1, "seed": seed, "progress_bar": False}
-        )
+        tree = sample(compiled, {**settings, **attempt})
         r_hat = float(az.rhat(tree["posterior"]).dataset.to_array().max())
         if r_hat <= MEMBER_R_HAT:
             break
