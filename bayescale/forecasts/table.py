@@ -261,5 +261,5 @@ def _unmixed(posterior: Posterior | None) -> str:
     if posterior.divergences:
         found.append(f"{posterior.divergences} divergent transitions")
     if posterior.max_r_hat > MEMBER_R_HAT:
-        found.append(f"R-hat {posterior.max_r_hat:.2f} exceeds {MEMBER_R_HAT}: the chains disagree")
+        found.append(f"R-hat {posterior.max_r_hat:.3f} exceeds {MEMBER_R_HAT}: the chains disagree")
     return "; ".join(found)
