@@ -280,3 +280,13 @@ def test_command_prints_and_writes(table, tmp_path):
     found = json.loads(CliRunner().invoke(cli.app, [*command, "--json"]).output)["forecasts"]
     assert [one["curve"] for one in found] == ["small", "rising", "short"]
     assert found[1]["median"] is None
+
+
+def test_a_curve_that_the_shape_check_doubts_has_a_warning_and_a_forecast():
+    x = np.geomspace(1e8, 1e10, 16)
+    loss = falling(x, noise=0.002) * np.exp(0.5 * np.maximum(np.log10(x / 2e9), 0))
+    table = pd.DataFrame({"tokens": x, "loss": loss})
+    one = forecast_curves(table, None, "tokens", "loss", at=[2e10])[0]
+    assert one.label == "non_monotone"
+    assert "falls and rises" in one.message
+    assert one.forecast is not None
