@@ -12,8 +12,10 @@ from bayescale.summary import value_of
 def answers(summary: dict[str, Any]) -> list[str]:
     """Say the optima or the predictions of a summary in words, one paragraph each."""
     held_out, failed = summary.get("held_out"), _failed_answer(summary.get("checks", ()))
+    backtest = summary.get("backtest")
     return [
         *([failed] if failed else []),
+        *(backtest["sentences"][:1] if backtest else []),
         *([_held_out_answer(held_out)] if held_out else []),
         *(_allocation_answer(entry) for entry in summary["optima"]),
         *(_prediction_answer(entry) for entry in summary["predictions"]),
@@ -113,7 +115,7 @@ def _allocation_answer(entry: dict[str, Any]) -> str:
         f"({readable.span(tokens['q05'], tokens['q95'])}), "
         f"{readable.significant(ratio['median'])} tokens per parameter, "
         f"loss at the optimum {loss_of(entry['loss'])}. {_basin_answer(entry['basin'][-1])} "
-        f"{_distance(entry)}{_outside(entry['beyond'])}"
+        f"{_distance(entry, _outside(entry['beyond']))}"
     )
 
 
@@ -126,7 +128,7 @@ def _outside(beyond: dict[str, float | None]) -> str:
         for name, value in beyond.items()
         if value is not None and abs(value) > np.log10(2)
     ]
-    return f" It has {' and '.join(far)} than any fitted run." if far else ""
+    return f" The answer has {' and '.join(far)} than any fitted run." if far else ""
 
 
 def _basin_answer(near: dict[str, Any]) -> str:
@@ -188,12 +190,15 @@ def distance(decades: float | None, posterior: str) -> str:
     return f"{out}, so the law is taken as nearly right (weighted posterior)."
 
 
-def _distance(entry: dict[str, Any]) -> str:
-    """Say it of an entry of a summary, and what the law taken as exact would say."""
-    said = distance(entry["decades_beyond"], entry["posterior"])
-    if entry["plain"] is None:
-        return said
-    return f"{said} Taken as exact it would say {_plain_answer(entry['plain'])}."
+def _distance(entry: dict[str, Any], outside: str = "") -> str:
+    """Say it of an entry of a summary, what the law taken as exact would say, and what was tested.
+
+    `outside` names the axes along which the answer leaves the runs.
+    """
+    said = distance(entry["decades_beyond"], entry["posterior"]) + outside
+    if entry["plain"] is not None:
+        said += f" Taken as exact it would say {_plain_answer(entry['plain'])}."
+    return f"{said} {entry['tested']}" if entry.get("tested") else said
 
 
 def _plain_answer(plain: dict[str, Any]) -> str:

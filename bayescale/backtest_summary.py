@@ -82,9 +82,9 @@ def tested_at(found: Backtest, decades: float) -> str:
     reached = by_distance(found.of(first))
     label, part = next((n, p) for n, p in reached.items() if p["decades"].max() >= decades)
     return (
-        f"This answer is {decades:.1f} decades out; at {label} decades the backtest's 90% "
-        f"intervals ({first} posterior) held {part['inside90'].mean():.0%} of {len(part)} "
-        f"predictions from {_cuts(part['cut'].nunique())}."
+        f"Backtested at {label} decades: the 90% intervals ({first} posterior) held "
+        f"{part['inside90'].mean():.0%} of {len(part)} predictions from "
+        f"{_cuts(part['cut'].nunique())}."
     )
 
 

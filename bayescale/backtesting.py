@@ -124,7 +124,7 @@ def by_distance(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     for low, high in pairwise(DISTANCES):
         part = table[(table["decades"] > low) & (table["decades"] <= high)]
         if len(part):
-            found[f"over {low:g}" if np.isinf(high) else f"{low:g} to {high:g}"] = part
+            found[f"more than {low:g}" if np.isinf(high) else f"{low:g} to {high:g}"] = part
     return found
 
 

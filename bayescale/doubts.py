@@ -162,7 +162,7 @@ def _apart(table: pd.DataFrame) -> list[Notice]:
             continue
         values = table[name].sort_values()
         jump = values.shift(-1) / values
-        if jump.max() < 300:
+        if not jump.max() >= 300:  # one row has no next larger value
             continue
         rows = tuple(int(row) for row in np.sort(values.loc[: jump.idxmax()].index))
         notices.append(

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from bayescale.answers import answers
 from bayescale.approaches import compare_approaches
+from bayescale.backtesting import Backtest
 from bayescale.checks.held_out import held_out_check
 from bayescale.checks.result import Check, Status, worst_first
 from bayescale.checks.suite import check_fit
@@ -34,6 +35,7 @@ def write_report(
     unpooled: Fit | None = None,
     same_validation: bool | None = None,
     profiles: Fit | None = None,
+    backtest: Backtest | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Write ``report.html``, ``summary.json`` and ``fit.nc`` into the folder `out`.
@@ -54,6 +56,8 @@ def write_report(
     profiles : Fit, optional
         ``isoflop-profiles`` fitted to `bayescale.on_isoflops` of the runs: the report sets the
         three approaches of Hoffmann et al. (2022) side by side.
+    backtest : Backtest, optional
+        `bayescale.backtest` of the runs: the report says how far its intervals were tested.
     progress : callable
         Called with the name of each step as it starts.
 
@@ -74,7 +78,9 @@ def write_report(
     approaches = None
     if profiles is not None:
         approaches = compare_approaches(fit, list(budgets), profiles=profiles)
-    beside = Companions(held_out, unpooled, same_validation, profiles, approaches, tuple(checks))
+    beside = Companions(
+        held_out, unpooled, same_validation, profiles, approaches, tuple(checks), backtest
+    )
     summary = summarise_fit(fit, budgets, beside)
     progress("drawing")
     page = render(fit, summary, sections(fit, budgets, beside), checks)

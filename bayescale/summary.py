@@ -12,9 +12,11 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                  "posterior": "plain" | "weighted",
                  "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
                  "basin": [{"excess", "lower": Q, "upper": Q}],
-                 "plain": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q}}],
+                 "plain": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q},
+                 "tested": null | sentence}],
      "predictions": [{"group", "axis", "value", "decades_beyond", "posterior", "loss": Q,
-                      "loss_new_run": Q, "plain": null | {"loss": Q, "loss_new_run": Q}}],
+                      "loss_new_run": Q, "plain": null | {"loss": Q, "loss_new_run": Q},
+                      "tested": null | sentence}],
      "multipliers": [{"group", "reference",
                       "targets": [{"loss", "posterior", "multiplier": Q,
                                    "unreachable": {group: probability},
@@ -46,7 +48,8 @@ log ratio of their N*). ``checks`` in reading order, where they were asked for, 
 statistic and threshold are null where the question is not one of size. ``held_out`` where runs
 were held back (its scores: `bayescale.prediction.score`). ``beyond`` are decades outside the runs
 along each axis, of the median. ``posterior`` is the one that answered (`bayescale.fit`); where that
-is the weighted one, ``plain`` is what the law taken as exact would say. Intervals are central 90%.
+is the weighted one, ``plain`` is what the law taken as exact would say; ``tested`` what the
+backtest tells of an answer so far out. Intervals are central 90%.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,7 +63,7 @@ from scipy import stats
 
 from bayescale import readable
 from bayescale.approaches import parabola_bias
-from bayescale.backtest_summary import summarise_backtest
+from bayescale.backtest_summary import summarise_backtest, tested_at
 from bayescale.backtesting import Backtest
 from bayescale.checks.result import Check
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
@@ -140,6 +143,10 @@ def summarise_fit(
 def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str, Any]:
     diagnostics, joint = fit.diagnostics, fit.spec.law.is_joint
     held_out = beside.held_out
+    optima = summarise_optima(fit, budgets) if joint else []
+    predictions = summarise_predictions(fit, budgets) if not joint else []
+    for entry in (*optima, *predictions):
+        entry["tested"] = _tested(entry["decades_beyond"], beside.backtest)
     return {
         "schema": SCHEMA,
         "model": fit.spec.name,
@@ -147,8 +154,8 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
         "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
         "groups": _groups(fit),
         "parameters": summarise_parameters(fit),
-        "optima": summarise_optima(fit, budgets) if joint else [],
-        "predictions": summarise_predictions(fit, budgets) if not joint else [],
+        "optima": optima,
+        "predictions": predictions,
         "multipliers": _multipliers(fit, beside.same_validation),
         "repetition": _by_group(fit, summarise_repetition),
         "approaches": beside.approaches and _approaches(fit, beside.approaches),
@@ -163,6 +170,11 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
         "backtest": beside.backtest and summarise_backtest(beside.backtest),
         "notices": [asdict(notice) for notice in fit.notices],
     }
+
+
+def _tested(decades: float | None, found: Backtest | None) -> str | None:
+    """Say what a backtest tells of an answer beyond the runs."""
+    return tested_at(found, decades) if found is not None and decades and decades > 0 else None
 
 
 def summarise_optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:

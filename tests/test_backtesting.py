@@ -197,7 +197,7 @@ def test_the_summary_counts_cuts_and_distances(found):
     assert summary.loc[("weighted", "all"), "coverage90"] > 0.8
     assert summary.loc[("plain", "all"), "coverage90"] < 0.3
     reached = summary.loc["plain"].index.tolist()
-    assert reached == ["all", "next block", "0.5 to 1", "over 1"]
+    assert reached == ["all", "next block", "0.5 to 1", "more than 1"]
     assert found.by_cut.loc["plain"]["fitted"].tolist() == [18, 24]
     assert found.farthest == pytest.approx(np.log10(BUDGETS[4] / BUDGETS[2]), abs=1e-6)
 
@@ -221,7 +221,7 @@ def test_sentences_say_how_far_and_by_how_many_cuts(found):
 def test_an_answer_is_set_against_how_far_the_backtest_went(found):
     assert "this answer is 2.9 decades out: no backtest" in at_distance(found, 2.9)
     assert "at 0.5 to 1 decades the backtest's" in at_distance(found, 0.3)
-    assert "at over 1 decades" in at_distance(found, found.farthest)
+    assert "at more than 1 decades" in at_distance(found, found.farthest)
     assert "within the runs" in at_distance(found, 0.0)
 
 

@@ -404,3 +404,8 @@ def test_flops_of_a_parameter_are_those_of_the_nearest_sizes():
     np.testing.assert_array_equal(
         runs.flops_per_param_token_at(np.array([1e3, np.inf])), k[0, [0, 2]]
     )
+
+
+def test_a_table_of_one_row_is_read():
+    table = pd.DataFrame({"run": ["a"], "params": [1e9], "tokens": [2e10], "loss": [2.5]})
+    assert len(read_runs(table)) == 1

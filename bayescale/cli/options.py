@@ -84,3 +84,11 @@ Extrapolate = Annotated[
         "(weighted); by default what the model file says."
     ),
 ]
+Backtested = Annotated[
+    bool | None,
+    typer.Option(
+        "--backtest/--no-backtest",
+        help="Also fit the smaller runs and predict the larger ones; by default where the fit has "
+        "a weighted posterior and no groups.",
+    ),
+]

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from bayescale.cli.options import (
     AllowUnconverged,
     Approaches,
     At,
+    Backtested,
     BestPer,
     Columns,
     Extrapolate,
@@ -31,11 +32,15 @@ from bayescale.cli.options import (
 from bayescale.cli.reading import runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, steps, stop_unless_converged
 from bayescale.design import require_identifiable
-from bayescale.errors import ModelError
+from bayescale.errors import ModelError, RunsError
 from bayescale.files import make_folder
 from bayescale.groups import group_names
 from bayescale.runs import Runs, read_runs
 from bayescale.spec import ModelSpec, load_model
+
+if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
+    from bayescale.backtesting import Backtest
+    from bayescale.fitting import Fit
 
 
 def demo(
@@ -70,6 +75,7 @@ def report(
     same_validation: SameValidation = False,
     approaches: Approaches = False,
     extrapolate: Extrapolate = None,
+    backtest: Backtested = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-report"),
     seed: Seed = 1,
     allow_unconverged: AllowUnconverged = False,
@@ -89,6 +95,7 @@ def report(
         same_validation=same_validation or None,
         approaches=approaches,
         extrapolate=extrapolate,
+        backtest=backtest,
     )
 
 
@@ -161,6 +168,7 @@ def _report(
     same_validation: bool | None = None,
     approaches: bool = False,
     extrapolate: Literal["plain", "weighted"] | None = None,
+    backtest: bool | None = None,
 ) -> None:
     from bayescale.answers import answers
     from bayescale.approaches import on_isoflops
@@ -180,6 +188,9 @@ def _report(
     unpooled = None
     if spec.partial:
         unpooled = sample(runs, spec.unpooled(), seed, extrapolate="plain")
+    tested = None
+    if backtest or (backtest is None and fitted.weighted is not None and not fitted.groups):
+        tested = _backtested(fitted, asked=backtest is not None)
     with steps("report", 4) as step:
         path = write_report(
             fitted,
@@ -189,6 +200,7 @@ def _report(
             unpooled=unpooled,
             same_validation=same_validation,
             profiles=profiles,
+            backtest=tested,
             progress=step,
         )
     for sentence in answers(json.loads((out / "summary.json").read_text("utf-8"))):
@@ -197,3 +209,19 @@ def _report(
     for beside in (unpooled, profiles, fitted):
         if beside is not None:
             stop_unless_converged(beside, allow_unconverged)
+
+
+def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | None":
+    """Backtest the runs of a fit; where they cannot be, say why, or refuse if it was asked for."""
+    from bayescale.backtesting import backtest
+
+    by: Literal["plain", "weighted"] = "plain" if fitted.weighted is None else "weighted"
+    seed = int(fitted.tree.attrs["seed"])
+    try:
+        with steps("backtest", 5) as step:
+            return backtest(fitted.runs, fitted.spec, extrapolate=by, seed=seed, progress=step)
+    except RunsError as error:
+        if asked:
+            raise
+        typer.echo(f"not backtested: {error}", err=True)
+        return None

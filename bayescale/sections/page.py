@@ -13,6 +13,7 @@ from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION
 from bayescale.prediction import residuals
 from bayescale.runs import Runs
+from bayescale.sections.backtest import backtest_section
 from bayescale.sections.decisions import decision_sections, repetition_section, wall_section
 from bayescale.sections.laws import approach_sections, group_sections, law_sections
 from bayescale.sections.parameters import conventions_section, parameter_section
@@ -39,6 +40,8 @@ def sections(
     if beside.profiles is not None and beside.approaches is not None:
         yield from approach_sections(fit, beside.profiles, beside.approaches)
     yield from decision_sections(fit, max(budgets))
+    if beside.backtest is not None:
+        yield backtest_section(beside.backtest)
     if beside.held_out is not None:
         yield _held_out_section(fit, beside.held_out)
     if any(check.name == "LOO-PIT" for check in beside.checks):  # else there is nothing to draw
