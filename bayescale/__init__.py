@@ -52,6 +52,8 @@ if TYPE_CHECKING:
         RunsWarning,
     )
     from bayescale.fitting import Fit, constants_fit, fit, load_fit
+    from bayescale.forecasts.curve import Forecast, local_slope
+    from bayescale.forecasts.table import CurveForecast, forecast_curves, forecast_table
     from bayescale.intervals import summarise
     from bayescale.laws import LAWS, Law, law
     from bayescale.model import build_model
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
         plot_comparison,
         plot_cost,
         plot_curve,
+        plot_forecast,
         plot_forest,
         plot_isoflop,
         plot_minima,
@@ -125,6 +128,8 @@ _HOME = {
         "RunsWarning",
     ),
     "fitting": ("Fit", "constants_fit", "fit", "load_fit"),
+    "forecasts.curve": ("Forecast", "local_slope"),
+    "forecasts.table": ("CurveForecast", "forecast_curves", "forecast_table"),
     "intervals": ("summarise",),
     "laws": ("LAWS", "Law", "law"),
     "model": ("build_model",),
@@ -138,6 +143,7 @@ _HOME = {
         "plot_comparison",
         "plot_cost",
         "plot_curve",
+        "plot_forecast",
         "plot_forest",
         "plot_isoflop",
         "plot_minima",
@@ -216,6 +222,11 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "CurveShape",
     "Shape",
     "shape_check",
+    "forecast_curves",
+    "forecast_table",
+    "CurveForecast",
+    "Forecast",
+    "local_slope",
     "check_runs",
     "check_fit",
     "compare",
@@ -242,6 +253,7 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "plot_plans",
     "plot_next_runs",
     "plot_wall",
+    "plot_forecast",
     "plot_forest",
     "plot_isoflop",
     "plot_minima",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bayescale.laws import (
     LAWS,
+    chance_level,
     chinchilla,
     data_constrained,
     data_constrained_published,
@@ -29,6 +30,7 @@ COORDINATES = {
     "level": st.floats(-1, 3),
     "reducible": share,
     "split": share,
+    "remaining": share,
     "R_D": repeats,
     "R_N": repeats,
     "r_N": st.floats(-1, 1),
@@ -419,3 +421,32 @@ def test_name_of_another_modules_law_is_refused():
 
     with pytest.raises(ValueError, match="a law named chinchilla exists already"):
         law(coordinates=pure_power_law.coordinates)(chinchilla)
+
+
+def test_chance_level_law_starts_at_chance_is_halfway_and_ends_at_the_floor():
+    natural = {"E": 0.5, "U": 2.5, "x_half": 1e9, "alpha": 0.8}
+    assert chance_level.loss(1e9, **natural) == pytest.approx(1.5)
+    assert chance_level.loss(1e-9, **natural) == pytest.approx(2.5, rel=1e-9)
+    assert chance_level.loss(1e40, **natural) == pytest.approx(0.5, rel=1e-9)
+
+
+@given(data=st.data())
+def test_chance_level_law_is_estimator_m4(data):
+    """Alabdulmohsin et al. (2022): (L - E)/(U - L) is a power of x."""
+    sampled, reference, (x,) = data.draw(cases(chance_level))
+    natural = chance_level.to_natural(sampled, reference)
+    loss = chance_level.loss(x, **natural)
+    ratio = (loss - natural["E"]) / (natural["U"] - loss)
+    expected = -natural["alpha"] * np.log(x / natural["x_half"])
+    if 1e-6 < ratio < 1e6:  # elsewhere the differences are lost in rounding
+        assert np.log(ratio) == pytest.approx(expected, abs=1e-4)
+
+
+@given(level=st.floats(-1, 3), reducible=share, alpha=exponent, up=st.floats(0.1, 100.0))
+def test_chance_level_law_with_nothing_done_yet_is_a_power_law(level, reducible, alpha, up):
+    common = {"level": level, "reducible": reducible, "alpha": alpha}
+    reference = (1e9,)
+    near = chance_level.to_natural({**common, "remaining": 1e-9}, reference)
+    far = power_law.to_natural(common, reference)
+    at = up * 1e9
+    assert chance_level.loss(at, **near) == pytest.approx(power_law.loss(at, **far), rel=1e-6)

@@ -17,6 +17,7 @@ POINT = {
     "level": 1.0,
     "reducible": 0.3,
     "split": 0.5,
+    "remaining": 0.4,
     "alpha": 0.35,
     "beta": 0.37,
     "alpha_N": 0.08,

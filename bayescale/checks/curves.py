@@ -124,24 +124,13 @@ def curve_shapes(
     validated before the first curve is classified. The shape is None for fewer than 3 different x.
     """
     chance_level(chance, higher_is_better)
-    names = _curve_names(table, by)
-    _require(table, [name for name in (x, y, stderr, trials) if name])
-    if len(table) == 0:
-        raise RunsError("the table has no rows")
-    measured = log_losses(
-        table[x],
-        table[y],
-        stderr=None if stderr is None else table[stderr],
-        trials=None if trials is None else table[trials],
-        higher_is_better=higher_is_better,
-        rows=_rows(table),
+    measured = measured_curves(
+        table, by, x, y, stderr=stderr, trials=trials, higher_is_better=higher_is_better
     )
-    places = names.groupby(names, sort=False).indices
-    _warn_of_mixtures(table, names, x, pd.Series(measured[1], index=table.index, name=y))
 
     def classified() -> Iterator[tuple[str, Points, CurveShape | None]]:
-        for name in progress(names.unique()):
-            points = points_of(*(values[places[name]] for values in measured))
+        for name in progress(measured):
+            points = points_of(*measured[name])
             few = points.sizes < FEWEST
             yield (
                 name,
@@ -154,6 +143,38 @@ def curve_shapes(
             )
 
     return classified()
+
+
+def measured_curves(
+    table: pd.DataFrame,
+    by: str | Sequence[str] | None,
+    x: str,
+    y: str,
+    *,
+    stderr: str | None = None,
+    trials: str | None = None,
+    higher_is_better: bool = False,
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """x, log loss and its standard error of every curve of a table, by its name.
+
+    Parameters, errors and warnings as in `classify_curves`.
+    """
+    names = _curve_names(table, by)
+    _require(table, [name for name in (x, y, stderr, trials) if name])
+    if len(table) == 0:
+        raise RunsError("the table has no rows")
+    measured = log_losses(
+        table[x],
+        table[y],
+        stderr=None if stderr is None else table[stderr],
+        trials=None if trials is None else table[trials],
+        higher_is_better=higher_is_better,
+        rows=_rows(table),
+    )
+    _warn_of_mixtures(table, names, x, pd.Series(measured[1], index=table.index, name=y))
+    places = names.groupby(names, sort=False).indices
+    axis, log_loss, error = measured
+    return {n: (axis[places[n]], log_loss[places[n]], error[places[n]]) for n in names.unique()}
 
 
 def row_of(name: str, points: Points, shape: CurveShape | None) -> dict[str, object]:

@@ -11,7 +11,16 @@ from typing import Annotated, TextIO
 
 import typer
 
-from bayescale.cli import backtests, checks, comparison, curves, plan, reports, shipped
+from bayescale.cli import (
+    backtests,
+    checks,
+    comparison,
+    curves,
+    forecasts,
+    plan,
+    reports,
+    shipped,
+)
 from bayescale.errors import BayescaleError, RunsWarning
 
 app = typer.Typer(
@@ -25,6 +34,7 @@ app.command()(reports.report)
 app.command()(reports.fit)
 app.command()(reports.optima)
 app.command()(curves.curves)
+app.command()(forecasts.forecast)
 app.command()(checks.check)
 app.command()(comparison.compare)
 app.command()(backtests.backtest)

@@ -62,7 +62,7 @@ def curves(
         higher_is_better=higher_is_better,
         chance=chance,
         seed=seed,
-        progress=_with_bar,
+        progress=with_bar,
     )
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
@@ -73,14 +73,14 @@ def curves(
             if plots is not None and shape is not None:
                 from bayescale.plots.curves import save_shape
 
-                save_shape(shape, plots / f"{number:04d}-{_file_name(name)}.png", name, x=x, y=y)
+                save_shape(shape, plots / f"{number:04d}-{file_name(name)}.png", name, x=x, y=y)
         labels = pd.DataFrame(rows, columns=list(COLUMNS))
         if partial is not None:
             labels.to_csv(partial, index=False)
     _show(labels, as_json, whole=out is None)
 
 
-def _with_bar(names: Iterable[str]) -> Iterator[str]:
+def with_bar(names: Iterable[str]) -> Iterator[str]:
     """Progress bar on stderr, silent where stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield from names
@@ -107,6 +107,6 @@ def _show(labels: pd.DataFrame, as_json: bool, *, whole: bool) -> None:
         typer.echo(f"{number:5d} {label}")
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """Turn the name of a curve into one that every file system takes."""
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", name).strip("_.")[:80] or "curve"

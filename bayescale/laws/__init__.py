@@ -1,5 +1,6 @@
 """Scaling laws, one file each; importing this package registers them all."""
 
+from bayescale.laws.chance_level import chance_level
 from bayescale.laws.chinchilla import chinchilla
 from bayescale.laws.data_constrained import data_constrained
 from bayescale.laws.data_constrained_published import data_constrained_published
@@ -24,6 +25,7 @@ __all__ = [
     "SUPPORT",
     "Coordinates",
     "Law",
+    "chance_level",
     "chinchilla",
     "data_constrained",
     "data_constrained_published",

@@ -95,6 +95,7 @@ SUPPORT = {
     "reducible": "unit",
     "split": "unit",
     "share": "unit",
+    "remaining": "unit",
     "size": "real",
     "skew": "unit",
     "a": "unit",

@@ -21,6 +21,7 @@ from bayescale.plots.fits import (
     plot_parameters,
     plot_predicted,
 )
+from bayescale.plots.forecasts import plot_forecast
 from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
 from bayescale.plots.repetition import plot_repetition_value
@@ -35,6 +36,7 @@ __all__ = [
     "plot_comparison",
     "plot_cost",
     "plot_curve",
+    "plot_forecast",
     "plot_forest",
     "plot_isoflop",
     "plot_minima",

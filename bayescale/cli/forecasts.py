@@ -1,0 +1,109 @@
+"""The command that says where single-axis curves go beyond their range."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from bayescale import readable
+from bayescale.cli.curves import file_name, with_bar
+from bayescale.cli.options import Json, Seed, Where
+from bayescale.cli.reading import all_of
+from bayescale.errors import RunsError
+from bayescale.files import make_folder, replacing
+from bayescale.runs import read_table
+
+
+def forecast(
+    table: Annotated[
+        Path, typer.Argument(metavar="CURVES", help="CSV, JSON lines or Parquet table.")
+    ],
+    x: Annotated[str, typer.Option(help="Column of the axis: tokens, params, flops, ...")],
+    at: Annotated[list[float], typer.Option(help="Value of x to forecast. May be repeated.")],
+    y: Annotated[str, typer.Option(help="Column of the metric.")] = "loss",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Column that names the curve of a row. May be repeated."),
+    ] = None,
+    stderr: Annotated[str | None, typer.Option(help="Column of standard errors of y.")] = None,
+    trials: Annotated[
+        str | None, typer.Option(help="Column of the number of binary trials behind y.")
+    ] = None,
+    higher_is_better: Annotated[
+        bool,
+        typer.Option(
+            "--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."
+        ),
+    ] = False,
+    where: Where = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file of forecasts to write.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder for one picture a curve.")] = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Forecast single-axis curves beyond their range, with intervals that widen honestly."""
+    from bayescale.forecasts.table import forecast_curves, forecast_table
+
+    if out is not None and out.exists():
+        raise RunsError(f"{out} exists already; name another file with --out")
+    if plots is not None:
+        make_folder(plots)  # before the long work, not after it
+    forecasts = forecast_curves(
+        read_table(table, where=all_of(where or [])),
+        by,
+        x,
+        y,
+        at=at,
+        stderr=stderr,
+        trials=trials,
+        higher_is_better=higher_is_better,
+        seed=seed,
+        progress=with_bar,
+    )
+    rows = forecast_table(forecasts)
+    if out is not None:
+        with replacing(out) as partial:
+            rows.to_csv(partial, index=False)
+    if plots is not None:
+        from bayescale.plots.forecasts import save_forecast
+
+        for number, one in enumerate(forecasts, 1):
+            if one.forecast is not None:
+                path = plots / f"{number:04d}-{file_name(one.name)}.png"
+                save_forecast(one, path, x=x, y=y)
+    if as_json:
+        # to_json writes null for NaN; the numbers of the table stay as they are
+        records = json.loads(rows.to_json(orient="records"))
+        typer.echo(json.dumps({"forecasts": records}, indent=1))
+        return
+    _show(rows, x)
+
+
+def _show(rows: pd.DataFrame, x: str) -> None:
+    """Print what a curve is, then a line for each value of x."""
+    for name, own in rows.groupby("curve", sort=False):
+        first = own.iloc[0]
+        typer.echo(
+            f"{name}: {first['label']} ({first['n']} points, {first['decades']:.2f} decades)"
+        )
+        if pd.isna(first["median"]):
+            typer.echo(f"    no forecast: {first['message']}")
+            continue
+        if first["message"]:
+            typer.echo(f"    doubtful: {first['message']}")
+        typer.echo(
+            f"    slope at the top {first['slope']:.4f} "
+            f"[{first['slope_q05']:.4f}, {first['slope_q95']:.4f}], "
+            f"P(rising) {first['p_rising']:.2f}"
+        )
+        for row in own.itertuples():
+            low, middle, high = (readable.significant(v) for v in (row.q05, row.median, row.q95))
+            typer.echo(
+                f"    {x} {readable.count(row.x)}, {row.decades_beyond:.2f} decades beyond: "
+                f"{middle} [{low}, {high}]"
+            )
+    typer.echo(
+        "Slopes are d log loss / d log x; brackets are central 90% intervals of a new point."
+    )
