@@ -193,7 +193,8 @@ def test_summary_says_which_posterior_answered_and_what_the_other_would_say(both
     assert alone["posterior"] == "plain"
     sentences = answers({"optima": [inside, beyond, alone], "predictions": []})
     assert "Inside the range" in sentences[0]
-    assert "nearly right (weighted posterior). Taken as exact it would say" in sentences[1]
+    assert "so the law is taken as nearly right (weighted posterior)." in sentences[1]
+    assert sentences[1].index("than any fitted run") < sentences[1].index("Taken as exact it would")
     assert "the interval holds only if the law does" in sentences[2]
 
 
