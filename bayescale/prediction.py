@@ -109,26 +109,27 @@ def is_beyond(fit: Fit, inputs: Inputs) -> xr.DataArray:
     given = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
     if fit.weighted is None:
         return xr.DataArray(False)
+    seen = fit.runs.table[list(fit.spec.inputs)]
     if fit.spec.law.is_joint:
-        given["flops"] = fit.runs.flops_per_param_token * given["params"] * given["tokens"]
-    largest = _at(fit, _largest(fit, tuple(given)), inputs)
+        # In place of C, which a table may count otherwise than as kND.
+        given["product"] = given["params"] * given["tokens"]
+        seen = seen.assign(product=seen["params"] * seen["tokens"])
+    largest = _at(fit, _largest(fit, seen), inputs)
     return xr.concat(
         xr.broadcast(*(value > _A_HAIR * largest[name] for name, value in given.items())), "input"
     ).any("input")
 
 
-def _largest(fit: Fit, columns: tuple[str, ...]) -> dict[str, xr.DataArray]:
-    """Largest value of the runs along each axis; of each group, if there are any."""
+def _largest(fit: Fit, seen: pd.DataFrame) -> dict[str, xr.DataArray]:
+    """Largest value of the runs in each column; of each group, if there are any."""
     if not fit.groups:
-        return {name: xr.DataArray(fit.runs.column(name).max()) for name in columns}
+        return {name: xr.DataArray(seen[name].max()) for name in seen}
     labels = fit.runs.table[str(fit.spec.group)].astype(str)
+    largest = seen.groupby(labels).max().reindex(fit.groups, fill_value=0.0)
+    coords = {"group": list(fit.groups)}
     return {
-        name: xr.DataArray(
-            fit.runs.table[name].groupby(labels).max().reindex(fit.groups, fill_value=0.0),
-            coords={"group": list(fit.groups)},
-            dims="group",
-        )
-        for name in columns
+        str(name): xr.DataArray(largest[name].to_numpy(), coords=coords, dims="group")
+        for name in seen
     }
 
 

@@ -73,6 +73,13 @@ def test_more_parameters_or_tokens_than_any_run_are_beyond_at_any_compute(both):
     assert answered == ["weighted", "weighted", "plain"]
 
 
+def test_runs_of_the_fit_are_never_beyond_it_however_compute_is_counted(both):
+    table = both.runs.table.assign(flops=both.runs.table["flops"] * 0.9995)
+    own = replace(both, runs=replace(both.runs, table=table))
+    at = {name: table[name].to_numpy() for name in ("params", "tokens")}
+    assert (predict(own, at)["posterior"] == "plain").all()
+
+
 def test_noise_is_that_of_the_posterior_that_answers(both):
     at = {"params": 1e11, "tokens": 2e12}
     assert same(predict_runs(both, at), predict_runs(both.weighted, at))
