@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         parabola_bias,
         profile_optima,
     )
-    from bayescale.backtest_summary import describe_backtest, summarise_backtest, tested_at
+    from bayescale.backtest_summary import backtested_at, describe_backtest, summarise_backtest
     from bayescale.backtesting import Backtest, backtest
     from bayescale.checks.curves import classify_curves
     from bayescale.checks.result import Check, Status
@@ -98,7 +98,7 @@ _HOME = {
         "parabola_bias",
         "profile_optima",
     ),
-    "backtest_summary": ("describe_backtest", "summarise_backtest", "tested_at"),
+    "backtest_summary": ("describe_backtest", "summarise_backtest", "backtested_at"),
     "backtesting": ("Backtest", "backtest"),
     "checks.curves": ("classify_curves",),
     "checks.result": ("Check", "Status"),
@@ -239,7 +239,7 @@ __all__ = [  # noqa: RUF022  (in the order of a study)
     "Backtest",
     "describe_backtest",
     "summarise_backtest",
-    "tested_at",
+    "backtested_at",
     "Check",
     "Status",
     "summarise",

@@ -53,7 +53,7 @@ def advise_overtraining(
             "inference_tokens": float(served),
             **{str(name): numbers(one[name]) for name in one.data_vars if name != "infeasible"},
             "infeasible": float(one["infeasible"]),
-            "decades_beyond": _compute_beyond(fit, one),
+            "farthest": _farthest(fit, one),
             "sizes": _sizes(fit, target, sizes, float(served), prices),
         }
         for served in found["inference_tokens"].to_numpy()
@@ -82,17 +82,18 @@ def advise_overtraining(
     )
     sentences = [_overtraining_sentence(entry, result) for entry in result["overtraining"]]
     sentences += [_break_even_sentence(entry) for entry in result["break_even"]]
-    farthest = max((entry["decades_beyond"] or 0 for entry in result["overtraining"]), default=0)
-    if len(fit.runs):
-        sentences.append(distance(farthest, result["posterior"]))
+    known = [entry["farthest"] for entry in result["overtraining"]]
+    if known and None not in known:
+        sentences.append(distance(max(known), result["posterior"]))
     return {**result, "sentences": sentences}
 
 
-def _compute_beyond(fit: Fit, found: xr.Dataset) -> float | None:
-    """Decades by which the compute of the median model lies outside the runs."""
-    flops = fit.runs.flops_per_param_token * found["params"].median() * found["tokens"].median()
-    beyond = float(decades_beyond(fit, "flops", float(flops)))
-    return None if np.isnan(beyond) else beyond
+def _farthest(fit: Fit, found: xr.Dataset) -> float:
+    """Decades by which the median model lies above the largest run, along N, D or their product."""
+    medians = found[["params", "tokens"]].median()
+    flops = fit.runs.flops_per_param_token * medians["params"] * medians["tokens"]
+    along = medians.assign(flops=flops)
+    return float(np.max([0.0, *(decades_beyond(fit, str(n), along[n]) for n in along)]))
 
 
 def advise_repetition(
@@ -166,6 +167,7 @@ def describe_plans(ranked: xr.Dataset) -> dict[str, Any]:
             "expected_regret_cost": float(one["expected_regret_cost"]),
             "regret": numbers(one["regret"]),
             "decades_beyond": float(one["decades_beyond"]),
+            "farthest": float(one["farthest"]),
         }
         for name in ranked["plan"].to_numpy()
         for one in [ranked.sel(plan=name)]
@@ -176,9 +178,9 @@ def describe_plans(ranked: xr.Dataset) -> dict[str, Any]:
     result = plain(found)
     order = sorted(result["plans"], key=lambda entry: entry["expected_regret"])
     sentences = [_plan_sentence(entry, unit) for entry in order]
-    known = [e["decades_beyond"] for e in result["plans"] if e["decades_beyond"] is not None]
+    known = [e["farthest"] for e in result["plans"] if e["farthest"] is not None]
     if known:
-        sentences.append(distance(max(known, key=abs), by))
+        sentences.append(distance(max(known), by))
     return {**result, "sentences": sentences}
 
 

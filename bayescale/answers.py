@@ -184,7 +184,7 @@ def distance(decades: float | None, posterior: str) -> str:
     if decades == 0 and posterior == "plain":
         return "Inside the range of the runs."
     side = "above the largest" if decades >= 0 else "below the smallest"
-    out = f"Extrapolation: {abs(decades):.1f} decades {side} fitted run"
+    out = f"Extrapolation: {readable.significant(abs(decades), 2)} decades {side} fitted run"
     if posterior == "plain":
         return f"{out}, so the interval holds only if the law does."
     return f"{out}, so the law is taken as nearly right (weighted posterior)."

@@ -54,7 +54,8 @@ def describe_backtest(found: Backtest) -> tuple[str, ...]:
     )
     said = [
         f"Backtested to {found.farthest:.1f} decades beyond the fitted runs ({_cuts(cuts)}, "
-        f"{held['predictions']:.0f} predictions): the 90% intervals of the {first} posterior held "
+        f"{held['predictions']:.0f} predictions): the 90% intervals of the loss of new runs "
+        f"({first} posterior) held "
         f"{held['coverage90']:.0%} of them, typical error {held['rmsle']:.1%}{beside}.",
         _worth(found, first),
     ]
@@ -68,11 +69,16 @@ def describe_backtest(found: Backtest) -> tuple[str, ...]:
     return tuple(said)
 
 
-def tested_at(found: Backtest, decades: float) -> str:
-    """Say what a backtest tells of an answer that lies some decades beyond the runs."""
+def backtested_at(found: Backtest, decades: float, *, posterior: str | None = None) -> str:
+    """Say what a backtest tells of an answer that lies some decades beyond the runs.
+
+    Of the answer's posterior, "plain" or "weighted"; by default the first of the backtest.
+    """
     if not decades > 0:
         return "This answer lies within the runs; the backtest is about what lies beyond."
-    first = found.posteriors[0]
+    first = posterior or found.posteriors[0]
+    if first not in found.posteriors:
+        return f"The {first} posterior was not backtested."
     if decades > found.farthest:
         return (
             f"Backtested to {found.farthest:.1f} decades; this answer is {decades:.1f} decades "
@@ -82,8 +88,8 @@ def tested_at(found: Backtest, decades: float) -> str:
     reached = by_distance(found.of(first))
     label, part = next((n, p) for n, p in reached.items() if p["decades"].max() >= decades)
     return (
-        f"Backtested at {label} decades: the 90% intervals ({first} posterior) held "
-        f"{part['inside90'].mean():.0%} of {len(part)} predictions from "
+        f"Backtested at {label} decades: the 90% intervals of the loss of new runs ({first} "
+        f"posterior) held {part['inside90'].mean():.0%} of {len(part)} predictions from "
         f"{_cuts(part['cut'].nunique())}."
     )
 

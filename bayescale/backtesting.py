@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale.cuts import Split, plan_cuts
-from bayescale.errors import FitError, ModelError, RunsWarning
+from bayescale.errors import FitError, RunsWarning
 from bayescale.fitting import Fit, fit
 from bayescale.runs import Runs
 from bayescale.scoring import average, score_runs
@@ -186,7 +186,7 @@ def backtest(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
-    by = _posterior(spec, extrapolate)
+    by = spec.answers_beyond(extrapolate)
     splits = plan_cuts(runs, spec, cuts)
     parts, problems = [], []
     for number, split in enumerate(splits):
@@ -231,16 +231,3 @@ def _refit(
             )
         except FitError as error:
             raise FitError(f"{split.name}: {error}") from error
-
-
-def _posterior(
-    spec: ModelSpec, extrapolate: Literal["plain", "weighted"] | None
-) -> Literal["plain", "weighted"]:
-    """Settle on a posterior; by default the weighted one where the law has it."""
-    try:
-        spec.require_weightable()
-    except ModelError:
-        if extrapolate == "weighted":
-            raise
-        return "plain"
-    return extrapolate or "weighted"

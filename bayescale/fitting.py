@@ -63,6 +63,7 @@ class Diagnostics:
     seconds_sample: float
     weighted_divergences: int = 0
     weighted_max_r_hat: float = 1.0
+    weighted_min_ess_bulk: float = float("inf")
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -83,6 +84,11 @@ class Diagnostics:
         if not self.weighted_max_r_hat <= MEMBER_R_HAT:
             found.append(
                 f"R-hat {self.weighted_max_r_hat:.3f} of a weighted fit exceeds {MEMBER_R_HAT}"
+            )
+        if not self.weighted_min_ess_bulk >= MIN_ESS:
+            found.append(
+                f"only {self.weighted_min_ess_bulk:.0f} effective draws of the weighted fits "
+                f"together, {MIN_ESS} are needed"
             )
         return tuple(found)
 
@@ -152,7 +158,7 @@ class Fit:
 
     @property
     def plain(self) -> "Fit":
-        """The same fit without its weighted posterior: the law taken as exact everywhere."""
+        """The same fit without its weighted posterior: its own draws answer everywhere."""
         tree = self.tree.copy()
         for name in ("weighted", "weighted_members"):
             if name in tree:
@@ -279,10 +285,17 @@ class Fit:
         FitError
             For a fit that was made from constants and never sampled.
         """
+        if self.answered_by == "weighted":
+            raise FitError("ask the fit that this weighted posterior is of for its diagnostics")
         if not self.sampled:
             raise FitError("this fit holds given constants, it was never sampled: no diagnostics")
         stats, draws = self.tree["sample_stats"], self.tree["posterior"]
-        members = self.tree.get("weighted_members")
+        divergences, r_hat, ess = 0, 1.0, float("inf")
+        if "weighted_members" in self.tree:
+            members = self.tree["weighted_members"]
+            divergences = int(members["divergences"].sum())
+            r_hat = float(members["max_r_hat"].max(skipna=False))
+            ess = float(members["min_ess_bulk"].sum(skipna=False))
         return Diagnostics(
             divergences=int(stats["diverging"].sum()),
             maxdepth_reached=int(stats["maxdepth_reached"].sum()),
@@ -290,8 +303,9 @@ class Fit:
             min_ess_bulk=float(az.ess(draws, method="bulk").dataset.to_array().min()),
             seconds_compile=float(self.tree.attrs["seconds_compile"]),
             seconds_sample=float(self.tree.attrs["seconds_sample"]),
-            weighted_divergences=0 if members is None else int(members["divergences"].sum()),
-            weighted_max_r_hat=1.0 if members is None else float(members["max_r_hat"].max()),
+            weighted_divergences=divergences,
+            weighted_max_r_hat=r_hat,
+            weighted_min_ess_bulk=ess,
         )
 
     @property
@@ -408,9 +422,7 @@ def fit(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
-    by = spec.extrapolate if extrapolate is None else extrapolate
-    if by == "weighted":
-        spec.require_weightable()
+    by = spec.answers_beyond(extrapolate)
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))

@@ -60,9 +60,9 @@ def compute_optimal(
 
 
 def beyond_compute(fit: Fit, flops: float | xr.DataArray) -> xr.DataArray:
-    """Whether budgets lie above the largest run of a fit; False for a fit without runs."""
+    """Whether budgets lie above the largest run of a fit; where there are no runs all do."""
     flops = xr.DataArray(flops)
-    return flops.copy(data=decades_beyond(fit, "flops", flops.to_numpy()) > 1e-9)
+    return flops.copy(data=~(decades_beyond(fit, "flops", flops.to_numpy()) <= 1e-9))
 
 
 def _optima(fit: Fit, budget: xr.DataArray, k: float) -> xr.Dataset:
@@ -189,7 +189,13 @@ def golden_section(
 def _by_group(fit: Fit, ask: Callable[[Fit], Any]) -> Any:
     """Ask every group alone: each has its own range of runs, and counts its own FLOPs."""
     found = [ask(fit.of_group(name)).assign_coords(group=name) for name in fit.groups]
-    return xr.concat(found, dim="group", combine_attrs="drop").transpose("chain", "draw", ...)
+    # Each group has its own range, so which posterior answered differs between them.
+    by = [one["posterior"].reset_coords(drop=True) for one in found if "posterior" in one.coords]
+    bare = [one.drop_vars("posterior", errors="ignore") for one in found]
+    both = xr.concat(bare, dim="group", combine_attrs="drop").transpose("chain", "draw", ...)
+    if not by:
+        return both
+    return both.assign_coords(posterior=xr.concat(by, dim=both["group"]))
 
 
 def distinct_budgets(flops: Sequence[float]) -> tuple[float, ...]:

@@ -80,11 +80,12 @@ def by_range[Draws: (xr.DataArray, xr.Dataset)](
     Returns
     -------
     xarray.DataArray or xarray.Dataset
-        With the coordinate ``posterior`` where the fit has a weighted one.
+        With the coordinate ``posterior`` where the fit has a weighted one, or is it.
     """
     weighted = fit.weighted
     if weighted is None:
-        return ask(fit)
+        found = ask(fit)
+        return found.assign_coords(posterior="weighted") if fit.answered_by == "weighted" else found
     if bool(beyond.all()):
         found = ask(weighted)
     elif not bool(beyond.any()):
@@ -123,7 +124,7 @@ def is_beyond(fit: Fit, inputs: Inputs) -> xr.DataArray:
 def _largest(fit: Fit, seen: pd.DataFrame) -> dict[str, xr.DataArray]:
     """Largest value of the runs in each column; of each group, if there are any."""
     if not fit.groups:
-        return {name: xr.DataArray(seen[name].max()) for name in seen}
+        return {str(name): xr.DataArray(seen[name].max() if len(seen) else 0.0) for name in seen}
     labels = fit.runs.table[str(fit.spec.group)].astype(str)
     largest = seen.groupby(labels).max().reindex(fit.groups, fill_value=0.0)
     coords = {"group": list(fit.groups)}
@@ -161,7 +162,7 @@ class CellDraws:
     inputs : dict of str to xarray.DataArray
         Inputs of the law, dim obs.
 
-    All by the plain posterior: these are questions about runs, not beyond them.
+    By the plain posterior of a fit that has both: these are questions about runs, not beyond them.
     """
 
     table: pd.DataFrame

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bayescale import readable
 from bayescale.errors import ModelError
@@ -129,14 +129,32 @@ class ModelSpec:
         text = re.sub(r"""(?m)^[ \t]*["']?group["']?[ \t]*=.*$""", lambda _: line, self.source)
         return parse_model(text, self.name)
 
-    def require_weightable(self) -> None:
-        """Raise ModelError unless a weighted posterior makes sense for the law."""
-        if "unique_tokens" in self.law.inputs or (len(self.inputs) > 1 and not self.law.is_joint):
+    @property
+    def weightable(self) -> bool:
+        """Whether a weighted posterior makes sense for the law."""
+        joint = self.law.is_joint and "unique_tokens" not in self.law.inputs
+        return joint or len(self.inputs) == 1
+
+    def answers_beyond(self, extrapolate: str | None) -> Literal["plain", "weighted"]:
+        """Return the posterior that answers beyond the runs: as asked, else as the model says.
+
+        Raises
+        ------
+        ModelError
+            If there is no such posterior, or the law has none.
+        """
+        by = self.extrapolate if extrapolate is None else extrapolate
+        if by not in EXTRAPOLATE:
+            raise ModelError(
+                f"extrapolate is {by!r}; {readable.did_you_mean(str(by), list(EXTRAPOLATE))}"
+            )
+        if by == "weighted" and not self.weightable:
             raise ModelError(
                 f"the model {self.name} has no weighted posterior: that is for laws of one axis or "
                 f"of params and tokens, this law reads {', '.join(self.inputs)}; "
                 'fit it with extrapolate = "plain"'
             )
+        return "weighted" if by == "weighted" else "plain"
 
     def unpooled(self) -> "ModelSpec":
         """Return the same model with every partially pooled parameter estimated group by group."""

@@ -32,7 +32,8 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                                              "p_first_larger"}],
                            "parabola_tokens_error": [{"flops" and Q}], "left_out": [reason]},
      "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
-                     "min_ess_bulk", "seconds_compile", "seconds_sample"},
+                     "min_ess_bulk", "seconds_compile", "seconds_sample", "weighted_divergences",
+                     "weighted_max_r_hat", "weighted_min_ess_bulk"},
      "checks": [{"name", "status": "PASS" | "REVIEW" | "FAIL", "statistic", "threshold",
                  "message", "advice"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
@@ -63,7 +64,7 @@ from scipy import stats
 
 from bayescale import readable
 from bayescale.approaches import parabola_bias
-from bayescale.backtest_summary import summarise_backtest, tested_at
+from bayescale.backtest_summary import backtested_at, summarise_backtest
 from bayescale.backtesting import Backtest
 from bayescale.checks.result import Check
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
@@ -146,7 +147,7 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
     optima = summarise_optima(fit, budgets) if joint else []
     predictions = summarise_predictions(fit, budgets) if not joint else []
     for entry in (*optima, *predictions):
-        entry["tested"] = _tested(entry["decades_beyond"], beside.backtest)
+        entry["tested"] = _tested(entry, beside.backtest)
     return {
         "schema": SCHEMA,
         "model": fit.spec.name,
@@ -172,9 +173,12 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
     }
 
 
-def _tested(decades: float | None, found: Backtest | None) -> str | None:
+def _tested(entry: dict[str, Any], found: Backtest | None) -> str | None:
     """Say what a backtest tells of an answer beyond the runs."""
-    return tested_at(found, decades) if found is not None and decades and decades > 0 else None
+    decades = entry["decades_beyond"]
+    if found is None or decades is None or decades <= 0:
+        return None
+    return backtested_at(found, decades, posterior=entry["posterior"])
 
 
 def summarise_optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
@@ -367,7 +371,7 @@ def plain(value: Any) -> Any:
 
 def _optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
     optima, ends = compute_optimal(fit, list(budgets)), basin(fit, list(budgets))
-    plain = compute_optimal(fit.plain, list(budgets))
+    plain = compute_optimal(fit.plain, list(budgets)) if fit.weighted is not None else optima
     entries = []
     for flops in optima["flops"].to_numpy():
         best, near = optima.sel(flops=flops), ends.sel(flops=flops)

@@ -51,7 +51,8 @@ def weights_of_new(
 ) -> np.ndarray:
     """Weights that new runs would have beside those there are, a mean over `GRID`.
 
-    Were the cap held, the others would lose a little for every one of them; that is left out.
+    What the others would lose were the cap held is left out: little for one run among them, much
+    for several that are larger than all.
 
     Parameters
     ----------

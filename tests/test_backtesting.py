@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from conftest import known_fit, simulated_table
 
+from bayescale import backtested_at as at_distance
 from bayescale import describe_backtest, load_model, plot_backtest, read_runs, summarise_backtest
-from bayescale import tested_at as at_distance
 from bayescale.backtesting import Backtest, backtest
 from bayescale.cuts import WINDOWS, choose_cuts, plan_cuts
 from bayescale.errors import ModelError, RunsError, RunsWarning
@@ -205,7 +205,7 @@ def test_the_summary_counts_cuts_and_distances(found):
 def test_sentences_say_how_far_and_by_how_many_cuts(found):
     first, second, *_ = describe_backtest(found)
     assert first.startswith("Backtested to 1.3 decades beyond the fitted runs (2 cuts, 18 pred")
-    assert "of the weighted posterior held" in first
+    assert "(weighted posterior) held" in first
     assert "(plain: " in first
     assert "count cuts rather than predictions" in second
     narrow = Backtest(found.of("plain"), "chinchilla", "flops")

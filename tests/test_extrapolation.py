@@ -25,8 +25,9 @@ from bayescale import (
     target_loss,
 )
 from bayescale.answers import answers
-from bayescale.decisions.multiplier import compute_multiplier, crossing
-from bayescale.errors import ModelError, RunsWarning
+from bayescale.checks.influence import _answer
+from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
+from bayescale.errors import FitError, ModelError, RunsWarning
 from bayescale.fitting import Fit
 from bayescale.optima import basin, isoflop
 from bayescale.prediction import decades_beyond, log_likelihood
@@ -39,7 +40,12 @@ INSIDE, BEYOND = 1e20, 1e24
 def with_weighted(own: Fit, factor: float = 1.1) -> Fit:
     """Give a fit a weighted posterior that cannot be mistaken for the plain one."""
     tree = own.tree.copy()
-    tree["weighted"] = own.posterior.assign(E=factor * own.posterior["E"])
+    shuffled = own.posterior.isel(draw=slice(None, None, -1)).drop_vars("draw", errors="ignore")
+    by_group = 1.0
+    if own.groups:  # groups that differ otherwise than by the plain posterior
+        names = list(own.groups)
+        by_group = xr.DataArray(1.0 + 0.02 * np.arange(len(names)), coords={"group": names})
+    tree["weighted"] = shuffled.assign(E=factor * by_group * shuffled["E"])
     return replace(own, tree=tree)
 
 
@@ -161,9 +167,65 @@ def test_multipliers_beyond_the_runs_of_a_group_are_weighted():
         grouped.weighted, "one", "two", losses=found["loss"].to_numpy(), same_validation=True
     )
     assert same(found["flops"].isel(loss=outside), alone["flops"].isel(loss=outside))
+    steady = constancy(found)  # of targets within the runs alone
+    alone = constancy(compute_multiplier(grouped.plain, "one", "two", same_validation=True))
+    assert same(steady["log_ratio"], alone["log_ratio"])
+
+
+def test_a_crossing_is_followed_by_one_posterior():
+    grouped = with_weighted(known_grouped_fit(one={}, two={"A": 300.0, "beta": 0.30}))
     largest = float(grouped.runs.column("flops").max())
-    crossed = crossing(grouped, "one", "two", [largest / 2, 10 * largest], same_validation=True)
-    assert crossed["posterior"].to_numpy().tolist() == ["plain", "weighted"]
+    budgets = [largest / 2, largest, 10 * largest, 1e6 * largest]
+    inside = crossing(grouped, "one", "two", budgets[:2], same_validation=True)
+    assert inside["posterior"].item() == "plain"
+    path = crossing(grouped, "one", "two", budgets, same_validation=True)
+    assert path["posterior"].item() == "weighted"
+    assert (path["probability"].diff("flops") >= 0).all()
+
+
+def test_answers_of_the_weighted_posterior_alone_say_so(both):
+    alone = both.weighted
+    quantity = log_optimum(alone, INSIDE)
+    assert quantity["posterior"].item() == "weighted"
+    assert summarise_optima(alone, [BEYOND])[0]["posterior"] == "weighted"
+    ours = suggest_runs(both, quantity, max_flops=1e21, runs=1)
+    theirs = suggest_runs(alone, quantity, max_flops=1e21, runs=1)
+    pd.testing.assert_frame_equal(ours.picks, theirs.picks)
+    assert ours.posterior == "weighted"
+
+
+def test_draws_that_do_not_say_their_posterior_are_refused(both):
+    target = target_loss(both, flops=BEYOND)
+    with pytest.raises(FitError, match="do not say which one they are of"):
+        cheapest(both, target.drop_vars("posterior"), 1e13)
+    with pytest.raises(FitError, match="take both from the same fit"):
+        cheapest(both.plain, target, 1e13)
+    with pytest.raises(FitError, match="ask the fit that this weighted posterior is of"):
+        _ = both.weighted.diagnostics
+
+
+def test_serving_much_may_lead_beyond_the_runs(both):
+    reached = float(both.runs.column("flops").max())
+    idle = target_loss(both, flops=reached / 100)
+    served = target_loss(both, flops=reached / 100, inference_tokens=[0.0, 1e16])
+    assert (idle["posterior"].item(), served["posterior"].item()) == ("plain", "weighted")
+
+
+def test_a_group_without_runs_is_beyond_all_of_them():
+    grouped = with_weighted(known_grouped_fit(one={}, two={})).with_new_group("new")
+    at = {"params": 1e8, "tokens": 2e9}
+    assert predict(grouped, {**at, "family": "new"})["posterior"].item() == "weighted"
+    assert predict(grouped.of_group("new"), at)["posterior"].item() == "weighted"
+    best = compute_optimal(grouped, INSIDE)["posterior"].squeeze("flops")
+    assert best.sel(group="new").item() == "weighted"
+    assert best.sel(group="one").item() == "plain"
+    assert target_loss(grouped.of_group("new"), flops=INSIDE)["posterior"].item() == "weighted"
+    found = compute_multiplier(grouped, "new", "one", losses=[2.5], same_validation=True)
+    assert found["posterior"].item() == "weighted"
+
+
+def test_leaving_runs_out_is_judged_by_the_draws_it_weighs(both):
+    assert same(_answer(both)[1], _answer(both.plain)[1])
 
 
 def test_each_group_has_its_own_range():
@@ -251,6 +313,11 @@ def test_the_model_file_says_which_posterior_answers_beyond():
     misspelt = load_model("chinchilla").source.replace('= "weighted"', '= "weigthed"')
     with pytest.raises(ModelError, match="extrapolate is 'weigthed'; did you mean"):
         parse_model(misspelt, "own")
+
+
+def test_an_unknown_posterior_is_refused(runs):
+    with pytest.raises(ModelError, match="extrapolate is 'Weighted'; did you mean"):
+        fit(runs, extrapolate="Weighted", progress=False)
 
 
 @pytest.mark.parametrize("model", ["data-constrained", "isoflop-profiles"])

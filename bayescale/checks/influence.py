@@ -68,7 +68,11 @@ def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
 
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
-    """Take the decision: log N* at the largest budget, or log loss farther out."""
+    """Take the decision: log N* at the largest budget, or log loss farther out.
+
+    By the plain posterior, whose draws the weights of leaving out are for.
+    """
+    fit = fit.plain
     table = fit.runs.table
     if fit.spec.law.is_joint:
         largest = float(table["flops"].max())

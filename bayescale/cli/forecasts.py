@@ -48,8 +48,10 @@ def forecast(
 
     if out is not None and out.exists():
         raise RunsError(f"{out} exists already; name another file with --out")
+    if out is not None:
+        make_folder(out.parent)  # before the long work, not after it
     if plots is not None:
-        make_folder(plots)  # before the long work, not after it
+        make_folder(plots)
     forecasts = forecast_curves(
         read_table(table, where=all_of(where or [])),
         by,
@@ -105,5 +107,6 @@ def _show(rows: pd.DataFrame, x: str) -> None:
                 f"{middle} [{low}, {high}]"
             )
     typer.echo(
-        "Slopes are d log loss / d log x; brackets are central 90% intervals of a new point."
+        "Slopes are d log loss / d log x; brackets are central 90% intervals of a new point as the "
+        "curve was read: a bin mean where it is dense, without a standard error of its own."
     )

@@ -100,7 +100,9 @@ def overtraining(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
-    target = target_loss(fitted, loss=loss, flops=flops, params=params)
+    target = target_loss(
+        fitted, loss=loss, flops=flops, params=params, inference_tokens=inference_tokens
+    )
     caps = {"max_params": max_params, "max_tokens": max_tokens}
     advice = advise_overtraining(
         fitted, target, inference_tokens, prices=prices, sizes=size or [], **caps

@@ -172,6 +172,7 @@ def _report(
 ) -> None:
     from bayescale.answers import answers
     from bayescale.approaches import on_isoflops
+    from bayescale.cuts import plan_cuts
     from bayescale.report import write_report
 
     runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
@@ -180,6 +181,8 @@ def _report(
     if approaches and (spec.group or not spec.law.is_joint):
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
     on_curves = on_isoflops(runs) if approaches else None
+    if backtest:
+        plan_cuts(runs, spec)  # refused before the long work
     make_folder(out)  # before the long work, not after it
     fitted = sample(runs, spec, seed, extrapolate=extrapolate)
     profiles = None

@@ -37,8 +37,23 @@ def answering(fit: Fit, draws: xr.DataArray) -> Fit:
     """Take the posterior that draws are of, so that a decision mixes no two of them.
 
     What `bayescale.target_loss` and `bayescale.log_optimum` return says it in the coordinate
-    ``posterior``; draws without it are of the plain one.
+    ``posterior``.
+
+    Raises
+    ------
+    FitError
+        If the fit has two posteriors, and the draws do not say which one they are of.
     """
+    if fit.weighted is not None and "posterior" not in draws.coords:
+        raise FitError(
+            "this fit has two posteriors, and these draws do not say which one they are of; decide "
+            "with fit.plain or with fit.weighted, and take the draws from the same"
+        )
+    if fit.weighted is None and answered_by(draws) != fit.answered_by:
+        raise FitError(
+            f"these draws are of the {answered_by(draws)} posterior, and the fit has the "
+            f"{fit.answered_by} one alone; take both from the same fit"
+        )
     return fit.for_range(beyond=answered_by(draws) == "weighted")
 
 

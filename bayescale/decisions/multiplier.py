@@ -98,9 +98,11 @@ def compute_multiplier(
         return xr.concat([side.least_compute(loss) for side in pair], dim=names)
 
     middle = least(fit.plain).median(("chain", "draw")).transpose("group", "loss").to_numpy()
-    beyond = [side.decades_beyond(c) for side, c in zip(sides, middle, strict=True)]
-    outside = xr.DataArray(np.max(beyond, axis=0) > 0, coords={"loss": targets}, dims="loss")
-    flops = by_range(fit, outside, least)
+    decades = [side.decades_beyond(c) for side, c in zip(sides, middle, strict=True)]
+    beyond = np.round(decades, 2)
+    # Not "above 0": a group without runs has no decades, and all is beyond it.
+    outside = ~(beyond <= 0).all(axis=0)
+    flops = by_range(fit, xr.DataArray(outside, coords={"loss": targets}, dims="loss"), least)
     with np.errstate(invalid="ignore"):  # infinite over infinite: neither reaches the loss
         multiplier = flops.sel(group=group, drop=True) / flops.sel(group=reference, drop=True)
     return xr.Dataset(
@@ -109,7 +111,7 @@ def compute_multiplier(
             "flops": flops,
             "unreachable": xr.ufuncs.isinf(flops).mean(("chain", "draw")),
             "undefined": multiplier.isnull().mean(("chain", "draw")),
-            "decades_beyond": (("group", "loss"), np.round(beyond, 2)),
+            "decades_beyond": (("group", "loss"), beyond),
         },
         attrs={"group": group, "reference": reference},
     ).transpose("chain", "draw", "loss", "group")
@@ -213,7 +215,8 @@ def crossing(
         return xr.Dataset({"crossed": crossed, "difference": difference}).sel(flops=asked)
 
     beyond = [side.decades_beyond(asked) for side in sides]
-    outside = xr.DataArray(np.max(beyond, axis=0) > 0, coords={"flops": asked}, dims="flops")
+    # One posterior for the whole path: what has crossed by C has crossed by any larger C.
+    outside = xr.DataArray(~(np.array(beyond) <= 0).all())
     found = by_range(fit, outside, followed)
     return xr.Dataset(
         {

@@ -23,6 +23,7 @@ from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
+from bayescale.model import cells_of
 from bayescale.noise import RepetitionExcess, noise_scale
 from bayescale.optima import compute_optimal
 from bayescale.weighting import weights_of_new
@@ -157,6 +158,8 @@ def suggest_runs(
     Returns
     -------
     NextRuns
+        Of a weighted posterior at best: new runs larger than all others would take weight from
+        them, which is left out.
 
     Raises
     ------
@@ -316,11 +319,9 @@ def _priced(table: pd.DataFrame, k: float) -> pd.DataFrame:
 
 def _weights(fit: Fit, table: pd.DataFrame) -> np.ndarray:
     """Weights of new runs in the weighted posterior: half as much weight is twice the variance."""
-    seen = fit.runs.table
-    given = seen["weight"].to_numpy(dtype=float) if "weight" in seen else None
-    return weights_of_new(
-        table["flops"].to_numpy(dtype=float), fit.runs.column("flops"), given=given
-    )
+    seen = cells_of(fit.spec, fit.runs).table
+    size, given = seen["flops"].to_numpy(dtype=float), seen["weight"].to_numpy(dtype=float)
+    return weights_of_new(table["flops"].to_numpy(dtype=float), size, given=given)
 
 
 def _noise_variance(fit: Fit, inputs: dict[str, xr.DataArray]) -> np.ndarray:

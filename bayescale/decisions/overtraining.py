@@ -28,7 +28,7 @@ from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.optima import compute_optimal
-from bayescale.prediction import by_range
+from bayescale.prediction import by_range, is_beyond
 
 _LOG_RANGE = (np.log(1e2), np.log(1e40))
 """Where sizes and tokens are looked for; no effect of more is left at the upper end."""
@@ -44,6 +44,7 @@ def target_loss(
     loss: float | None = None,
     flops: float | None = None,
     params: float | None = None,
+    inference_tokens: float | Sequence[float] = 0.0,
     k: float | None = None,
 ) -> xr.DataArray:
     """Loss to be reached, per draw: given, or that of a compute-optimal model.
@@ -58,6 +59,8 @@ def target_loss(
         Budget whose compute-optimal model has the loss.
     params : float, optional
         Size whose loss at its own compute-optimal tokens is meant.
+    inference_tokens : float or sequence of float
+        T, tokens that the model will serve; serving many asks for models that lie farther out.
     k : float, optional
         FLOPs per parameter and token, as in `compute_optimal`.
 
@@ -65,8 +68,9 @@ def target_loss(
     -------
     xarray.DataArray
         Nats per token, dims (chain, draw). Of a fit with a weighted posterior, that answers where
-        the loss is below what the compute of the largest run reaches; the coordinate ``posterior``
-        says which one did, and the decisions about this target take their draws from it.
+        the model that reaches the loss, or the cheapest that does and serves T tokens, lies beyond
+        the runs (medians by the plain one); the coordinate ``posterior`` says which one did, and
+        the decisions about this target take their draws from it.
 
     Raises
     ------
@@ -83,15 +87,19 @@ def target_loss(
         )
     ((name, value),) = given.items()
     require_positive(name, value)
-    if fit.weighted is None:
-        return _target(fit, name, float(value), k)
-    largest = float(fit.runs.column("flops").max())
-    here, there = (
-        _target(fit.plain, *asked, k).median()
-        for asked in ((name, float(value)), ("flops", largest))
-    )
-    beyond = here < (1 - 1e-9) * there
-    return by_range(fit, beyond, lambda own: _target(own, name, float(value), k))
+    plain = _target(fit.plain, name, float(value), k)
+    beyond = fit.weighted is not None and _beyond(fit, plain, inference_tokens, k)
+    return by_range(fit, xr.DataArray(beyond), lambda own: _target(own, name, float(value), k))
+
+
+def _beyond(
+    fit: Fit, target: xr.DataArray, inference_tokens: float | Sequence[float], k: float | None
+) -> bool:
+    """Whether the cheapest models of a target lie beyond the runs, before and after serving."""
+    served = np.unique(np.append(_served(inference_tokens), 0.0))
+    medians = cheapest(fit.plain, target, served.tolist(), k=k).median(("chain", "draw"))
+    models = {name: medians[name].fillna(np.inf) for name in ("params", "tokens")}
+    return bool(is_beyond(fit, models).any())
 
 
 def _target(fit: Fit, name: str, value: float, k: float | None) -> xr.DataArray:

@@ -103,7 +103,8 @@ def plan_outcomes(
         repeating data often has, where the model has one), ``equivalent_flops``: least compute
         that reaches this loss. Dim (plan): ``params``, ``tokens``, ``unique_tokens``, ``flops`` of
         training, ``cost`` in the unit of the prices, ``decades_beyond`` (of compute, outside the
-        runs). Attributes ``unit``, ``price`` of one FLOP of training. Of a fit with a weighted
+        runs), ``farthest`` (decades above the largest run along compute or any input). Attributes
+        ``unit``, ``price`` of one FLOP of training. Of a fit with a weighted
         posterior, that answers for all plans if one of them lies beyond the runs, since they are
         compared draw by draw; the coordinate ``posterior`` says which one did.
 
@@ -141,12 +142,20 @@ def plan_outcomes(
             "flops": flops,
             "cost": _cost(plans, columns["params"], flops, prices),
             "decades_beyond": ("plan", decades_beyond(fit, "flops", flops.to_numpy())),
+            "farthest": ("plan", _farthest(fit, given, flops)),
         },
         attrs={"unit": prices.unit, "price": prices.training},
     )
-    if fit.weighted is not None:
+    if fit.weighted is not None or fit.answered_by == "weighted":
         outcomes = outcomes.assign_coords(posterior=answer.answered_by)
     return outcomes.transpose("chain", "draw", "plan")
+
+
+def _farthest(fit: Fit, given: dict[str, xr.DataArray], flops: xr.DataArray) -> np.ndarray:
+    """Decades above the largest run, along the axis where there are most; NaN without runs."""
+    along = {**given, "flops": flops}
+    decades = [decades_beyond(fit, name, value.to_numpy()) for name, value in along.items()]
+    return np.maximum(np.max(decades, axis=0), 0.0)
 
 
 def stack_outcomes(

@@ -159,7 +159,8 @@ class Forecast:
     posterior : Posterior
     draws : xarray.Dataset
         Pooled over the members, dims (chain, draw, ...): ``loss`` of a new point at ``at``, with
-        noise; the ``law`` on a ``grid`` of x, without noise; which ``member`` a draw is from.
+        the noise about the curve, but no standard error of its own; the ``law`` on a ``grid`` of x,
+        without noise; which ``member`` a draw is from.
     slope : xarray.DataArray
         d log loss / d log x at the top of the range, dims (chain, draw), by the drifting members
         alone: the others can only fall.

@@ -177,11 +177,12 @@ def forecast_table(forecasts: Sequence[CurveForecast]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row for each curve and ``x``: ``decades_beyond`` the range, ``median`` and quantiles
-        ``q05`` to ``q95`` of a new noisy point; the local ``slope`` d log loss / d log x at the top
-        of the range with the ends of its central 90% interval, and the probability ``p_rising``
-        that it is positive; ``n`` points over ``decades``; the ``label`` of the shape check;
-        ``divergences``, ``max_r_hat`` and ``seconds`` of sampling; a ``message`` where the curve is
-        refused (numbers are NaN) or its forecast is doubtful.
+        ``q05`` to ``q95`` of a new point as the curve was read (a bin mean of a dense curve,
+        without the standard error of a single point); the local ``slope`` d log loss / d log x at
+        the top of the range with the ends of its central 90% interval, and the probability
+        ``p_rising`` that it is positive; ``n`` points over ``decades``; the ``label`` of the shape
+        check; ``divergences``, ``max_r_hat`` and ``seconds`` of sampling; a ``message`` where the
+        curve is refused (numbers are NaN) or its forecast is doubtful.
     """
     rows = [row for one in forecasts for row in _rows(one)]
     return pd.DataFrame(rows, columns=list(COLUMNS))

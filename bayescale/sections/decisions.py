@@ -61,7 +61,7 @@ def decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
     """Show what serving changes and what to run next, for a joint law without groups."""
     if not fit.spec.law.is_joint or fit.groups:
         return
-    target = target_loss(fit, flops=flops)
+    target = target_loss(fit, flops=flops, inference_tokens=DEMANDS)
     advice = advise_overtraining(fit, target, DEMANDS)
     yield Section(
         "If the model will be served",

@@ -46,9 +46,10 @@ def _beyond_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
         "Beyond the runs",
         "The plain posterior takes the law as exact: every run narrows it, however far the answer "
         "lies from the runs. The weighted posterior takes the law as nearly right: runs count by "
-        "their compute, all together as no more than 8 to 30 of them, so it leans on the largest "
-        "and stays wide. It answers wherever this page goes beyond the runs; were the law exact, "
-        "its intervals would be about twice as wide as need be for losses, and more for sizes.",
+        f"their {'compute' if fit.spec.size == 'flops' else fit.spec.size}, all together as no "
+        "more than 8 to 30 of them, so it leans on the largest and stays wide. It answers wherever "
+        "this page goes beyond the runs; were the law exact, its intervals would be about twice as "
+        "wide as need be for losses, and over three times for sizes (simulated joint sweeps).",
         pd.DataFrame([row for entry in entries for row in _beyond_rows(entry)]),
         plots.plot_beyond(fit, max(budgets)),
         f"Lines: medians; bands: {CAPTION}s of the law, without run-to-run noise.",
