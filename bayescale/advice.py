@@ -181,6 +181,8 @@ def describe_plans(ranked: xr.Dataset) -> dict[str, Any]:
     known = [e["farthest"] for e in result["plans"] if e["farthest"] is not None]
     if known:
         sentences.append(distance(max(known), by))
+    if by == "weighted":
+        sentences.append("Plans are compared by one posterior, also those within the runs.")
     return {**result, "sentences": sentences}
 
 

@@ -11,7 +11,11 @@ from bayescale.summary import value_of
 
 def answers(summary: dict[str, Any]) -> list[str]:
     """Say the optima or the predictions of a summary in words, one paragraph each."""
-    held_out, failed = summary.get("held_out"), _failed_answer(summary.get("checks", ()))
+    held_out = summary.get("held_out")
+    weighted = any(
+        entry["posterior"] == "weighted" for entry in (*summary["optima"], *summary["predictions"])
+    )
+    failed = _failed_answer(summary.get("checks", ()), weighted=weighted)
     backtest = summary.get("backtest")
     return [
         *([failed] if failed else []),
@@ -19,21 +23,32 @@ def answers(summary: dict[str, Any]) -> list[str]:
         *(_allocation_answer(entry) for entry in summary["optima"]),
         *(_prediction_answer(entry) for entry in summary["predictions"]),
         *(backtest["sentences"][:1] if backtest else []),
+        *([f"Not backtested: {reason}."] if (reason := summary.get("not_backtested")) else []),
         *dict.fromkeys(_multiplier_answer(entry) for entry in summary.get("multipliers", ())),
         *(_repetition_answer(entry) for entry in summary.get("repetition", ())[:1]),
         *([_approaches_answer(summary["approaches"])] if summary.get("approaches") else []),
     ]
 
 
-def _failed_answer(checks: Sequence[dict[str, Any]]) -> str:
+def _failed_answer(checks: Sequence[dict[str, Any]], *, weighted: bool) -> str:
     """Say first what speaks against the numbers that follow."""
     names = [check["name"] for check in checks if check["status"] == "FAIL"]
     if not names:
         return ""
     count = "1 check FAILs" if len(names) == 1 else f"{len(names)} checks FAIL"
     return (
-        f"{count}: {'; '.join(names)}. The numbers below take the model for true, so do not decide "
-        "on them before reading why."
+        f"{count}: {'; '.join(names)}. {_what_fails(weighted)}, so do not decide on them before "
+        "reading why."
+    )
+
+
+def _what_fails(weighted: bool) -> str:
+    """Say which numbers take the model for true."""
+    if not weighted:
+        return "The numbers below take the model for true"
+    return (
+        "Answers within the runs take the model for true; those of the weighted posterior beyond "
+        "them allow for such errors, as far as they were backtested"
     )
 
 
@@ -114,7 +129,8 @@ def _allocation_answer(entry: dict[str, Any]) -> str:
         f"{readable.count(tokens['median'])} tokens "
         f"({readable.span(tokens['q05'], tokens['q95'])}), "
         f"{readable.significant(ratio['median'])} tokens per parameter, "
-        f"loss at the optimum {loss_of(entry['loss'])}. {_basin_answer(entry['basin'][-1])} "
+        f"loss at the optimum {loss_of(entry['loss'])}. "
+        f"{_basin_answer(entry['basin'][-1], params['median'])} "
         f"{_distance(entry, _outside(entry['beyond']))}"
     )
 
@@ -131,15 +147,18 @@ def _outside(beyond: dict[str, float | None]) -> str:
     return f" The answer has {' and '.join(far)} than any fitted run." if far else ""
 
 
-def _basin_answer(near: dict[str, Any]) -> str:
+def _basin_answer(near: dict[str, Any], best: float) -> str:
     """Name the sizes that are safe whichever draw is true: inner ends of the basin's two ends."""
     low, high = near["lower"]["q95"], near["upper"]["q05"]
     if low >= high:
         return f"No size is 95% sure to waste less than {near['excess']:.0%} of the compute."
-    return (
+    said = (
         f"Any size from {readable.span(low, high)} wastes at most {near['excess']:.0%} of the "
-        "compute (95% sure at either end)."
+        "compute (95% sure at either end)"
     )
+    if low <= best <= high:
+        return f"{said}."
+    return f"{said}; the median of the best sizes is not among them, so uncertain are they."
 
 
 def _prediction_answer(entry: dict[str, Any]) -> str:

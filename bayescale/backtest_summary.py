@@ -87,8 +87,9 @@ def backtested_at(found: Backtest, decades: float, *, posterior: str | None = No
     # What was tested at this distance, or at the nearest one beyond it that any run has.
     reached = by_distance(found.of(first))
     label, part = next((n, p) for n, p in reached.items() if p["decades"].max() >= decades)
+    unit = "decade" if label == "more than 1" else "decades"
     return (
-        f"Backtested at {label} decades: the 90% intervals of the loss of new runs ({first} "
+        f"Backtested at {label} {unit}: the 90% intervals of the loss of new runs ({first} "
         f"posterior) held {part['inside90'].mean():.0%} of {len(part)} predictions from "
         f"{_cuts(part['cut'].nunique())}."
     )

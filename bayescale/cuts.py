@@ -125,8 +125,8 @@ def choose_cuts(runs: Runs, spec: ModelSpec) -> tuple[Split, ...]:
     if below is None:
         raise RunsError(
             f"no cut in {spec.size} leaves enough runs below it to identify {spec.name} and "
-            f"{FEWEST_LATER} above it to predict: add runs over a wider range, or give the cuts "
-            "yourself (--cut)"
+            f"{FEWEST_LATER} above it to predict: add runs over a wider range, or cut elsewhere "
+            "(bayescale backtest --cut)"
         )
     return (below,)
 

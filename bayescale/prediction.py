@@ -269,7 +269,14 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
 
     What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need; variable ``log_loss``, dims
     (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large.
+
+    Raises
+    ------
+    FitError
+        For a weighted posterior: its runs do not count in full, so leaving one out says nothing.
     """
+    if fit.answered_by == "weighted":
+        raise FitError("a weighted posterior has no LOO or predictive checks: ask its fit.plain")
     tree, cells = fit.tree.copy(), cell_draws(fit)
     log_loss = fit.spec.noise_model.draw(
         np.random.default_rng(seed), cells.mu, cells.scale, cells.noise, cells.inputs

@@ -35,7 +35,7 @@ def write_report(
     unpooled: Fit | None = None,
     same_validation: bool | None = None,
     profiles: Fit | None = None,
-    backtest: Backtest | None = None,
+    backtest: Backtest | str | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Write ``report.html``, ``summary.json`` and ``fit.nc`` into the folder `out`.
@@ -56,8 +56,9 @@ def write_report(
     profiles : Fit, optional
         ``isoflop-profiles`` fitted to `bayescale.on_isoflops` of the runs: the report sets the
         three approaches of Hoffmann et al. (2022) side by side.
-    backtest : Backtest, optional
-        `bayescale.backtest` of the runs: the report says how far its intervals were tested.
+    backtest : Backtest or str, optional
+        `bayescale.backtest` of the runs: the report says how far its intervals were tested. Or the
+        reason why they could not be.
     progress : callable
         Called with the name of each step as it starts.
 
@@ -78,8 +79,16 @@ def write_report(
     approaches = None
     if profiles is not None:
         approaches = compare_approaches(fit, list(budgets), profiles=profiles)
+    tested, reason = (None, backtest) if isinstance(backtest, str) else (backtest, "")
     beside = Companions(
-        held_out, unpooled, same_validation, profiles, approaches, tuple(checks), backtest
+        held_out,
+        unpooled,
+        same_validation,
+        profiles,
+        approaches,
+        tuple(checks),
+        tested,
+        reason,
     )
     summary = summarise_fit(fit, budgets, beside)
     progress("drawing")

@@ -38,6 +38,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                  "message", "advice"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
                          "rows": [{"run", axis, "loss", "residual", "predicted": Q}]},
+     "not_backtested": null | reason,
      "backtest": null | {"model", "axis", "farthest", ...: see `bayescale.backtest_summary`},
      "notices": [{"name", "message", "rows"}]}
 
@@ -116,6 +117,8 @@ class Companions:
         What `bayescale.check_fit` says of the fit.
     backtest : Backtest, optional
         What `bayescale.backtest` says of the runs and the model.
+    not_backtested : str
+        Why it says nothing, where it was to.
     """
 
     held_out: Runs | None = None
@@ -125,6 +128,7 @@ class Companions:
     approaches: xr.Dataset | None = None
     checks: tuple[Check, ...] = ()
     backtest: Backtest | None = None
+    not_backtested: str = ""
 
 
 def summarise_checks(checks: Sequence[Check]) -> list[dict[str, Any]]:
@@ -168,6 +172,7 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
         "checks": summarise_checks(beside.checks),
         "held_out": held_out
         and summarise_held_out(held_out, residuals(fit, held_out), axis_of(fit)),
+        "not_backtested": beside.not_backtested or None,
         "backtest": beside.backtest and summarise_backtest(beside.backtest),
         "notices": [asdict(notice) for notice in fit.notices],
     }

@@ -221,7 +221,7 @@ def test_sentences_say_how_far_and_by_how_many_cuts(found):
 def test_an_answer_is_set_against_how_far_the_backtest_went(found):
     assert "this answer is 2.9 decades out: no backtest" in at_distance(found, 2.9)
     assert "Backtested at 0.5 to 1 decades" in at_distance(found, 0.3)
-    assert "at more than 1 decades" in at_distance(found, found.farthest)
+    assert "at more than 1 decade:" in at_distance(found, found.farthest)
     assert "within the runs" in at_distance(found, 0.0)
 
 
@@ -236,8 +236,8 @@ def test_json_without_nan(found):
 
 def test_the_picture_shows_every_prediction(found):
     figure = plot_backtest(found)
-    assert [axis.get_title(loc="left")[:8] for axis in figure.axes] == ["Plain po", "Weighted"]
-    for axis, name in zip(figure.axes, ("plain", "weighted"), strict=True):
+    assert [axis.get_title(loc="left")[:8] for axis in figure.axes] == ["Weighted", "Plain po"]
+    for axis, name in zip(figure.axes, ("weighted", "plain"), strict=True):
         inside, outside = (len(line.get_xdata()) for line in axis.lines[1:3])
         assert (inside, inside + outside) == (found.of(name)["inside90"].sum(), 18)
     plt.close(figure)

@@ -1,5 +1,6 @@
 """The weighted posterior, and which posterior answers what."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import xarray as xr
 from conftest import known_fit, known_grouped_fit, simulated_table
 
 from bayescale import (
+    arviz_tree,
     cheapest,
     compute_optimal,
     fit,
@@ -332,3 +334,34 @@ def test_every_answer_beyond_is_named_in_the_summary_of_a_report(weighted_fit):
     summary = summarise_fit(weighted_fit, [largest, 10 * largest])
     assert [entry["posterior"] for entry in summary["optima"]] == ["plain", "weighted"]
     assert decades_beyond(weighted_fit, "flops", 10 * largest) == pytest.approx(1.0)
+
+
+def test_plans_beyond_the_runs_say_what_the_exact_law_would(both, tmp_path, run):
+    path = both.save(tmp_path / "fit.nc")
+    plans = tmp_path / "plans.csv"
+    plans.write_text("params,tokens\n1e8,2e9\n1e11,2e12\n")
+    _, out, err = run("plan", path, "plans", plans)
+    assert err == ""
+    assert "Plans are compared by one posterior" in out
+    weighted, exact = out.split("Taken as exact the law would say:")
+    assert "holds only if the law does" in exact
+    assert "nearly right (weighted posterior)" in weighted
+    _, out, _ = run("plan", path, "plans", plans, "--json")
+    found = json.loads(out)
+    assert (found["posterior"], found["exact"]["posterior"]) == ("weighted", "plain")
+    assert found["plans"][1]["loss"] != found["exact"]["plans"][1]["loss"]
+
+
+def test_a_weighted_posterior_is_no_ground_for_loo(both):
+    with pytest.raises(FitError, match=r"ask its fit\.plain"):
+        arviz_tree(both.weighted)
+
+
+def test_a_best_size_outside_its_own_basin_is_said_to_be(both):
+    entry = summarise_optima(both, [INSIDE])[0]
+    moved = {**entry["params"], "median": 100 * entry["params"]["q95"]}
+    first, second = (
+        answers({"optima": [e], "predictions": []})[0] for e in (entry, {**entry, "params": moved})
+    )
+    assert "the median of the best sizes is not among them" not in first
+    assert "the median of the best sizes is not among them" in second

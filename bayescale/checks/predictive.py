@@ -229,8 +229,8 @@ def _advice(name: str, label: str, *, rises: bool) -> str:
     if rises:
         return f"Do not extrapolate along {label}: first find out why the loss rises there."
     return (
-        f"Do not extrapolate along {label}: fit the upper part of its range alone (--where), or "
-        "another law."
+        f"Do not extrapolate along {label} as if the law were exact: fit the upper part of its "
+        "range alone (--where), or another law."
     )
 
 

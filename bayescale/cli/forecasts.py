@@ -9,7 +9,7 @@ import typer
 
 from bayescale import readable
 from bayescale.cli.curves import file_name, with_bar
-from bayescale.cli.options import Json, Seed, Where
+from bayescale.cli.options import AllowUnconverged, Json, Seed, Where
 from bayescale.cli.reading import all_of
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, replacing
@@ -42,6 +42,7 @@ def forecast(
     plots: Annotated[Path | None, typer.Option(help="Folder for one picture a curve.")] = None,
     seed: Seed = 1,
     as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Forecast single-axis curves beyond their range, with intervals that widen honestly."""
     from bayescale.forecasts.table import forecast_curves, forecast_table
@@ -79,8 +80,13 @@ def forecast(
         # to_json writes null for NaN; the numbers of the table stay as they are
         records = json.loads(rows.to_json(orient="records"))
         typer.echo(json.dumps({"forecasts": records}, indent=1))
-        return
-    _show(rows, x)
+    else:
+        _show(rows, x)
+    unmixed = [one.name for one in forecasts if not one.converged]
+    for name in unmixed:
+        typer.echo(f"not converged: {name}", err=True)
+    if unmixed and not allow_unconverged:
+        raise typer.Exit(1)
 
 
 def _show(rows: pd.DataFrame, x: str) -> None:
@@ -94,7 +100,7 @@ def _show(rows: pd.DataFrame, x: str) -> None:
             typer.echo(f"    no forecast: {first['message']}")
             continue
         if first["message"]:
-            typer.echo(f"    doubtful: {first['message']}")
+            typer.echo(f"    note: {first['message']}")
         typer.echo(
             f"    slope at the top {first['slope']:.4f} "
             f"[{first['slope_q05']:.4f}, {first['slope_q95']:.4f}], "
@@ -107,6 +113,6 @@ def _show(rows: pd.DataFrame, x: str) -> None:
                 f"{middle} [{low}, {high}]"
             )
     typer.echo(
-        "Slopes are d log loss / d log x; brackets are central 90% intervals of a new point as the "
-        "curve was read: a bin mean where it is dense, without a standard error of its own."
+        "Brackets are central 90% intervals: of slopes d log loss / d log x, and of a new point as "
+        "the curve was read, a bin mean where it is dense, without a standard error of its own."
     )

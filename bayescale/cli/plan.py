@@ -1,6 +1,7 @@
 """Commands that ask a fit what to do."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,10 @@ from bayescale.cli.sampling import stop_unless_converged
 from bayescale.errors import FitError
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
+    from bayescale.decisions.next_runs import NextRuns
     from bayescale.decisions.prices import Prices
     from bayescale.fitting import Fit
 
@@ -100,17 +103,21 @@ def overtraining(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
-    target = target_loss(
-        fitted, loss=loss, flops=flops, params=params, inference_tokens=inference_tokens
-    )
+    served = inference_tokens
     caps = {"max_params": max_params, "max_tokens": max_tokens}
-    advice = advise_overtraining(
-        fitted, target, inference_tokens, prices=prices, sizes=size or [], **caps
-    )
+
+    def target_of(own: "Fit") -> "xr.DataArray":
+        return target_loss(own, loss=loss, flops=flops, params=params, inference_tokens=served)
+
+    def advise(own: "Fit") -> dict[str, Any]:
+        target, sizes = target_of(own), size or []
+        return advise_overtraining(own, target, served, prices=prices, sizes=sizes, **caps)
+
     if plot is not None:
-        curve = cheapest(fitted, target, around(inference_tokens), prices=prices, **caps)
+        target = target_of(fitted)
+        curve = cheapest(fitted, target, around(served), prices=prices, **caps)
         _save(plot_overtraining(curve), plot)
-    _print(context, fitted, advice, as_json)
+    _answer(context, fitted, advise, as_json)
 
 
 @plan_app.command()
@@ -175,10 +182,14 @@ def plans(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
-    ranked = rank_plans(plan_outcomes(fitted, read_plans(table), prices=prices))
+    candidates = read_plans(table)
+
+    def ranked(own: "Fit") -> "xr.Dataset":
+        return rank_plans(plan_outcomes(own, candidates, prices=prices))
+
     if plot is not None:
-        _save(plot_plans(ranked), plot)
-    _print(context, fitted, describe_plans(ranked), as_json)
+        _save(plot_plans(ranked(fitted)), plot)
+    _answer(context, fitted, lambda own: describe_plans(ranked(own)), as_json)
 
 
 @plan_app.command("next-runs")
@@ -204,16 +215,15 @@ def next_runs(
     from bayescale.plots.decisions import plot_next_runs
 
     fitted = _fitted(context)
-    suggestion = suggest_runs(
-        fitted,
-        log_optimum(fitted, flops),
-        max_flops=max_flops,
-        runs=runs,
-        candidates=None if candidates is None else read_plans(candidates),
-    )
+    table = None if candidates is None else read_plans(candidates)
+
+    def suggest(own: "Fit") -> "NextRuns":
+        quantity = log_optimum(own, flops)
+        return suggest_runs(own, quantity, max_flops=max_flops, runs=runs, candidates=table)
+
     if plot is not None:
-        _save(plot_next_runs(suggestion, fitted.runs), plot)
-    _print(context, fitted, describe_next_runs(suggestion), as_json)
+        _save(plot_next_runs(suggest(fitted), fitted.runs), plot)
+    _answer(context, fitted, lambda own: describe_next_runs(suggest(own)), as_json)
 
 
 @plan_app.command()
@@ -288,6 +298,18 @@ def _save(figure: "Figure", path: Path) -> None:
     with replacing(path) as partial:
         figure.savefig(partial, format=path.suffix.lstrip(".") or "png")
     typer.echo(f"figure: {path}", err=True)
+
+
+def _answer(
+    context: typer.Context, fitted: "Fit", ask: Callable[["Fit"], dict[str, Any]], as_json: bool
+) -> None:
+    """Print an answer; where the weighted posterior gave it, also what the exact law would say."""
+    advice = ask(fitted)
+    if advice["posterior"] == "weighted" and fitted.weighted is not None:
+        advice["exact"] = ask(fitted.plain)
+        said = [f"    {sentence}" for sentence in advice["exact"]["sentences"]]
+        advice["sentences"] += ["Taken as exact the law would say:", *said]
+    _print(context, fitted, advice, as_json)
 
 
 def _print(context: typer.Context, fitted: "Fit", advice: dict[str, Any], as_json: bool) -> None:

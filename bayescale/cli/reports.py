@@ -128,6 +128,10 @@ def fit(
         typer.echo(json.dumps(summarise_fit(fitted, ()), indent=1))
     else:
         typer.echo(fitted.summary().to_string(float_format="{:.4g}".format))
+        if fitted.weighted is not None:
+            typer.echo("\nweighted posterior, which answers beyond the runs:")
+            beyond = fitted.weighted.summary().filter(regex="^(mean|sd|eti)")
+            typer.echo(beyond.to_string(float_format="{:.4g}".format))
         typer.echo(f"\nintervals: central 90%; the fit is in {out}")
     stop_unless_converged(fitted, allow_unconverged)
 
@@ -214,7 +218,7 @@ def _report(
             stop_unless_converged(beside, allow_unconverged)
 
 
-def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | None":
+def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | str":
     """Backtest the runs of a fit; where they cannot be, say why, or refuse if it was asked for."""
     from bayescale.backtesting import backtest
 
@@ -226,5 +230,4 @@ def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | None":
     except RunsError as error:
         if asked:
             raise
-        typer.echo(f"not backtested: {error}", err=True)
-        return None
+        return str(error)

@@ -81,6 +81,11 @@ class CurveForecast:
     higher_is_better: bool
     message: str
 
+    @property
+    def converged(self) -> bool:
+        """False for a forecast whose sampler did not reach the posterior."""
+        return self.forecast is None or not _unmixed(self.forecast.posterior)
+
     def metric(self, loss: np.ndarray) -> np.ndarray:
         """Turn losses into the metric of the table; a share stays between 0 and 1."""
         return 1 - np.minimum(loss, 1.0) if self.higher_is_better else loss

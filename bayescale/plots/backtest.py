@@ -28,7 +28,7 @@ def plot_backtest(found: Backtest) -> Figure:
     found : Backtest
         What `bayescale.backtest` returns.
     """
-    names = [name for name in ("plain", "weighted") if name in found.posteriors]
+    names = [name for name in ("weighted", "plain") if name in found.posteriors]
     with styled():
         figure, axes = plt.subplots(
             1, len(names), figsize=(0.8 + 4.4 * len(names), 4.0), sharey=True, squeeze=False

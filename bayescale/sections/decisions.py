@@ -12,6 +12,7 @@ from bayescale.decisions.next_runs import log_optimum, suggest_runs
 from bayescale.decisions.overtraining import at_size, cheapest, target_loss
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION
+from bayescale.prediction import answered_by
 from bayescale.sections.section import Section
 from bayescale.summary import (
     summarise_repetition,
@@ -62,14 +63,17 @@ def decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
     if not fit.spec.law.is_joint or fit.groups:
         return
     target = target_loss(fit, flops=flops, inference_tokens=DEMANDS)
-    advice = advise_overtraining(fit, target, DEMANDS)
+    said = {"the cheapest model": advise_overtraining(fit, target, DEMANDS)["sentences"]}
+    if answered_by(target) == "weighted":
+        exact = target_loss(fit.plain, flops=flops, inference_tokens=DEMANDS)
+        said["were the law exact"] = advise_overtraining(fit.plain, exact, DEMANDS)["sentences"]
     yield Section(
         "If the model will be served",
         "The loss is that of the compute-optimal model of "
         f"{readable.flops(flops)} FLOPs. A smaller model trained for longer reaches it too, and "
         "costs less to serve: every token served takes 2 FLOPs per parameter, every token trained "
         f"on {fit.runs.flops_per_param_token:.3g}.",
-        pd.DataFrame({"the cheapest model": advice["sentences"]}),
+        pd.DataFrame(said),
         plots.plot_overtraining(cheapest(fit, target, around(DEMANDS))),
         f"Bands: {CAPTION}s. Dashed: tokens per parameter of published models. A FLOP of serving "
         "is priced as one of training.",

@@ -13,7 +13,6 @@ from bayescale.approaches import parabola_bias
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION, numbers
 from bayescale.optima import compute_optimal
-from bayescale.plots.style import LABELS
 from bayescale.sections.section import MOST_GROUPS_SHOWN, Section
 from bayescale.summary import (
     Companions,
@@ -49,30 +48,39 @@ def _beyond_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
         f"their {'compute' if fit.spec.size == 'flops' else fit.spec.size}, all together as no "
         "more than 8 to 30 of them, so it leans on the largest and stays wide. It answers wherever "
         "this page goes beyond the runs; were the law exact, its intervals would be about twice as "
-        "wide as need be for losses, and over three times for sizes (simulated joint sweeps).",
+        "wide as need be for losses, and over three times for sizes (simulated joint sweeps)."
+        + _when_alike(fit),
         pd.DataFrame([row for entry in entries for row in _beyond_rows(entry)]),
         plots.plot_beyond(fit, max(budgets)),
         f"Lines: medians; bands: {CAPTION}s of the law, without run-to-run noise.",
     )
 
 
+def _when_alike(fit: Fit) -> str:
+    """Say that no weight is below 1 where there are fewer runs than the least cap."""
+    sums = fit.tree["weighted_members"]["weight_sum"]
+    if float(sums.max()) > float(sums.min()):
+        return ""
+    return " With so few runs none loses weight: here both are the same, up to chance."
+
+
 def _beyond_rows(entry: dict[str, Any]) -> Iterator[dict[str, str]]:
     """One row a quantity: by both posteriors."""
     axis, value = ("flops", entry["flops"]) if "flops" in entry else (entry["axis"], entry["value"])
+    place = f"at {value_of(axis, value)} {'FLOPs' if axis == 'flops' else axis}"
     writers = {
-        "params": ("parameters N*", _count),
-        "tokens": ("tokens D*", _count),
-        "loss": ("loss of the law", loss_of),
+        "params": ("N*", _count),
+        "tokens": ("D*", _count),
+        "loss": ("loss", loss_of),
         "loss_new_run": ("loss of a new run", loss_of),
     }
     for name, (label, write) in writers.items():
         if name in entry:
             yield {
-                "at": f"{value_of(axis, value)} {LABELS.get(axis, axis)}",
-                "decades beyond": f"{entry['decades_beyond']:.1f}",
-                "quantity": label,
+                "quantity": f"{label} {place}",
                 "law nearly right (used)": write(entry[name]),
                 "law exact": write(entry["plain"][name]),
+                "decades beyond": readable.significant(entry["decades_beyond"], 2),
             }
 
 
@@ -94,8 +102,8 @@ def _allocation_sections(fit: Fit, optima: xr.Dataset) -> Iterator[Section]:
         "Compute-optimal models",
         "How the best size and number of tokens move with compute.",
         figure=plots.plot_allocation(fit, optima),
-        caption=f"Bands and bars: {CAPTION}s. Shaded: compute of the runs; the law is tested "
-        "only there.",
+        caption=f"Bands and bars: {CAPTION}s. Shaded: compute of the runs. Where the lines "
+        "break off the weighted posterior takes over: it leans on the largest runs.",
     )
     yield Section(
         "How much the choice matters",
