@@ -36,19 +36,15 @@ def _failed_answer(checks: Sequence[dict[str, Any]], *, weighted: bool) -> str:
     if not names:
         return ""
     count = "1 check FAILs" if len(names) == 1 else f"{len(names)} checks FAIL"
-    return (
-        f"{count}: {'; '.join(names)}. {_what_fails(weighted)}, so do not decide on them before "
-        "reading why."
-    )
-
-
-def _what_fails(weighted: bool) -> str:
-    """Say which numbers take the model for true."""
+    failing = f"{count}: {'; '.join(names)}."
     if not weighted:
-        return "The numbers below take the model for true"
+        return (
+            f"{failing} The numbers below take the model for true, so do not decide on them before "
+            "reading why."
+        )
     return (
-        "Answers within the runs take the model for true; those of the weighted posterior beyond "
-        "them allow for such errors, as far as they were backtested"
+        f"{failing} Read why before you decide: answers within the runs take the model for true; "
+        "beyond them the weighted posterior allows for such errors, as far as it was backtested."
     )
 
 
