@@ -129,8 +129,8 @@ def sample_members(
     for (cap, exponent), weight in weights.items():
         own = with_data(compiled, {**data, "weight": weight})
         for attempt in attempts:
-            # At least 250 in a chain: fewer say nothing about convergence.
-            short = {"draws": max(each, 250), "tune": min(settings["tune"], 500)}
+            # At least 500 in a chain: fewer say little about convergence, or of the tails.
+            short = {"draws": max(each, 500), "tune": min(settings["tune"], 500)}
             tree = sample(own, {**settings, **short, **attempt})
             row = _diagnosed(tree) | {"cap": cap, "exponent": exponent}
             if not row["divergences"] and row["max_r_hat"] <= MEMBER_R_HAT:

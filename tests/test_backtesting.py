@@ -278,3 +278,15 @@ def test_the_command_line_refuses_what_cannot_be_cut(run, table, tmp_path):
     assert (code, "leaves no run to predict" in err) == (2, True)
     code, _, err = run("backtest", "runs.csv", "--extrapolate", "wieghted")
     assert (code, "'plain', 'weighted'" in err) == (2, True)
+
+
+@pytest.mark.slow
+def test_the_larger_chinchilla_runs_are_foretold_by_the_weighted_posterior(chinchilla_runs):
+    """63 runs above 3e20 FLOPs from the 177 up to there; published bootstraps cover 52 to 57%."""
+    found = backtest(chinchilla_runs, "chinchilla", cuts=[3e20])
+    weighted, plain = (found.summary.loc[(name, "all")] for name in ("weighted", "plain"))
+    assert weighted["predictions"] == 63
+    assert weighted["rmsle"] < 0.0100
+    assert weighted["crps"] < 0.0050
+    assert 0.85 < weighted["coverage90"] < 0.985
+    assert plain["coverage90"] < 0.7
