@@ -338,7 +338,9 @@ def test_single_axis_laws_are_compared_by_the_loss_they_predict():
     assert (found.axis, found.regret) == ("tokens", {})
     assert found.decisions[STACKED]["loss"].dims == ("chain", "draw", "tokens")
     (sentence,) = sentences(found)
-    assert sentence.startswith("At 1.00T tokens, 1.0 decades beyond the runs, no two laws")
+    assert sentence.startswith(
+        "At 1.00T tokens, 1.0 decades beyond the runs (weighted posteriors), no two"
+    )
     assert "no two laws clearly differ in the loss" in sentence
     figure = plot_comparison(found)
     plt.close(figure)

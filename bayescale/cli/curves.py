@@ -11,7 +11,18 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from bayescale.cli.options import Json, Seed, Where
+from bayescale.cli.options import (
+    Axis,
+    By,
+    CurvesFile,
+    HigherIsBetter,
+    Json,
+    Metric,
+    Seed,
+    StandardErrors,
+    Trials,
+    Where,
+)
 from bayescale.cli.reading import all_of
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, replacing
@@ -19,25 +30,13 @@ from bayescale.runs import read_table
 
 
 def curves(
-    table: Annotated[
-        Path, typer.Argument(metavar="CURVES", help="CSV, JSON lines or Parquet table.")
-    ],
-    x: Annotated[str, typer.Option(help="Column of the axis: tokens, params, flops, ...")],
-    y: Annotated[str, typer.Option(help="Column of the metric.")] = "loss",
-    by: Annotated[
-        list[str] | None,
-        typer.Option(help="Column that names the curve of a row. May be repeated."),
-    ] = None,
-    stderr: Annotated[str | None, typer.Option(help="Column of standard errors of y.")] = None,
-    trials: Annotated[
-        str | None, typer.Option(help="Column of the number of binary trials behind y.")
-    ] = None,
-    higher_is_better: Annotated[
-        bool,
-        typer.Option(
-            "--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."
-        ),
-    ] = False,
+    table: CurvesFile,
+    x: Axis,
+    y: Metric = "loss",
+    by: By = None,
+    stderr: StandardErrors = None,
+    trials: Trials = None,
+    higher_is_better: HigherIsBetter = False,
     chance: Annotated[
         float | None, typer.Option(help="Level of guessing, e.g. 0.25 for four choices.")
     ] = None,

@@ -9,7 +9,19 @@ import typer
 
 from bayescale import readable
 from bayescale.cli.curves import file_name, with_bar
-from bayescale.cli.options import AllowUnconverged, Json, Seed, Where
+from bayescale.cli.options import (
+    AllowUnconverged,
+    Axis,
+    By,
+    CurvesFile,
+    HigherIsBetter,
+    Json,
+    Metric,
+    Seed,
+    StandardErrors,
+    Trials,
+    Where,
+)
 from bayescale.cli.reading import all_of
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, replacing
@@ -17,26 +29,14 @@ from bayescale.runs import read_table
 
 
 def forecast(
-    table: Annotated[
-        Path, typer.Argument(metavar="CURVES", help="CSV, JSON lines or Parquet table.")
-    ],
-    x: Annotated[str, typer.Option(help="Column of the axis: tokens, params, flops, ...")],
+    table: CurvesFile,
+    x: Axis,
     at: Annotated[list[float], typer.Option(help="Value of x to forecast. May be repeated.")],
-    y: Annotated[str, typer.Option(help="Column of the metric.")] = "loss",
-    by: Annotated[
-        list[str] | None,
-        typer.Option(help="Column that names the curve of a row. May be repeated."),
-    ] = None,
-    stderr: Annotated[str | None, typer.Option(help="Column of standard errors of y.")] = None,
-    trials: Annotated[
-        str | None, typer.Option(help="Column of the number of binary trials behind y.")
-    ] = None,
-    higher_is_better: Annotated[
-        bool,
-        typer.Option(
-            "--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."
-        ),
-    ] = False,
+    y: Metric = "loss",
+    by: By = None,
+    stderr: StandardErrors = None,
+    trials: Trials = None,
+    higher_is_better: HigherIsBetter = False,
     where: Where = None,
     out: Annotated[Path | None, typer.Option(help="CSV file of forecasts to write.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Folder for one picture a curve.")] = None,

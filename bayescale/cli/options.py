@@ -92,3 +92,17 @@ Backtested = Annotated[
         "a weighted posterior and no groups.",
     ),
 ]
+CurvesFile = Annotated[
+    Path, typer.Argument(metavar="CURVES", help="CSV, JSON lines or Parquet table.")
+]
+Axis = Annotated[str, typer.Option(help="Column of the axis: tokens, params, flops, ...")]
+Metric = Annotated[str, typer.Option(help="Column of the metric.")]
+By = Annotated[
+    list[str] | None, typer.Option(help="Column that names the curve of a row. May be repeated.")
+]
+StandardErrors = Annotated[str | None, typer.Option(help="Column of standard errors of y.")]
+Trials = Annotated[str | None, typer.Option(help="Column of the number of binary trials behind y.")]
+HigherIsBetter = Annotated[
+    bool,
+    typer.Option("--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."),
+]
