@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bayescale.fitting import Fit
 from bayescale.intervals import summarise
 from bayescale.optima import compute_optimal
-from bayescale.plots.style import BLUE, GREY, LABELS, band, log_axis, styled
+from bayescale.plots.style import BLUE, GREEN, LABELS, band, log_axis, styled
 from bayescale.prediction import predict
 
 _RUNS = "#f0ead6"
@@ -63,8 +63,8 @@ def plot_beyond(fit: Fit, farthest: float) -> Figure:
 def _both(axis: Axes, fit: Fit, grid: np.ndarray, draws: Draws) -> None:
     weighted = fit.weighted
     if weighted is not None:
-        band(axis, grid, summarise(draws(weighted)), BLUE, label="law nearly right (weighted)")
-    band(axis, grid, summarise(draws(fit.plain)), GREY, label="law exact (plain)")
+        band(axis, grid, summarise(draws(weighted)), GREEN, label="law nearly right (weighted)")
+    band(axis, grid, summarise(draws(fit.plain)), BLUE, label="law exact (plain)")
 
 
 def _optimum(fit: Fit, *, grid: np.ndarray, quantity: str) -> xr.DataArray:

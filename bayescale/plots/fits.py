@@ -17,6 +17,7 @@ from bayescale.intervals import summarise
 from bayescale.optima import BASIN_EXCESS, basin, compute_optimal, isoflop
 from bayescale.plots.style import (
     BLUE,
+    GREEN,
     GREY,
     LABELS,
     LOGARITHMIC,
@@ -29,7 +30,8 @@ from bayescale.plots.style import (
 )
 from bayescale.prediction import predict, predict_runs
 
-PLAIN, BEYOND = "median and 90%", "beyond the runs: weighted posterior"
+PIECES = (("median and 90%", BLUE), ("beyond the runs: weighted posterior", GREEN))
+"""How what lies within the runs is drawn, and what lies beyond them."""
 
 
 def split_grid(fit: Fit, low: float, high: float, points: int) -> list[np.ndarray]:
@@ -118,8 +120,8 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))
         for axis, name, symbol in zip(axes, ("params", "tokens"), ("N*", "D*"), strict=True):
             axis.axvspan(seen.min(), seen.max(), color="#f0ead6", label="compute of the runs", lw=0)
-            for line, label in zip(pieces, (PLAIN, BEYOND), strict=False):
-                band(axis, line["flops"], line[name], BLUE, label=label)
+            for line, (label, colour) in zip(pieces, PIECES, strict=False):
+                band(axis, line["flops"], line[name], colour, label=label)
             asked = points[name]
             middle = asked.sel(summary="median")
             errors = np.abs(asked.sel(summary=["q05", "q95"]) - middle)
@@ -148,7 +150,8 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
             log_axis(axis.xaxis, np.array([low, high]), "flops")
             log_axis(axis.yaxis, np.concatenate([line[name] for line in pieces], axis=None), name)
             axis.set_title(f"Compute-optimal {LABELS[name].rsplit(' ', 1)[0]} {symbol}")
-        axes[1].legend(loc="lower right")
+        shown = axes[1].get_legend_handles_labels()
+        figure.legend(*shown, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -208,7 +211,7 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
     with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.4))
         axis.axvspan(seen.min(), seen.max(), color="#f0ead6", lw=0, label="range of the runs")
-        for grid, label in zip(grids, (PLAIN, BEYOND), strict=False):
+        for grid, (label, colour) in zip(grids, PIECES, strict=False):
             new = summarise(predict_runs(fit, {name: grid}))
             axis.fill_between(
                 grid,
@@ -217,9 +220,10 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
                 color=GREY,
                 alpha=0.2,
                 lw=0,
-                label="new runs, 90%" if label == PLAIN else None,
+                label="new runs, 90%" if colour == BLUE else None,
             )
-            band(axis, grid, summarise(predict(fit, {name: grid})), BLUE, label=f"law, {label}")
+            law = summarise(predict(fit, {name: grid}))
+            band(axis, grid, law, colour, label=f"law, {label}")
         axis.plot(seen, fit.runs.column("loss"), "o", ms=3.5, color="black", label="runs")
         log_axis(axis.xaxis, np.concatenate(grids), name)
         axis.set_ylabel(LABELS["loss"])

@@ -12,14 +12,14 @@ def backtest_section(found: Backtest) -> Section:
     """Show what the intervals of earlier fits held of the runs that came later."""
     rows = [
         {
-            "decades beyond the fitted runs": distance,
+            "decades beyond": distance,
             "posterior": posterior,
             "predictions": f"{row['predictions']:.0f} from {row['cuts']:.0f} "
             f"cut{'s' if row['cuts'] > 1 else ''}",
-            "inside their 90% interval": f"{row['coverage90']:.0%}",
+            "inside 90%": f"{row['coverage90']:.0%}",
             "80%": f"{row['coverage80']:.0%}",
             "50%": f"{row['coverage50']:.0%}",
-            "width of the 90% interval": f"{row['width90']:.1%}",
+            "width of 90%": f"{row['width90']:.1%}",
             "typical error": f"{row['rmsle']:.1%}",
             "CRPS": readable.significant(row["crps"], 2),
         }
