@@ -22,7 +22,7 @@ from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
-from bayescale.prediction import answered_by, decades_beyond
+from bayescale.prediction import answered_by, farthest_beyond
 from bayescale.summary import plain, summarise_targets
 
 _STACKED = "stacked"
@@ -90,10 +90,9 @@ def advise_overtraining(
 
 def _farthest(fit: Fit, found: xr.Dataset) -> float:
     """Decades by which the median model lies above the largest run, along N, D or their product."""
-    medians = found[["params", "tokens"]].median()
+    medians = {name: found[name].median() for name in ("params", "tokens")}
     flops = fit.runs.flops_per_param_token * medians["params"] * medians["tokens"]
-    along = medians.assign(flops=flops)
-    return float(np.max([0.0, *(decades_beyond(fit, str(n), along[n]) for n in along)]))
+    return float(farthest_beyond(fit, {**medians, "flops": flops}))
 
 
 def advise_repetition(

@@ -120,10 +120,7 @@ def _allocation_answer(entry: dict[str, Any]) -> str:
     params, tokens, ratio = (entry[name] for name in ("params", "tokens", "tokens_per_param"))
     return (
         f"{_of_group(entry)}For {readable.flops(entry['flops'])} FLOPs{entry['data']}: "
-        f"{readable.count(params['median'])} parameters "
-        f"({readable.span(params['q05'], params['q95'])}) on "
-        f"{readable.count(tokens['median'])} tokens "
-        f"({readable.span(tokens['q05'], tokens['q95'])}), "
+        f"{count_of(params, 'parameters')} on {count_of(tokens, 'tokens')}, "
         f"{readable.significant(ratio['median'])} tokens per parameter, "
         f"loss at the optimum {loss_of(entry['loss'])}. "
         f"{_basin_answer(entry['basin'][-1], params['median'])} "
@@ -179,6 +176,12 @@ def _held_out_answer(scores: dict[str, Any]) -> str:
     )
 
 
+def count_of(value: dict[str, float], unit: str = "") -> str:
+    """Write a count, of something if it is named, with its interval."""
+    middle = " ".join(filter(None, (readable.count(value["median"]), unit)))
+    return f"{middle} ({readable.span(value['q05'], value['q95'])})"
+
+
 def loss_of(loss: dict[str, float]) -> str:
     """Write a loss with its interval."""
     return f"{loss['median']:.3f} ({loss['q05']:.3f} to {loss['q95']:.3f})"
@@ -217,10 +220,5 @@ def _distance(entry: dict[str, Any], outside: str = "") -> str:
 
 
 def _plain_answer(plain: dict[str, Any]) -> str:
-    size = (
-        f"{readable.count(plain['params']['median'])} parameters "
-        f"({readable.span(plain['params']['q05'], plain['params']['q95'])}), "
-        if "params" in plain
-        else ""
-    )
+    size = f"{count_of(plain['params'], 'parameters')}, " if "params" in plain else ""
     return f"{size}loss {loss_of(plain['loss'])}"

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from bayescale.cuts import Split, plan_cuts
+from bayescale.cuts import Split, plan_cuts, up_to
 from bayescale.errors import FitError, RunsWarning
 from bayescale.fitting import Fit, fit
 from bayescale.runs import Runs
@@ -24,8 +24,6 @@ from bayescale.spec import ModelSpec, load_model
 
 DISTANCES = (0.0, 0.25, 0.5, 1.0, np.inf)
 """Decades beyond the fitted runs that part the predictions in a summary."""
-
-_A_HAIR = 1.0 + 1e-9  # a size may differ from a cut in the last digits
 
 type Progress = Callable[[str], None]
 
@@ -159,7 +157,7 @@ def backtest(
         As in `bayescale.fit`.
     extrapolate : {"plain", "weighted"}, optional
         "weighted" scores the weighted posterior beside the plain one, "plain" that one alone; by
-        default "weighted" for laws that have it.
+        default what the model file says.
     draws, tune, chains, seed
         As in `bayescale.fit`, for each cut.
     progress : callable
@@ -198,7 +196,7 @@ def backtest(
         found = own.diagnostics.problems
         problems += [f"{split.name}: {problem}" for problem in found]
         until = splits[number + 1].cut if number + 1 < len(splits) else np.inf
-        next_block = rows[spec.size] <= until * _A_HAIR
+        next_block = up_to(rows[spec.size], until)
         rows = rows.assign(
             cut=split.cut,
             fitted=len(split.past),

@@ -11,7 +11,6 @@ from typing import Any
 
 import arviz as az
 import numpy as np
-from scipy.special import logsumexp
 
 from bayescale.errors import FitError, RunsError, RunsWarning
 from bayescale.fitting import Fit, fit
@@ -19,6 +18,7 @@ from bayescale.model import cells_of
 from bayescale.prediction import arviz_tree, log_likelihood, with_groups_of
 from bayescale.replicates import Cells
 from bayescale.runs import Runs
+from bayescale.scoring import log_score
 
 MOST_REFITS = 5
 """Cells of a law that are left out one by one where importance sampling fails; of more, K-fold."""
@@ -173,9 +173,8 @@ def _refit_without(own: Fit, out: np.ndarray, seed: int) -> tuple[np.ndarray, tu
             f"{own.spec.name} cannot be fitted to {len(kept)} of the {len(own.runs)} runs, as "
             f"cross-validation needs: {error}"
         ) from error
-    density = log_likelihood(with_groups_of(again, held), held).stack(sample=("chain", "draw"))
-    mean = logsumexp(density.to_numpy(), axis=density.get_axis_num("sample"))
-    return mean - np.log(density.sizes["sample"]), again.diagnostics.problems
+    density = log_score(log_likelihood(with_groups_of(again, held), held))
+    return density, again.diagnostics.problems
 
 
 def _subset(runs: Runs, where: np.ndarray) -> Runs:

@@ -90,17 +90,13 @@ def log_curve(member: Member, values: Values, v: Any, length: Any, *, fresh: int
     Tensors and NumPy arrays alike: scalars with v of shape (points,), or draws of shape (draws, 1)
     with ``steps`` of shape (draws, knots). The last `fresh` of them lie at the top and beyond.
     """
-    reducible = from_line("share", values["logit_reducible"])
-    # How much larger the reducible part is at the bottom, as a logarithm.
-    ratio = np.log1p(np.expm1(np.exp(values["log_fall"])) / reducible)
+    reducible, ratio = _bottom(values)
     walk = v / length
     if member.drift:
         tau = np.exp(values["log_drift"])
         walk = walk + tau * _STEP * (values["steps"] @ _ramps(v / length, fresh).T)
     if member.chance:
-        start = from_line("share", values["logit_start"])
-        left = start * np.exp(-ratio)
-        rise = ratio + np.log1p(-left) - np.log1p(-start)
+        left, rise = _rise(values, ratio)
         log_g = -np.log(left + (1.0 - left) * np.exp(rise * walk))
     else:
         log_g = -ratio * walk
@@ -109,12 +105,22 @@ def log_curve(member: Member, values: Values, v: Any, length: Any, *, fresh: int
 
 def log_exponent(member: Member, values: Values, length: Any) -> Any:
     """Log of the mean exponent over the range."""
+    _, ratio = _bottom(values)
+    rise = _rise(values, ratio)[1] if member.chance else ratio
+    return np.log(rise / length)
+
+
+def _bottom(values: Values) -> tuple[Any, Any]:
+    """Reducible share at the top, and log of how much larger that part is at the bottom."""
     reducible = from_line("share", values["logit_reducible"])
-    ratio = np.log1p(np.expm1(np.exp(values["log_fall"])) / reducible)
-    if not member.chance:
-        return np.log(ratio / length)
+    return reducible, np.log1p(np.expm1(np.exp(values["log_fall"])) / reducible)
+
+
+def _rise(values: Values, ratio: Any) -> tuple[Any, Any]:
+    """Share of the way from chance to the floor left at the top, and w at the bottom, negated."""
     start = from_line("share", values["logit_start"])
-    return np.log((ratio + np.log1p(-start * np.exp(-ratio)) - np.log1p(-start)) / length)
+    left = start * np.exp(-ratio)
+    return left, ratio + np.log1p(-left) - np.log1p(-start)
 
 
 def _ramps(t: Any, fresh: int) -> Any:

@@ -146,7 +146,7 @@ def _first_usable(runs: Runs, spec: ModelSpec, sizes: np.ndarray, cuts: np.ndarr
 
 def _split(runs: Runs, spec: ModelSpec, sizes: np.ndarray, cut: float) -> Split:
     """Split runs of these sizes at a cut."""
-    past = sizes <= cut * _A_HAIR
+    past = up_to(sizes, cut)
     asked = ~past & (runs.table.get("weight", pd.Series(1.0, runs.table.index)) > 0).to_numpy()
     if "mid_schedule" in runs.table:
         asked &= ~runs.table["mid_schedule"].to_numpy(dtype=bool)
@@ -155,6 +155,11 @@ def _split(runs: Runs, spec: ModelSpec, sizes: np.ndarray, cut: float) -> Split:
         asked &= labels.isin(labels[past]).to_numpy()
     kept = replace(runs, table=runs.table[past])
     return Split(spec, cut, kept, replace(runs, table=runs.table[asked]))
+
+
+def up_to[Sizes: (np.ndarray, pd.Series)](sizes: Sizes, cut: float) -> Sizes:
+    """Whether sizes lie at or below a cut, from which they may differ in the last digits."""
+    return sizes <= cut * _A_HAIR
 
 
 def _sizes(runs: Runs, spec: ModelSpec) -> np.ndarray:

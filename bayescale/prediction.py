@@ -264,6 +264,15 @@ def decades_beyond(fit: Fit, axis: str, values: Any) -> np.ndarray:
     return np.maximum(asked - seen.max(), 0) + np.minimum(asked - seen.min(), 0)
 
 
+def farthest_beyond(fit: Fit, along: Mapping[str, Any]) -> np.ndarray:
+    """Decades above the largest run, along the axis of which there are most; 0 inside, NaN without.
+
+    `along` gives the values by axis, arrays of one shape, as `decades_beyond` takes them.
+    """
+    decades = [decades_beyond(fit, name, values) for name, values in along.items()]
+    return np.maximum(np.max(decades, axis=0), 0.0)
+
+
 def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     """Copy the fit's tree with groups ``log_likelihood`` and ``posterior_predictive``.
 

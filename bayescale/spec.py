@@ -62,7 +62,7 @@ class ModelSpec:
     law: Law = field(repr=False)
     axis: str | None = field(repr=False)
     group: str | None = field(repr=False)
-    extrapolate: str = field(repr=False)
+    extrapolate: Literal["plain", "weighted"] = field(repr=False)
     pooling: Mapping[str, str] = field(repr=False)
     priors: Mapping[str, Prior] = field(repr=False)
     scales: Mapping[str, Prior] = field(repr=False)
@@ -143,18 +143,14 @@ class ModelSpec:
         ModelError
             If there is no such posterior, or the law has none.
         """
-        by = self.extrapolate if extrapolate is None else extrapolate
-        if by not in EXTRAPOLATE:
-            raise ModelError(
-                f"extrapolate is {by!r}; {readable.did_you_mean(str(by), list(EXTRAPOLATE))}"
-            )
+        by = self.extrapolate if extrapolate is None else _posterior(extrapolate)
         if by == "weighted" and not self.weightable:
             raise ModelError(
                 f"the model {self.name} has no weighted posterior: that is for laws of one axis or "
                 f"of params and tokens, this law reads {', '.join(self.inputs)}; "
                 'fit it with extrapolate = "plain"'
             )
-        return "weighted" if by == "weighted" else "plain"
+        return by
 
     def unpooled(self) -> "ModelSpec":
         """Return the same model with every partially pooled parameter estimated group by group."""
@@ -223,7 +219,7 @@ def parse_model(text: str, name: str) -> ModelSpec:
         law=law,
         axis=_axis(entries, law, name),
         group=entries.get("group"),
-        extrapolate=_extrapolate(entries, name),
+        extrapolate=_posterior(entries.get("extrapolate", "plain"), f"model {name}: "),
         pooling=pooling,
         priors=priors,
         scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
@@ -264,14 +260,14 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
     return axis
 
 
-def _extrapolate(entries: Mapping[str, Any], name: str) -> str:
-    given = entries.get("extrapolate", "plain")
+def _posterior(given: Any, where: str = "") -> Literal["plain", "weighted"]:
+    """Return the name of a posterior, or refuse it."""
     if given not in EXTRAPOLATE:
         raise ModelError(
-            f"model {name}: extrapolate is {given!r}; "
+            f"{where}extrapolate is {given!r}; "
             f"{readable.did_you_mean(str(given), list(EXTRAPOLATE))}"
         )
-    return str(given)
+    return "weighted" if given == "weighted" else "plain"
 
 
 def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str) -> dict[str, str]:

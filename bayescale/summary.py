@@ -77,6 +77,7 @@ from bayescale.optima import basin, compute_optimal
 from bayescale.prediction import (
     answered_by,
     decades_beyond,
+    is_beyond,
     predict,
     predict_runs,
     residuals,
@@ -449,8 +450,7 @@ def _predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
         return []
     axis, entries = fit.spec.inputs[0], []
     for value in values:
-        loss = predict(fit, {axis: value})
-        by = answered_by(loss)
+        by = fit.for_range(beyond=bool(is_beyond(fit, {axis: value}))).answered_by
         entries.append(
             {
                 "axis": axis,

@@ -48,7 +48,7 @@ def backtest(
         Literal["plain", "weighted"] | None,
         typer.Option(
             help="Score the weighted posterior beside the plain one, or the plain one alone; by "
-            "default both, where the law has both."
+            "default what the model file says."
         ),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw it: a PNG, PDF or SVG file.")] = None,
@@ -75,7 +75,10 @@ def backtest(
         with replacing(out) as partial:
             found.table.to_csv(partial, index=False)
     if plot is not None:
-        _draw(found, plot)
+        from bayescale.plots import plot_backtest
+        from bayescale.plots.style import save_figure
+
+        save_figure(plot_backtest(found), plot)
     summary = summarise_backtest(found)
     if as_json:
         typer.echo(json.dumps(summary, indent=1, allow_nan=False))
@@ -85,17 +88,6 @@ def backtest(
         typer.echo(f"not converged: {problem}", err=True)
     if found.problems and not allow_unconverged:
         raise typer.Exit(1)
-
-
-def _draw(found: "Backtest", path: Path) -> None:
-    import matplotlib.pyplot as plt
-
-    from bayescale.plots import plot_backtest
-
-    figure = plot_backtest(found)
-    with replacing(path) as partial:
-        figure.savefig(partial, format=path.suffix.lstrip(".") or "png")
-    plt.close(figure)
 
 
 def _text(found: "Backtest", sentences: list[str]) -> str:

@@ -133,16 +133,12 @@ def _require_one_question(specs: list[ModelSpec]) -> None:
 
 
 def _write(comparison: Any, summary: dict[str, Any], out: Path) -> None:
-    import matplotlib.pyplot as plt
-
     from bayescale.plots import plot_comparison
+    from bayescale.plots.style import save_figure
 
     with replacing(out / "comparison.json") as partial:
         partial.write_text(json.dumps(summary, indent=1), "utf-8")
-    figure = plot_comparison(comparison)
-    with replacing(out / "comparison.png") as partial:
-        figure.savefig(partial, format="png")
-    plt.close(figure)
+    save_figure(plot_comparison(comparison), out / "comparison.png")
 
 
 def _text(summary: dict[str, Any]) -> str:

@@ -293,10 +293,9 @@ def _prices(per_hour: float | None, **hardware: float | None) -> "Prices":
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    from bayescale.files import replacing
+    from bayescale.plots.style import save_figure
 
-    with replacing(path) as partial:
-        figure.savefig(partial, format=path.suffix.lstrip(".") or "png")
+    save_figure(figure, path)
     typer.echo(f"figure: {path}", err=True)
 
 

@@ -25,7 +25,7 @@ from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError, RunsError
 from bayescale.fitting import Fit
 from bayescale.optima import BASIN_EXCESS, least_compute
-from bayescale.prediction import decades_beyond, is_beyond
+from bayescale.prediction import by_range, decades_beyond, farthest_beyond, is_beyond
 from bayescale.runs import read_table
 from bayescale.stacking import stack_draws
 
@@ -128,34 +128,26 @@ def plan_outcomes(
         )
     k = fit.runs.flops_per_param_token if k is None else k
     given = {name: columns[name] for name in law.inputs}
-    beyond = is_beyond(fit, given).any()
-    answer = fit.for_range(beyond=bool(beyond))
-    loss = loss_with_excess(answer, given)
+
+    def lost(own: Fit) -> xr.Dataset:
+        loss = loss_with_excess(own, given)
+        worth = least_compute(law, loss, k, own.natural)
+        return xr.Dataset({"loss": loss, "equivalent_flops": worth})
+
+    lost_by_plan = by_range(fit, is_beyond(fit, given).any(), lost)
     flops = k * columns["params"] * columns["tokens"]
     if "flops" in plans:
         flops = _vector(plans, "flops")
-    outcomes = xr.Dataset(
+    outcomes = lost_by_plan.assign(
         {
-            "loss": loss,
-            "equivalent_flops": least_compute(law, loss, k, answer.natural),
             **columns,
             "flops": flops,
             "cost": _cost(plans, columns["params"], flops, prices),
             "decades_beyond": ("plan", decades_beyond(fit, "flops", flops.to_numpy())),
-            "farthest": ("plan", _farthest(fit, given, flops)),
-        },
-        attrs={"unit": prices.unit, "price": prices.training},
-    )
-    if fit.weighted is not None or fit.answered_by == "weighted":
-        outcomes = outcomes.assign_coords(posterior=answer.answered_by)
+            "farthest": ("plan", farthest_beyond(fit, {**given, "flops": flops})),
+        }
+    ).assign_attrs(unit=prices.unit, price=prices.training)
     return outcomes.transpose("chain", "draw", "plan")
-
-
-def _farthest(fit: Fit, given: dict[str, xr.DataArray], flops: xr.DataArray) -> np.ndarray:
-    """Decades above the largest run, along the axis where there are most; NaN without runs."""
-    along = {**given, "flops": flops}
-    decades = [decades_beyond(fit, name, value.to_numpy()) for name, value in along.items()]
-    return np.maximum(np.max(decades, axis=0), 0.0)
 
 
 def stack_outcomes(

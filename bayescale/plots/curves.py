@@ -11,7 +11,17 @@ from matplotlib.figure import Figure
 from bayescale.checks.rule import Shape
 from bayescale.checks.shape import CurveShape
 from bayescale.intervals import summarise
-from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, band, log_axis, styled
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    LABELS,
+    ORANGE,
+    band,
+    log_axis,
+    save_figure,
+    styled,
+)
 
 _NAMES = {
     "power_law": "power law with offset",
@@ -60,9 +70,7 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
 
 def save_shape(shape: CurveShape, path: Path, title: str = "", *, x: str, y: str) -> None:
     """Draw a curve into a file, and free the picture."""
-    figure = plot_shape(shape, title, x=x, y=y)
-    figure.savefig(path)
-    plt.close(figure)
+    save_figure(plot_shape(shape, title, x=x, y=y), path)
 
 
 def _better(shape: CurveShape) -> str:

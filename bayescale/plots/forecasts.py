@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bayescale import readable
 from bayescale.errors import RunsError
 from bayescale.forecasts.table import CurveForecast
-from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, styled
+from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, save_figure, styled
 
 _COLOURS = {
     "power law": (ORANGE, "--"),
@@ -73,9 +73,7 @@ def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = "loss") -> Figur
 
 def save_forecast(one: CurveForecast, path: Path, *, x: str, y: str) -> None:
     """Draw a forecast into a file, and free the picture."""
-    figure = plot_forecast(one, x=x, y=y)
-    figure.savefig(path)
-    plt.close(figure)
+    save_figure(plot_forecast(one, x=x, y=y), path)
 
 
 def _asked(axis: Axes, one: CurveForecast) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -9,9 +10,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from bayescale import readable
+from bayescale.files import replacing
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8a8a8a"  # Okabe and Ito (2008)
 
@@ -51,6 +54,13 @@ def styled() -> Iterator[None]:
     with mpl.rc_context():
         mpl.rcParams.update(_STYLE)
         yield
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture, replacing an old one only when the new one is complete, and free it."""
+    with replacing(path) as partial:
+        figure.savefig(partial, format=path.suffix.lstrip(".") or "png")
+    plt.close(figure)
 
 
 def band(axis: Axes, x: Any, summary: xr.DataArray, colour: Any, label: str | None = None) -> None:

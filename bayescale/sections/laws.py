@@ -1,6 +1,6 @@
 """The law and its runs, its groups, and what other approaches say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import plots, readable
-from bayescale.answers import loss_of
+from bayescale.answers import count_of, loss_of
 from bayescale.approaches import parabola_bias
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION, numbers
@@ -68,9 +68,9 @@ def _beyond_rows(entry: dict[str, Any]) -> Iterator[dict[str, str]]:
     """One row a quantity: by both posteriors."""
     axis, value = ("flops", entry["flops"]) if "flops" in entry else (entry["axis"], entry["value"])
     place = f"at {value_of(axis, value)} {'FLOPs' if axis == 'flops' else axis}"
-    writers = {
-        "params": ("N*", _count),
-        "tokens": ("D*", _count),
+    writers: dict[str, tuple[str, Callable[[dict[str, float]], str]]] = {
+        "params": ("N*", count_of),
+        "tokens": ("D*", count_of),
         "loss": ("loss", loss_of),
         "loss_new_run": ("loss of a new run", loss_of),
     }
@@ -82,10 +82,6 @@ def _beyond_rows(entry: dict[str, Any]) -> Iterator[dict[str, str]]:
                 "law exact": write(entry["plain"][name]),
                 "decades beyond": readable.significant(entry["decades_beyond"], 2),
             }
-
-
-def _count(value: dict[str, float]) -> str:
-    return f"{readable.count(value['median'])} ({readable.span(value['q05'], value['q95'])})"
 
 
 def _curve_section(fit: Fit, value: float) -> Section:
