@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from bayescale.compiling import Variable
 from bayescale.laws import from_line, positive_part
 
 KNOTS = 7
@@ -134,6 +135,12 @@ def fresh_steps(top: float, length: float) -> int:
     return max(0, int(np.ceil(top / length * (KNOTS + 1))))
 
 
+def curve_variables(member: Member) -> tuple[Variable, ...]:
+    """Free variables of the PyMC model of a curve."""
+    steps = [Variable("steps", shape=(KNOTS,), dims=("step",))] if member.drift else []
+    return (*(Variable(name) for name in member.coordinates), *steps)
+
+
 def build_curve_model(member: Member) -> Any:
     """PyMC model of one curve: points, weights and range are ``pm.Data``, compiled once.
 
@@ -163,3 +170,9 @@ def build_curve_model(member: Member) -> Any:
         noise = pm.StudentT.dist(nu=NU, mu=log_curve(member, values, v, length), sigma=sigma)
         pm.Potential("likelihood", (weight * pm.logp(noise, log_loss)).sum())
     return model
+
+
+def curve_start(member: Member) -> np.ndarray:
+    """Flat vector of the free variables about which chains start: the middle of the priors."""
+    middle = [PRIORS[name][0] for name in member.coordinates]
+    return np.array([*middle, *([0.0] * KNOTS if member.drift else [])])

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -16,10 +16,10 @@ from zlib import crc32
 import arviz as az
 import numpy as np
 import pandas as pd
-import pymc as pm
 import xarray as xr
 
 from bayescale import readable
+from bayescale.compiling import slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
 from bayescale.errors import FitError, RunsWarning
@@ -27,19 +27,26 @@ from bayescale.files import replacing
 from bayescale.groups import group_names
 from bayescale.intervals import CI_PROB
 from bayescale.laws import SUPPORT, from_line, to_line
-from bayescale.model import build_model, cells_of
+from bayescale.model import (
+    as_arrays,
+    build_model,
+    cells_of,
+    derived,
+    draw_prior,
+    model_data,
+    start,
+    variables_of,
+)
 from bayescale.runs import Runs
 from bayescale.sampling import (
     ATTEMPTS,
     HIERARCHICAL_ATTEMPTS,
     MEMBER_R_HAT,
     Shape,
+    Target,
     compile_model,
-    draw_prior,
-    group_coords,
     sample,
     sample_members,
-    with_data,
 )
 from bayescale.spec import ModelSpec, load_model, parse_model
 from bayescale.weighting import member_weights
@@ -426,64 +433,72 @@ def fit(
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
-    group_names(spec, runs)
+    names = group_names(spec, runs)
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
-    pymc_model = build_model(spec, runs)
-    data = {variable.name: variable.get_value() for variable in pymc_model.data_vars}
+    began = time.perf_counter()
+    target = _target(spec, runs)
+    compiled_at = time.perf_counter()
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     settings["progress_bar"] = sys.stderr.isatty() if progress is None else progress
-    start = time.perf_counter()
-    # What else decides the code: the number of groups, and whether there are replicates.
-    key = (*spec.shape, len(pymc_model.coords.get("group", ())), tuple(data))
-    compiled = compile_model(Shape(key, pymc_model))
-    compiled_at = time.perf_counter()
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
     settings = {**attempts[0], **settings}
     if target_accept is not None:
         attempts = ({"target_accept": target_accept},)
-    beside = _beside(pymc_model, data, seed)
+    beside = _beside(spec, target.data, seed)
     if by == "weighted":
-        weights_of = _member_weights(spec, runs, data)
-        pooled, members = sample_members(compiled, data, weights_of, attempts, settings)
+        weights_of = _member_weights(spec, runs, target.data)
+        pooled, members = sample_members(target, weights_of, attempts, settings)
         beside |= {"weighted": pooled, "weighted_members": members}
     sampled_from = time.perf_counter()
     for attempt in attempts:
-        result = Fit(spec, runs, sample(with_data(compiled, data), {**settings, **attempt}))
-        for name, dataset in beside.items():
-            result.tree[name] = dataset
-        if spec.group:  # the compiled model may have been another's: with its names of groups
-            for name in ("posterior", "weighted"):
-                if name in result.tree:
-                    named = result.tree[name].to_dataset().assign_coords(group_coords(pymc_model))
-                    result.tree[name] = named
-        result.tree.attrs |= {
+        tree = sample(target, {**settings, **attempt})
+        for name, dataset in {"posterior": tree["posterior"].to_dataset(), **beside}.items():
+            tree[name] = dataset.assign_coords(group=list(names)) if spec.group else dataset
+        tree.attrs |= {
             **_identity(spec),
             "seed": seed,
-            "seconds_compile": compiled_at - start,
+            "seconds_compile": compiled_at - began,
             "seconds_weighted": sampled_from - compiled_at,
             "seconds_sample": time.perf_counter() - sampled_from,
         }
+        result = Fit(spec, runs, tree)
         if result.diagnostics.converged:
             break
     return result
 
 
-def _beside(model: pm.Model, data: dict[str, np.ndarray], seed: int) -> dict[str, xr.Dataset]:
+def _target(spec: ModelSpec, runs: Runs) -> Target:
+    """Compile the model of a specification, for these runs."""
+    data = model_data(spec, runs)
+    arrays, variables = as_arrays(data), variables_of(spec, data)
+    positive = (*spec.inputs, *(f"reference_{name}" for name in spec.inputs))
+    slots = slots_of(data, positive)
+    # A law from elsewhere may change without this package's code changing: it is not kept on disk.
+    ours = spec.law.loss.__module__.startswith("bayescale.")
+    shape = Shape(
+        (*spec.shape, variables, slots),
+        variables,
+        slots,
+        lambda: build_model(spec, runs),
+        repr((spec.law.name, *spec.shape[1:])) if ours else None,
+    )
+    return Target(
+        compile_model(shape), data, start(spec, data), lambda free: derived(spec, free, arrays)
+    )
+
+
+def _beside(spec: ModelSpec, data: Mapping[str, np.ndarray], seed: int) -> dict[str, xr.Dataset]:
     """Collect what a fit keeps beside its posterior."""
-    dims = model.named_vars_to_dims
     return {
-        "prior": draw_prior(model, seed),
+        "prior": draw_prior(spec, data, seed=seed),
         "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
-        "constant_data": xr.Dataset(
-            {name: (dims.get(name, ()), value) for name, value in data.items()},
-            coords=group_coords(model),
-        ),
+        "constant_data": xr.Dataset(as_arrays(data)),
     }
 
 
 def _member_weights(
-    spec: ModelSpec, runs: Runs, data: dict[str, np.ndarray]
+    spec: ModelSpec, runs: Runs, data: Mapping[str, np.ndarray]
 ) -> dict[tuple[float, float], np.ndarray]:
     size = cells_of(spec, runs).table[spec.size].to_numpy(dtype=float)
     return member_weights(size, data["weight"], data.get("group_index"))

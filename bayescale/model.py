@@ -1,21 +1,26 @@
 """From a model specification and runs to a PyMC model."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import pymc as pm
+import xarray as xr
 
 from bayescale.anchoring import anchoring
+from bayescale.compiling import Variable
 from bayescale.errors import ModelError
 from bayescale.groups import group_names
-from bayescale.laws import from_line
+from bayescale.laws import from_line, into_support, onto_line, to_line
 from bayescale.noise import SEED, noise_scale
+from bayescale.priors import Prior
 from bayescale.replicates import Cells, collapse
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec
 
+type Values = Mapping[str, Any]
 
-def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> pm.Model:
+
+def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Any:
     r"""Build the PyMC model: priors on the law's coordinates, noise on log loss.
 
     :math:`\log L_i \sim \mathrm{StudentT}(\nu, \log \mathrm{law}(x_i), \sigma)`, or other noise.
@@ -51,6 +56,8 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     ModelError
         If the runs have replicates and the model has no prior on ``sigma_seed``.
     """
+    import pymc as pm  # takes seconds; sampling a model that is compiled already does without
+
     cells = cells_of(spec, runs, weights)
     coords = {"obs": cells.table["run"].to_numpy(dtype=str), "group": group_names(spec, runs)}
     with pm.Model(coords=coords if spec.group else {"obs": coords["obs"]}) as model:
@@ -58,20 +65,18 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
             name: pm.Data(name, value, dims=_dims(name, value))
             for name, value in _data(spec, runs, cells).items()
         }
-        sampled = {name: _parameter(spec, name, data) for name in spec.priors}
-        reference = tuple(data[f"reference_{name}"] for name in spec.inputs)
-        natural = spec.law.to_natural(sampled, reference)
-        for name, value in natural.items():
-            if name not in sampled:
-                pm.Deterministic(name, value, dims="group" if value.ndim else None)
-        noise = {
-            name: _parameter(spec, name, data)
-            for name in spec.noise_priors
-            if name != SEED or cells.freedom
-        }
-        if SEED in noise:
-            squared = data["seed_squares"] / (2 * noise[SEED] ** 2)
-            pm.Potential("seeds", -data["seed_freedom"] * np.log(noise[SEED]) - squared)
+        free: dict[str, Any] = {}
+        for name in _active(spec, data):
+            _add_variables(spec, name, data, free)
+        known = derived(spec, free, data)
+        for name, value in known.items():
+            pm.Deterministic(name, value, dims="group" if value.ndim else None)
+        if SEED in free:
+            squared = data["seed_squares"] / (2 * free[SEED] ** 2)
+            pm.Potential("seeds", -data["seed_freedom"] * np.log(free[SEED]) - squared)
+        values = {**free, **known}
+        natural = {name: values[name] for name in spec.law.parameters}
+        noise = {name: values[name] for name in spec.noise_priors if name in values}
         _observe(spec, data, natural, noise)
     return model
 
@@ -79,14 +84,22 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
 def model_data(
     spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Everything in the model that the runs decide, by the name of its ``pm.Data``.
+    """All data of the model by the name of their ``pm.Data``: the runs, and the prior arguments.
 
     Shapes are (cells,) for inputs, ``observed_log_loss``, ``weight``, ``replicates`` and
     ``group_index``, (groups,) for what `bayescale.anchoring` chooses, and () for each
-    ``reference_<input>``, the geometric mean of that input over the cells, ``seed_squares`` and
-    ``seed_freedom``.
+    ``reference_<input>``, the geometric mean of that input over the cells, ``seed_squares``,
+    ``seed_freedom`` and arguments of priors.
     """
-    return _data(spec, runs, cells_of(spec, runs, weights))
+    data = _data(spec, runs, cells_of(spec, runs, weights))
+    for name in _active(spec, data):
+        partial = name in spec.partial
+        priors = {f"{name}_anchor" if partial else name: spec.sampled[name]}
+        priors |= {f"{name}_scale": spec.scales[name]} if partial else {}
+        for variable, prior in priors.items():
+            arguments = prior.arguments_of(variable)
+            data |= {argument: np.asarray(value) for argument, value in arguments.items()}
+    return data
 
 
 def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
@@ -134,25 +147,136 @@ def _dims(name: str, value: np.ndarray) -> str | None:
     return "group" if name.endswith(("_centring", "_weight")) else "obs"
 
 
-def _parameter(spec: ModelSpec, name: str, data: dict[str, Any]) -> Any:
-    """Add a coordinate or a noise parameter, scalar or with one value for each group."""
+def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
+    """Free variables of the model of some data (`model_data`), in the order that they are made."""
+    groups = (int(data["group_index"].max()) + 1,) if "group_index" in data else ()
+    found = []
+    for name in _active(spec, data):
+        prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")
+        if kind == "partial":
+            found += [
+                Variable(f"{name}_scale", spec.scales[name].support),
+                Variable(f"{name}_anchor"),
+                Variable(f"{name}_offset", "real", groups, ("group",)),
+            ]
+        elif kind == "none":
+            found.append(Variable(name, prior.support, groups, ("group",)))
+        else:
+            found.append(Variable(name, prior.support))
+    return tuple(found)
+
+
+def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
+    """Derive values of groups, and the law's own parameters, from the free variables.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    free, data : mapping of str to array_like
+        Tensors, or xarray DataArrays with dims (chain, draw) and, last, group.
+    """
+    values: dict[str, Any] = {}
+    for name in spec.partial:
+        if f"{name}_offset" in free:
+            middle, distance = _from_population(name, free, data)
+            values[f"{name}_population"] = from_line(name, middle)
+            values[name] = from_line(name, middle + distance)
+    sampled = {**free, **values}
+    reference = tuple(data[f"reference_{name}"] for name in spec.inputs)
+    natural = spec.law.to_natural({name: sampled[name] for name in spec.priors}, reference)
+    return values | {name: value for name, value in natural.items() if name not in sampled}
+
+
+def draw_prior(spec: ModelSpec, data: Values, *, draws: int = 2000, seed: int = 1) -> xr.Dataset:
+    """Draw all that `derived` and `variables_of` name from the prior, dims (chain, draw, group)."""
+    rng = np.random.default_rng(seed)
+    sizes = {"chain": 1, "draw": draws}
+
+    def value(prior: Prior, groups: dict[str, int]) -> xr.DataArray:
+        shape = {**sizes, **groups}
+        return xr.DataArray(prior.draw(rng, tuple(shape.values())), dims=tuple(shape))
+
+    free = _free(spec, data, value)
+    return xr.Dataset({**free, **derived(spec, free, as_arrays(data))})
+
+
+def start(spec: ModelSpec, data: Values) -> np.ndarray:
+    """Flat vector of the free variables about which chains start: the middle of the prior."""
+
+    def value(prior: Prior, groups: dict[str, int]) -> xr.DataArray:
+        middle = into_support(prior.support, prior.on_line()[0])
+        return xr.DataArray(np.full(tuple(groups.values()), middle), dims=tuple(groups))
+
+    free = _free(spec, data, value)
+    lines = (onto_line(v.support, np.ravel(free[v.name])) for v in variables_of(spec, data))
+    return np.concatenate(list(lines)).astype(float)
+
+
+def as_arrays(data: Values) -> dict[str, xr.DataArray]:
+    """Give the data of a model their dims, to reckon with draws."""
+    return {name: xr.DataArray(v, dims=_dims(name, np.asarray(v))) for name, v in data.items()}
+
+
+_STANDARD = Prior("Normal", (("mu", 0.0), ("sigma", 1.0)))
+
+
+def _free(
+    spec: ModelSpec, data: Values, value: Callable[[Prior, dict[str, int]], xr.DataArray]
+) -> dict[str, xr.DataArray]:
+    """Values of the free variables, given how to choose one by its prior and the size of groups."""
+    groups = {"group": int(data["group_index"].max()) + 1} if "group_index" in data else {}
+    arrays, free = as_arrays(data), {}
+    for name in _active(spec, data):
+        prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")
+        if kind != "partial":
+            free[name] = value(prior, groups if kind == "none" else {})
+            continue
+        scale = free[f"{name}_scale"] = value(spec.scales[name], {})
+        middle, apart = to_line(name, value(prior, {})), value(_STANDARD, groups)
+        if f"{name}_centring" in data:
+            centred = arrays[f"{name}_centring"]
+            free[f"{name}_anchor"] = middle
+            free[f"{name}_offset"] = apart * scale**centred + middle * centred
+        else:
+            shift = (apart * scale * arrays[f"{name}_weight"]).sum("group")
+            free[f"{name}_anchor"] = middle + shift
+            free[f"{name}_offset"] = apart
+    return free
+
+
+def _active(spec: ModelSpec, data: Values) -> list[str]:
+    """Name what is sampled: seeds have an sd of their own only where there are replicates."""
+    return [name for name in spec.sampled if name != SEED or "seed_squares" in data]
+
+
+def _add_variables(spec: ModelSpec, name: str, data: Values, free: dict[str, Any]) -> None:
+    """Add the free variables of a coordinate or a noise parameter to the PyMC model in context."""
+    import pymc as pm
+
     prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")
-    if kind == "complete":
-        return prior.variable(name)
-    if kind == "none":
-        return prior.variable(name, dims="group")
-    scale = spec.scales[name].variable(f"{name}_scale")
+    if kind != "partial":
+        free[name] = prior.variable(name, dims="group" if kind == "none" else None)
+        return
+    scale = free[f"{name}_scale"] = spec.scales[name].variable(f"{name}_scale")
+    anchor, offset = f"{name}_anchor", f"{name}_offset"
     if f"{name}_centring" in data:
         centred = data[f"{name}_centring"]
-        middle = prior.line_variable(f"{name}_anchor")
-        offset = pm.Normal(f"{name}_offset", centred * middle, scale**centred, dims="group")
-        distance = scale ** (1.0 - centred) * (offset - centred * middle)
+        free[anchor] = prior.line_variable(anchor)
+        free[offset] = pm.Normal(offset, centred * free[anchor], scale**centred, dims="group")
     else:
-        distance = scale * pm.Normal(f"{name}_offset", dims="group")
-        shift = (data[f"{name}_weight"] * distance).sum()
-        middle = prior.line_variable(f"{name}_anchor", shift) - shift
-    pm.Deterministic(f"{name}_population", from_line(name, middle))
-    return pm.Deterministic(name, from_line(name, middle + distance), dims="group")
+        free[offset] = pm.Normal(offset, dims="group")
+        shift = (free[offset] * scale * data[f"{name}_weight"]).sum(axis=-1)
+        free[anchor] = prior.line_variable(anchor, shift)
+
+
+def _from_population(name: str, free: Values, data: Values) -> tuple[Any, Any]:
+    """Middle of a population on the real line, and the distances of its groups from it."""
+    scale, anchor, offset = (free[f"{name}_{part}"] for part in ("scale", "anchor", "offset"))
+    if f"{name}_centring" in data:
+        centred = data[f"{name}_centring"]
+        return anchor, (offset - centred * anchor) * scale ** (1.0 - centred)
+    distance = offset * scale
+    return anchor - (distance * data[f"{name}_weight"]).sum(axis=-1), distance
 
 
 def _observe(
@@ -163,6 +287,7 @@ def _observe(
     The observed variable keeps PyMC's own predictive sampling and log-likelihood working; the
     potential turns its likelihood p into p^weight and is zero for weights of 1.
     """
+    import pymc as pm
 
     def at_cells(values: dict[str, Any]) -> dict[str, Any]:
         return {n: v[data["group_index"]] if v.ndim else v for n, v in values.items()}

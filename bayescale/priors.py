@@ -10,6 +10,7 @@ from scipy.special import betaln, digamma, polygamma
 
 from bayescale import readable
 from bayescale.errors import ModelError
+from bayescale.laws import into_support
 
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "Normal": ("mu", "sigma"),
@@ -83,7 +84,7 @@ class Prior:
         import pymc as pm  # takes seconds; reading and showing model files does not need it
         from pymc.distributions import transforms
 
-        args = {arg: pm.Data(f"{name}_prior_{arg}", value) for arg, value in self.args}
+        args = self._as_data(name)
         # PyMC samples a LogitNormal as it is: the sampler would run into the walls at 0 and 1.
         own = {"default_transform": transforms.logodds} if self.dist == "LogitNormal" else {}
         return getattr(pm, self.dist)(name, **args, **own, dims=dims)
@@ -96,14 +97,43 @@ class Prior:
         """Add a variable for the value mapped to the real line, plus a `shift`."""
         import pymc as pm
 
-        args = {arg: pm.Data(f"{name}_prior_{arg}", value) for arg, value in self.args}
+        args = self._as_data(name)
         return pm.Normal(name, args["mu"] + shift, args["sigma"])
+
+    def _as_data(self, name: str) -> dict[str, Any]:
+        import pymc as pm
+
+        given = self.arguments_of(name).items()
+        data = [pm.Data(argument, value) for argument, value in given]
+        return dict(zip(dict(self.args), data, strict=True))
+
+    @property
+    def support(self) -> str:
+        """Where its values lie: real, positive or unit (0 to 1)."""
+        return {"Normal": "real", "LogitNormal": "unit", "Beta": "unit"}.get(self.dist, "positive")
 
     def within(self, support: str) -> bool:
         """Whether every value it can take lies in a support: real, positive or unit (0 to 1)."""
-        own = {"Normal": "real", "LogitNormal": "unit", "Beta": "unit"}.get(self.dist, "positive")
         order = ("unit", "positive", "real")
-        return order.index(own) <= order.index(support)
+        return order.index(self.support) <= order.index(support)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draw values."""
+        args = dict(self.args)
+        if self.dist in NORMAL_ON.values():
+            line = args["mu"] + args["sigma"] * rng.standard_normal(shape)
+            return np.asarray(into_support(self.support, line))
+        if self.dist == "HalfNormal":
+            return args["sigma"] * abs(rng.standard_normal(shape))
+        if self.dist == "Beta":
+            return rng.beta(args["alpha"], args["beta"], shape)
+        if self.dist == "Exponential":
+            return rng.standard_exponential(shape) / args["lam"]
+        return rng.gamma(args["alpha"], 1 / args["beta"], shape)
+
+    def arguments_of(self, name: str) -> dict[str, float]:
+        """Arguments by the names that their ``pm.Data`` has for a variable."""
+        return {f"{name}_prior_{argument}": value for argument, value in self.args}
 
     def log_density(self, value: Any) -> Any:
         """Log density at values inside its support, in NumPy or xarray; equal to PyMC's own."""

@@ -102,16 +102,16 @@ def test_one_compilation_serves_other_lengths_priors_and_weights(runs, small_fit
 
 @slow
 def test_fit_that_does_not_converge_is_sampled_again(runs, monkeypatch):
-    real, settings = sampling.nutpie.sample, []
+    real, settings = sampling.sample, []
 
-    def diverging_at_first(compiled, **options):
+    def diverging_at_first(target, options):
         settings.append((options["adaptation"], options["target_accept"]))
-        tree = real(compiled, **options)
+        tree = real(target, options)
         if len(settings) < 3:
             tree["sample_stats"]["diverging"][0, 0] = True
         return tree
 
-    monkeypatch.setattr(sampling.nutpie, "sample", diverging_at_first)
+    monkeypatch.setattr("bayescale.fitting.sample", diverging_at_first)
     fitted = fit(runs, extrapolate="plain", progress=False)
     assert settings == [("low_rank", 0.9), ("low_rank", 0.99), ("draw_diag", 0.95)]
     assert fitted.diagnostics.converged

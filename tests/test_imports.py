@@ -15,6 +15,7 @@ ORDER = [
     "files",
     "tables",
     "laws",
+    "compiling",
     "doubts",
     "schedule",
     "runs",

@@ -11,9 +11,19 @@ import numpy as np
 import xarray as xr
 
 from bayescale.checks.points import Points
-from bayescale.curve_model import KNOTS, NU, Member, build_curve_model, fresh_steps, log_curve
+from bayescale.compiling import slots_of
+from bayescale.curve_model import (
+    KNOTS,
+    NU,
+    Member,
+    build_curve_model,
+    curve_start,
+    curve_variables,
+    fresh_steps,
+    log_curve,
+)
 from bayescale.errors import RunsError
-from bayescale.sampling import MEMBER_R_HAT, Shape, compile_model, sample, with_data
+from bayescale.sampling import MEMBER_R_HAT, Shape, Target, compile_model, sample
 from bayescale.stacking import stack_draws
 from bayescale.weighting import capped_weights
 
@@ -112,10 +122,10 @@ def _sample_until_mixed(member: Member, data: Mapping[str, np.ndarray], seed: in
     # The ridges of a drifting exponent are short and many: a diagonal mass matrix beats low rank.
     settings = {"adaptation": "diag" if member.drift else "low_rank", "target_accept": 0.9}
     settings |= {"cores": 1, "seed": seed, "progress_bar": False}
-    compiled = with_data(_compiled(member), data)
+    target = Target(_compiled(member), data, curve_start(member), lambda free: {})
     start = time.perf_counter()
     for attempt in ATTEMPTS:
-        tree = sample(compiled, {**settings, **attempt})
+        tree = sample(target, {**settings, **attempt})
         r_hat = float(az.rhat(tree["posterior"]).dataset.to_array().max())
         if r_hat <= MEMBER_R_HAT:
             break
@@ -125,7 +135,12 @@ def _sample_until_mixed(member: Member, data: Mapping[str, np.ndarray], seed: in
 
 @lru_cache(maxsize=16)
 def _compiled(member: Member) -> Any:
-    return compile_model(Shape(("curve", member), build_curve_model(member)))
+    points = dict.fromkeys(("v", "log_loss", "weight", "stderr"), np.zeros(1))
+    slots, variables = slots_of({**points, "length": np.zeros(())}, ()), curve_variables(member)
+    form = ("curve", member.chance, member.drift)
+    return compile_model(
+        Shape(form, variables, slots, lambda: build_curve_model(member), repr(form))
+    )
 
 
 def require_falling(points: Points) -> None:

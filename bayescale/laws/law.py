@@ -113,10 +113,7 @@ def to_line(name: str, value: Any) -> Any:
     >>> float(to_line("level", 1.5)), float(to_line("split", 0.5)), float(to_line("alpha", 1.0))
     (1.5, 0.0, 0.0)
     """
-    support = SUPPORT.get(name, "positive")
-    if support == "real":
-        return value
-    return np.log(value) - np.log1p(-value) if support == "unit" else np.log(value)
+    return onto_line(SUPPORT.get(name, "positive"), value)
 
 
 def from_line(name: str, value: Any) -> Any:
@@ -125,7 +122,26 @@ def from_line(name: str, value: Any) -> Any:
     >>> float(from_line("split", 0.0)), float(from_line("alpha", 0.0))
     (0.5, 1.0)
     """
-    support = SUPPORT.get(name, "positive")
+    return into_support(SUPPORT.get(name, "positive"), value)
+
+
+def onto_line(support: str, value: Any) -> Any:
+    """Map a support (real, positive, or unit: 0 to 1) to the real line; undone by `into_support`.
+
+    >>> float(onto_line("unit", 0.5))
+    0.0
+    """
+    if support == "real":
+        return value
+    return np.log(value) - np.log1p(-value) if support == "unit" else np.log(value)
+
+
+def into_support(support: str, value: Any) -> Any:
+    """Map the real line to a support: real, positive, or unit (0 to 1).
+
+    >>> float(into_support("positive", 0.0))
+    1.0
+    """
     if support == "real":
         return value
     return 0.5 * (1.0 + np.tanh(0.5 * value)) if support == "unit" else np.exp(value)
