@@ -293,9 +293,7 @@ def _numba_function(model: Any, variables: tuple[Variable, ...], slots: tuple[Sl
     """Numba function of the flat vector, the scalars and all arrays: log density and gradient."""
     import pytensor
     import pytensor.tensor as pt
-    from pytensor.compile.sharedvalue import SharedVariable
     from pytensor.graph.replace import graph_replace
-    from pytensor.graph.traversal import graph_inputs
 
     arguments, replaced = _arguments(model, slots)
     names = {variable.name for variable in variables}
@@ -305,8 +303,6 @@ def _numba_function(model: Any, variables: tuple[Variable, ...], slots: tuple[Sl
     free = [value.type(name=value.name) for value in values]
     replaced |= dict(zip(values, free, strict=True))
     [density] = graph_replace([model.logp()], replaced, strict=False)  # not every law reads all
-    if left := [input for input in graph_inputs([density]) if isinstance(input, SharedVariable)]:
-        raise ValueError(f"the model depends on {left}, which are not among its data")
     density = _simplified(density, [*free, *arguments])
     flat = pt.vector("flat", shape=(sum(variable.size for variable in variables),))
     parts, begin = {}, 0
@@ -320,6 +316,8 @@ def _numba_function(model: Any, variables: tuple[Variable, ...], slots: tuple[Sl
     function = pytensor.function(
         [flat, *arguments], outputs, mode="NUMBA", on_unused_input="ignore", trust_input=True
     )
+    if left := function.get_shared():
+        raise ValueError(f"the model depends on {left}, which are not among its data")
     return function.vm.jit_fn
 
 
