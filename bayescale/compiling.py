@@ -99,7 +99,7 @@ class Density:
         values, begin = {}, 0
         for variable in self.variables:
             part = flat[..., begin : begin + variable.size]
-            part = part.reshape(*flat.shape[:-1], *variable.shape)
+            part = part.reshape((*flat.shape[:-1], *variable.shape))
             values[variable.name] = into_support(variable.support, part)
             begin += variable.size
         return values

@@ -1,0 +1,226 @@
+import ctypes
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pymc as pm
+import pytest
+from conftest import simulated_table
+from scipy import stats
+from test_model import TABLES, evaluate, grouped_runs, point
+
+from bayescale import compiling, fit, read_runs
+from bayescale.compiling import Variable, compile_density, slots_of
+from bayescale.laws import onto_line
+from bayescale.model import (
+    as_arrays,
+    build_model,
+    derived,
+    draw_prior,
+    model_data,
+    start,
+    variables_of,
+)
+from bayescale.sampling import compile_model
+from bayescale.spec import available_models, load_model
+
+slow = pytest.mark.slow
+
+
+def call(density, flat, data):
+    """Log density and gradient by the C function; its status."""
+    table, arrays = density.bind(data)
+    pointer = ctypes.POINTER(ctypes.c_double)
+    gradient, value = np.zeros(density.size), np.zeros(1)
+    flat = np.ascontiguousarray(flat, dtype=float)
+    status = density.function.ctypes(
+        density.size,
+        *(array.ctypes.data_as(pointer) for array in (flat, gradient, value)),
+        table.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)),
+    )
+    assert len(arrays) == 1 + sum(slot.ndim > 0 for slot in density.slots)
+    return status, value[0], gradient
+
+
+def target(spec, runs):
+    from bayescale.fitting import _target
+
+    return _target(spec, runs)
+
+
+# With one seed, models without groups are the same but for the seeds.
+MODELS = [
+    (name, kind)
+    for name in available_models()
+    for kind in TABLES
+    if kind == "three seeds" or load_model(name).partial
+]
+
+
+@slow
+@pytest.mark.parametrize(("name", "kind"), MODELS)
+def test_density_and_gradient_are_those_of_the_model(name, kind):
+    spec, runs = load_model(name), grouped_runs(kind)
+    model, compiled = build_model(spec, runs), target(spec, runs)
+    free = point(model)
+    flat = np.concatenate(
+        [onto_line(v.support, np.ravel(free[v.name])) for v in compiled.density.variables]
+    )
+    back = compiled.density.split(flat)
+    for variable in compiled.density.variables:
+        np.testing.assert_allclose(back[variable.name], free[variable.name], rtol=1e-12)
+    values = {}
+    for rv in model.free_RVs:
+        transform, number = model.rvs_to_transforms[rv], free[rv.name]
+        value = number if transform is None else transform.forward(number).eval()
+        values[model.rvs_to_values[rv].name] = value
+    order = [model[v.name] for v in compiled.density.variables]
+    slopes = model.compile_dlogp(order, mode="FAST_COMPILE")(values)
+    status, density, gradient = call(compiled.density, flat, compiled.data)
+    assert status == 0
+    rough = spec.noise in ("RepetitionExcess", "Undertuned")  # ExGaussian: single precision
+    assert density == pytest.approx(
+        float(model.compile_logp(mode="FAST_COMPILE")(values)), rel=1e-6 if rough else 1e-10
+    )
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-5 if rough else 1e-8, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "kind"), MODELS)
+def test_what_follows_from_free_variables_is_that_of_the_model(name, kind):
+    spec, runs = load_model(name), grouped_runs(kind)
+    model, data = build_model(spec, runs), model_data(spec, runs)
+    assert data.keys() == {variable.name for variable in model.data_vars}
+    variables = variables_of(spec, data)
+    assert {v.name for v in variables} == {rv.name for rv in model.free_RVs}
+    found, free = evaluate(model), as_arrays(point(model))
+    for variable in variables:
+        free[variable.name] = free[variable.name].rename(
+            dict(zip(free[variable.name].dims, variable.dims, strict=True))
+        )
+    values = derived(spec, free, as_arrays(data))
+    assert set(values) == {variable.name for variable in model.deterministics}
+    for name, value in values.items():
+        np.testing.assert_allclose(value, found[name], rtol=1e-10)
+    assert len(start(spec, data)) == sum(variable.size for variable in variables)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize(
+    "name", ["chinchilla", "chinchilla-hierarchical", "data-constrained", "chinchilla-undertuned"]
+)
+def test_prior_draws_are_those_of_the_model(name, kind):
+    spec, runs = load_model(name), grouped_runs(kind)
+    ours = draw_prior(spec, model_data(spec, runs), seed=5)
+    model = build_model(spec, runs)
+    variables = [*model.free_RVs, *model.deterministics]
+    theirs = pm.draw(variables, draws=1500, random_seed=3, mode="FAST_COMPILE")
+    assert set(ours.data_vars) == {variable.name for variable in variables}
+    for variable, drawn in zip(variables, theirs, strict=True):
+        own = ours[variable.name].to_numpy()[0]
+        pairs = [(own, drawn)] if own.ndim == 1 else zip(own.T, drawn.T, strict=True)
+        for one, other in pairs:
+            assert stats.ks_2samp(one, other).pvalue > 1e-5, variable.name
+
+
+def normal_model():
+    with pm.Model() as model:
+        data = {"y": pm.Data("y", np.zeros(3)), "scale": pm.Data("scale", 1.0)}
+        mu = pm.Normal("mu", 0.0, 1.0)
+        pm.Normal("observed", mu, data["scale"], observed=data["y"])
+    return model
+
+
+GIVEN = {"y": np.array([1.0, 2.0, 4.0]), "scale": 0.5}
+
+
+def test_data_are_arguments_of_any_length():
+    density = compile_density((Variable("mu"),), slots_of(GIVEN, ()), normal_model, None)
+    for data in (GIVEN, {"y": np.array([3.0]), "scale": 2.0}):
+        status, value, gradient = call(density, [0.7], data)
+        expected = stats.norm.logpdf(0.7) + stats.norm(0.7, data["scale"]).logpdf(data["y"]).sum()
+        assert (status, value) == (0, pytest.approx(expected, rel=1e-12))
+        slope = -0.7 + ((data["y"] - 0.7) / data["scale"] ** 2).sum()
+        assert gradient[0] == pytest.approx(slope, rel=1e-12)
+
+
+def test_a_density_that_is_not_finite_is_a_divergence():
+    density = compile_density((Variable("mu"),), slots_of(GIVEN, ()), normal_model, None)
+    status, _, _ = call(density, [np.inf], GIVEN)
+    assert status in (3, 4)
+
+
+def test_data_of_another_rank_are_refused():
+    density = compile_density((Variable("mu"),), slots_of(GIVEN, ()), normal_model, None)
+    with pytest.raises(ValueError, match="y must have 1 dimensions, got 2"):
+        density.bind({"y": np.zeros((2, 2)), "scale": 1.0})
+
+
+def test_a_model_of_other_variables_or_data_is_refused():
+    with pytest.raises(ValueError, match="variables of the model"):
+        compile_density((Variable("nu"),), slots_of(GIVEN, ()), normal_model, None)
+    with pytest.raises(ValueError, match="data of the model"):
+        compile_density((Variable("mu"),), slots_of({"y": GIVEN["y"]}, ()), normal_model, None)
+
+
+def test_code_is_loaded_from_disk_without_the_model(monkeypatch):
+    of = (Variable("mu"),), slots_of(GIVEN, ())
+    first = compile_density(*of, normal_model, "test of the cache")
+
+    def fail():
+        raise AssertionError("the model was built")
+
+    again = compile_density(*of, fail, "test of the cache")
+    assert call(again, [0.7], GIVEN)[1] == call(first, [0.7], GIVEN)[1]
+    with pytest.raises(AssertionError, match="the model was built"):  # another model
+        compile_density(*of, fail, "test of the cache, another")
+    with pytest.raises(AssertionError, match="the model was built"):  # one that is not kept
+        compile_density(*of, fail, None)
+    monkeypatch.setattr(compiling, "_own_code", lambda: "changed")
+    with pytest.raises(AssertionError, match="the model was built"):
+        compile_density(*of, fail, "test of the cache")
+
+
+@slow
+def test_draws_do_not_depend_on_what_was_fitted_before():
+    runs = read_runs(simulated_table())
+    given = {"draws": 50, "tune": 100, "extrapolate": "plain", "seed": 4, "progress": False}
+    compile_model.cache_clear()
+    alone = fit(runs, **given).posterior["alpha"]
+    compile_model.cache_clear()
+    fit(read_runs(simulated_table(seed=8).iloc[:20]), **given)
+    fit(read_runs(simulated_table()), "kaplan", **given)
+    np.testing.assert_array_equal(fit(runs, **given).posterior["alpha"], alone)
+
+
+FIT = """
+import bayescale as bs
+import pandas as pd
+runs = bs.read_runs({path!r})
+fitted = bs.fit(runs, draws=50, tune=100, extrapolate="plain", seed=4, progress=False)
+print(float(fitted.posterior["alpha"].sum()))
+"""
+
+
+def started(path, folder):
+    flags = {**os.environ, "PYTENSOR_FLAGS": f"base_compiledir={folder}", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", FIT.format(path=str(path))],
+        env=flags,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@slow
+def test_processes_share_an_empty_cache_and_one_that_cannot_be_written_costs_time_only(tmp_path):
+    path = tmp_path / "runs.csv"
+    simulated_table().to_csv(path, index=False)
+    (tmp_path / "file").write_text("a file, not a folder")
+    folders = [tmp_path / "empty"] * 3 + [tmp_path / "file" / "below"]
+    processes = [started(path, folder) for folder in folders]
+    said = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, said
+    assert len({out for out, _ in said}) == 1
+    assert list((tmp_path / "empty" / "numba").glob("*log_density*.nbc"))
