@@ -8,12 +8,10 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-import pandas as pd
-import pooch
-
 from bayescale.errors import DatasetError
 from bayescale.publishers import TIDY, Published
 from bayescale.readable import did_you_mean
+from bayescale.tables import Table
 
 FOLDER_VARIABLE = "BAYESCALE_DATA"
 """Environment variable: a folder that holds the published tables, for work without network."""
@@ -37,13 +35,18 @@ def available_datasets() -> dict[str, str]:
     return {**EMBEDDED, **{name: entry.summary for name, entry in registry().items()}}
 
 
-def load_dataset(name: str) -> pd.DataFrame:
+def load_dataset(name: str) -> Table:
     """Load a table by name, ready for `bayescale.read_runs` where it holds training runs.
 
     ``minisweep`` is inside the package. Published tables come from the folder that the environment
     variable ``BAYESCALE_DATA`` names. Without it ``chinchilla``, ``learning_curves_language``,
     ``misfitting`` and ``misfitting_checkpoints`` are downloaded once from their publishers,
     checked by sha256 and kept in pooch's cache.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its ``attrs`` say where it came from.
 
     Raises
     ------
@@ -78,8 +81,10 @@ def load_dataset(name: str) -> pd.DataFrame:
     return table
 
 
-def _named(content: bytes, source: str) -> pd.DataFrame:
+def _named(content: bytes, source: str) -> Table:
     """Parse a CSV and let the table say where it came from."""
+    import pandas as pd
+
     table = pd.read_csv(io.BytesIO(content))
     table.attrs = {"source": source, "sha256": hashlib.sha256(content).hexdigest()}
     return table
@@ -99,6 +104,8 @@ def _checked(path: Path, sha256: str) -> bytes:
 
 
 def _download(entry: Published) -> str:
+    import pooch
+
     try:
         return pooch.retrieve(
             entry.upstream_url,

@@ -6,17 +6,21 @@ the symmetric part, for a cell of m replicates :math:`\sqrt{\sigma^2 + \sigma_{s
 `noise_scale`; `values` the noise parameters; `inputs` the columns that the law reads.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import xarray as xr
-from scipy.special import gammaln, log_ndtr
 
 from bayescale.laws import positive_part
 
+if TYPE_CHECKING:  # reading model files needs no xarray: what computes imports it
+    import xarray as xr
+
 type Values = Mapping[str, Any]
 """Arrays or tensors by name."""
+
+type Draws = xr.DataArray
+"""Draws of a quantity, dims (chain, draw, ...)."""
 
 _REPEATS = 20.0  # repetitions at which `excess` is stated, for N = U
 _RANGE = 3.0  # log(N/U) beyond which the interaction grows no further
@@ -41,8 +45,8 @@ class Noise(Protocol):
         """Return the log density of log loss `y` in NumPy or xarray, equal to PyMC's own."""
 
     def draw(
-        self, rng: np.random.Generator, mu: xr.DataArray, scale: Any, values: Values, inputs: Values
-    ) -> xr.DataArray:
+        self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
+    ) -> Draws:
         """Draw one noisy log loss for each entry of `mu`."""
 
 
@@ -62,8 +66,8 @@ class Normal:
         return -0.5 * ((y - mu) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
 
     def draw(
-        self, rng: np.random.Generator, mu: xr.DataArray, scale: Any, values: Values, inputs: Values
-    ) -> xr.DataArray:
+        self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
+    ) -> Draws:
         """See `Noise`."""
         return mu + scale * mu.copy(data=rng.standard_normal(mu.shape))
 
@@ -82,12 +86,12 @@ class StudentT:
     def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
         """See `Noise`."""
         nu = values["nu"]
-        constant = xr.apply_ufunc(_log_gamma_ratio, nu) - 0.5 * np.log(nu * np.pi) - np.log(scale)
+        constant = _elementwise(_log_gamma_ratio, nu) - 0.5 * np.log(nu * np.pi) - np.log(scale)
         return constant - 0.5 * (nu + 1) * np.log1p(((y - mu) / scale) ** 2 / nu)
 
     def draw(
-        self, rng: np.random.Generator, mu: xr.DataArray, scale: Any, values: Values, inputs: Values
-    ) -> xr.DataArray:
+        self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
+    ) -> Draws:
         """See `Noise`."""
         nu = values["nu"].broadcast_like(mu).transpose(*mu.dims)
         return mu + scale * mu.copy(data=rng.standard_t(nu.to_numpy()))
@@ -120,13 +124,13 @@ class Undertuned:
     def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
         """See `Noise`."""
         good = Normal().log_density(y, mu, scale, values, inputs)
-        bad = xr.apply_ufunc(_log_exgaussian, y - mu, scale, values["excess"])
+        bad = _elementwise(_log_exgaussian, y - mu, scale, values["excess"])
         share = values["share"]
         return np.logaddexp(np.log1p(-share) + good, np.log(share) + bad)
 
     def draw(
-        self, rng: np.random.Generator, mu: xr.DataArray, scale: Any, values: Values, inputs: Values
-    ) -> xr.DataArray:
+        self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
+    ) -> Draws:
         """See `Noise`."""
         bad = mu.copy(data=rng.random(mu.shape)) < values["share"]
         excess = values["excess"] * mu.copy(data=rng.standard_exponential(mu.shape))
@@ -172,16 +176,16 @@ class RepetitionExcess:
         nu = _smooth(excess, scale)
         ratio = scale / nu
         above = (y - mu - excess + nu) / scale
-        return -np.log(nu) - ratio * above + ratio**2 / 2 + _log_ndtr(above - ratio)
+        return -np.log(nu) - ratio * above + ratio**2 / 2 + _elementwise(_log_ndtr, above - ratio)
 
     def draw(
         self,
         rng: np.random.Generator,
-        mu: xr.DataArray,
+        mu: Draws,
         scale: Any,
         values: Values,
         inputs: Values,
-    ) -> xr.DataArray:
+    ) -> Draws:
         """Noisy log losses around `mu`, one for each of its entries."""
         excess = self.mean_excess(values, inputs)
         nu = _smooth(excess, scale)
@@ -231,13 +235,15 @@ def noise_scale(values: Values, replicates: Any = 1.0) -> Any:
 
 def _log_gamma_ratio(nu: np.ndarray) -> np.ndarray:
     """Log of Gamma((nu + 1)/2) / Gamma(nu/2)."""
+    from scipy.special import gammaln
+
     return gammaln((nu + 1) / 2) - gammaln(nu / 2)
 
 
 def _log_exgaussian(centred: np.ndarray, sigma: np.ndarray, excess: np.ndarray) -> np.ndarray:
     """Log density of Normal(0, sigma) + Exponential(excess); Normal where the excess is tiny."""
     ratio = sigma / excess  # PyMC, too, drops an excess below a twentieth of sigma
-    tail = -np.log(excess) - centred / excess + 0.5 * ratio**2 + log_ndtr(centred / sigma - ratio)
+    tail = -np.log(excess) - centred / excess + 0.5 * ratio**2 + _log_ndtr(centred / sigma - ratio)
     normal = -0.5 * (centred / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
     return np.where(excess > 0.05 * sigma, tail, normal)
 
@@ -258,5 +264,15 @@ def _smooth(excess: Any, scale: Any) -> Any:
     return np.sqrt(excess**2 + (_ROUNDING * scale) ** 2)
 
 
-def _log_ndtr(x: Any) -> Any:
-    return xr.apply_ufunc(log_ndtr, x)
+def _log_ndtr(x: np.ndarray) -> np.ndarray:
+    """Log of the standard Normal distribution function."""
+    from scipy.special import log_ndtr
+
+    return log_ndtr(x)
+
+
+def _elementwise(function: Callable[..., np.ndarray], *values: Any) -> Any:
+    """Apply a function of NumPy arrays to numbers, arrays or DataArrays."""
+    import xarray as xr
+
+    return xr.apply_ufunc(function, *values)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln, digamma, polygamma
 
 from bayescale import readable
 from bayescale.errors import ModelError
@@ -153,6 +152,8 @@ class Prior:
             scaled = (value / args[0]) ** 2
             return -0.5 * scaled - math.log(args[0]) - _HALF_LOG_2PI + math.log(2)
         if self.dist == "Beta":
+            from scipy.special import betaln  # slow to import, and model files are read without
+
             a, b = args
             return (a - 1) * np.log(value) + (b - 1) * np.log1p(-value) - betaln(a, b)
         shape, rate = (1.0, args[0]) if self.dist == "Exponential" else (args[0], args[1])
@@ -170,6 +171,8 @@ class Prior:
             return args[0], args[1]
         if self.dist == "HalfNormal":  # half the logarithm of a chi-squared variable
             return math.log(args[0]) - 0.635, 1.111
+        from scipy.special import digamma, polygamma
+
         if self.dist == "Beta":
             a, b = args
             sd = math.sqrt(polygamma(1, a) + polygamma(1, b))

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import pandas as pd
-
 from bayescale.errors import DatasetError
+from bayescale.tables import Table
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Published:
     upstream_sha256: str
 
 
-def _columns(upstream: pd.DataFrame, entry: Published, names: dict[str, str]) -> pd.DataFrame:
+def _columns(upstream: Table, entry: Published, names: dict[str, str]) -> Table:
     """Return the publisher's columns under our names, which are the values of `names`."""
     missing = [name for name in names if name not in upstream.columns]
     if missing:
@@ -33,7 +32,7 @@ def _columns(upstream: pd.DataFrame, entry: Published, names: dict[str, str]) ->
     return upstream[list(names)].rename(columns=names)
 
 
-def _tidy_chinchilla(upstream: pd.DataFrame, entry: Published) -> pd.DataFrame:
+def _tidy_chinchilla(upstream: Table, entry: Published) -> Table:
     """Compute tokens and mark outliers as in arXiv:2404.10102."""
     lower = upstream.rename(columns=lambda name: name.strip().lower())
     names = {"model size": "params", "training flop": "flops", "loss": "loss"}
@@ -46,7 +45,7 @@ def _tidy_chinchilla(upstream: pd.DataFrame, entry: Published) -> pd.DataFrame:
     return table
 
 
-def _tidy_learning_curves_language(upstream: pd.DataFrame, entry: Published) -> pd.DataFrame:
+def _tidy_learning_curves_language(upstream: Table, entry: Published) -> Table:
     """Name the curves and count, then drop, the publisher's copies of a row."""
     table = _columns(upstream, entry, LANGUAGE_COLUMNS)
     table["upstream_copies"] = table.groupby(list(table.columns))["loss"].transform("size")
@@ -63,7 +62,7 @@ def _tidy_learning_curves_language(upstream: pd.DataFrame, entry: Published) -> 
     return table
 
 
-def _misfitting_rows(upstream: pd.DataFrame, entry: Published) -> pd.DataFrame:
+def _misfitting_rows(upstream: Table, entry: Published) -> Table:
     """Return the distinct rows in order of size, schedule, learning rate and step."""
     table = _columns(upstream, entry, MISFITTING_COLUMNS).drop_duplicates()
     order = ["params", "total_steps", "learning_rate", "step"]
@@ -79,7 +78,7 @@ def _misfitting_rows(upstream: pd.DataFrame, entry: Published) -> pd.DataFrame:
     return table
 
 
-def _tidy_misfitting(upstream: pd.DataFrame, entry: Published) -> pd.DataFrame:
+def _tidy_misfitting(upstream: Table, entry: Published) -> Table:
     """Make the table of last checkpoints, the only ones in this file of the publisher."""
     table = _misfitting_rows(upstream, entry)
     table["flops_non_embedding"] = 6.0 * table["params_non_embedding"] * table["tokens"]
@@ -87,7 +86,7 @@ def _tidy_misfitting(upstream: pd.DataFrame, entry: Published) -> pd.DataFrame:
     return table[[*MISFITTING_FIRST, "flops_non_embedding", *outcome]]
 
 
-def _tidy_misfitting_checkpoints(upstream: pd.DataFrame, entry: Published) -> pd.DataFrame:
+def _tidy_misfitting_checkpoints(upstream: Table, entry: Published) -> Table:
     """Place every checkpoint in the schedule of its run."""
     table = _misfitting_rows(upstream, entry)
     table["portion_of_schedule"] = table["step"] / table["total_steps"]
@@ -139,7 +138,7 @@ MISFITTING_FIRST = [
 ]
 """The columns that both misfitting tables begin with."""
 
-TIDY: dict[str, Callable[[pd.DataFrame, Published], pd.DataFrame]] = {
+TIDY: dict[str, Callable[[Table, Published], Table]] = {
     "chinchilla": _tidy_chinchilla,
     "learning_curves_language": _tidy_learning_curves_language,
     "misfitting": _tidy_misfitting,

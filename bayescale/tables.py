@@ -1,24 +1,43 @@
 """Files to tables: the formats that can be read, and what makes a file no table."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from bayescale.errors import RunsError
 
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path, index_col=False),
-    ".csv.gz": lambda path: pd.read_csv(path, index_col=False),
-    ".tsv": lambda path: pd.read_csv(path, index_col=False, sep="\t"),
-    ".jsonl": lambda path: pd.read_json(path, lines=True),
-    ".ndjson": lambda path: pd.read_json(path, lines=True),
-    ".parquet": lambda path: pd.read_parquet(path),
-}
+if TYPE_CHECKING:  # what is refused before a table is read does not wait for pandas
+    import pandas as pd
+
+type Table = pd.DataFrame
+"""A pandas table, for modules that speak of one and do not need pandas yet."""
+
+_KINDS = (".csv", ".csv.gz", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
-def load_table(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+def kind_of(path: Path) -> str:
+    """Say which kind of table a file is, by its name, without reading it.
+
+    Raises
+    ------
+    RunsError
+        If there is no such file, or its kind is unknown.
+    """
+    kind = next((end for end in _KINDS if path.name.lower().endswith(end)), None)
+    if kind is None:
+        raise RunsError(
+            f"{path}: unknown kind of file {path.suffix!r}; readable are {', '.join(_KINDS)}"
+        )
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise RunsError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, kind, error) from error
+    return kind
+
+
+def load_table(source: str | Path | Table) -> tuple[Table, str, str]:
     """Read a CSV, TSV, JSON lines or Parquet file, or take a table in memory as it is.
 
     Returns
@@ -33,6 +52,8 @@ def load_table(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, st
     RunsError
         If there is no such file, its kind is unknown, or it cannot be read as one.
     """
+    import pandas as pd
+
     if isinstance(source, pd.DataFrame):
         name, digest = (
             source.attrs.get("source", "a table in memory"),
@@ -40,36 +61,50 @@ def load_table(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, st
         )
         return _tidy_header(source.reset_index(drop=True)), name, digest
     path = Path(source)
-    kind = next((end for end in _READERS if path.name.lower().endswith(end)), None)
-    if kind is None:
-        raise RunsError(
-            f"{path}: unknown kind of file {path.suffix!r}; readable are {', '.join(_READERS)}"
-        )
+    kind = kind_of(path)
     try:
         content = path.read_bytes()
         _require_distinct_header(path, kind)
-        raw = _READERS[kind](path)
-    except FileNotFoundError:
-        raise RunsError(f"{path}: no such file") from None
-    except ImportError as error:
-        raise RunsError(
-            f"{path}: reading Parquet needs pyarrow; install bayescale[parquet]"
-        ) from error
+        raw = _read(path, kind)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunsError(f"{path}: not a readable {kind} table ({reason})") from error
+        raise _unreadable(path, kind, error) from error
     return _tidy_header(raw.reset_index(drop=True)), path.name, hashlib.sha256(content).hexdigest()
+
+
+def _read(path: Path, kind: str) -> Table:
+    import pandas as pd
+
+    if kind == ".parquet":
+        try:
+            return pd.read_parquet(path)
+        except ImportError as error:
+            raise RunsError(
+                f"{path}: reading Parquet needs pyarrow; install bayescale[parquet]"
+            ) from error
+    if kind in (".jsonl", ".ndjson"):
+        return pd.read_json(path, lines=True)
+    return pd.read_csv(path, index_col=False, sep=_separator(kind))
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> RunsError:
+    return RunsError(f"{path}: not a readable {kind} table ({str(error).splitlines()[0]})")
 
 
 def _require_distinct_header(path: Path, kind: str) -> None:
     """Refuse a header that names a column twice: pandas would rename the second silently."""
     if kind not in (".csv", ".csv.gz", ".tsv"):
         return
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str, sep="\t" if kind == ".tsv" else ",")
+    import pandas as pd
+
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, sep=_separator(kind))
     names = header.iloc[0].dropna()
     if names.duplicated().any():
         raise RunsError(f"{path}: more than one column named {names[names.duplicated()].iloc[0]}")
 
 
-def _tidy_header(raw: pd.DataFrame) -> pd.DataFrame:
+def _separator(kind: str) -> str:
+    return "\t" if kind == ".tsv" else ","
+
+
+def _tidy_header(raw: Table) -> Table:
     return raw.rename(columns=lambda name: str(name).strip())

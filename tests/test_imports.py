@@ -1,9 +1,12 @@
 """Imports go one way, and the public names exist."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import bayescale
 
@@ -115,17 +118,111 @@ def test_what_follows_the_fit_never_imports_pymc():
         assert not {"pymc", "nutpie", "pytensor"} & imported(path)
 
 
-def test_public_names_exist_and_have_docstrings():
-    assert sorted(name for names in bayescale._HOME.values() for name in names) == sorted(
-        bayescale.__all__
-    )
-    for name in bayescale.__all__:
-        assert name == "LAWS" or getattr(bayescale, name).__doc__
+def test_public_names_exist_are_exported_and_have_docstrings():
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text("utf-8"))
+    names = [alias for statement in stub.body for alias in statement.names]
+    assert sorted(alias.name for alias in names) == sorted(bayescale.__all__)
+    for alias in names:
+        assert alias.asname == alias.name  # else type checkers take it for private
+        assert alias.name == "LAWS" or getattr(bayescale, alias.name).__doc__
 
 
-def test_listing_models_does_not_import_pymc():
-    code = (
-        "import sys, bayescale; bayescale.available_models(); bayescale.read_runs;"
-        "sys.exit('pymc' in sys.modules)"
+HEAVY = {
+    *("pandas", "scipy.special", "scipy.stats", "xarray"),
+    *("arviz", "pymc", "nutpie", "matplotlib"),
+}
+"""What takes from a tenth of a second to seconds to import."""
+
+CONSTANTS = "chinchilla: E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283"
+
+
+def imports_of(code: str, *arguments: str, folder: Path) -> tuple[int, str, set[str]]:
+    """Run code in a process of its own; return its exit code, what it said, what it imported."""
+    told = folder / "modules.json"
+    ending = f"import json, sys\ntry:\n    {code}\nfinally:\n    "
+    ending += f"open({str(told)!r}, 'w').write(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", ending, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    return done.returncode, done.stdout + done.stderr, set(json.loads(told.read_text()))
+
+
+def test_public_names_are_loaded_when_first_used(tmp_path):
+    code, _, modules = imports_of("import bayescale", folder=tmp_path)
+    assert (code, modules & HEAVY) == (0, set())
+    _, _, modules = imports_of("import bayescale; bayescale.read_runs", folder=tmp_path)
+    assert modules & HEAVY == {"pandas"}
+    _, _, modules = imports_of("import bayescale; bayescale.available_models()", folder=tmp_path)
+    assert modules & HEAVY == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--help"], 0, "forecast"),
+        (["models"], 0, "chinchilla-normal"),
+        (["models", "show", "chinchilla"], 0, 'law = "chinchilla"'),
+        (["datasets"], 0, "minisweep"),
+        (["plan", "--help"], 0, "overtraining"),
+        (["fit", "runs.csv", "--seed", "-1"], 2, "Invalid value"),
+        (["fit", "runs.csv", "--unit", "params=many"], 2, "'many' is not a number"),
+        (["fit", "runs.csv", "--column", "params"], 2, "write it as NAME=VALUE"),
+        (["fit", "runs.csv", "--mid-schedule", "drop"], 2, "write exclude, keep"),
+        (["fit", "runs.csv", "--group", "family"], 2, "take a hierarchical model"),
+        (
+            ["fit", "runs.csv", "--model", "data-constrained", "--extrapolate", "weighted"],
+            2,
+            "has no weighted posterior",
+        ),
+        (["fit", "runs.csv", "--model", "chinchla"], 2, "did you mean 'chinchilla'"),
+        (["report", "runs.csv", "--flops", "-1"], 2, "no positive number"),
+        (
+            ["report", "runs.csv", "--model", "power-law-tokens", "--approaches"],
+            2,
+            "needs a joint law",
+        ),
+        (["compare", "runs.csv", "--models", "chinchilla,kapln"], 2, "did you mean 'kaplan'"),
+        (["compare", "runs.csv", "--plans", "none.csv"], 2, "none.csv: no such file"),
+        (["datasets", "chinchila"], 2, "did you mean 'chinchilla'"),
+        *(
+            ([command, "none.csv", *more], 2, "none.csv: no such file")
+            for command, *more in (
+                ["report"],
+                ["fit"],
+                ["check"],
+                ["compare"],
+                ["backtest"],
+                ["curves", "--x", "tokens"],
+                ["forecast", "--x", "tokens", "--at", "1e12"],
+            )
+        ),
+        (["check", "none.nc"], 2, "none.nc: no such file"),
+        (["optima", "none.nc", "--flops", "1e24"], 2, "none.nc: no such file"),
+        (["plan", "none.nc", "plans", "plans.csv"], 2, "none.nc: no such file"),
+        (["plan", CONSTANTS, "plans", "none.csv"], 2, "none.csv: no such file"),
+        (["plan", "chinchla: E=1", "plans", "none.csv"], 2, "did you mean 'chinchilla'"),
+        (["plan", CONSTANTS, "plans", "none.csv", "--peak", "1"], 2, "give --per-hour"),
+        (["plan", CONSTANTS, "multiplier", "--reference", "b"], 2, "--group NAME"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_needs_no_table_and_no_fit_imports_nothing_heavy(arguments, code, said, tmp_path):
+    found = imports_of("from bayescale.cli import main; main()", *arguments, folder=tmp_path)
+    assert found[0] == code
+    assert said in found[1]
+    assert found[2] & HEAVY == set()
+
+
+@pytest.mark.slow
+def test_a_command_that_needs_a_table_or_a_fit_imports_what_reads_it(tmp_path):
+    run = "from bayescale.cli import main; main()"
+    code, _, modules = imports_of(run, "datasets", "minisweep", folder=tmp_path)
+    assert (code, modules & HEAVY) == (0, {"pandas"})
+    (tmp_path / "fit.nc").write_text("no netCDF")
+    code, _, modules = imports_of(run, "optima", "fit.nc", "--flops", "1e24", folder=tmp_path)
+    assert (code, modules & {"pymc", "xarray"}) == (2, {"pymc", "xarray"})

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import pandas as pd
 import typer
 
 from bayescale import readable
@@ -27,6 +26,8 @@ from bayescale.cli.sampling import steps
 from bayescale.files import make_folder, replacing
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
+    import pandas as pd
+
     from bayescale.backtesting import Backtest
 
 
@@ -60,7 +61,7 @@ def backtest(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit the smaller runs, predict the larger ones, and see how far the intervals hold."""
-    spec = spec_of(model, group)
+    spec = spec_of(model, group, extrapolate)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     for path in (plot, out):
         if path is not None:
@@ -91,6 +92,8 @@ def backtest(
 
 
 def _text(found: "Backtest", sentences: list[str]) -> str:
+    import pandas as pd
+
     distances = [
         _row(posterior, "decades beyond the runs", distance, scores)
         | {"cuts": f"{scores['cuts']:.0f}"}
@@ -113,7 +116,7 @@ def _text(found: "Backtest", sentences: list[str]) -> str:
     )
 
 
-def _row(posterior: str, title: str, label: str, scores: pd.Series) -> dict[str, str]:
+def _row(posterior: str, title: str, label: str, scores: "pd.Series") -> dict[str, str]:
     return {
         "posterior": posterior,
         title: label,

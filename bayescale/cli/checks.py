@@ -19,10 +19,9 @@ from bayescale.cli.options import (
     Units,
     Where,
 )
-from bayescale.cli.reading import runs_of, spec_of
+from bayescale.cli.reading import fit_of, runs_of, spec_of
 from bayescale.cli.sampling import sample
 from bayescale.errors import FitError
-from bayescale.groups import group_names
 
 FAILED = 3
 
@@ -47,21 +46,25 @@ def check(
 
     Exits with 3 when a check fails, 1 when the fit did not converge, 2 on an error, else with 0.
     """
-    from bayescale.checks.suite import check_fit, check_runs
-    from bayescale.fitting import load_fit
-    from bayescale.summary import summarise_checks
-
     if runs_or_fit.suffix == ".nc":
         _refuse_reading(context)
-        found = check_fit(load_fit(runs_or_fit), seed=seed)
+        fitted = fit_of(runs_or_fit)
+        from bayescale.checks.suite import check_fit
+
+        found = check_fit(fitted, seed=seed)
     else:
         spec = spec_of(model, group)
         table = runs_of(runs_or_fit, where, column, unit, mid_schedule, best_per, params_are)
+        from bayescale.checks.suite import check_fit, check_runs
+        from bayescale.groups import group_names
+
         group_names(spec, table)
         found = check_runs(table, spec)
         if not any(one.name == "design" and one.status is Status.FAIL for one in found):
             found = check_fit(sample(table, spec, seed), seed=seed)
     if as_json:
+        from bayescale.summary import summarise_checks
+
         typer.echo(json.dumps({"worst": worst(found), "checks": summarise_checks(found)}, indent=1))
     else:
         for one in worst_first(found):

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 
 from bayescale import readable
@@ -27,8 +26,8 @@ from bayescale.cli.reading import runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, steps, stop_unless_converged
 from bayescale.errors import ModelError
 from bayescale.files import make_folder, replacing
-from bayescale.groups import group_names
 from bayescale.spec import ModelSpec, load_model
+from bayescale.tables import Table, kind_of
 
 
 def compare(
@@ -63,8 +62,13 @@ def compare(
     specs = _specs(models, group)
     asked = [value for spec in specs for value in values_asked(spec, flops or [], at or [])]
     _require_one_question(specs)
-    candidates = None if plans is None else _plans(plans, specs)
+    if plans is not None:
+        _require_plannable(specs)
+        kind_of(plans)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
+    candidates = None if plans is None else _plans(plans, specs)
+    from bayescale.groups import group_names
+
     for spec in specs:
         group_names(spec, table)
     if out is not None:
@@ -105,15 +109,19 @@ def _specs(models: str, group: str | None) -> list[ModelSpec]:
     return [spec.grouped_by(group) if group and spec.group else spec for spec in specs]
 
 
-def _plans(path: Path, specs: list[ModelSpec]) -> pd.DataFrame:
+def _require_plannable(specs: list[ModelSpec]) -> None:
+    for spec in specs:
+        if not spec.law.is_joint or spec.group:
+            raise ModelError(f"--plans needs joint laws without groups, not {spec.name}")
+
+
+def _plans(path: Path, specs: list[ModelSpec]) -> Table:
     """Read plans, and refuse before sampling what a model could not judge."""
     from bayescale.decisions.plans import read_plans
 
     table = read_plans(path)
     repeated = "unique_tokens" in table and (table["unique_tokens"] < table["tokens"]).any()
     for spec in specs:
-        if not spec.law.is_joint or spec.group:
-            raise ModelError(f"--plans needs joint laws without groups, not {spec.name}")
         if repeated and "unique_tokens" not in spec.law.inputs:
             raise ModelError(
                 f"--plans has plans that repeat their data, which {spec.name} takes for fresh; "
@@ -142,6 +150,8 @@ def _write(comparison: Any, summary: dict[str, Any], out: Path) -> None:
 
 
 def _text(summary: dict[str, Any]) -> str:
+    import pandas as pd
+
     cells, rows = summary["runs"]["cells"], summary["runs"]["rows"]
     elpd = pd.DataFrame(
         {
@@ -199,5 +209,5 @@ def _forms(name: str) -> Any:
     return form, lambda q: f"{form(q['q05'])} to {form(q['q95'])}"
 
 
-def _table(columns: pd.DataFrame, names: list[str]) -> str:
-    return columns.set_axis(pd.Index(names), axis=0).to_string()
+def _table(columns: Table, names: list[str]) -> str:
+    return columns.set_axis(names, axis=0).to_string()

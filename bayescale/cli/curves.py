@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
 from bayescale.cli.options import (
@@ -23,10 +22,10 @@ from bayescale.cli.options import (
     Trials,
     Where,
 )
-from bayescale.cli.reading import all_of
+from bayescale.cli.reading import table_of
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, replacing
-from bayescale.runs import read_table
+from bayescale.tables import Table
 
 
 def curves(
@@ -47,12 +46,15 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Label many single-axis curves: power law, broken, saturated, inverse, non-monotone, ..."""
-    from bayescale.checks.curves import COLUMNS, curve_shapes, row_of
-
     if out is not None and out.exists():
         raise RunsError(f"{out} exists already; name another file with --out")
+    points = table_of(table, where)
+    import pandas as pd
+
+    from bayescale.checks.curves import COLUMNS, curve_shapes, row_of
+
     shapes = curve_shapes(
-        read_table(table, where=all_of(where or [])),
+        points,
         by,
         x,
         y,
@@ -67,8 +69,8 @@ def curves(
         make_folder(plots)  # before the long work, not after it
     rows = []
     with nullcontext() if out is None else replacing(out) as partial:
-        for number, (name, points, shape) in enumerate(shapes, 1):
-            rows.append(row_of(name, points, shape))
+        for number, (name, own, shape) in enumerate(shapes, 1):
+            rows.append(row_of(name, own, shape))
             if plots is not None and shape is not None:
                 from bayescale.plots.curves import save_shape
 
@@ -88,7 +90,7 @@ def with_bar(names: Iterable[str]) -> Iterator[str]:
         yield from bar
 
 
-def _show(labels: pd.DataFrame, as_json: bool, *, whole: bool) -> None:
+def _show(labels: Table, as_json: bool, *, whole: bool) -> None:
     """Print the counts of the labels, after the table unless that went to a file."""
     counts = labels["label"].value_counts()
     if as_json:

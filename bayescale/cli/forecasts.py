@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
 from bayescale import readable
@@ -22,10 +21,10 @@ from bayescale.cli.options import (
     Trials,
     Where,
 )
-from bayescale.cli.reading import all_of
+from bayescale.cli.reading import table_of
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, replacing
-from bayescale.runs import read_table
+from bayescale.tables import Table
 
 
 def forecast(
@@ -45,16 +44,17 @@ def forecast(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Forecast single-axis curves beyond their range, with intervals that widen honestly."""
-    from bayescale.forecasts.table import forecast_curves, forecast_table
-
     if out is not None and out.exists():
         raise RunsError(f"{out} exists already; name another file with --out")
     if out is not None:
         make_folder(out.parent)  # before the long work, not after it
     if plots is not None:
         make_folder(plots)
+    points = table_of(table, where)
+    from bayescale.forecasts.table import forecast_curves, forecast_table
+
     forecasts = forecast_curves(
-        read_table(table, where=all_of(where or [])),
+        points,
         by,
         x,
         y,
@@ -89,8 +89,10 @@ def forecast(
         raise typer.Exit(1)
 
 
-def _show(rows: pd.DataFrame, x: str) -> None:
+def _show(rows: Table, x: str) -> None:
     """Print what a curve is, then a line for each value of x."""
+    import pandas as pd
+
     for name, own in rows.groupby("curve", sort=False):
         first = own.iloc[0]
         typer.echo(

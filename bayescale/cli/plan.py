@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayescale.cli.options import AllowUnconverged, Json
-from bayescale.cli.reading import pairs_of
+from bayescale.cli.reading import pairs_of, require_fit
 from bayescale.cli.sampling import stop_unless_converged
+from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.errors import FitError
+from bayescale.spec import load_model
+from bayescale.tables import kind_of
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
     from bayescale.decisions.next_runs import NextRuns
-    from bayescale.decisions.prices import Prices
     from bayescale.fitting import Fit
 
 plan_app = typer.Typer(
@@ -89,12 +91,6 @@ def overtraining(
     as_json: Json = False,
 ) -> None:
     """Find the cheapest model of a loss that will serve so many tokens."""
-    from bayescale.advice import advise_overtraining
-    from bayescale.decisions.draws import around
-    from bayescale.decisions.overtraining import cheapest, target_loss
-    from bayescale.plots.decisions import plot_overtraining
-
-    fitted = _fitted(context)
     prices = _prices(
         per_hour,
         peak=peak,
@@ -103,6 +99,10 @@ def overtraining(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
+    fitted = _fitted(context)
+    from bayescale.advice import advise_overtraining
+    from bayescale.decisions.overtraining import cheapest, target_loss
+
     served = inference_tokens
     caps = {"max_params": max_params, "max_tokens": max_tokens}
 
@@ -114,6 +114,9 @@ def overtraining(
         return advise_overtraining(own, target, served, prices=prices, sizes=sizes, **caps)
 
     if plot is not None:
+        from bayescale.decisions.draws import around
+        from bayescale.plots.decisions import plot_overtraining
+
         target = target_of(fitted)
         curve = cheapest(fitted, target, around(served), prices=prices, **caps)
         _save(plot_overtraining(curve), plot)
@@ -137,14 +140,15 @@ def repetition(
     as_json: Json = False,
 ) -> None:
     """Find the best size and number of epochs when the data end."""
-    from bayescale.advice import advise_repetition
-    from bayescale.decisions.data_wall import best_under_wall
-    from bayescale.decisions.draws import around
-    from bayescale.plots.decisions import plot_wall
-
     fitted = _fitted(context)
+    from bayescale.advice import advise_repetition
+
     advice = advise_repetition(fitted, flops, unique_tokens, qualities=quality or ())
     if plot is not None:
+        from bayescale.decisions.data_wall import best_under_wall
+        from bayescale.decisions.draws import around
+        from bayescale.plots.decisions import plot_wall
+
         _save(plot_wall(best_under_wall(fitted, around(flops), unique_tokens)), plot)
     _print(context, fitted, advice, as_json)
 
@@ -169,11 +173,6 @@ def plans(
     as_json: Json = False,
 ) -> None:
     """Compare candidate plans by loss, probability of being best and expected regret."""
-    from bayescale.advice import describe_plans
-    from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
-    from bayescale.plots.decisions import plot_plans
-
-    fitted = _fitted(context)
     prices = _prices(
         per_hour,
         peak=peak,
@@ -182,12 +181,18 @@ def plans(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
+    fitted = _fitted(context, beside=table)
+    from bayescale.advice import describe_plans
+    from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
+
     candidates = read_plans(table)
 
     def ranked(own: "Fit") -> "xr.Dataset":
         return rank_plans(plan_outcomes(own, candidates, prices=prices))
 
     if plot is not None:
+        from bayescale.plots.decisions import plot_plans
+
         _save(plot_plans(ranked(fitted)), plot)
     _answer(context, fitted, lambda own: describe_plans(ranked(own)), as_json)
 
@@ -209,12 +214,11 @@ def next_runs(
     as_json: Json = False,
 ) -> None:
     """Suggest the runs that would make the best size at a budget surest."""
+    fitted = _fitted(context, beside=candidates)
     from bayescale.advice import describe_next_runs
     from bayescale.decisions.next_runs import log_optimum, suggest_runs
     from bayescale.decisions.plans import read_plans
-    from bayescale.plots.decisions import plot_next_runs
 
-    fitted = _fitted(context)
     table = None if candidates is None else read_plans(candidates)
 
     def suggest(own: "Fit") -> "NextRuns":
@@ -222,6 +226,8 @@ def next_runs(
         return suggest_runs(own, quantity, max_flops=max_flops, runs=runs, candidates=table)
 
     if plot is not None:
+        from bayescale.plots.decisions import plot_next_runs
+
         _save(plot_next_runs(suggest(fitted), fitted.runs), plot)
     _answer(context, fitted, lambda own: describe_next_runs(suggest(own)), as_json)
 
@@ -240,49 +246,61 @@ def multiplier(
     as_json: Json = False,
 ) -> None:
     """Say how many times the compute of another group one needs for the same loss."""
-    from bayescale.advice import describe_multiplier
-    from bayescale.decisions.multiplier import compute_multiplier
-    from bayescale.plots.multiplier import plot_multiplier
-
     source, group, _ = context.obj
     if group is None:
         raise FitError(
             "name the group: bayescale plan FIT --group NAME multiplier --reference NAME"
         )
     fitted = _load(source)
+    from bayescale.advice import describe_multiplier
+    from bayescale.decisions.multiplier import compute_multiplier
+
     found = compute_multiplier(
         fitted, group, than, losses=loss, same_validation=same_validation or None
     )
     if plot is not None:
+        from bayescale.plots.multiplier import plot_multiplier
+
         _save(plot_multiplier(found), plot)
     _print(context, fitted, describe_multiplier(found), as_json)
 
 
-def _fitted(context: typer.Context) -> "Fit":
+def _fitted(context: typer.Context, *, beside: Path | None = None) -> "Fit":
     source, group, _ = context.obj
-    fitted = _load(source)
+    fitted = _load(source, beside)
     return fitted if group is None else fitted.of_group(group)
 
 
-def _load(source: str) -> "Fit":
-    """Read a fit, or take constants written as NAME: PARAMETER=VALUE, ..."""
+def _load(source: str, beside: Path | None = None) -> "Fit":
+    """Read a fit, or take constants written as NAME: PARAMETER=VALUE, ...
+
+    What is wrong with the names, and with that of a table `beside`, is refused before PyMC is
+    imported, which takes seconds.
+    """
+    model, colon, text = source.partition(":")
+    values = _constants(text) if colon and "=" in text else None
+    if values is None:
+        require_fit(Path(source))
+    else:
+        load_model(model.strip())
+    if beside is not None:
+        kind_of(beside)
     from bayescale.fitting import constants_fit, load_fit
 
-    model, colon, text = source.partition(":")
-    if not (colon and "=" in text):
-        return load_fit(source)
+    return load_fit(source) if values is None else constants_fit(model.strip(), **values)
+
+
+def _constants(text: str) -> dict[str, float]:
     values = {}
     for name, value in pairs_of([part.strip() for part in text.split(",")], "constants").items():
         try:
             values[name.strip()] = float(value)
         except ValueError:
             raise FitError(f"constants: {name}={value}: {value!r} is not a number") from None
-    return constants_fit(model.strip(), **values)
+    return values
 
 
-def _prices(per_hour: float | None, **hardware: float | None) -> "Prices":
-    from bayescale.decisions.prices import IN_FLOPS, Prices
-
+def _prices(per_hour: float | None, **hardware: float | None) -> Prices:
     given = {name: value for name, value in hardware.items() if value is not None}
     if per_hour is None:
         if given:

@@ -1,16 +1,25 @@
 """From options to runs and models; what cannot work is refused before the long work."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from bayescale.errors import ModelError, RunsError
-from bayescale.runs import Runs, read_runs
+from bayescale.errors import FitError, ModelError, RunsError
 from bayescale.spec import ModelSpec, load_model
+from bayescale.tables import Table, kind_of
+
+if TYPE_CHECKING:
+    from bayescale.fitting import Fit
+    from bayescale.runs import Runs
 
 
-def spec_of(model: str, group: str | None) -> ModelSpec:
-    """Load a model file, with groups in another column if one is given."""
+def spec_of(model: str, group: str | None, extrapolate: str | None = None) -> ModelSpec:
+    """Load a model file, with groups in another column if one is given.
+
+    A posterior that is asked for and that the model does not have is refused.
+    """
     spec = load_model(model)
+    if extrapolate is not None:
+        spec.answers_beyond(extrapolate)
     return spec if group is None else spec.grouped_by(group)
 
 
@@ -42,7 +51,7 @@ def runs_of(
     mid_schedule: str,
     best_per: str | None,
     params_are: str,
-) -> Runs:
+) -> "Runs":
     """Read runs as the options say."""
     sizes = {}
     for name, text in pairs_of(units, "--unit").items():
@@ -50,15 +59,41 @@ def runs_of(
             sizes[name] = float(text)
         except ValueError:
             raise RunsError(f"--unit {name}={text}: {text!r} is not a number") from None
+    names, unfinished = pairs_of(columns, "--column"), _word_or_weight(mid_schedule)
+    kind_of(path)  # a file that is not there is refused before pandas is imported
+    from bayescale.runs import read_runs
+
     return read_runs(
         path,
-        pairs_of(columns, "--column"),
-        where=all_of(where or []),
+        names,
+        where=_all_of(where or []),
         units=sizes,
-        mid_schedule=_word_or_weight(mid_schedule),
+        mid_schedule=unfinished,
         best_per=tuple(best_per.split(",")) if best_per else (),
         params_are=params_are,
     )
+
+
+def table_of(path: Path, where: list[str] | None) -> Table:
+    """Read a table of curves as the options say."""
+    kind_of(path)
+    from bayescale.runs import read_table
+
+    return read_table(path, where=_all_of(where or []))
+
+
+def fit_of(path: Path) -> "Fit":
+    """Read a fit."""
+    require_fit(path)
+    from bayescale.fitting import load_fit
+
+    return load_fit(path)
+
+
+def require_fit(path: Path) -> None:
+    """Refuse a fit that is not there before PyMC is imported, which takes seconds."""
+    if not path.is_file():
+        raise FitError(f"{path}: no such file")
 
 
 def _word_or_weight(text: str) -> Literal["exclude", "keep"] | float:
@@ -72,7 +107,7 @@ def _word_or_weight(text: str) -> Literal["exclude", "keep"] | float:
         ) from None
 
 
-def all_of(conditions: list[str]) -> str | None:
+def _all_of(conditions: list[str]) -> str | None:
     """Join conditions into one query that asks for all of them."""
     if len(conditions) < 2:
         return conditions[0] if conditions else None

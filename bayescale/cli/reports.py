@@ -29,18 +29,16 @@ from bayescale.cli.options import (
     Units,
     Where,
 )
-from bayescale.cli.reading import runs_of, spec_of, values_asked
+from bayescale.cli.reading import fit_of, runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, steps, stop_unless_converged
-from bayescale.design import require_identifiable
 from bayescale.errors import ModelError, RunsError
 from bayescale.files import make_folder
-from bayescale.groups import group_names
-from bayescale.runs import Runs, read_runs
 from bayescale.spec import ModelSpec, load_model
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
     from bayescale.backtesting import Backtest
     from bayescale.fitting import Fit
+    from bayescale.runs import Runs
 
 
 def demo(
@@ -48,6 +46,8 @@ def demo(
     seed: Seed = 1,
 ) -> None:
     """Make a report on the embedded sweep; needs no network."""
+    from bayescale.runs import read_runs
+
     runs = read_runs(
         tables.load_dataset("minisweep"),
         {"params": "params_matmul"},
@@ -81,8 +81,10 @@ def report(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit a model and write report.html, summary.json and fit.nc."""
-    spec = spec_of(model, group)
+    spec = spec_of(model, group, extrapolate)
     asked = values_asked(spec, flops or [], at or [])
+    if approaches and (spec.group or not spec.law.is_joint):
+        raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     _report(
         table,
@@ -116,15 +118,17 @@ def fit(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit a model and keep the posterior in one netCDF file."""
-    from bayescale.summary import summarise_fit
-
-    spec = spec_of(model, group)
+    spec = spec_of(model, group, extrapolate)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
+    from bayescale.groups import group_names
+
     group_names(spec, table)
     make_folder(out.parent)  # before the long work, not after it
     fitted = sample(table, spec, seed, extrapolate=extrapolate)
     fitted.save(out)
     if as_json:
+        from bayescale.summary import summarise_fit
+
         typer.echo(json.dumps(summarise_fit(fitted, ()), indent=1))
     else:
         typer.echo(fitted.summary().to_string(float_format="{:.4g}".format))
@@ -145,11 +149,10 @@ def optima(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Print the compute-optimal model and its basin for given budgets."""
+    fitted = fit_of(fit)
     from bayescale.answers import answers
-    from bayescale.fitting import load_fit
     from bayescale.summary import summarise_optima
 
-    fitted = load_fit(fit)
     summary = {"optima": summarise_optima(fitted, flops), "predictions": []}
     if as_json:
         typer.echo(json.dumps({"optima": summary["optima"]}, indent=1))
@@ -161,7 +164,7 @@ def optima(
 
 
 def _report(
-    runs: Runs,
+    runs: "Runs",
     spec: ModelSpec,
     asked: list[float],
     hold_out: str | None,
@@ -174,18 +177,20 @@ def _report(
     extrapolate: Literal["plain", "weighted"] | None = None,
     backtest: bool | None = None,
 ) -> None:
-    from bayescale.answers import answers
-    from bayescale.approaches import on_isoflops
-    from bayescale.cuts import plan_cuts
-    from bayescale.report import write_report
+    from bayescale.design import require_identifiable
+    from bayescale.groups import group_names
 
     runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
     group_names(spec, runs)
     require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
-    if approaches and (spec.group or not spec.law.is_joint):
-        raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
-    on_curves = on_isoflops(runs) if approaches else None
+    on_curves = None
+    if approaches:
+        from bayescale.approaches import on_isoflops
+
+        on_curves = on_isoflops(runs)
     if backtest:
+        from bayescale.cuts import plan_cuts
+
         plan_cuts(runs, spec)  # refused before the long work
     make_folder(out)  # before the long work, not after it
     fitted = sample(runs, spec, seed, extrapolate=extrapolate)
@@ -198,6 +203,9 @@ def _report(
     tested = None
     if backtest or (backtest is None and fitted.weighted is not None and not fitted.groups):
         tested = _backtested(fitted, asked=backtest is not None)
+    from bayescale.answers import answers
+    from bayescale.report import write_report
+
     with steps("report", 4) as step:
         path = write_report(
             fitted,

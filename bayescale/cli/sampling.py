@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from bayescale.runs import Runs
 from bayescale.spec import ModelSpec
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
     from bayescale.fitting import Fit
+    from bayescale.runs import Runs
 
 
 def sample(
-    runs: Runs,
+    runs: "Runs",
     spec: ModelSpec,
     seed: int,
     *,

@@ -1,0 +1,118 @@
+# Each public name once, by the module it lives in; `as` lets type checkers see it.
+from .approaches import (
+    compare_approaches as compare_approaches,
+    envelope as envelope,
+    minima as minima,
+    on_isoflops as on_isoflops,
+    parabola_bias as parabola_bias,
+    profile_optima as profile_optima,
+)
+from .backtest_summary import (
+    backtested_at as backtested_at,
+    describe_backtest as describe_backtest,
+    summarise_backtest as summarise_backtest,
+)
+from .backtesting import Backtest as Backtest, backtest as backtest
+from .checks.curves import classify_curves as classify_curves
+from .checks.result import Check as Check, Status as Status
+from .checks.rule import Shape as Shape
+from .checks.shape import (
+    CurveShape as CurveShape,
+    classify_curve as classify_curve,
+    shape_check as shape_check,
+)
+from .checks.suite import check_fit as check_fit, check_runs as check_runs
+from .comparison import Comparison as Comparison, compare as compare
+from .comparison_summary import summarise_comparison as summarise_comparison
+from .datasets import available_datasets as available_datasets, load_dataset as load_dataset
+from .decisions.data_wall import best_under_wall as best_under_wall, next_epoch as next_epoch
+from .decisions.multiplier import (
+    compute_multiplier as compute_multiplier,
+    constancy as constancy,
+    crossing as crossing,
+)
+from .decisions.next_runs import (
+    candidate_runs as candidate_runs,
+    expected_reduction as expected_reduction,
+    log_optimum as log_optimum,
+    suggest_runs as suggest_runs,
+)
+from .decisions.overtraining import (
+    at_size as at_size,
+    break_even as break_even,
+    cheapest as cheapest,
+    target_loss as target_loss,
+)
+from .decisions.plans import (
+    plan_outcomes as plan_outcomes,
+    rank_plans as rank_plans,
+    read_plans as read_plans,
+    stack_outcomes as stack_outcomes,
+)
+from .decisions.prices import Prices as Prices
+from .decisions.repetition import (
+    effective_repetitions as effective_repetitions,
+    epochs_until as epochs_until,
+    identified as identified,
+    repetition_value as repetition_value,
+)
+from .errors import (
+    BayescaleError as BayescaleError,
+    DatasetError as DatasetError,
+    FitError as FitError,
+    ModelError as ModelError,
+    RunsError as RunsError,
+    RunsWarning as RunsWarning,
+)
+from .fitting import Fit as Fit, constants_fit as constants_fit, fit as fit, load_fit as load_fit
+from .forecasts.curve import Forecast as Forecast, local_slope as local_slope
+from .forecasts.table import (
+    CurveForecast as CurveForecast,
+    forecast_curves as forecast_curves,
+    forecast_table as forecast_table,
+)
+from .intervals import summarise as summarise
+from .laws import LAWS as LAWS, Law as Law, law as law
+from .model import build_model as build_model
+from .optima import basin as basin, compute_optimal as compute_optimal
+from .plots import (
+    plot_allocation as plot_allocation,
+    plot_approaches as plot_approaches,
+    plot_backtest as plot_backtest,
+    plot_basin as plot_basin,
+    plot_beyond as plot_beyond,
+    plot_checks as plot_checks,
+    plot_comparison as plot_comparison,
+    plot_cost as plot_cost,
+    plot_curve as plot_curve,
+    plot_forecast as plot_forecast,
+    plot_forest as plot_forest,
+    plot_isoflop as plot_isoflop,
+    plot_minima as plot_minima,
+    plot_multiplier as plot_multiplier,
+    plot_next_runs as plot_next_runs,
+    plot_overtraining as plot_overtraining,
+    plot_parameters as plot_parameters,
+    plot_plans as plot_plans,
+    plot_predicted as plot_predicted,
+    plot_repetition_value as plot_repetition_value,
+    plot_shape as plot_shape,
+    plot_shrinkage as plot_shrinkage,
+    plot_wall as plot_wall,
+)
+from .prediction import (
+    arviz_tree as arviz_tree,
+    log_likelihood as log_likelihood,
+    predict as predict,
+    predict_runs as predict_runs,
+    residuals as residuals,
+)
+from .report import write_report as write_report
+from .runs import Runs as Runs, read_runs as read_runs
+from .spec import (
+    ModelSpec as ModelSpec,
+    available_models as available_models,
+    load_model as load_model,
+    parse_model as parse_model,
+)
+from .stacking import stack_draws as stack_draws
