@@ -131,22 +131,19 @@ def compile_density(
         Returns the PyMC model; called only where the code is not on disk.
     identity : str or None
         What, beside variables, slots and this package's own code, decides the graph. None: it
-        cannot be told, so the code is not kept on disk.
+        cannot be told, so that the graph is made to find the code on disk.
 
     Raises
     ------
     ValueError
         If the model has other variables or data than these.
     """
-    key = None if identity is None else _digest(identity, variables, slots)
+    made = cache(lambda: _numba_function(build(), variables, slots))
+    name = made()[1] if identity is None else identity
+    key = None if name is None else _digest(name, variables, slots)
     source = _source(sum(variable.size for variable in variables), slots)
-    function = _c_function(
-        source,
-        "log_density",
-        ("count", "doubles", "doubles", "doubles", "integers"),
-        key,
-        lambda: _numba_function(build(), variables, slots),
-    )
+    kinds = ("count", "doubles", "doubles", "doubles", "integers")
+    function = _c_function(source, "log_density", kinds, key, lambda: made()[0])
     return Density(variables, slots, function)
 
 
@@ -260,7 +257,7 @@ def _c_function(
     )
     signature = tuple(known[kind] for kind in kinds), types.int64
     function: Any = CFunc(written, signature, locals={}, options={})
-    if key is not None:
+    if key is not None:  # PyTensor names all but few graphs
         function.enable_caching()
     compile_anew = function._compile_uncached
 
@@ -289,11 +286,17 @@ def _pointer(kind: Any) -> Any:
     return pointer
 
 
-def _numba_function(model: Any, variables: tuple[Variable, ...], slots: tuple[Slot, ...]) -> Any:
-    """Numba function of the flat vector, the scalars and all arrays: log density and gradient."""
+def _numba_function(
+    model: Any, variables: tuple[Variable, ...], slots: tuple[Slot, ...]
+) -> tuple[Any, str | None]:
+    """Make a Numba function of the flat vector, the scalars and all arrays, and name its graph.
+
+    It returns log density and gradient, and is compiled when first called.
+    """
     import pytensor
     import pytensor.tensor as pt
     from pytensor.graph.replace import graph_replace
+    from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
 
     arguments, replaced = _arguments(model, slots)
     names = {variable.name for variable in variables}
@@ -313,12 +316,16 @@ def _numba_function(model: Any, variables: tuple[Variable, ...], slots: tuple[Sl
     slopes: Any = pt.grad(density, free)
     slope = pt.concatenate([slope.ravel() for slope in slopes])
     outputs = graph_replace([density, slope], parts)
-    function = pytensor.function(
-        [flat, *arguments], outputs, mode="NUMBA", on_unused_input="ignore", trust_input=True
-    )
+    # Code put together from parts on disk rounds otherwise than code compiled in one piece: only
+    # the whole is kept, so that draws do not depend on what was compiled before.
+    with pytensor.config.change_flags(numba__cache=False):
+        function = pytensor.function(
+            [flat, *arguments], outputs, mode="NUMBA", on_unused_input="ignore", trust_input=True
+        )
     if left := function.get_shared():
         raise ValueError(f"the model depends on {left}, which are not among its data")
-    return function.vm.jit_fn
+    _, graph = numba_funcify_and_cache_key(function.maker.fgraph)
+    return function.vm.jit_fn, graph
 
 
 def _arguments(model: Any, slots: tuple[Slot, ...]) -> tuple[list[Any], dict[Any, Any]]:

@@ -474,7 +474,7 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
     arrays, variables = as_arrays(data), variables_of(spec, data)
     positive = (*spec.inputs, *(f"reference_{name}" for name in spec.inputs))
     slots = slots_of(data, positive)
-    # A law from elsewhere may change without this package's code changing: it is not kept on disk.
+    # A law from elsewhere may change without this package's code changing: its name says nothing.
     ours = spec.law.loss.__module__.startswith("bayescale.")
     shape = Shape(
         (*spec.shape, variables, slots),

@@ -174,11 +174,23 @@ def test_code_is_loaded_from_disk_without_the_model(monkeypatch):
     assert call(again, [0.7], GIVEN)[1] == call(first, [0.7], GIVEN)[1]
     with pytest.raises(AssertionError, match="the model was built"):  # another model
         compile_density(*of, fail, "test of the cache, another")
-    with pytest.raises(AssertionError, match="the model was built"):  # one that is not kept
-        compile_density(*of, fail, None)
     monkeypatch.setattr(compiling, "_own_code", lambda: "changed")
     with pytest.raises(AssertionError, match="the model was built"):
         compile_density(*of, fail, "test of the cache")
+
+
+def test_code_of_a_model_that_cannot_be_named_is_found_by_its_graph():
+    def other():
+        with normal_model() as model:
+            pm.Potential("more", -(model["mu"] ** 2))
+        return model
+
+    of = (Variable("mu"),), slots_of(GIVEN, ())
+    compile_density(*of, normal_model, None)
+    again, changed = (compile_density(*of, build, None) for build in (normal_model, other))
+    assert again.function.cache_hits == 1
+    difference = call(changed, [0.7], GIVEN)[1] - call(again, [0.7], GIVEN)[1]
+    assert difference == pytest.approx(-(0.7**2))
 
 
 @slow
@@ -220,7 +232,10 @@ def test_processes_share_an_empty_cache_and_one_that_cannot_be_written_costs_tim
     (tmp_path / "file").write_text("a file, not a folder")
     folders = [tmp_path / "empty"] * 3 + [tmp_path / "file" / "below"]
     processes = [started(path, folder) for folder in folders]
+    for process in processes:
+        process.wait()
+    processes.append(started(path, tmp_path / "empty"))  # which now finds the code on disk
     said = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, said
+    assert [process.returncode for process in processes] == [0] * 5, said
     assert len({out for out, _ in said}) == 1
     assert list((tmp_path / "empty" / "numba").glob("*log_density*.nbc"))
