@@ -37,6 +37,7 @@ ORDER = [
     "sampling",
     "fitting",
     "prediction",
+    "leave_one_out",
     "optima",
     "stacking",
     "scoring",
