@@ -156,7 +156,6 @@ def test_nothing_of_the_future_reaches_a_fit(table):
     assert (two["error"] > 0.05).all()  # the control: it is the other table that was scored
 
 
-@pytest.mark.slow
 def test_a_true_law_is_covered_and_one_that_bends_is_not(table, runs):
     """A law that bends beyond the cut: the plain posterior misses, the weighted one less often."""
     beyond = np.log10(np.maximum(runs.column("flops") / BUDGETS[2], 1.0))
@@ -172,7 +171,6 @@ def test_a_true_law_is_covered_and_one_that_bends_is_not(table, runs):
     assert wrong.loc["weighted", "width90"] > wrong.loc["plain", "width90"]
 
 
-@pytest.mark.slow
 def test_every_run_is_in_the_next_block_of_one_cut(runs):
     found = backtest(runs, cuts=BUDGETS[2:4] * 1.01, extrapolate="plain", **QUICK)
     following = found.table[found.table["block"] == "next"]
@@ -183,7 +181,6 @@ def test_every_run_is_in_the_next_block_of_one_cut(runs):
     assert found.table["converged"].all() == (not found.problems)
 
 
-@pytest.mark.slow
 def test_fits_that_did_not_converge_are_named(runs):
     found = backtest(runs, cuts=[1e21], extrapolate="plain", draws=20, tune=50, chains=2)
     assert found.problems[0].startswith("flops <= 1e21: ")
@@ -259,7 +256,6 @@ def test_an_interval_without_end_is_said_and_drawn(found):
     plt.close(figure)
 
 
-@pytest.mark.slow
 def test_from_the_command_line(run, table, tmp_path):
     table.to_csv(tmp_path / "runs.csv", index=False)
     code, out, _ = run(
@@ -280,7 +276,6 @@ def test_the_command_line_refuses_what_cannot_be_cut(run, table, tmp_path):
     assert (code, "'plain', 'weighted'" in err) == (2, True)
 
 
-@pytest.mark.slow
 def test_the_larger_chinchilla_runs_are_foretold_by_the_weighted_posterior(chinchilla_runs):
     """63 runs above 3e20 FLOPs from the 177 up to there; published bootstraps cover 52 to 57%."""
     found = backtest(chinchilla_runs, "chinchilla", cuts=[3e20])

@@ -99,7 +99,6 @@ def test_axes_are_inputs_and_ratios_without_repetition():
     assert list(axes_of(curve, ("flops",))) == ["flops"]
 
 
-@pytest.mark.slow
 def test_true_law_passes(small_fit):
     checks = check_fit(small_fit)
     assert worst(checks) is Status.PASS, [str(check) for check in checks]
@@ -107,7 +106,6 @@ def test_true_law_passes(small_fit):
     assert all(check.message for check in checks)
 
 
-@pytest.mark.slow
 def test_same_seed_same_checks(small_fit):
     first, second, other = (check_fit(small_fit, seed=seed) for seed in (1, 1, 2))
     numbers = [[check.statistic for check in checks] for checks in (first, second, other)]
@@ -115,14 +113,12 @@ def test_same_seed_same_checks(small_fit):
     assert numbers[0] != numbers[2]
 
 
-@pytest.mark.slow
 def test_uncentred_residuals_fail(small_fit):
     check = named(law_checks(with_losses(small_fit, 1.02)), "centring")
     assert check.status is Status.FAIL
     assert "% above the law on the whole" in check.message
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["params", "tokens", "flops", "tokens_per_param"])
 def test_bend_along_an_axis_is_named_with_its_size(small_fit, name):
     label = {"params": "parameters", "flops": "compute"}.get(name, name.replace("_per_param", ""))
@@ -137,7 +133,6 @@ def test_bend_along_an_axis_is_named_with_its_size(small_fit, name):
     assert check.advice
 
 
-@pytest.mark.slow
 def test_law_broken_along_an_axis_fails():
     rng, size = np.random.default_rng(4), np.linspace(0.25, 4, 10)
     flops, size = (grid.ravel() for grid in np.meshgrid(np.geomspace(6e18, 3e21, 6), size))
@@ -152,7 +147,6 @@ def test_law_broken_along_an_axis_fails():
     assert named(law_checks(broken), "law along tokens").status is Status.FAIL
 
 
-@pytest.mark.slow
 def test_unequal_noise_is_named(small_fit):
     table = residuals(small_fit)
     wide = np.where(table["flops"] > table["flops"].median(), 4.0, 0.5)
@@ -165,7 +159,6 @@ def single_runs(fitted):
     return run_checks(fitted, refits(fitted), left_out(fitted))
 
 
-@pytest.mark.slow
 def test_outlying_run_is_named(small_fit):
     change = np.ones(30)
     change[11] = 1.2
@@ -177,7 +170,6 @@ def test_outlying_run_is_named(small_fit):
     assert named(single_runs(far), "Pareto k").status is Status.REVIEW
 
 
-@pytest.mark.slow
 def test_leaving_a_run_out_is_what_a_refit_without_it_says(small_fit):
     without = left_out(small_fit)
     most = int(np.abs(without["shift"].to_numpy()).argmax())
@@ -190,7 +182,6 @@ def test_leaving_a_run_out_is_what_a_refit_without_it_says(small_fit):
     assert moved == pytest.approx(float(without["shift"][most]), abs=0.2)
 
 
-@pytest.mark.slow
 def test_run_that_decides_is_named(small_fit):
     without = left_out(small_fit)
     without["shift"][4] = -1.7
@@ -326,7 +317,6 @@ def test_power_scaling_of_a_normal_prior_is_that_of_its_formula(line):
     assert found == pytest.approx(np.abs(moved).max(), rel=0.05)
 
 
-@pytest.mark.slow
 def test_prior_that_decides_or_contradicts_is_named(runs, small_fit):
     assert worst(prior_checks(small_fit)) is Status.PASS
     assert power_scaled(small_fit, "alpha") < 0.1
@@ -357,7 +347,6 @@ def test_without_replicates_seeds_are_not_asked_about():
     assert seed_check(known_fit()) == []
 
 
-@pytest.mark.slow
 def test_unconverged_fit_fails(small_fit):
     tree = small_fit.tree.copy(deep=True)
     tree["sample_stats"]["diverging"][0, :7] = True
@@ -366,7 +355,6 @@ def test_unconverged_fit_fails(small_fit):
     assert "7 divergent" in check.message
 
 
-@pytest.mark.slow
 def test_held_out_runs(small_fit):
     new = read_runs(simulated_table(seed=9))
     assert held_out_check(small_fit, new).status is Status.PASS

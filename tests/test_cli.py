@@ -106,7 +106,6 @@ def test_user_errors_are_one_line_and_exit_2(run, table, arguments, message):
     assert list(table.parent.iterdir()) == [table]  # nothing was begun
 
 
-@pytest.mark.slow
 def test_fit_report_and_optima_from_the_shell(run, table, tmp_path):
     common = [table, "--column", "params=N", "--seed", "3"]
     code, out, err = run("report", *common, "--flops", "1e23", "--out", tmp_path / "out")
@@ -141,7 +140,6 @@ def test_repeated_filters_are_combined(run, table):
     assert "filter '(loss < 3) and (loss > 3)' keeps none of the 30 rows" in err
 
 
-@pytest.mark.slow
 def test_doubts_are_printed_and_not_errors(run, tmp_path):
     path = tmp_path / "twice.csv"
     simulated_table().iloc[[*range(30), 4]].to_csv(path, index=False)
@@ -178,7 +176,6 @@ def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatc
     assert (code, "not converged" in err, out.startswith("For 1e23")) == (1, True, True)
 
 
-@pytest.mark.slow
 def test_module_runs_and_says_its_version():
     done = subprocess.run(
         [sys.executable, "-m", "bayescale", "--version"], capture_output=True, text=True, check=True
@@ -186,7 +183,6 @@ def test_module_runs_and_says_its_version():
     assert done.stdout.startswith("bayescale 0.")
 
 
-@pytest.mark.slow
 def test_check_of_a_table_and_of_a_fit(run, table, small_fit, tmp_path):
     code, out, err = run("check", table, "--column", "params=N")
     assert (code, err) == (0, "")
@@ -205,7 +201,6 @@ def test_check_of_a_table_and_of_a_fit(run, table, small_fit, tmp_path):
         assert err.startswith(f"error: {given[0]} says how to read or fit a table")
 
 
-@pytest.mark.slow
 def test_check_that_fails_exits_3_worst_first(run, small_fit, tmp_path):
     bent = small_fit.runs.table.assign(loss=lambda t: t["loss"] * (t["tokens"] / 1e10) ** 0.01)
     wrong = replace(small_fit, runs=replace(small_fit.runs, table=bent))
@@ -228,7 +223,6 @@ def test_check_of_a_design_that_cannot_answer_fails_before_sampling(run, tmp_pat
     assert run("check", "none.nc")[0] == 2
 
 
-@pytest.mark.slow
 def test_check_of_an_unconverged_fit_exits_1(run, small_fit, tmp_path):
     tree = small_fit.tree.copy(deep=True)
     tree["sample_stats"]["diverging"][0, :7] = True

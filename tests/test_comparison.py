@@ -225,7 +225,6 @@ def test_a_wrong_law_loses_and_identical_ones_tie(comparison):
     assert total.to_numpy() == pytest.approx(table["elpd"].to_numpy())
 
 
-@pytest.mark.slow
 def test_weights_maximise_the_density_of_the_mixture(comparison):
     density = np.exp(comparison.pointwise.sel(model=["true", "kaplan"]).to_numpy())
 
@@ -236,7 +235,6 @@ def test_weights_maximise_the_density_of_the_mixture(comparison):
     assert 1 - comparison.weights["kaplan"] == pytest.approx(best, abs=0.01)
 
 
-@pytest.mark.slow
 def test_the_mixture_takes_draws_by_weight(comparison):
     weight = comparison.weights["kaplan"]
     draws = comparison.decisions["kaplan"]["loss"].isel(flops=0).to_numpy().ravel()
@@ -259,7 +257,6 @@ def test_elpd_equals_leaving_every_cell_out():
     assert elpd.elpd + elpd.p == pytest.approx(seen.sum())
 
 
-@pytest.mark.slow
 def test_folds_take_over_where_importance_sampling_fails(
     small_fit, kaplan_fit, comparison, monkeypatch
 ):
@@ -277,7 +274,6 @@ def test_folds_take_over_where_importance_sampling_fails(
     assert (folded.pointwise != comparison.pointwise.sel(model=["true", "kaplan"])).all()
 
 
-@pytest.mark.slow
 def test_few_bad_cells_are_left_out_exactly(small_fit, monkeypatch):
     real = cross_validation._importance_sampling
 
@@ -295,7 +291,6 @@ def test_few_bad_cells_are_left_out_exactly(small_fit, monkeypatch):
     assert found.elpds["true"].elpd_i[3].item() == pytest.approx(expected, abs=0.2)
 
 
-@pytest.mark.slow
 def test_what_cannot_be_compared_is_refused(small_fit, kaplan_fit):
     def of(own, **columns):
         return replace(own, runs=replace(own.runs, table=own.runs.table.assign(**columns)))
@@ -350,7 +345,6 @@ def test_single_axis_laws_are_compared_by_the_loss_they_predict():
     assert "predict different losses" in sentence
 
 
-@pytest.mark.slow
 def test_numbers_and_picture_say_the_same(comparison):
     summary = summarise_comparison(comparison)
     json.dumps(summary, allow_nan=False)
@@ -365,7 +359,6 @@ def test_numbers_and_picture_say_the_same(comparison):
     assert {"best", f"{kaplan['elpd_diff']:.1f} ± {kaplan['se_diff']:.1f}"} <= shown
 
 
-@pytest.mark.slow
 def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     simulated_table().to_csv(tmp_path / "runs.csv", index=False)
 

@@ -197,7 +197,6 @@ def test_code_of_a_model_that_cannot_be_named_is_found_by_its_graph():
     assert difference == pytest.approx(-(0.7**2))
 
 
-@slow
 def test_draws_do_not_depend_on_what_was_fitted_before():
     runs = read_runs(simulated_table())
     given = {"draws": 50, "tune": 100, "extrapolate": "plain", "seed": 4, "progress": False}

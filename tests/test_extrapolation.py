@@ -269,7 +269,6 @@ def test_summary_says_which_posterior_answered_and_what_the_other_would_say(both
     assert "the interval holds only if the law does" in sentences[2]
 
 
-@pytest.mark.slow
 def test_weighted_posterior_is_wider_and_pools_the_whole_grid(weighted_fit, small_fit, tmp_path):
     members = weighted_fit.tree["weighted_members"]
     pairs = zip(members["cap"].to_numpy(), members["exponent"].to_numpy(), strict=True)
@@ -289,7 +288,6 @@ def test_weighted_posterior_is_wider_and_pools_the_whole_grid(weighted_fit, smal
     )
 
 
-@pytest.mark.slow
 def test_as_many_runs_as_the_cap_have_the_plain_posterior():
     """No run loses weight, so both posteriors are one: a known answer."""
     few = read_runs(simulated_table(noise=0.02).iloc[::4])
@@ -303,7 +301,6 @@ def test_as_many_runs_as_the_cap_have_the_plain_posterior():
     assert float(weighted.std()) == pytest.approx(float(plain.std()), rel=0.3)
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weighted_draws(runs, weighted_fit):
     again = fit(runs, draws=500, tune=500, extrapolate="weighted", seed=3, progress=False)
     assert same(again.weighted.posterior["E"], weighted_fit.weighted.posterior["E"])

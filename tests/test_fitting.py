@@ -50,7 +50,6 @@ def test_posterior_of_the_chinchilla_table(chinchilla_fit):
     assert diagnostics.min_ess_bulk >= 2000
 
 
-@slow
 @pytest.mark.parametrize("name", GOLDEN["posterior"])
 def test_posterior_equals_the_golden_one(chinchilla_fit, name):
     """Golden: PyMC's own NUTS on the same model; equal within four combined standard errors."""
@@ -61,7 +60,6 @@ def test_posterior_equals_the_golden_one(chinchilla_fit, name):
     assert summary["sd"] == pytest.approx(golden["sd"], rel=0.1)
 
 
-@slow
 def test_recovers_the_truth(small_fit):
     for name, truth in TRUTH.items():
         low, high = small_fit.posterior[name].quantile([0.005, 0.995])
@@ -100,7 +98,6 @@ def test_one_compilation_serves_other_lengths_priors_and_weights(runs, small_fit
     assert weighted.posterior["E"].std() > 1.5 * small_fit.posterior["E"].std()  # and the weights
 
 
-@slow
 def test_fit_that_does_not_converge_is_sampled_again(runs, monkeypatch):
     real, settings = sampling.sample, []
 
@@ -122,13 +119,11 @@ def test_fit_that_does_not_converge_is_sampled_again(runs, monkeypatch):
     assert settings == [("low_rank", 0.8)]  # what was asked for, once
 
 
-@slow
 def test_noisy_table_converges():
     noisy = read_runs(simulated_table(noise=0.08, seed=4))
     assert fit(noisy, progress=False).diagnostics.converged
 
 
-@slow
 def test_prior_group_is_the_prior(small_fit):
     alpha = np.log(small_fit.prior["alpha"])
     assert float(alpha.mean()) == pytest.approx(-1.05, abs=0.05)
@@ -136,7 +131,6 @@ def test_prior_group_is_the_prior(small_fit):
     assert set(small_fit.prior.data_vars) == set(small_fit.posterior.data_vars)
 
 
-@slow
 def test_saved_fit_predicts_the_same_numbers(small_fit, tmp_path):
     path = small_fit.save(tmp_path / "fit.nc")
     again = load_fit(path)

@@ -172,6 +172,7 @@ def test_two_stages_are_the_joint_posterior():
         assert float(weight @ own) == pytest.approx(exact, abs=0.04)
 
 
+@pytest.mark.slow
 def test_forecasts_hold_the_truth_and_widen(forecasts):
     small = forecasts[0].forecast
     truth = 1.5 + 1.5 * (np.array([2e10, 1e11]) / 1e8) ** -0.3

@@ -219,7 +219,6 @@ def test_hierarchical_fit_recovers_its_groups(grouped_fit):
     assert (abs(level.diff("group")) > 0.02).all()
 
 
-@pytest.mark.slow
 def test_prior_of_a_group_is_population_and_scale(grouped_fit):
     prior = grouped_fit.prior
     assert set(prior.data_vars) == set(grouped_fit.posterior.data_vars)
@@ -232,7 +231,6 @@ def test_prior_of_a_group_is_population_and_scale(grouped_fit):
     assert shared == pytest.approx(0.25 / 0.29, abs=0.05)
 
 
-@pytest.mark.slow
 def test_summary_has_the_population_and_every_group(grouped_fit):
     rows = set(grouped_fit.summary().index)
     assert {"E[moe]", "E[transformer]", "sigma[ssm]", "nu"} <= rows
@@ -271,7 +269,6 @@ def test_group_names_survive_the_file(tmp_path, names):
         assert len(again.of_group(name).runs) == 30
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")  # twelve runs a group
 def test_arviz_finds_what_it_needs_of_groups(grouped_fit):
     tree = arviz_tree(grouped_fit)

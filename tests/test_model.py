@@ -157,6 +157,7 @@ def test_groups_lie_at_normal_distances_from_their_population(kind):
         np.testing.assert_allclose(from_line(name, line), found[name], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TABLES)
 def test_prior_of_a_population_is_the_one_stated(kind):
     """The density of anchor and offsets is that of m and z, up to the change of variables."""

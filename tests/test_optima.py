@@ -64,7 +64,6 @@ def test_constants_have_no_distance_to_runs():
     assert np.isnan(compute_optimal(constants_fit("chinchilla", **TRUTH), 1e22)["decades_beyond"])
 
 
-@pytest.mark.slow
 def test_extrapolation_is_marked_in_decades(small_fit):
     beyond = compute_optimal(small_fit, [6e17, 1e20, 3e23])["decades_beyond"].to_numpy()
     np.testing.assert_allclose(beyond, [-1, 0, 2], atol=1e-9)

@@ -7,8 +7,6 @@ from conftest import simulated_table
 from bayescale import check_fit, check_runs, compute_optimal, fit, plots, read_runs, residuals
 from bayescale.errors import FitError, RunsWarning
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(autouse=True)
 def close_figures():
@@ -86,6 +84,7 @@ def test_checks_and_predicted_show_every_run(small_fit):
     assert title.startswith("90% predictive intervals hold")
 
 
+@pytest.mark.slow
 def test_curve_reaches_the_asked_value(single_axis_fit):
     figure = plots.plot_curve(single_axis_fit, 1e25)
     assert figure.axes[0].get_xlim()[1] >= 1e25

@@ -103,7 +103,6 @@ def test_log_likelihood_and_predictive_equal_pymc(runs, model):
         assert stats.ks_2samp(ours.isel(obs=run).to_numpy().ravel(), sample).pvalue > 1e-4
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")  # thirty runs, a few influential
 def test_arviz_finds_what_it_needs(small_fit):
     tree = arviz_tree(small_fit)
@@ -127,7 +126,6 @@ def test_scores_of_known_residuals():
     assert scores == {"runs": 2, "inside": 1, "coverage": 0.5}
 
 
-@pytest.mark.slow
 def test_residuals_are_small_and_centred(small_fit):
     table = residuals(small_fit)
     assert abs(table["residual"].median()) < 0.003

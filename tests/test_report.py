@@ -18,8 +18,6 @@ from bayescale.summary import (
     summarise_optima,
 )
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def written(small_fit, tmp_path_factory):
@@ -81,6 +79,7 @@ def test_fit_beside_the_page_loads(written, small_fit):
     assert load_fit(written.parent / "fit.nc").spec == small_fit.spec
 
 
+@pytest.mark.slow
 def test_unconverged_fit_opens_with_a_warning(small_fit, tmp_path):
     tree = small_fit.tree.copy(deep=True)
     tree["sample_stats"]["diverging"][0, :7] = True
@@ -93,6 +92,7 @@ def test_default_budgets_are_the_largest_run_and_ten_times_it(small_fit):
     assert default_budgets(small_fit) == pytest.approx((3e21, 3e22))
 
 
+@pytest.mark.slow
 def test_single_axis_report_predicts(tmp_path):
     best = read_runs(simulated_table()).table.groupby(simulated_table().index % 5)["loss"].idxmin()
     table = simulated_table().loc[best]
@@ -105,12 +105,14 @@ def test_single_axis_report_predicts(tmp_path):
     assert "At 3e22 flops: loss" in page
 
 
+@pytest.mark.slow
 def test_every_figure_has_a_caption(small_fit):
     beside = Companions(checks=tuple(check_fit(small_fit)))
     for section in sections(small_fit, [1e23], beside):
         assert section.figure is None or section.caption
 
 
+@pytest.mark.slow
 def test_checks_come_first_the_worst_on_top_and_what_passed_is_folded(small_fit, tmp_path):
     runs = replace(
         small_fit.runs,
@@ -136,6 +138,7 @@ def test_checks_come_first_the_worst_on_top_and_what_passed_is_folded(small_fit,
     assert page.count("<details>") == 1
 
 
+@pytest.mark.slow
 def test_held_out_runs_are_a_check(small_fit, tmp_path):
     held = read_runs(simulated_table(seed=9))
     wrong = replace(held, table=held.table.assign(loss=held.table["loss"] * 1.1))
@@ -154,6 +157,7 @@ def test_folder_that_is_a_file_is_refused(small_fit, tmp_path):
         write_report(small_fit, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_runs_held_back_are_scored_and_shown(runs, tmp_path):
     kept, held = runs.hold_out("flops > 2e21")
     fitted = fit(kept, progress=False)
