@@ -161,10 +161,11 @@ def _for_nutpie(target: Target) -> CompiledPyMCModel:
 
 def _posterior(target: Target, flat: np.ndarray) -> xr.Dataset:
     """Draws of all variables on their own scale, dims (chain, draw, ...)."""
-    free = {}
-    for variable in target.density.variables:
-        value = target.density.split(flat)[variable.name]
-        free[variable.name] = xr.DataArray(value, dims=("chain", "draw", *variable.dims))
+    values = target.density.split(flat)
+    free = {
+        variable.name: xr.DataArray(values[variable.name], dims=("chain", "draw", *variable.dims))
+        for variable in target.density.variables
+    }
     posterior = xr.Dataset({**free, **target.derive(free)}).transpose("chain", "draw", ...)
     chains, draws = flat.shape[:2]
     return posterior.assign_coords(chain=np.arange(chains), draw=np.arange(draws))
@@ -201,8 +202,8 @@ def sample_members(
     each = -(-chains * total // len(weights))
     seeds = np.random.SeedSequence(settings["seed"]).generate_state(len(weights))
     short = {"chains": MEMBER_CHAINS, "cores": 1, "progress_bar": False}
-    # At least 500 in a chain: fewer say little about convergence, or of the tails.
-    short |= {"draws": max(-(-each // MEMBER_CHAINS), 500), "tune": min(settings["tune"], 500)}
+    # At least 400 in a chain: fewer say little about convergence, or of the tails.
+    short |= {"draws": max(-(-each // MEMBER_CHAINS), 400), "tune": min(settings["tune"], 400)}
 
     def member(of: tuple[tuple[float, float], np.ndarray, int]) -> tuple[xr.Dataset, Row]:
         (cap, exponent), weight, seed = of
