@@ -12,6 +12,7 @@ from bayescale.laws import (
     LAWS,
     chance_level,
     chinchilla,
+    coupled,
     data_constrained,
     data_constrained_published,
     isoflop_profile,
@@ -38,6 +39,7 @@ COORDINATES = {
     "curvature": st.floats(0.01, 0.3),
     "skew": st.floats(0.1, 0.9),
     "steepness": st.floats(0.2, 2.0),
+    "k": st.floats(0.3, 1.6),
 }
 sizes = st.floats(1e7, 1e11)
 PUBLISHED = {  # Muennighoff et al. (2023)
@@ -249,6 +251,65 @@ def test_kaplan_known_values():
     assert kaplan.loss(1.5e9, 1e30, **published) == pytest.approx((8.8e13 / 1.5e9) ** 0.076)
     growth = kaplan.optimum(1e22, 6.0, **published) / kaplan.optimum(1e21, 6.0, **published)
     assert np.log10(growth) == pytest.approx(0.095 / (0.095 + 0.076))
+
+
+@given(data=st.data(), flops=compute, at=st.tuples(sizes, sizes))
+def test_coupled_law_with_k_1_is_the_joint_law(data, flops, at):
+    reference = (1e9, 2e10)
+    common = data.draw(coordinates_of(chinchilla))
+    joint = chinchilla.to_natural(common, reference)
+    natural = coupled.to_natural({**common, "k": 1.0}, reference)
+    assert natural == pytest.approx({**joint, "k": 1.0}, rel=1e-12)
+    exact = {**joint, "k": 1.0}
+    assert coupled.loss(*at, **exact) == pytest.approx(chinchilla.loss(*at, **joint), rel=1e-14)
+    best = chinchilla.optimum(flops, 6.0, **joint)
+    assert coupled.optimum(flops, 6.0, **exact) == pytest.approx(best, rel=1e-12)
+    loss = joint["E"] * 1.1
+    needed = chinchilla.compute(loss, 6.0, **joint)
+    assert np.log(coupled.compute(loss, 6.0, **exact)) == pytest.approx(np.log(needed), rel=1e-10)
+    uncoupled = coupled.loss(1e8, 2e11, **coupled.to_natural({**common, "k": 0.6}, reference))
+    assert abs(uncoupled / chinchilla.loss(1e8, 2e11, **joint) - 1) > 1e-9
+
+
+@given(at=st.tuples(sizes, sizes), flops=compute)
+def test_kaplan_law_is_the_coupled_law_without_a_floor(at, flops):
+    published = {"N_c": 8.8e13, "D_c": 5.4e13, "alpha_N": 0.076, "alpha_D": 0.095}
+    natural = {
+        **{"E": 0.0, "A": 8.8e13 ** (0.076 / 0.095), "B": 5.4e13},
+        **{"alpha": 0.076, "beta": 0.095, "k": 0.095},
+    }
+    assert coupled.loss(*at, **natural) == pytest.approx(kaplan.loss(*at, **published), rel=1e-12)
+    best, needed = kaplan.optimum(flops, 6.0, **published), kaplan.compute(2.5, 6.0, **published)
+    assert coupled.optimum(flops, 6.0, **natural) == pytest.approx(best, rel=1e-10)
+    assert coupled.compute(2.5, 6.0, **natural) == pytest.approx(needed, rel=1e-9)
+
+
+@given(data=st.data(), k=st.floats(0.3, 1.6))
+def test_k_leaves_the_slopes_at_the_reference_run_and_bends_the_law(data, k):
+    sampled, reference = {**data.draw(coordinates_of(coupled)), "k": k}, (1e9, 2e10)
+    natural = coupled.to_natural(sampled, reference)
+
+    def log_reducible(*steps):
+        at = (x * np.exp(step) for x, step in zip(reference, steps, strict=True))
+        # Without the floor, in which the last digits would be lost.
+        return np.log(coupled.loss(*at, **{**natural, "E": 0.0}))
+
+    slopes = (
+        (log_reducible(1e-4, 0) - log_reducible(-1e-4, 0)) / 2e-4,
+        (log_reducible(0, 1e-4) - log_reducible(0, -1e-4)) / 2e-4,
+    )
+    alpha, beta, split = (sampled[name] for name in ("alpha", "beta", "split"))
+    assert slopes == pytest.approx((-alpha * split, -beta * (1 - split)), rel=1e-4)
+    bend = log_reducible(0.01, 0) + log_reducible(-0.01, 0) - 2 * log_reducible(0, 0)
+    assert bend / 1e-4 == pytest.approx(alpha**2 * split * (1 - split) / k, rel=2e-2)
+
+
+def test_exponents_of_the_coupled_law_are_limits():
+    natural = {"E": 1.0, "A": 2e3, "B": 5e3, "alpha": 0.2, "beta": 0.25, "k": 0.5}
+    decade = np.array([1e8, 1e9])
+    for at, exponent in (((decade, 1e300), 0.2), ((1e300, decade), 0.25)):
+        above = coupled.loss(*at, **natural) - natural["E"]
+        assert -np.diff(np.log10(above)) == pytest.approx(exponent, rel=1e-9)
 
 
 def test_published_repetition_known_values():

@@ -38,6 +38,7 @@ POINT = {
     "excess_size": 0.9,
     "excess_interaction": 0.3,
     "share": 0.2,
+    "k": 0.8,
 }
 TABLES = ("one seed", "three seeds")
 

@@ -2,6 +2,7 @@
 
 from bayescale.laws.chance_level import chance_level
 from bayescale.laws.chinchilla import chinchilla
+from bayescale.laws.coupled import coupled
 from bayescale.laws.data_constrained import data_constrained
 from bayescale.laws.data_constrained_published import data_constrained_published
 from bayescale.laws.isoflop_profile import isoflop_profile
@@ -29,6 +30,7 @@ __all__ = [
     "Law",
     "chance_level",
     "chinchilla",
+    "coupled",
     "data_constrained",
     "data_constrained_published",
     "from_line",
