@@ -101,6 +101,12 @@ SUPPORT = {
     "a": "unit",
     "r_N": "real",
     "excess_interaction": "real",
+    "amplitude_slope": "real",
+    "exponent_slope": "real",
+    "floor_bend": "real",
+    "amplitude_bend": "real",
+    "exponent_bend": "real",
+    **dict.fromkeys(("a1", "b1", "c1", "a2", "b2", "c2", "a3", "b3", "c3"), "real"),
 }
 """Where a coordinate or noise parameter may lie: the real line, or (0, 1); others are positive."""
 
