@@ -53,8 +53,9 @@ class Law:
     coordinates : Coordinates
         What is sampled.
     optimum : callable, optional
-        ``optimum(flops, k, **parameters) -> params``: the closed-form compute-optimal N under
-        C = k N D and no repeated tokens. Without it the optimum is found numerically.
+        ``optimum(flops, k, **parameters) -> params``: the compute-optimal N under C = k N D and no
+        repeated tokens, in closed form where there is one; NaN where no size is best. Without it
+        the optimum is found numerically.
     compute : callable, optional
         ``compute(loss, k, **parameters) -> flops``: the least C = k N D that reaches a loss, by its
         compute-optimal model and without repeated tokens; infinite where no compute does. What
