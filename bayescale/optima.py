@@ -3,13 +3,15 @@ r"""Compute-optimal models, per draw: how large, on how many tokens, and how fla
 All allocations are under C = k N D, and no token is repeated.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayescale.errors import FitError
+from bayescale import readable
+from bayescale.errors import FitError, RunsWarning
 from bayescale.fitting import Fit
 from bayescale.laws import Law
 from bayescale.prediction import by_range, decades_beyond
@@ -19,6 +21,7 @@ BASIN_EXCESS = (0.01, 0.10)
 
 _SMALLEST, _STEPS = 1e3, 80  # golden section shrinks 1/1.618 a step: 80 steps reach rounding error
 _GOLDEN = (np.sqrt(5) - 1) / 2
+_OUTWARDS = 30
 
 
 def compute_optimal(
@@ -40,7 +43,7 @@ def compute_optimal(
     xarray.Dataset
         Dims (chain, draw, flops), and group for a fit with groups: ``params`` N*, ``tokens`` D*,
         ``tokens_per_param``, ``loss`` (nats per token, without noise), ``a`` and ``b``, the
-        exponents of N* and D* in C.
+        exponents of N* and D* in C. NaN in draws of a law that has no best size there.
         Dim (flops): ``decades_beyond``, decades of compute above the largest run (negative: below
         the smallest; 0 inside; NaN without runs). Attribute ``k``. Of a fit with a weighted
         posterior, that answers for budgets above the largest run; the coordinate ``posterior``
@@ -55,8 +58,22 @@ def compute_optimal(
         return _by_group(fit, lambda own: compute_optimal(own, flops, k=k))
     _, budget, k = _question(fit, flops, k)
     optima = by_range(fit, beyond_compute(fit, budget), lambda own: _optima(own, budget, k))
+    _name_undefined(optima["params"])
     decades = decades_beyond(fit, "flops", budget.to_numpy())
     return optima.assign(decades_beyond=("flops", decades)).assign_attrs(k=k)
+
+
+def _name_undefined(params: xr.DataArray) -> None:
+    """Warn of draws in which no size is best: intervals are of the others."""
+    share = params.isnull().mean(("chain", "draw"))
+    if share.any():
+        at = readable.flops(float(share["flops"][share.argmax("flops")]))
+        warnings.warn(
+            f"in {float(share.max()):.1%} of the draws no size is best for {at} FLOPs, because the "
+            "loss falls however large the model is; intervals are of the other draws",
+            RunsWarning,
+            stacklevel=3,
+        )
 
 
 def beyond_compute(fit: Fit, flops: float | xr.DataArray) -> xr.DataArray:
@@ -118,12 +135,23 @@ def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.D
     best = optimal_params(law, budget, k, fit.natural)
     smaller = budget / (1 + wasted)
     limit = isoflop(fit, smaller, optimal_params(law, smaller, k, fit.natural), k=k)
-    inside = 0.0 * limit * side  # log distance from the optimum, bisected on both sides at once
-    outside = inside + np.log(1e4)
-    for _ in range(50):
+
+    def within(distance: xr.DataArray) -> xr.DataArray:
+        return isoflop(fit, budget, best * np.exp(side * distance), k=k) <= limit
+
+    # Log distance from the optimum: outwards to the first size that wastes more, as a law that
+    # bends may fall again far out; then bisected, on both sides at once.
+    step = np.log(1e4) / _OUTWARDS
+    inside = 0.0 * limit * side
+    going = inside == 0
+    for _ in range(_OUTWARDS):
+        going = going & within(inside + step)
+        inside = inside + step * going
+    outside = inside + step
+    for _ in range(45):
         middle = (inside + outside) / 2
-        within = isoflop(fit, budget, best * np.exp(side * middle), k=k) <= limit
-        inside, outside = xr.where(within, middle, inside), xr.where(within, outside, middle)
+        good = within(middle)
+        inside, outside = xr.where(good, middle, inside), xr.where(good, outside, middle)
     return best * np.exp(side * inside)
 
 
@@ -143,8 +171,18 @@ def isoflop(fit: Fit, flops: xr.DataArray, params: xr.DataArray, *, k: float | N
 def optimal_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:
     """N* of each draw: in closed form where the law has one, numerically otherwise."""
     if law.optimum is not None:
-        return law.optimum(flops, k, **natural)
+        return _on_arrays(law.optimum, flops, k, natural)
     return minimise_params(law, flops, k, natural)
+
+
+def _on_arrays(function: Callable[..., Any], asked: Any, k: float, natural: dict[str, Any]) -> Any:
+    """Call ``function(asked, k, **natural)`` with plain arrays: a search takes many steps."""
+
+    def call(*values: Any) -> Any:
+        *parameters, asked = values
+        return function(asked, k, **dict(zip(natural, parameters, strict=True)))
+
+    return xr.apply_ufunc(call, *natural.values(), asked, keep_attrs=False)
 
 
 def least_compute(law: Law, loss: Any, k: float, natural: dict[str, Any]) -> Any:
@@ -160,7 +198,7 @@ def least_compute(law: Law, loss: Any, k: float, natural: dict[str, Any]) -> Any
             f"the law {law.name} does not say what compute reaches a loss; give it "
             "@law(..., compute=...), or fit a joint law such as chinchilla"
         )
-    return law.compute(loss, k, **natural)
+    return _on_arrays(law.compute, loss, k, natural)
 
 
 def minimise_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:

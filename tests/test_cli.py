@@ -2,12 +2,14 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import pytest
 from conftest import simulated_table
 
-from bayescale import load_fit
+from bayescale import cli, load_fit
+from bayescale.errors import RunsWarning
 
 
 @pytest.fixture
@@ -147,6 +149,17 @@ def test_doubts_are_printed_and_not_errors(run, tmp_path):
     assert code == 0
     assert err.startswith("warning: duplicated runs: rows 5, 31 agree")
     assert "alpha" in out
+
+
+def test_a_doubt_is_printed_once(run, monkeypatch):
+    def app():
+        for message in ("first", "first", "second"):
+            warnings.warn(message, RunsWarning, stacklevel=1)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(cli, "app", app)
+    for _ in range(2):
+        assert run("models") == (0, "", "warning: first\nwarning: second\n")
 
 
 @pytest.mark.slow

@@ -38,6 +38,12 @@ POINT = {
     "excess_size": 0.9,
     "excess_interaction": 0.3,
     "share": 0.2,
+    "k": 0.8,
+    "amplitude_slope": 0.2,
+    "exponent_slope": -0.1,
+    "floor_bend": 0.05,
+    "amplitude_bend": -0.02,
+    "exponent_bend": 0.1,
 }
 TABLES = ("one seed", "three seeds")
 

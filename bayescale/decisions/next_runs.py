@@ -234,7 +234,8 @@ class _Moments:
         logs = np.log(loss.transpose("chain", "draw", "run").to_numpy())
         decides = quantity.transpose("chain", "draw").to_numpy()
         draws = np.column_stack([logs.reshape(-1, logs.shape[-1]), decides.ravel()])
-        if not np.isfinite(draws).all():
+        draws = draws[~np.isnan(draws[:, -1])]  # where it is undefined no run can make it surer
+        if not len(draws) or not np.isfinite(draws).all():
             raise FitError("the quantity or a candidate's loss is not finite in every draw")
         if np.ptp(draws[:, -1]) == 0:
             raise FitError("the quantity is the same in every draw: no run can make it surer")

@@ -27,11 +27,13 @@ from bayescale.decisions.draws import Draws, answering
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_positive
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
-from bayescale.optima import compute_optimal
+from bayescale.optima import compute_optimal, least_compute, optimal_params
 from bayescale.prediction import by_range, is_beyond
 
 _LOG_RANGE = (np.log(1e2), np.log(1e40))
 """Where sizes and tokens are looked for; no effect of more is left at the upper end."""
+
+_SIZES = 256  # log-spaced, among which the first that reaches a loss is looked for
 
 _STEP = 1e-4  # of log N and log D, in central differences
 
@@ -310,13 +312,20 @@ class _Question:
         def gap(log_params: Any, loss: Any, *natural: Any) -> Any:
             return self.loss(log_params, np.full_like(log_params, log_tokens), *natural) - loss
 
-        found = elementwise.find_root(gap, _LOG_RANGE, args=(loss, *self.natural.values()))
+        args = (loss, *self.natural.values())
+        # The first one: a law that bends may rise again with N, on hardly any tokens for its size.
+        sizes = np.linspace(*_LOG_RANGE, _SIZES)
+        reached = np.stack([gap(np.full_like(loss, size), *args) <= 0 for size in sizes])
+        first = np.maximum(reached.argmax(axis=0), 1)
+        found = elementwise.find_root(gap, (sizes[first - 1], sizes[first]), args=args)
         return np.where(found.success, found.x, np.inf)
 
     def cheapest_size(self, loss: np.ndarray, served: np.ndarray) -> np.ndarray:
         """Log of the cheapest size for each number of tokens served; infinite where none is."""
         ratio = SERVING_FLOPS * self.prices.serving * served / (self.k * self.prices.training)
-        least = self.least_size(loss, _LOG_RANGE[1])
+        least, most = self.least_size(loss, _LOG_RANGE[1]), self.optimal_size(loss) + 0.1
+        known = np.isfinite(most)
+        most = np.where(known, most, _LOG_RANGE[1])
 
         def excess(log_params: Any, loss: Any, ratio: Any, *natural: Any) -> Any:
             log_tokens = self.needed_tokens(loss, log_params, *natural)
@@ -328,10 +337,19 @@ class _Question:
                 found = np.log(slopes) - wanted
             return np.where(reached, np.clip(found, -_FAR, _FAR), _FAR)
 
-        bracket = (np.minimum(least, _LOG_RANGE[1] - 1.0), _LOG_RANGE[1])  # inf: no sign changes
+        bracket = (np.minimum(least, most - 1.0), most)  # inf: no sign changes
         args = (loss, ratio, *self.natural.values())
         found = elementwise.find_root(excess, bracket, args=args)
-        return np.where(found.success, found.x, np.inf)
+        return np.where(found.success & known, found.x, np.inf)
+
+    def optimal_size(self, loss: np.ndarray) -> np.ndarray:
+        """Log of the compute-optimal size for a loss: with serving none is larger."""
+        law, natural = self.draws.law, self.natural
+        if law.compute is None:
+            return np.full_like(loss, _LOG_RANGE[1])
+        flops = least_compute(law, loss, self.k, natural)
+        with np.errstate(over="ignore"):
+            return np.log(optimal_params(law, flops, self.k, natural))
 
     def slope_ratio(self, log_params: Any, log_tokens: Any, *natural: Any) -> Any:
         """Slope of the loss in log N over that in log D."""
