@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
+from bayescale.bend import Bending, Features, bent, bent_parameters, features_beyond
 from bayescale.compiling import slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
@@ -26,9 +27,10 @@ from bayescale.errors import FitError, RunsWarning
 from bayescale.files import replacing
 from bayescale.groups import group_names
 from bayescale.intervals import CI_PROB
-from bayescale.laws import SUPPORT, from_line, to_line
+from bayescale.laws import SUPPORT, Law, from_line, to_line
 from bayescale.model import (
     as_arrays,
+    bending_from,
     build_model,
     cells_of,
     derived,
@@ -138,9 +140,30 @@ class Fit:
 
     @property
     def natural(self) -> dict[str, xr.DataArray]:
-        """Posterior draws of the law's own parameters, ready for ``law.loss``."""
+        """Posterior draws of the parameters of `law`, ready for ``law.loss``."""
         posterior = self.posterior
-        return {name: posterior[name] for name in self.spec.law.parameters}
+        natural = {name: posterior[name] for name in self.spec.law.parameters}
+        if self.spec.bend is None or "bend_beyond" not in posterior:
+            return natural
+        bending, everywhere = self._bent
+        among = posterior["bend"].isel(basis=slice(len(bending.features.points)))
+        drawn = np.concatenate([among.to_numpy(), posterior["bend_beyond"].to_numpy()], axis=-1)
+        more = bent_parameters(bending, everywhere, drawn)
+        return natural | {n: xr.DataArray(v, dims=("chain", "draw")) for n, v in more.items()}
+
+    @property
+    def law(self) -> Law:
+        """The law of the answers: that of the model, bent where the model lets it bend."""
+        bends = self.spec.bend is not None and "bend_beyond" in self.tree["posterior"]
+        return bent(*self._bent) if bends else self.spec.law
+
+    @cached_property
+    def _bent(self) -> tuple[Bending, Features]:
+        """How the law may bend, and features of places among the runs and beyond."""
+        data = self.tree["constant_data"].to_dataset()
+        bending = bending_from(self.spec, data)
+        inputs = tuple(data[name].to_numpy() for name in self.spec.inputs)
+        return bending, features_beyond(bending.features, inputs)
 
     @property
     def noise(self) -> dict[str, xr.DataArray]:
@@ -462,10 +485,23 @@ def fit(
             "seconds_weighted": sampled_from - compiled_at,
             "seconds_sample": time.perf_counter() - sampled_from,
         }
-        result = Fit(spec, runs, tree)
+        result = _with_bend_beyond(Fit(spec, runs, tree), seed)
         if result.diagnostics.converged:
             break
     return result
+
+
+def _with_bend_beyond(own: Fit, seed: int) -> Fit:
+    """Draw the bend off the runs: coefficients of features that no run has anything to say of."""
+    if own.spec.bend is None:
+        return own
+    bending, everywhere = own._bent
+    posterior = own.posterior
+    more = len(everywhere.points) - len(bending.features.points)
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], more)
+    drawn = np.random.default_rng([seed, 7]).standard_normal(shape)
+    own.tree["posterior"] = posterior.assign(bend_beyond=(("chain", "draw", "beyond"), drawn))
+    return own
 
 
 def _target(spec: ModelSpec, runs: Runs) -> Target:
