@@ -24,6 +24,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import least_squares
 from scipy.spatial.distance import cdist
@@ -38,6 +39,7 @@ _LEAST_BEYOND = 1e-4  # likewise of points of the lattice
 _BELOW, _ABOVE, _STEP = 1.5, 4.0, 0.5  # decades of the lattice around the runs, and its step
 _JITTER = 1e-9  # keeps factors of kernel matrices positive
 _NU = 5.0  # degrees of freedom of the noise about the best-fitting law
+_SEARCH, _CANDIDATES = 2.0, 81  # decades about the law's own optimum, and sizes tried there
 _DIFFERENCE = 1e-5  # step of derivatives on the real line
 
 
@@ -161,7 +163,10 @@ class Bending:
     def tangents(self, inputs: tuple[Any, ...]) -> list[Any]:
         """Derivatives of the log law with respect to each coordinate, at the best-fitting law."""
         steps = _DIFFERENCE * np.eye(len(self.line))
-        pairs = ((self.log_law(inputs, self.line + h), self.log_law(inputs, self.line - h)) for h in steps)
+        pairs = (
+            (self.log_law(inputs, self.line + h), self.log_law(inputs, self.line - h))
+            for h in steps
+        )
         return [(above - below) / (2 * _DIFFERENCE) for above, below in pairs]
 
     def basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -237,49 +242,83 @@ def _best_law(
     return middle + width * step, scale
 
 
-def bent(bending: Bending, features: Features) -> Law:
-    """The law times the factor by which it bends; `bent_parameters` are its further parameters.
+def bent(bending: Bending, features: Features, coefficients: np.ndarray) -> Law:
+    """The law times the factor by which it bends in each of some draws.
 
-    The closed forms of the law are not those of the bent one: it has none.
+    It has one more parameter: ``bend``, the number of the draw. Where the law has a closed form of
+    the compute-optimal model, the bent one finds it on a grid about that of the law.
 
     Parameters
     ----------
     bending : Bending
     features : Features
         Of points among the runs, and beyond.
+    coefficients : numpy.ndarray, shape (draws, features)
     """
-    law, points = bending.law, features.points
-    names = _names(bending, features)
-
-    def loss(*inputs: Any, **parameters: Any) -> Any:
-        values = [parameters.pop(name) for name in names]
-        decades = [np.log10(value) for value in inputs]
-        bend: Any = 0.0
-        for weight, point in zip(values[: len(points)], points, strict=True):
-            apart = sum((x - place) ** 2 for x, place in zip(decades, point, strict=True))
-            bend = bend + weight * np.exp(-0.5 / features.bend.length**2 * apart)
-        for drawn, tangent in zip(values[len(points) :], bending.tangents(inputs), strict=True):
-            bend = bend - drawn * tangent
-        return law.loss(*inputs, **parameters) * np.exp(bend)
-
-    return replace(law, parameters=(*law.parameters, *names), loss=loss, optimum=None, compute=None)
+    surface = _Surface(bending, features, _weights(bending, features, coefficients))
+    return replace(
+        bending.law,
+        parameters=(*bending.law.parameters, "bend"),
+        loss=surface.loss,
+        optimum=surface.optimum if bending.law.optimum is not None else None,
+        compute=None,
+    )
 
 
-def bent_parameters(
-    bending: Bending, features: Features, coefficients: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Further parameters of the bent law, from coefficients of all features: (..., features).
-
-    Weights of the kernels about the points, and what the law draws of them.
-    """
-    flat = coefficients.reshape(-1, coefficients.shape[-1])
-    weights = features.bend.sd * solve_triangular(features.factor.T, flat.T, lower=False)
-    drawn = bending.shift @ flat[:, : bending.shift.shape[1]].T
-    shape = coefficients.shape[:-1]
-    values = [*(v.reshape(shape) for v in weights), *(v.reshape(shape) for v in drawn)]
-    return dict(zip(_names(bending, features), values, strict=True))
+def _weights(bending: Bending, features: Features, coefficients: np.ndarray) -> np.ndarray:
+    """Weights of the kernels about the points and of the law's tangents: (draws, both)."""
+    kernels = solve_triangular(features.factor.T, coefficients.T, lower=False)
+    drawn = bending.shift @ coefficients[:, : bending.shift.shape[1]].T
+    return np.concatenate([features.bend.sd * kernels, -drawn]).T
 
 
-def _names(bending: Bending, features: Features) -> tuple[str, ...]:
-    weights = (f"bend_{number}" for number in range(len(features.points)))
-    return (*weights, *(f"drawn_{name}" for name in bending.supports))
+@dataclass(frozen=True)
+class _Surface:
+    """Draws of a bent law: weights of shape (draws, points + coordinates)."""
+
+    bending: Bending
+    features: Features
+    weights: np.ndarray
+
+    def loss(self, *inputs: Any, bend: Any, **natural: Any) -> Any:
+        """Loss of the bent law; `bend` is the number of the draw."""
+        return self.bending.law.loss(*inputs, **natural) * np.exp(self._bend(inputs, bend))
+
+    def _bend(self, inputs: tuple[Any, ...], bend: Any) -> Any:
+        """Log of the factor: arrays alike, or DataArrays of any dims."""
+        decades, scale = [np.log10(value) for value in inputs], -0.5 / self.features.bend.length**2
+        kernels = [
+            np.exp(scale * sum((x - place) ** 2 for x, place in zip(decades, point, strict=True)))
+            for point in self.features.points
+        ]
+        parts = [*kernels, *self.bending.tangents(inputs)]
+        if not isinstance(bend, xr.DataArray):
+            own = self.weights[np.asarray(bend, dtype=int)]
+            return sum(own[..., number] * part for number, part in enumerate(parts))
+        own = xr.DataArray(self.weights[bend.to_numpy().astype(int)], dims=(*bend.dims, "part"))
+        if not any(isinstance(part, xr.DataArray) for part in parts):
+            return own @ xr.DataArray(np.stack([np.asarray(p) for p in parts]), dims="part")
+        there = xr.concat([xr.DataArray(part) for part in parts], dim="part", coords="minimal")
+        return xr.dot(there, own, dim="part")
+
+    def optimum(self, flops: Any, k: float, *, bend: Any, **natural: Any) -> Any:
+        """N* of each draw, about the law's own; NaN where the surface has no minimum there."""
+        flops, law = xr.DataArray(flops), self.bending.law
+        centre = np.log(law.optimum(flops, k, **natural))  # type: ignore[misc]
+        if not set(bend.dims) & set(flops.dims):  # one grid for all draws
+            centre = centre.median(bend.dims)
+        step = np.linspace(-_SEARCH, _SEARCH, _CANDIDATES) * np.log(10)
+        log_params = centre + xr.DataArray(step, dims="candidate")
+        params = np.exp(log_params)
+        loss = self.loss(params, flops / (k * params), bend=bend, **natural)
+        return np.exp(_least(log_params, loss, step[1] - step[0]))
+
+
+def _least(x: xr.DataArray, y: xr.DataArray, step: float) -> xr.DataArray:
+    """Where y is least along dim candidate, by a parabola through the best three."""
+    best = y.argmin("candidate")
+    inside = (best > 0) & (best < y.sizes["candidate"] - 1)
+    best = best.clip(1, y.sizes["candidate"] - 2)
+    below, at, above = (y.isel(candidate=best + move) for move in (-1, 0, 1))
+    move = 0.5 * (below - above) / (below - 2 * at + above)
+    return (x.isel(candidate=best) + step * move).where(inside)

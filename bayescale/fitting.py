@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
-from bayescale.bend import Bending, Features, bent, bent_parameters, features_beyond
+from bayescale.bend import Bending, Features, bent, features_beyond
 from bayescale.compiling import slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
@@ -143,27 +143,28 @@ class Fit:
         """Posterior draws of the parameters of `law`, ready for ``law.loss``."""
         posterior = self.posterior
         natural = {name: posterior[name] for name in self.spec.law.parameters}
-        if self.spec.bend is None or "bend_beyond" not in posterior:
+        if not self.bends:
             return natural
-        bending, everywhere = self._bent
-        among = posterior["bend"].isel(basis=slice(len(bending.features.points)))
-        drawn = np.concatenate([among.to_numpy(), posterior["bend_beyond"].to_numpy()], axis=-1)
-        more = bent_parameters(bending, everywhere, drawn)
-        return natural | {n: xr.DataArray(v, dims=("chain", "draw")) for n, v in more.items()}
+        shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+        number = np.arange(np.prod(shape)).reshape(shape)
+        return {**natural, "bend": xr.DataArray(number, dims=("chain", "draw"))}
 
     @property
-    def law(self) -> Law:
-        """The law of the answers: that of the model, bent where the model lets it bend."""
-        bends = self.spec.bend is not None and "bend_beyond" in self.tree["posterior"]
-        return bent(*self._bent) if bends else self.spec.law
+    def bends(self) -> bool:
+        """Whether answers are of a bent law."""
+        return self.spec.bend is not None and "bend_beyond" in self.tree["posterior"]
 
     @cached_property
-    def _bent(self) -> tuple[Bending, Features]:
-        """How the law may bend, and features of places among the runs and beyond."""
-        data = self.tree["constant_data"].to_dataset()
-        bending = bending_from(self.spec, data)
-        inputs = tuple(data[name].to_numpy() for name in self.spec.inputs)
-        return bending, features_beyond(bending.features, inputs)
+    def law(self) -> Law:
+        """The law of the answers: that of the model, bent where the model lets it bend."""
+        if not self.bends:
+            return self.spec.law
+        bending, everywhere = _bending(self)
+        posterior = self.posterior
+        among = posterior["bend"].isel(basis=slice(len(bending.features.points)))
+        both = [among.to_numpy(), posterior["bend_beyond"].to_numpy()]
+        flat = np.concatenate(both, axis=-1).reshape(-1, len(everywhere.points))
+        return bent(bending, everywhere, flat)
 
     @property
     def noise(self) -> dict[str, xr.DataArray]:
@@ -495,13 +496,21 @@ def _with_bend_beyond(own: Fit, seed: int) -> Fit:
     """Draw the bend off the runs: coefficients of features that no run has anything to say of."""
     if own.spec.bend is None:
         return own
-    bending, everywhere = own._bent
+    bending, everywhere = _bending(own)
     posterior = own.posterior
     more = len(everywhere.points) - len(bending.features.points)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], more)
     drawn = np.random.default_rng([seed, 7]).standard_normal(shape)
     own.tree["posterior"] = posterior.assign(bend_beyond=(("chain", "draw", "beyond"), drawn))
     return own
+
+
+def _bending(own: Fit) -> tuple[Bending, Features]:
+    """How the law may bend, and features of places among the runs and beyond."""
+    data = own.tree["constant_data"].to_dataset()
+    inputs = tuple(data[name].to_numpy() for name in own.spec.inputs)
+    bending = bending_from(own.spec, data.data_vars)
+    return bending, features_beyond(bending.features, inputs)
 
 
 def _target(spec: ModelSpec, runs: Runs) -> Target:
