@@ -5,7 +5,7 @@ envelope over training curves ("Approach 1"), the minima of isoFLOP profiles ("A
 model ``isoflop-profiles``) and what a parabola for each of them gets wrong, and all side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -18,7 +18,7 @@ from bayescale import readable
 from bayescale.errors import FitError, RunsError
 from bayescale.fitting import Fit
 from bayescale.optima import compute_optimal, distinct_budgets, isoflop
-from bayescale.prediction import decades_beyond
+from bayescale.prediction import decades_beyond, parts_of
 from bayescale.runs import Runs
 
 FEWEST_SIZES = 4
@@ -453,7 +453,10 @@ def _crosses(log_loss: np.ndarray, edge: int, step: int) -> bool:
 
 
 def _curves(runs: Runs, curve: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sizes, a grid of log C, and the least log loss of each size there: inf where no curve is."""
+    """Sizes, a grid of log C, and the least log loss of each size there: inf where no curve is.
+
+    Only the sizes that are the best somewhere, at most one for each value of the grid.
+    """
     if curve not in runs.table:
         raise RunsError(
             f"no column {curve!r} tells the training curves apart; the columns are "
@@ -462,15 +465,27 @@ def _curves(runs: Runs, curve: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     columns = {name: runs.column(name) for name in ("params", "flops", "loss")}
     table = pd.DataFrame({"curve": runs.table[curve].to_numpy(), **columns})
     table = table.groupby(["curve", "params", "flops"], as_index=False)["loss"].min()  # and sorts
-    sizes = np.unique(table["params"])
-    ends = np.log(table["flops"].min()), np.log(table["flops"].max())
+    table = table.assign(x=np.log(table["flops"]), y=np.log(table["loss"]))
+    ends = table["x"].min(), table["x"].max()
     grid = np.linspace(*ends, _GRID)
-    least = np.full((len(sizes), _GRID), np.inf)
-    for (_, params), rows in table.groupby(["curve", "params"]):
-        x, y = np.log(rows["flops"]), np.log(rows["loss"])
-        size = np.searchsorted(sizes, params)
-        least[size] = np.minimum(least[size], np.interp(grid, x, y, left=np.inf, right=np.inf))
-    return sizes, grid, least
+    # One point is a curve nowhere on the grid but at its ends.
+    table = table[table.duplicated(["curve", "params"], keep=False) | table["x"].isin(ends)]
+    best, lowest = np.full(_GRID, np.nan), np.full(_GRID, np.inf)
+    for params, least in _least(table, grid):
+        lower = least < lowest
+        best[lower], lowest[lower] = params, least[lower]
+    kept = dict(_least(table[table["params"].isin(best)], grid))
+    return np.array(list(kept)), grid, np.stack(list(kept.values()))
+
+
+def _least(table: pd.DataFrame, grid: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+    """Least log loss of each size on a grid of log C, the sizes ascending."""
+    for params, of_size in table.groupby("params"):
+        curves = [
+            np.interp(grid, rows["x"], rows["y"], left=np.inf, right=np.inf)
+            for _, rows in of_size.groupby("curve")
+        ]
+        yield params, np.min(curves, axis=0)
 
 
 def _line(x: np.ndarray, y: np.ndarray, draws: int, seed: int) -> dict[str, xr.DataArray]:
@@ -517,7 +532,10 @@ def _minimum(fit: Fit, budget: float, sizes: np.ndarray, k: float) -> xr.DataArr
     params = xr.DataArray(sizes, dims="point")
     x, centre = np.log(sizes), np.log(sizes).mean()
     solve = xr.DataArray(np.linalg.pinv(np.vander(x - centre, 3)), dims=("term", "point"))
-    square, slope, _ = solve @ isoflop(fit, xr.DataArray(budget), params, k=k)
+    square, slope, _ = sum(
+        solve.isel(point=part) @ isoflop(fit, xr.DataArray(budget), params.isel(point=part), k=k)
+        for part in parts_of(fit, len(sizes))
+    )
     return (centre - slope / (2 * square)).where(square > 0)
 
 

@@ -316,9 +316,9 @@ def _numba_function(
     slopes: Any = pt.grad(density, free)
     slope = pt.concatenate([slope.ravel() for slope in slopes])
     outputs = graph_replace([density, slope], parts)
-    # Code put together from parts on disk rounds otherwise than code compiled in one piece: only
-    # the whole is kept, so that draws do not depend on what was compiled before.
-    with pytensor.config.change_flags(numba__cache=False):
+    # Floating-point numbers to the letter: with reordering allowed, code that is put together from
+    # parts on disk rounds otherwise than the same code compiled in one piece, and draws differ.
+    with pytensor.config.change_flags(numba__fastmath=False):
         function = pytensor.function(
             [flat, *arguments], outputs, mode="NUMBA", on_unused_input="ignore", trust_input=True
         )

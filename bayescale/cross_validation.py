@@ -11,11 +11,13 @@ from typing import Any
 
 import arviz as az
 import numpy as np
+import xarray as xr
 
 from bayescale.errors import FitError, RunsError, RunsWarning
 from bayescale.fitting import Fit, fit
+from bayescale.leave_one_out import leave_each_out
 from bayescale.model import cells_of
-from bayescale.prediction import arviz_tree, log_likelihood, with_groups_of
+from bayescale.prediction import cell_draws, thinned, with_groups_of
 from bayescale.replicates import Cells
 from bayescale.runs import Runs
 from bayescale.scoring import log_score
@@ -62,7 +64,8 @@ def cross_validate(
     left out by refits. Where more are, all laws are refitted without one fold of the cells after
     another, on the same folds: then the elpd is that of fits with a share (1 - 1/folds) of the
     cells. Seeds of one configuration are left out together. A cell that is the only one of its
-    group is predicted from the population of groups.
+    group is predicted from the population of groups. Of large tables 1,000 draws are asked (see
+    `bayescale.leave_one_out.leave_each_out`).
 
     Parameters
     ----------
@@ -134,9 +137,27 @@ def cells(own: Fit) -> Cells:
 
 
 def _importance_sampling(own: Fit) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Estimated shape parameter")  # refits see to it
-        return az.loo(arviz_tree(own), pointwise=True)
+    """As `arviz.loo` has it, without an array of all draws at all cells."""
+    seen, unseen, k = [], [], []
+    for out in leave_each_out(own):
+        draws = out.log_weights.sizes["chain"] * out.log_weights.sizes["draw"]
+        seen.append(log_score(out.log_density))
+        unseen.append(log_score(out.log_weights + out.log_density) + np.log(draws))
+        k.append(out.pareto_k.to_numpy())
+    density, pareto_k = np.concatenate(unseen), np.concatenate(k)
+    good = min(1 - 1 / np.log10(draws), 0.7)
+    return az.ELPDDataLOO(
+        elpd=float(density.sum()),
+        se=float(np.sqrt(len(density) * density.var(ddof=1))),
+        p=float(np.concatenate(seen).sum() - density.sum()),
+        n_samples=draws,
+        n_data_points=len(density),
+        scale="log",
+        warning=bool((pareto_k > good).any()),
+        good_k=good,
+        elpd_i=xr.DataArray(density, dims="obs"),
+        pareto_k=xr.DataArray(pareto_k, dims="obs"),
+    )
 
 
 def _with_density(elpd: Any, density: np.ndarray) -> Any:
@@ -173,8 +194,9 @@ def _refit_without(own: Fit, out: np.ndarray, seed: int) -> tuple[np.ndarray, tu
             f"{own.spec.name} cannot be fitted to {len(kept)} of the {len(own.runs)} runs, as "
             f"cross-validation needs: {error}"
         ) from error
-    density = log_score(log_likelihood(with_groups_of(again, held), held))
-    return density, again.diagnostics.problems
+    predicting = thinned(with_groups_of(again, held), len(held))
+    density = [log_score(part.log_density()) for part in cell_draws(predicting, held)]
+    return np.concatenate(density), again.diagnostics.problems
 
 
 def _subset(runs: Runs, where: np.ndarray) -> Runs:

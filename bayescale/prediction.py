@@ -1,7 +1,7 @@
 """Losses of runs nobody has made, and of those somebody has: draws from the law in NumPy."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,16 @@ from bayescale.fitting import Fit
 from bayescale.groups import group_labels
 from bayescale.intervals import CI_PROB, summarise
 from bayescale.model import cells_of
-from bayescale.noise import noise_scale
+from bayescale.noise import Noise, noise_scale
 from bayescale.runs import Runs
 
+MOST_VALUES = 20_000_000
+"""Draws times rows up to which every draw is asked about every row."""
+
+ENOUGH_DRAWS = 1000
+"""Draws that are asked about the rows of larger tables."""
+
+_AT_ONCE = 4_000_000  # draws times rows that are held at once
 _A_HAIR = 1.0 + 1e-9  # C = kND of a run need not be its FLOPs to the last digit
 
 type Inputs = Mapping[str, Any] | pd.DataFrame
@@ -38,9 +45,10 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Nats per token, dims (chain, draw, ...). Noise is on log loss, so this is the median of a
-        new run, not its mean. Of a fit with a weighted posterior, the coordinate ``posterior`` says
-        which one answered: "weighted" beyond the runs (see `is_beyond`), "plain" elsewhere.
+        Nats per token, dims (chain, draw, ...): 8 bytes a draw and entry. Noise is on log loss, so
+        this is the median of a new run, not its mean. Of a fit with a weighted posterior, the
+        coordinate ``posterior`` says which one answered: "weighted" beyond the runs (see
+        `is_beyond`), "plain" elsewhere.
 
     Raises
     ------
@@ -147,7 +155,7 @@ def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.Dat
 
 @dataclass(frozen=True)
 class CellDraws:
-    """What the model says of each cell of replicates, draw by draw.
+    """What the model says of cells of replicates, draw by draw.
 
     Parameters
     ----------
@@ -161,6 +169,8 @@ class CellDraws:
         Noise parameters, dims (chain, draw) and obs where they differ between groups.
     inputs : dict of str to xarray.DataArray
         Inputs of the law, dim obs.
+    kind : Noise
+        Of the model.
 
     By the plain posterior of a fit that has both: these are questions about runs, not beyond them.
     """
@@ -170,44 +180,87 @@ class CellDraws:
     scale: xr.DataArray
     noise: dict[str, xr.DataArray]
     inputs: dict[str, xr.DataArray]
+    kind: Noise
 
     @property
     def observed(self) -> xr.DataArray:
         """Mean log loss of each cell."""
         return _vector(self.table["log_loss"])
 
+    def log_density(self) -> xr.DataArray:
+        """Log density of the observed log losses, dims (chain, draw, obs)."""
+        density = self.kind.log_density(self.observed, self.mu, self.scale, self.noise, self.inputs)
+        return density.transpose("chain", "draw", "obs")
 
-def cell_draws(fit: Fit, runs: Runs | None = None) -> CellDraws:
-    """Evaluate the law and the noise at the cells of the runs of a fit, or of others."""
+    def draw(self, rng: np.random.Generator) -> xr.DataArray:
+        """Draw log losses of as many seeds at the same cells, dims (chain, draw, obs)."""
+        drawn = self.kind.draw(rng, self.mu, self.scale, self.noise, self.inputs)
+        return drawn.transpose("chain", "draw", "obs")
+
+
+def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
+    """Evaluate the law and the noise at the cells of the runs of a fit, or of others.
+
+    One part of the cells after another, in their order, each as large as can be held at once.
+    """
     fit = fit.plain
     runs = fit.runs if runs is None else runs
     if fit.groups:
         group_labels(fit.spec, runs)  # refuses a run without a group
-    cells = cells_of(fit.spec, runs).table
-    inputs = _columns(fit, cells)
-    noise = _at(fit, fit.noise, inputs)
-    return CellDraws(
-        cells,
-        xr.ufuncs.log(predict(fit, inputs)).transpose("chain", "draw", "obs"),
-        noise_scale(noise, _vector(cells["replicates"])),
-        noise,
-        {name: inputs[name] for name in fit.spec.inputs},
-    )
+    table = cells_of(fit.spec, runs).table
+    for part in parts_of(fit, len(table)):
+        cells = table.iloc[part]
+        inputs = _columns(fit, cells)
+        noise = _at(fit, fit.noise, inputs)
+        yield CellDraws(
+            cells,
+            xr.ufuncs.log(predict(fit, inputs)).transpose("chain", "draw", "obs"),
+            noise_scale(noise, _vector(cells["replicates"])),
+            noise,
+            {name: inputs[name] for name in fit.spec.inputs},
+            fit.spec.noise_model,
+        )
+
+
+def parts_of(fit: Fit, rows: int) -> list[slice]:
+    """Part rows so that all draws of one part can be held at once; one part where that is all."""
+    sizes = fit.posterior.sizes
+    each = max(_AT_ONCE // (sizes["chain"] * sizes["draw"]), 1)
+    return [slice(first, first + each) for first in range(0, max(rows, 1), each)]
+
+
+def is_large(fit: Fit, rows: int) -> bool:
+    """Whether the draws of a fit times `rows` are more than `MOST_VALUES`."""
+    sizes = fit.posterior.sizes
+    return sizes["chain"] * sizes["draw"] * rows > MOST_VALUES
+
+
+def thinned(fit: Fit, rows: int) -> Fit:
+    """Take about 1,000 draws of a fit if it has more and a table of so many rows is large.
+
+    One at random of each of as many equal stretches of every chain. An even step would do for the
+    plain posterior; the draws of the weighted one come from its members in turn.
+    """
+    sizes = fit.posterior.sizes
+    each = max(ENOUGH_DRAWS // sizes["chain"], 1)
+    if sizes["draw"] <= each or not is_large(fit, rows):
+        return fit
+    within = np.random.default_rng(0).random(each)
+    tree = fit.tree.copy()
+    for name in {"posterior", "weighted"} & set(tree):
+        draws = tree[name].to_dataset()
+        places = (np.arange(each) + within) * draws.sizes["draw"] / each
+        tree[name] = draws.isel(draw=places.astype(int))
+    return replace(fit, tree=tree)
 
 
 def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
     """Log density of the log loss of each cell of replicates, per draw; dims (chain, draw, obs).
 
-    The runs of the fit, or others. Equal to PyMC's own ``compute_log_likelihood``.
+    The runs of the fit, or others. Equal to PyMC's own ``compute_log_likelihood``. All draws at all
+    cells, 8 bytes each.
     """
-    return _log_density(fit, cell_draws(fit, runs))
-
-
-def _log_density(fit: Fit, cells: CellDraws) -> xr.DataArray:
-    density = fit.spec.noise_model.log_density(
-        cells.observed, cells.mu, cells.scale, cells.noise, cells.inputs
-    )
-    return density.transpose("chain", "draw", "obs")
+    return xr.concat([cells.log_density() for cells in cell_draws(fit, runs)], dim="obs")
 
 
 def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
@@ -218,17 +271,25 @@ def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
 
     Columns added: ``fitted`` (posterior median, nats per token), ``residual`` (log observed minus
     log fitted, about the relative error), ``predicted_q05`` and ``predicted_q95`` (central 90% of
-    the posterior predictive distribution, nats per token).
+    the posterior predictive distribution, nats per token). By every draw for up to 20 million draws
+    times rows, 5,000 rows of 4,000 draws; by 1,000 draws for larger tables.
     """
     runs = fit.runs if runs is None else runs
-    fit = with_groups_of(fit, runs)
+    fit = thinned(with_groups_of(fit, runs), len(runs))
     table, inputs = runs.table.copy(), run_inputs(fit, runs)
-    table["fitted"] = predict(fit, inputs).median(("chain", "draw")).to_numpy()
-    table["residual"] = np.log(table["loss"] / table["fitted"])
-    predicted = summarise(predict_runs(fit, inputs))
-    for bound in ("q05", "q95"):
-        table[f"predicted_{bound}"] = predicted.sel(summary=bound).to_numpy()
-    return table
+    found = []
+    for seed, part in enumerate(parts_of(fit, len(runs)), start=1):
+        own = {name: values.isel(obs=part) for name, values in inputs.items()}
+        fitted = predict(fit, own).median(("chain", "draw"), skipna=False).to_numpy()
+        ends = summarise(predict_runs(fit, own, seed=seed)).sel(summary=["q05", "q95"])
+        found.append(np.stack([fitted, *ends.transpose("summary", "obs").to_numpy()]))
+    fitted, low, high = np.concatenate(found, axis=1)
+    return table.assign(
+        fitted=fitted,
+        residual=np.log(table["loss"] / fitted),
+        predicted_q05=low,
+        predicted_q95=high,
+    )
 
 
 def score(table: pd.DataFrame) -> dict[str, float]:
@@ -277,7 +338,8 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     """Copy the fit's tree with groups ``log_likelihood`` and ``posterior_predictive``.
 
     What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need; variable ``log_loss``, dims
-    (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large.
+    (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large: 16
+    bytes a draw and cell. `bayescale.check_fit` and `bayescale.compare` do without it.
 
     Raises
     ------
@@ -286,14 +348,12 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     """
     if fit.answered_by == "weighted":
         raise FitError("a weighted posterior has no LOO or predictive checks: ask its fit.plain")
-    tree, cells = fit.tree.copy(), cell_draws(fit)
-    log_loss = fit.spec.noise_model.draw(
-        np.random.default_rng(seed), cells.mu, cells.scale, cells.noise, cells.inputs
+    tree, rng = fit.tree.copy(), np.random.default_rng(seed)
+    density, drawn = zip(
+        *((cells.log_density(), cells.draw(rng)) for cells in cell_draws(fit)), strict=True
     )
-    tree["log_likelihood"] = xr.Dataset({"log_loss": _log_density(fit, cells)})
-    tree["posterior_predictive"] = xr.Dataset(
-        {"log_loss": log_loss.transpose("chain", "draw", "obs")}
-    )
+    tree["log_likelihood"] = xr.Dataset({"log_loss": xr.concat(density, dim="obs")})
+    tree["posterior_predictive"] = xr.Dataset({"log_loss": xr.concat(drawn, dim="obs")})
     return tree
 
 

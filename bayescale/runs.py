@@ -26,6 +26,7 @@ _ALIASES = {
     "loss": ("l", "val_loss", "valid_loss", "final_loss", "eval_loss", "test_loss", "ce_loss"),
 }
 _FILLED = ("params", "tokens", "flops")
+_TAKEN = -1  # in place of a number of sizes, for runs that a budget has
 _NEAR = 1.5  # factor between sizes that count FLOPs alike
 
 
@@ -88,8 +89,8 @@ class Runs:
         sizes, own = np.log(self.column("params")), np.log(self.column("flops"))
         own = own - sizes - np.log(self.column("tokens"))
         grid = np.linspace(sizes.min(), sizes.max(), 100)
-        weights = np.exp(-0.5 * ((grid[:, None] - sizes) / np.log(_NEAR)) ** 2)
-        smooth = (weights * own).sum(axis=1) / weights.sum(axis=1)
+        near = (np.exp(-0.5 * ((centre - sizes) / np.log(_NEAR)) ** 2) for centre in grid)
+        smooth = [(weights * own).sum() / weights.sum() for weights in near]
         return np.exp(np.interp(np.log(params), grid, smooth))
 
     def column(self, name: str) -> np.ndarray:
@@ -139,17 +140,20 @@ class Runs:
             return stated.astype(float)
         width = 2 * np.log1p(within)
         free = np.log(self.table["flops"]).sort_values()
-        while len(free):
-            stop = np.searchsorted(free, free + width, side="right")
-            found = [
-                self.table.loc[free.index[i:j], "params"].nunique() for i, j in enumerate(stop)
-            ]
-            best = int(np.argmax(found))
-            if found[best] < sizes:
-                break
-            members = free.iloc[best : stop[best]]
-            label[members.index] = float(f"{np.exp(members.median()):.1e}")
-            free = free[(free < members.min() - width) | (free > members.max() + width)]
+        place, size = free.to_numpy(), pd.factorize(self.table["params"].loc[free.index])[0]
+        found = _distinct_in_windows(place, size, width)  # of the window from each run on
+        while len(found) and found[best := int(np.argmax(found))] >= sizes:
+            members = best + np.flatnonzero(
+                found[best : np.searchsorted(place, place[best] + width, side="right")] != _TAKEN
+            )
+            label[free.index[members]] = float(f"{np.exp(np.median(place[members])):.1e}")
+            first, last = place[members[0]] - width, place[members[-1]] + width
+            begin, end = np.searchsorted(place, first), np.searchsorted(place, last, side="right")
+            found[begin:end] = _TAKEN
+            # Of the windows left only those that reach into what is taken have lost sizes.
+            reach = np.searchsorted(place + width, first)
+            near = reach + np.flatnonzero(found[reach:begin] != _TAKEN)
+            found[near] = _distinct_in_windows(place[near], size[near], width)
         return label
 
 
@@ -233,6 +237,23 @@ def read_runs(
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
     return Runs(table, name, digest, params_are, tuple(ledger), notices)
+
+
+def _distinct_in_windows(place: np.ndarray, kind: np.ndarray, width: float) -> np.ndarray:
+    """Count the kinds in the window of that width from each place on; places are ascending.
+
+    What lies at j is the first of its kind in the windows that begin behind the one before it of
+    that kind, reach j, and do not begin behind j: one stretch of windows, counted at its two ends.
+    """
+    number = len(place)
+    here = np.arange(number)
+    order = np.lexsort((here, kind))
+    again = kind[order[1:]] == kind[order[:-1]]
+    begin = np.zeros(number, dtype=int)
+    begin[order[1:][again]] = order[:-1][again] + 1
+    begin = np.maximum(begin, np.searchsorted(place + width, place))
+    ends = np.bincount(begin, minlength=number + 1) - np.bincount(here + 1, minlength=number + 1)
+    return np.cumsum(ends)[:number]
 
 
 def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -> pd.DataFrame:

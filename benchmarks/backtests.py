@@ -20,8 +20,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale import Fit, Runs, RunsWarning, compute_optimal, fit, load_dataset, read_runs
-from bayescale.model import build_model
-from bayescale.sampling import draw_prior
+from bayescale.model import draw_prior, model_data
 from bayescale.scoring import LEVELS, average, score_runs
 from bayescale.spec import load_model
 
@@ -135,7 +134,7 @@ def one_table(number: int) -> Iterator[dict[str, object]]:
     flops = np.repeat(np.geomspace(1e18, 1e21, rng.integers(6, 10)), rng.integers(10, 12))
     design = at(flops, rng)
     spec = load_model("chinchilla")
-    prior = draw_prior(build_model(spec, read_runs(design.assign(loss=3.0))), seed=number)
+    prior = draw_prior(spec, model_data(spec, read_runs(design.assign(loss=3.0))), seed=number)
     law = {n: float(prior[n][0, 0]) for n in (*spec.law.parameters, "nu")}
     fitted = fit(with_losses(design, law, rng), extrapolate="weighted", seed=number, progress=False)
     for distance, decades in DISTANCES.items():

@@ -116,6 +116,16 @@ def test_same_seed_gives_same_draws():
     assert not envelope(runs, 1e22, seed=5).equals(envelope(runs, 1e22, seed=6))
 
 
+def test_sizes_measured_once_are_on_no_curve():
+    table = training_curves().table
+    inside = table[table["flops"].between(2 * table["flops"].min(), table["flops"].max() / 2)]
+    once = inside.assign(params=inside["params"] * np.linspace(1.01, 1.02, len(inside)), loss=0.1)
+    once["tokens"] = once["flops"] / (6 * once["params"])
+    once["run"] = np.arange(len(once)) + 100
+    both = Runs(pd.concat([table, once], ignore_index=True), "test")
+    assert envelope(both, 1e20).equals(envelope(training_curves(), 1e20))
+
+
 def test_too_few_sizes_on_the_envelope_are_refused():
     assert envelope(training_curves(SIZES[:6]), 1e20)["size_params"].size == 4
     with pytest.raises(RunsError, match=r"3 sizes of model .* 4 are needed: add checkpoints"):

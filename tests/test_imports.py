@@ -37,6 +37,7 @@ ORDER = [
     "sampling",
     "fitting",
     "prediction",
+    "leave_one_out",
     "optima",
     "stacking",
     "scoring",
@@ -225,4 +226,4 @@ def test_a_command_that_needs_a_table_or_a_fit_imports_what_reads_it(tmp_path):
     assert (code, modules & HEAVY) == (0, {"pandas"})
     (tmp_path / "fit.nc").write_text("no netCDF")
     code, _, modules = imports_of(run, "optima", "fit.nc", "--flops", "1e24", folder=tmp_path)
-    assert (code, modules & {"pymc", "xarray"}) == (2, {"pymc", "xarray"})
+    assert (code, modules & {"nutpie", "xarray"}) == (2, {"nutpie", "xarray"})

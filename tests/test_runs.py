@@ -2,6 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import simulated_table
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bayescale.doubts import FLOPS_PER_PARAM_TOKEN
 from bayescale.errors import RunsError, RunsWarning
@@ -323,6 +325,48 @@ def test_budgets_of_scattered_runs_are_none():
         }
     )
     assert read_runs(table).budgets().isna().all()
+
+
+def budgets_by_definition(runs: Runs, within: float, sizes: int) -> pd.Series:
+    """Every window counted again for every budget: what `Runs.budgets` says, in n squared steps."""
+    label = pd.Series(np.nan, index=runs.table.index)
+    width, free = 2 * np.log1p(within), np.log(runs.table["flops"]).sort_values()
+    while len(free):
+        stop = np.searchsorted(free, free + width, side="right")
+        found = [runs.table.loc[free.index[i:j], "params"].nunique() for i, j in enumerate(stop)]
+        best = int(np.argmax(found))
+        if found[best] < sizes:
+            break
+        members = free.iloc[best : stop[best]]
+        label[members.index] = float(f"{np.exp(members.median()):.1e}")
+        free = free[(free < members.min() - width) | (free > members.max() + width)]
+    return label
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), max_size=60),
+    st.sampled_from([0.0, np.expm1(0.025), np.expm1(0.1), 0.1, 0.5]),
+    st.integers(1, 6),
+)
+def test_budgets_are_those_of_the_definition(places, within, sizes):
+    """On a grid of a twentieth in log compute: runs share places, and lie at ends of windows."""
+    place, size = np.array(places, dtype=float).reshape(-1, 2).T
+    table = pd.DataFrame({"flops": 1e18 * np.exp(place / 20), "params": 1e8 * (1 + size)})
+    runs = Runs(table.sample(frac=1.0, random_state=len(table)), "test")
+    pd.testing.assert_series_equal(
+        runs.budgets(within=within, sizes=sizes), budgets_by_definition(runs, within, sizes)
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_budgets_of_scattered_and_of_planned_runs_are_those_of_the_definition(seed):
+    rng = np.random.default_rng(seed)
+    planned = np.repeat(np.geomspace(1e18, 1e21, 6), 15) * rng.lognormal(0, 0.04, 90)
+    flops = np.concatenate([planned, 10 ** rng.uniform(17, 22, 110)])
+    runs = Runs(pd.DataFrame({"flops": flops, "params": rng.integers(1, 40, 200) * 1e7}), "test")
+    found = runs.budgets()
+    assert found.nunique() > 3
+    pd.testing.assert_series_equal(found, budgets_by_definition(runs, 0.1, 5))
 
 
 def test_budget_column_is_taken_as_it_is(runs):

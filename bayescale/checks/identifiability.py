@@ -143,9 +143,10 @@ def evenly_spaced(table: pd.DataFrame, many: int = _MANY) -> float:
     if not {"params", "tokens"} <= set(table.columns):
         return 0.0
     rows = 0
-    for _, own in table.groupby("params"):
+    counts = table.groupby("params")["tokens"].transform("nunique")
+    for _, own in table[counts >= many].groupby("params"):
         steps = np.diff(np.unique(own["tokens"].to_numpy(float)))
-        if len(steps) + 1 >= many and np.isclose(steps, np.median(steps), rtol=0.02).mean() > _EVEN:
+        if np.isclose(steps, np.median(steps), rtol=0.02).mean() > _EVEN:
             rows += len(own)
     return rows / len(table)
 

@@ -4,11 +4,10 @@ Leaving a run out is done by importance weights (PSIS-LOO, Vehtari, Gelman and G
 doi:10.1007/s11222-016-9696-4), not by fitting again.
 """
 
-import warnings
 from collections.abc import Sequence
 
-import arviz as az
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.stats import binomtest, cramervonmises
 
@@ -17,9 +16,10 @@ from bayescale.checks.refits import Refits, unit
 from bayescale.checks.result import Check, Status
 from bayescale.fitting import Fit
 from bayescale.intervals import CI_PROB
+from bayescale.leave_one_out import LeftOut, leave_each_out
 from bayescale.model import cells_of
 from bayescale.optima import compute_optimal
-from bayescale.prediction import arviz_tree, predict
+from bayescale.prediction import predict, thinned
 
 MAX_PARETO_K = 0.7
 """Above it leave-one-out by importance weights is rough (Vehtari et al. 2024)."""
@@ -37,34 +37,37 @@ RARE = 0.01
 def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
     """Leave every cell of replicates out in turn, with the weight that it had in the fit.
 
+    By every draw, of large tables by 1,000: see `bayescale.leave_one_out.leave_each_out`.
+
     Returns
     -------
     xarray.Dataset
-        Dim obs: ``run``, the name of the cell's first run; ``pareto_k``; ``pit``, the probability
-        of a lower log loss given the other runs, NaN for a cell of another weight than 1;
-        ``shift``, by how many posterior sds the answer (attribute ``answer``) moves without them.
+        Dim obs: ``run``, the name of the cell's first run; ``pareto_k``, 0 for a cell that takes
+        too little with it to tell; ``pit``, the probability of a lower log loss given the other
+        runs, NaN for a cell of another weight than 1; ``shift``, by how many posterior sds the
+        answer (attribute ``answer``) moves without them.
     """
-    tree, cells = arviz_tree(fit, seed=seed), cells_of(fit.spec, fit.runs).table
-    weight = xr.DataArray(cells["weight"].to_numpy(), dims="obs")
-    tree["log_likelihood"] = weight * tree["log_likelihood"].to_dataset()
-    with warnings.catch_warnings():  # a check says it
-        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto")
-        elpd = az.loo(tree, pointwise=True)
-    weights = np.exp(elpd.log_weights)
+    name, answer = _answer(thinned(fit.plain, len(fit.runs)))  # by the draws that are weighted
+    rng = np.random.default_rng(seed)
+    parts = [_without(fit, out, answer, rng) for out in leave_each_out(fit)]
+    found = xr.concat(parts, dim="obs")
+    return found.assign_attrs(answer=name, unit=unit(cells_of(fit.spec, fit.runs).table))
+
+
+def _without(fit: Fit, out: LeftOut, answer: xr.DataArray, rng: np.random.Generator) -> xr.Dataset:
+    """Say of some cells what leaving each of them out does."""
+    cells, weight = out.cells.table, xr.DataArray(out.cells.table["weight"].to_numpy(), dims="obs")
+    weights = xr.ufuncs.exp(out.log_weights)
     weights = weights / weights.sum(("chain", "draw"))
-    observed = tree["observed_data"]["log_loss"]
-    below = tree["posterior_predictive"]["log_loss"] <= observed
-    name, answer = _answer(fit)
-    found = xr.Dataset(
+    below = out.cells.draw(rng) <= out.cells.observed
+    return xr.Dataset(
         {
             "run": ("obs", cells["run"].astype(str).to_numpy(dtype=object)),
-            # A cell of weight 0 takes nothing with it: there is no tail to fit.
-            "pareto_k": elpd.pareto_k.drop_vars(elpd.pareto_k.coords).where(weight > 0, 0.0),
+            "pareto_k": out.pareto_k,
             "pit": (weights * below).sum(("chain", "draw")).where(weight == 1),
-            "shift": ("obs", _shift(fit, answer, weights)),
+            "shift": ("obs", _shift(fit, cells, answer, weights)),
         }
     )
-    return found.assign_attrs(answer=name, unit=unit(cells))
 
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
@@ -84,12 +87,14 @@ def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
     return f"the loss at {far}", xr.ufuncs.log(predict(fit, largest_of))
 
 
-def _shift(fit: Fit, answer: xr.DataArray, weights: xr.DataArray) -> np.ndarray:
+def _shift(
+    fit: Fit, cells: pd.DataFrame, answer: xr.DataArray, weights: xr.DataArray
+) -> np.ndarray:
     """Weighted less plain mean of the answer, in its posterior sds; of the run's own group."""
     standard = (answer - answer.mean(("chain", "draw"))) / answer.std(("chain", "draw"))
     if "group" in standard.dims:
-        index = fit.tree["constant_data"]["group_index"].to_numpy().astype(int)
-        standard = standard.isel(group=xr.DataArray(index, dims="obs"))
+        labels = cells[str(fit.spec.group)].astype(str).to_numpy(dtype=object)
+        standard = standard.sel(group=xr.DataArray(labels, dims="obs"), drop=True)
     moved = (weights * standard.transpose("chain", "draw", ...)).sum(("chain", "draw"))
     return moved.to_numpy()
 
@@ -98,7 +103,7 @@ def run_checks(fit: Fit, refit: Refits, found: xr.Dataset) -> list[Check]:
     """Outlying runs and groups, runs that decide, and runs whose absence cannot be judged."""
     names = found["run"].to_numpy()
     return [
-        _outlying(refit, refit.cells["run"].astype(str).to_numpy()),
+        _outlying(refit),
         *_outlying_groups(fit),
         _influence(found, names),
         _pareto(found, names),
@@ -149,19 +154,21 @@ def _shape(pit: np.ndarray) -> str:
     return "lie nearer to the middle" if inner > 0.5 else "lie farther from the middle"
 
 
-def _outlying(refit: Refits, names: np.ndarray) -> Check:
-    if not len(names):
+def _outlying(refit: Refits) -> Check:
+    every = refit.every
+    if not len(every):
         message = "every run is weighed down: none is said to lie on the law"
         return Check("outlying runs", Status.PASS, np.nan, RARE, message)
-    distance = np.abs(refit.distances)
-    least = np.sort(distance[1:].max(axis=1))
-    p = (1 + len(least) - np.searchsorted(least, distance[0])) / (1 + len(least))
+    least = np.sort(refit.farthest)
+    beyond = len(least) - np.searchsorted(least, every["distance"].abs())
+    p = (1 + beyond) / (1 + len(least))
     far = np.flatnonzero(p < RARE)
     if not len(far):
         message = f"no {unit(refit.cells)[:-1]} lies farther from the law than the noise explains"
         return Check("outlying runs", Status.PASS, float(p.min()), RARE, message)
     far = far[np.argsort(p[far])]
-    said = [f"{names[i]} ({np.expm1(refit.residual[i]):+.1%})" for i in far]
+    names, residual = every["run"].astype(str).to_numpy(), every["residual"].to_numpy()
+    said = [f"{names[i]} ({np.expm1(residual[i]):+.1%})" for i in far]
     return Check(
         "outlying runs",
         Status.REVIEW,

@@ -187,7 +187,8 @@ def _centring(refit: Refits, p: float) -> Check:
     middle = float(np.median(refit.residual) - np.median(refit.simulated))
     status = _status(p)
     if status is Status.PASS:
-        return Check("centring", status, p, REVIEW_BELOW, "residuals are centred on the law")
+        said = f"residuals are centred on the law{refit.choice}"
+        return Check("centring", status, p, REVIEW_BELOW, said)
     return Check(
         "centring",
         status,

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayescale import plots
 from bayescale.answers import loss_of
+from bayescale.checks.refits import MOST_SHOWN
 from bayescale.checks.result import Check
 from bayescale.checks.shape import CurveShape
 from bayescale.fitting import Fit
@@ -24,6 +25,9 @@ from bayescale.summary import (
     summarise_held_out,
     value_of,
 )
+
+MOST_LISTED = 200
+"""Runs held back that the page lists."""
 
 
 def sections(
@@ -67,9 +71,9 @@ def _misfit_section(checks: Sequence[Check]) -> Section:
         "interval says. A pass is no proof: of sharp breaks of an exponent within the range, 30 "
         "runs show fewer than half and 60 runs about two thirds.",
         figure=plots.plot_checks(checks),
-        caption="Observed against fitted log loss, one point a run or a cell of seeds. Bands: "
-        "where 90% of the bin's means, and of the distribution functions, lie were the law true "
-        "(pointwise, from simulated refits).",
+        caption="Observed against fitted log loss, one point a run or a cell of seeds, of more "
+        f"than {MOST_SHOWN} a random choice of that many. Bands: where 90% of the bin's means, and "
+        "of the distribution functions, lie were the law true (pointwise, from simulated refits).",
     )
 
 
@@ -96,13 +100,15 @@ def _held_out_section(fit: Fit, runs: Runs) -> Section:
             "predicted, 90% of new runs": loss_of(row["predicted"]),
             "observed against predicted": f"{np.expm1(row['residual']):+.1%}",
         }
-        for row in summarise_held_out(runs, table, axis)["rows"]
+        for row in summarise_held_out(runs, table.head(MOST_LISTED), axis)["rows"]
     ]
+    rest = len(table) - len(rows)
     return Section(
         "Runs held back",
         "How well the fit predicts runs it has not seen. If far fewer than 90% of them lie inside "
         "their interval, the law is wrong out there, and every interval on this page that lies "
-        "beyond the fitted runs is too narrow.",
+        "beyond the fitted runs is too narrow."
+        + (f" {rest} more than are listed here are in summary.json." if rest else ""),
         pd.DataFrame(rows),
         plots.plot_predicted(table),
         "Bars: central 90% posterior predictive intervals of runs the model has not seen.",
