@@ -357,9 +357,9 @@ def parabola_bias(
 
 def _require_profiles(fit: Fit) -> None:
     """Refuse fits of other laws, and those whose budgets have no line in common."""
-    if fit.spec.law.name != _PROFILE_LAW:
+    if fit.law.name != _PROFILE_LAW:
         raise FitError(
-            f"the law {fit.spec.law.name} has no isoFLOP profiles; fit 'isoflop-profiles' to "
+            f"the law {fit.law.name} has no isoFLOP profiles; fit 'isoflop-profiles' to "
             "on_isoflops(runs)"
         )
     if not fit.groups:

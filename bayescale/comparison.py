@@ -146,7 +146,7 @@ def compare(
 
 def _axis_of(fit: Fit) -> str:
     """Axis of the values for which a law gives a decision."""
-    return "flops" if fit.spec.law.is_joint else fit.spec.inputs[0]
+    return "flops" if fit.law.is_joint else fit.spec.inputs[0]
 
 
 def _require_comparable(fits: Mapping[str, Fit]) -> None:
@@ -177,7 +177,7 @@ def _require_decision(name: str, fit: Fit) -> None:
             f"{name} is the fit of one group or of given constants, and cannot be refitted; "
             "compare fits of all runs"
         )
-    if len(fit.spec.inputs) > 1 and not fit.spec.law.is_joint:
+    if len(fit.spec.inputs) > 1 and not fit.law.is_joint:
         raise FitError(
             f"the model {fit.spec.name} reads {', '.join(fit.spec.inputs)} and has no decision of "
             "its own to compare; compare joint laws such as chinchilla, and see isoFLOP profiles "
@@ -250,7 +250,7 @@ def _shift(elpd: Any, density: xr.DataArray) -> Any:
 
 
 def _decision(fit: Fit, values: Sequence[float], groups: Sequence[str]) -> xr.Dataset:
-    if fit.spec.law.is_joint:
+    if fit.law.is_joint:
         answer = compute_optimal(fit, values)[_QUANTITIES]
     else:
         axis = fit.spec.inputs[0]
@@ -280,7 +280,7 @@ def _regret(true: str, fit: Fit, decisions: Mapping[str, xr.Dataset]) -> xr.Data
 def _waste(fit: Fit, true: str, chosen: xr.DataArray) -> xr.DataArray:
     def compute_worth(own: Fit) -> xr.DataArray:
         loss = isoflop(own, chosen["flops"], chosen)
-        return least_compute(own.spec.law, loss, own.runs.flops_per_param_token, own.natural)
+        return least_compute(own.law, loss, own.runs.flops_per_param_token, own.natural)
 
     worth = by_range(fit, beyond_compute(fit, chosen["flops"]), compute_worth)
     return worth.sel(chosen=true, drop=True) / worth - 1

@@ -54,7 +54,7 @@ def summarise_comparison(comparison: Comparison) -> dict[str, Any]:
         "models": [
             {
                 "model": name,
-                "law": fit.spec.law.name,
+                "law": fit.law.name,
                 **comparison.table.loc[name].to_dict(),
                 "high_k": int(comparison.table.loc[name, "high_k"]),
                 "told_apart": name not in comparison.plausible,

@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
+from bayescale.bend import Bending, Features, bent, features_beyond
 from bayescale.compiling import slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
@@ -26,9 +27,10 @@ from bayescale.errors import FitError, RunsWarning
 from bayescale.files import replacing
 from bayescale.groups import group_names
 from bayescale.intervals import CI_PROB
-from bayescale.laws import SUPPORT, from_line, to_line
+from bayescale.laws import SUPPORT, Law, from_line, to_line
 from bayescale.model import (
     as_arrays,
+    bending_from,
     build_model,
     cells_of,
     derived,
@@ -138,9 +140,31 @@ class Fit:
 
     @property
     def natural(self) -> dict[str, xr.DataArray]:
-        """Posterior draws of the law's own parameters, ready for ``law.loss``."""
+        """Posterior draws of the parameters of `law`, ready for ``law.loss``."""
         posterior = self.posterior
-        return {name: posterior[name] for name in self.spec.law.parameters}
+        natural = {name: posterior[name] for name in self.spec.law.parameters}
+        if not self.bends:
+            return natural
+        shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+        number = np.arange(np.prod(shape)).reshape(shape)
+        return {**natural, "bend": xr.DataArray(number, dims=("chain", "draw"))}
+
+    @property
+    def bends(self) -> bool:
+        """Whether answers are of a bent law."""
+        return self.spec.bend is not None and "bend_beyond" in self.tree["posterior"]
+
+    @cached_property
+    def law(self) -> Law:
+        """The law of the answers: that of the model, bent where the model lets it bend."""
+        if not self.bends:
+            return self.spec.law
+        bending, everywhere = _bending(self)
+        posterior = self.posterior
+        among = posterior["bend"].isel(basis=slice(len(bending.features.points)))
+        both = [among.to_numpy(), posterior["bend_beyond"].to_numpy()]
+        flat = np.concatenate(both, axis=-1).reshape(-1, len(everywhere.points))
+        return bent(bending, everywhere, flat)
 
     @property
     def noise(self) -> dict[str, xr.DataArray]:
@@ -462,10 +486,31 @@ def fit(
             "seconds_weighted": sampled_from - compiled_at,
             "seconds_sample": time.perf_counter() - sampled_from,
         }
-        result = Fit(spec, runs, tree)
+        result = _with_bend_beyond(Fit(spec, runs, tree), seed)
         if result.diagnostics.converged:
             break
     return result
+
+
+def _with_bend_beyond(own: Fit, seed: int) -> Fit:
+    """Draw the bend off the runs: coefficients of features that no run has anything to say of."""
+    if own.spec.bend is None:
+        return own
+    bending, everywhere = _bending(own)
+    posterior = own.posterior
+    more = len(everywhere.points) - len(bending.features.points)
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], more)
+    drawn = np.random.default_rng([seed, 7]).standard_normal(shape)
+    own.tree["posterior"] = posterior.assign(bend_beyond=(("chain", "draw", "beyond"), drawn))
+    return own
+
+
+def _bending(own: Fit) -> tuple[Bending, Features]:
+    """How the law may bend, and features of places among the runs and beyond."""
+    data = own.tree["constant_data"].to_dataset()
+    inputs = tuple(data[name].to_numpy() for name in own.spec.inputs)
+    bending = bending_from(own.spec, data.data_vars)
+    return bending, features_beyond(bending.features, inputs)
 
 
 def _target(spec: ModelSpec, runs: Runs) -> Target:

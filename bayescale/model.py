@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayescale.anchoring import anchoring
+from bayescale.bend import FEATURES, Bending, bending_of
 from bayescale.compiling import Variable
 from bayescale.errors import ModelError
 from bayescale.groups import group_names
@@ -59,8 +60,10 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     import pymc as pm  # takes seconds; sampling a model that is compiled already does without
 
     cells = cells_of(spec, runs, weights)
-    coords = {"obs": cells.table["run"].to_numpy(dtype=str), "group": group_names(spec, runs)}
-    with pm.Model(coords=coords if spec.group else {"obs": coords["obs"]}) as model:
+    coords: dict[str, Any] = {"obs": cells.table["run"].to_numpy(dtype=str)}
+    coords |= {"group": group_names(spec, runs)} if spec.group else {}
+    coords |= {"basis": range(FEATURES)} if spec.bend else {}
+    with pm.Model(coords=coords) as model:
         data = {
             name: pm.Data(name, value, dims=_dims(name, value))
             for name, value in _data(spec, runs, cells).items()
@@ -77,7 +80,10 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         values = {**free, **known}
         natural = {name: values[name] for name in spec.law.parameters}
         noise = {name: values[name] for name in spec.noise_priors if name in values}
-        _observe(spec, data, natural, noise)
+        if spec.bend:
+            free["bend"] = pm.Normal("bend", dims="basis")
+        bending = data["bend_basis"] @ free["bend"] if spec.bend else 0.0
+        _observe(spec, data, natural, noise, bending)
     return model
 
 
@@ -119,11 +125,23 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         index = np.array([names.index(label) for label in labels], dtype=np.int64)
         data["group_index"] = index
         data |= anchoring(spec, cells.table, index)
+    if spec.bend:
+        bending = bending_from(spec, data)
+        found = bending.basis(tuple(inputs.values()))
+        data["bend_basis"] = np.pad(found, ((0, 0), (0, FEATURES - found.shape[1])))
     if cells.freedom:
         data["replicates"] = cells.table["replicates"].to_numpy()
         data["seed_squares"] = np.asarray(cells.squares)
         data["seed_freedom"] = np.asarray(float(cells.freedom))
     return data
+
+
+def bending_from(spec: ModelSpec, data: Values) -> Bending:
+    """How the law of a model may bend, given the data of its cells."""
+    priors = {name: (prior.support, *prior.on_line()) for name, prior in spec.priors.items()}
+    inputs = tuple(np.asarray(data[name]) for name in spec.inputs)
+    log_loss, weight = (np.asarray(data[name]) for name in ("observed_log_loss", "weight"))
+    return bending_of(spec.law, spec.bend, inputs, log_loss, weight, priors)  # type: ignore[arg-type]
 
 
 def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Cells:
@@ -141,9 +159,11 @@ def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> 
     return cells
 
 
-def _dims(name: str, value: np.ndarray) -> str | None:
+def _dims(name: str, value: np.ndarray) -> str | tuple[str, str] | None:
     if not value.ndim:
         return None
+    if value.ndim == 2:
+        return "obs", "basis"
     return "group" if name.endswith(("_centring", "_weight")) else "obs"
 
 
@@ -163,6 +183,8 @@ def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
             found.append(Variable(name, prior.support, groups, ("group",)))
         else:
             found.append(Variable(name, prior.support))
+    if spec.bend:
+        found.append(Variable("bend", "real", (FEATURES,), ("basis",)))
     return tuple(found)
 
 
@@ -241,6 +263,8 @@ def _free(
             shift = (apart * scale * arrays[f"{name}_weight"]).sum("group")
             free[f"{name}_anchor"] = middle + shift
             free[f"{name}_offset"] = apart
+    if spec.bend:
+        free["bend"] = value(_STANDARD, {"basis": FEATURES})
     return free
 
 
@@ -280,7 +304,11 @@ def _from_population(name: str, free: Values, data: Values) -> tuple[Any, Any]:
 
 
 def _observe(
-    spec: ModelSpec, data: dict[str, Any], natural: dict[str, Any], noise: dict[str, Any]
+    spec: ModelSpec,
+    data: dict[str, Any],
+    natural: dict[str, Any],
+    noise: dict[str, Any],
+    bending: Any,
 ) -> None:
     """Add the likelihood of the cells' log losses, each raised to its weight.
 
@@ -293,7 +321,7 @@ def _observe(
         return {n: v[data["group_index"]] if v.ndim else v for n, v in values.items()}
 
     inputs, values = {name: data[name] for name in spec.inputs}, at_cells(noise)
-    mu = np.log(spec.law.loss(*inputs.values(), **at_cells(natural)))
+    mu = np.log(spec.law.loss(*inputs.values(), **at_cells(natural))) + bending
     scale = noise_scale(values, data.get("replicates", 1.0))
     family, arguments = spec.noise_model.pymc(mu, scale, values, inputs)
     family("log_loss", **arguments, observed=data["observed_log_loss"], dims="obs")

@@ -83,7 +83,7 @@ def beyond_compute(fit: Fit, flops: float | xr.DataArray) -> xr.DataArray:
 
 
 def _optima(fit: Fit, budget: xr.DataArray, k: float) -> xr.Dataset:
-    law = fit.spec.law
+    law = fit.law
     params = optimal_params(law, budget, k, fit.natural)
     tokens = budget / (k * params)
     a = _exponent(law, budget, k, fit.natural)
@@ -129,7 +129,7 @@ def basin(
 
 
 def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.DataArray:
-    law = fit.spec.law
+    law = fit.law
     wasted = xr.DataArray(shares, dims="excess", coords={"excess": shares})
     side = xr.DataArray([-1.0, 1.0], dims="bound", coords={"bound": ["lower", "upper"]})
     best = optimal_params(law, budget, k, fit.natural)
@@ -163,7 +163,7 @@ def isoflop(fit: Fit, flops: xr.DataArray, params: xr.DataArray, *, k: float | N
     k = fit.runs.flops_per_param_token if k is None else k
 
     def loss(own: Fit) -> Any:
-        return own.spec.law.fresh_loss(params, flops / (k * params), **own.natural)
+        return own.law.fresh_loss(params, flops / (k * params), **own.natural)
 
     return by_range(fit, beyond_compute(fit, flops), loss)
 
@@ -261,7 +261,7 @@ def _question(
     fit: Fit, flops: float | Sequence[float], k: float | None
 ) -> tuple[Law, xr.DataArray, float]:
     """Check that the law has an allocation and that the budgets are budgets."""
-    law = fit.spec.law
+    law = fit.law
     if not law.is_joint:
         raise FitError(
             f"the law {law.name} does not trade params against tokens: it has no "

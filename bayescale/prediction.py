@@ -119,7 +119,7 @@ def is_beyond(fit: Fit, inputs: Inputs) -> xr.DataArray:
     if fit.weighted is None:
         return xr.DataArray(False)
     seen = fit.runs.table[list(fit.spec.inputs)]
-    if fit.spec.law.is_joint:
+    if fit.law.is_joint:
         # In place of C, which a table may count otherwise than as kND.
         given["product"] = given["params"] * given["tokens"]
         seen = seen.assign(product=seen["params"] * seen["tokens"])
@@ -143,7 +143,7 @@ def _largest(fit: Fit, seen: pd.DataFrame) -> dict[str, xr.DataArray]:
 
 
 def _law(fit: Fit, inputs: Inputs) -> xr.DataArray:
-    return fit.spec.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
+    return fit.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
 
 
 def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
 from bayescale import readable
+from bayescale.bend import Bend
 from bayescale.errors import ModelError
 from bayescale.laws import LAWS, SUPPORT, Law
 from bayescale.noise import NOISE, SEED, Noise
@@ -22,7 +24,18 @@ POOLING = ("complete", "partial", "none")
 EXTRAPOLATE = ("plain", "weighted")
 """Which posterior answers beyond the runs: the law taken as exact, or as nearly right."""
 
-_KEYS = ("summary", "law", "axis", "group", "extrapolate", "pooling", "priors", "scales", "noise")
+_KEYS = (
+    "summary",
+    "law",
+    "axis",
+    "group",
+    "extrapolate",
+    "bend",
+    "pooling",
+    "priors",
+    "scales",
+    "noise",
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,8 @@ class ModelSpec:
     scales : mapping of str to Prior
         Of the sd between groups of each partially pooled parameter: on its own scale for the level
         (a log loss), on the logit scale for shares, on the log scale for all others.
+    bend : Bend or None
+        How far the law may bend; None where it is taken as exact.
     noise : str
         Kind of noise, one of `bayescale.noise.NOISE`.
     noise_priors : mapping of str to Prior
@@ -66,6 +81,7 @@ class ModelSpec:
     pooling: Mapping[str, str] = field(repr=False)
     priors: Mapping[str, Prior] = field(repr=False)
     scales: Mapping[str, Prior] = field(repr=False)
+    bend: Bend | None = field(repr=False)
     noise: str = field(repr=False)
     noise_priors: Mapping[str, Prior] = field(repr=False)
     source: str = field(repr=False)
@@ -108,6 +124,7 @@ class ModelSpec:
             self.law,
             self.inputs,
             self.noise,
+            self.bend is not None,
             tuple(sorted(self.pooling.items())),
             tuple((name, prior.dist) for name, prior in sorted(priors.items())),
         )
@@ -223,6 +240,7 @@ def parse_model(text: str, name: str) -> ModelSpec:
         pooling=pooling,
         priors=priors,
         scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
+        bend=_bend(entries, name),
         noise=noise,
         noise_priors=noise_priors,
         source=text,
@@ -258,6 +276,23 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
             f"model {name}: the law {law.name} reads {', '.join(law.inputs)}; remove the key 'axis'"
         )
     return axis
+
+
+def _bend(entries: Mapping[str, Any], model: str) -> Bend | None:
+    """Read how far the law may bend."""
+    if "bend" not in entries:
+        return None
+    where, given = f"model {model} [bend]", entries["bend"]
+    if not isinstance(given, Mapping):
+        raise ModelError(f"{where}: must be a table with sd (of log loss) and length (decades)")
+    _only(given, ("sd", "length"), where)
+    for name in ("sd", "length"):
+        value = given.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+            raise ModelError(f"{where} {name}: must be a positive number, got {value!r}")
+    if "group" in entries:
+        raise ModelError(f"{where}: a model with groups takes its law as exact; leave [bend] out")
+    return Bend(float(given["sd"]), float(given["length"]))
 
 
 def _posterior(given: Any, where: str = "") -> Literal["plain", "weighted"]:

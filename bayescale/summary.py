@@ -147,7 +147,7 @@ def summarise_fit(
 
 
 def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str, Any]:
-    diagnostics, joint = fit.diagnostics, fit.spec.law.is_joint
+    diagnostics, joint = fit.diagnostics, fit.law.is_joint
     held_out = beside.held_out
     optima = summarise_optima(fit, budgets) if joint else []
     predictions = summarise_predictions(fit, budgets) if not joint else []
@@ -156,7 +156,7 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
     return {
         "schema": SCHEMA,
         "model": fit.spec.name,
-        "law": fit.spec.law.name,
+        "law": fit.law.name,
         "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
         "groups": _groups(fit),
         "parameters": summarise_parameters(fit),
@@ -204,7 +204,7 @@ def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str
     need more than it there. Empty where there is nothing to compare; in place of a multiplier the
     reason why two groups cannot be compared.
     """
-    if not fit.groups or fit.spec.law.compute is None:
+    if not fit.groups or fit.law.compute is None:
         return []
     largest = min(float(fit.of_group(name).runs.column("flops").max()) for name in fit.groups)
     losses = compute_optimal(fit, largest)["loss"].squeeze("flops").median(("chain", "draw"))
@@ -292,7 +292,7 @@ def summarise_targets(found: xr.Dataset) -> list[dict[str, Any]]:
 
 def summarise_repetition(fit: Fit) -> list[dict[str, Any]]:
     """Say what repetition is worth: at one size, 1B where it is near the runs, then at the ends."""
-    if "R_D" not in fit.spec.law.parameters:
+    if "R_D" not in fit.law.parameters:
         return []
     sizes = fit.runs.column("params")
     low, middle, high = (float(f(sizes)) for f in (np.min, stats.gmean, np.max))
@@ -420,7 +420,7 @@ def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
 
 def axis_of(fit: Fit) -> str:
     """Name the axis along which a report answers."""
-    return "flops" if fit.spec.law.is_joint else fit.spec.inputs[0]
+    return "flops" if fit.law.is_joint else fit.spec.inputs[0]
 
 
 def value_of(axis: str, value: float) -> str:

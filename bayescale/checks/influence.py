@@ -77,7 +77,7 @@ def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
     """
     fit = fit.plain
     table = fit.runs.table
-    if fit.spec.law.is_joint:
+    if fit.law.is_joint:
         largest = float(table["flops"].max())
         best = compute_optimal(fit, largest)["params"].squeeze("flops", drop=True)
         return f"N* at {readable.flops(largest)} FLOPs", xr.ufuncs.log(best)

@@ -21,9 +21,9 @@ def require_one_joint_law(fit: Fit) -> None:
     FitError
         For such a fit; the message says what to do.
     """
-    if not fit.spec.law.is_joint:
+    if not fit.law.is_joint:
         raise FitError(
-            f"the law {fit.spec.law.name} does not trade params against tokens; fit a joint law "
+            f"the law {fit.law.name} does not trade params against tokens; fit a joint law "
             "such as chinchilla"
         )
     if fit.groups:
@@ -94,7 +94,7 @@ class Draws:
             {name: _column(value) for name, value in values.items()}
             for values in (fit.natural, fit.noise)
         )
-        return cls(fit.spec.law, natural, noise, sizes)
+        return cls(fit.law, natural, noise, sizes)
 
     @property
     def shape(self) -> tuple[int, int]:

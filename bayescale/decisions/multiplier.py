@@ -251,13 +251,13 @@ class _Side:
 
     def least_compute(self, loss: xr.DataArray) -> xr.DataArray:
         """Least compute that reaches a loss."""
-        law, k = self.fit.spec.law, self.counted.flops_per_param_token
+        law, k = self.fit.law, self.counted.flops_per_param_token
         flops = least_compute(law, loss, k, self.fit.natural)
         return flops * self._cost(optimal_params(law, flops, k, self.fit.natural))
 
     def loss(self, flops: xr.DataArray) -> xr.DataArray:
         """Loss that a compute reaches."""
-        law, k = self.fit.spec.law, self.counted.flops_per_param_token
+        law, k = self.fit.law, self.counted.flops_per_param_token
         params, constant = optimal_params(law, flops, k, self.fit.natural), flops
         for _ in range(4):  # the cost of a size hardly changes it: each step gains two digits
             constant = flops / self._cost(params)

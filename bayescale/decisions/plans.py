@@ -114,7 +114,7 @@ def plan_outcomes(
         For a law that is not joint, a fit with groups, or plans that repeat data under a law that
         does not know repetition.
     """
-    law = fit.spec.law
+    law = fit.law
     require_one_joint_law(fit)
     columns = {name: _vector(plans, name) for name in _NEEDED}
     columns["unique_tokens"] = (

@@ -30,7 +30,7 @@ def plot_beyond(fit: Fit, farthest: float) -> Figure:
     name = fit.spec.size
     seen = fit.runs.column(name)
     grid = np.geomspace(np.sqrt(seen.min() * seen.max()), max(farthest, seen.max()) * 1.3, 60)
-    if fit.spec.law.is_joint:
+    if fit.law.is_joint:
         quantities: dict[str, Draws] = {
             quantity: partial(_optimum, grid=grid, quantity=quantity)
             for quantity in ("params", "loss")

@@ -60,7 +60,7 @@ def wall_section(fit: Fit, budgets: Sequence[float]) -> Section:
 
 def decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
     """Show what serving changes and what to run next, for a joint law without groups."""
-    if not fit.spec.law.is_joint or fit.groups:
+    if not fit.law.is_joint or fit.groups:
         return
     target = target_loss(fit, flops=flops, inference_tokens=DEMANDS)
     said = {"the cheapest model": advise_overtraining(fit, target, DEMANDS)["sentences"]}

@@ -27,7 +27,7 @@ def law_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
     """Show the law and its runs, for each group alone where there are few."""
     for name in fit.groups[:MOST_GROUPS_SHOWN] or (None,):
         own = fit if name is None else fit.of_group(name)
-        if fit.spec.law.is_joint:
+        if fit.law.is_joint:
             parts = _allocation_sections(own, compute_optimal(own, list(budgets)))
         else:
             parts = iter([_curve_section(own, max(budgets))])
@@ -37,7 +37,7 @@ def law_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
 
 def _beyond_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
     """Set both posteriors side by side where they answer beyond the runs."""
-    asked = summarise_optima if fit.spec.law.is_joint else summarise_predictions
+    asked = summarise_optima if fit.law.is_joint else summarise_predictions
     entries = [entry for entry in asked(fit, budgets) if entry["posterior"] == "weighted"]
     if not entries:
         return

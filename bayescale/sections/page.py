@@ -38,7 +38,7 @@ def sections(
     yield from law_sections(fit, budgets)
     if fit.groups:
         yield from group_sections(fit, beside)
-    elif "R_D" in fit.spec.law.parameters:
+    elif "R_D" in fit.law.parameters:
         yield repetition_section(fit)
         yield wall_section(fit, budgets)
     if beside.profiles is not None and beside.approaches is not None:

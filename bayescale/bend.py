@@ -1,0 +1,324 @@
+r"""A law that may bend: the law times a smooth factor of known scale.
+
+No table obeys a scaling law exactly. So the log of the law is allowed a smooth discrepancy, a
+Gaussian process along the log10 of the inputs with a fixed sd s and a fixed length:
+
+.. math:: \log L(x) = \log f(x; \theta) + \delta(x),
+    \qquad \delta(x) = s \, (\phi(x) - J(x) A) z, \qquad z_j \sim N(0, 1)
+
+The features :math:`\phi = L_Z^{-1} K(Z, x)` are those of points Z among the runs, K the squared
+exponential kernel. What of the discrepancy the law itself can draw is projected off it:
+:math:`A = (J^T J / r^2 + \Lambda)^{-1} J^T \Phi / r^2` with J the derivatives of the log law with
+respect to its coordinates on the real line at the best-fitting law, r its residual scale and
+:math:`\Lambda` the precision of the priors. So :math:`\theta` means the best-fitting law, and the
+sampler has an easy time (orthogonal Gaussian process, Plumlee and Joseph 2018,
+doi:10.5705/ss.202015.0404).
+
+Off the runs the process is less and less known. Features of further points, on a lattice around and
+beyond the runs, have coefficients drawn from their prior: every draw is one smooth surface.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.linalg import cholesky, solve_triangular
+from scipy.optimize import least_squares
+from scipy.spatial.distance import cdist
+
+from bayescale.laws import Law, into_support
+
+FEATURES = 24
+"""At most so many features of points among the runs are learnt."""
+
+_LEAST = 1e-6  # share of variance below which a point among the runs adds nothing
+_LEAST_BEYOND = 1e-4  # likewise of points of the lattice
+_BELOW, _ABOVE, _STEP = 1.5, 4.0, 0.5  # decades of the lattice around the runs, and its step
+_JITTER = 1e-9  # keeps factors of kernel matrices positive
+_NU = 5.0  # degrees of freedom of the noise about the best-fitting law
+_SEARCH, _CANDIDATES = 2.0, 81  # decades about the law's own optimum, and sizes tried there
+_DIFFERENCE = 1e-5  # step of derivatives on the real line
+
+
+@dataclass(frozen=True)
+class Bend:
+    """Scale of the discrepancy of a law, of its model file.
+
+    Parameters
+    ----------
+    sd : float
+        Of log loss.
+    length : float
+        Decades over which the discrepancy changes.
+    """
+
+    sd: float
+    length: float
+
+    def kernel(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Correlation of the discrepancy at places in decades, (n, axes) and (m, axes)."""
+        return np.exp(-0.5 * cdist(x, y, "sqeuclidean") / self.length**2)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of the discrepancy at a set of points.
+
+    Parameters
+    ----------
+    bend : Bend
+    points : numpy.ndarray, shape (features, axes)
+        In decades; the first ones lie among the runs.
+    """
+
+    bend: Bend
+    points: np.ndarray
+
+    @cached_property
+    def factor(self) -> np.ndarray:
+        own = self.bend.kernel(self.points, self.points)
+        return cholesky(own + _JITTER * np.eye(len(own)), lower=True)
+
+    def at(self, decades: np.ndarray) -> np.ndarray:
+        """Features at places of shape (..., axes), scaled: (..., features)."""
+        flat = decades.reshape(-1, decades.shape[-1])
+        kernel = self.bend.kernel(self.points, flat)
+        found = solve_triangular(self.factor, kernel, lower=True).T
+        return self.bend.sd * found.reshape(*decades.shape[:-1], len(self.points))
+
+
+def features_of_runs(bend: Bend, decades: np.ndarray) -> Features:
+    """Choose points among the runs: at most `FEATURES`, the least known first."""
+    return Features(bend, _pivots(bend, decades, np.empty((0, decades.shape[1])), FEATURES, _LEAST))
+
+
+def features_beyond(features: Features, inputs: tuple[np.ndarray, ...]) -> Features:
+    """Add points of a lattice around and beyond the runs, until they say nearly all of it."""
+    decades = _decades(inputs)
+    axes = [
+        np.arange(low - _BELOW, high + _ABOVE, _STEP)
+        for low, high in zip(decades.min(axis=0), decades.max(axis=0), strict=True)
+    ]
+    lattice = np.stack([axis.ravel() for axis in np.meshgrid(*axes)], axis=1)
+    bend = features.bend
+    return Features(bend, _pivots(bend, lattice, features.points, len(lattice), _LEAST_BEYOND))
+
+
+def _pivots(
+    bend: Bend, candidates: np.ndarray, points: np.ndarray, most: int, least: float
+) -> np.ndarray:
+    """Pivoted Cholesky: points, and then the candidates that are least known given those chosen."""
+    everywhere = np.concatenate([points, candidates])
+    known = np.zeros((len(everywhere), 0))
+    left, order = np.ones(len(everywhere)), list(range(len(points)))
+    chosen: list[int] = []
+    while len(chosen) < len(points) + most:
+        given = len(chosen) < len(points)
+        pivot = order[len(chosen)] if given else int(np.argmax(left))
+        if not given and left[pivot] < least:
+            break
+        column = bend.kernel(everywhere, everywhere[[pivot]])[:, 0] - known @ known[pivot]
+        column /= np.sqrt(max(left[pivot], _JITTER))
+        known = np.column_stack([known, column])
+        left = np.maximum(left - column**2, 0.0)
+        chosen.append(pivot)
+    return everywhere[chosen]
+
+
+@dataclass(frozen=True)
+class Bending:
+    """A law and how it may bend, given runs.
+
+    Parameters
+    ----------
+    law : Law
+    features : Features
+        Of points among the runs.
+    reference : tuple of float
+        Geometric mean of each input over the runs.
+    supports : mapping of str to str
+        Where each coordinate of the law may lie: real, positive or unit.
+    line : numpy.ndarray, shape (coordinates,)
+        The best-fitting law, on the real line.
+    shift : numpy.ndarray, shape (coordinates, features)
+        s A, what of each feature the law can draw.
+    """
+
+    law: Law
+    features: Features
+    reference: tuple[float, ...]
+    supports: Mapping[str, str]
+    line: np.ndarray
+    shift: np.ndarray
+
+    def log_law(self, inputs: tuple[Any, ...], line: np.ndarray) -> Any:
+        """Log of the law for coordinates on the real line."""
+        named = zip(self.supports.items(), line, strict=True)
+        sampled = {name: into_support(support, value) for (name, support), value in named}
+        return np.log(self.law.loss(*inputs, **self.law.to_natural(sampled, self.reference)))
+
+    def tangents(self, inputs: tuple[Any, ...]) -> list[Any]:
+        """Derivatives of the log law with respect to each coordinate, at the best-fitting law."""
+        steps = _DIFFERENCE * np.eye(len(self.line))
+        pairs = (
+            (self.log_law(inputs, self.line + h), self.log_law(inputs, self.line - h))
+            for h in steps
+        )
+        return [(above - below) / (2 * _DIFFERENCE) for above, below in pairs]
+
+    def basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        """What the coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
+        return self.features.at(_decades(inputs)) - np.stack(self.tangents(inputs), 1) @ self.shift
+
+
+def bending_of(
+    law: Law,
+    bend: Bend,
+    inputs: tuple[np.ndarray, ...],
+    log_loss: np.ndarray,
+    weight: np.ndarray,
+    priors: Mapping[str, tuple[str, float, float]],
+) -> Bending:
+    """Choose points among the runs, and project off their features what the law can draw.
+
+    Parameters
+    ----------
+    law : Law
+    bend : Bend
+    inputs : tuple of numpy.ndarray, shape (cells,)
+    log_loss, weight : numpy.ndarray, shape (cells,)
+    priors : mapping of str to (support, mean, sd)
+        Of each coordinate, mean and sd on the real line.
+    """
+    reference = tuple(float(np.exp(np.log(values).mean())) for values in inputs)
+    middle, width = (np.array([prior[i] for prior in priors.values()]) for i in (1, 2))
+    supports = {name: prior[0] for name, prior in priors.items()}
+    features = features_of_runs(bend, _decades(inputs))
+    empty = np.zeros((len(middle), len(features.points)))
+    alone = Bending(law, features, reference, supports, middle, empty)
+    line, scale = _best_law(
+        lambda line: alone.log_law(inputs, line), log_loss, weight, middle, width
+    )
+    best = replace(alone, line=line)
+    root = np.sqrt(weight)[:, None] / scale
+    jacobian = np.stack(best.tangents(inputs), axis=1) * root
+    precision = jacobian.T @ jacobian + np.diag(width**-2)
+    seen = features.at(_decades(inputs)) * root
+    return replace(best, shift=np.linalg.solve(precision, jacobian.T @ seen))
+
+
+def _decades(inputs: tuple[Any, ...]) -> np.ndarray:
+    return np.log10(np.stack(np.broadcast_arrays(*inputs), axis=-1))
+
+
+def _best_law(
+    log_law: Any, log_loss: np.ndarray, weight: np.ndarray, middle: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Posterior mode of the law alone under Student-t noise, and the scale of that noise."""
+    cells = len(log_loss)
+
+    def cost(squared: np.ndarray) -> np.ndarray:
+        # Of the cells minus twice the log density of Student's t, of the priors the square itself.
+        found = np.stack([squared, np.ones_like(squared), np.zeros_like(squared)])
+        inside = 1 + squared[:cells] / _NU
+        found[0, :cells] = (_NU + 1) * weight * np.log(inside)
+        found[1, :cells] = (_NU + 1) / _NU * weight / inside
+        found[2, :cells] = -(_NU + 1) / _NU**2 * weight / inside**2
+        return found
+
+    step, scale = np.zeros(len(middle)), 0.02
+    for _ in range(8):
+
+        def misfit(step: np.ndarray, scale: float = scale) -> np.ndarray:
+            return np.concatenate([(log_law(middle + width * step) - log_loss) / scale, step])
+
+        step = least_squares(misfit, step, loss=cost, max_nfev=200).x
+        squared = (log_law(middle + width * step) - log_loss) ** 2
+        share = weight * (_NU + 1) / (_NU + squared / scale**2)
+        scale = max(float(np.sqrt((share * squared).sum() / weight.sum())), 3e-4)
+    return middle + width * step, scale
+
+
+def bent(bending: Bending, features: Features, coefficients: np.ndarray) -> Law:
+    """The law times the factor by which it bends in each of some draws.
+
+    It has one more parameter: ``bend``, the number of the draw. Where the law has a closed form of
+    the compute-optimal model, the bent one finds it on a grid about that of the law.
+
+    Parameters
+    ----------
+    bending : Bending
+    features : Features
+        Of points among the runs, and beyond.
+    coefficients : numpy.ndarray, shape (draws, features)
+    """
+    surface = _Surface(bending, features, _weights(bending, features, coefficients))
+    return replace(
+        bending.law,
+        parameters=(*bending.law.parameters, "bend"),
+        loss=surface.loss,
+        optimum=surface.optimum if bending.law.optimum is not None else None,
+        compute=None,
+    )
+
+
+def _weights(bending: Bending, features: Features, coefficients: np.ndarray) -> np.ndarray:
+    """Weights of the kernels about the points and of the law's tangents: (draws, both)."""
+    kernels = solve_triangular(features.factor.T, coefficients.T, lower=False)
+    drawn = bending.shift @ coefficients[:, : bending.shift.shape[1]].T
+    return np.concatenate([features.bend.sd * kernels, -drawn]).T
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """Draws of a bent law: weights of shape (draws, points + coordinates)."""
+
+    bending: Bending
+    features: Features
+    weights: np.ndarray
+
+    def loss(self, *inputs: Any, bend: Any, **natural: Any) -> Any:
+        """Loss of the bent law; `bend` is the number of the draw."""
+        return self.bending.law.loss(*inputs, **natural) * np.exp(self._bend(inputs, bend))
+
+    def _bend(self, inputs: tuple[Any, ...], bend: Any) -> Any:
+        """Log of the factor: arrays alike, or DataArrays of any dims."""
+        decades, scale = [np.log10(value) for value in inputs], -0.5 / self.features.bend.length**2
+        kernels = [
+            np.exp(scale * sum((x - place) ** 2 for x, place in zip(decades, point, strict=True)))
+            for point in self.features.points
+        ]
+        parts = [*kernels, *self.bending.tangents(inputs)]
+        if not isinstance(bend, xr.DataArray):
+            own = self.weights[np.asarray(bend, dtype=int)]
+            return sum(own[..., number] * part for number, part in enumerate(parts))
+        own = xr.DataArray(self.weights[bend.to_numpy().astype(int)], dims=(*bend.dims, "part"))
+        if not any(isinstance(part, xr.DataArray) for part in parts):
+            return own @ xr.DataArray(np.stack([np.asarray(p) for p in parts]), dims="part")
+        there = xr.concat([xr.DataArray(part) for part in parts], dim="part", coords="minimal")
+        return xr.dot(there, own, dim="part")
+
+    def optimum(self, flops: Any, k: float, *, bend: Any, **natural: Any) -> Any:
+        """N* of each draw, about the law's own; NaN where the surface has no minimum there."""
+        flops, law = xr.DataArray(flops), self.bending.law
+        centre = np.log(law.optimum(flops, k, **natural))  # type: ignore[misc]
+        if not set(bend.dims) & set(flops.dims):  # one grid for all draws
+            centre = centre.median(bend.dims)
+        step = np.linspace(-_SEARCH, _SEARCH, _CANDIDATES) * np.log(10)
+        log_params = centre + xr.DataArray(step, dims="candidate")
+        params = np.exp(log_params)
+        loss = self.loss(params, flops / (k * params), bend=bend, **natural)
+        return np.exp(_least(log_params, loss, step[1] - step[0]))
+
+
+def _least(x: xr.DataArray, y: xr.DataArray, step: float) -> xr.DataArray:
+    """Where y is least along dim candidate, by a parabola through the best three."""
+    best = y.argmin("candidate")
+    inside = (best > 0) & (best < y.sizes["candidate"] - 1)
+    best = best.clip(1, y.sizes["candidate"] - 2)
+    below, at, above = (y.isel(candidate=best + move) for move in (-1, 0, 1))
+    move = 0.5 * (below - above) / (below - 2 * at + above)
+    return (x.isel(candidate=best) + step * move).where(inside)
