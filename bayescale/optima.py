@@ -19,6 +19,7 @@ BASIN_EXCESS = (0.01, 0.10)
 
 _SMALLEST, _STEPS = 1e3, 80  # golden section shrinks 1/1.618 a step: 80 steps reach rounding error
 _GOLDEN = (np.sqrt(5) - 1) / 2
+_HALVINGS = 44  # of log(1e4): to 1e-12 of a size
 
 
 def compute_optimal(
@@ -112,17 +113,21 @@ def basin(
 
 
 def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.DataArray:
-    law = fit.spec.law
+    law, natural = fit.spec.law, fit.natural
+
+    def loss(flops: xr.DataArray, params: xr.DataArray) -> Any:
+        return law.fresh_loss(params, flops / (k * params), **natural)
+
     wasted = xr.DataArray(shares, dims="excess", coords={"excess": shares})
     side = xr.DataArray([-1.0, 1.0], dims="bound", coords={"bound": ["lower", "upper"]})
-    best = optimal_params(law, budget, k, fit.natural)
+    best = optimal_params(law, budget, k, natural)
     smaller = budget / (1 + wasted)
-    limit = isoflop(fit, smaller, optimal_params(law, smaller, k, fit.natural), k=k)
+    limit = loss(smaller, optimal_params(law, smaller, k, natural))
     inside = 0.0 * limit * side  # log distance from the optimum, bisected on both sides at once
     outside = inside + np.log(1e4)
-    for _ in range(50):
+    for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
-        within = isoflop(fit, budget, best * np.exp(side * middle), k=k) <= limit
+        within = loss(budget, best * np.exp(side * middle)) <= limit
         inside, outside = xr.where(within, middle, inside), xr.where(within, outside, middle)
     return best * np.exp(side * inside)
 
