@@ -21,7 +21,7 @@ BASIN_EXCESS = (0.01, 0.10)
 
 _SMALLEST, _STEPS = 1e3, 80  # golden section shrinks 1/1.618 a step: 80 steps reach rounding error
 _GOLDEN = (np.sqrt(5) - 1) / 2
-_OUTWARDS = 30
+_OUTWARDS, _HALVINGS = 30, 40  # steps of log(1e4), then halvings of one: to 1e-12 of a size
 
 
 def compute_optimal(
@@ -129,15 +129,19 @@ def basin(
 
 
 def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.DataArray:
-    law = fit.law
+    law, natural = fit.law, fit.natural
+
+    def loss(flops: xr.DataArray, params: xr.DataArray) -> Any:
+        return law.fresh_loss(params, flops / (k * params), **natural)
+
     wasted = xr.DataArray(shares, dims="excess", coords={"excess": shares})
     side = xr.DataArray([-1.0, 1.0], dims="bound", coords={"bound": ["lower", "upper"]})
-    best = optimal_params(law, budget, k, fit.natural)
+    best = optimal_params(law, budget, k, natural)
     smaller = budget / (1 + wasted)
-    limit = isoflop(fit, smaller, optimal_params(law, smaller, k, fit.natural), k=k)
+    limit = loss(smaller, optimal_params(law, smaller, k, natural))
 
     def within(distance: xr.DataArray) -> xr.DataArray:
-        return isoflop(fit, budget, best * np.exp(side * distance), k=k) <= limit
+        return loss(budget, best * np.exp(side * distance)) <= limit
 
     # Log distance from the optimum: outwards to the first size that wastes more, as a law that
     # bends may fall again far out; then bisected, on both sides at once.
@@ -148,7 +152,7 @@ def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.D
         going = going & within(inside + step)
         inside = inside + step * going
     outside = inside + step
-    for _ in range(45):
+    for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
         good = within(middle)
         inside, outside = xr.where(good, middle, inside), xr.where(good, outside, middle)

@@ -236,14 +236,19 @@ def is_large(fit: Fit, rows: int) -> bool:
 
 
 def thinned(fit: Fit, rows: int) -> Fit:
-    """Take about 1,000 draws of a fit if it has more and a table of so many rows is large.
+    """Take about 1,000 draws of a fit if it has more and a table of so many rows is large."""
+    return with_few_draws(fit) if is_large(fit, rows) else fit
+
+
+def with_few_draws(fit: Fit) -> Fit:
+    """Take about 1,000 draws of a fit if it has more: enough for the quantiles of a picture.
 
     One at random of each of as many equal stretches of every chain. An even step would do for the
     plain posterior; the draws of the weighted one come from its members in turn.
     """
     sizes = fit.posterior.sizes
     each = max(ENOUGH_DRAWS // sizes["chain"], 1)
-    if sizes["draw"] <= each or not is_large(fit, rows):
+    if sizes["draw"] <= each:
         return fit
     within = np.random.default_rng(0).random(each)
     tree = fit.tree.copy()

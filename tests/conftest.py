@@ -5,6 +5,7 @@ from pathlib import Path
 
 import hypothesis
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,6 +112,13 @@ def _coordinates(natural: xr.Dataset, data: Mapping[str, np.ndarray]) -> dict[st
         "reducible": reducible / level,
         "split": from_params / reducible,
     }
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_left_open():
+    """Close what a test drew: pyplot keeps every figure, and warns of the twenty-first."""
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

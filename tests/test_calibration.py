@@ -45,6 +45,7 @@ def test_intervals_cover_the_truth(ranks):
     assert stats.binomtest(int(covered(ranks[0])), trials, 0.9).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_intervals_do_not_cover_what_is_not_true(ranks):
     trials = TABLES * len(NAMES)
     assert stats.binomtest(int(covered(ranks[1])), trials, 0.9).pvalue < 0.01

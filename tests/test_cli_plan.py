@@ -43,6 +43,7 @@ def test_json_has_the_numbers_of_the_sentences(run, fit_file, tmp_path):
     assert picture.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_signs_of_what_is_saved_survive_the_sentence(run, fit_file):
     ask = ("plan", fit_file, "overtraining", "--flops", "1e23", "--inference-tokens", "1e13")
     free = json.loads(run(*ask, "--json")[1])["overtraining"][0]["tokens"]["median"]

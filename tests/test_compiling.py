@@ -109,6 +109,7 @@ def test_what_follows_from_free_variables_is_that_of_the_model(name, kind):
     assert len(start(spec, data)) == sum(variable.size for variable in variables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize(
     "name", ["chinchilla", "chinchilla-hierarchical", "data-constrained", "chinchilla-undertuned"]

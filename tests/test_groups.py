@@ -219,6 +219,7 @@ def test_hierarchical_fit_recovers_its_groups(grouped_fit):
     assert (abs(level.diff("group")) > 0.02).all()
 
 
+@pytest.mark.slow
 def test_prior_of_a_group_is_population_and_scale(grouped_fit):
     prior = grouped_fit.prior
     assert set(prior.data_vars) == set(grouped_fit.posterior.data_vars)

@@ -188,7 +188,15 @@ def test_tensor_equals_numpy(law, data):
     assert float(value) == pytest.approx(float(expected), rel=1e-10, abs=1e-10)
 
 
-@each_joint_law
+@pytest.mark.parametrize(
+    "law",
+    [
+        pytest.param(law, marks=pytest.mark.slow if law in WITH_REPETITION else [])
+        for law in LAWS.values()
+        if law.is_joint
+    ],
+    ids=lambda law: law.name,
+)
 @settings(max_examples=15)
 @given(data=st.data(), flops=st.floats(1e17, 1e25))
 def test_closed_form_optimum_equals_the_numeric_one(law, data, flops):

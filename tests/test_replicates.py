@@ -178,6 +178,7 @@ def test_seeds_say_little_about_the_law(seeds_fits):
     assert seeds_fits["five"].tree["constant_data"]["replicates"].to_numpy().tolist() == [5] * 30
 
 
+@pytest.mark.slow
 def test_seeds_recover_their_own_noise_and_the_misfit(seeds_fits):
     posterior = seeds_fits["five"].posterior
     low, high = posterior["sigma_seed"].quantile([0.05, 0.95])

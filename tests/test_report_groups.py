@@ -112,6 +112,7 @@ def test_report_of_groups(grouped, tmp_path):
     assert summary["repetition"] == []
 
 
+@pytest.mark.slow
 def test_pictures_of_few_groups_only():
     many = as_sampled(known_grouped_fit(**{f"group-{i}": {"A": 400.0 + i} for i in range(7)}))
     titles = [part.title for part in sections(many, [1e22])]

@@ -12,7 +12,7 @@ from bayescale.decisions.next_runs import log_optimum, suggest_runs
 from bayescale.decisions.overtraining import at_size, cheapest, target_loss
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION
-from bayescale.prediction import answered_by
+from bayescale.prediction import answered_by, with_few_draws
 from bayescale.sections.section import Section
 from bayescale.summary import (
     summarise_repetition,
@@ -67,6 +67,8 @@ def decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
     if answered_by(target) == "weighted":
         exact = target_loss(fit.plain, flops=flops, inference_tokens=DEMANDS)
         said["were the law exact"] = advise_overtraining(fit.plain, exact, DEMANDS)["sentences"]
+    few = with_few_draws(fit)
+    curve = cheapest(few, target_loss(few, flops=flops, inference_tokens=DEMANDS), around(DEMANDS))
     yield Section(
         "If the model will be served",
         "The loss is that of the compute-optimal model of "
@@ -74,9 +76,9 @@ def decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
         "costs less to serve: every token served takes 2 FLOPs per parameter, every token trained "
         f"on {fit.runs.flops_per_param_token:.3g}.",
         pd.DataFrame(said),
-        plots.plot_overtraining(cheapest(fit, target, around(DEMANDS))),
-        f"Bands: {CAPTION}s. Dashed: tokens per parameter of published models. A FLOP of serving "
-        "is priced as one of training.",
+        plots.plot_overtraining(curve),
+        f"Bands: {CAPTION}s, of about 1,000 draws. Dashed: tokens per parameter of published "
+        "models. A FLOP of serving is priced as one of training.",
     )
     served, best = DEMANDS[1], cheapest(fit, target, DEMANDS[1])
     sizes = at_size(fit, target, around([float(best["params"].median())]), served)
