@@ -18,14 +18,14 @@ Off the runs the process is less and less known. Features of further points, on 
 beyond the runs, have coefficients drawn from their prior: every draw is one smooth surface.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import block_diag, cholesky, solve_triangular
 from scipy.optimize import least_squares
 from scipy.spatial.distance import cdist
 
@@ -40,6 +40,7 @@ _BELOW, _ABOVE, _STEP = 1.5, 4.0, 0.5  # decades of the lattice around the runs,
 _JITTER = 1e-9  # keeps factors of kernel matrices positive
 _NU = 5.0  # degrees of freedom of the noise about the best-fitting law
 _SEARCH, _CANDIDATES = 2.0, 81  # decades about the law's own optimum, and sizes tried there
+_FINER = 0.1  # of the step between them, for the second parabola
 _DIFFERENCE = 1e-5  # step of derivatives on the real line
 
 
@@ -145,6 +146,8 @@ class Bending:
         The best-fitting law, on the real line.
     shift : numpy.ndarray, shape (coordinates, features)
         s A, what of each feature the law can draw.
+    fixed : mapping of str to float
+        Coordinates of the law that are given.
     """
 
     law: Law
@@ -153,12 +156,13 @@ class Bending:
     supports: Mapping[str, str]
     line: np.ndarray
     shift: np.ndarray
+    fixed: Mapping[str, float]
 
     def log_law(self, inputs: tuple[Any, ...], line: np.ndarray) -> Any:
         """Log of the law for coordinates on the real line."""
         named = zip(self.supports.items(), line, strict=True)
         sampled = {name: into_support(support, value) for (name, support), value in named}
-        return np.log(self.law.loss(*inputs, **self.law.to_natural(sampled, self.reference)))
+        return np.log(self.law.loss(*inputs, **self.law.to_natural({**sampled, **self.fixed}, self.reference)))
 
     def tangents(self, inputs: tuple[Any, ...]) -> list[Any]:
         """Derivatives of the log law with respect to each coordinate, at the best-fitting law."""
@@ -181,6 +185,7 @@ def bending_of(
     log_loss: np.ndarray,
     weight: np.ndarray,
     priors: Mapping[str, tuple[str, float, float]],
+    fixed: Mapping[str, float],
 ) -> Bending:
     """Choose points among the runs, and project off their features what the law can draw.
 
@@ -192,13 +197,15 @@ def bending_of(
     log_loss, weight : numpy.ndarray, shape (cells,)
     priors : mapping of str to (support, mean, sd)
         Of each coordinate, mean and sd on the real line.
+    fixed : mapping of str to float
+        Coordinates that are given.
     """
     reference = tuple(float(np.exp(np.log(values).mean())) for values in inputs)
     middle, width = (np.array([prior[i] for prior in priors.values()]) for i in (1, 2))
     supports = {name: prior[0] for name, prior in priors.items()}
     features = features_of_runs(bend, _decades(inputs))
     empty = np.zeros((len(middle), len(features.points)))
-    alone = Bending(law, features, reference, supports, middle, empty)
+    alone = Bending(law, features, reference, supports, middle, empty, fixed)
     line, scale = _best_law(
         lambda line: alone.log_law(inputs, line), log_loss, weight, middle, width
     )
@@ -242,31 +249,40 @@ def _best_law(
     return middle + width * step, scale
 
 
-def bent(bending: Bending, features: Features, coefficients: np.ndarray) -> Law:
+def bent(members: Sequence[tuple[Bending, Features, np.ndarray]], law: Law) -> Law:
     """The law times the factor by which it bends in each of some draws.
 
-    It has one more parameter: ``bend``, the number of the draw. Where the law has a closed form of
-    the compute-optimal model, the bent one finds it on a grid about that of the law.
+    It has one more parameter: ``bend``, the number of the draw, counted through all members. Where
+    the law has a closed form of the compute-optimal model, the bent one finds it on a grid about
+    that of the law.
 
     Parameters
     ----------
-    bending : Bending
-    features : Features
-        Of points among the runs, and beyond.
-    coefficients : numpy.ndarray, shape (draws, features)
+    members : sequence of (Bending, Features, coefficients)
+        Of each member of a pool: how its law may bend, features of points among the runs and
+        beyond, and their coefficients, shape (draws, features).
+    law : Law
+        Whose parameters the draws are of.
     """
-    surface = _Surface(bending, features, _weights(bending, features, coefficients))
+    surface = _Surface(law, tuple((own, features) for own, features, _ in members), _joined(members))
     return replace(
-        bending.law,
-        parameters=(*bending.law.parameters, "bend"),
+        law,
+        parameters=(*law.parameters, "bend"),
         loss=surface.loss,
-        optimum=surface.optimum if bending.law.optimum is not None else None,
+        optimum=surface.optimum if law.optimum is not None else None,
         compute=None,
     )
 
 
+def _joined(members: Sequence[tuple[Bending, Features, np.ndarray]]) -> np.ndarray:
+    """Weights of the kernels about the points and of the law's tangents: (draws, parts).
+
+    The parts of all members lie side by side, and are zero in the draws of others.
+    """
+    return block_diag(*(_weights(*member) for member in members))
+
+
 def _weights(bending: Bending, features: Features, coefficients: np.ndarray) -> np.ndarray:
-    """Weights of the kernels about the points and of the law's tangents: (draws, both)."""
     kernels = solve_triangular(features.factor.T, coefficients.T, lower=False)
     drawn = bending.shift @ coefficients[:, : bending.shift.shape[1]].T
     return np.concatenate([features.bend.sd * kernels, -drawn]).T
@@ -274,51 +290,90 @@ def _weights(bending: Bending, features: Features, coefficients: np.ndarray) -> 
 
 @dataclass(frozen=True)
 class _Surface:
-    """Draws of a bent law: weights of shape (draws, points + coordinates)."""
+    """Draws of a bent law: weights of shape (draws, parts)."""
 
-    bending: Bending
-    features: Features
+    law: Law
+    members: tuple[tuple[Bending, Features], ...]
     weights: np.ndarray
 
     def loss(self, *inputs: Any, bend: Any, **natural: Any) -> Any:
         """Loss of the bent law; `bend` is the number of the draw."""
-        return self.bending.law.loss(*inputs, **natural) * np.exp(self._bend(inputs, bend))
+        factor = xr.apply_ufunc(self._factor, bend, *inputs)
+        return self.law.loss(*inputs, **natural) * factor
 
-    def _bend(self, inputs: tuple[Any, ...], bend: Any) -> Any:
-        """Log of the factor: arrays alike, or DataArrays of any dims."""
-        decades, scale = [np.log10(value) for value in inputs], -0.5 / self.features.bend.length**2
-        kernels = [
-            np.exp(scale * sum((x - place) ** 2 for x, place in zip(decades, point, strict=True)))
-            for point in self.features.points
-        ]
-        parts = [*kernels, *self.bending.tangents(inputs)]
-        if not isinstance(bend, xr.DataArray):
-            own = self.weights[np.asarray(bend, dtype=int)]
-            return sum(own[..., number] * part for number, part in enumerate(parts))
-        own = xr.DataArray(self.weights[bend.to_numpy().astype(int)], dims=(*bend.dims, "part"))
-        if not any(isinstance(part, xr.DataArray) for part in parts):
-            return own @ xr.DataArray(np.stack([np.asarray(p) for p in parts]), dims="part")
-        there = xr.concat([xr.DataArray(part) for part in parts], dim="part", coords="minimal")
-        return xr.dot(there, own, dim="part")
+    def _factor(self, bend: Any, *inputs: Any) -> Any:
+        """What the law is multiplied by: plain arrays that broadcast."""
+        parts = [part for member in self.members for part in _parts(*member, inputs)]
+        weights = self.weights[np.asarray(bend).astype(int)]
+        places = np.broadcast_shapes(*(np.shape(part) for part in parts))
+        if not _apart(np.shape(bend), places):  # places of their own for every draw
+            return np.exp(sum(weights[..., n] * part for n, part in enumerate(parts)))
+        there = np.stack([np.broadcast_to(part, places).ravel() for part in parts])
+        both = weights.reshape(-1, len(parts)) @ there
+        return np.exp(_outer(both, np.shape(bend), places))
 
-    def optimum(self, flops: Any, k: float, *, bend: Any, **natural: Any) -> Any:
-        """N* of each draw, about the law's own; NaN where the surface has no minimum there."""
-        flops, law = xr.DataArray(flops), self.bending.law
-        centre = np.log(law.optimum(flops, k, **natural))  # type: ignore[misc]
-        if not set(bend.dims) & set(flops.dims):  # one grid for all draws
-            centre = centre.median(bend.dims)
-        step = np.linspace(-_SEARCH, _SEARCH, _CANDIDATES) * np.log(10)
-        log_params = centre + xr.DataArray(step, dims="candidate")
-        params = np.exp(log_params)
-        loss = self.loss(params, flops / (k * params), bend=bend, **natural)
-        return np.exp(_least(log_params, loss, step[1] - step[0]))
+    def optimum(self, flops: Any, per: float, /, *, bend: Any, **natural: Any) -> Any:
+        """N* of each draw, about the law's own; NaN where the surface has no minimum there.
+
+        Plain arrays that broadcast. Sizes of a grid are compared, then a parabola through the best
+        three finds the least, twice, with smaller steps the second time.
+        """
+        flops, bend = np.asarray(flops, dtype=float), np.asarray(bend)
+        centre = np.log(self.law.optimum(flops, per, **natural))  # type: ignore[misc]
+        if _apart(bend.shape, flops.shape):  # one grid for all draws
+            shape = (1,) * (centre.ndim - bend.ndim) + bend.shape
+            draws = tuple(axis for axis, size in enumerate(shape) if size > 1)
+            centre = np.nanmedian(centre, axis=draws, keepdims=True)
+
+        def loss(log_params: Any) -> Any:
+            params = np.exp(log_params)
+            own = {name: np.asarray(value)[..., None] for name, value in natural.items()}
+            tokens = flops[..., None] / (per * params)
+            return self.loss(params, tokens, bend=bend[..., None], **own)
+
+        step = np.log(10) * 2 * _SEARCH / (_CANDIDATES - 1)
+        grid = centre[..., None] + step * (np.arange(_CANDIDATES) - _CANDIDATES // 2)
+        rough = _least(grid, loss(grid), step)
+        fine = rough[..., None] + _FINER * step * np.array([-1.0, 0.0, 1.0])
+        below, at, above = np.moveaxis(np.asarray(loss(fine)), -1, 0)
+        return np.exp(rough + _FINER * step * _vertex(below, at, above))
 
 
-def _least(x: xr.DataArray, y: xr.DataArray, step: float) -> xr.DataArray:
-    """Where y is least along dim candidate, by a parabola through the best three."""
-    best = y.argmin("candidate")
-    inside = (best > 0) & (best < y.sizes["candidate"] - 1)
-    best = best.clip(1, y.sizes["candidate"] - 2)
-    below, at, above = (y.isel(candidate=best + move) for move in (-1, 0, 1))
-    move = 0.5 * (below - above) / (below - 2 * at + above)
-    return (x.isel(candidate=best) + step * move).where(inside)
+def _apart(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether no axis of two shapes that broadcast is longer than 1 in both."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return all(a == 1 or b == 1 for a, b in pairs)
+
+
+def _outer(products: np.ndarray, one: tuple[int, ...], other: tuple[int, ...]) -> np.ndarray:
+    """Shape products of all of one with all of the other as if the two had been broadcast."""
+    axes = max(len(one), len(other))
+    one, other = ((1,) * (axes - len(shape)) + shape for shape in (one, other))
+    order = [axis for pair in zip(range(axes), range(axes, 2 * axes), strict=True) for axis in pair]
+    shape = tuple(a * b for a, b in zip(one, other, strict=True))
+    return products.reshape(one + other).transpose(order).reshape(shape)
+
+
+def _parts(bending: Bending, features: Features, inputs: tuple[Any, ...]) -> list[Any]:
+    """What a member's weights multiply, at places."""
+    decades, scale = [np.log10(value) for value in inputs], -0.5 / features.bend.length**2
+    kernels = [
+        np.exp(scale * sum((x - place) ** 2 for x, place in zip(decades, point, strict=True)))
+        for point in features.points
+    ]
+    return [*kernels, *bending.tangents(inputs)]
+
+
+def _least(x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
+    """Where y is least along the last axis, by a parabola through the best three; NaN at an end."""
+    best = y.argmin(axis=-1)
+    inside = (best > 0) & (best < y.shape[-1] - 1)
+    places = np.clip(best, 1, y.shape[-1] - 2)[..., None] + np.array([-1, 0, 1])
+    below, at, above = np.moveaxis(np.take_along_axis(y, places, axis=-1), -1, 0)
+    middle = np.take_along_axis(np.broadcast_to(x, y.shape), places[..., 1:2], axis=-1)[..., 0]
+    return np.where(inside, middle + step * _vertex(below, at, above), np.nan)
+
+
+def _vertex(below: np.ndarray, at: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """Where a parabola through three equidistant points is least, in steps from the middle one."""
+    return 0.5 * (below - above) / np.maximum(below - 2 * at + above, np.finfo(float).tiny)

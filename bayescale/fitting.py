@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
-from bayescale.bend import Bending, Features, bent, features_beyond
+from bayescale.bend import Bending, Features, bent, features_beyond, features_of_runs
 from bayescale.compiling import slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
@@ -142,7 +142,8 @@ class Fit:
     def natural(self) -> dict[str, xr.DataArray]:
         """Posterior draws of the parameters of `law`, ready for ``law.loss``."""
         posterior = self.posterior
-        natural = {name: posterior[name] for name in self.spec.law.parameters}
+        fixed = {name: xr.DataArray(value) for name, value in self.spec.fixed.items()}
+        natural = {n: fixed[n] if n in fixed else posterior[n] for n in self.spec.law.parameters}
         if not self.bends:
             return natural
         shape = (posterior.sizes["chain"], posterior.sizes["draw"])
@@ -159,12 +160,66 @@ class Fit:
         """The law of the answers: that of the model, bent where the model lets it bend."""
         if not self.bends:
             return self.spec.law
-        bending, everywhere = _bending(self)
-        posterior = self.posterior
-        among = posterior["bend"].isel(basis=slice(len(bending.features.points)))
-        both = [among.to_numpy(), posterior["bend_beyond"].to_numpy()]
-        flat = np.concatenate(both, axis=-1).reshape(-1, len(everywhere.points))
-        return bent(bending, everywhere, flat)
+        found = []
+        for own in self.members:
+            bending, everywhere = _bending(own)
+            posterior = own.posterior
+            among = posterior["bend"].isel(basis=slice(len(bending.features.points))).to_numpy()
+            beyond = posterior["bend_beyond"].to_numpy()[..., : _more(bending, everywhere)]
+            flat = np.concatenate([among, beyond], axis=-1).reshape(-1, len(everywhere.points))
+            found.append((bending, everywhere, flat))
+        return bent(found, self.spec.law)
+
+    @property
+    def knows_sizes(self) -> bool:
+        """Whether runs of nearly one size share an error."""
+        return self.spec.size_error is not None and "size_error" in self.tree["posterior"]
+
+    def size_errors(self, values: np.ndarray, seed: int | None) -> np.ndarray:
+        """Error on log loss that runs of each size share, per draw.
+
+        Parameters
+        ----------
+        values : numpy.ndarray, shape (sizes,)
+            In the unit of the runs.
+        seed : int or None
+            Of what no run tells; left out for None.
+
+        Returns
+        -------
+        numpy.ndarray, shape (chains, draws, sizes)
+        """
+        kernel, column = self.spec.size_error, self.spec.size_column
+        seen = self.tree["constant_data"][column].to_numpy()
+        features = features_of_runs(kernel, np.log10(seen)[:, None])
+        there = features.at(np.log10(values)[:, None])
+        coefficients = self.posterior["size_error"].to_numpy()[..., : len(features.points)]
+        errors = coefficients @ there.T
+        if seed is not None:
+            left = np.sqrt(np.maximum(kernel.sd**2 - (there**2).sum(axis=1), 0.0))
+            errors = errors + left * np.random.default_rng([seed, 11]).standard_normal(errors.shape)
+        return errors
+
+    @property
+    def members(self) -> tuple["Fit", ...]:
+        """Fit of each member of a pool; this one alone where it is none.
+
+        Of all draws that the fit still has, in their order.
+        """
+        if not self.spec.members or "member" not in self.posterior.coords:
+            return (self,)
+        return tuple(self._member(number) for number in range(len(self.spec.members)))
+
+    def _member(self, number: int) -> "Fit":
+        tree = self.tree.copy()
+        chains = np.flatnonzero(self.posterior["member"] == number)
+        for node in ("posterior", "sample_stats"):
+            if node in tree:
+                tree[node] = tree[node].to_dataset().isel(chain=chains).drop_vars("member", errors="ignore")
+        for node in ("prior", "constant_data"):
+            if node in tree and "member" in tree[node].dims:
+                tree[node] = tree[node].to_dataset().isel(member=number)
+        return replace(self, spec=self.spec.each_member[number], tree=tree)
 
     @property
     def noise(self) -> dict[str, xr.DataArray]:
@@ -320,7 +375,10 @@ class Fit:
             raise FitError("ask the fit that this weighted posterior is of for its diagnostics")
         if not self.sampled:
             raise FitError("this fit holds given constants, it was never sampled: no diagnostics")
-        stats, draws = self.tree["sample_stats"], self.tree["posterior"]
+        if len(self.members) > 1:
+            return _together([own.diagnostics for own in self.members])
+        stats, draws = self.tree["sample_stats"], self.posterior
+        draws = draws.drop_vars([*self.spec.fixed, "bend_beyond"], errors="ignore")
         divergences, r_hat, ess = 0, 1.0, float("inf")
         if "weighted_members" in self.tree:
             members = self.tree["weighted_members"]
@@ -330,8 +388,8 @@ class Fit:
         return Diagnostics(
             divergences=int(stats["diverging"].sum()),
             maxdepth_reached=int(stats["maxdepth_reached"].sum()),
-            max_r_hat=float(az.rhat(draws).dataset.to_array().max()),
-            min_ess_bulk=float(az.ess(draws, method="bulk").dataset.to_array().min()),
+            max_r_hat=float(az.rhat(draws).to_array().max()),
+            min_ess_bulk=float(az.ess(draws, method="bulk").to_array().min()),
             seconds_compile=float(self.tree.attrs["seconds_compile"]),
             seconds_sample=float(self.tree.attrs["seconds_sample"]),
             weighted_divergences=divergences,
@@ -460,15 +518,33 @@ def fit(
     names = group_names(spec, runs)
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
-    began = time.perf_counter()
-    target = _target(spec, runs)
-    compiled_at = time.perf_counter()
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     settings["progress_bar"] = sys.stderr.isatty() if progress is None else progress
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
     settings = {**attempts[0], **settings}
     if target_accept is not None:
         attempts = ({"target_accept": target_accept},)
+    members = spec.each_member
+    settings["draws"] = -(-draws // len(members))
+    found = [
+        _sampled(own, runs, names, attempts, {**settings, "seed": seed + number}, by)
+        for number, own in enumerate(members)
+    ]
+    return found[0] if not spec.members else _pooled(spec, found)
+
+
+def _sampled(
+    spec: ModelSpec,
+    runs: Runs,
+    names: Sequence[str],
+    attempts: Sequence[Mapping[str, Any]],
+    settings: dict[str, Any],
+    by: str,
+) -> Fit:
+    """Sample one posterior, until it converges or there is no other way to try."""
+    began, seed = time.perf_counter(), settings["seed"]
+    target = _target(spec, runs)
+    compiled_at = time.perf_counter()
     beside = _beside(spec, target.data, seed)
     if by == "weighted":
         weights_of = _member_weights(spec, runs, target.data)
@@ -492,17 +568,52 @@ def fit(
     return result
 
 
+def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
+    """Pool the draws of the members: chains side by side, coordinate ``member``."""
+    first = members[0].tree
+    tree = first.copy()
+    number = np.repeat(np.arange(len(members)), first["posterior"].sizes["chain"])
+    for node in ("posterior", "sample_stats"):
+        draws = [_complete(own, own.tree[node].to_dataset(), node) for own in members]
+        joined = xr.concat(draws, dim="chain", join="outer", fill_value=0.0)
+        joined = joined.assign_coords(chain=np.arange(len(number)), member=("chain", number))
+        tree[node] = joined
+    prior = [_complete(own, own.prior, "posterior") for own in members]
+    tree["prior"] = xr.concat(prior, dim="member")
+    data = [own.tree["constant_data"].to_dataset() for own in members]
+    tree["constant_data"] = xr.concat(data, dim="member", data_vars="different")
+    tree.attrs |= {
+        **_identity(spec),
+        **{
+            name: sum(own.tree.attrs[name] for own in members)
+            for name in ("seconds_compile", "seconds_sample")
+        },
+    }
+    return Fit(spec, members[0].runs, tree)
+
+
+def _complete(own: Fit, draws: xr.Dataset, node: str) -> xr.Dataset:
+    """Give draws of a member the coordinates that were fixed for it."""
+    if node != "posterior":
+        return draws
+    like = draws["level"] if "level" in draws else draws[next(iter(own.spec.priors))]
+    return draws.assign({name: xr.full_like(like, v) for name, v in own.spec.fixed.items()})
+
+
 def _with_bend_beyond(own: Fit, seed: int) -> Fit:
     """Draw the bend off the runs: coefficients of features that no run has anything to say of."""
     if own.spec.bend is None:
         return own
     bending, everywhere = _bending(own)
     posterior = own.posterior
-    more = len(everywhere.points) - len(bending.features.points)
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"], more)
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], _more(bending, everywhere))
     drawn = np.random.default_rng([seed, 7]).standard_normal(shape)
     own.tree["posterior"] = posterior.assign(bend_beyond=(("chain", "draw", "beyond"), drawn))
     return own
+
+
+def _more(bending: Bending, everywhere: Features) -> int:
+    return len(everywhere.points) - len(bending.features.points)
 
 
 def _bending(own: Fit) -> tuple[Bending, Features]:
@@ -635,6 +746,18 @@ def constants_fit(model: str, **parameters: Any) -> Fit:
     )
     tree.attrs = _identity(spec)
     return Fit(spec, Runs(table, "given constants"), tree)
+
+
+def _together(members: Sequence[Diagnostics]) -> Diagnostics:
+    """Of a pool: the worst R-hat, and the effective draws of as many as there are members."""
+    return Diagnostics(
+        divergences=sum(own.divergences for own in members),
+        maxdepth_reached=sum(own.maxdepth_reached for own in members),
+        max_r_hat=float(np.max([own.max_r_hat for own in members])),
+        min_ess_bulk=float(len(members) * np.min([own.min_ess_bulk for own in members])),
+        seconds_compile=sum(own.seconds_compile for own in members),
+        seconds_sample=sum(own.seconds_sample for own in members),
+    )
 
 
 def _text_columns(table: pd.DataFrame) -> list[str]:

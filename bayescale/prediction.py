@@ -67,7 +67,8 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
         raise FitError("these constants have no noise: give sigma, or ask for the law's loss alone")
 
     def noisy(own: Fit) -> xr.DataArray:
-        return xr.ufuncs.exp(_draw_noise(own, xr.ufuncs.log(_law(own, inputs)), inputs, seed))
+        middle = xr.ufuncs.log(_law(own, inputs)) + _size_error(own, inputs, seed)
+        return xr.ufuncs.exp(_draw_noise(own, middle, inputs, seed))
 
     return by_range(fit, is_beyond(fit, inputs), noisy)
 
@@ -146,6 +147,24 @@ def _law(fit: Fit, inputs: Inputs) -> xr.DataArray:
     return fit.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
 
 
+def _size_error(fit: Fit, inputs: Inputs, seed: int | None) -> Any:
+    """Error on log loss that runs of one size share: 0 for a model without.
+
+    Known as far as runs of nearly that size tell it. What is left is drawn once for every size, or
+    left out where `seed` is None.
+    """
+    if not fit.knows_sizes:
+        return 0.0
+    given = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
+    size = given[fit.spec.size_column]
+    own = {"chain", "draw"} & set(size.dims)
+    if own:
+        raise FitError("the error of a size that differs between draws is not defined")
+    values, place = np.unique(size.to_numpy(), return_inverse=True)
+    drawn = xr.DataArray(fit.size_errors(values, seed), dims=("chain", "draw", "value"))
+    return drawn.isel(value=xr.DataArray(place.reshape(size.shape), dims=size.dims))
+
+
 def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:
     """Draw the log losses of new runs around `mu`."""
     noise, rng = _at(fit, fit.noise, inputs), np.random.default_rng(seed)
@@ -212,9 +231,10 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
         cells = table.iloc[part]
         inputs = _columns(fit, cells)
         noise = _at(fit, fit.noise, inputs)
+        middle = xr.ufuncs.log(predict(fit, inputs)) + _size_error(fit, inputs, None)
         yield CellDraws(
             cells,
-            xr.ufuncs.log(predict(fit, inputs)).transpose("chain", "draw", "obs"),
+            middle.transpose("chain", "draw", "obs"),
             noise_scale(noise, _vector(cells["replicates"])),
             noise,
             {name: inputs[name] for name in fit.spec.inputs},

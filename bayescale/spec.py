@@ -4,7 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from math import inf
@@ -31,6 +31,8 @@ _KEYS = (
     "group",
     "extrapolate",
     "bend",
+    "size_error",
+    "members",
     "pooling",
     "priors",
     "scales",
@@ -65,6 +67,13 @@ class ModelSpec:
         (a log loss), on the logit scale for shares, on the log scale for all others.
     bend : Bend or None
         How far the law may bend; None where it is taken as exact.
+    size_error : Bend or None
+        Error that runs of nearly one size share; None where errors of runs are independent.
+    members : tuple of mapping
+        Of a pool of posteriors: how each member differs from the rest of the file
+        (`each_member`). Empty for a single posterior.
+    fixed : mapping of str to float
+        Coordinates of the law that are given and not sampled, of a member of a pool.
     noise : str
         Kind of noise, one of `bayescale.noise.NOISE`.
     noise_priors : mapping of str to Prior
@@ -82,9 +91,29 @@ class ModelSpec:
     priors: Mapping[str, Prior] = field(repr=False)
     scales: Mapping[str, Prior] = field(repr=False)
     bend: Bend | None = field(repr=False)
+    size_error: Bend | None = field(repr=False)
+    members: tuple[Mapping[str, float], ...] = field(repr=False)
     noise: str = field(repr=False)
     noise_priors: Mapping[str, Prior] = field(repr=False)
     source: str = field(repr=False)
+    fixed: Mapping[str, float] = field(repr=False, default_factory=dict)
+
+    @property
+    def each_member(self) -> tuple["ModelSpec", ...]:
+        """The models whose draws are pooled: this one alone, unless it is a pool."""
+        return tuple(self._member(given) for given in self.members) or (self,)
+
+    def _member(self, given: Mapping[str, float]) -> "ModelSpec":
+        fixed = {name: value for name, value in given.items() if name in self.priors}
+        length = given.get("length")
+        bend = replace(self.bend, length=length) if self.bend and length else self.bend
+        return replace(
+            self,
+            members=(),
+            fixed=fixed,
+            bend=bend,
+            priors={name: prior for name, prior in self.priors.items() if name not in fixed},
+        )
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -100,6 +129,11 @@ class ModelSpec:
     def size(self) -> str:
         """Column of the runs that says how near a run is to what lies beyond all of them."""
         return "flops" if self.law.is_joint else self.inputs[0]
+
+    @property
+    def size_column(self) -> str:
+        """Column of the runs along which an error is shared by runs of nearly one size."""
+        return "params" if "params" in self.inputs else self.inputs[0]
 
     @property
     def noise_model(self) -> Noise:
@@ -125,6 +159,8 @@ class ModelSpec:
             self.inputs,
             self.noise,
             self.bend is not None,
+            self.size_error is not None,
+            tuple(sorted(self.fixed.items())),
             tuple(sorted(self.pooling.items())),
             tuple((name, prior.dist) for name, prior in sorted(priors.items())),
         )
@@ -240,7 +276,9 @@ def parse_model(text: str, name: str) -> ModelSpec:
         pooling=pooling,
         priors=priors,
         scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
-        bend=_bend(entries, name),
+        bend=(bend := _bend(entries, "bend", name)),
+        size_error=_bend(entries, "size_error", name),
+        members=_members(entries, priors, bend, name),
         noise=noise,
         noise_priors=noise_priors,
         source=text,
@@ -278,21 +316,40 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
     return axis
 
 
-def _bend(entries: Mapping[str, Any], model: str) -> Bend | None:
-    """Read how far the law may bend."""
-    if "bend" not in entries:
+def _bend(entries: Mapping[str, Any], key: str, model: str) -> Bend | None:
+    """Read the scale of a smooth error: of the law, or of runs of one size."""
+    if key not in entries:
         return None
-    where, given = f"model {model} [bend]", entries["bend"]
+    where, given = f"model {model} [{key}]", entries[key]
     if not isinstance(given, Mapping):
         raise ModelError(f"{where}: must be a table with sd (of log loss) and length (decades)")
     _only(given, ("sd", "length"), where)
-    for name in ("sd", "length"):
-        value = given.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-            raise ModelError(f"{where} {name}: must be a positive number, got {value!r}")
+    values = {name: _positive(given.get(name), f"{where} {name}") for name in ("sd", "length")}
     if "group" in entries:
-        raise ModelError(f"{where}: a model with groups takes its law as exact; leave [bend] out")
-    return Bend(float(given["sd"]), float(given["length"]))
+        raise ModelError(f"{where}: a model with groups takes its law as exact; leave [{key}] out")
+    return Bend(**values)
+
+
+def _members(
+    entries: Mapping[str, Any], priors: Mapping[str, Prior], bend: Bend | None, model: str
+) -> tuple[Mapping[str, float], ...]:
+    """Read how the members of a pool differ: coordinates that are given, lengths of the bend."""
+    where, given = f"model {model} [[members]]", entries.get("members", [])
+    if not isinstance(given, list) or not all(isinstance(own, Mapping) for own in given):
+        raise ModelError(f"{where}: must be an array of tables, one for each member of the pool")
+    if given and "group" in entries:
+        raise ModelError(f"{where}: a model with groups is one posterior; leave members out")
+    for own in given:
+        _only(own, (*priors, *(["length"] if bend else [])), where)
+        for name, value in own.items():
+            _positive(value, f"{where} {name}")
+    return tuple({name: float(value) for name, value in own.items()} for own in given)
+
+
+def _positive(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        raise ModelError(f"{where}: must be a positive number, got {value!r}")
+    return float(value)
 
 
 def _posterior(given: Any, where: str = "") -> Literal["plain", "weighted"]:
