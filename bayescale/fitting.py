@@ -20,7 +20,7 @@ import xarray as xr
 
 from bayescale import readable
 from bayescale.bend import Bending, Features, bent, features_beyond, features_of_runs
-from bayescale.compiling import slots_of
+from bayescale.compiling import CENTRE, SCALE, slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
 from bayescale.errors import FitError, RunsWarning
@@ -44,11 +44,13 @@ from bayescale.sampling import (
     ATTEMPTS,
     HIERARCHICAL_ATTEMPTS,
     MEMBER_R_HAT,
+    WHITENED_ATTEMPTS,
     Shape,
     Target,
     compile_model,
     sample,
     sample_members,
+    whitened,
 )
 from bayescale.spec import ModelSpec, load_model, parse_model
 from bayescale.weighting import member_weights
@@ -521,6 +523,7 @@ def fit(
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     settings["progress_bar"] = sys.stderr.isatty() if progress is None else progress
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
+    attempts = WHITENED_ATTEMPTS if spec.bend else attempts
     settings = {**attempts[0], **settings}
     if target_accept is not None:
         attempts = ({"target_accept": target_accept},)
@@ -545,7 +548,8 @@ def _sampled(
     began, seed = time.perf_counter(), settings["seed"]
     target = _target(spec, runs)
     compiled_at = time.perf_counter()
-    beside = _beside(spec, target.data, seed)
+    known = {name: value for name, value in target.data.items() if name not in (CENTRE, SCALE)}
+    beside = _beside(spec, known, seed)
     if by == "weighted":
         weights_of = _member_weights(spec, runs, target.data)
         pooled, members = sample_members(target, weights_of, attempts, settings)
@@ -627,7 +631,9 @@ def _bending(own: Fit) -> tuple[Bending, Features]:
 def _target(spec: ModelSpec, runs: Runs) -> Target:
     """Compile the model of a specification, for these runs."""
     data = model_data(spec, runs)
-    arrays, variables = as_arrays(data), variables_of(spec, data)
+    arrays, variables, middle = as_arrays(data), variables_of(spec, data), start(spec, data)
+    if spec.bend:
+        data |= {CENTRE: middle, SCALE: np.eye(len(middle))}
     positive = (*spec.inputs, *(f"reference_{name}" for name in spec.inputs))
     slots = slots_of(data, positive)
     # A law from elsewhere may change without this package's code changing: its name says nothing.
@@ -639,9 +645,8 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
         lambda: build_model(spec, runs),
         repr((spec.law.name, *spec.shape[1:])) if ours else None,
     )
-    return Target(
-        compile_model(shape), data, start(spec, data), lambda free: derived(spec, free, arrays)
-    )
+    target = Target(compile_model(shape), data, middle, lambda free: derived(spec, free, arrays))
+    return whitened(target) if spec.bend else target
 
 
 def _beside(spec: ModelSpec, data: Mapping[str, np.ndarray], seed: int) -> dict[str, xr.Dataset]:
