@@ -80,6 +80,7 @@ class Features:
 
     @cached_property
     def factor(self) -> np.ndarray:
+        """Lower Cholesky factor of the kernel between the points."""
         own = self.bend.kernel(self.points, self.points)
         return cholesky(own + _JITTER * np.eye(len(own)), lower=True)
 
@@ -162,10 +163,11 @@ class Bending:
         """Log of the law for coordinates on the real line."""
         named = zip(self.supports.items(), line, strict=True)
         sampled = {name: into_support(support, value) for (name, support), value in named}
-        return np.log(self.law.loss(*inputs, **self.law.to_natural({**sampled, **self.fixed}, self.reference)))
+        natural = self.law.to_natural({**sampled, **self.fixed}, self.reference)
+        return np.log(self.law.loss(*inputs, **natural))
 
     def tangents(self, inputs: tuple[Any, ...]) -> list[Any]:
-        """Derivatives of the log law with respect to each coordinate, at the best-fitting law."""
+        """Differentiate the log law by each of its coordinates, at the best-fitting law."""
         steps = _DIFFERENCE * np.eye(len(self.line))
         pairs = (
             (self.log_law(inputs, self.line + h), self.log_law(inputs, self.line - h))
@@ -174,7 +176,7 @@ class Bending:
         return [(above - below) / (2 * _DIFFERENCE) for above, below in pairs]
 
     def basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
-        """What the coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
+        """Return what coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
         return self.features.at(_decades(inputs)) - np.stack(self.tangents(inputs), 1) @ self.shift
 
 
@@ -250,7 +252,7 @@ def _best_law(
 
 
 def bent(members: Sequence[tuple[Bending, Features, np.ndarray]], law: Law) -> Law:
-    """The law times the factor by which it bends in each of some draws.
+    """Multiply a law by the factor by which it bends in each of some draws.
 
     It has one more parameter: ``bend``, the number of the draw, counted through all members. Where
     the law has a closed form of the compute-optimal model, the bent one finds it on a grid about
@@ -264,7 +266,8 @@ def bent(members: Sequence[tuple[Bending, Features, np.ndarray]], law: Law) -> L
     law : Law
         Whose parameters the draws are of.
     """
-    surface = _Surface(law, tuple((own, features) for own, features, _ in members), _joined(members))
+    bendings = tuple((own, features) for own, features, _ in members)
+    surface = _Surface(law, bendings, _joined(members))
     return replace(
         law,
         parameters=(*law.parameters, "bend"),
@@ -302,7 +305,7 @@ class _Surface:
         return self.law.loss(*inputs, **natural) * factor
 
     def _factor(self, bend: Any, *inputs: Any) -> Any:
-        """What the law is multiplied by: plain arrays that broadcast."""
+        """Return what the law is multiplied by: plain arrays that broadcast."""
         parts = [part for member in self.members for part in _parts(*member, inputs)]
         weights = self.weights[np.asarray(bend).astype(int)]
         places = np.broadcast_shapes(*(np.shape(part) for part in parts))
@@ -355,7 +358,7 @@ def _outer(products: np.ndarray, one: tuple[int, ...], other: tuple[int, ...]) -
 
 
 def _parts(bending: Bending, features: Features, inputs: tuple[Any, ...]) -> list[Any]:
-    """What a member's weights multiply, at places."""
+    """Return what a member's weights multiply, at places."""
     decades, scale = [np.log10(value) for value in inputs], -0.5 / features.bend.length**2
     kernels = [
         np.exp(scale * sum((x - place) ** 2 for x, place in zip(decades, point, strict=True)))

@@ -192,6 +192,8 @@ class Fit:
         numpy.ndarray, shape (chains, draws, sizes)
         """
         kernel, column = self.spec.size_error, self.spec.size_column
+        if kernel is None:
+            raise FitError(f"the model {self.spec.name} has no error that runs of one size share")
         seen = self.tree["constant_data"][column].to_numpy()
         features = features_of_runs(kernel, np.log10(seen)[:, None])
         there = features.at(np.log10(values)[:, None])
@@ -217,7 +219,8 @@ class Fit:
         chains = np.flatnonzero(self.posterior["member"] == number)
         for node in ("posterior", "sample_stats"):
             if node in tree:
-                tree[node] = tree[node].to_dataset().isel(chain=chains).drop_vars("member", errors="ignore")
+                own = tree[node].to_dataset().isel(chain=chains)
+                tree[node] = own.drop_vars("member", errors="ignore")
         for node in ("prior", "constant_data"):
             if node in tree and "member" in tree[node].dims:
                 tree[node] = tree[node].to_dataset().isel(member=number)
@@ -520,7 +523,7 @@ def fit(
     names = group_names(spec, runs)
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
-    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     settings["progress_bar"] = sys.stderr.isatty() if progress is None else progress
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
     attempts = WHITENED_ATTEMPTS if spec.bend else attempts
@@ -624,7 +627,7 @@ def _bending(own: Fit) -> tuple[Bending, Features]:
     """How the law may bend, and features of places among the runs and beyond."""
     data = own.tree["constant_data"].to_dataset()
     inputs = tuple(data[name].to_numpy() for name in own.spec.inputs)
-    bending = bending_from(own.spec, data.data_vars)
+    bending = bending_from(own.spec, dict(data.data_vars))
     return bending, features_beyond(bending.features, inputs)
 
 
