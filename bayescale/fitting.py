@@ -627,7 +627,7 @@ def _bending(own: Fit) -> tuple[Bending, Features]:
     """How the law may bend, and features of places among the runs and beyond."""
     data = own.tree["constant_data"].to_dataset()
     inputs = tuple(data[name].to_numpy() for name in own.spec.inputs)
-    bending = bending_from(own.spec, dict(data.data_vars))
+    bending = bending_from(own.spec, {str(name): value for name, value in data.items()})
     return bending, features_beyond(bending.features, inputs)
 
 
