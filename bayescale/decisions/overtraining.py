@@ -23,12 +23,11 @@ import xarray as xr
 from scipy.optimize import elementwise
 
 from bayescale import readable
-from bayescale.decisions.draws import Draws, answering
+from bayescale.decisions.draws import Draws
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_positive
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.optima import compute_optimal, least_compute, optimal_params
-from bayescale.prediction import by_range, is_beyond
 
 _LOG_RANGE = (np.log(1e2), np.log(1e40))
 """Where sizes and tokens are looked for; no effect of more is left at the upper end."""
@@ -46,7 +45,6 @@ def target_loss(
     loss: float | None = None,
     flops: float | None = None,
     params: float | None = None,
-    inference_tokens: float | Sequence[float] = 0.0,
     k: float | None = None,
 ) -> xr.DataArray:
     """Loss to be reached, per draw: given, or that of a compute-optimal model.
@@ -61,18 +59,13 @@ def target_loss(
         Budget whose compute-optimal model has the loss.
     params : float, optional
         Size whose loss at its own compute-optimal tokens is meant.
-    inference_tokens : float or sequence of float
-        T, tokens that the model will serve; serving many asks for models that lie farther out.
     k : float, optional
         FLOPs per parameter and token, as in `compute_optimal`.
 
     Returns
     -------
     xarray.DataArray
-        Nats per token, dims (chain, draw). Of a fit with a weighted posterior, that answers where
-        the model that reaches the loss, or the cheapest that does and serves T tokens, lies beyond
-        the runs (medians by the plain one); the coordinate ``posterior`` says which one did, and
-        the decisions about this target take their draws from it.
+        Nats per token, dims (chain, draw).
 
     Raises
     ------
@@ -89,26 +82,10 @@ def target_loss(
         )
     ((name, value),) = given.items()
     require_positive(name, value)
-    plain = _target(fit.plain, name, float(value), k)
-    beyond = fit.weighted is not None and _beyond(fit, plain, inference_tokens, k)
-    return by_range(fit, xr.DataArray(beyond), lambda own: _target(own, name, float(value), k))
-
-
-def _beyond(
-    fit: Fit, target: xr.DataArray, inference_tokens: float | Sequence[float], k: float | None
-) -> bool:
-    """Whether the cheapest models of a target lie beyond the runs, before and after serving."""
-    served = np.unique(np.append(_served(inference_tokens), 0.0))
-    medians = cheapest(fit.plain, target, served.tolist(), k=k).median(("chain", "draw"))
-    models = {name: medians[name].fillna(np.inf) for name in ("params", "tokens")}
-    return bool(is_beyond(fit, models).any())
-
-
-def _target(fit: Fit, name: str, value: float, k: float | None) -> xr.DataArray:
     question = _Question.of(fit, k)
     draws = question.draws
     if name == "loss":
-        return draws.array(np.full(draws.shape, value))
+        return draws.array(np.full(draws.shape, float(value)))
     if name == "flops":
         loss = compute_optimal(fit, value, k=k)["loss"].squeeze("flops", drop=True)
         return loss.drop_vars(["chain", "draw"], errors="ignore")
@@ -133,8 +110,7 @@ def cheapest(
     fit : Fit
         Of a joint law; of one group where there are groups.
     target : xarray.DataArray
-        Loss to be reached, dims (chain, draw): from `target_loss`, which also says which posterior
-        decides.
+        Loss to be reached, dims (chain, draw): from `target_loss`.
     inference_tokens : float or sequence of float
         T, tokens served over the model's life; 0 is allowed.
     prices : Prices
@@ -161,7 +137,7 @@ def cheapest(
     FitError
         For a law that is not joint, a fit with groups, a negative T or a cap that is not positive.
     """
-    question = _Question.of(answering(fit, target), k, prices)
+    question = _Question.of(fit, k, prices)
     for name, cap in (("max_params", max_params), ("max_tokens", max_tokens)):
         if cap is not None:
             require_positive(name, cap)
@@ -211,7 +187,7 @@ def at_size(
     FitError
         As in `cheapest`.
     """
-    question = _Question.of(answering(fit, target), k, prices)
+    question = _Question.of(fit, k, prices)
     sizes = np.unique(np.asarray(params, dtype=float))
     for size in sizes:
         require_positive("params", size)

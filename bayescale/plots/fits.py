@@ -52,8 +52,7 @@ def plot_parameters(fit: Fit) -> Figure:
     data said nothing.
     """
     posterior = fit.posterior
-    names = [*fit.law.parameters, *fit.noise, *fit.population]
-    names = [name for name in names if "group" not in posterior[name].dims]
+    names = [name for name in fit.parameters if "group" not in posterior[name].dims]
     with styled():
         columns = min(4, len(names))
         lines = -(-len(names) // columns)
