@@ -72,8 +72,7 @@ def describe_backtest(found: Backtest) -> tuple[str, ...]:
 
 
 def backtested_at(found: Backtest, decades: float) -> str:
-    """Say what a backtest tells of an answer of its model that lies some decades beyond the runs.
-    """
+    """Say what a backtest tells of an answer that lies some decades beyond the runs."""
     if not decades > 0:
         return "This answer lies within the runs; the backtest is about what lies beyond."
     if decades > found.farthest:

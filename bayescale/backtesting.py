@@ -43,9 +43,9 @@ class Backtest:
         One row a cut, law and predicted run (seeds of one configuration are one): ``cut``
         (largest size that was fitted), ``fitted`` (runs fitted), ``converged`` (of that fit),
         ``law`` ("model": as the model has it; "exact": taken as exact, of a model whose law may
-        bend), ``decades`` (log10 of the run's size over the largest fitted one, of its own group where
-        there are groups), ``block`` ("next": up to the next cut, so each run is once in a next
-        block; "later"), and the scores of `bayescale.scoring.score_runs`.
+        bend), ``decades`` (log10 of the run's size over the largest fitted one, of its own group
+        where there are groups), ``block`` ("next": up to the next cut, so each run is once in a
+        next block; "later"), and the scores of `bayescale.scoring.score_runs`.
     model : str
         Name of the model.
     axis : str

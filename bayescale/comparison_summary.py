@@ -22,7 +22,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from bayescale import readable
 from bayescale.comparison import STACKED, Comparison

@@ -11,7 +11,6 @@ import arviz_stats  # noqa: F401 - the accessor azstats
 import numpy as np
 import xarray as xr
 
-from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.prediction import CellDraws, cell_draws, is_large, thinned
 

@@ -71,11 +71,12 @@ def score_runs(fit: Fit, runs: Runs, *, seed: int = 1) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a cell: ``run`` (the first of the cell), ``group`` where there are groups, the inputs of the law and the column of size,
-        ``replicates``, ``loss`` (geometric mean of the cell, nats per token), ``q05`` to ``q95``
-        (quantiles of the predictive distribution, noise included, nats per token), ``error`` (log
-        of loss over q50), ``pit`` (share of the draws below the loss), ``crps`` and ``log_score``
-        of log loss (nats), ``inside50``, ``inside80``, ``inside90``.
+        One row a cell: ``run`` (the first of the cell), ``group`` where there are groups, the
+        inputs of the law and the column of size, ``replicates``, ``loss`` (geometric mean of the
+        cell, nats per token), ``q05`` to ``q95`` (quantiles of the predictive distribution, noise
+        included, nats per token), ``error`` (log of loss over q50), ``pit`` (share of the draws
+        below the loss), ``crps`` and ``log_score`` of log loss (nats), ``inside50``, ``inside80``,
+        ``inside90``.
     """
     fit, rng = thinned(fit, len(runs)), np.random.default_rng(seed)
     table = pd.concat([_scored_cells(fit, cells, rng) for cells in cell_draws(fit, runs)])

@@ -88,8 +88,7 @@ def _text(found: "Backtest", sentences: list[str]) -> str:
     import pandas as pd
 
     distances = [
-        _row(law, "decades beyond the runs", distance, scores)
-        | {"cuts": f"{scores['cuts']:.0f}"}
+        _row(law, "decades beyond the runs", distance, scores) | {"cuts": f"{scores['cuts']:.0f}"}
         for (law, distance), scores in found.summary.iterrows()
     ]
     cuts = [

@@ -110,9 +110,7 @@ def overtraining(
 
         curve = cheapest(fitted, target, around(served), prices=prices, **caps)
         _save(plot_overtraining(curve), plot)
-    advice = advise_overtraining(
-        fitted, target, served, prices=prices, sizes=size or [], **caps
-    )
+    advice = advise_overtraining(fitted, target, served, prices=prices, sizes=size or [], **caps)
     _print(context, fitted, advice, as_json)
 
 

@@ -17,8 +17,9 @@ _TITLES = {MODEL: "This model", EXACT: "The exact law"}
 
 
 def plot_backtest(found: Backtest) -> Figure:
-    """Draw every prediction against its distance beyond the fitted runs, this model's and
-    those of its exact law in a panel each.
+    """Draw every prediction against its distance beyond the fitted runs.
+
+    A panel for those of the model, and one for those of its law taken as exact.
 
     Bars are central 90% predictive intervals about their median, dots the losses that were
     observed: blue inside the interval, orange outside. Along the top the share inside, by distance.
