@@ -170,6 +170,8 @@ class Fit:
         numpy.ndarray, shape (chains, draws, sizes)
         """
         kernel, column = self.spec.size_error, self.spec.size_column
+        if kernel is None:
+            raise FitError(f"runs of one size share no error in the model {self.spec.name}")
         seen = self.tree["constant_data"][column].to_numpy()
         features = features_of_runs(kernel, np.log10(seen)[:, None])
         there = features.at(np.log10(values)[:, None])
@@ -303,10 +305,10 @@ class Fit:
             )
 
     @property
-    def lengths(self) -> dict[str, int]:
+    def lengths(self) -> tuple[int, int]:
         """Draws and chains that `fit` was asked for: each member of a pool has all the chains."""
         sizes, members = self.posterior.sizes, len(self.spec.each_member)
-        return {"draws": sizes["draw"] * members, "chains": sizes["chain"] // members}
+        return sizes["draw"] * members, sizes["chain"] // members
 
     @property
     def sampled(self) -> bool:
@@ -555,7 +557,7 @@ def _bending(own: Fit) -> tuple[Bending, Features]:
     """How the law may bend, and features of places among the runs and beyond."""
     data = own.tree["constant_data"].to_dataset()
     inputs = tuple(data[name].to_numpy() for name in own.spec.inputs)
-    bending = bending_from(own.spec, data.data_vars)
+    bending = bending_from(own.spec, {str(name): values for name, values in data.items()})
     return bending, features_beyond(bending.features, inputs)
 
 
@@ -604,10 +606,19 @@ def exact_fit(own: Fit) -> Fit | None:
     """
     if own.spec.is_exact or not own.sampled:
         return None
-    settings = {name: int(own.tree.attrs[name]) for name in ("tune", "seed")}
+    draws, chains = own.lengths
+    tune, seed = (int(own.tree.attrs[name]) for name in ("tune", "seed"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RunsWarning)  # the fit itself said it
-        return fit(own.runs, own.spec.exact, **own.lengths, **settings, progress=False)
+        return fit(
+            own.runs,
+            own.spec.exact,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            progress=False,
+        )
 
 
 def load_fit(path: str | Path) -> Fit:

@@ -13,6 +13,10 @@ from nutpie.compile_pymc import CompiledPyMCModel
 from bayescale.compiling import Density, Slot, Variable, compile_density, copy_function
 from bayescale.errors import FitError
 
+MEMBER_R_HAT = 1.05
+"""R-hat up to which one of several pooled posteriors is taken as it is: each gives a share of the
+draws, and their own differences are far larger."""
+
 ATTEMPTS = (
     {"adaptation": "low_rank", "target_accept": 0.9},
     {"adaptation": "low_rank", "target_accept": 0.99},

@@ -28,7 +28,7 @@ _TOKENS, _SIZES_BENT = 0.25, 0.125  # decades between the tokens and the sizes o
 _BELOW, _ABOVE = 3.0, 6.0  # decades of that grid about the runs
 _WIDE = 2.0  # decades between tokens farther out, where a law hardly bends any more
 _TOLERANCES = {"xatol": 1e-9, "xrtol": 1e-9}  # of log D
-_STEPS, _NEAR = 6, 0.04  # of golden section between two sizes, and step of log N about its end
+_STEPS, _NEAR = 8, 0.02  # of golden section between two sizes, and step of log N about its end
 
 
 def equal_loss(fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "EqualLoss":
