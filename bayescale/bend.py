@@ -41,6 +41,8 @@ _JITTER = 1e-9  # keeps factors of kernel matrices positive
 _NU = 5.0  # degrees of freedom of the noise about the best-fitting law
 _SEARCH, _CANDIDATES = 2.0, 81  # decades about the law's own optimum, and sizes tried there
 _FINER = 0.1  # of the step between them, for the second parabola
+_FARTHER, _SPACING = 4.0, 0.2  # decades about the lattice where compute is looked for, and its step
+_AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between two of them
 _DIFFERENCE = 1e-5  # step of derivatives on the real line
 
 
@@ -256,7 +258,7 @@ def bent(members: Sequence[tuple[Bending, Features, np.ndarray]], law: Law) -> L
 
     It has one more parameter: ``bend``, the number of the draw, counted through all members. Where
     the law has a closed form of the compute-optimal model, the bent one finds it on a grid about
-    that of the law.
+    that of the law, and the compute that reaches a loss on a grid of computes.
 
     Parameters
     ----------
@@ -273,7 +275,7 @@ def bent(members: Sequence[tuple[Bending, Features, np.ndarray]], law: Law) -> L
         parameters=(*law.parameters, "bend"),
         loss=surface.loss,
         optimum=surface.optimum if law.optimum is not None else None,
-        compute=None,
+        compute=surface.compute if law.optimum is not None else None,
     )
 
 
@@ -341,6 +343,29 @@ class _Surface:
         below, at, above = np.moveaxis(np.asarray(loss(fine)), -1, 0)
         return np.exp(rough + _FINER * step * _vertex(below, at, above))
 
+    def compute(self, loss: Any, per: float, /, *, bend: Any, **natural: Any) -> Any:
+        """Least compute of each draw whose compute-optimal model reaches a loss.
+
+        Plain arrays that broadcast. The least loss is reckoned on a grid of computes, 4 decades
+        about all that the bend knows of, and a cubic followed to where it first reaches the loss:
+        infinite where none does, NaN where the first of the grid does already.
+        """
+        log_flops = np.log(per) + self._log_products
+        known = {name: np.asarray(value)[..., None] for name, value in natural.items()}
+        number, least = np.asarray(bend)[..., None], []
+        for part in np.array_split(log_flops, -(-len(log_flops) // _AT_ONCE)):
+            flops = np.exp(part).reshape((1,) * (number.ndim - 1) + (-1,))
+            params = self.optimum(flops, per, bend=number, **known)
+            least.append(self.loss(params, flops / (per * params), bend=number, **known))
+        return np.exp(_first(log_flops, np.log(np.concatenate(least, axis=-1)), np.log(loss)))
+
+    @property
+    def _log_products(self) -> np.ndarray:
+        """Log of N D on a grid about all that the bend knows of."""
+        sums = np.concatenate([features.points.sum(axis=1) for _, features in self.members])
+        decades = np.arange(sums.min() - _FARTHER, sums.max() + _FARTHER, _SPACING)
+        return decades * np.log(10)
+
 
 def _apart(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether no axis of two shapes that broadcast is longer than 1 in both."""
@@ -375,6 +400,35 @@ def _least(x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
     below, at, above = np.moveaxis(np.take_along_axis(y, places, axis=-1), -1, 0)
     middle = np.take_along_axis(np.broadcast_to(x, y.shape), places[..., 1:2], axis=-1)[..., 0]
     return np.where(inside, middle + step * _vertex(below, at, above), np.nan)
+
+
+def _first(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Where curves along the last axis of y first fall to what is asked of each.
+
+    By a cubic between two points of the grid x, whose steps are equal, with the slopes of the
+    parabolas through their neighbours. Infinite where a curve never does, NaN where its first
+    known point does already.
+    """
+    shape = np.broadcast_shapes(y.shape[:-1], np.shape(asked))
+    y, asked = np.broadcast_to(y, (*shape, len(x))), np.broadcast_to(asked, shape)
+    reached = y <= asked[..., None]  # not where y is unknown
+    place = np.clip(reached.argmax(axis=-1), 1, None)[..., None]
+    slope = np.gradient(y, axis=-1)
+
+    def at(values: np.ndarray, step: int) -> np.ndarray:
+        return np.take_along_axis(values, place + step, axis=-1)[..., 0]
+
+    start, end, rise, fall = at(y, -1), at(y, 0), at(slope, -1), at(slope, 0)
+    low, high = np.zeros(shape), np.ones(shape)
+    for _ in range(_HALVINGS):
+        t = (low + high) / 2
+        value = start + t * (rise + t * (3 * (end - start) - 2 * rise - fall))
+        value = value + t**3 * (2 * (start - end) + rise + fall)
+        below = value <= asked
+        low, high = np.where(below, low, t), np.where(below, t, high)
+    found = x[0] + (place[..., 0] - 1 + high) * (x[1] - x[0])
+    found = np.where((start > asked) & np.isfinite(value), found, np.nan)
+    return np.where(reached.any(axis=-1), found, np.inf)
 
 
 def _vertex(below: np.ndarray, at: np.ndarray, above: np.ndarray) -> np.ndarray:

@@ -4,13 +4,14 @@ import io
 import json
 import sys
 import time
+import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 import arviz as az
@@ -32,7 +33,6 @@ from bayescale.model import (
     as_arrays,
     bending_from,
     build_model,
-    cells_of,
     derived,
     draw_prior,
     model_data,
@@ -43,17 +43,14 @@ from bayescale.runs import Runs
 from bayescale.sampling import (
     ATTEMPTS,
     HIERARCHICAL_ATTEMPTS,
-    MEMBER_R_HAT,
     WHITENED_ATTEMPTS,
     Shape,
     Target,
     compile_model,
     sample,
-    sample_members,
     whitened,
 )
 from bayescale.spec import ModelSpec, load_model, parse_model
-from bayescale.weighting import member_weights
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400
@@ -72,9 +69,6 @@ class Diagnostics:
     min_ess_bulk: float
     seconds_compile: float
     seconds_sample: float
-    weighted_divergences: int = 0
-    weighted_max_r_hat: float = 1.0
-    weighted_min_ess_bulk: float = float("inf")
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -90,17 +84,6 @@ class Diagnostics:
             found.append(f"R-hat {self.max_r_hat:.3f} exceeds {MAX_R_HAT}: the chains disagree")
         if not self.min_ess_bulk >= MIN_ESS:
             found.append(f"only {self.min_ess_bulk:.0f} effective draws, {MIN_ESS} are needed")
-        if self.weighted_divergences:
-            found.append(f"{self.weighted_divergences} divergent transitions of the weighted fits")
-        if not self.weighted_max_r_hat <= MEMBER_R_HAT:
-            found.append(
-                f"R-hat {self.weighted_max_r_hat:.3f} of a weighted fit exceeds {MEMBER_R_HAT}"
-            )
-        if not self.weighted_min_ess_bulk >= MIN_ESS:
-            found.append(
-                f"only {self.weighted_min_ess_bulk:.0f} effective draws of the weighted fits "
-                f"together, {MIN_ESS} are needed"
-            )
         return tuple(found)
 
     @property
@@ -111,7 +94,7 @@ class Diagnostics:
 
 @dataclass(frozen=True)
 class Fit:
-    """Posterior of a model given runs.
+    """Posterior of a model given runs, which answers within them and beyond.
 
     Parameters
     ----------
@@ -120,9 +103,7 @@ class Fit:
     tree : xarray.DataTree
         Groups ``posterior`` and ``prior`` (dims chain, draw, and group for what differs between
         groups; the sampled coordinates, the law's natural parameters and the noise),
-        ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates);
-        with a weighted posterior ``weighted``, like ``posterior``, and ``weighted_members``, how it
-        was sampled (dim member).
+        ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates).
         For ArviZ; `bayescale.arviz_tree` adds the groups that LOO and predictive plots need.
     """
 
@@ -143,9 +124,8 @@ class Fit:
     @property
     def natural(self) -> dict[str, xr.DataArray]:
         """Posterior draws of the parameters of `law`, ready for ``law.loss``."""
-        posterior = self.posterior
-        fixed = {name: xr.DataArray(value) for name, value in self.spec.fixed.items()}
-        natural = {n: fixed[n] if n in fixed else posterior[n] for n in self.spec.law.parameters}
+        posterior = self.posterior.drop_vars("member", errors="ignore")
+        natural = {name: posterior[name] for name in self.spec.law.parameters}
         if not self.bends:
             return natural
         shape = (posterior.sizes["chain"], posterior.sizes["draw"])
@@ -193,7 +173,7 @@ class Fit:
         """
         kernel, column = self.spec.size_error, self.spec.size_column
         if kernel is None:
-            raise FitError(f"the model {self.spec.name} has no error that runs of one size share")
+            raise FitError(f"runs of one size share no error in the model {self.spec.name}")
         seen = self.tree["constant_data"][column].to_numpy()
         features = features_of_runs(kernel, np.log10(seen)[:, None])
         there = features.at(np.log10(values)[:, None])
@@ -229,47 +209,14 @@ class Fit:
     @property
     def noise(self) -> dict[str, xr.DataArray]:
         """Posterior draws of the noise parameters; empty for constants given without noise."""
-        posterior = self.posterior
+        posterior = self.posterior.drop_vars("member", errors="ignore")
         return {name: posterior[name] for name in self.spec.noise_priors if name in posterior}
-
-    @property
-    def weighted(self) -> "Fit | None":
-        """The same fit by its weighted posterior, which answers beyond the runs; None without one.
-
-        See `bayescale.fit`. Its draws are not those of the plain posterior: compare distributions.
-        """
-        if "weighted" not in self.tree:
-            return None
-        tree = self.plain.tree
-        tree["posterior"] = self.tree["weighted"].to_dataset()
-        if "sample_stats" in tree:  # of other draws
-            del tree["sample_stats"]
-        tree.attrs |= {"posterior": "weighted"}
-        return replace(self, tree=tree)
-
-    @property
-    def plain(self) -> "Fit":
-        """The same fit without its weighted posterior: its own draws answer everywhere."""
-        tree = self.tree.copy()
-        for name in ("weighted", "weighted_members"):
-            if name in tree:
-                del tree[name]
-        return replace(self, tree=tree)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Names of the groups, empty for a fit without groups or of one group."""
         posterior = self.posterior
         return tuple(map(str, posterior["group"].to_numpy())) if "group" in posterior.dims else ()
-
-    @property
-    def answered_by(self) -> str:
-        """Which posterior the draws are of: "plain" or "weighted"."""
-        return str(self.tree.attrs.get("posterior", "plain"))
-
-    def for_range(self, *, beyond: bool) -> "Fit":
-        """Return the fit of the one posterior that answers beyond the runs, or within them."""
-        return (self.weighted if beyond else None) or self.plain
 
     def of_group(self, name: str) -> "Fit":
         """Fit of one group: its draws and its runs, for all that a fit without groups can do.
@@ -287,7 +234,7 @@ class Fit:
             index = self.tree["constant_data"]["group_index"] == self.groups.index(name)
             for node in ("observed_data", "constant_data"):
                 tree[node] = tree[node].to_dataset().isel(obs=np.flatnonzero(index))
-        for node in ("posterior", "prior", "constant_data", "weighted"):
+        for node in ("posterior", "prior", "constant_data"):
             if node in tree and "group" in tree[node].dims:
                 own = {"group": name} if name in tree[node]["group"] else {"group": self.groups[0]}
                 tree[node] = tree[node].to_dataset().sel(own, drop=True)  # all have one prior
@@ -329,9 +276,6 @@ class Fit:
         both = xr.concat([posterior[varying], added], dim="group").transpose("chain", "draw", ...)
         fixed = posterior.drop_dims("group")
         tree["posterior"] = xr.merge([fixed, both], join="exact", compat="no_conflicts")
-        if self.weighted is not None:
-            weighted = self.weighted.with_new_group(name, typical=typical, seed=seed)
-            tree["weighted"] = weighted.tree["posterior"].to_dataset()
         return replace(self, tree=tree)
 
     def _new_value(
@@ -363,6 +307,12 @@ class Fit:
             )
 
     @property
+    def lengths(self) -> tuple[int, int]:
+        """Draws and chains that `fit` was asked for: each member of a pool has all the chains."""
+        sizes, members = self.posterior.sizes, len(self.spec.each_member)
+        return sizes["draw"] * members, sizes["chain"] // members
+
+    @property
     def sampled(self) -> bool:
         """False for a fit made from given constants."""
         return "sample_stats" in self.tree
@@ -376,20 +326,12 @@ class Fit:
         FitError
             For a fit that was made from constants and never sampled.
         """
-        if self.answered_by == "weighted":
-            raise FitError("ask the fit that this weighted posterior is of for its diagnostics")
         if not self.sampled:
             raise FitError("this fit holds given constants, it was never sampled: no diagnostics")
         if len(self.members) > 1:
             return _together([own.diagnostics for own in self.members])
         stats, draws = self.tree["sample_stats"], self.posterior
         draws = draws.drop_vars([*self.spec.fixed, "bend_beyond"], errors="ignore")
-        divergences, r_hat, ess = 0, 1.0, float("inf")
-        if "weighted_members" in self.tree:
-            members = self.tree["weighted_members"]
-            divergences = int(members["divergences"].sum())
-            r_hat = float(members["max_r_hat"].max(skipna=False))
-            ess = float(members["min_ess_bulk"].sum(skipna=False))
         return Diagnostics(
             divergences=int(stats["diverging"].sum()),
             maxdepth_reached=int(stats["maxdepth_reached"].sum()),
@@ -397,9 +339,6 @@ class Fit:
             min_ess_bulk=float(az.ess(draws, method="bulk").to_array().min()),
             seconds_compile=float(self.tree.attrs["seconds_compile"]),
             seconds_sample=float(self.tree.attrs["seconds_sample"]),
-            weighted_divergences=divergences,
-            weighted_max_r_hat=r_hat,
-            weighted_min_ess_bulk=ess,
         )
 
     @property
@@ -421,11 +360,20 @@ class Fit:
             return ()
         return tuple(f"{n}_{part}" for n in self.spec.partial for part in ("population", "scale"))
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of what is estimated: of the law, of the noise, of the population of groups."""
+        law = [name for name in self.spec.law.parameters if name not in self.spec.fixed]
+        return (*law, *self.noise, *self.population)
+
     def summary(self) -> pd.DataFrame:
         """Mean, sd, central 90% interval, effective draws and R-hat of every parameter."""
-        names = [*self.spec.law.parameters, *self.noise, *self.population]
         return az.summary(
-            self.tree, var_names=names, ci_prob=CI_PROB, ci_kind="eti", round_to="none"
+            self.tree,
+            var_names=list(self.parameters),
+            ci_prob=CI_PROB,
+            ci_kind="eti",
+            round_to="none",
         )
 
     def save(self, path: str | Path) -> Path:
@@ -451,7 +399,7 @@ class Fit:
 
 def fit(
     runs: Runs,
-    model: str | Path | ModelSpec = "chinchilla",
+    model: str | Path | ModelSpec = "joint",
     *,
     group: str | None = None,
     draws: int = 1000,
@@ -459,18 +407,15 @@ def fit(
     chains: int = 4,
     target_accept: float | None = None,
     weights: np.ndarray | None = None,
-    extrapolate: Literal["plain", "weighted"] | None = None,
     seed: int = 1,
     progress: bool | None = None,
 ) -> Fit:
     """Sample the posterior of a model given runs.
 
     A law that is only approximately right is overconfident beyond its runs: its intervals shrink
-    with every run, while its error stays. With ``extrapolate="weighted"`` a second posterior is
-    sampled, in which each run's likelihood has a weight that grows with its compute (or with where
-    it lies on the axis of a single-axis law), and all weights together count as `n0` runs
-    (`bayescale.weighting`). What lies within the runs is answered by the plain posterior, what lies
-    beyond them by the weighted one, and every answer says by which.
+    with every run, while its error stays. So the law of the default model may bend
+    (`bayescale.bend`), the less certainly the farther from the runs; ``chinchilla`` takes the same
+    law as exact.
 
     Parameters
     ----------
@@ -487,8 +432,6 @@ def fit(
         three times as long, then with smaller steps as well).
     weights : numpy.ndarray, shape (runs,), optional
         Exponent of each run's likelihood; by default the runs' column ``weight``, or 1.
-    extrapolate : {"plain", "weighted"}, optional
-        Which posterior answers beyond the runs; by default what the model file says.
     seed : int
         Same seed, same machine: same draws.
     progress : bool, optional
@@ -504,8 +447,7 @@ def fit(
     RunsError
         If the runs cannot identify the law, or their groups.
     ModelError
-        If a group is given for a model without groups, or a weighted posterior is asked of a law
-        that has none.
+        If a group is given for a model without groups.
     FitError
         If the sampler could not start, or the weights are not one non-negative number a run.
 
@@ -516,7 +458,6 @@ def fit(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
-    by = spec.answers_beyond(extrapolate)
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
@@ -533,7 +474,7 @@ def fit(
     members = spec.each_member
     settings["draws"] = -(-draws // len(members))
     found = [
-        _sampled(own, runs, names, attempts, {**settings, "seed": seed + number}, by)
+        _sampled(own, runs, names, attempts, {**settings, "seed": seed + number})
         for number, own in enumerate(members)
     ]
     return found[0] if not spec.members else _pooled(spec, found)
@@ -545,7 +486,6 @@ def _sampled(
     names: Sequence[str],
     attempts: Sequence[Mapping[str, Any]],
     settings: dict[str, Any],
-    by: str,
 ) -> Fit:
     """Sample one posterior, until it converges or there is no other way to try."""
     began, seed = time.perf_counter(), settings["seed"]
@@ -553,20 +493,17 @@ def _sampled(
     compiled_at = time.perf_counter()
     known = {name: value for name, value in target.data.items() if name not in (CENTRE, SCALE)}
     beside = _beside(spec, known, seed)
-    if by == "weighted":
-        weights_of = _member_weights(spec, runs, target.data)
-        pooled, members = sample_members(target, weights_of, attempts, settings)
-        beside |= {"weighted": pooled, "weighted_members": members}
     sampled_from = time.perf_counter()
     for attempt in attempts:
         tree = sample(target, {**settings, **attempt})
-        for name, dataset in {"posterior": tree["posterior"].to_dataset(), **beside}.items():
+        drawn = _complete(spec, tree["posterior"].to_dataset())
+        for name, dataset in {"posterior": drawn, **beside}.items():
             tree[name] = dataset.assign_coords(group=list(names)) if spec.group else dataset
         tree.attrs |= {
             **_identity(spec),
             "seed": seed,
+            "tune": settings["tune"],
             "seconds_compile": compiled_at - began,
-            "seconds_weighted": sampled_from - compiled_at,
             "seconds_sample": time.perf_counter() - sampled_from,
         }
         result = _with_bend_beyond(Fit(spec, runs, tree), seed)
@@ -581,12 +518,11 @@ def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
     tree = first.copy()
     number = np.repeat(np.arange(len(members)), first["posterior"].sizes["chain"])
     for node in ("posterior", "sample_stats"):
-        draws = [_complete(own, own.tree[node].to_dataset(), node) for own in members]
+        draws = [own.tree[node].to_dataset() for own in members]
         joined = xr.concat(draws, dim="chain", join="outer", fill_value=0.0)
         joined = joined.assign_coords(chain=np.arange(len(number)), member=("chain", number))
         tree[node] = joined
-    prior = [_complete(own, own.prior, "posterior") for own in members]
-    tree["prior"] = xr.concat(prior, dim="member")
+    tree["prior"] = xr.concat([own.prior for own in members], dim="member")
     data = [own.tree["constant_data"].to_dataset() for own in members]
     tree["constant_data"] = xr.concat(data, dim="member", data_vars="different")
     tree.attrs |= {
@@ -599,12 +535,10 @@ def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
     return Fit(spec, members[0].runs, tree)
 
 
-def _complete(own: Fit, draws: xr.Dataset, node: str) -> xr.Dataset:
-    """Give draws of a member the coordinates that were fixed for it."""
-    if node != "posterior":
-        return draws
-    like = draws["level"] if "level" in draws else draws[next(iter(own.spec.priors))]
-    return draws.assign({name: xr.full_like(like, v) for name, v in own.spec.fixed.items()})
+def _complete(spec: ModelSpec, draws: xr.Dataset) -> xr.Dataset:
+    """Give draws the coordinates that are fixed, the same in each."""
+    like = draws[next(iter(spec.priors))]
+    return draws.assign({name: xr.full_like(like, value) for name, value in spec.fixed.items()})
 
 
 def _with_bend_beyond(own: Fit, seed: int) -> Fit:
@@ -627,7 +561,7 @@ def _bending(own: Fit) -> tuple[Bending, Features]:
     """How the law may bend, and features of places among the runs and beyond."""
     data = own.tree["constant_data"].to_dataset()
     inputs = tuple(data[name].to_numpy() for name in own.spec.inputs)
-    bending = bending_from(own.spec, {str(name): value for name, value in data.items()})
+    bending = bending_from(own.spec, {str(name): values for name, values in data.items()})
     return bending, features_beyond(bending.features, inputs)
 
 
@@ -655,17 +589,41 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
 def _beside(spec: ModelSpec, data: Mapping[str, np.ndarray], seed: int) -> dict[str, xr.Dataset]:
     """Collect what a fit keeps beside its posterior."""
     return {
-        "prior": draw_prior(spec, data, seed=seed),
+        "prior": _complete(spec, draw_prior(spec, data, seed=seed)),
         "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
         "constant_data": xr.Dataset(as_arrays(data)),
     }
 
 
-def _member_weights(
-    spec: ModelSpec, runs: Runs, data: Mapping[str, np.ndarray]
-) -> dict[tuple[float, float], np.ndarray]:
-    size = cells_of(spec, runs).table[spec.size].to_numpy(dtype=float)
-    return member_weights(size, data["weight"], data.get("group_index"))
+def exact_fit(own: Fit) -> Fit | None:
+    """Fit the same runs with the law taken as exact, to set what it would say beside the answers.
+
+    As many draws, tuned for as long, from the same seed.
+
+    Parameters
+    ----------
+    own : Fit
+
+    Returns
+    -------
+    Fit or None
+        None where the law is taken as exact anyway, and for given constants.
+    """
+    if own.spec.is_exact or not own.sampled:
+        return None
+    draws, chains = own.lengths
+    tune, seed = (int(own.tree.attrs[name]) for name in ("tune", "seed"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)  # the fit itself said it
+        return fit(
+            own.runs,
+            own.spec.exact,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            progress=False,
+        )
 
 
 def load_fit(path: str | Path) -> Fit:
@@ -674,7 +632,7 @@ def load_fit(path: str | Path) -> Fit:
     Raises
     ------
     FitError
-        If the file does not exist or was not written by bayescale.
+        If the file does not exist, or was not written by this version of bayescale or a near one.
     """
     path = Path(path)
     if not path.is_file():
@@ -686,6 +644,11 @@ def load_fit(path: str | Path) -> Fit:
         raise FitError(f"{path}: not a netCDF file ({str(error).splitlines()[0]})") from error
     if "model_spec" not in tree.attrs or "runs" not in tree:
         raise FitError(f"{path}: a netCDF file, but not one written by bayescale")
+    if "extrapolate" in tomllib.loads(tree.attrs["model_spec"]):
+        raise FitError(
+            f"{path}: an earlier version of bayescale wrote this fit, with one posterior for what "
+            "lies within the runs and another for what lies beyond; fit the runs again"
+        )
     facts = json.loads(tree.attrs.pop("runs"))
     notices = tuple(Notice(n["name"], n["message"], tuple(n["rows"])) for n in facts["notices"])
     text = io.StringIO(tree["runs"]["csv"].item())
@@ -701,7 +664,8 @@ def load_fit(path: str | Path) -> Fit:
         tuple(facts["ledger"]),
         notices,
     )
-    return Fit(parse_model(tree.attrs["model_spec"], tree.attrs["model"]), runs, tree)
+    spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"])
+    return Fit(spec.exact if tree.attrs.get("law_exact") else spec, runs, tree)
 
 
 def constants_fit(model: str, **parameters: Any) -> Fit:
@@ -772,10 +736,15 @@ def _text_columns(table: pd.DataFrame) -> list[str]:
     return [n for n in table if pd.api.types.infer_dtype(table[n], skipna=True) == "string"]
 
 
-def _identity(spec: ModelSpec) -> dict[str, str]:
+def _identity(spec: ModelSpec) -> dict[str, Any]:
     """Say what a saved fit must know to be read again, and which versions made it."""
     versions = {name: version(name) for name in _LIBRARIES}
-    return {"model": spec.name, "model_spec": spec.source, "versions": json.dumps(versions)}
+    return {
+        "model": spec.name,
+        "model_spec": spec.source,
+        "law_exact": int(spec.is_exact),  # the text may be of a law that bends
+        "versions": json.dumps(versions),
+    }
 
 
 def _require_weights(weights: np.ndarray, runs: int) -> None:

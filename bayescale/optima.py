@@ -14,7 +14,7 @@ from bayescale import readable
 from bayescale.errors import FitError, RunsWarning
 from bayescale.fitting import Fit
 from bayescale.laws import Law
-from bayescale.prediction import by_range, decades_beyond
+from bayescale.prediction import decades_beyond
 
 BASIN_EXCESS = (0.01, 0.10)
 """Shares of the compute that a size in the basin may waste."""
@@ -45,9 +45,7 @@ def compute_optimal(
         ``tokens_per_param``, ``loss`` (nats per token, without noise), ``a`` and ``b``, the
         exponents of N* and D* in C. NaN in draws of a law that has no best size there.
         Dim (flops): ``decades_beyond``, decades of compute above the largest run (negative: below
-        the smallest; 0 inside; NaN without runs). Attribute ``k``. Of a fit with a weighted
-        posterior, that answers for budgets above the largest run; the coordinate ``posterior``
-        (flops) says which one did.
+        the smallest; 0 inside; NaN without runs). Attribute ``k``.
 
     Raises
     ------
@@ -57,7 +55,7 @@ def compute_optimal(
     if fit.groups:
         return _by_group(fit, lambda own: compute_optimal(own, flops, k=k))
     _, budget, k = _question(fit, flops, k)
-    optima = by_range(fit, beyond_compute(fit, budget), lambda own: _optima(own, budget, k))
+    optima = _optima(fit, budget, k)
     _name_undefined(optima["params"])
     decades = decades_beyond(fit, "flops", budget.to_numpy())
     return optima.assign(decades_beyond=("flops", decades)).assign_attrs(k=k)
@@ -74,12 +72,6 @@ def _name_undefined(params: xr.DataArray) -> None:
             RunsWarning,
             stacklevel=3,
         )
-
-
-def beyond_compute(fit: Fit, flops: float | xr.DataArray) -> xr.DataArray:
-    """Whether budgets lie above the largest run of a fit; where there are no runs all do."""
-    flops = xr.DataArray(flops)
-    return flops.copy(data=~(decades_beyond(fit, "flops", flops.to_numpy()) <= 1e-9))
 
 
 def _optima(fit: Fit, budget: xr.DataArray, k: float) -> xr.Dataset:
@@ -122,10 +114,8 @@ def basin(
     if fit.groups:
         return _by_group(fit, lambda own: basin(own, flops, excess=excess, k=k))
     _, budget, k = _question(fit, flops, k)
-    shares = np.atleast_1d(excess)
-    return by_range(
-        fit, beyond_compute(fit, budget), lambda own: _basin(own, budget, k, shares)
-    ).transpose("chain", "draw", "flops", "excess", "bound")
+    found = _basin(fit, budget, k, np.atleast_1d(excess))
+    return found.transpose("chain", "draw", "flops", "excess", "bound")
 
 
 def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.DataArray:
@@ -160,16 +150,9 @@ def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.D
 
 
 def isoflop(fit: Fit, flops: xr.DataArray, params: xr.DataArray, *, k: float | None = None) -> Any:
-    """Loss of the law along isoFLOP curves, per draw: N varies, D = C/(k N).
-
-    A curve above the largest run is of the weighted posterior, if the fit has one.
-    """
+    """Loss of the law along isoFLOP curves, per draw: N varies, D = C/(k N)."""
     k = fit.runs.flops_per_param_token if k is None else k
-
-    def loss(own: Fit) -> Any:
-        return own.law.fresh_loss(params, flops / (k * params), **own.natural)
-
-    return by_range(fit, beyond_compute(fit, flops), loss)
+    return fit.law.fresh_loss(params, flops / (k * params), **fit.natural)
 
 
 def optimal_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:
@@ -231,13 +214,8 @@ def golden_section(
 def _by_group(fit: Fit, ask: Callable[[Fit], Any]) -> Any:
     """Ask every group alone: each has its own range of runs, and counts its own FLOPs."""
     found = [ask(fit.of_group(name)).assign_coords(group=name) for name in fit.groups]
-    # Each group has its own range, so which posterior answered differs between them.
-    by = [one["posterior"].reset_coords(drop=True) for one in found if "posterior" in one.coords]
-    bare = [one.drop_vars("posterior", errors="ignore") for one in found]
-    both = xr.concat(bare, dim="group", combine_attrs="drop").transpose("chain", "draw", ...)
-    if not by:
-        return both
-    return both.assign_coords(posterior=xr.concat(by, dim=both["group"]))
+    both = xr.concat(found, dim="group", combine_attrs="drop")
+    return both.transpose("chain", "draw", ...)
 
 
 def distinct_budgets(flops: Sequence[float]) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
 """Losses of runs nobody has made, and of those somebody has: draws from the law in NumPy."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,6 @@ ENOUGH_DRAWS = 1000
 """Draws that are asked about the rows of larger tables."""
 
 _AT_ONCE = 4_000_000  # draws times rows that are held at once
-_A_HAIR = 1.0 + 1e-9  # C = kND of a run need not be its FLOPs to the last digit
 
 type Inputs = Mapping[str, Any] | pd.DataFrame
 """Inputs of a law by name."""
@@ -46,16 +45,14 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     -------
     xarray.DataArray
         Nats per token, dims (chain, draw, ...): 8 bytes a draw and entry. Noise is on log loss, so
-        this is the median of a new run, not its mean. Of a fit with a weighted posterior, the
-        coordinate ``posterior`` says which one answered: "weighted" beyond the runs (see
-        `is_beyond`), "plain" elsewhere.
+        this is the median of a new run, not its mean. Of a law that may bend: the bent one.
 
     Raises
     ------
     FitError
         If an input is missing or not positive, or a group is not one of the fit's.
     """
-    return by_range(fit, is_beyond(fit, inputs), lambda own: _law(own, inputs))
+    return fit.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
 
 
 def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
@@ -65,86 +62,8 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
     """
     if "sigma" not in fit.noise:
         raise FitError("these constants have no noise: give sigma, or ask for the law's loss alone")
-
-    def noisy(own: Fit) -> xr.DataArray:
-        middle = xr.ufuncs.log(_law(own, inputs)) + _size_error(own, inputs, seed)
-        return xr.ufuncs.exp(_draw_noise(own, middle, inputs, seed))
-
-    return by_range(fit, is_beyond(fit, inputs), noisy)
-
-
-def by_range[Draws: (xr.DataArray, xr.Dataset)](
-    fit: Fit, beyond: xr.DataArray, ask: Callable[[Fit], Draws]
-) -> Draws:
-    """Answer by the weighted posterior where `beyond` is true, by the plain one elsewhere.
-
-    Parameters
-    ----------
-    fit : Fit
-    beyond : xarray.DataArray of bool
-        Whether what is asked lies beyond the runs, any dims of the answer but chain and draw.
-    ask : callable
-        Answers from the fit of one posterior.
-
-    Returns
-    -------
-    xarray.DataArray or xarray.Dataset
-        With the coordinate ``posterior`` where the fit has a weighted one, or is it.
-    """
-    weighted = fit.weighted
-    if weighted is None:
-        found = ask(fit)
-        return found.assign_coords(posterior="weighted") if fit.answered_by == "weighted" else found
-    if bool(beyond.all()):
-        found = ask(weighted)
-    elif not bool(beyond.any()):
-        found = ask(fit.plain)
-    else:
-        found = xr.where(beyond, ask(weighted), ask(fit.plain), keep_attrs=True)
-        found = found.transpose("chain", "draw", ...)
-    return found.assign_coords(posterior=xr.where(beyond, "weighted", "plain"))
-
-
-def answered_by(answer: xr.Dataset | xr.DataArray) -> str:
-    """Which posterior one answer is of: "plain" or "weighted"."""
-    return str(answer.coords["posterior"].item()) if "posterior" in answer.coords else "plain"
-
-
-def is_beyond(fit: Fit, inputs: Inputs) -> xr.DataArray:
-    """Whether runs lie beyond those of the fit: above the largest in compute or in any input.
-
-    Parameters as in `predict`. Dims of the inputs, and group for a fit with groups unless `inputs`
-    name the group: each group has its own runs; what has none is beyond all of them.
-    """
-    given = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
-    if fit.weighted is None:
-        return xr.DataArray(False)
-    seen = fit.runs.table[list(fit.spec.inputs)]
-    if fit.law.is_joint:
-        # In place of C, which a table may count otherwise than as kND.
-        given["product"] = given["params"] * given["tokens"]
-        seen = seen.assign(product=seen["params"] * seen["tokens"])
-    largest = _at(fit, _largest(fit, seen), inputs)
-    return xr.concat(
-        xr.broadcast(*(value > _A_HAIR * largest[name] for name, value in given.items())), "input"
-    ).any("input")
-
-
-def _largest(fit: Fit, seen: pd.DataFrame) -> dict[str, xr.DataArray]:
-    """Largest value of the runs in each column; of each group, if there are any."""
-    if not fit.groups:
-        return {str(name): xr.DataArray(seen[name].max() if len(seen) else 0.0) for name in seen}
-    labels = fit.runs.table[str(fit.spec.group)].astype(str)
-    largest = seen.groupby(labels).max().reindex(fit.groups, fill_value=0.0)
-    coords = {"group": list(fit.groups)}
-    return {
-        str(name): xr.DataArray(largest[name].to_numpy(), coords=coords, dims="group")
-        for name in seen
-    }
-
-
-def _law(fit: Fit, inputs: Inputs) -> xr.DataArray:
-    return fit.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
+    middle = xr.ufuncs.log(predict(fit, inputs)) + _size_error(fit, inputs, seed)
+    return xr.ufuncs.exp(_draw_noise(fit, middle, inputs, seed))
 
 
 def _size_error(fit: Fit, inputs: Inputs, seed: int | None) -> Any:
@@ -190,8 +109,6 @@ class CellDraws:
         Inputs of the law, dim obs.
     kind : Noise
         Of the model.
-
-    By the plain posterior of a fit that has both: these are questions about runs, not beyond them.
     """
 
     table: pd.DataFrame
@@ -222,7 +139,6 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
 
     One part of the cells after another, in their order, each as large as can be held at once.
     """
-    fit = fit.plain
     runs = fit.runs if runs is None else runs
     if fit.groups:
         group_labels(fit.spec, runs)  # refuses a run without a group
@@ -263,19 +179,15 @@ def thinned(fit: Fit, rows: int) -> Fit:
 def with_few_draws(fit: Fit) -> Fit:
     """Take about 1,000 draws of a fit if it has more: enough for the quantiles of a picture.
 
-    One at random of each of as many equal stretches of every chain. An even step would do for the
-    plain posterior; the draws of the weighted one come from its members in turn.
+    Evenly from every chain.
     """
     sizes = fit.posterior.sizes
     each = max(ENOUGH_DRAWS // sizes["chain"], 1)
     if sizes["draw"] <= each:
         return fit
-    within = np.random.default_rng(0).random(each)
+    places = (np.arange(each) + 0.5) * sizes["draw"] / each
     tree = fit.tree.copy()
-    for name in {"posterior", "weighted"} & set(tree):
-        draws = tree[name].to_dataset()
-        places = (np.arange(each) + within) * draws.sizes["draw"] / each
-        tree[name] = draws.isel(draw=places.astype(int))
+    tree["posterior"] = fit.posterior.isel(draw=places.astype(int))
     return replace(fit, tree=tree)
 
 
@@ -365,14 +277,7 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need; variable ``log_loss``, dims
     (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large: 16
     bytes a draw and cell. `bayescale.check_fit` and `bayescale.compare` do without it.
-
-    Raises
-    ------
-    FitError
-        For a weighted posterior: its runs do not count in full, so leaving one out says nothing.
     """
-    if fit.answered_by == "weighted":
-        raise FitError("a weighted posterior has no LOO or predictive checks: ask its fit.plain")
     tree, rng = fit.tree.copy(), np.random.default_rng(seed)
     density, drawn = zip(
         *((cells.log_density(), cells.draw(rng)) for cells in cell_draws(fit)), strict=True

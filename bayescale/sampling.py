@@ -1,13 +1,10 @@
 """Sampling a compiled log density. The only module that calls a sampler."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import arviz as az
 import numpy as np
 import nutpie
 import xarray as xr
@@ -28,9 +25,6 @@ from bayescale.errors import FitError
 MEMBER_R_HAT = 1.05
 """R-hat up to which one of several pooled posteriors is taken as it is: each gives a share of the
 draws, and their own differences are far larger."""
-
-MEMBER_CHAINS = 2
-"""Chains of each of several pooled posteriors."""
 
 ATTEMPTS = (
     {"adaptation": "low_rank", "target_accept": 0.9},
@@ -73,9 +67,6 @@ _KEPT_STATS = (
 
 type Derive = Callable[[Mapping[str, xr.DataArray]], Mapping[str, xr.DataArray]]
 """From draws of the free variables to what follows from them."""
-
-
-type Row = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -238,73 +229,3 @@ def _posterior(target: Target, flat: np.ndarray) -> xr.Dataset:
     posterior = xr.Dataset({**free, **target.derive(free)}).transpose("chain", "draw", ...)
     chains, draws = flat.shape[:2]
     return posterior.assign_coords(chain=np.arange(chains), draw=np.arange(draws))
-
-
-def sample_members(
-    target: Target,
-    weights: Mapping[tuple[float, float], np.ndarray],
-    attempts: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Sample one compiled model under several weightings of its runs, and pool the draws.
-
-    The members are sampled side by side, each with a seed of its own.
-
-    Parameters
-    ----------
-    target : Target
-        Its data ``weight`` are replaced.
-    weights : mapping of (cap, exponent) to numpy.ndarray
-        Weights of the cells, by what made them.
-    attempts, settings
-        How to sample, as in `sample`; the first attempt that converges counts.
-
-    Returns
-    -------
-    pooled : xarray.Dataset
-        As many chains and draws as the settings say, the same share of every member in each chain.
-    members : xarray.Dataset
-        Dim ``member``: ``cap``, ``exponent``, ``divergences``, ``max_r_hat``, ``min_ess_bulk``,
-        ``weight_sum``.
-    """
-    chains, total = int(settings["chains"]), int(settings["draws"])
-    each = -(-chains * total // len(weights))
-    seeds = np.random.SeedSequence(settings["seed"]).generate_state(len(weights))
-    short = {"chains": MEMBER_CHAINS, "cores": 1, "progress_bar": False}
-    # At least 400 in a chain: fewer say little about convergence, or of the tails.
-    short |= {"draws": max(-(-each // MEMBER_CHAINS), 400), "tune": min(settings["tune"], 400)}
-
-    def member(of: tuple[tuple[float, float], np.ndarray, int]) -> tuple[xr.Dataset, Row]:
-        (cap, exponent), weight, seed = of
-        own = replace(target, data={**target.data, "weight": weight})
-        for attempt in attempts:
-            tree = sample(own, {**settings, **short, "seed": seed, **attempt})
-            row = _diagnosed(tree) | {"cap": cap, "exponent": exponent}
-            if not row["divergences"] and row["max_r_hat"] <= MEMBER_R_HAT:
-                break
-        drawn = tree["posterior"].to_dataset().drop_vars(["chain", "draw"])
-        drawn = drawn.stack(every=("draw", "chain"), create_index=False)
-        places = np.linspace(0, drawn.sizes["every"] - 1, each).round().astype(int)
-        return drawn.isel(every=places), row | {"weight_sum": float(weight.sum())}
-
-    of = zip(weights, weights.values(), map(int, seeds), strict=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        draws, rows = zip(*pool.map(member, of), strict=True)
-    # Dealt in turn, so that what is left over at the end falls on all members alike.
-    dealt = xr.concat(draws, dim="member").stack(one=("every", "member"), create_index=False)
-    dealt = dealt.isel(one=slice(chains * total)).transpose("one", ...)
-    pooled = {
-        name: (("chain", "draw", *a.dims[1:]), a.to_numpy().reshape(chains, total, *a.shape[1:]))
-        for name, a in dealt.items()
-    }
-    members = {name: ("member", [row[name] for row in rows]) for name in rows[0]}
-    return xr.Dataset(pooled), xr.Dataset(members)
-
-
-def _diagnosed(tree: xr.DataTree) -> Row:
-    stats, draws = tree["sample_stats"], tree["posterior"]
-    return {
-        "divergences": int(stats["diverging"].sum()),
-        "max_r_hat": float(az.rhat(draws).dataset.to_array().max()),
-        "min_ess_bulk": float(az.ess(draws, method="bulk").dataset.to_array().min()),
-    }

@@ -55,7 +55,7 @@ def log_score(log_density: xr.DataArray) -> np.ndarray:
 
 
 def score_runs(fit: Fit, runs: Runs, *, seed: int = 1) -> pd.DataFrame:
-    """Predict runs that a fit has not seen by every posterior it has, and score the predictions.
+    """Predict runs that a fit has not seen, and score the predictions.
 
     Seeds of one configuration are one cell: their mean log loss is predicted, with the noise that
     averaging leaves. By every draw for up to 20 million draws times rows, else by 1,000 draws.
@@ -71,16 +71,18 @@ def score_runs(fit: Fit, runs: Runs, *, seed: int = 1) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a cell and posterior: ``posterior`` ("plain" or "weighted"), ``run`` (the first of
-        the cell), ``group`` where there are groups, the inputs of the law and the column of size,
-        ``replicates``, ``loss`` (geometric mean of the cell, nats per token), ``q05`` to ``q95``
-        (quantiles of the predictive distribution, noise included, nats per token), ``error`` (log
-        of loss over q50), ``pit`` (share of the draws below the loss), ``crps`` and ``log_score``
-        of log loss (nats), ``inside50``, ``inside80``, ``inside90``.
+        One row a cell: ``run`` (the first of the cell), ``group`` where there are groups, the
+        inputs of the law and the column of size, ``replicates``, ``loss`` (geometric mean of the
+        cell, nats per token), ``q05`` to ``q95`` (quantiles of the predictive distribution, noise
+        included, nats per token), ``error`` (log of loss over q50), ``pit`` (share of the draws
+        below the loss), ``crps`` and ``log_score`` of log loss (nats), ``inside50``, ``inside80``,
+        ``inside90``.
     """
-    posteriors = {"plain": fit.plain} | ({"weighted": fit.weighted} if fit.weighted else {})
-    parts = [_scored(own, runs, seed).assign(posterior=name) for name, own in posteriors.items()]
-    return pd.concat(parts, ignore_index=True)
+    fit, rng = thinned(fit, len(runs)), np.random.default_rng(seed)
+    table = pd.concat([_scored_cells(fit, cells, rng) for cells in cell_draws(fit, runs)])
+    if fit.groups:
+        table.insert(1, "group", group_labels(fit.spec, runs).loc[table.index].to_numpy())
+    return table.reset_index(drop=True)
 
 
 def average(table: pd.DataFrame) -> dict[str, float]:
@@ -101,15 +103,6 @@ def average(table: pd.DataFrame) -> dict[str, float]:
         found[f"coverage{mass}"] = float(table[f"inside{mass}"].mean())
         found[f"width{mass}"] = float(np.log(table[high] / table[low]).mean())
     return found
-
-
-def _scored(fit: Fit, runs: Runs, seed: int) -> pd.DataFrame:
-    fit, rng = thinned(fit, len(runs)), np.random.default_rng(seed)
-    parts = [_scored_cells(fit, cells, rng) for cells in cell_draws(fit, runs)]
-    table = pd.concat(parts)
-    if fit.groups:
-        table.insert(1, "group", group_labels(fit.spec, runs).loc[table.index].to_numpy())
-    return table.reset_index(drop=True)
 
 
 def _scored_cells(fit: Fit, cells: CellDraws, rng: np.random.Generator) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bayescale import readable
 from bayescale.bend import Bend
@@ -21,15 +21,11 @@ from bayescale.priors import DISTRIBUTIONS, NORMAL_ON, Prior
 POOLING = ("complete", "partial", "none")
 """One value for all groups; one each, drawn from a population that is learned; one each, apart."""
 
-EXTRAPOLATE = ("plain", "weighted")
-"""Which posterior answers beyond the runs: the law taken as exact, or as nearly right."""
-
 _KEYS = (
     "summary",
     "law",
     "axis",
     "group",
-    "extrapolate",
     "bend",
     "size_error",
     "members",
@@ -54,8 +50,6 @@ class ModelSpec:
         Column of the runs that a single-axis law reads.
     group : str or None
         Column of the runs whose values are the groups of a hierarchical model.
-    extrapolate : str
-        Which posterior answers beyond the runs, one of `EXTRAPOLATE`.
     pooling : mapping of str to str
         "partial" or "none" for the coordinates and noise parameters that differ between groups;
         all others are completely pooled.
@@ -86,7 +80,6 @@ class ModelSpec:
     law: Law = field(repr=False)
     axis: str | None = field(repr=False)
     group: str | None = field(repr=False)
-    extrapolate: Literal["plain", "weighted"] = field(repr=False)
     pooling: Mapping[str, str] = field(repr=False)
     priors: Mapping[str, Prior] = field(repr=False)
     scales: Mapping[str, Prior] = field(repr=False)
@@ -102,6 +95,18 @@ class ModelSpec:
     def each_member(self) -> tuple["ModelSpec", ...]:
         """The models whose draws are pooled: this one alone, unless it is a pool."""
         return tuple(self._member(given) for given in self.members) or (self,)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the law is taken as exact: it may not bend, and sizes share no error."""
+        return self.bend is None and self.size_error is None and not self.members
+
+    @property
+    def exact(self) -> "ModelSpec":
+        """The same model with its law taken as exact; of a pool the first member."""
+        if self.is_exact:
+            return self
+        return replace(self.each_member[0], bend=None, size_error=None)
 
     def _member(self, given: Mapping[str, float]) -> "ModelSpec":
         fixed = {name: value for name, value in given.items() if name in self.priors}
@@ -182,29 +187,6 @@ class ModelSpec:
         text = re.sub(r"""(?m)^[ \t]*["']?group["']?[ \t]*=.*$""", lambda _: line, self.source)
         return parse_model(text, self.name)
 
-    @property
-    def weightable(self) -> bool:
-        """Whether a weighted posterior makes sense for the law."""
-        joint = self.law.is_joint and "unique_tokens" not in self.law.inputs
-        return joint or len(self.inputs) == 1
-
-    def answers_beyond(self, extrapolate: str | None) -> Literal["plain", "weighted"]:
-        """Return the posterior that answers beyond the runs: as asked, else as the model says.
-
-        Raises
-        ------
-        ModelError
-            If there is no such posterior, or the law has none.
-        """
-        by = self.extrapolate if extrapolate is None else _posterior(extrapolate)
-        if by == "weighted" and not self.weightable:
-            raise ModelError(
-                f"the model {self.name} has no weighted posterior: that is for laws of one axis or "
-                f"of params and tokens, this law reads {', '.join(self.inputs)}; "
-                'fit it with extrapolate = "plain"'
-            )
-        return by
-
     def unpooled(self) -> "ModelSpec":
         """Return the same model with every partially pooled parameter estimated group by group."""
         text = re.sub(r"""(=[ \t]*)(["'])partial\2""", r'\1"none"', self.source)
@@ -272,7 +254,6 @@ def parse_model(text: str, name: str) -> ModelSpec:
         law=law,
         axis=_axis(entries, law, name),
         group=entries.get("group"),
-        extrapolate=_posterior(entries.get("extrapolate", "plain"), f"model {name}: "),
         pooling=pooling,
         priors=priors,
         scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
@@ -350,16 +331,6 @@ def _positive(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
         raise ModelError(f"{where}: must be a positive number, got {value!r}")
     return float(value)
-
-
-def _posterior(given: Any, where: str = "") -> Literal["plain", "weighted"]:
-    """Return the name of a posterior, or refuse it."""
-    if given not in EXTRAPOLATE:
-        raise ModelError(
-            f"{where}extrapolate is {given!r}; "
-            f"{readable.did_you_mean(str(given), list(EXTRAPOLATE))}"
-        )
-    return "weighted" if given == "weighted" else "plain"
 
 
 def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str) -> dict[str, str]:

@@ -9,16 +9,16 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
      "parameters": {name: Q and {"mean", "sd", "r_hat", "ess_bulk"}},
      "optima": [{"group", "flops", "data", "decades_beyond",
                  "beyond": {"params", "tokens", "tokens_per_param"},
-                 "posterior": "plain" | "weighted",
+                 "bends": bool,
                  "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
                  "basin": [{"excess", "lower": Q, "upper": Q}],
-                 "plain": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q},
+                 "exact": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q},
                  "tested": null | sentence}],
-     "predictions": [{"group", "axis", "value", "decades_beyond", "posterior", "loss": Q,
-                      "loss_new_run": Q, "plain": null | {"loss": Q, "loss_new_run": Q},
+     "predictions": [{"group", "axis", "value", "decades_beyond", "bends", "loss": Q,
+                      "loss_new_run": Q, "exact": null | {"loss": Q, "loss_new_run": Q},
                       "tested": null | sentence}],
      "multipliers": [{"group", "reference",
-                      "targets": [{"loss", "posterior", "multiplier": Q,
+                      "targets": [{"loss", "multiplier": Q,
                                    "unreachable": {group: probability},
                                    "decades_beyond": {group: float}}],
                       "constancy": {"easiest", "hardest", "log_ratio": Q, "p_grows"},
@@ -32,8 +32,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                                              "p_first_larger"}],
                            "parabola_tokens_error": [{"flops" and Q}], "left_out": [reason]},
      "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
-                     "min_ess_bulk", "seconds_compile", "seconds_sample", "weighted_divergences",
-                     "weighted_max_r_hat", "weighted_min_ess_bulk"},
+                     "min_ess_bulk", "seconds_compile", "seconds_sample"},
      "checks": [{"name", "status": "PASS" | "REVIEW" | "FAIL", "statistic", "threshold",
                  "message", "advice"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
@@ -49,8 +48,8 @@ between groups are named alpha[group]. ``approaches`` where they were asked for 
 log ratio of their N*). ``checks`` in reading order, where they were asked for, as a report does;
 statistic and threshold are null where the question is not one of size. ``held_out`` where runs
 were held back (its scores: `bayescale.prediction.score`). ``beyond`` are decades outside the runs
-along each axis, of the median. ``posterior`` is the one that answered (`bayescale.fit`); where that
-is the weighted one, ``plain`` is what the law taken as exact would say; ``tested`` what the
+along each axis, of the median. ``bends`` says whether the law may bend (`bayescale.bend`); where it
+may, ``exact`` is what the law taken as exact says of an answer beyond the runs; ``tested`` what the
 backtest tells of an answer so far out. Intervals are central 90%.
 """
 
@@ -74,15 +73,7 @@ from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
 from bayescale.optima import basin, compute_optimal
-from bayescale.prediction import (
-    answered_by,
-    decades_beyond,
-    is_beyond,
-    predict,
-    predict_runs,
-    residuals,
-    score,
-)
+from bayescale.prediction import decades_beyond, predict, predict_runs, residuals, score
 from bayescale.runs import Runs
 
 SCHEMA = 1
@@ -120,6 +111,8 @@ class Companions:
         What `bayescale.backtest` says of the runs and the model.
     not_backtested : str
         Why it says nothing, where it was to.
+    exact : Fit, optional
+        What `bayescale.fitting.exact_fit` makes of the fit.
     """
 
     held_out: Runs | None = None
@@ -130,6 +123,7 @@ class Companions:
     checks: tuple[Check, ...] = ()
     backtest: Backtest | None = None
     not_backtested: str = ""
+    exact: Fit | None = None
 
 
 def summarise_checks(checks: Sequence[Check]) -> list[dict[str, Any]]:
@@ -149,8 +143,8 @@ def summarise_fit(
 def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str, Any]:
     diagnostics, joint = fit.diagnostics, fit.law.is_joint
     held_out = beside.held_out
-    optima = summarise_optima(fit, budgets) if joint else []
-    predictions = summarise_predictions(fit, budgets) if not joint else []
+    optima = summarise_optima(fit, budgets, beside.exact) if joint else []
+    predictions = summarise_predictions(fit, budgets, beside.exact) if not joint else []
     for entry in (*optima, *predictions):
         entry["tested"] = _tested(entry, beside.backtest)
     return {
@@ -184,17 +178,27 @@ def _tested(entry: dict[str, Any], found: Backtest | None) -> str | None:
     decades = entry["decades_beyond"]
     if found is None or decades is None or decades <= 0:
         return None
-    return backtested_at(found, decades, posterior=entry["posterior"])
+    return backtested_at(found, decades)
 
 
-def summarise_optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
-    """Compute-optimal model and basin for each budget (and group), as plain numbers."""
-    return _by_group(fit, lambda own: _optima(own, budgets))
+def summarise_optima(
+    fit: Fit, budgets: Sequence[float], exact: Fit | None = None
+) -> list[dict[str, Any]]:
+    """Compute-optimal model and basin for each budget (and group), as plain numbers.
+
+    Beside those beyond the runs what `exact`, the same law taken as exact, says.
+    """
+    return _by_group(fit, lambda own: _optima(own, budgets, exact))
 
 
-def summarise_predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
-    """Loss at each value of the axis (and group) of a single-axis law, as plain numbers."""
-    return _by_group(fit, lambda own: _predictions(own, values))
+def summarise_predictions(
+    fit: Fit, values: Sequence[float], exact: Fit | None = None
+) -> list[dict[str, Any]]:
+    """Loss at each value of the axis (and group) of a single-axis law, as plain numbers.
+
+    Beside those beyond the runs what `exact`, the same law taken as exact, says.
+    """
+    return _by_group(fit, lambda own: _predictions(own, values, exact))
 
 
 def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str]:
@@ -280,7 +284,6 @@ def summarise_targets(found: xr.Dataset) -> list[dict[str, Any]]:
     return [
         {
             "loss": float(loss),
-            "posterior": answered_by(at),
             "multiplier": numbers(at["multiplier"]),
             "unreachable": {name: float(at["unreachable"].sel(group=name)) for name in names},
             "decades_beyond": {name: float(at["decades_beyond"].sel(group=name)) for name in names},
@@ -375,21 +378,23 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
+def _optima(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
     optima, ends = compute_optimal(fit, list(budgets)), basin(fit, list(budgets))
-    plain = compute_optimal(fit.plain, list(budgets)) if fit.weighted is not None else optima
+    of_exact = None if exact is None else compute_optimal(exact, list(budgets))
     entries = []
     for flops in optima["flops"].to_numpy():
         best, near = optima.sel(flops=flops), ends.sel(flops=flops)
-        beyond, by = float(best["decades_beyond"]), answered_by(best)
+        beyond = float(best["decades_beyond"])
         entries.append(
             {
                 "flops": float(flops),
                 "decades_beyond": None if np.isnan(beyond) else beyond,
                 "beyond": _beyond(fit, best),
                 "data": " of fresh data" if "unique_tokens" in fit.spec.inputs else "",
-                "posterior": by,
-                "plain": _quantities(plain.sel(flops=flops)) if by == "weighted" else None,
+                "bends": fit.bends,
+                "exact": None
+                if of_exact is None or beyond == 0
+                else _quantities(of_exact.sel(flops=flops)),
                 **_quantities(best),
                 "basin": [
                     {
@@ -445,19 +450,19 @@ def summarise_parameters(fit: Fit) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
+def _predictions(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
     if len(fit.spec.inputs) > 1:  # no single axis to answer along
         return []
     axis, entries = fit.spec.inputs[0], []
     for value in values:
-        by = fit.for_range(beyond=bool(is_beyond(fit, {axis: value}))).answered_by
+        beyond = float(decades_beyond(fit, axis, value))
         entries.append(
             {
                 "axis": axis,
                 "value": float(value),
-                "decades_beyond": float(decades_beyond(fit, axis, value)),
-                "posterior": by,
-                "plain": _losses(fit.plain, {axis: value}) if by == "weighted" else None,
+                "decades_beyond": beyond,
+                "bends": fit.bends,
+                "exact": None if exact is None or beyond == 0 else _losses(exact, {axis: value}),
                 **_losses(fit, {axis: value}),
             }
         )

@@ -140,7 +140,7 @@ def test_next_runs_leave_out_draws_without_a_best_size():
 
 @pytest.mark.slow
 def test_runs_tell_k():
-    sharp = {"draws": 500, "tune": 500, "extrapolate": "plain", "progress": False}
+    sharp = {"draws": 500, "tune": 500, "progress": False}
     bent = fit(simulated(COUPLED), "coupled", seed=1, **sharp)
     straight = fit(simulated({**COUPLED, "A": 400.0, "B": 1500.0, "k": 1.0}), "coupled", **sharp)
     for fitted, k in ((bent, 0.6), (straight, 1.0)):
@@ -160,7 +160,7 @@ def farseer_runs(data_folder):
 
 @pytest.fixture(scope="module")
 def coupled_fit(farseer_runs):
-    return fit(farseer_runs, "coupled", draws=500, tune=500, extrapolate="plain", progress=False)
+    return fit(farseer_runs, "coupled", draws=500, tune=500, progress=False)
 
 
 @pytest.mark.slow
@@ -168,7 +168,7 @@ def test_coupled_law_on_the_published_runs_of_farseer(farseer_runs, coupled_fit)
     assert coupled_fit.diagnostics.converged
     low, high = coupled_fit.posterior["k"].quantile([0.05, 0.95])
     assert 0.45 < low < high < 0.52
-    joint = fit(farseer_runs, draws=500, tune=500, extrapolate="plain", progress=False)
+    joint = fit(farseer_runs, "chinchilla", draws=500, tune=500, progress=False)
     assert residuals(coupled_fit)["residual"].std() < 0.35 * residuals(joint)["residual"].std()
 
 

@@ -143,7 +143,7 @@ def test_law_broken_along_an_axis_fails():
     loss = TRUTH["E"] + TRUTH["A"] * params ** -TRUTH["alpha"] + from_tokens
     loss *= np.exp(0.003 * rng.standard_normal(60))
     table = simulated_table().head(0).assign(params=params, tokens=tokens, loss=loss)
-    broken = fit(read_runs(table), draws=500, tune=500, progress=False)
+    broken = fit(read_runs(table), "chinchilla", draws=500, tune=500, progress=False)
     assert named(law_checks(broken), "law along tokens").status is Status.FAIL
 
 
@@ -174,7 +174,7 @@ def test_leaving_a_run_out_is_what_a_refit_without_it_says(small_fit):
     without = left_out(small_fit)
     most = int(np.abs(without["shift"].to_numpy()).argmax())
     runs = replace(small_fit.runs, table=small_fit.runs.table.drop(index=most))
-    again = fit(runs, draws=500, tune=500, seed=4, progress=False)
+    again = fit(runs, "chinchilla", draws=500, tune=500, seed=4, progress=False)
     best, other = (np.log(compute_optimal(one, 3e21)["params"]) for one in (small_fit, again))
     moved = float((other.mean() - best.mean()) / best.std())
     assert without.attrs["answer"] == "N* at 3e21 FLOPs"

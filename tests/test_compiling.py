@@ -200,20 +200,20 @@ def test_code_of_a_model_that_cannot_be_named_is_found_by_its_graph():
 
 def test_draws_do_not_depend_on_what_was_fitted_before():
     runs = read_runs(simulated_table())
-    given = {"draws": 50, "tune": 100, "extrapolate": "plain", "seed": 4, "progress": False}
+    given = {"draws": 50, "tune": 100, "seed": 4, "progress": False}
     compile_model.cache_clear()
-    alone = fit(runs, **given).posterior["alpha"]
+    alone = fit(runs, "chinchilla", **given).posterior["alpha"]
     compile_model.cache_clear()
-    fit(read_runs(simulated_table(seed=8).iloc[:20]), **given)
+    fit(read_runs(simulated_table(seed=8).iloc[:20]), "chinchilla", **given)
     fit(read_runs(simulated_table()), "kaplan", **given)
-    np.testing.assert_array_equal(fit(runs, **given).posterior["alpha"], alone)
+    np.testing.assert_array_equal(fit(runs, "chinchilla", **given).posterior["alpha"], alone)
 
 
 FIT = """
 import bayescale as bs
 import pandas as pd
 runs = bs.read_runs({path!r})
-fitted = bs.fit(runs, draws=50, tune=100, extrapolate="plain", seed=4, progress=False)
+fitted = bs.fit(runs, "chinchilla", draws=50, tune=100, seed=4, progress=False)
 print(float(fitted.posterior["alpha"].sum()))
 """
 

@@ -12,7 +12,7 @@ from bayescale.decisions.next_runs import log_optimum, suggest_runs
 from bayescale.decisions.overtraining import at_size, cheapest, target_loss
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION
-from bayescale.prediction import answered_by, with_few_draws
+from bayescale.prediction import with_few_draws
 from bayescale.sections.section import Section
 from bayescale.summary import (
     summarise_repetition,
@@ -58,17 +58,17 @@ def wall_section(fit: Fit, budgets: Sequence[float]) -> Section:
     )
 
 
-def decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
+def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Section]:
     """Show what serving changes and what to run next, for a joint law without groups."""
     if not fit.law.is_joint or fit.groups:
         return
-    target = target_loss(fit, flops=flops, inference_tokens=DEMANDS)
+    target = target_loss(fit, flops=flops)
     said = {"the cheapest model": advise_overtraining(fit, target, DEMANDS)["sentences"]}
-    if answered_by(target) == "weighted":
-        exact = target_loss(fit.plain, flops=flops, inference_tokens=DEMANDS)
-        said["were the law exact"] = advise_overtraining(fit.plain, exact, DEMANDS)["sentences"]
+    if exact is not None:
+        of_exact = target_loss(exact, flops=flops)
+        said["were the law exact"] = advise_overtraining(exact, of_exact, DEMANDS)["sentences"]
     few = with_few_draws(fit)
-    curve = cheapest(few, target_loss(few, flops=flops, inference_tokens=DEMANDS), around(DEMANDS))
+    curve = cheapest(few, target_loss(few, flops=flops), around(DEMANDS))
     yield Section(
         "If the model will be served",
         "The loss is that of the compute-optimal model of "
