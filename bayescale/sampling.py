@@ -1,7 +1,7 @@
 """Sampling a compiled log density. The only module that calls a sampler."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
