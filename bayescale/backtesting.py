@@ -18,7 +18,7 @@ from bayescale.cuts import Split, plan_cuts, up_to
 from bayescale.errors import FitError, RunsWarning
 from bayescale.fitting import Fit, fit
 from bayescale.runs import Runs
-from bayescale.scoring import average, score_runs
+from bayescale.scoring import Chance, average, score_with_chance
 from bayescale.spec import ModelSpec, load_model
 
 MODEL, EXACT = "model", "exact"
@@ -26,6 +26,8 @@ MODEL, EXACT = "model", "exact"
 
 DISTANCES = (0.0, 0.25, 0.5, 1.0, np.inf)
 """Decades beyond the fitted runs that part the predictions in a summary."""
+
+_FEWEST_CUTS, _RARE = 3, 0.1  # for a bias of one sign to tell
 
 type Progress = Callable[[str], None]
 
@@ -52,12 +54,42 @@ class Backtest:
         Column along which the cuts were made: ``flops`` for joint laws.
     problems : tuple of str
         Fits that did not converge, one sentence each; their rows have ``converged`` false.
+    chances : tuple of Chance
+        Of each cut: what the scores of the model would be, were it true.
     """
 
     table: pd.DataFrame = field(repr=False)
     model: str
     axis: str
     problems: tuple[str, ...] = ()
+    chances: tuple[Chance, ...] = field(default=(), repr=False)
+
+    @property
+    def p_coverage(self) -> float:
+        """How often as few runs lie in their 90% intervals, were the model true.
+
+        Runs predicted from one cut share the error of its fit, so that a few misses come together;
+        how far, the draws of its posterior say. Cuts are taken as independent.
+        """
+        rng = np.random.default_rng(0)
+        simulated = np.sum([rng.permutation(chance.inside) for chance in self.chances], axis=0)
+        inside = int(self.of(MODEL)["inside90"].sum())
+        return float((1 + (simulated <= inside).sum()) / (1 + len(simulated)))
+
+    @property
+    def bias(self) -> float:
+        """Mean error of the log loss if it has one sign in every cut and chance is no reason, or 0.
+
+        Of at least three cuts, in half of which an error as large is rarer than one in ten.
+        """
+        errors = self.by_cut.loc[MODEL]["bias"].to_numpy()
+        if len(errors) < _FEWEST_CUTS or np.ptp(np.sign(errors)):
+            return 0.0
+        rarer = [
+            (np.abs(chance.error) >= abs(error)).mean() < _RARE
+            for chance, error in zip(self.chances, errors, strict=True)
+        ]
+        return float(self.of(MODEL)["error"].mean()) if np.mean(rarer) >= 0.5 else 0.0
 
     @property
     def cuts(self) -> tuple[float, ...]:
@@ -184,7 +216,7 @@ def backtest(
     spec = spec if group is None else spec.grouped_by(group)
     laws = {MODEL: spec} | ({} if spec.is_exact else {EXACT: spec.exact})
     splits = plan_cuts(runs, spec, cuts)
-    parts, problems = [], []
+    parts, problems, chances = [], [], []
     for number, split in enumerate(splits):
         for notice in split.weaknesses(runs):
             warnings.warn(f"{split.name}: {notice}", RunsWarning, stacklevel=2)
@@ -192,7 +224,9 @@ def backtest(
         until = splits[number + 1].cut if number + 1 < len(splits) else np.inf
         for law, own_spec in laws.items():
             own = _refit(replace(split, spec=own_spec), draws, tune, chains, seed)
-            rows = score_runs(own, split.later, seed=seed).sort_values(spec.size)
+            rows, chance = score_with_chance(own, split.later, seed=seed)
+            rows = rows.sort_values(spec.size)
+            chances += [chance] if law == MODEL else []
             found = own.diagnostics.problems
             of = "" if law == MODEL else " (the exact law)"
             problems += [f"{split.name}{of}: {problem}" for problem in found]
@@ -208,7 +242,7 @@ def backtest(
     table = pd.concat(parts, ignore_index=True)
     first = ["cut", "fitted", "converged", "law", "run", "decades", "block"]
     table = table[first + [name for name in table if name not in first]]
-    return Backtest(table, spec.name, spec.size, tuple(problems))
+    return Backtest(table, spec.name, spec.size, tuple(problems), tuple(chances))
 
 
 def _refit(split: Split, draws: int, tune: int, chains: int, seed: int) -> Fit:

@@ -69,6 +69,7 @@ class Diagnostics:
     min_ess_bulk: float
     seconds_compile: float
     seconds_sample: float
+    needed: float = MIN_ESS
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -82,8 +83,10 @@ class Diagnostics:
             found.append(f"{self.maxdepth_reached} draws hit the maximum tree depth")
         if not self.max_r_hat <= MAX_R_HAT:
             found.append(f"R-hat {self.max_r_hat:.3f} exceeds {MAX_R_HAT}: the chains disagree")
-        if not self.min_ess_bulk >= MIN_ESS:
-            found.append(f"only {self.min_ess_bulk:.0f} effective draws, {MIN_ESS} are needed")
+        if not self.min_ess_bulk >= self.needed:
+            found.append(
+                f"only {self.min_ess_bulk:.0f} effective draws, {self.needed:.0f} are needed"
+            )
         return tuple(found)
 
     @property
@@ -330,8 +333,7 @@ class Fit:
             raise FitError("this fit holds given constants, it was never sampled: no diagnostics")
         if len(self.members) > 1:
             return _together([own.diagnostics for own in self.members])
-        stats, draws = self.tree["sample_stats"], self.posterior
-        draws = draws.drop_vars([*self.spec.fixed, "bend_beyond"], errors="ignore")
+        stats, draws = self.tree["sample_stats"], self._told
         return Diagnostics(
             divergences=int(stats["diverging"].sum()),
             maxdepth_reached=int(stats["maxdepth_reached"].sum()),
@@ -340,6 +342,16 @@ class Fit:
             seconds_compile=float(self.tree.attrs["seconds_compile"]),
             seconds_sample=float(self.tree.attrs["seconds_sample"]),
         )
+
+    @property
+    def _told(self) -> xr.Dataset:
+        """Draws of what runs have a say in: features that no run has are drawn from their prior."""
+        draws = self.posterior.drop_vars([*self.spec.fixed, "bend_beyond"], errors="ignore")
+        for name, error in (("basis", "bend"), ("size_basis", "size_error")):
+            if name in draws.dims:
+                told = (self.tree["constant_data"][f"{error}_basis"] != 0).any("obs")
+                draws = draws.isel({name: np.flatnonzero(told)})
+        return draws
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -368,13 +380,20 @@ class Fit:
 
     def summary(self) -> pd.DataFrame:
         """Mean, sd, central 90% interval, effective draws and R-hat of every parameter."""
-        return az.summary(
+        found = az.summary(
             self.tree,
             var_names=list(self.parameters),
             ci_prob=CI_PROB,
             ci_kind="eti",
             round_to="none",
         )
+        if len(self.members) == 1:
+            return found
+        # Members of a pool differ on purpose: chains are compared within each of them.
+        own = [member.summary().reindex(found.index) for member in self.members]
+        ess = {name: sum(one[name].fillna(0.0) for one in own) for name in ("ess_bulk", "ess_tail")}
+        worst = pd.concat([one["r_hat"] for one in own], axis=1).max(axis=1)
+        return found.assign(r_hat=worst, **ess)
 
     def save(self, path: str | Path) -> Path:
         """Write everything into one netCDF file, replacing it only when the new one is complete."""
@@ -472,9 +491,10 @@ def fit(
     if target_accept is not None:
         attempts = ({"target_accept": target_accept},)
     members = spec.each_member
-    settings["draws"] = -(-draws // len(members))
+    settings |= {"draws": -(-draws // len(members)), "tune": -(-tune // len(members))}
+    enough = MIN_ESS / len(members)
     found = [
-        _sampled(own, runs, names, attempts, {**settings, "seed": seed + number})
+        _sampled(own, runs, names, attempts, {**settings, "seed": seed + number}, enough)
         for number, own in enumerate(members)
     ]
     return found[0] if not spec.members else _pooled(spec, found)
@@ -486,8 +506,12 @@ def _sampled(
     names: Sequence[str],
     attempts: Sequence[Mapping[str, Any]],
     settings: dict[str, Any],
+    enough: float,
 ) -> Fit:
-    """Sample one posterior, until it converges or there is no other way to try."""
+    """Sample one posterior, until it converges or there is no other way to try.
+
+    `enough` is how many effective draws it needs: of a member of a pool, its share of them.
+    """
     began, seed = time.perf_counter(), settings["seed"]
     target = _target(spec, runs)
     compiled_at = time.perf_counter()
@@ -507,7 +531,7 @@ def _sampled(
             "seconds_sample": time.perf_counter() - sampled_from,
         }
         result = _with_bend_beyond(Fit(spec, runs, tree), seed)
-        if result.diagnostics.converged:
+        if not replace(result.diagnostics, needed=enough).problems:
             break
     return result
 

@@ -139,6 +139,7 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
 
     One part of the cells after another, in their order, each as large as can be held at once.
     """
+    seed = None if runs is None else 1  # of what is not known of the sizes of other runs
     runs = fit.runs if runs is None else runs
     if fit.groups:
         group_labels(fit.spec, runs)  # refuses a run without a group
@@ -147,7 +148,7 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
         cells = table.iloc[part]
         inputs = _columns(fit, cells)
         noise = _at(fit, fit.noise, inputs)
-        middle = xr.ufuncs.log(predict(fit, inputs)) + _size_error(fit, inputs, None)
+        middle = xr.ufuncs.log(predict(fit, inputs)) + _size_error(fit, inputs, seed)
         yield CellDraws(
             cells,
             middle.transpose("chain", "draw", "obs"),

@@ -44,10 +44,10 @@ first is mostly effective draws: then three times as many are made, and every th
 
 WHITENED_ATTEMPTS = (
     {"adaptation": "diag", "target_accept": 0.9},
-    {"adaptation": "low_rank", "target_accept": 0.95},
-    {"adaptation": "diag", "target_accept": 0.99, "thin": 3},
+    {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
+    {"adaptation": "diag", "target_accept": 0.99, "thin": 5},
 )
-"""How to sample from where a posterior is nearly round."""
+"""How to sample from where a posterior is nearly round; where it is less so, for longer."""
 
 _NOWHERE = 1e10  # loss where the density is zero
 _DIFFERENCE = 1e-4  # step of the Hessian
@@ -122,19 +122,26 @@ def whitened(target: Target) -> Target:
     noise = density.place("sigma")
     others = np.arange(density.size) != noise
 
-    def loss(vector: np.ndarray) -> tuple[float, np.ndarray]:
+    def at(moving: np.ndarray, given: np.ndarray) -> tuple[float, np.ndarray]:
+        vector = given.copy()
+        vector[others] = moving
         value, gradient = density.evaluate(table, vector)
-        slope = np.where(others, -gradient, 0.0)
-        return (-value, slope) if np.isfinite(value) else (_NOWHERE, np.zeros_like(vector))
+        return (-value, -gradient[others]) if np.isfinite(value) else (_NOWHERE, 0.0 * moving)
+
+    def hessian(moving: np.ndarray, given: np.ndarray) -> np.ndarray:
+        steps = _DIFFERENCE * np.eye(len(moving))
+        slopes = [at(moving + h, given)[1] - at(moving - h, given)[1] for h in steps]
+        return (np.stack(slopes) + np.stack(slopes).T) / (4 * _DIFFERENCE)
 
     def laplace(vector: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        best = minimize(loss, vector, jac=True, method="L-BFGS-B", options={"maxiter": 2000})
-        steps = _DIFFERENCE * np.eye(density.size)[others]
-        pairs = [loss(best.x + h)[1] - loss(best.x - h)[1] for h in steps]
-        hessian = np.stack(pairs)[:, others] / (2 * _DIFFERENCE)
-        curvature, axes = np.linalg.eigh((hessian + hessian.T) / 2)
+        best = minimize(
+            at, vector[others], (vector,), "trust-exact", jac=True, hess=hessian, tol=1e-3
+        )
+        curvature, axes = np.linalg.eigh(hessian(best.x, vector))
         curvature = np.clip(curvature, _LEAST_CURVATURE, None)
-        return -best.fun - 0.5 * np.log(curvature).sum(), best.x, axes / np.sqrt(curvature)
+        found = vector.copy()
+        found[others] = best.x
+        return -best.fun - 0.5 * np.log(curvature).sum(), found, axes / np.sqrt(curvature)
 
     found = laplace(np.zeros(density.size))
     for way in (-1.0, 1.0):
