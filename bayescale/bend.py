@@ -151,6 +151,8 @@ class Bending:
         s A, what of each feature the law can draw.
     fixed : mapping of str to float
         Coordinates of the law that are given.
+    sizes : SizeError or None
+        Error that runs of nearly one size share.
     """
 
     law: Law
@@ -160,6 +162,7 @@ class Bending:
     line: np.ndarray
     shift: np.ndarray
     fixed: Mapping[str, float]
+    sizes: "SizeError | None" = None
 
     def log_law(self, inputs: tuple[Any, ...], line: np.ndarray) -> Any:
         """Log of the law for coordinates on the real line."""
@@ -181,6 +184,36 @@ class Bending:
         """Return what coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
         return self.features.at(_decades(inputs)) - np.stack(self.tangents(inputs), 1) @ self.shift
 
+    def size_basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Return the same for the error of sizes: (runs, size features)."""
+        if self.sizes is None:
+            raise ValueError("no error of sizes")
+        drawn = np.stack(self.tangents(inputs), 1) @ self.sizes.shift
+        return self.sizes.at(inputs[self.sizes.axis]) - drawn
+
+
+@dataclass(frozen=True)
+class SizeError:
+    """Error that runs of nearly one size share.
+
+    Parameters
+    ----------
+    features : Features
+        Of sizes of the runs, in decades.
+    axis : int
+        Which input of the law is the size.
+    shift : numpy.ndarray, shape (coordinates, features)
+        As in `Bending`: what of each feature the law can draw. It moves the law, the rest does not.
+    """
+
+    features: Features
+    axis: int
+    shift: np.ndarray
+
+    def at(self, sizes: np.ndarray) -> np.ndarray:
+        """Features at sizes: (sizes, features)."""
+        return self.features.at(np.log10(sizes)[:, None])
+
 
 def bending_of(
     law: Law,
@@ -190,6 +223,7 @@ def bending_of(
     weight: np.ndarray,
     priors: Mapping[str, tuple[str, float, float]],
     fixed: Mapping[str, float],
+    size: tuple[Bend, int] | None = None,
 ) -> Bending:
     """Choose points among the runs, and project off their features what the law can draw.
 
@@ -203,6 +237,8 @@ def bending_of(
         Of each coordinate, mean and sd on the real line.
     fixed : mapping of str to float
         Coordinates that are given.
+    size : (Bend, int), optional
+        Scale of the error that runs of nearly one size share, and which input is the size.
     """
     reference = tuple(float(np.exp(np.log(values).mean())) for values in inputs)
     middle, width = (np.array([prior[i] for prior in priors.values()]) for i in (1, 2))
@@ -217,8 +253,17 @@ def bending_of(
     root = np.sqrt(weight)[:, None] / scale
     jacobian = np.stack(best.tangents(inputs), axis=1) * root
     precision = jacobian.T @ jacobian + np.diag(width**-2)
-    seen = features.at(_decades(inputs)) * root
-    return replace(best, shift=np.linalg.solve(precision, jacobian.T @ seen))
+
+    def drawn(seen: np.ndarray) -> np.ndarray:
+        return np.linalg.solve(precision, jacobian.T @ (seen * root))
+
+    best = replace(best, shift=drawn(features.at(_decades(inputs))))
+    if size is None:
+        return best
+    scale_of_size, axis = size
+    decades = np.log10(inputs[axis])[:, None]
+    own = features_of_runs(scale_of_size, decades)
+    return replace(best, sizes=SizeError(own, axis, drawn(own.at(decades))))
 
 
 def _decades(inputs: tuple[Any, ...]) -> np.ndarray:
@@ -253,7 +298,37 @@ def _best_law(
     return middle + width * step, scale
 
 
-def bent(members: Sequence[tuple[Bending, Features, np.ndarray]], law: Law) -> Law:
+@dataclass(frozen=True)
+class Drawn:
+    """Draws of how a law bends.
+
+    Parameters
+    ----------
+    bending : Bending
+    features : Features
+        Of points among the runs, and beyond.
+    coefficients : numpy.ndarray, shape (draws, features)
+    sizes : numpy.ndarray, shape (draws, size features)
+        Coefficients of the error of sizes; no columns where there is none.
+    """
+
+    bending: Bending
+    features: Features
+    coefficients: np.ndarray
+    sizes: np.ndarray
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights of the kernels about the points and of the law's tangents: (draws, both)."""
+        bending, features = self.bending, self.features
+        kernels = solve_triangular(features.factor.T, self.coefficients.T, lower=False)
+        drawn = bending.shift @ self.coefficients[:, : bending.shift.shape[1]].T
+        if bending.sizes is not None:
+            drawn = drawn + bending.sizes.shift @ self.sizes.T
+        return np.concatenate([features.bend.sd * kernels, -drawn]).T
+
+
+def bent(members: Sequence[Drawn], law: Law) -> Law:
     """Multiply a law by the factor by which it bends in each of some draws.
 
     It has one more parameter: ``bend``, the number of the draw, counted through all members. Where
@@ -262,14 +337,14 @@ def bent(members: Sequence[tuple[Bending, Features, np.ndarray]], law: Law) -> L
 
     Parameters
     ----------
-    members : sequence of (Bending, Features, coefficients)
-        Of each member of a pool: how its law may bend, features of points among the runs and
-        beyond, and their coefficients, shape (draws, features).
+    members : sequence of Drawn
+        Of each member of a pool.
     law : Law
         Whose parameters the draws are of.
     """
-    bendings = tuple((own, features) for own, features, _ in members)
-    surface = _Surface(law, bendings, _joined(members))
+    # The parts of all members lie side by side, and are zero in the draws of others.
+    weights = block_diag(*(drawn.weights for drawn in members))
+    surface = _Surface(law, tuple((own.bending, own.features) for own in members), weights)
     return replace(
         law,
         parameters=(*law.parameters, "bend"),
@@ -277,20 +352,6 @@ def bent(members: Sequence[tuple[Bending, Features, np.ndarray]], law: Law) -> L
         optimum=surface.optimum if law.optimum is not None else None,
         compute=surface.compute if law.optimum is not None else None,
     )
-
-
-def _joined(members: Sequence[tuple[Bending, Features, np.ndarray]]) -> np.ndarray:
-    """Weights of the kernels about the points and of the law's tangents: (draws, parts).
-
-    The parts of all members lie side by side, and are zero in the draws of others.
-    """
-    return block_diag(*(_weights(*member) for member in members))
-
-
-def _weights(bending: Bending, features: Features, coefficients: np.ndarray) -> np.ndarray:
-    kernels = solve_triangular(features.factor.T, coefficients.T, lower=False)
-    drawn = bending.shift @ coefficients[:, : bending.shift.shape[1]].T
-    return np.concatenate([features.bend.sd * kernels, -drawn]).T
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
-from bayescale.bend import Bending, Features, bent, features_beyond, features_of_runs
+from bayescale.bend import Bending, Drawn, Features, bent, features_beyond, features_of_runs
 from bayescale.compiling import CENTRE, SCALE, slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
@@ -151,8 +151,13 @@ class Fit:
             posterior = own.posterior
             among = posterior["bend"].isel(basis=slice(len(bending.features.points))).to_numpy()
             beyond = posterior["bend_beyond"].to_numpy()[..., : _more(bending, everywhere)]
-            flat = np.concatenate([among, beyond], axis=-1).reshape(-1, len(everywhere.points))
-            found.append((bending, everywhere, flat))
+            coefficients = np.concatenate([among, beyond], axis=-1)
+            sizes = np.empty((*among.shape[:-1], 0))
+            if bending.sizes is not None:
+                told = bending.sizes.shift.shape[1]
+                sizes = posterior["size_error"].to_numpy()[..., :told]
+            flat = (values.reshape(-1, values.shape[-1]) for values in (coefficients, sizes))
+            found.append(Drawn(bending, everywhere, *flat))
         return bent(found, self.spec.law)
 
     @property

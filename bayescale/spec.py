@@ -258,7 +258,7 @@ def parse_model(text: str, name: str) -> ModelSpec:
         priors=priors,
         scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
         bend=(bend := _bend(entries, "bend", name)),
-        size_error=_bend(entries, "size_error", name),
+        size_error=_size_error(entries, bend, name),
         members=_members(entries, priors, bend, name),
         noise=noise,
         noise_priors=noise_priors,
@@ -309,6 +309,13 @@ def _bend(entries: Mapping[str, Any], key: str, model: str) -> Bend | None:
     if "group" in entries:
         raise ModelError(f"{where}: a model with groups takes its law as exact; leave [{key}] out")
     return Bend(**values)
+
+
+def _size_error(entries: Mapping[str, Any], bend: Bend | None, model: str) -> Bend | None:
+    found = _bend(entries, "size_error", model)
+    if found is not None and bend is None:
+        raise ModelError(f"model {model}: [size_error] goes with [bend]; add it, or leave both out")
+    return found
 
 
 def _members(

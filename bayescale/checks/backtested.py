@@ -1,4 +1,4 @@
-"""Did a backtest hold what its intervals promise?"""
+"""A backtest: did larger runs fall where the model said they would."""
 
 from bayescale.backtesting import MODEL, Backtest
 from bayescale.checks.predictive import MATERIAL_LOSS
