@@ -520,7 +520,7 @@ def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
         tree[node] = joined
     tree["prior"] = xr.concat([own.prior for own in members], dim="member")
     data = [own.tree["constant_data"].to_dataset() for own in members]
-    tree["constant_data"] = xr.concat(data, dim="member", data_vars="different")
+    tree["constant_data"] = xr.concat(data, dim="member", data_vars="different", compat="equals")
     tree.attrs |= {
         **_identity(spec),
         **{
