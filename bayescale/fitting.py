@@ -722,8 +722,8 @@ def _together(members: Sequence[Diagnostics]) -> Diagnostics:
         maxdepth_reached=sum(own.maxdepth_reached for own in members),
         max_r_hat=float(np.max([own.max_r_hat for own in members])),
         min_ess_bulk=float(len(members) * np.min([own.min_ess_bulk for own in members])),
-        seconds_compile=sum(own.seconds_compile for own in members),
-        seconds_sample=sum(own.seconds_sample for own in members),
+        seconds_compile=members[0].seconds_compile,  # of all members together
+        seconds_sample=members[0].seconds_sample,
     )
 
 

@@ -10,6 +10,7 @@ from conftest import known_fit, simulated_table
 
 from bayescale import (
     compute_optimal,
+    exact_fit,
     fit,
     load_fit,
     load_model,
@@ -23,7 +24,7 @@ from bayescale import (
 from bayescale.advice import describe_plans
 from bayescale.answers import answers
 from bayescale.errors import FitError, ModelError
-from bayescale.fitting import Fit, exact_fit
+from bayescale.fitting import Fit
 from bayescale.prediction import decades_beyond, farthest_beyond, with_few_draws
 from bayescale.sections.laws import _beyond_sections, law_sections
 from bayescale.summary import summarise_optima
