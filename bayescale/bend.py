@@ -30,6 +30,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.distance import cdist
 
 from bayescale.laws import Law, into_support
+from bayescale.spec import Bend
 
 FEATURES = 24
 """At most so many features of points among the runs are learnt."""
@@ -46,24 +47,9 @@ _AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between
 _DIFFERENCE = 1e-5  # step of derivatives on the real line
 
 
-@dataclass(frozen=True)
-class Bend:
-    """Scale of the discrepancy of a law, of its model file.
-
-    Parameters
-    ----------
-    sd : float
-        Of log loss.
-    length : float
-        Decades over which the discrepancy changes.
-    """
-
-    sd: float
-    length: float
-
-    def kernel(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Correlation of the discrepancy at places in decades, (n, axes) and (m, axes)."""
-        return np.exp(-0.5 * cdist(x, y, "sqeuclidean") / self.length**2)
+def _kernel(bend: Bend, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Correlation of the discrepancy at places in decades, (n, axes) and (m, axes)."""
+    return np.exp(-0.5 * cdist(x, y, "sqeuclidean") / bend.length**2)
 
 
 @dataclass(frozen=True)
@@ -82,13 +68,13 @@ class Features:
 
     @cached_property
     def factor(self) -> np.ndarray:
-        own = self.bend.kernel(self.points, self.points)
+        own = _kernel(self.bend, self.points, self.points)
         return cholesky(own + _JITTER * np.eye(len(own)), lower=True)
 
     def at(self, decades: np.ndarray) -> np.ndarray:
         """Features at places of shape (..., axes), scaled: (..., features)."""
         flat = decades.reshape(-1, decades.shape[-1])
-        kernel = self.bend.kernel(self.points, flat)
+        kernel = _kernel(self.bend, self.points, flat)
         found = solve_triangular(self.factor, kernel, lower=True).T
         return self.bend.sd * found.reshape(*decades.shape[:-1], len(self.points))
 
@@ -123,7 +109,7 @@ def _pivots(
         pivot = order[len(chosen)] if given else int(np.argmax(left))
         if not given and left[pivot] < least:
             break
-        column = bend.kernel(everywhere, everywhere[[pivot]])[:, 0] - known @ known[pivot]
+        column = _kernel(bend, everywhere, everywhere[[pivot]])[:, 0] - known @ known[pivot]
         column /= np.sqrt(max(left[pivot], _JITTER))
         known = np.column_stack([known, column])
         left = np.maximum(left - column**2, 0.0)

@@ -199,7 +199,7 @@ def test_module_runs_and_says_its_version():
 
 
 def test_check_of_a_table_and_of_a_fit(run, table, small_fit, tmp_path):
-    code, out, err = run("check", table, "--column", "params=N")
+    code, out, err = run("check", table, "--column", "params=N", "--model", "chinchilla")
     assert (code, err) == (0, "")
     assert out.startswith("PASS convergence: the sampler reached the posterior")
     assert "PASS law along tokens: " in out
