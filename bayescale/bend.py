@@ -30,6 +30,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.distance import cdist
 
 from bayescale.laws import Law, into_support
+from bayescale.spec import Bend
 
 FEATURES = 24
 """At most so many features of points among the runs are learnt."""
@@ -41,29 +42,14 @@ _JITTER = 1e-9  # keeps factors of kernel matrices positive
 _NU = 5.0  # degrees of freedom of the noise about the best-fitting law
 _SEARCH, _CANDIDATES = 2.0, 81  # decades about the law's own optimum, and sizes tried there
 _FINER = 0.1  # of the step between them, for the second parabola
-_FARTHER, _SPACING = 4.0, 0.2  # decades about the lattice where compute is looked for, and its step
+_FARTHER, _SPACING = 4.0, 0.1  # decades above the lattice where compute is looked for, its step
 _AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between two of them
 _DIFFERENCE = 1e-5  # step of derivatives on the real line
 
 
-@dataclass(frozen=True)
-class Bend:
-    """Scale of the discrepancy of a law, of its model file.
-
-    Parameters
-    ----------
-    sd : float
-        Of log loss.
-    length : float
-        Decades over which the discrepancy changes.
-    """
-
-    sd: float
-    length: float
-
-    def kernel(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Correlation of the discrepancy at places in decades, (n, axes) and (m, axes)."""
-        return np.exp(-0.5 * cdist(x, y, "sqeuclidean") / self.length**2)
+def _kernel(bend: Bend, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Correlation of the discrepancy at places in decades, (n, axes) and (m, axes)."""
+    return np.exp(-0.5 * cdist(x, y, "sqeuclidean") / bend.length**2)
 
 
 @dataclass(frozen=True)
@@ -82,14 +68,18 @@ class Features:
 
     @cached_property
     def factor(self) -> np.ndarray:
+<<<<<<< HEAD
         """Lower Cholesky factor of the kernel between the points."""
         own = self.bend.kernel(self.points, self.points)
+=======
+        own = _kernel(self.bend, self.points, self.points)
+>>>>>>> a5f12497c64fbf625a0331f23ea51ce68257b3b5
         return cholesky(own + _JITTER * np.eye(len(own)), lower=True)
 
     def at(self, decades: np.ndarray) -> np.ndarray:
         """Features at places of shape (..., axes), scaled: (..., features)."""
         flat = decades.reshape(-1, decades.shape[-1])
-        kernel = self.bend.kernel(self.points, flat)
+        kernel = _kernel(self.bend, self.points, flat)
         found = solve_triangular(self.factor, kernel, lower=True).T
         return self.bend.sd * found.reshape(*decades.shape[:-1], len(self.points))
 
@@ -124,7 +114,7 @@ def _pivots(
         pivot = order[len(chosen)] if given else int(np.argmax(left))
         if not given and left[pivot] < least:
             break
-        column = bend.kernel(everywhere, everywhere[[pivot]])[:, 0] - known @ known[pivot]
+        column = _kernel(bend, everywhere, everywhere[[pivot]])[:, 0] - known @ known[pivot]
         column /= np.sqrt(max(left[pivot], _JITTER))
         known = np.column_stack([known, column])
         left = np.maximum(left - column**2, 0.0)
@@ -381,8 +371,16 @@ class _Surface:
     def optimum(self, flops: Any, per: float, /, *, bend: Any, **natural: Any) -> Any:
         """N* of each draw, about the law's own; NaN where the surface has no minimum there.
 
-        Plain arrays that broadcast. Sizes of a grid are compared, then a parabola through the best
-        three finds the least, twice, with smaller steps the second time.
+        Plain arrays that broadcast.
+        """
+        params, inside = self._best(flops, per, bend=bend, **natural)
+        return np.where(inside, params, np.nan)
+
+    def _best(self, flops: Any, per: float, *, bend: Any, **natural: Any) -> tuple[Any, Any]:
+        """Best size about the law's own, and whether it is not the last that was tried.
+
+        Sizes of a grid are compared, then a parabola through the best three finds the least, twice,
+        with smaller steps the second time.
         """
         flops, bend = np.asarray(flops, dtype=float), np.asarray(bend)
         centre = np.log(self.law.optimum(flops, per, **natural))  # type: ignore[misc]
@@ -399,16 +397,17 @@ class _Surface:
 
         step = np.log(10) * 2 * _SEARCH / (_CANDIDATES - 1)
         grid = centre[..., None] + step * (np.arange(_CANDIDATES) - _CANDIDATES // 2)
-        rough = _least(grid, loss(grid), step)
+        rough, inside = _least(grid, loss(grid), step)
         fine = rough[..., None] + _FINER * step * np.array([-1.0, 0.0, 1.0])
         below, at, above = np.moveaxis(np.asarray(loss(fine)), -1, 0)
-        return np.exp(rough + _FINER * step * _vertex(below, at, above))
+        finer = np.where(inside, _FINER * step * _vertex(below, at, above), 0.0)
+        return np.exp(rough + finer), inside
 
     def compute(self, loss: Any, per: float, /, *, bend: Any, **natural: Any) -> Any:
         """Least compute of each draw whose compute-optimal model reaches a loss.
 
-        Plain arrays that broadcast. The least loss is reckoned on a grid of computes, 4 decades
-        about all that the bend knows of, and a cubic followed to where it first reaches the loss:
+        Plain arrays that broadcast. The least loss is reckoned on a grid of computes, to 4 decades
+        above all that the bend knows of, and a cubic followed to where it first reaches the loss:
         infinite where none does, NaN where the first of the grid does already.
         """
         log_flops = np.log(per) + self._log_products
@@ -416,15 +415,15 @@ class _Surface:
         number, least = np.asarray(bend)[..., None], []
         for part in np.array_split(log_flops, -(-len(log_flops) // _AT_ONCE)):
             flops = np.exp(part).reshape((1,) * (number.ndim - 1) + (-1,))
-            params = self.optimum(flops, per, bend=number, **known)
+            params, _ = self._best(flops, per, bend=number, **known)
             least.append(self.loss(params, flops / (per * params), bend=number, **known))
         return np.exp(_first(log_flops, np.log(np.concatenate(least, axis=-1)), np.log(loss)))
 
     @property
     def _log_products(self) -> np.ndarray:
-        """Log of N D on a grid about all that the bend knows of."""
+        """Log of N D on a grid over all that the bend knows of, and beyond."""
         sums = np.concatenate([features.points.sum(axis=1) for _, features in self.members])
-        decades = np.arange(sums.min() - _FARTHER, sums.max() + _FARTHER, _SPACING)
+        decades = np.arange(sums.min(), sums.max() + _FARTHER, _SPACING)
         return decades * np.log(10)
 
 
@@ -453,14 +452,18 @@ def _parts(bending: Bending, features: Features, inputs: tuple[Any, ...]) -> lis
     return [*kernels, *bending.tangents(inputs)]
 
 
-def _least(x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
-    """Where y is least along the last axis, by a parabola through the best three; NaN at an end."""
+def _least(x: np.ndarray, y: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where y is least along the last axis, and whether that is not at an end.
+
+    By a parabola through the best three.
+    """
     best = y.argmin(axis=-1)
     inside = (best > 0) & (best < y.shape[-1] - 1)
     places = np.clip(best, 1, y.shape[-1] - 2)[..., None] + np.array([-1, 0, 1])
     below, at, above = np.moveaxis(np.take_along_axis(y, places, axis=-1), -1, 0)
-    middle = np.take_along_axis(np.broadcast_to(x, y.shape), places[..., 1:2], axis=-1)[..., 0]
-    return np.where(inside, middle + step * _vertex(below, at, above), np.nan)
+    at_best = np.take_along_axis(np.broadcast_to(x, y.shape), best[..., None], axis=-1)[..., 0]
+    vertex = _vertex(below, at, above)
+    return at_best + np.where(inside, step * vertex, 0.0), inside
 
 
 def _first(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:

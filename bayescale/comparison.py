@@ -270,4 +270,5 @@ def _regret(true: str, fit: Fit, decisions: Mapping[str, xr.Dataset]) -> xr.Data
 def _waste(fit: Fit, true: str, chosen: xr.DataArray) -> xr.DataArray:
     loss = isoflop(fit, chosen["flops"], chosen)
     worth = least_compute(fit.law, loss, fit.runs.flops_per_param_token, fit.natural)
+    worth = np.fmin(worth, chosen["flops"])  # which reaches the loss in any case
     return worth.sel(chosen=true, drop=True) / worth - 1

@@ -387,8 +387,12 @@ class Fit:
         return (*law, *self.noise, *self.population)
 
     def summary(self) -> pd.DataFrame:
-        """Mean, sd, central 90% interval, effective draws and R-hat of every parameter."""
-        found = az.summary(
+        """Mean, sd, central 90% interval, effective draws and R-hat of every parameter.
+
+        Of a pool the effective draws of all members and their worst R-hat: members may differ, and
+        that is no failure of the sampler.
+        """
+        table = az.summary(
             self.tree,
             var_names=list(self.parameters),
             ci_prob=CI_PROB,
@@ -396,12 +400,12 @@ class Fit:
             round_to="none",
         )
         if len(self.members) == 1:
-            return found
-        # Members of a pool differ on purpose: chains are compared within each of them.
-        own = [member.summary().reindex(found.index) for member in self.members]
-        ess = {name: sum(one[name].fillna(0.0) for one in own) for name in ("ess_bulk", "ess_tail")}
-        worst = pd.concat([one["r_hat"] for one in own], axis=1).max(axis=1)
-        return found.assign(r_hat=worst, **ess)
+            return table
+        each = pd.concat([own.summary() for own in self.members]).groupby(level=0)
+        table["r_hat"] = each["r_hat"].max()
+        for column in ("ess_bulk", "ess_tail"):
+            table[column] = each[column].sum()
+        return table.drop(columns=["mcse_mean", "mcse_sd"])
 
     def save(self, path: str | Path) -> Path:
         """Write everything into one netCDF file, replacing it only when the new one is complete."""
@@ -759,8 +763,8 @@ def _together(members: Sequence[Diagnostics]) -> Diagnostics:
         maxdepth_reached=sum(own.maxdepth_reached for own in members),
         max_r_hat=float(np.max([own.max_r_hat for own in members])),
         min_ess_bulk=float(len(members) * np.min([own.min_ess_bulk for own in members])),
-        seconds_compile=sum(own.seconds_compile for own in members),
-        seconds_sample=sum(own.seconds_sample for own in members),
+        seconds_compile=members[0].seconds_compile,  # of all members together
+        seconds_sample=members[0].seconds_sample,
     )
 
 

@@ -68,7 +68,7 @@ def _name_undefined(params: xr.DataArray) -> None:
         at = readable.flops(float(share["flops"][share.argmax("flops")]))
         warnings.warn(
             f"in {float(share.max()):.1%} of the draws no size is best for {at} FLOPs, because the "
-            "loss falls however large the model is; intervals are of the other draws",
+            "loss keeps falling towards larger or smaller models; intervals are of the other draws",
             RunsWarning,
             stacklevel=3,
         )

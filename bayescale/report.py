@@ -41,7 +41,7 @@ def write_report(
     """Write ``report.html``, ``summary.json`` and ``fit.nc`` into the folder `out`.
 
     Where the law may bend the runs are fitted once more with the law taken as exact
-    (`bayescale.fitting.exact_fit`), to set what it says beside the answers.
+    (`bayescale.exact_fit`), to set what it says beside the answers.
 
     Parameters
     ----------

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from bayescale import readable
-from bayescale.bend import Bend
 from bayescale.errors import ModelError
 from bayescale.laws import LAWS, SUPPORT, Law
 from bayescale.noise import NOISE, SEED, Noise
@@ -34,6 +33,22 @@ _KEYS = (
     "scales",
     "noise",
 )
+
+
+@dataclass(frozen=True)
+class Bend:
+    """Scale of a smooth error: of a law (`bayescale.bend`), or of runs of one size.
+
+    Parameters
+    ----------
+    sd : float
+        Of log loss.
+    length : float
+        Decades over which the error changes.
+    """
+
+    sd: float
+    length: float
 
 
 @dataclass(frozen=True)

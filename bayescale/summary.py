@@ -112,7 +112,7 @@ class Companions:
     not_backtested : str
         Why it says nothing, where it was to.
     exact : Fit, optional
-        What `bayescale.fitting.exact_fit` makes of the fit.
+        What `bayescale.exact_fit` makes of the fit.
     """
 
     held_out: Runs | None = None

@@ -109,20 +109,24 @@ def test_user_errors_are_one_line_and_exit_2(run, table, arguments, message):
 
 
 def test_fit_report_and_optima_from_the_shell(run, table, tmp_path):
-    common = [table, "--column", "params=N", "--seed", "3"]
-    code, out, err = run("report", *common, "--flops", "1e23", "--out", tmp_path / "out")
-    assert (code, err) == (0, "")
-    assert out.startswith("For 1e23 FLOPs: ")
+    common = [table, "--column", "params=N", "--seed", "2"]
+    code, out, err = run("report", *common, "--flops", "1e22", "--out", tmp_path / "out")
+    assert code == 0
+    # Of a few draws of a law that may bend no size is best.
+    assert all("of the draws no size is best" in line for line in err.splitlines())
+    assert out.startswith("For 1e22 FLOPs: ")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    code, out, _ = run("optima", tmp_path / "out" / "fit.nc", "--flops", "1e23", "--json")
+    code, out, _ = run("optima", tmp_path / "out" / "fit.nc", "--flops", "1e22", "--json")
     tested = summary["optima"][0].pop("tested")
-    assert tested.startswith("Backtested to")
+    assert tested.startswith("Backtested at 0.5 to 1 decades")
+    assert summary["optima"][0]["exact"]["params"] != summary["optima"][0]["params"]
+    summary["optima"][0]["exact"] = None  # that is of the report alone
     assert json.loads(out)["optima"] == summary["optima"]
-    code, out, _ = run("optima", tmp_path / "out" / "fit.nc", "--flops", "1e23", "--flops", "1e24")
+    code, out, _ = run("optima", tmp_path / "out" / "fit.nc", "--flops", "1e22", "--flops", "3e22")
     assert out.count("FLOPs:") == 2
     code, out, _ = run("fit", *common, "--out", tmp_path / "again.nc", "--json")
     assert json.loads(out)["parameters"]["alpha"] == summary["parameters"]["alpha"]  # same seed
-    assert load_fit(tmp_path / "again.nc").tree.attrs["seed"] == 3
+    assert load_fit(tmp_path / "again.nc").tree.attrs["seed"] == 2
 
 
 def test_repeated_filters_are_combined(run, table):
@@ -183,7 +187,7 @@ def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatc
     arguments = ["fit", table, "--column", "params=N", "--out", tmp_path / "fit.nc"]
     code, _, err = run(*arguments)
     assert code == 1
-    assert "not converged: chinchilla: only" in err
+    assert "not converged: joint: only" in err
     assert run(*arguments, "--allow-unconverged")[0] == 0
     code, out, err = run("optima", tmp_path / "fit.nc", "--flops", "1e23")
     assert (code, "not converged" in err, out.startswith("For 1e23")) == (1, True, True)
@@ -197,7 +201,7 @@ def test_module_runs_and_says_its_version():
 
 
 def test_check_of_a_table_and_of_a_fit(run, table, small_fit, tmp_path):
-    code, out, err = run("check", table, "--column", "params=N")
+    code, out, err = run("check", table, "--column", "params=N", "--model", "chinchilla")
     assert (code, err) == (0, "")
     assert out.startswith("PASS convergence: the sampler reached the posterior")
     assert "PASS law along tokens: " in out

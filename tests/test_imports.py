@@ -31,6 +31,7 @@ ORDER = [
     "design",
     "groups",
     "anchoring",
+    "bend",
     "model",
     "curve_model",
     "sampling",

@@ -27,8 +27,9 @@ _FAR = 100.0  # log of a ratio of slopes at which a size is hopeless
 _TOKENS, _SIZES_BENT = 0.25, 0.125  # decades between the tokens and the sizes of the grid of a bend
 _BELOW, _ABOVE = 3.0, 6.0  # decades of that grid about the runs
 _WIDE = 2.0  # decades between tokens farther out, where a law hardly bends any more
+_MARKS = np.linspace(0.2, 1.0, 5) ** 3  # of a stretch of log D, where it is looked for a root first
 _TOLERANCES = {"xatol": 1e-9, "xrtol": 1e-9}  # of log D
-_STEPS, _NEAR = 8, 0.02  # of golden section between two sizes, and step of log N about its end
+_STEPS, _NEAR = 10, 0.01  # of golden section between two sizes, and step of log N about its end
 
 
 def equal_loss(fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "EqualLoss":
@@ -216,7 +217,7 @@ class BentEqualLoss(EqualLoss):
         low, high = self.tokens[around.min(axis=0) - 1], self.tokens[around.max(axis=0)]
 
         def cost(size: np.ndarray) -> np.ndarray:
-            return self._log_cost(size, self._root(loss, size, low, high), served)
+            return self._log_cost(size, self._first_root(loss, size, low, high), served)
 
         size = golden_section(cost, self.sizes[best - 1], self.sizes[best + 1], steps=_STEPS)
         below, at, above = (cost(size + step) for step in (-_NEAR, 0.0, _NEAR))
@@ -254,6 +255,21 @@ class BentEqualLoss(EqualLoss):
             between = start + (end - start) * last[new] / (last[new] - gap[new])
             place[new], rough[new], last = number, between, gap
         return place, rough
+
+    def _first_root(
+        self, loss: np.ndarray, log_params: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray:
+        """Log of the first tokens between two that reach a loss; infinite where none do.
+
+        The two may lie decades apart where a slightly smaller size needs far more tokens.
+        """
+        start, first, found = low, (low, high), np.zeros(np.shape(low), dtype=bool)
+        for mark in _MARKS:
+            end = low + mark * (high - low)
+            new = ~found & (self.loss(log_params, end) <= loss)
+            first = np.where(new, start, first[0]), np.where(new, end, first[1])
+            start, found = end, found | new
+        return self._root(loss, log_params, *first)
 
     def _root(
         self, loss: np.ndarray, log_params: np.ndarray, low: np.ndarray, high: np.ndarray

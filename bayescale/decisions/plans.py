@@ -128,6 +128,8 @@ def plan_outcomes(
     given = {name: columns[name] for name in law.inputs}
     loss = loss_with_excess(fit, given)
     worth = least_compute(law, loss, k, fit.natural)
+    # A plan reaches its loss by its own compute: where the least is not found it is no more.
+    worth = np.fmin(worth, k * columns["params"] * columns["tokens"])
     flops = k * columns["params"] * columns["tokens"]
     if "flops" in plans:
         flops = _vector(plans, "flops")

@@ -29,7 +29,7 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
     ----------
     fit : Fit
     exact : Fit
-        What `bayescale.fitting.exact_fit` makes of it.
+        What `bayescale.exact_fit` makes of it.
     farthest : float
         FLOPs, or value of the axis.
     """
