@@ -68,12 +68,8 @@ class Features:
 
     @cached_property
     def factor(self) -> np.ndarray:
-<<<<<<< HEAD
         """Lower Cholesky factor of the kernel between the points."""
-        own = self.bend.kernel(self.points, self.points)
-=======
         own = _kernel(self.bend, self.points, self.points)
->>>>>>> a5f12497c64fbf625a0331f23ea51ce68257b3b5
         return cholesky(own + _JITTER * np.eye(len(own)), lower=True)
 
     def at(self, decades: np.ndarray) -> np.ndarray:
