@@ -38,7 +38,7 @@ PLANS = pd.DataFrame({"params": [1e9, 4e9, 1e10], "tokens": [4e10, 1e10, 2e11]})
 def bending(own: Fit, factor: float) -> Fit:
     """The same draws, with all coefficients of the bend times a factor."""
     tree, posterior = own.tree.copy(), own.posterior
-    coefficients = {name: factor * posterior[name] for name in ("bend", "bend_beyond")}
+    coefficients = {name: factor * posterior[name] for name in ("bend", "bend_beyond", "size_error")}
     tree["posterior"] = posterior.assign(coefficients)
     return replace(own, tree=tree)
 
@@ -57,11 +57,11 @@ def straight(bent) -> Fit:
 
 
 @pytest.fixture(scope="module")
-def law(bent) -> Fit:
+def law(straight) -> Fit:
     """The law of every draw alone."""
-    tree = bent.tree.copy()
-    tree["posterior"] = bent.posterior.drop_vars("bend_beyond")
-    return replace(bent, tree=tree)
+    tree = straight.tree.copy()
+    tree["posterior"] = straight.posterior.drop_vars("bend_beyond")
+    return replace(straight, tree=tree)
 
 
 def optima(own):
