@@ -365,14 +365,25 @@ class Fit:
         return (*law, *self.noise, *self.population)
 
     def summary(self) -> pd.DataFrame:
-        """Mean, sd, central 90% interval, effective draws and R-hat of every parameter."""
-        return az.summary(
+        """Mean, sd, central 90% interval, effective draws and R-hat of every parameter.
+
+        Of a pool the effective draws of all members and their worst R-hat: members may differ, and
+        that is no failure of the sampler.
+        """
+        table = az.summary(
             self.tree,
             var_names=list(self.parameters),
             ci_prob=CI_PROB,
             ci_kind="eti",
             round_to="none",
         )
+        if len(self.members) == 1:
+            return table
+        each = pd.concat([own.summary() for own in self.members]).groupby(level=0)
+        table["r_hat"] = each["r_hat"].max()
+        for column in ("ess_bulk", "ess_tail"):
+            table[column] = each[column].sum()
+        return table.drop(columns=["mcse_mean", "mcse_sd"])
 
     def save(self, path: str | Path) -> Path:
         """Write everything into one netCDF file, replacing it only when the new one is complete."""

@@ -73,6 +73,16 @@ def test_the_exact_fit_is_that_of_the_exact_law(joint_fit, exact, small_fit, kno
     assert exact_fit(known) is None  # given constants
 
 
+def test_a_pool_is_summarised_by_how_well_each_member_was_sampled(joint_fit):
+    table = joint_fit.summary()
+    one, other = (own.summary() for own in joint_fit.members)
+    assert "k" in table.index
+    assert "k" not in one.index  # given for the joint law
+    assert table.loc["E", "ess_bulk"] == one.loc["E", "ess_bulk"] + other.loc["E", "ess_bulk"]
+    assert table.loc["E", "r_hat"] == max(one.loc["E", "r_hat"], other.loc["E", "r_hat"])
+    assert table.loc["k", "ess_bulk"] == other.loc["k", "ess_bulk"]
+
+
 def test_both_laws_come_back_from_their_files(joint_fit, exact, tmp_path):
     at = {"params": 1e11, "tokens": 1e13}
     for own in (joint_fit, exact):
