@@ -38,7 +38,8 @@ PLANS = pd.DataFrame({"params": [1e9, 4e9, 1e10], "tokens": [4e10, 1e10, 2e11]})
 def bending(own: Fit, factor: float) -> Fit:
     """The same draws, with all coefficients of the bend times a factor."""
     tree, posterior = own.tree.copy(), own.posterior
-    coefficients = {
+    names = ("bend", "bend_beyond", "size_error")
+    coefficients = {name: factor * posterior[name] for name in names}
         name: factor * posterior[name] for name in ("bend", "bend_beyond", "size_error")
     }
     tree["posterior"] = posterior.assign(coefficients)
