@@ -137,8 +137,9 @@ class Bending:
         s A, what of each feature the law can draw.
     fixed : mapping of str to float
         Coordinates of the law that are given.
-    sizes : SizeError or None
-        Error that runs of nearly one size share.
+    pull : numpy.ndarray, shape (coordinates, cells)
+        How the best-fitting law follows log losses of the cells: what it draws of any error of
+        them.
     """
 
     law: Law
@@ -148,7 +149,7 @@ class Bending:
     line: np.ndarray
     shift: np.ndarray
     fixed: Mapping[str, float]
-    sizes: "SizeError | None" = None
+    pull: np.ndarray
 
     def log_law(self, inputs: tuple[Any, ...], line: np.ndarray) -> Any:
         """Log of the law for coordinates on the real line."""
@@ -170,35 +171,9 @@ class Bending:
         """Return what coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
         return self.features.at(_decades(inputs)) - np.stack(self.tangents(inputs), 1) @ self.shift
 
-    def size_basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
-        """Return the same for the error of sizes: (runs, size features)."""
-        if self.sizes is None:
-            raise ValueError("no error of sizes")
-        drawn = np.stack(self.tangents(inputs), 1) @ self.sizes.shift
-        return self.sizes.at(inputs[self.sizes.axis]) - drawn
-
-
-@dataclass(frozen=True)
-class SizeError:
-    """Error that runs of nearly one size share.
-
-    Parameters
-    ----------
-    features : Features
-        Of sizes of the runs, in decades.
-    axis : int
-        Which input of the law is the size.
-    shift : numpy.ndarray, shape (coordinates, features)
-        As in `Bending`: what of each feature the law can draw. It moves the law, the rest does not.
-    """
-
-    features: Features
-    axis: int
-    shift: np.ndarray
-
-    def at(self, sizes: np.ndarray) -> np.ndarray:
-        """Features at sizes: (sizes, features)."""
-        return self.features.at(np.log10(sizes)[:, None])
+    def projected(self, inputs: tuple[np.ndarray, ...], errors: np.ndarray) -> np.ndarray:
+        """Take off errors of the cells, shape (cells, features), what the law can draw of them."""
+        return errors - np.stack(self.tangents(inputs), 1) @ (self.pull @ errors)
 
 
 def bending_of(
@@ -209,7 +184,6 @@ def bending_of(
     weight: np.ndarray,
     priors: Mapping[str, tuple[str, float, float]],
     fixed: Mapping[str, float],
-    size: tuple[Bend, int] | None = None,
 ) -> Bending:
     """Choose points among the runs, and project off their features what the law can draw.
 
@@ -223,15 +197,13 @@ def bending_of(
         Of each coordinate, mean and sd on the real line.
     fixed : mapping of str to float
         Coordinates that are given.
-    size : (Bend, int), optional
-        Scale of the error that runs of nearly one size share, and which input is the size.
     """
     reference = tuple(float(np.exp(np.log(values).mean())) for values in inputs)
     middle, width = (np.array([prior[i] for prior in priors.values()]) for i in (1, 2))
     supports = {name: prior[0] for name, prior in priors.items()}
     features = features_of_runs(bend, _decades(inputs))
-    empty = np.zeros((len(middle), len(features.points)))
-    alone = Bending(law, features, reference, supports, middle, empty, fixed)
+    empty, none = np.zeros((len(middle), len(features.points))), np.zeros((len(middle), 0))
+    alone = Bending(law, features, reference, supports, middle, empty, fixed, none)
     line, scale = _best_law(
         lambda line: alone.log_law(inputs, line), log_loss, weight, middle, width
     )
@@ -239,17 +211,8 @@ def bending_of(
     root = np.sqrt(weight)[:, None] / scale
     jacobian = np.stack(best.tangents(inputs), axis=1) * root
     precision = jacobian.T @ jacobian + np.diag(width**-2)
-
-    def drawn(seen: np.ndarray) -> np.ndarray:
-        return np.linalg.solve(precision, jacobian.T @ (seen * root))
-
-    best = replace(best, shift=drawn(features.at(_decades(inputs))))
-    if size is None:
-        return best
-    scale_of_size, axis = size
-    decades = np.log10(inputs[axis])[:, None]
-    own = features_of_runs(scale_of_size, decades)
-    return replace(best, sizes=SizeError(own, axis, drawn(own.at(decades))))
+    pull = np.linalg.solve(precision, (jacobian * root).T)
+    return replace(best, shift=pull @ features.at(_decades(inputs)), pull=pull)
 
 
 def _decades(inputs: tuple[Any, ...]) -> np.ndarray:
@@ -294,14 +257,11 @@ class Drawn:
     features : Features
         Of points among the runs, and beyond.
     coefficients : numpy.ndarray, shape (draws, features)
-    sizes : numpy.ndarray, shape (draws, size features)
-        Coefficients of the error of sizes; no columns where there is none.
     """
 
     bending: Bending
     features: Features
     coefficients: np.ndarray
-    sizes: np.ndarray
 
     @property
     def weights(self) -> np.ndarray:
@@ -309,8 +269,6 @@ class Drawn:
         bending, features = self.bending, self.features
         kernels = solve_triangular(features.factor.T, self.coefficients.T, lower=False)
         drawn = bending.shift @ self.coefficients[:, : bending.shift.shape[1]].T
-        if bending.sizes is not None:
-            drawn = drawn + bending.sizes.shift @ self.sizes.T
         return np.concatenate([features.bend.sd * kernels, -drawn]).T
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
-from bayescale.bend import Bending, Drawn, Features, bent, features_beyond, features_of_runs
+from bayescale.bend import Bending, Drawn, Features, bent, features_beyond
 from bayescale.compiling import CENTRE, SCALE, slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
@@ -152,13 +152,8 @@ class Fit:
             posterior = own.posterior
             among = posterior["bend"].isel(basis=slice(len(bending.features.points))).to_numpy()
             beyond = posterior["bend_beyond"].to_numpy()[..., : _more(bending, everywhere)]
-            coefficients = np.concatenate([among, beyond], axis=-1)
-            sizes = np.empty((*among.shape[:-1], 0))
-            if bending.sizes is not None:
-                told = bending.sizes.shift.shape[1]
-                sizes = posterior["size_error"].to_numpy()[..., :told]
-            flat = (values.reshape(-1, values.shape[-1]) for values in (coefficients, sizes))
-            found.append(Drawn(bending, everywhere, *flat))
+            flat = np.concatenate([among, beyond], axis=-1).reshape(-1, len(everywhere.points))
+            found.append(Drawn(bending, everywhere, flat))
         return bent(found, self.spec.law)
 
     @property
@@ -166,32 +161,16 @@ class Fit:
         """Whether runs of nearly one size share an error."""
         return self.spec.size_error is not None and "size_error" in self.tree["posterior"]
 
-    def size_errors(self, values: np.ndarray, seed: int | None) -> np.ndarray:
-        """Error on log loss that runs of each size share, per draw.
-
-        Parameters
-        ----------
-        values : numpy.ndarray, shape (sizes,)
-            In the unit of the runs.
-        seed : int or None
-            Of what no run tells; left out for None.
-
-        Returns
-        -------
-        numpy.ndarray, shape (chains, draws, sizes)
-        """
-        kernel, column = self.spec.size_error, self.spec.size_column
-        if kernel is None:
-            raise FitError(f"runs of one size share no error in the model {self.spec.name}")
-        seen = self.tree["constant_data"][column].to_numpy()
-        features = features_of_runs(kernel, np.log10(seen)[:, None])
-        there = features.at(np.log10(values)[:, None])
-        coefficients = self.posterior["size_error"].to_numpy()[..., : len(features.points)]
-        errors = coefficients @ there.T
-        if seed is not None:
-            left = np.sqrt(np.maximum(kernel.sd**2 - (there**2).sum(axis=1), 0.0))
-            errors = errors + left * np.random.default_rng([seed, 11]).standard_normal(errors.shape)
-        return errors
+    def size_error_of_cells(self, part: slice) -> xr.DataArray | float:
+        """Error on log loss of some cells of the runs that those of nearly one size share."""
+        if not self.knows_sizes:
+            return 0.0
+        parts = [
+            own.posterior["size_error"].to_numpy()
+            @ own.tree["constant_data"]["size_error_basis"].to_numpy()[part].T
+            for own in self.members
+        ]
+        return xr.DataArray(np.concatenate(parts), dims=("chain", "draw", "obs"))
 
     @property
     def members(self) -> tuple["Fit", ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayescale.anchoring import anchoring
-from bayescale.bend import FEATURES, Bending, bending_of
+from bayescale.bend import FEATURES, Bending, bending_of, features_of_runs
 from bayescale.compiling import Variable
 from bayescale.errors import ModelError
 from bayescale.groups import group_names
@@ -132,7 +132,9 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         bending, at = bending_from(spec, data), tuple(inputs.values())
         data["bend_basis"] = _padded(bending.basis(at))
         if spec.size_error:
-            data["size_error_basis"] = _padded(bending.size_basis(at))
+            decades = np.log10(inputs[spec.size_column])[:, None]
+            own = features_of_runs(spec.size_error, decades).at(decades)
+            data["size_error_basis"] = _padded(bending.projected(at, own))
     if cells.freedom:
         data["replicates"] = cells.table["replicates"].to_numpy()
         data["seed_squares"] = np.asarray(cells.squares)
@@ -165,10 +167,9 @@ def bending_from(spec: ModelSpec, data: Values) -> Bending:
     priors = {name: (prior.support, *prior.on_line()) for name, prior in spec.priors.items()}
     inputs = tuple(np.asarray(data[name]) for name in spec.inputs)
     log_loss, weight = (np.asarray(data[name]) for name in ("observed_log_loss", "weight"))
-    size = (spec.size_error, spec.inputs.index(spec.size_column)) if spec.size_error else None
     if spec.bend is None:
         raise ModelError(f"the law of the model {spec.name} does not bend")
-    return bending_of(spec.law, spec.bend, inputs, log_loss, weight, priors, spec.fixed, size)
+    return bending_of(spec.law, spec.bend, inputs, log_loss, weight, priors, spec.fixed)
 
 
 def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Cells:

@@ -19,6 +19,9 @@ from bayescale.prediction import decades_beyond
 BASIN_EXCESS = (0.01, 0.10)
 """Shares of the compute that a size in the basin may waste."""
 
+NOTABLE = 0.01
+"""Share of draws without a best size from which on it is said."""
+
 _SMALLEST, _STEPS = 1e3, 80  # golden section shrinks 1/1.618 a step: 80 steps reach rounding error
 _GOLDEN = (np.sqrt(5) - 1) / 2
 _OUTWARDS, _HALVINGS = 30, 40  # steps of log(1e4), then halvings of one: to 1e-12 of a size
@@ -45,7 +48,8 @@ def compute_optimal(
         ``tokens_per_param``, ``loss`` (nats per token, without noise), ``a`` and ``b``, the
         exponents of N* and D* in C. NaN in draws of a law that has no best size there.
         Dim (flops): ``decades_beyond``, decades of compute above the largest run (negative: below
-        the smallest; 0 inside; NaN without runs). Attribute ``k``.
+        the smallest; 0 inside; NaN without runs), and ``without_optimum``, the share of draws of a
+        law that bends in which no size is best. Attribute ``k``.
 
     Raises
     ------
@@ -58,13 +62,15 @@ def compute_optimal(
     optima = _optima(fit, budget, k)
     _name_undefined(optima["params"])
     decades = decades_beyond(fit, "flops", budget.to_numpy())
-    return optima.assign(decades_beyond=("flops", decades)).assign_attrs(k=k)
+    undefined = optima["params"].isnull().mean(("chain", "draw"))
+    found = optima.assign(decades_beyond=("flops", decades), without_optimum=undefined)
+    return found.assign_attrs(k=k)
 
 
 def _name_undefined(params: xr.DataArray) -> None:
     """Warn of draws in which no size is best: intervals are of the others."""
     share = params.isnull().mean(("chain", "draw"))
-    if share.any():
+    if share.max() >= NOTABLE:
         at = readable.flops(float(share["flops"][share.argmax("flops")]))
         warnings.warn(
             f"in {float(share.max()):.1%} of the draws no size is best for {at} FLOPs, because the "

@@ -66,22 +66,24 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
     return xr.ufuncs.exp(_draw_noise(fit, middle, inputs, seed))
 
 
-def _size_error(fit: Fit, inputs: Inputs, seed: int | None) -> Any:
-    """Error on log loss that runs of one size share: 0 for a model without.
+def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:
+    """Draw the error on log loss that new runs of one size share: 0 for a model without.
 
-    Known as far as runs of nearly that size tell it. What is left is drawn once for every size, or
-    left out where `seed` is None.
+    Anew for every size: what is known of the errors of the runs' own sizes is not used, as it is no
+    part of the law.
     """
-    if not fit.knows_sizes:
+    error = fit.spec.size_error
+    if error is None or not fit.knows_sizes:
         return 0.0
     given = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
-    size = given[fit.spec.size_column]
-    own = {"chain", "draw"} & set(size.dims)
-    if own:
-        raise FitError("the error of a size that differs between draws is not defined")
+    size, draws = given[fit.spec.size_column], fit.posterior.sizes
+    rng, shape = np.random.default_rng([seed, 11]), (draws["chain"], draws["draw"])
+    if {"chain", "draw"} & set(size.dims):  # a size of its own for every draw
+        return xr.DataArray(error.sd * rng.standard_normal(shape), dims=("chain", "draw"))
     values, place = np.unique(size.to_numpy(), return_inverse=True)
-    drawn = xr.DataArray(fit.size_errors(values, seed), dims=("chain", "draw", "value"))
-    return drawn.isel(value=xr.DataArray(place.reshape(size.shape), dims=size.dims))
+    drawn = error.sd * rng.standard_normal((*shape, len(values)))
+    sizes = xr.DataArray(place.reshape(size.shape), dims=size.dims)
+    return xr.DataArray(drawn, dims=("chain", "draw", "value")).isel(value=sizes)
 
 
 def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:
@@ -139,8 +141,7 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
 
     One part of the cells after another, in their order, each as large as can be held at once.
     """
-    seed = None if runs is None else 1  # of what is not known of the sizes of other runs
-    runs = fit.runs if runs is None else runs
+    others, runs = runs is not None, fit.runs if runs is None else runs
     if fit.groups:
         group_labels(fit.spec, runs)  # refuses a run without a group
     table = cells_of(fit.spec, runs).table
@@ -148,7 +149,8 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
         cells = table.iloc[part]
         inputs = _columns(fit, cells)
         noise = _at(fit, fit.noise, inputs)
-        middle = xr.ufuncs.log(predict(fit, inputs)) + _size_error(fit, inputs, seed)
+        apart = _size_error(fit, inputs, 1) if others else fit.size_error_of_cells(part)
+        middle = xr.ufuncs.log(predict(fit, inputs)) + apart
         yield CellDraws(
             cells,
             middle.transpose("chain", "draw", "obs"),
