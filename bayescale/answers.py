@@ -6,7 +6,11 @@ from typing import Any
 import numpy as np
 
 from bayescale import readable
+from bayescale.optima import NOTABLE
 from bayescale.summary import value_of
+
+FAR = 1.5
+"""Decades beyond the runs from which on kernels that fit them alike say different things."""
 
 
 def answers(summary: dict[str, Any]) -> list[str]:
@@ -20,6 +24,7 @@ def answers(summary: dict[str, Any]) -> list[str]:
         *([_held_out_answer(held_out)] if held_out else []),
         *(_allocation_answer(entry) for entry in summary["optima"]),
         *(_prediction_answer(entry) for entry in summary["predictions"]),
+        *([_bend_answer(summary["bend"])] if summary.get("bend") else []),
         *(backtest["sentences"][:1] if backtest else []),
         *([f"Not backtested: {reason}."] if (reason := summary.get("not_backtested")) else []),
         *dict.fromkeys(_multiplier_answer(entry) for entry in summary.get("multipliers", ())),
@@ -43,6 +48,17 @@ def _failed_answer(checks: Sequence[dict[str, Any]], *, bends: bool) -> str:
     return (
         f"{failing} Read why before you decide: the law of this model may bend, which allows for "
         "smooth errors of it, beyond the runs as far as it was backtested."
+    )
+
+
+def _bend_answer(bend: dict[str, Any]) -> str:
+    """Say what the bend is, and how much these runs bend."""
+    middle, low, high = (100 * bend["per_decade"][name] for name in ("median", "q05", "q95"))
+    return (
+        "The law may bend: it is multiplied by a smooth factor, which the runs teach where they "
+        "lie and which is less and less known beyond them. Among these runs the factor changes by "
+        f"{readable.significant(middle, 2)}% ({readable.significant(low, 2)} to "
+        f"{readable.significant(high, 2)}%) of the loss per decade."
     )
 
 
@@ -201,6 +217,11 @@ def distance(decades: float | None, *, bends: bool) -> str:
         return "Inside the range of the runs."
     side = "above the largest" if decades > 0 else "below the smallest"
     out = f"Extrapolation: {readable.significant(abs(decades), 2)} decades {side} fitted run"
+    if bends and abs(decades) > FAR:
+        return (
+            f"{out}. So far out the assumed smoothness of the bend decides, not the runs: take the "
+            "interval for a range of readings that the runs allow, not for a measurement."
+        )
     if bends:
         return f"{out}; the interval allows for a law that bends on the way."
     return f"{out}, so the interval holds only if the law does."
@@ -212,8 +233,18 @@ def _distance(entry: dict[str, Any], outside: str = "") -> str:
     `outside` names the axes along which the answer leaves the runs.
     """
     said = distance(entry["decades_beyond"], bends=entry["bends"]) + outside
-    if entry["exact"] is not None:
-        said += f" Taken as exact the law says {_exact_answer(entry['exact'])}."
+    if entry.get("without_optimum", 0.0) >= NOTABLE:
+        said += (
+            f" In {entry['without_optimum']:.0%} of the draws no size is best: not counted here."
+        )
+    exact = entry["exact"]
+    if exact is not None and exact["disagrees"]:
+        said += (
+            f" The law taken as exact disagrees: {_exact_answer(exact)}. The runs do not obey it "
+            "exactly; weigh both before you decide."
+        )
+    elif exact is not None and entry["decades_beyond"]:
+        said += f" Taken as exact the law says {_exact_answer(exact)}."
     return f"{said} {entry['tested']}" if entry.get("tested") else said
 
 

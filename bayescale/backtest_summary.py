@@ -16,19 +16,30 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from bayescale.backtesting import EXACT, MODEL, Backtest, by_distance
-from bayescale.intervals import CI_PROB
 
 SCORED = {MODEL: "this model", EXACT: "the exact law"}
 """What was scored, in words."""
 
-LEAST = 0.85
-"""Coverage of 90% intervals below which they are said to hold less than they promise, ..."""
+RARE = 0.01
+"""How rare so few runs inside their 90% intervals must be, were the model true, for a failure."""
 
-DOUBT = 0.05
-"""... if as few inside were that improbable, were all predictions independent."""
+MATERIAL = 0.002
+"""Share of the loss by which larger runs must lie to one side from every cut for a failure."""
+
+
+def failure(found: Backtest) -> str | None:
+    """Say how a backtest failed: too few runs inside, or all to one side; None where it did not.
+
+    Chance counts that runs predicted from one cut share the error of one fit.
+    """
+    if found.p_coverage < RARE:
+        return "The backtest FAILED: that is fewer than chance allows."
+    if abs(found.bias) >= MATERIAL:
+        side = "above" if found.bias > 0 else "below"
+        return f"The backtest FAILED: from every cut the larger runs lay {side} the median."
+    return None
 
 
 def summarise_backtest(found: Backtest) -> dict[str, Any]:
@@ -61,11 +72,9 @@ def describe_backtest(found: Backtest) -> tuple[str, ...]:
         f"{held['coverage90']:.0%} of them, typical error {held['rmsle']:.1%}{beside}.",
         _worth(found),
     ]
-    inside, number = int(found.of(MODEL)["inside90"].sum()), int(held["predictions"])
-    if held["coverage90"] < LEAST and binomtest(inside, number, CI_PROB, "less").pvalue < DOUBT:
+    if (verdict := failure(found)) is not None:
         said.append(
-            "That is less than they promise: take every interval beyond the runs for too narrow, "
-            "or fit another law."
+            f"{verdict} Take every interval beyond the runs for too narrow, or fit another law."
         )
     said += [f"Not converged, its scores are not to be trusted: {one}." for one in found.problems]
     return tuple(said)
@@ -84,11 +93,12 @@ def backtested_at(found: Backtest, decades: float) -> str:
     reached = by_distance(found.of(MODEL))
     label, part = next((n, p) for n, p in reached.items() if p["decades"].max() >= decades)
     unit = "decade" if label == "more than 1" else "decades"
+    verdict = failure(found)
     return (
         f"Backtested at {label} {unit}: the 90% intervals of the loss of new runs "
         f"held {part['inside90'].mean():.0%} of {len(part)} predictions from "
         f"{_cuts(part['cut'].nunique())}."
-    )
+    ) + (f" {verdict} Do not decide by this interval." if verdict else "")
 
 
 def _worth(found: Backtest) -> str:

@@ -365,6 +365,17 @@ class Fit:
         law = [name for name in self.spec.law.parameters if name not in self.spec.fixed]
         return (*law, *self.noise, *self.population)
 
+    @property
+    def failures(self) -> dict[str, str]:
+        """Checks that FAILed when a report was made of this fit: name to what was found."""
+        return dict(json.loads(self.tree.attrs.get("failures", "{}")))
+
+    def with_failures(self, failures: Mapping[str, str]) -> "Fit":
+        """Keep with the fit which checks FAILed, so that whoever asks it for an answer hears it."""
+        tree = self.tree.copy()
+        tree.attrs["failures"] = json.dumps(dict(failures))
+        return replace(self, tree=tree)
+
     def summary(self) -> pd.DataFrame:
         """Mean, sd, central 90% interval, effective draws and R-hat of every parameter.
 

@@ -23,6 +23,7 @@ MOST_VALUES = 20_000_000
 ENOUGH_DRAWS = 1000
 """Draws that are asked about the rows of larger tables."""
 
+_DECADES = 0.05  # of compute, to either side of a run: step of a slope
 _AT_ONCE = 4_000_000  # draws times rows that are held at once
 
 type Inputs = Mapping[str, Any] | pd.DataFrame
@@ -64,6 +65,37 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
         raise FitError("these constants have no noise: give sigma, or ask for the law's loss alone")
     middle = xr.ufuncs.log(predict(fit, inputs)) + _size_error(fit, inputs, seed)
     return xr.ufuncs.exp(_draw_noise(fit, middle, inputs, seed))
+
+
+def bend_per_decade(fit: Fit) -> xr.DataArray:
+    r"""How much the factor by which a law bends changes among the runs, per decade.
+
+    The root mean square over the runs of the slope of the log factor when all inputs grow in
+    proportion: along log10 of compute for a joint law, along its axis for a single-axis law.
+
+    Returns
+    -------
+    xarray.DataArray
+        Of log loss per decade, about a share of the loss; dims (chain, draw).
+
+    Raises
+    ------
+    FitError
+        If the law of the fit does not bend.
+    """
+    if not fit.bends:
+        raise FitError(f"the law of the model {fit.spec.name} does not bend")
+    fit = thinned(fit, len(fit.runs))
+    at, step = run_inputs(fit, fit.runs), _DECADES / len(fit.spec.inputs)
+
+    def log_factor(times: float) -> xr.DataArray:
+        inputs = [times * at[name] for name in fit.spec.inputs]
+        exact = {name: fit.natural[name] for name in fit.spec.law.parameters}
+        bent = fit.law.loss(*inputs, **fit.natural)
+        return xr.ufuncs.log(bent / fit.spec.law.loss(*inputs, **exact))
+
+    slope = (log_factor(10**step) - log_factor(10**-step)) / (2 * _DECADES)
+    return xr.ufuncs.sqrt((slope**2).mean("obs")).transpose("chain", "draw")
 
 
 def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:

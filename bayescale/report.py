@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from bayescale.answers import answers
 from bayescale.approaches import compare_approaches
 from bayescale.backtesting import Backtest
+from bayescale.checks.backtested import backtest_check
 from bayescale.checks.held_out import held_out_check
 from bayescale.checks.result import Check, Status, worst_first
 from bayescale.checks.suite import check_fit
@@ -78,13 +79,18 @@ def write_report(
     checks = check_fit(fit, seed=int(fit.tree.attrs.get("seed", 1)))
     if held_out is not None:
         checks.insert(1, held_out_check(fit, held_out))
+    tested, reason = (None, backtest) if isinstance(backtest, str) else (backtest, "")
+    if tested is not None:
+        checks.insert(1, backtest_check(tested))
+    failed = [check for check in checks if check.status is Status.FAIL]
+    fit = fit.with_failures({check.name: check.message for check in failed})
+    fit.save(folder / "fit.nc")
     progress("fitting the exact law")
     exact = exact_fit(fit)
     progress("summarising")
     approaches = None
     if profiles is not None:
         approaches = compare_approaches(fit, list(budgets), profiles=profiles)
-    tested, reason = (None, backtest) if isinstance(backtest, str) else (backtest, "")
     beside = Companions(
         held_out,
         unpooled,

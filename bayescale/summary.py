@@ -9,14 +9,17 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
      "parameters": {name: Q and {"mean", "sd", "r_hat", "ess_bulk"}},
      "optima": [{"group", "flops", "data", "decades_beyond",
                  "beyond": {"params", "tokens", "tokens_per_param"},
-                 "bends": bool,
+                 "bends": bool, "without_optimum": probability, "failed": [name],
                  "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
                  "basin": [{"excess", "lower": Q, "upper": Q}],
-                 "exact": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q},
+                 "exact": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q,
+                                  "disagrees": bool},
                  "tested": null | sentence}],
-     "predictions": [{"group", "axis", "value", "decades_beyond", "bends", "loss": Q,
-                      "loss_new_run": Q, "exact": null | {"loss": Q, "loss_new_run": Q},
+     "predictions": [{"group", "axis", "value", "decades_beyond", "bends", "failed": [name],
+                      "loss": Q, "loss_new_run": Q,
+                      "exact": null | {"loss": Q, "loss_new_run": Q, "disagrees": bool},
                       "tested": null | sentence}],
+     "bend": null | {"sd", "length", "per_decade": Q},
      "multipliers": [{"group", "reference",
                       "targets": [{"loss", "multiplier": Q,
                                    "unreachable": {group: probability},
@@ -48,9 +51,12 @@ between groups are named alpha[group]. ``approaches`` where they were asked for 
 log ratio of their N*). ``checks`` in reading order, where they were asked for, as a report does;
 statistic and threshold are null where the question is not one of size. ``held_out`` where runs
 were held back (its scores: `bayescale.prediction.score`). ``beyond`` are decades outside the runs
-along each axis, of the median. ``bends`` says whether the law may bend (`bayescale.bend`); where it
-may, ``exact`` is what the law taken as exact says of an answer beyond the runs; ``tested`` what the
-backtest tells of an answer so far out. Intervals are central 90%.
+along each axis, of the median. ``bends`` says whether the law may bend (`bayescale.bend`);
+where it may, ``exact`` is what the law taken as exact says, and ``disagrees`` whether any of its 90%
+intervals does not overlap; ``without_optimum`` the share of draws in which no size is best; ``bend``
+its scale, and how much it changes among the runs (`bayescale.prediction.bend_per_decade`);
+``failed`` the checks that speak against an answer; ``tested`` what the backtest tells of one so far
+out. Intervals are central 90%.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,14 +72,21 @@ from bayescale import readable
 from bayescale.approaches import parabola_bias
 from bayescale.backtest_summary import backtested_at, summarise_backtest
 from bayescale.backtesting import Backtest
-from bayescale.checks.result import Check
+from bayescale.checks.result import Check, Status
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
 from bayescale.optima import basin, compute_optimal
-from bayescale.prediction import decades_beyond, predict, predict_runs, residuals, score
+from bayescale.prediction import (
+    bend_per_decade,
+    decades_beyond,
+    predict,
+    predict_runs,
+    residuals,
+    score,
+)
 from bayescale.runs import Runs
 
 SCHEMA = 1
@@ -145,8 +158,9 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
     held_out = beside.held_out
     optima = summarise_optima(fit, budgets, beside.exact) if joint else []
     predictions = summarise_predictions(fit, budgets, beside.exact) if not joint else []
+    failed = [check.name for check in beside.checks if check.status is Status.FAIL]
     for entry in (*optima, *predictions):
-        entry["tested"] = _tested(entry, beside.backtest)
+        entry |= {"tested": _tested(entry, beside.backtest), "failed": failed}
     return {
         "schema": SCHEMA,
         "model": fit.spec.name,
@@ -156,6 +170,7 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
         "parameters": summarise_parameters(fit),
         "optima": optima,
         "predictions": predictions,
+        "bend": _bend(fit),
         "multipliers": _multipliers(fit, beside.same_validation),
         "repetition": _by_group(fit, summarise_repetition),
         "approaches": beside.approaches and _approaches(fit, beside.approaches),
@@ -173,6 +188,24 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
     }
 
 
+def _bend(fit: Fit) -> dict[str, Any] | None:
+    if fit.spec.bend is None or not fit.bends:
+        return None
+    return {**asdict(fit.spec.bend), "per_decade": numbers(bend_per_decade(fit))}
+
+
+def _beside(entry: dict[str, Any], exact: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Add to what the exact law says whether the two disagree: 90% intervals without overlap."""
+    if exact is None:
+        return None
+    apart = (
+        max(entry[name]["q05"], exact[name]["q05"]) > min(entry[name]["q95"], exact[name]["q95"])
+        for name in ("params", "loss")
+        if name in exact
+    )
+    return {**exact, "disagrees": any(apart)}
+
+
 def _tested(entry: dict[str, Any], found: Backtest | None) -> str | None:
     """Say what a backtest tells of an answer beyond the runs."""
     decades = entry["decades_beyond"]
@@ -186,7 +219,7 @@ def summarise_optima(
 ) -> list[dict[str, Any]]:
     """Compute-optimal model and basin for each budget (and group), as plain numbers.
 
-    Beside those beyond the runs what `exact`, the same law taken as exact, says.
+    Beside them what `exact`, the same law taken as exact, says.
     """
     return _by_group(fit, lambda own: _optima(own, budgets, exact))
 
@@ -196,7 +229,7 @@ def summarise_predictions(
 ) -> list[dict[str, Any]]:
     """Loss at each value of the axis (and group) of a single-axis law, as plain numbers.
 
-    Beside those beyond the runs what `exact`, the same law taken as exact, says.
+    Beside them what `exact`, the same law taken as exact, says.
     """
     return _by_group(fit, lambda own: _predictions(own, values, exact))
 
@@ -385,6 +418,8 @@ def _optima(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[
     for flops in optima["flops"].to_numpy():
         best, near = optima.sel(flops=flops), ends.sel(flops=flops)
         beyond = float(best["decades_beyond"])
+        found = _quantities(best)
+        exactly = None if of_exact is None else _quantities(of_exact.sel(flops=flops))
         entries.append(
             {
                 "flops": float(flops),
@@ -392,10 +427,9 @@ def _optima(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[
                 "beyond": _beyond(fit, best),
                 "data": " of fresh data" if "unique_tokens" in fit.spec.inputs else "",
                 "bends": fit.bends,
-                "exact": None
-                if of_exact is None or beyond == 0
-                else _quantities(of_exact.sel(flops=flops)),
-                **_quantities(best),
+                "without_optimum": float(best["without_optimum"]),
+                "exact": _beside(found, exactly),
+                **found,
                 "basin": [
                     {
                         "excess": float(excess),
@@ -455,15 +489,16 @@ def _predictions(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[d
         return []
     axis, entries = fit.spec.inputs[0], []
     for value in values:
-        beyond = float(decades_beyond(fit, axis, value))
+        found = _losses(fit, {axis: value})
+        exactly = None if exact is None else _losses(exact, {axis: value})
         entries.append(
             {
                 "axis": axis,
                 "value": float(value),
-                "decades_beyond": beyond,
+                "decades_beyond": float(decades_beyond(fit, axis, value)),
                 "bends": fit.bends,
-                "exact": None if exact is None or beyond == 0 else _losses(exact, {axis: value}),
-                **_losses(fit, {axis: value}),
+                "exact": _beside(found, exactly),
+                **found,
             }
         )
     return entries

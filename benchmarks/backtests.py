@@ -52,9 +52,7 @@ def splits() -> Iterator[tuple[str, Runs, Runs]]:
     yield "Chinchilla, C <= 8.4e19 for > 3e20", *apart(runs, 8.4e19, predicted=3e20)
     yield "Chinchilla, C < 1e21", *apart(runs, np.nextafter(1e21, 0))
     for name, own in tables():
-        if name.startswith("minisweep transformer"):
-            yield f"{name}, C <= 2e12 for 1e13", *apart(own, 2e12, predicted=8e12)
-        elif name != "Chinchilla":
+        if name != "Chinchilla":
             yield name, *halves(own)
 
 

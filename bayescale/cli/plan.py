@@ -8,7 +8,7 @@ import typer
 
 from bayescale.cli.options import AllowUnconverged, Json
 from bayescale.cli.reading import pairs_of, require_fit
-from bayescale.cli.sampling import stop_unless_converged
+from bayescale.cli.sampling import say_failures, stop_unless_converged
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.errors import FitError
 from bayescale.spec import load_model
@@ -304,8 +304,10 @@ def _save(figure: "Figure", path: Path) -> None:
 
 def _print(context: typer.Context, fitted: "Fit", advice: dict[str, Any], as_json: bool) -> None:
     if as_json:
+        advice = {**advice, "failed": list(fitted.failures)}
         typer.echo(json.dumps(advice, indent=1, allow_nan=False))
     else:
+        say_failures(fitted)
         for sentence in advice["sentences"]:
             typer.echo(sentence)
         typer.echo("Medians with central 90% credible intervals in brackets.")

@@ -29,7 +29,7 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import fit_of, runs_of, spec_of, values_asked
-from bayescale.cli.sampling import sample, steps, stop_unless_converged
+from bayescale.cli.sampling import sample, say_failures, steps, stop_unless_converged
 from bayescale.errors import ModelError, RunsError
 from bayescale.files import make_folder
 from bayescale.spec import ModelSpec, load_model
@@ -147,8 +147,10 @@ def optima(
 
     summary = {"optima": summarise_optima(fitted, flops), "predictions": []}
     if as_json:
-        typer.echo(json.dumps({"optima": summary["optima"]}, indent=1))
+        found = {"optima": summary["optima"], "failed": list(fitted.failures)}
+        typer.echo(json.dumps(found, indent=1))
     else:
+        say_failures(fitted)
         for sentence in answers(summary):
             typer.echo(sentence)
     if fitted.sampled:

@@ -24,6 +24,12 @@ def sample(runs: "Runs", spec: ModelSpec, seed: int) -> "Fit":
         return fit(runs, spec, seed=seed, progress=False)
 
 
+def say_failures(fitted: "Fit") -> None:
+    """Say first which checks of this fit FAILed when its report was made."""
+    for name, message in fitted.failures.items():
+        typer.echo(f"FAIL {name}: {message}. Read why in the report before you decide.")
+
+
 def stop_unless_converged(fitted: "Fit", allow: bool) -> None:
     """Exit with 1 for a fit that did not converge, unless told that it may."""
     for problem in fitted.diagnostics.problems:
