@@ -52,9 +52,9 @@ log ratio of their N*). ``checks`` in reading order, where they were asked for, 
 statistic and threshold are null where the question is not one of size. ``held_out`` where runs
 were held back (its scores: `bayescale.prediction.score`). ``beyond`` are decades outside the runs
 along each axis, of the median. ``bends`` says whether the law may bend (`bayescale.bend`);
-where it may, ``exact`` is what the law taken as exact says, and ``disagrees`` whether any of its 90%
-intervals does not overlap; ``without_optimum`` the share of draws in which no size is best; ``bend``
-its scale, and how much it changes among the runs (`bayescale.prediction.bend_per_decade`);
+where it may, ``exact`` is what the law taken as exact says, and ``disagrees`` whether any of its
+90% intervals does not overlap; ``without_optimum`` the share of draws in which no size is best;
+``bend`` its scale, and how much it changes among the runs (`bayescale.prediction.bend_per_decade`);
 ``failed`` the checks that speak against an answer; ``tested`` what the backtest tells of one so far
 out. Intervals are central 90%.
 """
