@@ -20,7 +20,8 @@ beyond the runs, have coefficients drawn from their prior: every draw is one smo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,11 @@ FEATURES = 24
 """At most so many features of points among the runs are learnt."""
 
 _LEAST = 1e-6  # share of variance below which a point among the runs adds nothing
-_LEAST_BEYOND = 1e-4  # likewise of points of the lattice
+_LEAST_BEYOND = 1e-3  # likewise of points of the lattice
 _BELOW, _ABOVE, _STEP = 1.5, 4.0, 0.5  # decades of the lattice around the runs, and its step
 _JITTER = 1e-9  # keeps factors of kernel matrices positive
 _NU = 5.0  # degrees of freedom of the noise about the best-fitting law
-_SEARCH, _CANDIDATES = 2.0, 81  # decades about the law's own optimum, and sizes tried there
+_SEARCH, _CANDIDATES = 2.0, 41  # decades about the law's own optimum, and sizes tried there
 _FINER = 0.1  # of the step between them, for the second parabola
 _FARTHER, _SPACING = 4.0, 0.1  # decades above the lattice where compute is looked for, its step
 _AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between two of them
@@ -71,6 +72,23 @@ class Features:
         """Lower Cholesky factor of the kernel between the points."""
         own = _kernel(self.bend, self.points, self.points)
         return cholesky(own + _JITTER * np.eye(len(own)), lower=True)
+
+    def same(self, other: "Features") -> bool:
+        """Whether they are the features of the same points."""
+        return self.bend == other.bend and np.array_equal(self.points, other.points)
+
+    def kernels(self, inputs: tuple[Any, ...]) -> list[np.ndarray]:
+        """Kernel of each point with places given by their inputs, arrays that broadcast."""
+        scale = -0.5 / self.bend.length**2
+        # A product over axes: points of a lattice share most of its factors.
+        along = [
+            {place: np.exp(scale * (np.log10(value) - place) ** 2) for place in set(places)}
+            for value, places in zip(inputs, self.points.T.tolist(), strict=True)
+        ]
+        return [
+            reduce(mul, (own[place] for own, place in zip(along, point, strict=True)))
+            for point in self.points.tolist()
+        ]
 
     def at(self, decades: np.ndarray) -> np.ndarray:
         """Features at places of shape (..., axes), scaled: (..., features)."""
@@ -160,12 +178,8 @@ class Bending:
 
     def tangents(self, inputs: tuple[Any, ...]) -> list[Any]:
         """Differentiate the log law by each of its coordinates, at the best-fitting law."""
-        steps = _DIFFERENCE * np.eye(len(self.line))
-        pairs = (
-            (self.log_law(inputs, self.line + h), self.log_law(inputs, self.line - h))
-            for h in steps
-        )
-        return [(above - below) / (2 * _DIFFERENCE) for above, below in pairs]
+        here, steps = self.log_law(inputs, self.line), _DIFFERENCE * np.eye(len(self.line))
+        return [(self.log_law(inputs, self.line + h) - here) / _DIFFERENCE for h in steps]
 
     def basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
         """Return what coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
@@ -264,12 +278,16 @@ class Drawn:
     coefficients: np.ndarray
 
     @property
-    def weights(self) -> np.ndarray:
-        """Weights of the kernels about the points and of the law's tangents: (draws, both)."""
-        bending, features = self.bending, self.features
-        kernels = solve_triangular(features.factor.T, self.coefficients.T, lower=False)
-        drawn = bending.shift @ self.coefficients[:, : bending.shift.shape[1]].T
-        return np.concatenate([features.bend.sd * kernels, -drawn]).T
+    def of_kernels(self) -> np.ndarray:
+        """Weights of the kernels about the points: (draws, points)."""
+        weights = solve_triangular(self.features.factor.T, self.coefficients.T, lower=False)
+        return self.features.bend.sd * weights.T
+
+    @property
+    def of_tangents(self) -> np.ndarray:
+        """Weights of the tangents of the law: (draws, coordinates)."""
+        shift = self.bending.shift
+        return -(shift @ self.coefficients[:, : shift.shape[1]].T).T
 
 
 def bent(members: Sequence[Drawn], law: Law) -> Law:
@@ -286,9 +304,25 @@ def bent(members: Sequence[Drawn], law: Law) -> Law:
     law : Law
         Whose parameters the draws are of.
     """
-    # The parts of all members lie side by side, and are zero in the draws of others.
-    weights = block_diag(*(drawn.weights for drawn in members))
-    surface = _Surface(law, tuple((own.bending, own.features) for own in members), weights)
+    # Members of one length have the same points. Other parts lie side by side, and are zero in the
+    # draws of other members.
+    distinct: list[Features] = []
+    for own in members:
+        if not any(own.features.same(other) for other in distinct):
+            distinct.append(own.features)
+    kernels = [
+        np.concatenate(
+            [
+                own.of_kernels
+                if own.features.same(features)
+                else np.zeros((len(own.coefficients), len(features.points)))
+                for own in members
+            ]
+        )
+        for features in distinct
+    ]
+    weights = np.hstack([*kernels, block_diag(*(own.of_tangents for own in members))])
+    surface = _Surface(law, tuple(distinct), tuple(own.bending for own in members), weights)
     return replace(
         law,
         parameters=(*law.parameters, "bend"),
@@ -303,7 +337,8 @@ class _Surface:
     """Draws of a bent law: weights of shape (draws, parts)."""
 
     law: Law
-    members: tuple[tuple[Bending, Features], ...]
+    features: tuple[Features, ...]
+    bendings: tuple[Bending, ...]
     weights: np.ndarray
 
     def loss(self, *inputs: Any, bend: Any, **natural: Any) -> Any:
@@ -313,7 +348,8 @@ class _Surface:
 
     def _factor(self, bend: Any, *inputs: Any) -> Any:
         """Return what the law is multiplied by: plain arrays that broadcast."""
-        parts = [part for member in self.members for part in _parts(*member, inputs)]
+        parts = [kernel for features in self.features for kernel in features.kernels(inputs)]
+        parts += [tangent for own in self.bendings for tangent in own.tangents(inputs)]
         weights = self.weights[np.asarray(bend).astype(int)]
         places = np.broadcast_shapes(*(np.shape(part) for part in parts))
         if not _apart(np.shape(bend), places):  # places of their own for every draw
@@ -376,7 +412,7 @@ class _Surface:
     @property
     def _log_products(self) -> np.ndarray:
         """Log of N D on a grid over all that the bend knows of, and beyond."""
-        sums = np.concatenate([features.points.sum(axis=1) for _, features in self.members])
+        sums = np.concatenate([features.points.sum(axis=1) for features in self.features])
         decades = np.arange(sums.min(), sums.max() + _FARTHER, _SPACING)
         return decades * np.log(10)
 
@@ -394,16 +430,6 @@ def _outer(products: np.ndarray, one: tuple[int, ...], other: tuple[int, ...]) -
     order = [axis for pair in zip(range(axes), range(axes, 2 * axes), strict=True) for axis in pair]
     shape = tuple(a * b for a, b in zip(one, other, strict=True))
     return products.reshape(one + other).transpose(order).reshape(shape)
-
-
-def _parts(bending: Bending, features: Features, inputs: tuple[Any, ...]) -> list[Any]:
-    """Return what a member's weights multiply, at places."""
-    decades, scale = [np.log10(value) for value in inputs], -0.5 / features.bend.length**2
-    kernels = [
-        np.exp(scale * sum((x - place) ** 2 for x, place in zip(decades, point, strict=True)))
-        for point in features.points
-    ]
-    return [*kernels, *bending.tangents(inputs)]
 
 
 def _least(x: np.ndarray, y: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:

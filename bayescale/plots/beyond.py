@@ -12,7 +12,7 @@ from bayescale.fitting import Fit
 from bayescale.intervals import summarise
 from bayescale.optima import compute_optimal
 from bayescale.plots.style import BLUE, GREEN, LABELS, band, log_axis, styled
-from bayescale.prediction import predict
+from bayescale.prediction import predict, with_few_draws
 
 _RUNS = "#f0ead6"
 
@@ -23,7 +23,7 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
     """Draw a law that may bend and the same law taken as exact, to the farthest value asked.
 
     Of a joint law N* and the loss of the compute-optimal model against compute; of a single-axis
-    law the loss.
+    law the loss. By 1,000 draws.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
     farthest : float
         FLOPs, or value of the axis.
     """
+    fit, exact = with_few_draws(fit), with_few_draws(exact)
     name = fit.spec.size
     seen = fit.runs.column(name)
     grid = np.geomspace(np.sqrt(seen.min() * seen.max()), max(farthest, seen.max()) * 1.3, 60)
