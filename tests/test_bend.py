@@ -40,8 +40,6 @@ def bending(own: Fit, factor: float) -> Fit:
     tree, posterior = own.tree.copy(), own.posterior
     names = ("bend", "bend_beyond", "size_error")
     coefficients = {name: factor * posterior[name] for name in names}
-        name: factor * posterior[name] for name in ("bend", "bend_beyond", "size_error")
-    }
     tree["posterior"] = posterior.assign(coefficients)
     return replace(own, tree=tree)
 
