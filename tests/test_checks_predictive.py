@@ -257,7 +257,7 @@ def test_cells_of_seeds_are_configurations():
 def test_parts_of_an_axis_are_words(bins, part):
     value = np.linspace(0, -1, bins)
     detail = AxisDetail(
-        "tokens", value, value, value, value, np.full(bins, -0.1), np.full(bins, 0.1)
+        "tokens", value, value, value, value, np.full(bins, -0.1), np.full(bins, 0.1), 0.1
     )
     said = _where(detail, "tokens")
     assert f"the {part} of the runs with the most tokens lies 63% below the law" in said
