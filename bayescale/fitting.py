@@ -174,7 +174,7 @@ class Fit:
         values : numpy.ndarray, shape (sizes,)
             In the unit of the runs.
         seed : int or None
-            Of what no run tells; left out for None.
+            Of what no run tells, drawn for every size by itself; left out for None.
 
         Returns
         -------
@@ -190,7 +190,13 @@ class Fit:
         errors = coefficients @ there.T
         if seed is not None:
             left = np.sqrt(np.maximum(kernel.sd**2 - (there**2).sum(axis=1), 0.0))
-            errors = errors + left * np.random.default_rng([seed, 11]).standard_normal(errors.shape)
+            # A stream for every size: runs of one size share an error wherever they are asked for.
+            streams = np.asarray(values, dtype=float).view(np.uint64).tolist()
+            drawn = [
+                np.random.default_rng([seed, 11, stream]).standard_normal(errors.shape[:-1])
+                for stream in streams
+            ]
+            errors = errors + left * np.stack(drawn, axis=-1)
         return errors
 
     @property

@@ -34,9 +34,8 @@ def test_each_member_is_the_fit_of_its_own_model(joint_fit, runs, monkeypatch):
     alone = fit(runs, spec, draws=200, tune=300, seed=4, progress=False)
     pooled = joint_fit.members[1].posterior
     np.testing.assert_array_equal(alone.posterior["alpha"], pooled["alpha"])
-    np.testing.assert_array_equal(
-        predict(alone, AT), predict(joint_fit, AT).isel(chain=slice(4, 8))
-    )
+    both = predict(joint_fit, AT).isel(chain=slice(4, 8))
+    np.testing.assert_allclose(predict(alone, AT), both, rtol=1e-10)
 
 
 def test_a_pool_is_as_well_sampled_as_its_members(joint_fit):
