@@ -113,7 +113,9 @@ def test_an_error_does_not_depend_on_which_others_are_asked_for(member):
 
 def test_new_runs_of_one_size_share_an_error_in_tables_of_many_parts(member, monkeypatch):
     params = np.repeat([2e12, 5e12], [5, 4])[[0, 5, 1, 6, 2, 7, 3, 8, 4]]
-    table = pd.DataFrame({"params": params, "tokens": np.geomspace(1e12, 1e13, 9), "loss": np.linspace(2.1, 2, 9)})
+    table = pd.DataFrame(
+        {"params": params, "tokens": np.geomspace(1e12, 1e13, 9), "loss": np.linspace(2.1, 2, 9)}
+    )
     new = read_runs(table)
     [whole] = cell_draws(member, new)
     monkeypatch.setattr(prediction, "_AT_ONCE", 2 * member.posterior.draw.size * 4)

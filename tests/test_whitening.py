@@ -80,7 +80,9 @@ def test_the_map_is_the_posterior_given_that_noise(mapped):
     mean, covariance = given_noise(np.exp(mapped.data[CENTRE][-1]))
     scale = mapped.data[SCALE]
     np.testing.assert_allclose(mapped.data[CENTRE][:-1], mean, atol=1e-3)
-    np.testing.assert_allclose(scale[:-1, :-1] @ scale[:-1, :-1].T, covariance, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(
+        scale[:-1, :-1] @ scale[:-1, :-1].T, covariance, rtol=1e-5, atol=1e-8
+    )
     assert (scale[-1, :-1] == 0).all()
     assert (scale[:-1, -1] == 0).all()
     assert scale[-1, -1] == _NOISE_STEP
@@ -95,9 +97,7 @@ def test_what_is_sampled_is_round(target, mapped):
         value, gradient = evaluate(mapped, np.append(vector, 0.0))
         assert value - at_mode == pytest.approx(-0.5 * vector @ vector, abs=0.02)
         np.testing.assert_allclose(gradient[:-1], -vector, atol=0.02)
-        before, after = (
-            evaluate(target, np.append(sign * vector, 0.0))[0] for sign in (0, 1)
-        )
+        before, after = (evaluate(target, np.append(sign * vector, 0.0))[0] for sign in (0, 1))
         assert abs(after - before + 0.5 * vector @ vector) > 0.1  # the control: it was not
 
 
@@ -161,9 +161,8 @@ def test_the_map_of_a_law_that_bends_is_only_a_map(runs):
 
 
 def test_tables_of_few_runs_are_mapped_at_some_noise():
-    """Six runs of an exact law: the mode has no noise at all, the marginal density has a largest."""
+    """Eight runs: the mode has no noise at all, of its marginal density there is a largest."""
     runs = read_runs(simulated_table(noise=0.003).iloc[[0, 4, 8, 14, 17, 21, 24, 29]])
-    with pytest.warns(Warning, match="runs"):
-        mapped = fitting._target(load_model("chinchilla-bend"), runs)
+    mapped = fitting._target(load_model("chinchilla-bend"), runs)
     noise = mapped.density.place("sigma")
     assert -9.0 < mapped.data[CENTRE][noise] < -3.0
