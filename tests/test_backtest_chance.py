@@ -65,7 +65,7 @@ def test_chances_of_a_true_model_are_spread_evenly(spread):
         below = int((p <= share).sum())
         assert stats.binomtest(below, REPEATS, share, alternative="greater").pvalue > 0.01
     assert (p < 0.5).mean() > 0.15  # and not always certain
-    assert ((0 < p) & (p <= 1)).all()
+    assert ((p > 0) & (p <= 1)).all()
 
 
 def test_chances_of_noise_said_too_small_are_rare():
@@ -78,7 +78,7 @@ def binomial(one: Backtest) -> float:
 
 
 def test_a_shared_error_makes_misses_come_together():
-    """Two sds off in a level known to 3%: all are missed at once, as one draw in twenty would be."""
+    """Two sds off in a level known to 3%: missed all at once, as of one draw in twenty."""
     far = observed(1.06, SIGMA, 1)
     shared = found((known(0.03), far))
     assert shared.of("model")["inside90"].mean() < 0.2
