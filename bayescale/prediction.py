@@ -109,11 +109,14 @@ def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:
         return 0.0
     given = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
     size, draws = given[fit.spec.size_column], fit.posterior.sizes
-    rng, shape = np.random.default_rng([seed, 11]), (draws["chain"], draws["draw"])
+    shape = draws["chain"], draws["draw"]
     if {"chain", "draw"} & set(size.dims):  # a size of its own for every draw
-        return xr.DataArray(error.sd * rng.standard_normal(shape), dims=("chain", "draw"))
-    values, place = np.unique(size.to_numpy(), return_inverse=True)
-    drawn = error.sd * rng.standard_normal((*shape, len(values)))
+        drawn = error.sd * np.random.default_rng([seed, 11]).standard_normal(shape)
+        return xr.DataArray(drawn, dims=("chain", "draw"))
+    values, place = np.unique(size.to_numpy().astype(float), return_inverse=True)
+    # A stream for every size: its runs share an error wherever they are asked for.
+    streams = (np.random.default_rng([seed, 11, bits]) for bits in values.view(np.uint64).tolist())
+    drawn = error.sd * np.stack([stream.standard_normal(shape) for stream in streams], axis=-1)
     sizes = xr.DataArray(place.reshape(size.shape), dims=size.dims)
     return xr.DataArray(drawn, dims=("chain", "draw", "value")).isel(value=sizes)
 

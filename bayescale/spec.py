@@ -345,7 +345,8 @@ def _members(
     for own in given:
         _only(own, (*priors, *(["length"] if bend else [])), where)
         for name, value in own.items():
-            _positive(value, f"{where} {name}")
+            if _positive(value, f"{where} {name}") >= 1 and SUPPORT.get(name) == "unit":
+                raise ModelError(f"{where} {name}: must be less than 1, got {value!r}")
     return tuple({name: float(value) for name, value in own.items()} for own in given)
 
 

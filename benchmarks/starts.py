@@ -17,7 +17,7 @@ from pathlib import Path
 
 import bayescale as bs
 
-GIVEN = {"draws": 200, "tune": 300, "extrapolate": "plain", "seed": 4, "progress": False}
+GIVEN = {"draws": 200, "tune": 300, "seed": 4, "progress": False}
 ONE = """
 import sys
 sys.path.insert(0, {folder!r})

@@ -183,11 +183,11 @@ def test_unfinished_runs_are_left_out_kept_or_weighed(run, tmp_path):
 def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatch):
     from bayescale import fitting
 
-    monkeypatch.setattr(fitting, "MIN_ESS", 10**6)
+    monkeypatch.setattr(fitting, "MAX_R_HAT", 0.9)
     arguments = ["fit", table, "--column", "params=N", "--out", tmp_path / "fit.nc"]
     code, _, err = run(*arguments)
     assert code == 1
-    assert "not converged: joint: only" in err
+    assert "not converged: joint: R-hat 1.0" in err
     assert run(*arguments, "--allow-unconverged")[0] == 0
     code, out, err = run("optima", tmp_path / "fit.nc", "--flops", "1e23")
     assert (code, "not converged" in err, out.startswith("For 1e23")) == (1, True, True)

@@ -372,10 +372,10 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     assert set(summary["plans"]["choices"]) == {"chinchilla", "kaplan", "stacked"}
     assert "All laws by their weights would choose" in out
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
-    monkeypatch.setattr("bayescale.fitting.MIN_ESS", 10**6)
+    monkeypatch.setattr("bayescale.fitting.MAX_R_HAT", 0.9)
     code, out, err = run(*common, "--json")
     assert code == 1
-    assert "not converged: chinchilla: only" in err
+    assert "not converged: chinchilla: R-hat 1.0" in err
     assert json.loads(out)["models"][0]["model"] == "chinchilla"
     for models, message in (
         ("chinchilla", "two models or more"),

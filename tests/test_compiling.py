@@ -11,7 +11,7 @@ from scipy import stats
 from test_model import TABLES, evaluate, grouped_runs, point
 
 from bayescale import compiling, fit, read_runs
-from bayescale.compiling import Variable, compile_density, slots_of
+from bayescale.compiling import CENTRE, SCALE, Variable, compile_density, slots_of
 from bayescale.laws import onto_line
 from bayescale.model import (
     as_arrays,
@@ -81,7 +81,9 @@ def test_density_and_gradient_are_those_of_the_model(name, kind):
         values[model.rvs_to_values[rv].name] = value
     order = [model[v.name] for v in compiled.density.variables]
     slopes = model.compile_dlogp(order, mode="FAST_COMPILE")(values)
-    status, density, gradient = call(compiled.density, flat, compiled.data)
+    size = compiled.density.size
+    unmapped = {**compiled.data, CENTRE: np.zeros(size), SCALE: np.eye(size)}  # none takes others
+    status, density, gradient = call(compiled.density, flat, unmapped)
     assert status == 0
     rough = spec.noise in ("RepetitionExcess", "Undertuned")  # ExGaussian: single precision
     assert density == pytest.approx(
