@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from bayescale.cuts import Split, plan_cuts, up_to
 from bayescale.errors import FitError, RunsWarning
 from bayescale.fitting import Fit, fit
+from bayescale.intervals import CI_PROB
 from bayescale.runs import Runs
 from bayescale.scoring import Chance, average, score_with_chance
 from bayescale.spec import ModelSpec, load_model
@@ -70,13 +72,17 @@ class Backtest:
         """How often as few runs lie in their 90% intervals, were the model true.
 
         Runs predicted from one cut share the error of its fit, so that a few misses come together;
-        how far, the draws of its posterior say. Cuts are taken as independent.
+        how far, the draws of its posterior say. Cuts are taken as independent; so are predictions
+        where a table alone was given.
         """
+        inside = int(self.of(MODEL)["inside90"].sum())
+        if not self.chances:
+            number = len(self.of(MODEL))
+            return float(binomtest(inside, number, CI_PROB, alternative="less").pvalue)
         rng = np.random.default_rng(0)
         # Drawn anew: fits that predict many runs keep fewer draws.
         drawn = [rng.choice(chance.inside, _SIMULATIONS) for chance in self.chances]
         simulated = np.sum(drawn, axis=0)
-        inside = int(self.of(MODEL)["inside90"].sum())
         return float((1 + (simulated <= inside).sum()) / (1 + len(simulated)))
 
     @property
@@ -86,7 +92,7 @@ class Backtest:
         Of at least three cuts, in half of which an error as large is rarer than one in ten.
         """
         errors = self.by_cut.loc[MODEL]["bias"].to_numpy()
-        if len(errors) < _FEWEST_CUTS or np.ptp(np.sign(errors)):
+        if not self.chances or len(errors) < _FEWEST_CUTS or np.ptp(np.sign(errors)):
             return 0.0
         rarer = [
             (np.abs(chance.error) >= abs(error)).mean() < _RARE

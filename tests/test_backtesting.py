@@ -209,9 +209,9 @@ def test_sentences_say_how_far_and_by_how_many_cuts(found):
     assert "count cuts rather than predictions" in second
     alone = found.of("exact").assign(law="model")
     narrow = Backtest(alone, "chinchilla", "flops")
-    assert "less than they promise" in describe_backtest(narrow)[2]
+    assert "FAILED: that is fewer than chance allows" in describe_backtest(narrow)[2]
     few = Backtest(narrow.table.iloc[:2].assign(inside90=[True, False]), "chinchilla", "flops")
-    assert "less than they promise" not in " ".join(describe_backtest(few))  # chance is enough
+    assert "FAILED" not in " ".join(describe_backtest(few))  # chance is enough
     (one,) = (
         Backtest(part, "m", "flops") for _, part in narrow.table.groupby("cut") if len(part) < 9
     )
