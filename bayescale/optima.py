@@ -24,7 +24,7 @@ NOTABLE = 0.01
 
 _SMALLEST, _STEPS = 1e3, 80  # golden section shrinks 1/1.618 a step: 80 steps reach rounding error
 _GOLDEN = (np.sqrt(5) - 1) / 2
-_OUTWARDS, _HALVINGS = 30, 24  # steps of log(1e4), then halvings of one: to 1e-8 of a size
+_OUTWARDS, _HALVINGS = 30, 36  # steps of log(1e4), then halvings of one: to 1e-11 of a size
 
 
 def compute_optimal(

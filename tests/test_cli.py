@@ -119,6 +119,7 @@ def test_fit_report_and_optima_from_the_shell(run, table, tmp_path):
     code, out, _ = run("optima", tmp_path / "out" / "fit.nc", "--flops", "1e22", "--json")
     tested = summary["optima"][0].pop("tested")
     assert tested.startswith("Backtested at 0.5 to 1 decades")
+    assert set(summary["optima"][0].pop("failed")) <= {one["name"] for one in summary["checks"]}
     assert summary["optima"][0]["exact"]["params"] != summary["optima"][0]["params"]
     summary["optima"][0]["exact"] = None  # that is of the report alone
     assert json.loads(out)["optima"] == summary["optima"]

@@ -132,14 +132,8 @@ def test_the_best_law_is_where_its_own_runs_lie(spec, bending):
 
 def drawn(bending: Bending, everywhere: Features, draws: int = 5, size: float = 1.0) -> Drawn:
     """Draws of how much a law bends, from the prior times a size."""
-    rng = np.random.default_rng(3)
-    own = bending.sizes.shift.shape[1]
-    return Drawn(
-        bending,
-        everywhere,
-        size * rng.standard_normal((draws, len(everywhere.points))),
-        size * rng.standard_normal((draws, own)),
-    )
+    shape = (draws, len(everywhere.points))
+    return Drawn(bending, everywhere, size * np.random.default_rng(3).standard_normal(shape))
 
 
 def bend_by_hand(one: Drawn, draw: int, params: np.ndarray, tokens: np.ndarray) -> np.ndarray:
@@ -150,7 +144,6 @@ def bend_by_hand(one: Drawn, draw: int, params: np.ndarray, tokens: np.ndarray) 
     surface = kernel(BEND, places, points) @ np.linalg.solve(own, values)
     bending = one.bending
     step = bending.shift @ one.coefficients[draw, : bending.shift.shape[1]]
-    step = step + bending.sizes.shift @ one.sizes[draw]
     ahead, behind = (
         bending.log_law((params, tokens), bending.line + sign * 1e-4 * step) for sign in (1, -1)
     )
@@ -209,9 +202,8 @@ def test_there_is_no_optimum_where_the_loss_keeps_falling(bending, everywhere, s
     points = everywhere.points
     values = slope * (points[:, 0] - points[:, 0].mean())
     tilted = np.linalg.solve(everywhere.factor, values) / BEND.sd
-    free = replace(bending, shift=0 * bending.shift, sizes=None)
-    none = np.empty((2, 0))
-    one = Drawn(free, everywhere, np.stack([tilted, 0 * tilted]), none)
+    free = replace(bending, shift=0 * bending.shift)
+    one = Drawn(free, everywhere, np.stack([tilted, 0 * tilted]))
     law = bent([one], chinchilla)
     best = law.optimum(np.full(2, 1e20), 6.0, **LAW, bend=np.arange(2))
     assert np.isnan(best[0])

@@ -38,8 +38,10 @@ def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Itera
 def _beyond_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Iterator[Section]:
     """Set the law that may bend beside the exact one, where they answer beyond the runs."""
     asked = summarise_optima if fit.law.is_joint else summarise_predictions
-    entries = [entry for entry in asked(fit, budgets, exact) if entry["exact"] is not None]
-    if not entries or exact is None:
+    if exact is None:
+        return
+    entries = [entry for entry in asked(fit, budgets, exact) if entry["decades_beyond"]]
+    if not entries:
         return
     yield Section(
         "Beyond the runs",
