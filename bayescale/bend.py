@@ -45,7 +45,7 @@ _SEARCH, _CANDIDATES = 2.0, 41  # decades about the law's own optimum, and sizes
 _FINER = 0.1  # of the step between them, for the second parabola
 _FARTHER, _SPACING = 4.0, 0.1  # decades above the lattice where compute is looked for, its step
 _AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between two of them
-_DIFFERENCE = 1e-5  # step of derivatives on the real line
+_DIFFERENCE = 1e-6  # step of derivatives on the real line
 
 
 def _kernel(bend: Bend, x: np.ndarray, y: np.ndarray) -> np.ndarray:

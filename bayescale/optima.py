@@ -70,7 +70,7 @@ def compute_optimal(
 def _name_undefined(params: xr.DataArray) -> None:
     """Warn of draws in which no size is best: intervals are of the others."""
     share = params.isnull().mean(("chain", "draw"))
-    if share.max() >= NOTABLE:
+    if share.size and share.max() >= NOTABLE:
         at = readable.flops(float(share["flops"][share.argmax("flops")]))
         warnings.warn(
             f"in {float(share.max()):.1%} of the draws no size is best for {at} FLOPs, because the "

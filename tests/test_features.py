@@ -165,7 +165,7 @@ def test_a_bent_law_is_the_law_times_a_draw_of_the_process(bending, everywhere):
 
 def test_draws_of_members_lie_side_by_side(bending, everywhere):
     one = drawn(bending, everywhere)
-    other = replace(one, coefficients=-one.coefficients, sizes=-one.sizes)
+    other = replace(one, coefficients=-one.coefficients)
     at = (np.array([3e9]), np.array([1e11]))
     alone = [bent([own], chinchilla).loss(*at, **LAW, bend=2) for own in (one, other)]
     both = bent([one, other], chinchilla)
