@@ -157,7 +157,8 @@ class Fit:
             if bending.sizes is not None:
                 told = bending.sizes.shift.shape[1]
                 sizes = posterior["size_error"].to_numpy()[..., :told]
-            flat = (values.reshape(-1, values.shape[-1]) for values in (coefficients, sizes))
+            draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+            flat = (values.reshape(draws, values.shape[-1]) for values in (coefficients, sizes))
             found.append(Drawn(bending, everywhere, *flat))
         return bent(found, self.spec.law)
 
