@@ -185,6 +185,21 @@ def test_a_best_size_outside_its_own_basin_is_said_to_be(known):
     assert "the median of the best sizes is not among them" in second
 
 
+def test_a_law_of_one_axis_bends_and_has_no_error_of_sizes(tmp_path):
+    tokens = np.geomspace(1e8, 1e11, 24)
+    noise = np.exp(0.003 * np.random.default_rng(2).standard_normal(24))
+    runs = read_runs(pd.DataFrame({"tokens": tokens, "loss": (1.8 + 60 * tokens**-0.2) * noise}))
+    own = fit(runs, "power-law-tokens", draws=200, tune=300, progress=False)
+    assert (own.bends, own.knows_sizes) == (True, False)
+    law = replace(own, spec=replace(own.spec, bend=None))
+    at = {"tokens": [1e10, 1e13]}
+    bent, straight = (np.log(predict(each, at)).std(("chain", "draw")) for each in (own, law))
+    assert bent[0] < 0.004
+    assert bent[1] > 1.5 * straight[1]
+    again = load_fit(own.save(tmp_path / "fit.nc"))
+    np.testing.assert_array_equal(predict(again, at), predict(own, at))
+
+
 @pytest.mark.slow
 def test_the_default_model_may_bend():
     fitted = fit(read_runs(simulated_table()), draws=50, tune=100, progress=False)
