@@ -199,6 +199,18 @@ def test_the_cheapest_model_is_the_best_of_a_fine_grid(bent):
     assert (best <= found["cost"] * 1.01).where(known, True).all()  # the control: no lower bound
 
 
+@pytest.mark.filterwarnings("ignore:in .* of the draws no size is best")
+def test_serving_more_neither_loses_a_model_nor_makes_it_dearer_than_the_optimal_one(bent):
+    """Far beyond the runs, where a slightly smaller size may need all the tokens or never do."""
+    wide = bending(bent, 1.5)
+    target = target_loss(wide, flops=1e23)
+    found = cheapest(wide, target, [0.0, 1e12, 1e14])
+    assert (found["infeasible"] == found["infeasible"][0]).all()
+    saved = found["saved"].where(np.isfinite(target))
+    assert float(saved.min()) > -1e-9
+    assert float(saved.sel(inference_tokens=1e14).max()) > 0.2
+
+
 def test_fewer_draws_keep_their_bend(bent, monkeypatch):
     monkeypatch.setattr("bayescale.prediction.ENOUGH_DRAWS", 40)
     few = with_few_draws(bent)

@@ -210,6 +210,7 @@ class BentEqualLoss(EqualLoss):
 
     def cheapest_size(self, loss: np.ndarray, served: np.ndarray) -> np.ndarray:
         """Log of the cheapest size for each number of tokens served; infinite where none is."""
+        served = np.append(served, 0.0)
         place, rough = self._crossed(loss, self.sizes[None])
         costs = self._log_cost(self.sizes[:, None], rough[..., None], served)
         best = np.clip(costs.argmin(axis=1), 1, len(self.sizes) - 2)  # (draws, served)
@@ -224,7 +225,14 @@ class BentEqualLoss(EqualLoss):
         with np.errstate(divide="ignore", invalid="ignore"):  # next to sizes that do not reach it
             vertex = 0.5 * _NEAR * (below - above) / (below - 2 * at + above)
         size = size + np.where(np.abs(vertex) <= _NEAR, vertex, 0.0)
-        return np.where(np.isfinite(at), size, np.inf)
+        # Where a slightly smaller size never reaches the loss, one search finds its tokens and
+        # another misses them: then the best of the grid stands, or the best that serves nothing.
+        candidates = np.stack([size, self.sizes[best], size[:, -1:] + 0.0 * size])[..., :-1]
+        tokens = (self.needed_tokens(loss, one) for one in candidates)
+        pairs = zip(candidates, tokens, strict=True)
+        costs = np.stack([self._log_cost(*pair, served[:-1]) for pair in pairs])
+        least = np.take_along_axis(candidates, costs.argmin(axis=0)[None], axis=0)[0]
+        return np.where(np.isfinite(costs.min(axis=0)), least, np.inf)
 
     def balanced_tokens(self, log_params: np.ndarray) -> np.ndarray:
         """Log of the first tokens for which a size is compute-optimal; NaN where none are."""
