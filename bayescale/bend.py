@@ -45,7 +45,7 @@ _SEARCH, _CANDIDATES = 2.0, 51  # decades about the law's own optimum, and sizes
 _FINER = 0.1  # of the step between them, for the second parabola
 _FARTHER, _SPACING = 4.0, 0.1  # decades above the lattice where compute is looked for, its step
 _AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between two of them
-_DIFFERENCE = 1e-6  # step of derivatives on the real line
+_DIFFERENCE = 1e-5  # step of derivatives on the real line
 
 
 def _kernel(bend: Bend, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -178,8 +178,12 @@ class Bending:
 
     def tangents(self, inputs: tuple[Any, ...]) -> list[Any]:
         """Differentiate the log law by each of its coordinates, at the best-fitting law."""
-        here, steps = self.log_law(inputs, self.line), _DIFFERENCE * np.eye(len(self.line))
-        return [(self.log_law(inputs, self.line + h) - here) / _DIFFERENCE for h in steps]
+        steps = _DIFFERENCE * np.eye(len(self.line))
+        pairs = (
+            (self.log_law(inputs, self.line + h), self.log_law(inputs, self.line - h))
+            for h in steps
+        )
+        return [(above - below) / (2 * _DIFFERENCE) for above, below in pairs]
 
     def basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
         """Return what coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
