@@ -192,10 +192,10 @@ def detail(size: float, half_width: float) -> AxisDetail:
 @pytest.mark.parametrize(
     ("size", "half_width", "status"),
     [
-        (1.1 * MATERIAL_LOSS, 1.0, Status.FAIL),  # matters whatever the noise
-        (0.9 * MATERIAL_LOSS, 1.0, Status.REVIEW),  # a small share of wide intervals
-        (0.9 * MATERIAL_LOSS, 0.002, Status.FAIL),  # most of narrow ones
-        (1.1 * LEAST_LOSS, 1e-9, Status.FAIL),
+        (1.1 * MATERIAL_LOSS, 0.005, Status.FAIL),  # beside the loss and beside the noise
+        (1.1 * MATERIAL_LOSS, 1.0, Status.REVIEW),  # a small share of wide intervals
+        (0.9 * MATERIAL_LOSS, 0.002, Status.REVIEW),  # a small share of the loss
+        (1.1 * LEAST_LOSS, 1e-9, Status.REVIEW),
         (0.9 * LEAST_LOSS, 1e-9, Status.PASS),  # computed losses: no noise, rounding alone
         (0.9 * LEAST_LOSS, 1.0, Status.PASS),
     ],

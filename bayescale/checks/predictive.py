@@ -19,9 +19,9 @@ REVIEW_BELOW = 0.05
 FAIL_BELOW = 0.01
 """Family-wise p-values: at most five true laws in a hundred ask for a look."""
 MATERIAL_LOSS = 0.002
-"""Share of the loss from which on a pattern of residuals matters by itself: 0.2%."""
+"""Share of the loss from which on a pattern of residuals can matter: 0.2%."""
 MATERIAL_NOISE = 0.25
-"""Share of half the 90% interval of a new run from which on a pattern matters as well."""
+"""Share of half the 90% interval of a new run that it must reach as well."""
 LEAST_LOSS = 1e-4
 """Share of the loss below which none does: losses that were computed have no noise at all."""
 
@@ -239,9 +239,9 @@ def _weighed(status: Status, detail: AxisDetail) -> tuple[Status, str]:
     """Lower the status of a pattern that is sure but too small to matter, and say so."""
     middle = (detail.bin_low + detail.bin_high) / 2
     size = float(np.max(np.abs(detail.bin_mean - middle)))
-    if size >= LEAST_LOSS and size >= min(MATERIAL_LOSS, MATERIAL_NOISE * detail.half_width):
+    if size >= max(MATERIAL_LOSS, MATERIAL_NOISE * detail.half_width):
         return status, ""
-    small = f"; {size:.1g} of the loss is too small to matter"
+    small = f"; {100 * size:.2g}% of the loss is too small to matter"
     return (Status.REVIEW if status is Status.FAIL and size >= LEAST_LOSS else Status.PASS), small
 
 
