@@ -42,6 +42,7 @@ _BELOW, _ABOVE, _STEP = 1.5, 4.0, 0.5  # decades of the lattice around the runs,
 _JITTER = 1e-9  # keeps factors of kernel matrices positive
 _NU = 5.0  # degrees of freedom of the noise about the best-fitting law
 _SEARCH, _CANDIDATES = 2.0, 51  # decades about the law's own optimum, and sizes tried there
+_MOST_STEPS = 5.0  # from the middle of three sizes to the vertex: where they are all alike
 _FINER = 0.1  # of the step between them, for the second parabola
 _FARTHER, _SPACING = 4.0, 0.1  # decades above the lattice where compute is looked for, its step
 _AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between two of them
@@ -481,4 +482,5 @@ def _first(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
 
 def _vertex(below: np.ndarray, at: np.ndarray, above: np.ndarray) -> np.ndarray:
     """Where a parabola through three equidistant points is least, in steps from the middle one."""
-    return 0.5 * (below - above) / np.maximum(below - 2 * at + above, np.finfo(float).tiny)
+    curvature = np.maximum(below - 2 * at + above, np.finfo(float).tiny)
+    return np.clip(0.5 * (below - above) / curvature, -_MOST_STEPS, _MOST_STEPS)
