@@ -114,20 +114,16 @@ def basin(
 
 def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.DataArray:
     law, natural = fit.spec.law, fit.natural
-
-    def loss(flops: xr.DataArray, params: xr.DataArray) -> Any:
-        return law.fresh_loss(params, flops / (k * params), **natural)
-
     wasted = xr.DataArray(shares, dims="excess", coords={"excess": shares})
     side = xr.DataArray([-1.0, 1.0], dims="bound", coords={"bound": ["lower", "upper"]})
     best = optimal_params(law, budget, k, natural)
     smaller = budget / (1 + wasted)
-    limit = loss(smaller, optimal_params(law, smaller, k, natural))
+    limit = _loss_on(smaller, optimal_params(law, smaller, k, natural), law, k, natural)
     inside = 0.0 * limit * side  # log distance from the optimum, bisected on both sides at once
     outside = inside + np.log(1e4)
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
-        within = loss(budget, best * np.exp(side * middle)) <= limit
+        within = _loss_on(budget, best * np.exp(side * middle), law, k, natural) <= limit
         inside, outside = xr.where(within, middle, inside), xr.where(within, outside, middle)
     return best * np.exp(side * inside)
 
@@ -138,11 +134,16 @@ def isoflop(fit: Fit, flops: xr.DataArray, params: xr.DataArray, *, k: float | N
     A curve above the largest run is of the weighted posterior, if the fit has one.
     """
     k = fit.runs.flops_per_param_token if k is None else k
+    return by_range(
+        fit,
+        beyond_compute(fit, flops),
+        lambda own: _loss_on(flops, params, own.spec.law, k, own.natural),
+    )
 
-    def loss(own: Fit) -> Any:
-        return own.spec.law.fresh_loss(params, flops / (k * params), **own.natural)
 
-    return by_range(fit, beyond_compute(fit, flops), loss)
+def _loss_on(flops: Any, params: Any, law: Law, k: float, natural: dict[str, Any]) -> Any:
+    """Loss at N on the isoFLOP curve of a budget, D = C/(k N)."""
+    return law.fresh_loss(params, flops / (k * params), **natural)
 
 
 def optimal_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:
@@ -174,8 +175,7 @@ def minimise_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> 
     low, high = everywhere * 0.0 + np.log(_SMALLEST), everywhere - np.log(_SMALLEST)
 
     def loss(log_params: Any) -> Any:
-        params = np.exp(log_params)
-        return law.fresh_loss(params, flops / (k * params), **natural)
+        return _loss_on(flops, np.exp(log_params), law, k, natural)
 
     return np.exp(golden_section(loss, low, high))
 
