@@ -64,7 +64,13 @@ from .errors import (
     RunsError as RunsError,
     RunsWarning as RunsWarning,
 )
-from .fitting import Fit as Fit, constants_fit as constants_fit, fit as fit, load_fit as load_fit
+from .fitting import (
+    Fit as Fit,
+    constants_fit as constants_fit,
+    exact_fit as exact_fit,
+    fit as fit,
+    load_fit as load_fit,
+)
 from .forecasts.curve import Forecast as Forecast, local_slope as local_slope
 from .forecasts.table import (
     CurveForecast as CurveForecast,

@@ -22,7 +22,7 @@ from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
-from bayescale.prediction import answered_by, farthest_beyond
+from bayescale.prediction import farthest_beyond
 from bayescale.summary import plain, summarise_targets
 
 _STACKED = "stacked"
@@ -73,7 +73,7 @@ def advise_overtraining(
     result = plain(
         {
             "target_loss": numbers(target),
-            "posterior": answered_by(target),
+            "bends": fit.bends,
             "unit": prices.unit,
             "caps": {name: cap for name, cap in caps.items() if cap is not None},
             "overtraining": entries,
@@ -84,7 +84,7 @@ def advise_overtraining(
     sentences += [_break_even_sentence(entry) for entry in result["break_even"]]
     known = [entry["farthest"] for entry in result["overtraining"]]
     if known and None not in known:
-        sentences.append(distance(max(known), result["posterior"]))
+        sentences.append(distance(max(known), bends=result["bends"]))
     return {**result, "sentences": sentences}
 
 
@@ -172,16 +172,14 @@ def describe_plans(ranked: xr.Dataset) -> dict[str, Any]:
         for one in [ranked.sel(plan=name)]
     ]
     unit = str(ranked.attrs["unit"])
-    by = answered_by(ranked)
-    found = {"plans": entries, "choice": ranked.attrs["choice"], "unit": unit, "posterior": by}
+    bends = bool(ranked.attrs["bends"])
+    found = {"plans": entries, "choice": ranked.attrs["choice"], "unit": unit, "bends": bends}
     result = plain(found)
     order = sorted(result["plans"], key=lambda entry: entry["expected_regret"])
     sentences = [_plan_sentence(entry, unit) for entry in order]
     known = [e["farthest"] for e in result["plans"] if e["farthest"] is not None]
     if known:
-        sentences.append(distance(max(known), by))
-    if by == "weighted":
-        sentences.append("Plans are compared by one posterior, also those within the runs.")
+        sentences.append(distance(max(known), bends=bends))
     return {**result, "sentences": sentences}
 
 
@@ -206,7 +204,6 @@ def describe_next_runs(suggestion: NextRuns) -> dict[str, Any]:
     result = plain(
         {
             "quantity": suggestion.quantity,
-            "posterior": suggestion.posterior,
             "sd": suggestion.sd,
             "expected_sd": suggestion.expected_sd,
             "next_runs": suggestion.picks.to_dict("records"),
@@ -238,8 +235,7 @@ def _multiplier_sentence(at: dict[str, Any], group: str, reference: str) -> str:
     return (
         f"For a loss of {readable.significant(at['loss'], 4)} {group} needs "
         f"{_plain(at['multiplier'])} times the compute of {reference}"
-        f"{', outside the runs of one of them' if outside else ''}"
-        f"{' (weighted posterior)' if at['posterior'] == 'weighted' else ''}.{''.join(lost)}"
+        f"{', outside the runs of one of them' if outside else ''}.{''.join(lost)}"
     )
 
 
@@ -374,9 +370,8 @@ def _next_sentences(result: dict[str, Any]) -> list[str]:
         for run in runs
     )
     total = sum(run["flops"] for run in runs)
-    by = " (weighted posterior)" if result["posterior"] == "weighted" else ""
     sentences = [
-        f"To make {result['quantity']}{by} surer, run {listed}. Together, for "
+        f"To make {result['quantity']} surer, run {listed}. Together, for "
         f"{readable.flops(total)} FLOPs, they are expected to lower its sd from "
         f"{readable.significant(result['sd'], 2)} to "
         f"{readable.significant(result['expected_sd'], 2)}, {last['reduction']:.0%} less variance."

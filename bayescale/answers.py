@@ -6,22 +6,25 @@ from typing import Any
 import numpy as np
 
 from bayescale import readable
+from bayescale.optima import NOTABLE
 from bayescale.summary import value_of
+
+FAR = 1.5
+"""Decades beyond the runs from which on kernels that fit them alike say different things."""
 
 
 def answers(summary: dict[str, Any]) -> list[str]:
     """Say the optima or the predictions of a summary in words, one paragraph each."""
     held_out = summary.get("held_out")
-    weighted = any(
-        entry["posterior"] == "weighted" for entry in (*summary["optima"], *summary["predictions"])
-    )
-    failed = _failed_answer(summary.get("checks", ()), weighted=weighted)
+    bends = any(entry["bends"] for entry in (*summary["optima"], *summary["predictions"]))
+    failed = _failed_answer(summary.get("checks", ()), bends=bends)
     backtest = summary.get("backtest")
     return [
         *([failed] if failed else []),
         *([_held_out_answer(held_out)] if held_out else []),
         *(_allocation_answer(entry) for entry in summary["optima"]),
         *(_prediction_answer(entry) for entry in summary["predictions"]),
+        *([_bend_answer(summary["bend"])] if summary.get("bend") else []),
         *(backtest["sentences"][:1] if backtest else []),
         *([f"Not backtested: {reason}."] if (reason := summary.get("not_backtested")) else []),
         *dict.fromkeys(_multiplier_answer(entry) for entry in summary.get("multipliers", ())),
@@ -30,21 +33,32 @@ def answers(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def _failed_answer(checks: Sequence[dict[str, Any]], *, weighted: bool) -> str:
+def _failed_answer(checks: Sequence[dict[str, Any]], *, bends: bool) -> str:
     """Say first what speaks against the numbers that follow."""
     names = [check["name"] for check in checks if check["status"] == "FAIL"]
     if not names:
         return ""
     count = "1 check FAILs" if len(names) == 1 else f"{len(names)} checks FAIL"
     failing = f"{count}: {'; '.join(names)}."
-    if not weighted:
+    if not bends:
         return (
             f"{failing} The numbers below take the model for true, so do not decide on them before "
             "reading why."
         )
     return (
-        f"{failing} Read why before you decide: answers within the runs take the model for true; "
-        "beyond them the weighted posterior allows for such errors, as far as it was backtested."
+        f"{failing} Read why before you decide: the law of this model may bend, which allows for "
+        "smooth errors of it, beyond the runs as far as it was backtested."
+    )
+
+
+def _bend_answer(bend: dict[str, Any]) -> str:
+    """Say what the bend is, and how much these runs bend."""
+    middle, low, high = (100 * bend["per_decade"][name] for name in ("median", "q05", "q95"))
+    return (
+        "The law may bend: it is multiplied by a smooth factor, which the runs teach where they "
+        "lie and which is less and less known beyond them. Among these runs the factor changes by "
+        f"{readable.significant(middle, 2)}% ({readable.significant(low, 2)} to "
+        f"{readable.significant(high, 2)}%) of the loss per decade."
     )
 
 
@@ -187,25 +201,30 @@ def loss_of(loss: dict[str, float]) -> str:
     return f"{loss['median']:.3f} ({loss['q05']:.3f} to {loss['q95']:.3f})"
 
 
-def distance(decades: float | None, posterior: str) -> str:
+def distance(decades: float | None, *, bends: bool) -> str:
     """Say how far out an answer lies, and what its interval takes for true.
 
     Parameters
     ----------
     decades : float or None
         Above the largest run, negative below the smallest, 0 inside; None without runs.
-    posterior : str
-        Which one answered: "plain" or "weighted".
+    bends : bool
+        Whether the law that answered may bend.
     """
     if decades is None:
         return "These are given constants: there are no runs to compare with."
-    if decades == 0 and posterior == "plain":
+    if decades == 0:
         return "Inside the range of the runs."
-    side = "above the largest" if decades >= 0 else "below the smallest"
+    side = "above the largest" if decades > 0 else "below the smallest"
     out = f"Extrapolation: {readable.significant(abs(decades), 2)} decades {side} fitted run"
-    if posterior == "plain":
-        return f"{out}, so the interval holds only if the law does."
-    return f"{out}, so the law is taken as nearly right (weighted posterior)."
+    if bends and abs(decades) > FAR:
+        return (
+            f"{out}. So far out the assumed smoothness of the bend decides, not the runs: take the "
+            "interval for a range of readings that the runs allow, not for a measurement."
+        )
+    if bends:
+        return f"{out}; the interval allows for a law that bends on the way."
+    return f"{out}, so the interval holds only if the law does."
 
 
 def _distance(entry: dict[str, Any], outside: str = "") -> str:
@@ -213,12 +232,22 @@ def _distance(entry: dict[str, Any], outside: str = "") -> str:
 
     `outside` names the axes along which the answer leaves the runs.
     """
-    said = distance(entry["decades_beyond"], entry["posterior"]) + outside
-    if entry["plain"] is not None:
-        said += f" Taken as exact it would say {_plain_answer(entry['plain'])}."
+    said = distance(entry["decades_beyond"], bends=entry["bends"]) + outside
+    if entry.get("without_optimum", 0.0) >= NOTABLE:
+        said += (
+            f" In {entry['without_optimum']:.0%} of the draws no size is best: not counted here."
+        )
+    exact = entry["exact"]
+    if exact is not None and exact["disagrees"]:
+        said += (
+            f" The law taken as exact disagrees: {_exact_answer(exact)}. The runs do not obey it "
+            "exactly; weigh both before you decide."
+        )
+    elif exact is not None and entry["decades_beyond"]:
+        said += f" Taken as exact the law says {_exact_answer(exact)}."
     return f"{said} {entry['tested']}" if entry.get("tested") else said
 
 
-def _plain_answer(plain: dict[str, Any]) -> str:
-    size = f"{count_of(plain['params'], 'parameters')}, " if "params" in plain else ""
-    return f"{size}loss {loss_of(plain['loss'])}"
+def _exact_answer(exact: dict[str, Any]) -> str:
+    size = f"{count_of(exact['params'], 'parameters')}, " if "params" in exact else ""
+    return f"{size}loss {loss_of(exact['loss'])}"

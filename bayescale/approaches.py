@@ -227,8 +227,8 @@ def compare_approaches(
 
     The draws of two approaches are paired at random, as if the approaches had runs of their own.
     They rest on the same runs, so that the noise they share makes them look more uncertain of each
-    other than they are: a disagreement that shows nevertheless is one of the models. All take
-    their law as exact: the joint law answers by its plain posterior at every budget.
+    other than they are: a disagreement that shows nevertheless is one of the models. The first two
+    take their law as exact, the joint law as far as its model does.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def compare_approaches(
         found[PROFILES] = profile_optima(profiles, flops, k=k)
     else:
         missing[PROFILES] = _why_no_profiles(fit.runs)
-    found[JOINT] = compute_optimal(fit.plain, flops, k=k)
+    found[JOINT] = compute_optimal(fit, flops, k=k)
     rng = np.random.default_rng(seed)
     chosen = [_resampled(optima, draws, rng) for optima in found.values()]
     both = xr.concat(chosen, dim=pd.Index(list(found), name="approach"))
@@ -357,9 +357,9 @@ def parabola_bias(
 
 def _require_profiles(fit: Fit) -> None:
     """Refuse fits of other laws, and those whose budgets have no line in common."""
-    if fit.spec.law.name != _PROFILE_LAW:
+    if fit.law.name != _PROFILE_LAW:
         raise FitError(
-            f"the law {fit.spec.law.name} has no isoFLOP profiles; fit 'isoflop-profiles' to "
+            f"the law {fit.law.name} has no isoFLOP profiles; fit 'isoflop-profiles' to "
             "on_isoflops(runs)"
         )
     if not fit.groups:

@@ -2,9 +2,9 @@
 
 A backtest in JSON::
 
-    {"model": str, "axis": str, "farthest": decades, "posteriors": [str],
-     "cuts": [{"posterior", "cut", "fitted", "converged", "farthest", SCORES}],
-     "distances": [{"posterior", "distance", "cuts", SCORES}],
+    {"model": str, "axis": str, "farthest": decades, "laws": ["model", "exact"],
+     "cuts": [{"law", "cut", "fitted", "converged", "farthest", SCORES}],
+     "distances": [{"law", "distance", "cuts", SCORES}],
      "problems": [str], "sentences": [str]}
 
 SCORES: ``predictions``, ``rmsle``, ``bias``, ``crps``, ``log_score``, ``coverage50``, ``width50``,
@@ -16,16 +16,30 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
-from bayescale.backtesting import Backtest, by_distance
-from bayescale.intervals import CI_PROB
+from bayescale.backtesting import EXACT, MODEL, Backtest, by_distance
 
-LEAST = 0.85
-"""Coverage of 90% intervals below which they are said to hold less than they promise, ..."""
+SCORED = {MODEL: "this model", EXACT: "the exact law"}
+"""What was scored, in words."""
 
-DOUBT = 0.05
-"""... if as few inside were that improbable, were all predictions independent."""
+RARE = 0.01
+"""How rare so few runs inside their 90% intervals must be, were the model true, for a failure."""
+
+MATERIAL = 0.002
+"""Share of the loss by which larger runs must lie to one side from every cut for a failure."""
+
+
+def failure(found: Backtest) -> str | None:
+    """Say how a backtest failed: too few runs inside, or all to one side; None where it did not.
+
+    Chance counts that runs predicted from one cut share the error of one fit.
+    """
+    if found.p_coverage < RARE:
+        return "The backtest FAILED: that is fewer than chance allows."
+    if abs(found.bias) >= MATERIAL:
+        side = "above" if found.bias > 0 else "below"
+        return f"The backtest FAILED: from every cut the larger runs lay {side} the median."
+    return None
 
 
 def summarise_backtest(found: Backtest) -> dict[str, Any]:
@@ -34,7 +48,7 @@ def summarise_backtest(found: Backtest) -> dict[str, Any]:
         "model": found.model,
         "axis": found.axis,
         "farthest": found.farthest,
-        "posteriors": list(found.posteriors),
+        "laws": list(found.laws),
         "cuts": _records(found.by_cut),
         "distances": _records(found.summary),
         "problems": list(found.problems),
@@ -44,60 +58,52 @@ def summarise_backtest(found: Backtest) -> dict[str, Any]:
 
 def describe_backtest(found: Backtest) -> tuple[str, ...]:
     """Say how far the intervals were tested, what they held, and how much that tells."""
-    first, *others = found.posteriors
     scores = found.summary.xs("all", level="distance")
-    held, cuts = scores.loc[first], len(found.cuts)
+    held, cuts = scores.loc[MODEL], len(found.cuts)
     beside = "".join(
-        f" ({name}: {scores.loc[name, 'coverage90']:.0%}, typical error "
+        f" ({SCORED[name]}: {scores.loc[name, 'coverage90']:.0%}, typical error "
         f"{scores.loc[name, 'rmsle']:.1%})"
-        for name in others
+        for name in found.laws
+        if name != MODEL
     )
     said = [
         f"Backtested to {found.farthest:.1f} decades beyond the fitted runs ({_cuts(cuts)}, "
-        f"{held['predictions']:.0f} predictions): the 90% intervals of the loss of new runs "
-        f"({first} posterior) held "
+        f"{held['predictions']:.0f} predictions): the 90% intervals of the loss of new runs held "
         f"{held['coverage90']:.0%} of them, typical error {held['rmsle']:.1%}{beside}.",
-        _worth(found, first),
+        _worth(found),
     ]
-    inside, number = int(found.of(first)["inside90"].sum()), int(held["predictions"])
-    if held["coverage90"] < LEAST and binomtest(inside, number, CI_PROB, "less").pvalue < DOUBT:
+    if (verdict := failure(found)) is not None:
         said.append(
-            "That is less than they promise: take every interval beyond the runs for too narrow, "
-            "or fit another law."
+            f"{verdict} Take every interval beyond the runs for too narrow, or fit another law."
         )
     said += [f"Not converged, its scores are not to be trusted: {one}." for one in found.problems]
     return tuple(said)
 
 
-def backtested_at(found: Backtest, decades: float, *, posterior: str | None = None) -> str:
-    """Say what a backtest tells of an answer that lies some decades beyond the runs.
-
-    Of the answer's posterior, "plain" or "weighted"; by default the first of the backtest.
-    """
+def backtested_at(found: Backtest, decades: float) -> str:
+    """Say what a backtest tells of an answer that lies some decades beyond the runs."""
     if not decades > 0:
         return "This answer lies within the runs; the backtest is about what lies beyond."
-    first = posterior or found.posteriors[0]
-    if first not in found.posteriors:
-        return f"The {first} posterior was not backtested."
     if decades > found.farthest:
         return (
             f"Backtested to {found.farthest:.1f} decades; this answer is {decades:.1f} decades "
             "out: no backtest of these runs says what its interval is worth."
         )
     # What was tested at this distance, or at the nearest one beyond it that any run has.
-    reached = by_distance(found.of(first))
+    reached = by_distance(found.of(MODEL))
     label, part = next((n, p) for n, p in reached.items() if p["decades"].max() >= decades)
     unit = "decade" if label == "more than 1" else "decades"
+    verdict = failure(found)
     return (
-        f"Backtested at {label} {unit}: the 90% intervals of the loss of new runs ({first} "
-        f"posterior) held {part['inside90'].mean():.0%} of {len(part)} predictions from "
+        f"Backtested at {label} {unit}: the 90% intervals of the loss of new runs "
+        f"held {part['inside90'].mean():.0%} of {len(part)} predictions from "
         f"{_cuts(part['cut'].nunique())}."
-    )
+    ) + (f" {verdict} Do not decide by this interval." if verdict else "")
 
 
-def _worth(found: Backtest, posterior: str) -> str:
+def _worth(found: Backtest) -> str:
     """Say that predictions from one cut are no independent tests."""
-    cuts = found.by_cut.loc[posterior]["coverage90"]
+    cuts = found.by_cut.loc[MODEL]["coverage90"]
     if len(cuts) == 1:
         return (
             "All were predicted by one fit and share its error: this is about one test, whatever "
@@ -107,7 +113,7 @@ def _worth(found: Backtest, posterior: str) -> str:
     between = f"{low:.0%} at each" if np.isclose(low, high) else f"{low:.0%} to {high:.0%}"
     return (
         "Runs predicted from one cut share the error of one fit, so count cuts rather than "
-        f"predictions: by cut the {posterior} posterior held {between}."
+        f"predictions: by cut {between} were inside."
     )
 
 

@@ -7,23 +7,30 @@ doi:10.1016/S0169-2070(00)00065-0: rolling origins).
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from bayescale.cuts import Split, plan_cuts, up_to
 from bayescale.errors import FitError, RunsWarning
 from bayescale.fitting import Fit, fit
+from bayescale.intervals import CI_PROB
 from bayescale.runs import Runs
-from bayescale.scoring import average, score_runs
+from bayescale.scoring import Chance, average, score_with_chance
 from bayescale.spec import ModelSpec, load_model
+
+MODEL, EXACT = "model", "exact"
+"""What is scored: the model as it is, and its law taken as exact."""
 
 DISTANCES = (0.0, 0.25, 0.5, 1.0, np.inf)
 """Decades beyond the fitted runs that part the predictions in a summary."""
+
+_FEWEST_CUTS, _RARE = 3, 0.1  # for a bias of one sign to tell
+_SIMULATIONS = 4000  # of what chance does to the coverage
 
 type Progress = Callable[[str], None]
 
@@ -38,23 +45,60 @@ class Backtest:
     Parameters
     ----------
     table : pandas.DataFrame
-        One row a cut, posterior and predicted run (seeds of one configuration are one): ``cut``
+        One row a cut, law and predicted run (seeds of one configuration are one): ``cut``
         (largest size that was fitted), ``fitted`` (runs fitted), ``converged`` (of that fit),
-        ``decades`` (log10 of the run's size over the largest fitted one, of its own group where
-        there are groups), ``block`` ("next": up to the next cut, so each run is once in a next
-        block; "later"), and the scores of `bayescale.scoring.score_runs`.
+        ``law`` ("model": as the model has it; "exact": taken as exact, of a model whose law may
+        bend), ``decades`` (log10 of the run's size over the largest fitted one, of its own group
+        where there are groups), ``block`` ("next": up to the next cut, so each run is once in a
+        next block; "later"), and the scores of `bayescale.scoring.score_runs`.
     model : str
         Name of the model.
     axis : str
         Column along which the cuts were made: ``flops`` for joint laws.
     problems : tuple of str
         Fits that did not converge, one sentence each; their rows have ``converged`` false.
+    chances : tuple of Chance
+        Of each cut: what the scores of the model would be, were it true.
     """
 
     table: pd.DataFrame = field(repr=False)
     model: str
     axis: str
     problems: tuple[str, ...] = ()
+    chances: tuple[Chance, ...] = field(default=(), repr=False)
+
+    @property
+    def p_coverage(self) -> float:
+        """How often as few runs lie in their 90% intervals, were the model true.
+
+        Runs predicted from one cut share the error of its fit, so that a few misses come together;
+        how far, the draws of its posterior say. Cuts are taken as independent; so are predictions
+        where a table alone was given.
+        """
+        inside = int(self.of(MODEL)["inside90"].sum())
+        if not self.chances:
+            number = len(self.of(MODEL))
+            return float(binomtest(inside, number, CI_PROB, alternative="less").pvalue)
+        rng = np.random.default_rng(0)
+        # Drawn anew: fits that predict many runs keep fewer draws.
+        drawn = [rng.choice(chance.inside, _SIMULATIONS) for chance in self.chances]
+        simulated = np.sum(drawn, axis=0)
+        return float((1 + (simulated <= inside).sum()) / (1 + len(simulated)))
+
+    @property
+    def bias(self) -> float:
+        """Mean error of the log loss if it has one sign in every cut and chance is no reason, or 0.
+
+        Of at least three cuts, in half of which an error as large is rarer than one in ten.
+        """
+        errors = self.by_cut.loc[MODEL]["bias"].to_numpy()
+        if not self.chances or len(errors) < _FEWEST_CUTS or np.ptp(np.sign(errors)):
+            return 0.0
+        rarer = [
+            (np.abs(chance.error) >= abs(error)).mean() < _RARE
+            for chance, error in zip(self.chances, errors, strict=True)
+        ]
+        return float(self.of(MODEL)["error"].mean()) if np.mean(rarer) >= 0.5 else 0.0
 
     @property
     def cuts(self) -> tuple[float, ...]:
@@ -62,46 +106,44 @@ class Backtest:
         return tuple(float(cut) for cut in np.unique(self.table["cut"]))
 
     @property
-    def posteriors(self) -> tuple[str, ...]:
-        """Posteriors that were scored; the first is the one that answers beyond the runs."""
-        scored = set(self.table["posterior"])
-        return tuple(name for name in ("weighted", "plain") if name in scored)
+    def laws(self) -> tuple[str, ...]:
+        """What was scored: "model", and "exact" where the law of the model may bend."""
+        scored = set(self.table["law"])
+        return tuple(name for name in (MODEL, EXACT) if name in scored)
 
     @property
     def farthest(self) -> float:
         """How many decades beyond the fitted runs the farthest prediction lay."""
         return float(self.table["decades"].max())
 
-    def of(self, posterior: str) -> pd.DataFrame:
-        """Rows of one posterior."""
-        return self.table[self.table["posterior"] == posterior]
+    def of(self, law: str) -> pd.DataFrame:
+        """Rows of the model, or of its law taken as exact."""
+        return self.table[self.table["law"] == law]
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Average scores by posterior and distance, and how many ``cuts`` reach it.
+        """Average scores by law and distance, and how many ``cuts`` reach it.
 
-        Index ``posterior`` and ``distance``: "all", "next block", then the distances beyond the
+        Index ``law`` and ``distance``: "all", "next block", then the distances beyond the
         fitted runs that any prediction has, in decades. Columns of `bayescale.scoring.average`.
         """
         rows = {}
-        for name in self.posteriors:
+        for name in self.laws:
             own = self.of(name)
             parts = {"all": own, "next block": own[own["block"] == "next"], **by_distance(own)}
             for label, part in parts.items():
                 rows[name, label] = {"cuts": part["cut"].nunique(), **average(part)}
         table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index = pd.MultiIndex.from_tuples(list(rows), names=["posterior", "distance"])
+        table.index = pd.MultiIndex.from_tuples(list(rows), names=["law", "distance"])
         return table.astype({"cuts": int, "predictions": int})
 
     @property
     def by_cut(self) -> pd.DataFrame:
-        """Scores by posterior and cut: ``fitted``, ``farthest`` (decades), ``converged``, and more.
+        """Scores by law and cut: ``fitted``, ``farthest`` (decades), ``converged``, and more.
 
         The spread between cuts says how much a coverage is worth.
         """
-        parts = {
-            (n, float(cut)): p for n in self.posteriors for cut, p in self.of(n).groupby("cut")
-        }
+        parts = {(n, float(cut)): p for n in self.laws for cut, p in self.of(n).groupby("cut")}
         rows = {
             key: {
                 "fitted": int(part["fitted"].iloc[0]),
@@ -112,7 +154,7 @@ class Backtest:
             for key, part in parts.items()
         }
         table = pd.DataFrame(list(rows.values()))
-        table.index = pd.MultiIndex.from_tuples(list(rows), names=["posterior", "cut"])
+        table.index = pd.MultiIndex.from_tuples(list(rows), names=["law", "cut"])
         return table
 
 
@@ -128,19 +170,19 @@ def by_distance(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def backtest(
     runs: Runs,
-    model: str | Path | ModelSpec = "chinchilla",
+    model: str | Path | ModelSpec = "joint",
     *,
     cuts: Sequence[float] | None = None,
     group: str | None = None,
-    extrapolate: Literal["plain", "weighted"] | None = None,
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
     seed: int = 1,
     progress: Progress = lambda step: None,
 ) -> Backtest:
-    """Fit the runs up to each cut, predict the later ones with noise, score both posteriors.
+    """Fit the runs up to each cut, predict the later ones with noise, and score the predictions.
 
+    Where the law of the model may bend, its law taken as exact is fitted and scored beside it.
     The cuts are made at growing compute for joint laws, along their axis for single-axis laws. All
     groups are cut at the same compute; a group without runs up to a cut is not predicted from it.
     Unfinished runs (column ``mid_schedule``) and those of weight 0 are never predicted.
@@ -155,9 +197,6 @@ def backtest(
         `bayescale.cuts.choose_cuts`.
     group : str, optional
         As in `bayescale.fit`.
-    extrapolate : {"plain", "weighted"}, optional
-        "weighted" scores the weighted posterior beside the plain one, "plain" that one alone; by
-        default what the model file says.
     draws, tune, chains, seed
         As in `bayescale.fit`, for each cut.
     progress : callable
@@ -173,7 +212,7 @@ def backtest(
         For a cut outside the range of the runs, one whose past cannot identify the law, two cuts
         that leave the same runs, or where no cut can be chosen.
     ModelError
-        For a law without an axis to cut along, or without a weighted posterior that was asked for.
+        For a law without an axis to cut along.
     FitError
         If a sampler could not start.
 
@@ -184,43 +223,44 @@ def backtest(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
-    by = spec.answers_beyond(extrapolate)
+    laws = {MODEL: spec} | ({} if spec.is_exact else {EXACT: spec.exact})
     splits = plan_cuts(runs, spec, cuts)
-    parts, problems = [], []
+    parts, problems, chances = [], [], []
     for number, split in enumerate(splits):
         for notice in split.weaknesses(runs):
             warnings.warn(f"{split.name}: {notice}", RunsWarning, stacklevel=2)
         progress(f"{split.name}, {len(split.past)} runs")
-        own = _refit(split, by, draws, tune, chains, seed)
-        rows = score_runs(own, split.later, seed=seed)
-        found = own.diagnostics.problems
-        problems += [f"{split.name}: {problem}" for problem in found]
         until = splits[number + 1].cut if number + 1 < len(splits) else np.inf
-        next_block = up_to(rows[spec.size], until)
-        rows = rows.assign(
-            cut=split.cut,
-            fitted=len(split.past),
-            converged=not found,
-            decades=split.decades(rows),
-            block=np.where(next_block, "next", "later"),
-        )
-        parts.append(rows.sort_values(["posterior", spec.size], ascending=[False, True]))
+        for law, own_spec in laws.items():
+            own = _refit(replace(split, spec=own_spec), draws, tune, chains, seed)
+            rows, chance = score_with_chance(own, split.later, seed=seed)
+            rows = rows.sort_values(spec.size)
+            chances += [chance] if law == MODEL else []
+            found = own.diagnostics.problems
+            of = "" if law == MODEL else " (the exact law)"
+            problems += [f"{split.name}{of}: {problem}" for problem in found]
+            rows = rows.assign(
+                cut=split.cut,
+                fitted=len(split.past),
+                converged=not found,
+                law=law,
+                decades=split.decades(rows),
+                block=np.where(up_to(rows[spec.size], until), "next", "later"),
+            )
+            parts.append(rows)
     table = pd.concat(parts, ignore_index=True)
-    first = ["cut", "fitted", "converged", "posterior", "run", "decades", "block"]
+    first = ["cut", "fitted", "converged", "law", "run", "decades", "block"]
     table = table[first + [name for name in table if name not in first]]
-    return Backtest(table, spec.name, spec.size, tuple(problems))
+    return Backtest(table, spec.name, spec.size, tuple(problems), tuple(chances))
 
 
-def _refit(
-    split: Split, by: Literal["plain", "weighted"], draws: int, tune: int, chains: int, seed: int
-) -> Fit:
+def _refit(split: Split, draws: int, tune: int, chains: int, seed: int) -> Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RunsWarning)  # what is new about the past was said
         try:
             return fit(
                 split.past,
                 split.spec,
-                extrapolate=by,
                 draws=draws,
                 tune=tune,
                 chains=chains,

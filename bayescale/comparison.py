@@ -13,14 +13,8 @@ import xarray as xr
 from bayescale.cross_validation import Progress, cells, cross_validate
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
-from bayescale.optima import (
-    beyond_compute,
-    compute_optimal,
-    distinct_budgets,
-    isoflop,
-    least_compute,
-)
-from bayescale.prediction import by_range, predict
+from bayescale.optima import compute_optimal, distinct_budgets, isoflop, least_compute
+from bayescale.prediction import predict
 from bayescale.stacking import stack_draws
 
 STACKED = "stacked"
@@ -146,7 +140,7 @@ def compare(
 
 def _axis_of(fit: Fit) -> str:
     """Axis of the values for which a law gives a decision."""
-    return "flops" if fit.spec.law.is_joint else fit.spec.inputs[0]
+    return "flops" if fit.law.is_joint else fit.spec.inputs[0]
 
 
 def _require_comparable(fits: Mapping[str, Fit]) -> None:
@@ -177,7 +171,7 @@ def _require_decision(name: str, fit: Fit) -> None:
             f"{name} is the fit of one group or of given constants, and cannot be refitted; "
             "compare fits of all runs"
         )
-    if len(fit.spec.inputs) > 1 and not fit.spec.law.is_joint:
+    if len(fit.spec.inputs) > 1 and not fit.law.is_joint:
         raise FitError(
             f"the model {fit.spec.name} reads {', '.join(fit.spec.inputs)} and has no decision of "
             "its own to compare; compare joint laws such as chinchilla, and see isoFLOP profiles "
@@ -250,7 +244,7 @@ def _shift(elpd: Any, density: xr.DataArray) -> Any:
 
 
 def _decision(fit: Fit, values: Sequence[float], groups: Sequence[str]) -> xr.Dataset:
-    if fit.spec.law.is_joint:
+    if fit.law.is_joint:
         answer = compute_optimal(fit, values)[_QUANTITIES]
     else:
         axis = fit.spec.inputs[0]
@@ -264,11 +258,7 @@ def _decision(fit: Fit, values: Sequence[float], groups: Sequence[str]) -> xr.Da
 
 def _regret(true: str, fit: Fit, decisions: Mapping[str, xr.Dataset]) -> xr.DataArray:
     """Compute wasted by each law's median N* under the draws of one law, beyond its own."""
-    # Which posterior answered differs between laws: some have no weighted one.
-    medians = [
-        answer["params"].median(("chain", "draw")).drop_vars("posterior", errors="ignore")
-        for answer in decisions.values()
-    ]
+    medians = [answer["params"].median(("chain", "draw")) for answer in decisions.values()]
     chosen = xr.concat(medians, dim="chosen").assign_coords(chosen=list(decisions))
     if "group" in chosen.dims:
         alone = {g: fit.of_group(str(g)) if fit.groups else fit for g in chosen["group"].to_numpy()}
@@ -278,9 +268,7 @@ def _regret(true: str, fit: Fit, decisions: Mapping[str, xr.Dataset]) -> xr.Data
 
 
 def _waste(fit: Fit, true: str, chosen: xr.DataArray) -> xr.DataArray:
-    def compute_worth(own: Fit) -> xr.DataArray:
-        loss = isoflop(own, chosen["flops"], chosen)
-        return least_compute(own.spec.law, loss, own.runs.flops_per_param_token, own.natural)
-
-    worth = by_range(fit, beyond_compute(fit, chosen["flops"]), compute_worth)
+    loss = isoflop(fit, chosen["flops"], chosen)
+    worth = least_compute(fit.law, loss, fit.runs.flops_per_param_token, fit.natural)
+    worth = np.fmin(worth, chosen["flops"])  # which reaches the loss in any case
     return worth.sel(chosen=true, drop=True) / worth - 1

@@ -5,7 +5,7 @@ What `summarise_comparison` gives for scripts (Q stands for {"median", "q05", "q
     {"schema": 1, "runs": {"rows", "cells", "source", "sha256"},
      "models": [{"model", "law", "elpd", "se", "elpd_diff", "se_diff", "p_loo", "weight",
                  "high_k", "method", "told_apart"}],
-     "decisions": [{"model", "group", axis: value, "posterior", "params": Q, "tokens": Q,
+     "decisions": [{"model", "group", axis: value, "params": Q, "tokens": Q,
                     "tokens_per_param": Q, "loss": Q}],
      "regret": [{"chosen", "true", "group", "flops", "p_matters"} and Q],
      "sentences": [str], "problems": [str]}
@@ -22,7 +22,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from bayescale import readable
 from bayescale.comparison import STACKED, Comparison
@@ -54,7 +53,7 @@ def summarise_comparison(comparison: Comparison) -> dict[str, Any]:
         "models": [
             {
                 "model": name,
-                "law": fit.spec.law.name,
+                "law": fit.law.name,
                 **comparison.table.loc[name].to_dict(),
                 "high_k": int(comparison.table.loc[name, "high_k"]),
                 "told_apart": name not in comparison.plausible,
@@ -76,15 +75,7 @@ def _decisions(comparison: Comparison) -> Iterable[dict[str, Any]]:
                 at = own.sel({axis: value})
                 quantities = {str(q): numbers(at[q]) for q in at.data_vars}
                 place = {"model": name, "group": group, axis: float(value)}
-                yield {**place, "posterior": _posterior(name, at), **quantities}
-
-
-def _posterior(name: str, answer: xr.Dataset) -> str | None:
-    """Which posterior answered; None for a mixture of laws that differ in it."""
-    if name == STACKED and "posterior" not in answer.coords:
-        return None
-    named = np.unique(answer.coords.get("posterior", "plain"))
-    return str(named.item()) if named.size == 1 else None
+                yield {**place, **quantities}
 
 
 def sentences(comparison: Comparison) -> list[str]:
@@ -117,21 +108,8 @@ def _at(comparison: Comparison, value: float) -> str:
     unit = "FLOPs" if axis == "flops" else axis
     shown = readable.flops(value) if axis == "flops" else readable.count(value)
     beyond = _beyond(comparison, value)
-    far = f", {beyond:.1f} decades beyond the runs{_by(comparison, value)}," if beyond else ""
+    far = f", {beyond:.1f} decades beyond the runs," if beyond else ""
     return f"At {shown} {unit}{far}"
-
-
-def _by(comparison: Comparison, value: float) -> str:
-    """Name the laws whose weighted posterior answers there."""
-    at = {
-        name: _posterior(name, answer.sel({comparison.axis: value}))
-        for name, answer in comparison.decisions.items()
-        if name != STACKED
-    }
-    names = [name for name, by in at.items() if by == "weighted"]
-    if len(names) == len(at):
-        return " (weighted posteriors)"
-    return f" (weighted posterior of {', '.join(names)})" if names else ""
 
 
 def _beyond(comparison: Comparison, value: float) -> float:

@@ -6,6 +6,7 @@ neither PyMC nor the graph. Data, observation weights and prior arguments are ar
 function, so that one compiled function serves every table, subset and prior.
 """
 
+import ctypes
 import hashlib
 import shutil
 import tempfile
@@ -14,12 +15,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bayescale.laws import into_support
+
+CENTRE, SCALE = "flat_centre", "flat_scale"
+"""Data that no model has: of the linear map from what is sampled to the flat vector."""
 
 _DECIDING = ("pymc", "pytensor", "nutpie")
 """Libraries whose version decides the code; Numba's cache looks at its own and the processor's."""
@@ -81,6 +86,11 @@ class Density:
         """Entries of the flat vector."""
         return sum(variable.size for variable in self.variables)
 
+    def place(self, name: str) -> int:
+        """First entry of a variable in the flat vector."""
+        before = takewhile(lambda variable: variable.name != name, self.variables)
+        return sum(variable.size for variable in before)
+
     def bind(self, data: Mapping[str, Any]) -> tuple[np.ndarray, list[np.ndarray]]:
         """Lay out data for the function: the table of addresses, and the arrays that they are of.
 
@@ -94,6 +104,13 @@ class Density:
         table = [entry for array in arrays for entry in (array.ctypes.data, *array.shape)]
         return np.array(table, dtype=np.int64), arrays
 
+    def evaluate(self, table: np.ndarray, vector: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log density and gradient at one point, NaN where there is none."""
+        value, gradient = np.empty(1), np.full(self.size, np.nan)
+        arrays = (np.ascontiguousarray(vector, dtype=float), gradient, value, table)
+        self.function.ctypes(self.size, *(_address(array) for array in arrays))
+        return float(value[0]), gradient
+
     def split(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Values of the variables on their own scale from flat vectors of shape (..., size)."""
         values, begin = {}, 0
@@ -103,6 +120,11 @@ class Density:
             values[variable.name] = into_support(variable.support, part)
             begin += variable.size
         return values
+
+
+def _address(array: np.ndarray) -> Any:
+    kind = ctypes.c_int64 if array.dtype == np.int64 else ctypes.c_double
+    return array.ctypes.data_as(ctypes.POINTER(kind))
 
 
 def slots_of(data: Mapping[str, Any], logged: Iterable[str]) -> tuple[Slot, ...]:
@@ -138,7 +160,8 @@ def compile_density(
     ValueError
         If the model has other variables or data than these.
     """
-    made = cache(lambda: _numba_function(build(), variables, slots))
+    own = tuple(slot for slot in slots if slot.name not in (CENTRE, SCALE))
+    made = cache(lambda: _numba_function(build(), variables, own))
     name = made()[1] if identity is None else identity
     key = None if name is None else _digest(name, variables, slots)
     source = _source(sum(variable.size for variable in variables), slots)
@@ -207,23 +230,40 @@ def _source(size: int, slots: tuple[Slot, ...]) -> str:
     Log density first, so that it stays NaN should anything raise; 3 and 4 are what nutpie takes
     for a divergence.
     """
-    lines, names, entry = [], ["scalars"], 2
+    lines, names, entry = [], {"scalars": "scalars"}, 2
     lines.append("    scalars = carray(doubles(data[0]), (data[1],))")
     for number, slot in enumerate(slot for slot in slots if slot.ndim):
         shape = "".join(f"data[{entry + 1 + axis}], " for axis in range(slot.ndim))
         kind = "integers" if slot.whole else "doubles"
         lines.append(f"    array{number} = carray({kind}(data[{entry}]), ({shape}))")
-        names.append(f"array{number}")
+        names[slot.name] = f"array{number}"
         entry += 1 + slot.ndim
     arrays = "\n".join(lines)
+    centre, scale = names.pop(CENTRE, None), names.pop(SCALE, None)
+    point = f"carray(vector, ({size},))" if scale is None else "point"
+    before, chain, slope = "", "", "slope[i]"
+    if scale is not None:
+        slope = "total"
+        chain = f"""\
+        total = 0.0
+        for j in range({size}):
+            total += {scale}[j, i] * slope[j]
+"""
+        before = f"""\
+    point = empty({size})
+    for i in range({size}):
+        point[i] = {centre}[i]
+        for j in range({size}):
+            point[i] += {scale}[i, j] * vector[j]
+"""
     return f"""\
 def log_density(size, vector, gradient, value, data):
     value[0] = nan
 {arrays}
-    density, slope = inner(carray(vector, ({size},)), {", ".join(names)})
+{before}    density, slope = inner({point}, {", ".join(names.values())})
     for i in range({size}):
-        gradient[i] = slope[i]
-        if not isfinite(slope[i]):
+{chain}        gradient[i] = {slope}
+        if not isfinite(gradient[i]):
             return 3
     value[0] = density[()]
     return 0 if isfinite(density[()]) else 4
@@ -248,6 +288,7 @@ def _c_function(
         "__name__": __name__,
         "carray": numba.carray,
         "isfinite": np.isfinite,
+        "empty": np.empty,
         "nan": np.nan,
         "doubles": _pointer(types.double),
         "integers": _pointer(types.int64),

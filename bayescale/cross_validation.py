@@ -176,19 +176,11 @@ def _refit_without(own: Fit, out: np.ndarray, seed: int) -> tuple[np.ndarray, tu
     """Log density of the cells left out, and what was wrong with the fit of the others."""
     left_out = np.isin(cells(own).members, out)
     kept, held = (_subset(own.runs, where) for where in (~left_out, left_out))
-    sizes = own.posterior.sizes
+    draws, chains = own.lengths
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RunsWarning)  # the fit of all runs said it
-            again = fit(
-                kept,
-                own.spec,
-                draws=sizes["draw"],
-                chains=sizes["chain"],
-                extrapolate="plain",
-                seed=seed,
-                progress=False,
-            )
+            again = fit(kept, own.spec, draws=draws, chains=chains, seed=seed, progress=False)
     except RunsError as error:
         raise FitError(
             f"{own.spec.name} cannot be fitted to {len(kept)} of the {len(own.runs)} runs, as "

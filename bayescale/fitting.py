@@ -4,13 +4,14 @@ import io
 import json
 import sys
 import time
+import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 import arviz as az
@@ -19,18 +20,19 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
-from bayescale.compiling import slots_of
+from bayescale.bend import Bending, Drawn, Features, bent, features_beyond
+from bayescale.compiling import CENTRE, SCALE, slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
 from bayescale.errors import FitError, RunsWarning
 from bayescale.files import replacing
 from bayescale.groups import group_names
 from bayescale.intervals import CI_PROB
-from bayescale.laws import SUPPORT, from_line, to_line
+from bayescale.laws import SUPPORT, Law, from_line, to_line
 from bayescale.model import (
     as_arrays,
+    bending_from,
     build_model,
-    cells_of,
     derived,
     draw_prior,
     model_data,
@@ -41,20 +43,20 @@ from bayescale.runs import Runs
 from bayescale.sampling import (
     ATTEMPTS,
     HIERARCHICAL_ATTEMPTS,
-    MEMBER_R_HAT,
+    WHITENED_ATTEMPTS,
     Shape,
     Target,
     compile_model,
     sample,
-    sample_members,
+    whitened,
 )
 from bayescale.spec import ModelSpec, load_model, parse_model
-from bayescale.weighting import member_weights
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400
 """Vehtari et al. (2021, doi:10.1214/20-BA1221): R-hat and effective sample size a result needs."""
 
+_ERRORS = ("bend", "size_error")  # coefficients of smooth errors
 _LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
 
 
@@ -68,9 +70,7 @@ class Diagnostics:
     min_ess_bulk: float
     seconds_compile: float
     seconds_sample: float
-    weighted_divergences: int = 0
-    weighted_max_r_hat: float = 1.0
-    weighted_min_ess_bulk: float = float("inf")
+    needed: float = MIN_ESS
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -84,18 +84,9 @@ class Diagnostics:
             found.append(f"{self.maxdepth_reached} draws hit the maximum tree depth")
         if not self.max_r_hat <= MAX_R_HAT:
             found.append(f"R-hat {self.max_r_hat:.3f} exceeds {MAX_R_HAT}: the chains disagree")
-        if not self.min_ess_bulk >= MIN_ESS:
-            found.append(f"only {self.min_ess_bulk:.0f} effective draws, {MIN_ESS} are needed")
-        if self.weighted_divergences:
-            found.append(f"{self.weighted_divergences} divergent transitions of the weighted fits")
-        if not self.weighted_max_r_hat <= MEMBER_R_HAT:
+        if not self.min_ess_bulk >= self.needed:
             found.append(
-                f"R-hat {self.weighted_max_r_hat:.3f} of a weighted fit exceeds {MEMBER_R_HAT}"
-            )
-        if not self.weighted_min_ess_bulk >= MIN_ESS:
-            found.append(
-                f"only {self.weighted_min_ess_bulk:.0f} effective draws of the weighted fits "
-                f"together, {MIN_ESS} are needed"
+                f"only {self.min_ess_bulk:.0f} effective draws, {self.needed:.0f} are needed"
             )
         return tuple(found)
 
@@ -107,7 +98,7 @@ class Diagnostics:
 
 @dataclass(frozen=True)
 class Fit:
-    """Posterior of a model given runs.
+    """Posterior of a model given runs, which answers within them and beyond.
 
     Parameters
     ----------
@@ -116,9 +107,7 @@ class Fit:
     tree : xarray.DataTree
         Groups ``posterior`` and ``prior`` (dims chain, draw, and group for what differs between
         groups; the sampled coordinates, the law's natural parameters and the noise),
-        ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates);
-        with a weighted posterior ``weighted``, like ``posterior``, and ``weighted_members``, how it
-        was sampled (dim member).
+        ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates).
         For ArviZ; `bayescale.arviz_tree` adds the groups that LOO and predictive plots need.
     """
 
@@ -138,54 +127,84 @@ class Fit:
 
     @property
     def natural(self) -> dict[str, xr.DataArray]:
-        """Posterior draws of the law's own parameters, ready for ``law.loss``."""
-        posterior = self.posterior
-        return {name: posterior[name] for name in self.spec.law.parameters}
+        """Posterior draws of the parameters of `law`, ready for ``law.loss``."""
+        posterior = self.posterior.drop_vars("member", errors="ignore")
+        natural = {name: posterior[name] for name in self.spec.law.parameters}
+        if not self.bends:
+            return natural
+        shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+        number = np.arange(np.prod(shape)).reshape(shape)
+        return {**natural, "bend": xr.DataArray(number, dims=("chain", "draw"))}
+
+    @property
+    def bends(self) -> bool:
+        """Whether answers are of a bent law."""
+        return self.spec.bend is not None and "bend_beyond" in self.tree["posterior"]
+
+    @cached_property
+    def law(self) -> Law:
+        """The law of the answers: that of the model, bent where the model lets it bend."""
+        if not self.bends:
+            return self.spec.law
+        found = []
+        for own in self.members:
+            bending, everywhere = _bending(own)
+            posterior = own.posterior
+            among = posterior["bend"].isel(basis=slice(len(bending.features.points))).to_numpy()
+            beyond = posterior["bend_beyond"].to_numpy()[..., : _more(bending, everywhere)]
+            flat = np.concatenate([among, beyond], axis=-1).reshape(-1, len(everywhere.points))
+            found.append(Drawn(bending, everywhere, flat))
+        return bent(found, self.spec.law)
+
+    @property
+    def knows_sizes(self) -> bool:
+        """Whether runs of nearly one size share an error."""
+        return self.spec.size_error is not None and "size_error" in self.tree["posterior"]
+
+    def size_error_of_cells(self, part: slice) -> xr.DataArray | float:
+        """Error on log loss of some cells of the runs that those of nearly one size share."""
+        if not self.knows_sizes:
+            return 0.0
+        parts = [
+            own.posterior["size_error"].to_numpy()
+            @ own.tree["constant_data"]["size_error_basis"].to_numpy()[part].T
+            for own in self.members
+        ]
+        return xr.DataArray(np.concatenate(parts), dims=("chain", "draw", "obs"))
+
+    @property
+    def members(self) -> tuple["Fit", ...]:
+        """Fit of each member of a pool; this one alone where it is none.
+
+        Of all draws that the fit still has, in their order.
+        """
+        if not self.spec.members or "member" not in self.posterior.coords:
+            return (self,)
+        return tuple(self._member(number) for number in range(len(self.spec.members)))
+
+    def _member(self, number: int) -> "Fit":
+        tree = self.tree.copy()
+        chains = np.flatnonzero(self.posterior["member"] == number)
+        for node in ("posterior", "sample_stats"):
+            if node in tree:
+                own = tree[node].to_dataset().isel(chain=chains)
+                tree[node] = own.drop_vars("member", errors="ignore")
+        for node in ("prior", "constant_data"):
+            if node in tree and "member" in tree[node].dims:
+                tree[node] = tree[node].to_dataset().isel(member=number)
+        return replace(self, spec=self.spec.each_member[number], tree=tree)
 
     @property
     def noise(self) -> dict[str, xr.DataArray]:
         """Posterior draws of the noise parameters; empty for constants given without noise."""
-        posterior = self.posterior
+        posterior = self.posterior.drop_vars("member", errors="ignore")
         return {name: posterior[name] for name in self.spec.noise_priors if name in posterior}
-
-    @property
-    def weighted(self) -> "Fit | None":
-        """The same fit by its weighted posterior, which answers beyond the runs; None without one.
-
-        See `bayescale.fit`. Its draws are not those of the plain posterior: compare distributions.
-        """
-        if "weighted" not in self.tree:
-            return None
-        tree = self.plain.tree
-        tree["posterior"] = self.tree["weighted"].to_dataset()
-        if "sample_stats" in tree:  # of other draws
-            del tree["sample_stats"]
-        tree.attrs |= {"posterior": "weighted"}
-        return replace(self, tree=tree)
-
-    @property
-    def plain(self) -> "Fit":
-        """The same fit without its weighted posterior: its own draws answer everywhere."""
-        tree = self.tree.copy()
-        for name in ("weighted", "weighted_members"):
-            if name in tree:
-                del tree[name]
-        return replace(self, tree=tree)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Names of the groups, empty for a fit without groups or of one group."""
         posterior = self.posterior
         return tuple(map(str, posterior["group"].to_numpy())) if "group" in posterior.dims else ()
-
-    @property
-    def answered_by(self) -> str:
-        """Which posterior the draws are of: "plain" or "weighted"."""
-        return str(self.tree.attrs.get("posterior", "plain"))
-
-    def for_range(self, *, beyond: bool) -> "Fit":
-        """Return the fit of the one posterior that answers beyond the runs, or within them."""
-        return (self.weighted if beyond else None) or self.plain
 
     def of_group(self, name: str) -> "Fit":
         """Fit of one group: its draws and its runs, for all that a fit without groups can do.
@@ -203,7 +222,7 @@ class Fit:
             index = self.tree["constant_data"]["group_index"] == self.groups.index(name)
             for node in ("observed_data", "constant_data"):
                 tree[node] = tree[node].to_dataset().isel(obs=np.flatnonzero(index))
-        for node in ("posterior", "prior", "constant_data", "weighted"):
+        for node in ("posterior", "prior", "constant_data"):
             if node in tree and "group" in tree[node].dims:
                 own = {"group": name} if name in tree[node]["group"] else {"group": self.groups[0]}
                 tree[node] = tree[node].to_dataset().sel(own, drop=True)  # all have one prior
@@ -245,9 +264,6 @@ class Fit:
         both = xr.concat([posterior[varying], added], dim="group").transpose("chain", "draw", ...)
         fixed = posterior.drop_dims("group")
         tree["posterior"] = xr.merge([fixed, both], join="exact", compat="no_conflicts")
-        if self.weighted is not None:
-            weighted = self.weighted.with_new_group(name, typical=typical, seed=seed)
-            tree["weighted"] = weighted.tree["posterior"].to_dataset()
         return replace(self, tree=tree)
 
     def _new_value(
@@ -279,6 +295,12 @@ class Fit:
             )
 
     @property
+    def lengths(self) -> tuple[int, int]:
+        """Draws and chains that `fit` was asked for: each member of a pool has all the chains."""
+        sizes, members = self.posterior.sizes, len(self.spec.each_member)
+        return sizes["draw"] * members, sizes["chain"] // members
+
+    @property
     def sampled(self) -> bool:
         """False for a fit made from given constants."""
         return "sample_stats" in self.tree
@@ -292,28 +314,31 @@ class Fit:
         FitError
             For a fit that was made from constants and never sampled.
         """
-        if self.answered_by == "weighted":
-            raise FitError("ask the fit that this weighted posterior is of for its diagnostics")
         if not self.sampled:
             raise FitError("this fit holds given constants, it was never sampled: no diagnostics")
-        stats, draws = self.tree["sample_stats"], self.tree["posterior"]
-        divergences, r_hat, ess = 0, 1.0, float("inf")
-        if "weighted_members" in self.tree:
-            members = self.tree["weighted_members"]
-            divergences = int(members["divergences"].sum())
-            r_hat = float(members["max_r_hat"].max(skipna=False))
-            ess = float(members["min_ess_bulk"].sum(skipna=False))
+        if len(self.members) > 1:
+            return _together([own.diagnostics for own in self.members])
+        stats, draws = self.tree["sample_stats"], self._told
         return Diagnostics(
             divergences=int(stats["diverging"].sum()),
             maxdepth_reached=int(stats["maxdepth_reached"].sum()),
-            max_r_hat=float(az.rhat(draws).dataset.to_array().max()),
-            min_ess_bulk=float(az.ess(draws, method="bulk").dataset.to_array().min()),
+            # Dozens of short independent chains of coefficients disagree by chance: that all of
+            # them have effective draws says more.
+            max_r_hat=float(az.rhat(draws.drop_vars(_ERRORS, errors="ignore")).to_array().max()),
+            min_ess_bulk=float(az.ess(draws, method="bulk").to_array().min()),
             seconds_compile=float(self.tree.attrs["seconds_compile"]),
             seconds_sample=float(self.tree.attrs["seconds_sample"]),
-            weighted_divergences=divergences,
-            weighted_max_r_hat=r_hat,
-            weighted_min_ess_bulk=ess,
         )
+
+    @property
+    def _told(self) -> xr.Dataset:
+        """Draws of what runs have a say in: features that no run has are drawn from their prior."""
+        draws = self.posterior.drop_vars([*self.spec.fixed, "bend_beyond"], errors="ignore")
+        for name, error in zip(("basis", "size_basis"), _ERRORS, strict=True):
+            if name in draws.dims:
+                told = (self.tree["constant_data"][f"{error}_basis"] != 0).any("obs")
+                draws = draws.isel({name: np.flatnonzero(told)})
+        return draws
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -334,12 +359,43 @@ class Fit:
             return ()
         return tuple(f"{n}_{part}" for n in self.spec.partial for part in ("population", "scale"))
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of what is estimated: of the law, of the noise, of the population of groups."""
+        law = [name for name in self.spec.law.parameters if name not in self.spec.fixed]
+        return (*law, *self.noise, *self.population)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Checks that FAILed when a report was made of this fit: name to what was found."""
+        return dict(json.loads(self.tree.attrs.get("failures", "{}")))
+
+    def with_failures(self, failures: Mapping[str, str]) -> "Fit":
+        """Keep with the fit which checks FAILed, so that whoever asks it for an answer hears it."""
+        tree = self.tree.copy()
+        tree.attrs["failures"] = json.dumps(dict(failures))
+        return replace(self, tree=tree)
+
     def summary(self) -> pd.DataFrame:
-        """Mean, sd, central 90% interval, effective draws and R-hat of every parameter."""
-        names = [*self.spec.law.parameters, *self.noise, *self.population]
-        return az.summary(
-            self.tree, var_names=names, ci_prob=CI_PROB, ci_kind="eti", round_to="none"
+        """Mean, sd, central 90% interval, effective draws and R-hat of every parameter.
+
+        Of a pool the effective draws of all members and their worst R-hat: members may differ, and
+        that is no failure of the sampler.
+        """
+        table = az.summary(
+            self.tree,
+            var_names=list(self.parameters),
+            ci_prob=CI_PROB,
+            ci_kind="eti",
+            round_to="none",
         )
+        if len(self.members) == 1:
+            return table
+        each = pd.concat([own.summary() for own in self.members]).groupby(level=0)
+        table["r_hat"] = each["r_hat"].max()
+        for column in ("ess_bulk", "ess_tail"):
+            table[column] = each[column].sum()
+        return table.drop(columns=["mcse_mean", "mcse_sd"])
 
     def save(self, path: str | Path) -> Path:
         """Write everything into one netCDF file, replacing it only when the new one is complete."""
@@ -364,7 +420,7 @@ class Fit:
 
 def fit(
     runs: Runs,
-    model: str | Path | ModelSpec = "chinchilla",
+    model: str | Path | ModelSpec = "joint",
     *,
     group: str | None = None,
     draws: int = 1000,
@@ -372,18 +428,15 @@ def fit(
     chains: int = 4,
     target_accept: float | None = None,
     weights: np.ndarray | None = None,
-    extrapolate: Literal["plain", "weighted"] | None = None,
     seed: int = 1,
     progress: bool | None = None,
 ) -> Fit:
     """Sample the posterior of a model given runs.
 
     A law that is only approximately right is overconfident beyond its runs: its intervals shrink
-    with every run, while its error stays. With ``extrapolate="weighted"`` a second posterior is
-    sampled, in which each run's likelihood has a weight that grows with its compute (or with where
-    it lies on the axis of a single-axis law), and all weights together count as `n0` runs
-    (`bayescale.weighting`). What lies within the runs is answered by the plain posterior, what lies
-    beyond them by the weighted one, and every answer says by which.
+    with every run, while its error stays. So the law of the default model may bend
+    (`bayescale.bend`), the less certainly the farther from the runs; ``chinchilla`` takes the same
+    law as exact.
 
     Parameters
     ----------
@@ -400,8 +453,6 @@ def fit(
         three times as long, then with smaller steps as well).
     weights : numpy.ndarray, shape (runs,), optional
         Exponent of each run's likelihood; by default the runs' column ``weight``, or 1.
-    extrapolate : {"plain", "weighted"}, optional
-        Which posterior answers beyond the runs; by default what the model file says.
     seed : int
         Same seed, same machine: same draws.
     progress : bool, optional
@@ -417,8 +468,7 @@ def fit(
     RunsError
         If the runs cannot identify the law, or their groups.
     ModelError
-        If a group is given for a model without groups, or a weighted posterior is asked of a law
-        that has none.
+        If a group is given for a model without groups.
     FitError
         If the sampler could not start, or the weights are not one non-negative number a run.
 
@@ -429,49 +479,124 @@ def fit(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
-    by = spec.answers_beyond(extrapolate)
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
     names = group_names(spec, runs)
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
-    began = time.perf_counter()
-    target = _target(spec, runs)
-    compiled_at = time.perf_counter()
-    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     settings["progress_bar"] = sys.stderr.isatty() if progress is None else progress
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
+    attempts = WHITENED_ATTEMPTS if spec.bend else attempts
     settings = {**attempts[0], **settings}
     if target_accept is not None:
         attempts = ({"target_accept": target_accept},)
-    beside = _beside(spec, target.data, seed)
-    if by == "weighted":
-        weights_of = _member_weights(spec, runs, target.data)
-        pooled, members = sample_members(target, weights_of, attempts, settings)
-        beside |= {"weighted": pooled, "weighted_members": members}
+    members = spec.each_member
+    settings |= {"draws": -(-draws // len(members)), "tune": -(-tune // len(members))}
+    enough = MIN_ESS / len(members)
+    found = [
+        _sampled(own, runs, names, attempts, {**settings, "seed": seed + number}, enough)
+        for number, own in enumerate(members)
+    ]
+    return found[0] if not spec.members else _pooled(spec, found)
+
+
+def _sampled(
+    spec: ModelSpec,
+    runs: Runs,
+    names: Sequence[str],
+    attempts: Sequence[Mapping[str, Any]],
+    settings: dict[str, Any],
+    enough: float,
+) -> Fit:
+    """Sample one posterior, until it converges or there is no other way to try.
+
+    `enough` is how many effective draws it needs: of a member of a pool, its share of them.
+    """
+    began, seed = time.perf_counter(), settings["seed"]
+    target = _target(spec, runs)
+    compiled_at = time.perf_counter()
+    known = {name: value for name, value in target.data.items() if name not in (CENTRE, SCALE)}
+    beside = _beside(spec, known, seed)
     sampled_from = time.perf_counter()
     for attempt in attempts:
         tree = sample(target, {**settings, **attempt})
-        for name, dataset in {"posterior": tree["posterior"].to_dataset(), **beside}.items():
+        drawn = _complete(spec, tree["posterior"].to_dataset())
+        for name, dataset in {"posterior": drawn, **beside}.items():
             tree[name] = dataset.assign_coords(group=list(names)) if spec.group else dataset
         tree.attrs |= {
             **_identity(spec),
             "seed": seed,
+            "tune": settings["tune"],
             "seconds_compile": compiled_at - began,
-            "seconds_weighted": sampled_from - compiled_at,
             "seconds_sample": time.perf_counter() - sampled_from,
         }
-        result = Fit(spec, runs, tree)
-        if result.diagnostics.converged:
+        result = _with_bend_beyond(Fit(spec, runs, tree), seed)
+        if not replace(result.diagnostics, needed=enough).problems:
             break
     return result
+
+
+def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
+    """Pool the draws of the members: chains side by side, coordinate ``member``."""
+    first = members[0].tree
+    tree = first.copy()
+    number = np.repeat(np.arange(len(members)), first["posterior"].sizes["chain"])
+    for node in ("posterior", "sample_stats"):
+        draws = [own.tree[node].to_dataset() for own in members]
+        joined = xr.concat(draws, dim="chain", join="outer", fill_value=0.0)
+        joined = joined.assign_coords(chain=np.arange(len(number)), member=("chain", number))
+        tree[node] = joined
+    tree["prior"] = xr.concat([own.prior for own in members], dim="member")
+    data = [own.tree["constant_data"].to_dataset() for own in members]
+    tree["constant_data"] = xr.concat(data, dim="member", data_vars="different", compat="equals")
+    tree.attrs |= {
+        **_identity(spec),
+        **{
+            name: sum(own.tree.attrs[name] for own in members)
+            for name in ("seconds_compile", "seconds_sample")
+        },
+    }
+    return Fit(spec, members[0].runs, tree)
+
+
+def _complete(spec: ModelSpec, draws: xr.Dataset) -> xr.Dataset:
+    """Give draws the coordinates that are fixed, the same in each."""
+    like = draws[next(iter(spec.priors))]
+    return draws.assign({name: xr.full_like(like, value) for name, value in spec.fixed.items()})
+
+
+def _with_bend_beyond(own: Fit, seed: int) -> Fit:
+    """Draw the bend off the runs: coefficients of features that no run has anything to say of."""
+    if own.spec.bend is None:
+        return own
+    bending, everywhere = _bending(own)
+    posterior = own.posterior
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], _more(bending, everywhere))
+    drawn = np.random.default_rng([seed, 7]).standard_normal(shape)
+    own.tree["posterior"] = posterior.assign(bend_beyond=(("chain", "draw", "beyond"), drawn))
+    return own
+
+
+def _more(bending: Bending, everywhere: Features) -> int:
+    return len(everywhere.points) - len(bending.features.points)
+
+
+def _bending(own: Fit) -> tuple[Bending, Features]:
+    """How the law may bend, and features of places among the runs and beyond."""
+    data = own.tree["constant_data"].to_dataset()
+    inputs = tuple(data[name].to_numpy() for name in own.spec.inputs)
+    bending = bending_from(own.spec, {str(name): values for name, values in data.items()})
+    return bending, features_beyond(bending.features, inputs)
 
 
 def _target(spec: ModelSpec, runs: Runs) -> Target:
     """Compile the model of a specification, for these runs."""
     data = model_data(spec, runs)
-    arrays, variables = as_arrays(data), variables_of(spec, data)
+    arrays, variables, middle = as_arrays(data), variables_of(spec, data), start(spec, data)
+    if spec.bend:
+        data |= {CENTRE: middle, SCALE: np.eye(len(middle))}
     positive = (*spec.inputs, *(f"reference_{name}" for name in spec.inputs))
     slots = slots_of(data, positive)
     # A law from elsewhere may change without this package's code changing: its name says nothing.
@@ -483,25 +608,48 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
         lambda: build_model(spec, runs),
         repr((spec.law.name, *spec.shape[1:])) if ours else None,
     )
-    return Target(
-        compile_model(shape), data, start(spec, data), lambda free: derived(spec, free, arrays)
-    )
+    target = Target(compile_model(shape), data, middle, lambda free: derived(spec, free, arrays))
+    return whitened(target) if spec.bend else target
 
 
 def _beside(spec: ModelSpec, data: Mapping[str, np.ndarray], seed: int) -> dict[str, xr.Dataset]:
     """Collect what a fit keeps beside its posterior."""
     return {
-        "prior": draw_prior(spec, data, seed=seed),
+        "prior": _complete(spec, draw_prior(spec, data, seed=seed)),
         "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
         "constant_data": xr.Dataset(as_arrays(data)),
     }
 
 
-def _member_weights(
-    spec: ModelSpec, runs: Runs, data: Mapping[str, np.ndarray]
-) -> dict[tuple[float, float], np.ndarray]:
-    size = cells_of(spec, runs).table[spec.size].to_numpy(dtype=float)
-    return member_weights(size, data["weight"], data.get("group_index"))
+def exact_fit(own: Fit) -> Fit | None:
+    """Fit the same runs with the law taken as exact, to set what it would say beside the answers.
+
+    As many draws, tuned for as long, from the same seed.
+
+    Parameters
+    ----------
+    own : Fit
+
+    Returns
+    -------
+    Fit or None
+        None where the law is taken as exact anyway, and for given constants.
+    """
+    if own.spec.is_exact or not own.sampled:
+        return None
+    draws, chains = own.lengths
+    tune, seed = (int(own.tree.attrs[name]) for name in ("tune", "seed"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)  # the fit itself said it
+        return fit(
+            own.runs,
+            own.spec.exact,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            progress=False,
+        )
 
 
 def load_fit(path: str | Path) -> Fit:
@@ -510,7 +658,7 @@ def load_fit(path: str | Path) -> Fit:
     Raises
     ------
     FitError
-        If the file does not exist or was not written by bayescale.
+        If the file does not exist, or was not written by this version of bayescale or a near one.
     """
     path = Path(path)
     if not path.is_file():
@@ -522,6 +670,11 @@ def load_fit(path: str | Path) -> Fit:
         raise FitError(f"{path}: not a netCDF file ({str(error).splitlines()[0]})") from error
     if "model_spec" not in tree.attrs or "runs" not in tree:
         raise FitError(f"{path}: a netCDF file, but not one written by bayescale")
+    if "extrapolate" in tomllib.loads(tree.attrs["model_spec"]):
+        raise FitError(
+            f"{path}: an earlier version of bayescale wrote this fit, with one posterior for what "
+            "lies within the runs and another for what lies beyond; fit the runs again"
+        )
     facts = json.loads(tree.attrs.pop("runs"))
     notices = tuple(Notice(n["name"], n["message"], tuple(n["rows"])) for n in facts["notices"])
     text = io.StringIO(tree["runs"]["csv"].item())
@@ -537,7 +690,8 @@ def load_fit(path: str | Path) -> Fit:
         tuple(facts["ledger"]),
         notices,
     )
-    return Fit(parse_model(tree.attrs["model_spec"], tree.attrs["model"]), runs, tree)
+    spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"])
+    return Fit(spec.exact if tree.attrs.get("law_exact") else spec, runs, tree)
 
 
 def constants_fit(model: str, **parameters: Any) -> Fit:
@@ -592,14 +746,31 @@ def constants_fit(model: str, **parameters: Any) -> Fit:
     return Fit(spec, Runs(table, "given constants"), tree)
 
 
+def _together(members: Sequence[Diagnostics]) -> Diagnostics:
+    """Of a pool: the worst R-hat, and the effective draws of as many as there are members."""
+    return Diagnostics(
+        divergences=sum(own.divergences for own in members),
+        maxdepth_reached=sum(own.maxdepth_reached for own in members),
+        max_r_hat=float(np.max([own.max_r_hat for own in members])),
+        min_ess_bulk=float(len(members) * np.min([own.min_ess_bulk for own in members])),
+        seconds_compile=members[0].seconds_compile,  # of all members together
+        seconds_sample=members[0].seconds_sample,
+    )
+
+
 def _text_columns(table: pd.DataFrame) -> list[str]:
     return [n for n in table if pd.api.types.infer_dtype(table[n], skipna=True) == "string"]
 
 
-def _identity(spec: ModelSpec) -> dict[str, str]:
+def _identity(spec: ModelSpec) -> dict[str, Any]:
     """Say what a saved fit must know to be read again, and which versions made it."""
     versions = {name: version(name) for name in _LIBRARIES}
-    return {"model": spec.name, "model_spec": spec.source, "versions": json.dumps(versions)}
+    return {
+        "model": spec.name,
+        "model_spec": spec.source,
+        "law_exact": int(spec.is_exact),  # the text may be of a law that bends
+        "versions": json.dumps(versions),
+    }
 
 
 def _require_weights(weights: np.ndarray, runs: int) -> None:

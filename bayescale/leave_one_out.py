@@ -11,7 +11,6 @@ import arviz_stats  # noqa: F401 - the accessor azstats
 import numpy as np
 import xarray as xr
 
-from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.prediction import CellDraws, cell_draws, is_large, thinned
 
@@ -47,17 +46,11 @@ def leave_each_out(fit: Fit) -> Iterator[LeftOut]:
     One part of the cells after another, in their order. By every draw for up to 20 million draws
     times rows. Of larger tables by 1,000 draws, and weights are smoothed only of cells that tell
     something: where plain weights are worth `EVEN` of the draws there is no tail to smooth.
-
-    Raises
-    ------
-    FitError
-        For a weighted posterior: its runs do not count in full, so leaving one out says nothing.
     """
-    if fit.answered_by == "weighted":
-        raise FitError("a weighted posterior has no LOO: ask its fit.plain")
     even = EVEN if is_large(fit, len(fit.runs)) else 1.0
     fit = thinned(fit, len(fit.runs))
-    efficiency = _relative_efficiency(fit.posterior)
+    varying = fit.posterior.drop_vars(list(fit.spec.fixed))
+    efficiency = _relative_efficiency(varying)
     for cells in cell_draws(fit):
         density = cells.log_density().drop_vars(("chain", "draw"), errors="ignore")
         weight = xr.DataArray(cells.table["weight"].to_numpy(), dims="obs")

@@ -1,12 +1,14 @@
 """From a model specification and runs to a PyMC model."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayescale.anchoring import anchoring
+from bayescale.bend import FEATURES, Bending, bending_of, features_of_runs
 from bayescale.compiling import Variable
 from bayescale.errors import ModelError
 from bayescale.groups import group_names
@@ -59,8 +61,11 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     import pymc as pm  # takes seconds; sampling a model that is compiled already does without
 
     cells = cells_of(spec, runs, weights)
-    coords = {"obs": cells.table["run"].to_numpy(dtype=str), "group": group_names(spec, runs)}
-    with pm.Model(coords=coords if spec.group else {"obs": coords["obs"]}) as model:
+    coords: dict[str, Any] = {"obs": cells.table["run"].to_numpy(dtype=str)}
+    coords |= {"group": group_names(spec, runs)} if spec.group else {}
+    coords |= {"basis": range(FEATURES)} if spec.bend else {}
+    coords |= {"size_basis": range(FEATURES)} if spec.size_error else {}
+    with pm.Model(coords=coords) as model:
         data = {
             name: pm.Data(name, value, dims=_dims(name, value))
             for name, value in _data(spec, runs, cells).items()
@@ -74,10 +79,14 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         if SEED in free:
             squared = data["seed_squares"] / (2 * free[SEED] ** 2)
             pm.Potential("seeds", -data["seed_freedom"] * np.log(free[SEED]) - squared)
-        values = {**free, **known}
+        values = {**free, **known, **spec.fixed}
         natural = {name: values[name] for name in spec.law.parameters}
         noise = {name: values[name] for name in spec.noise_priors if name in values}
-        _observe(spec, data, natural, noise)
+        apart = 0.0  # of the runs from the law, on log loss
+        for error in _errors(spec):
+            free[error.name] = pm.Normal(error.name, dims=error.dim)
+            apart = apart + data[error.data] @ free[error.name]
+        _observe(spec, data, natural, noise, apart)
     return model
 
 
@@ -119,11 +128,48 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         index = np.array([names.index(label) for label in labels], dtype=np.int64)
         data["group_index"] = index
         data |= anchoring(spec, cells.table, index)
+    if spec.bend:
+        bending, at = bending_from(spec, data), tuple(inputs.values())
+        data["bend_basis"] = _padded(bending.basis(at))
+        if spec.size_error:
+            decades = np.log10(inputs[spec.size_column])[:, None]
+            own = features_of_runs(spec.size_error, decades).at(decades)
+            data["size_error_basis"] = _padded(bending.projected(at, own))
     if cells.freedom:
         data["replicates"] = cells.table["replicates"].to_numpy()
         data["seed_squares"] = np.asarray(cells.squares)
         data["seed_freedom"] = np.asarray(float(cells.freedom))
     return data
+
+
+def _padded(basis: np.ndarray) -> np.ndarray:
+    """As many columns for every table, so that one compiled model serves all."""
+    return np.pad(basis, ((0, 0), (0, FEATURES - basis.shape[1])))
+
+
+@dataclass(frozen=True)
+class _Error:
+    """A smooth error with standard Normal coefficients: its variable, its dim, its data."""
+
+    name: str
+    dim: str
+    data: str
+
+
+def _errors(spec: ModelSpec) -> tuple[_Error, ...]:
+    bend = (_Error("bend", "basis", "bend_basis"),) if spec.bend else ()
+    size = (_Error("size_error", "size_basis", "size_error_basis"),) if spec.size_error else ()
+    return bend + size
+
+
+def bending_from(spec: ModelSpec, data: Values) -> Bending:
+    """How the law of a model may bend, given the data of its cells."""
+    priors = {name: (prior.support, *prior.on_line()) for name, prior in spec.priors.items()}
+    inputs = tuple(np.asarray(data[name]) for name in spec.inputs)
+    log_loss, weight = (np.asarray(data[name]) for name in ("observed_log_loss", "weight"))
+    if spec.bend is None:
+        raise ModelError(f"the law of the model {spec.name} does not bend")
+    return bending_of(spec.law, spec.bend, inputs, log_loss, weight, priors, spec.fixed)
 
 
 def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Cells:
@@ -141,9 +187,11 @@ def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> 
     return cells
 
 
-def _dims(name: str, value: np.ndarray) -> str | None:
+def _dims(name: str, value: np.ndarray) -> str | tuple[str, str] | None:
     if not value.ndim:
         return None
+    if value.ndim == 2:
+        return "obs", "size_basis" if name == "size_error_basis" else "basis"
     return "group" if name.endswith(("_centring", "_weight")) else "obs"
 
 
@@ -163,6 +211,7 @@ def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
             found.append(Variable(name, prior.support, groups, ("group",)))
         else:
             found.append(Variable(name, prior.support))
+    found += [Variable(e.name, "real", (FEATURES,), (e.dim,)) for e in _errors(spec)]
     return tuple(found)
 
 
@@ -181,9 +230,11 @@ def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
             middle, distance = _from_population(name, free, data)
             values[f"{name}_population"] = from_line(name, middle)
             values[name] = from_line(name, middle + distance)
-    sampled = {**free, **values}
+    sampled = {**free, **values, **spec.fixed}
     reference = tuple(data[f"reference_{name}"] for name in spec.inputs)
-    natural = spec.law.to_natural({name: sampled[name] for name in spec.priors}, reference)
+    natural = spec.law.to_natural(
+        {name: sampled[name] for name in (*spec.priors, *spec.fixed)}, reference
+    )
     return values | {name: value for name, value in natural.items() if name not in sampled}
 
 
@@ -241,6 +292,8 @@ def _free(
             shift = (apart * scale * arrays[f"{name}_weight"]).sum("group")
             free[f"{name}_anchor"] = middle + shift
             free[f"{name}_offset"] = apart
+    for error in _errors(spec):
+        free[error.name] = value(_STANDARD, {error.dim: FEATURES})
     return free
 
 
@@ -280,7 +333,11 @@ def _from_population(name: str, free: Values, data: Values) -> tuple[Any, Any]:
 
 
 def _observe(
-    spec: ModelSpec, data: dict[str, Any], natural: dict[str, Any], noise: dict[str, Any]
+    spec: ModelSpec,
+    data: dict[str, Any],
+    natural: dict[str, Any],
+    noise: dict[str, Any],
+    apart: Any,
 ) -> None:
     """Add the likelihood of the cells' log losses, each raised to its weight.
 
@@ -290,10 +347,10 @@ def _observe(
     import pymc as pm
 
     def at_cells(values: dict[str, Any]) -> dict[str, Any]:
-        return {n: v[data["group_index"]] if v.ndim else v for n, v in values.items()}
+        return {n: v[data["group_index"]] if np.ndim(v) else v for n, v in values.items()}
 
     inputs, values = {name: data[name] for name in spec.inputs}, at_cells(noise)
-    mu = np.log(spec.law.loss(*inputs.values(), **at_cells(natural)))
+    mu = np.log(spec.law.loss(*inputs.values(), **at_cells(natural))) + apart
     scale = noise_scale(values, data.get("replicates", 1.0))
     family, arguments = spec.noise_model.pymc(mu, scale, values, inputs)
     family("log_loss", **arguments, observed=data["observed_log_loss"], dims="obs")

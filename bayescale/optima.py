@@ -3,23 +3,28 @@ r"""Compute-optimal models, per draw: how large, on how many tokens, and how fla
 All allocations are under C = k N D, and no token is repeated.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayescale.errors import FitError
+from bayescale import readable
+from bayescale.errors import FitError, RunsWarning
 from bayescale.fitting import Fit
 from bayescale.laws import Law
-from bayescale.prediction import by_range, decades_beyond
+from bayescale.prediction import decades_beyond
 
 BASIN_EXCESS = (0.01, 0.10)
 """Shares of the compute that a size in the basin may waste."""
 
+NOTABLE = 0.01
+"""Share of draws without a best size from which on it is said."""
+
 _SMALLEST, _STEPS = 1e3, 80  # golden section shrinks 1/1.618 a step: 80 steps reach rounding error
 _GOLDEN = (np.sqrt(5) - 1) / 2
-_HALVINGS = 44  # of log(1e4): to 1e-12 of a size
+_OUTWARDS, _HALVINGS = 30, 36  # steps of log(1e4), then halvings of one: to 1e-11 of a size
 
 
 def compute_optimal(
@@ -41,11 +46,10 @@ def compute_optimal(
     xarray.Dataset
         Dims (chain, draw, flops), and group for a fit with groups: ``params`` N*, ``tokens`` D*,
         ``tokens_per_param``, ``loss`` (nats per token, without noise), ``a`` and ``b``, the
-        exponents of N* and D* in C.
+        exponents of N* and D* in C. NaN in draws of a law that has no best size there.
         Dim (flops): ``decades_beyond``, decades of compute above the largest run (negative: below
-        the smallest; 0 inside; NaN without runs). Attribute ``k``. Of a fit with a weighted
-        posterior, that answers for budgets above the largest run; the coordinate ``posterior``
-        (flops) says which one did.
+        the smallest; 0 inside; NaN without runs), and ``without_optimum``, the share of draws of a
+        law that bends in which no size is best. Attribute ``k``.
 
     Raises
     ------
@@ -55,19 +59,29 @@ def compute_optimal(
     if fit.groups:
         return _by_group(fit, lambda own: compute_optimal(own, flops, k=k))
     _, budget, k = _question(fit, flops, k)
-    optima = by_range(fit, beyond_compute(fit, budget), lambda own: _optima(own, budget, k))
+    optima = _optima(fit, budget, k)
+    _name_undefined(optima["params"])
     decades = decades_beyond(fit, "flops", budget.to_numpy())
-    return optima.assign(decades_beyond=("flops", decades)).assign_attrs(k=k)
+    undefined = optima["params"].isnull().mean(("chain", "draw"))
+    found = optima.assign(decades_beyond=("flops", decades), without_optimum=undefined)
+    return found.assign_attrs(k=k)
 
 
-def beyond_compute(fit: Fit, flops: float | xr.DataArray) -> xr.DataArray:
-    """Whether budgets lie above the largest run of a fit; where there are no runs all do."""
-    flops = xr.DataArray(flops)
-    return flops.copy(data=~(decades_beyond(fit, "flops", flops.to_numpy()) <= 1e-9))
+def _name_undefined(params: xr.DataArray) -> None:
+    """Warn of draws in which no size is best: intervals are of the others."""
+    share = params.isnull().mean(("chain", "draw"))
+    if share.size and share.max() >= NOTABLE:
+        at = readable.flops(float(share["flops"][share.argmax("flops")]))
+        warnings.warn(
+            f"in {float(share.max()):.1%} of the draws no size is best for {at} FLOPs, because the "
+            "loss keeps falling towards larger or smaller models; intervals are of the other draws",
+            RunsWarning,
+            stacklevel=3,
+        )
 
 
 def _optima(fit: Fit, budget: xr.DataArray, k: float) -> xr.Dataset:
-    law = fit.spec.law
+    law = fit.law
     params = optimal_params(law, budget, k, fit.natural)
     tokens = budget / (k * params)
     a = _exponent(law, budget, k, fit.natural)
@@ -106,39 +120,41 @@ def basin(
     if fit.groups:
         return _by_group(fit, lambda own: basin(own, flops, excess=excess, k=k))
     _, budget, k = _question(fit, flops, k)
-    shares = np.atleast_1d(excess)
-    return by_range(
-        fit, beyond_compute(fit, budget), lambda own: _basin(own, budget, k, shares)
-    ).transpose("chain", "draw", "flops", "excess", "bound")
+    found = _basin(fit, budget, k, np.atleast_1d(excess))
+    return found.transpose("chain", "draw", "flops", "excess", "bound")
 
 
 def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.DataArray:
-    law, natural = fit.spec.law, fit.natural
+    law, natural = fit.law, fit.natural
     wasted = xr.DataArray(shares, dims="excess", coords={"excess": shares})
     side = xr.DataArray([-1.0, 1.0], dims="bound", coords={"bound": ["lower", "upper"]})
     best = optimal_params(law, budget, k, natural)
     smaller = budget / (1 + wasted)
     limit = _loss_on(smaller, optimal_params(law, smaller, k, natural), law, k, natural)
-    inside = 0.0 * limit * side  # log distance from the optimum, bisected on both sides at once
-    outside = inside + np.log(1e4)
+
+    def within(distance: xr.DataArray) -> xr.DataArray:
+        return _loss_on(budget, best * np.exp(side * distance), law, k, natural) <= limit
+
+    # Log distance from the optimum: outwards to the first size that wastes more, as a law that
+    # bends may fall again far out; then bisected, on both sides at once.
+    step = np.log(1e4) / _OUTWARDS
+    inside = 0.0 * limit * side
+    going = inside == 0
+    for _ in range(_OUTWARDS):
+        going = going & within(inside + step)
+        inside = inside + step * going
+    outside = inside + step
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
-        within = _loss_on(budget, best * np.exp(side * middle), law, k, natural) <= limit
-        inside, outside = xr.where(within, middle, inside), xr.where(within, outside, middle)
+        good = within(middle)
+        inside, outside = xr.where(good, middle, inside), xr.where(good, outside, middle)
     return best * np.exp(side * inside)
 
 
 def isoflop(fit: Fit, flops: xr.DataArray, params: xr.DataArray, *, k: float | None = None) -> Any:
-    """Loss of the law along isoFLOP curves, per draw: N varies, D = C/(k N).
-
-    A curve above the largest run is of the weighted posterior, if the fit has one.
-    """
+    """Loss of the law along isoFLOP curves, per draw: N varies, D = C/(k N)."""
     k = fit.runs.flops_per_param_token if k is None else k
-    return by_range(
-        fit,
-        beyond_compute(fit, flops),
-        lambda own: _loss_on(flops, params, own.spec.law, k, own.natural),
-    )
+    return _loss_on(flops, params, fit.law, k, fit.natural)
 
 
 def _loss_on(flops: Any, params: Any, law: Law, k: float, natural: dict[str, Any]) -> Any:
@@ -149,8 +165,18 @@ def _loss_on(flops: Any, params: Any, law: Law, k: float, natural: dict[str, Any
 def optimal_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:
     """N* of each draw: in closed form where the law has one, numerically otherwise."""
     if law.optimum is not None:
-        return law.optimum(flops, k, **natural)
+        return _on_arrays(law.optimum, flops, k, natural)
     return minimise_params(law, flops, k, natural)
+
+
+def _on_arrays(function: Callable[..., Any], asked: Any, k: float, natural: dict[str, Any]) -> Any:
+    """Call ``function(asked, k, **natural)`` with plain arrays: a search takes many steps."""
+
+    def call(*values: Any) -> Any:
+        *parameters, asked = values
+        return function(asked, k, **dict(zip(natural, parameters, strict=True)))
+
+    return xr.apply_ufunc(call, *natural.values(), asked, keep_attrs=False)
 
 
 def least_compute(law: Law, loss: Any, k: float, natural: dict[str, Any]) -> Any:
@@ -166,7 +192,7 @@ def least_compute(law: Law, loss: Any, k: float, natural: dict[str, Any]) -> Any
             f"the law {law.name} does not say what compute reaches a loss; give it "
             "@law(..., compute=...), or fit a joint law such as chinchilla"
         )
-    return law.compute(loss, k, **natural)
+    return _on_arrays(law.compute, loss, k, natural)
 
 
 def minimise_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:
@@ -194,13 +220,8 @@ def golden_section(
 def _by_group(fit: Fit, ask: Callable[[Fit], Any]) -> Any:
     """Ask every group alone: each has its own range of runs, and counts its own FLOPs."""
     found = [ask(fit.of_group(name)).assign_coords(group=name) for name in fit.groups]
-    # Each group has its own range, so which posterior answered differs between them.
-    by = [one["posterior"].reset_coords(drop=True) for one in found if "posterior" in one.coords]
-    bare = [one.drop_vars("posterior", errors="ignore") for one in found]
-    both = xr.concat(bare, dim="group", combine_attrs="drop").transpose("chain", "draw", ...)
-    if not by:
-        return both
-    return both.assign_coords(posterior=xr.concat(by, dim=both["group"]))
+    both = xr.concat(found, dim="group", combine_attrs="drop")
+    return both.transpose("chain", "draw", ...)
 
 
 def distinct_budgets(flops: Sequence[float]) -> tuple[float, ...]:
@@ -228,7 +249,7 @@ def _question(
     fit: Fit, flops: float | Sequence[float], k: float | None
 ) -> tuple[Law, xr.DataArray, float]:
     """Check that the law has an allocation and that the budgets are budgets."""
-    law = fit.spec.law
+    law = fit.law
     if not law.is_joint:
         raise FitError(
             f"the law {law.name} does not trade params against tokens: it has no "

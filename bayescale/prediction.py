@@ -1,6 +1,6 @@
 """Losses of runs nobody has made, and of those somebody has: draws from the law in NumPy."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +23,8 @@ MOST_VALUES = 20_000_000
 ENOUGH_DRAWS = 1000
 """Draws that are asked about the rows of larger tables."""
 
+_DECADES = 0.05  # of compute, to either side of a run: step of a slope
 _AT_ONCE = 4_000_000  # draws times rows that are held at once
-_A_HAIR = 1.0 + 1e-9  # C = kND of a run need not be its FLOPs to the last digit
 
 type Inputs = Mapping[str, Any] | pd.DataFrame
 """Inputs of a law by name."""
@@ -46,16 +46,14 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     -------
     xarray.DataArray
         Nats per token, dims (chain, draw, ...): 8 bytes a draw and entry. Noise is on log loss, so
-        this is the median of a new run, not its mean. Of a fit with a weighted posterior, the
-        coordinate ``posterior`` says which one answered: "weighted" beyond the runs (see
-        `is_beyond`), "plain" elsewhere.
+        this is the median of a new run, not its mean. Of a law that may bend: the bent one.
 
     Raises
     ------
     FitError
         If an input is missing or not positive, or a group is not one of the fit's.
     """
-    return by_range(fit, is_beyond(fit, inputs), lambda own: _law(own, inputs))
+    return fit.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
 
 
 def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
@@ -65,85 +63,62 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
     """
     if "sigma" not in fit.noise:
         raise FitError("these constants have no noise: give sigma, or ask for the law's loss alone")
-
-    def noisy(own: Fit) -> xr.DataArray:
-        return xr.ufuncs.exp(_draw_noise(own, xr.ufuncs.log(_law(own, inputs)), inputs, seed))
-
-    return by_range(fit, is_beyond(fit, inputs), noisy)
+    middle = xr.ufuncs.log(predict(fit, inputs)) + _size_error(fit, inputs, seed)
+    return xr.ufuncs.exp(_draw_noise(fit, middle, inputs, seed))
 
 
-def by_range[Draws: (xr.DataArray, xr.Dataset)](
-    fit: Fit, beyond: xr.DataArray, ask: Callable[[Fit], Draws]
-) -> Draws:
-    """Answer by the weighted posterior where `beyond` is true, by the plain one elsewhere.
+def bend_per_decade(fit: Fit) -> xr.DataArray:
+    r"""How much the factor by which a law bends changes among the runs, per decade.
 
-    Parameters
-    ----------
-    fit : Fit
-    beyond : xarray.DataArray of bool
-        Whether what is asked lies beyond the runs, any dims of the answer but chain and draw.
-    ask : callable
-        Answers from the fit of one posterior.
+    The root mean square over the runs of the slope of the log factor when all inputs grow in
+    proportion: along log10 of compute for a joint law, along its axis for a single-axis law.
 
     Returns
     -------
-    xarray.DataArray or xarray.Dataset
-        With the coordinate ``posterior`` where the fit has a weighted one, or is it.
+    xarray.DataArray
+        Of log loss per decade, about a share of the loss; dims (chain, draw).
+
+    Raises
+    ------
+    FitError
+        If the law of the fit does not bend.
     """
-    weighted = fit.weighted
-    if weighted is None:
-        found = ask(fit)
-        return found.assign_coords(posterior="weighted") if fit.answered_by == "weighted" else found
-    if bool(beyond.all()):
-        found = ask(weighted)
-    elif not bool(beyond.any()):
-        found = ask(fit.plain)
-    else:
-        found = xr.where(beyond, ask(weighted), ask(fit.plain), keep_attrs=True)
-        found = found.transpose("chain", "draw", ...)
-    return found.assign_coords(posterior=xr.where(beyond, "weighted", "plain"))
+    if not fit.bends:
+        raise FitError(f"the law of the model {fit.spec.name} does not bend")
+    fit = thinned(fit, len(fit.runs))
+    at, step = run_inputs(fit, fit.runs), _DECADES / len(fit.spec.inputs)
+
+    def log_factor(times: float) -> xr.DataArray:
+        inputs = [times * at[name] for name in fit.spec.inputs]
+        exact = {name: fit.natural[name] for name in fit.spec.law.parameters}
+        bent = fit.law.loss(*inputs, **fit.natural)
+        return xr.ufuncs.log(bent / fit.spec.law.loss(*inputs, **exact))
+
+    slope = (log_factor(10**step) - log_factor(10**-step)) / (2 * _DECADES)
+    return xr.ufuncs.sqrt((slope**2).mean("obs")).transpose("chain", "draw")
 
 
-def answered_by(answer: xr.Dataset | xr.DataArray) -> str:
-    """Which posterior one answer is of: "plain" or "weighted"."""
-    return str(answer.coords["posterior"].item()) if "posterior" in answer.coords else "plain"
+def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:
+    """Draw the error on log loss that new runs of one size share: 0 for a model without.
 
-
-def is_beyond(fit: Fit, inputs: Inputs) -> xr.DataArray:
-    """Whether runs lie beyond those of the fit: above the largest in compute or in any input.
-
-    Parameters as in `predict`. Dims of the inputs, and group for a fit with groups unless `inputs`
-    name the group: each group has its own runs; what has none is beyond all of them.
+    Anew for every size: what is known of the errors of the runs' own sizes is not used, as it is no
+    part of the law.
     """
+    error = fit.spec.size_error
+    if error is None or not fit.knows_sizes:
+        return 0.0
     given = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
-    if fit.weighted is None:
-        return xr.DataArray(False)
-    seen = fit.runs.table[list(fit.spec.inputs)]
-    if fit.spec.law.is_joint:
-        # In place of C, which a table may count otherwise than as kND.
-        given["product"] = given["params"] * given["tokens"]
-        seen = seen.assign(product=seen["params"] * seen["tokens"])
-    largest = _at(fit, _largest(fit, seen), inputs)
-    return xr.concat(
-        xr.broadcast(*(value > _A_HAIR * largest[name] for name, value in given.items())), "input"
-    ).any("input")
-
-
-def _largest(fit: Fit, seen: pd.DataFrame) -> dict[str, xr.DataArray]:
-    """Largest value of the runs in each column; of each group, if there are any."""
-    if not fit.groups:
-        return {str(name): xr.DataArray(seen[name].max() if len(seen) else 0.0) for name in seen}
-    labels = fit.runs.table[str(fit.spec.group)].astype(str)
-    largest = seen.groupby(labels).max().reindex(fit.groups, fill_value=0.0)
-    coords = {"group": list(fit.groups)}
-    return {
-        str(name): xr.DataArray(largest[name].to_numpy(), coords=coords, dims="group")
-        for name in seen
-    }
-
-
-def _law(fit: Fit, inputs: Inputs) -> xr.DataArray:
-    return fit.spec.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
+    size, draws = given[fit.spec.size_column], fit.posterior.sizes
+    shape = draws["chain"], draws["draw"]
+    if {"chain", "draw"} & set(size.dims):  # a size of its own for every draw
+        drawn = error.sd * np.random.default_rng([seed, 11]).standard_normal(shape)
+        return xr.DataArray(drawn, dims=("chain", "draw"))
+    values, place = np.unique(size.to_numpy().astype(float), return_inverse=True)
+    # A stream for every size: its runs share an error wherever they are asked for.
+    streams = (np.random.default_rng([seed, 11, bits]) for bits in values.view(np.uint64).tolist())
+    drawn = error.sd * np.stack([stream.standard_normal(shape) for stream in streams], axis=-1)
+    sizes = xr.DataArray(place.reshape(size.shape), dims=size.dims)
+    return xr.DataArray(drawn, dims=("chain", "draw", "value")).isel(value=sizes)
 
 
 def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:
@@ -171,8 +146,6 @@ class CellDraws:
         Inputs of the law, dim obs.
     kind : Noise
         Of the model.
-
-    By the plain posterior of a fit that has both: these are questions about runs, not beyond them.
     """
 
     table: pd.DataFrame
@@ -203,8 +176,7 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
 
     One part of the cells after another, in their order, each as large as can be held at once.
     """
-    fit = fit.plain
-    runs = fit.runs if runs is None else runs
+    others, runs = runs is not None, fit.runs if runs is None else runs
     if fit.groups:
         group_labels(fit.spec, runs)  # refuses a run without a group
     table = cells_of(fit.spec, runs).table
@@ -212,9 +184,11 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
         cells = table.iloc[part]
         inputs = _columns(fit, cells)
         noise = _at(fit, fit.noise, inputs)
+        apart = _size_error(fit, inputs, 1) if others else fit.size_error_of_cells(part)
+        middle = xr.ufuncs.log(predict(fit, inputs)) + apart
         yield CellDraws(
             cells,
-            xr.ufuncs.log(predict(fit, inputs)).transpose("chain", "draw", "obs"),
+            middle.transpose("chain", "draw", "obs"),
             noise_scale(noise, _vector(cells["replicates"])),
             noise,
             {name: inputs[name] for name in fit.spec.inputs},
@@ -243,19 +217,15 @@ def thinned(fit: Fit, rows: int) -> Fit:
 def with_few_draws(fit: Fit) -> Fit:
     """Take about 1,000 draws of a fit if it has more: enough for the quantiles of a picture.
 
-    One at random of each of as many equal stretches of every chain. An even step would do for the
-    plain posterior; the draws of the weighted one come from its members in turn.
+    Evenly from every chain.
     """
     sizes = fit.posterior.sizes
     each = max(ENOUGH_DRAWS // sizes["chain"], 1)
     if sizes["draw"] <= each:
         return fit
-    within = np.random.default_rng(0).random(each)
+    places = (np.arange(each) + 0.5) * sizes["draw"] / each
     tree = fit.tree.copy()
-    for name in {"posterior", "weighted"} & set(tree):
-        draws = tree[name].to_dataset()
-        places = (np.arange(each) + within) * draws.sizes["draw"] / each
-        tree[name] = draws.isel(draw=places.astype(int))
+    tree["posterior"] = fit.posterior.isel(draw=places.astype(int))
     return replace(fit, tree=tree)
 
 
@@ -345,14 +315,7 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need; variable ``log_loss``, dims
     (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large: 16
     bytes a draw and cell. `bayescale.check_fit` and `bayescale.compare` do without it.
-
-    Raises
-    ------
-    FitError
-        For a weighted posterior: its runs do not count in full, so leaving one out says nothing.
     """
-    if fit.answered_by == "weighted":
-        raise FitError("a weighted posterior has no LOO or predictive checks: ask its fit.plain")
     tree, rng = fit.tree.copy(), np.random.default_rng(seed)
     density, drawn = zip(
         *((cells.log_density(), cells.draw(rng)) for cells in cell_draws(fit)), strict=True

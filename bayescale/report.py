@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from bayescale.answers import answers
 from bayescale.approaches import compare_approaches
 from bayescale.backtesting import Backtest
+from bayescale.checks.backtested import backtest_check
 from bayescale.checks.held_out import held_out_check
 from bayescale.checks.result import Check, Status, worst_first
 from bayescale.checks.suite import check_fit
 from bayescale.files import make_folder, replacing
-from bayescale.fitting import Fit
+from bayescale.fitting import Fit, exact_fit
 from bayescale.optima import distinct_budgets
 from bayescale.runs import Runs
 from bayescale.sections.page import sections
@@ -39,6 +40,9 @@ def write_report(
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Write ``report.html``, ``summary.json`` and ``fit.nc`` into the folder `out`.
+
+    Where the law may bend the runs are fitted once more with the law taken as exact
+    (`bayescale.exact_fit`), to set what it says beside the answers.
 
     Parameters
     ----------
@@ -75,11 +79,18 @@ def write_report(
     checks = check_fit(fit, seed=int(fit.tree.attrs.get("seed", 1)))
     if held_out is not None:
         checks.insert(1, held_out_check(fit, held_out))
+    tested, reason = (None, backtest) if isinstance(backtest, str) else (backtest, "")
+    if tested is not None:
+        checks.insert(1, backtest_check(tested))
+    failed = [check for check in checks if check.status is Status.FAIL]
+    fit = fit.with_failures({check.name: check.message for check in failed})
+    fit.save(folder / "fit.nc")
+    progress("fitting the exact law")
+    exact = exact_fit(fit)
     progress("summarising")
     approaches = None
     if profiles is not None:
         approaches = compare_approaches(fit, list(budgets), profiles=profiles)
-    tested, reason = (None, backtest) if isinstance(backtest, str) else (backtest, "")
     beside = Companions(
         held_out,
         unpooled,
@@ -89,6 +100,7 @@ def write_report(
         tuple(checks),
         tested,
         reason,
+        exact,
     )
     summary = summarise_fit(fit, budgets, beside)
     progress("drawing")

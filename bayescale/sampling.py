@@ -1,27 +1,30 @@
 """Sampling a compiled log density. The only module that calls a sampler."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-import arviz as az
 import numpy as np
 import nutpie
 import xarray as xr
 from nutpie.compile_pymc import CompiledPyMCModel
+from scipy.optimize import minimize
 
-from bayescale.compiling import Density, Slot, Variable, compile_density, copy_function
+from bayescale.compiling import (
+    CENTRE,
+    SCALE,
+    Density,
+    Slot,
+    Variable,
+    compile_density,
+    copy_function,
+)
 from bayescale.errors import FitError
 
 MEMBER_R_HAT = 1.05
 """R-hat up to which one of several pooled posteriors is taken as it is: each gives a share of the
 draws, and their own differences are far larger."""
-
-MEMBER_CHAINS = 2
-"""Chains of each of several pooled posteriors."""
 
 ATTEMPTS = (
     {"adaptation": "low_rank", "target_accept": 0.9},
@@ -39,6 +42,17 @@ HIERARCHICAL_ATTEMPTS = (
 """Group scales make funnels: there a diagonal mass matrix beats a low-rank one. What is missing at
 first is mostly effective draws: then three times as many are made, and every third is kept."""
 
+WHITENED_ATTEMPTS = (
+    {"adaptation": "diag", "target_accept": 0.9},
+    {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
+    {"adaptation": "diag", "target_accept": 0.99, "thin": 5},
+)
+"""How to sample from where a posterior is nearly round; where it is less so, for longer."""
+
+_NOWHERE = 1e10  # loss where the density is zero
+_DIFFERENCE = 1e-4  # step of the Hessian
+_NOISE_STEP = 0.4  # of log noise scale
+_LEAST_CURVATURE = 0.25  # of a posterior narrower than the standard Normal priors of the errors
 _JITTER = 1.0  # chains start up to this far from the given point, on the real line
 _KEPT_STATS = (
     "diverging",
@@ -53,9 +67,6 @@ _KEPT_STATS = (
 
 type Derive = Callable[[Mapping[str, xr.DataArray]], Mapping[str, xr.DataArray]]
 """From draws of the free variables to what follows from them."""
-
-
-type Row = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,60 @@ class Target:
     derive: Derive = field(repr=False)
 
 
+def whitened(target: Target) -> Target:
+    """Sample a posterior that is nearly Gaussian, given the scale of its noise, where it is round.
+
+    The flat vector becomes a centre plus a linear map of what is sampled. The centre is the mode
+    given the noise scale, the map the inverse root of the Hessian there. Of few runs the joint mode
+    says little: there the noise is nearly zero. So the noise scale is the one of largest marginal
+    density, by Laplace's approximation.
+
+    Data of the model must hold `CENTRE` and `SCALE`, the place to look from and the identity.
+    """
+    density = target.density
+    table, _kept = density.bind(target.data)
+    noise = density.place("sigma")
+    others = np.arange(density.size) != noise
+
+    def at(moving: np.ndarray, given: np.ndarray) -> tuple[float, np.ndarray]:
+        vector = given.copy()
+        vector[others] = moving
+        value, gradient = density.evaluate(table, vector)
+        return (-value, -gradient[others]) if np.isfinite(value) else (_NOWHERE, 0.0 * moving)
+
+    def hessian(moving: np.ndarray, given: np.ndarray) -> np.ndarray:
+        steps = _DIFFERENCE * np.eye(len(moving))
+        slopes = [at(moving + h, given)[1] - at(moving - h, given)[1] for h in steps]
+        return (np.stack(slopes) + np.stack(slopes).T) / (4 * _DIFFERENCE)
+
+    def laplace(vector: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        best = minimize(
+            at, vector[others], (vector,), "trust-exact", jac=True, hess=hessian, tol=1e-3
+        )
+        curvature, axes = np.linalg.eigh(hessian(best.x, vector))
+        curvature = np.clip(curvature, _LEAST_CURVATURE, None)
+        found = vector.copy()
+        found[others] = best.x
+        return -best.fun - 0.5 * np.log(curvature).sum(), found, axes / np.sqrt(curvature)
+
+    found = laplace(np.zeros(density.size))
+    for way in (-1.0, 1.0):
+        while True:
+            moved = found[1] + way * _NOISE_STEP * ~others
+            tried = laplace(moved)
+            if not tried[0] > found[0]:
+                break
+            found = tried
+    scale = np.zeros((density.size, density.size))
+    scale[noise, noise] = _NOISE_STEP
+    scale[np.ix_(others, others)] = found[2]
+    return replace(
+        target,
+        data={**target.data, CENTRE: target.data[CENTRE] + found[1], SCALE: scale},
+        start=np.zeros(density.size),
+    )
+
+
 def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
     """Sample once: groups ``posterior`` and ``sample_stats``.
 
@@ -119,6 +184,8 @@ def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
         raise FitError(f"the sampler could not run on this model and data: {error}") from error
     stats = tree["sample_stats"].to_dataset()[list(_KEPT_STATS)]
     flat = tree["posterior"]["flat"].to_numpy()
+    if SCALE in target.data:
+        flat = target.data[CENTRE] + flat @ target.data[SCALE].T
     if thin > 1:
         flat, every = flat[:, ::thin], stats
         stats = stats.isel(draw=slice(None, None, thin))
@@ -169,73 +236,3 @@ def _posterior(target: Target, flat: np.ndarray) -> xr.Dataset:
     posterior = xr.Dataset({**free, **target.derive(free)}).transpose("chain", "draw", ...)
     chains, draws = flat.shape[:2]
     return posterior.assign_coords(chain=np.arange(chains), draw=np.arange(draws))
-
-
-def sample_members(
-    target: Target,
-    weights: Mapping[tuple[float, float], np.ndarray],
-    attempts: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Sample one compiled model under several weightings of its runs, and pool the draws.
-
-    The members are sampled side by side, each with a seed of its own.
-
-    Parameters
-    ----------
-    target : Target
-        Its data ``weight`` are replaced.
-    weights : mapping of (cap, exponent) to numpy.ndarray
-        Weights of the cells, by what made them.
-    attempts, settings
-        How to sample, as in `sample`; the first attempt that converges counts.
-
-    Returns
-    -------
-    pooled : xarray.Dataset
-        As many chains and draws as the settings say, the same share of every member in each chain.
-    members : xarray.Dataset
-        Dim ``member``: ``cap``, ``exponent``, ``divergences``, ``max_r_hat``, ``min_ess_bulk``,
-        ``weight_sum``.
-    """
-    chains, total = int(settings["chains"]), int(settings["draws"])
-    each = -(-chains * total // len(weights))
-    seeds = np.random.SeedSequence(settings["seed"]).generate_state(len(weights))
-    short = {"chains": MEMBER_CHAINS, "cores": 1, "progress_bar": False}
-    # At least 400 in a chain: fewer say little about convergence, or of the tails.
-    short |= {"draws": max(-(-each // MEMBER_CHAINS), 400), "tune": min(settings["tune"], 400)}
-
-    def member(of: tuple[tuple[float, float], np.ndarray, int]) -> tuple[xr.Dataset, Row]:
-        (cap, exponent), weight, seed = of
-        own = replace(target, data={**target.data, "weight": weight})
-        for attempt in attempts:
-            tree = sample(own, {**settings, **short, "seed": seed, **attempt})
-            row = _diagnosed(tree) | {"cap": cap, "exponent": exponent}
-            if not row["divergences"] and row["max_r_hat"] <= MEMBER_R_HAT:
-                break
-        drawn = tree["posterior"].to_dataset().drop_vars(["chain", "draw"])
-        drawn = drawn.stack(every=("draw", "chain"), create_index=False)
-        places = np.linspace(0, drawn.sizes["every"] - 1, each).round().astype(int)
-        return drawn.isel(every=places), row | {"weight_sum": float(weight.sum())}
-
-    of = zip(weights, weights.values(), map(int, seeds), strict=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        draws, rows = zip(*pool.map(member, of), strict=True)
-    # Dealt in turn, so that what is left over at the end falls on all members alike.
-    dealt = xr.concat(draws, dim="member").stack(one=("every", "member"), create_index=False)
-    dealt = dealt.isel(one=slice(chains * total)).transpose("one", ...)
-    pooled = {
-        name: (("chain", "draw", *a.dims[1:]), a.to_numpy().reshape(chains, total, *a.shape[1:]))
-        for name, a in dealt.items()
-    }
-    members = {name: ("member", [row[name] for row in rows]) for name in rows[0]}
-    return xr.Dataset(pooled), xr.Dataset(members)
-
-
-def _diagnosed(tree: xr.DataTree) -> Row:
-    stats, draws = tree["sample_stats"], tree["posterior"]
-    return {
-        "divergences": int(stats["diverging"].sum()),
-        "max_r_hat": float(az.rhat(draws).dataset.to_array().max()),
-        "min_ess_bulk": float(az.ess(draws, method="bulk").dataset.to_array().min()),
-    }

@@ -3,6 +3,8 @@ r"""Proper scores of predictive distributions: how near they were, and whether t
 Everything is on log loss, so errors and widths are about relative: 0.01 is 1%.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -55,7 +57,7 @@ def log_score(log_density: xr.DataArray) -> np.ndarray:
 
 
 def score_runs(fit: Fit, runs: Runs, *, seed: int = 1) -> pd.DataFrame:
-    """Predict runs that a fit has not seen by every posterior it has, and score the predictions.
+    """Predict runs that a fit has not seen, and score the predictions.
 
     Seeds of one configuration are one cell: their mean log loss is predicted, with the noise that
     averaging leaves. By every draw for up to 20 million draws times rows, else by 1,000 draws.
@@ -71,16 +73,46 @@ def score_runs(fit: Fit, runs: Runs, *, seed: int = 1) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a cell and posterior: ``posterior`` ("plain" or "weighted"), ``run`` (the first of
-        the cell), ``group`` where there are groups, the inputs of the law and the column of size,
-        ``replicates``, ``loss`` (geometric mean of the cell, nats per token), ``q05`` to ``q95``
-        (quantiles of the predictive distribution, noise included, nats per token), ``error`` (log
-        of loss over q50), ``pit`` (share of the draws below the loss), ``crps`` and ``log_score``
-        of log loss (nats), ``inside50``, ``inside80``, ``inside90``.
+        One row a cell: ``run`` (the first of the cell), ``group`` where there are groups, the
+        inputs of the law and the column of size, ``replicates``, ``loss`` (geometric mean of the
+        cell, nats per token), ``q05`` to ``q95`` (quantiles of the predictive distribution, noise
+        included, nats per token), ``error`` (log of loss over q50), ``pit`` (share of the draws
+        below the loss), ``crps`` and ``log_score`` of log loss (nats), ``inside50``, ``inside80``,
+        ``inside90``.
     """
-    posteriors = {"plain": fit.plain} | ({"weighted": fit.weighted} if fit.weighted else {})
-    parts = [_scored(own, runs, seed).assign(posterior=name) for name, own in posteriors.items()]
-    return pd.concat(parts, ignore_index=True)
+    return score_with_chance(fit, runs, seed=seed)[0]
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What scores of some runs would be, were the predictive distribution true.
+
+    Runs that one fit predicts share its error: one draw of the posterior is one such case.
+
+    Parameters
+    ----------
+    inside : numpy.ndarray, shape (draws,)
+        Runs inside their 90% interval.
+    error : numpy.ndarray, shape (draws,)
+        Mean error of the median, log loss.
+    """
+
+    inside: np.ndarray
+    error: np.ndarray
+
+
+def score_with_chance(fit: Fit, runs: Runs, *, seed: int = 1) -> tuple[pd.DataFrame, Chance]:
+    """Score as `score_runs` does, and simulate what the scores would be by chance."""
+    fit, rng = thinned(fit, len(runs)), np.random.default_rng(seed)
+    tables, chances = zip(
+        *(_scored_cells(fit, cells, rng) for cells in cell_draws(fit, runs)), strict=True
+    )
+    table = pd.concat(tables)
+    if fit.groups:
+        table.insert(1, "group", group_labels(fit.spec, runs).loc[table.index].to_numpy())
+    inside = np.sum([chance.inside for chance in chances], axis=0)
+    error = np.sum([chance.error for chance in chances], axis=0) / len(table)
+    return table.reset_index(drop=True), Chance(inside, error)
 
 
 def average(table: pd.DataFrame) -> dict[str, float]:
@@ -103,16 +135,9 @@ def average(table: pd.DataFrame) -> dict[str, float]:
     return found
 
 
-def _scored(fit: Fit, runs: Runs, seed: int) -> pd.DataFrame:
-    fit, rng = thinned(fit, len(runs)), np.random.default_rng(seed)
-    parts = [_scored_cells(fit, cells, rng) for cells in cell_draws(fit, runs)]
-    table = pd.concat(parts)
-    if fit.groups:
-        table.insert(1, "group", group_labels(fit.spec, runs).loc[table.index].to_numpy())
-    return table.reset_index(drop=True)
-
-
-def _scored_cells(fit: Fit, cells: CellDraws, rng: np.random.Generator) -> pd.DataFrame:
+def _scored_cells(
+    fit: Fit, cells: CellDraws, rng: np.random.Generator
+) -> tuple[pd.DataFrame, Chance]:
     drawn = cells.draw(rng)
     draws = drawn.stack(sample=("chain", "draw")).transpose("obs", "sample").to_numpy()
     observed = cells.observed.to_numpy()
@@ -127,4 +152,6 @@ def _scored_cells(fit: Fit, cells: CellDraws, rng: np.random.Generator) -> pd.Da
     table["log_score"] = log_score(cells.log_density())
     for mass, (low, high) in CENTRAL.items():
         table[f"inside{mass}"] = table["loss"].between(table[low], table[high])
-    return table
+    low, middle, high = (np.log(table[name].to_numpy())[:, None] for name in ("q05", "q50", "q95"))
+    inside = ((draws >= low) & (draws <= high)).sum(axis=0)
+    return table, Chance(inside, (draws - middle).sum(axis=0))

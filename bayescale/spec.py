@@ -4,11 +4,12 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bayescale import readable
 from bayescale.errors import ModelError
@@ -19,10 +20,35 @@ from bayescale.priors import DISTRIBUTIONS, NORMAL_ON, Prior
 POOLING = ("complete", "partial", "none")
 """One value for all groups; one each, drawn from a population that is learned; one each, apart."""
 
-EXTRAPOLATE = ("plain", "weighted")
-"""Which posterior answers beyond the runs: the law taken as exact, or as nearly right."""
+_KEYS = (
+    "summary",
+    "law",
+    "axis",
+    "group",
+    "bend",
+    "size_error",
+    "members",
+    "pooling",
+    "priors",
+    "scales",
+    "noise",
+)
 
-_KEYS = ("summary", "law", "axis", "group", "extrapolate", "pooling", "priors", "scales", "noise")
+
+@dataclass(frozen=True)
+class Bend:
+    """Scale of a smooth error: of a law (`bayescale.bend`), or of runs of one size.
+
+    Parameters
+    ----------
+    sd : float
+        Of log loss.
+    length : float
+        Decades over which the error changes.
+    """
+
+    sd: float
+    length: float
 
 
 @dataclass(frozen=True)
@@ -39,8 +65,6 @@ class ModelSpec:
         Column of the runs that a single-axis law reads.
     group : str or None
         Column of the runs whose values are the groups of a hierarchical model.
-    extrapolate : str
-        Which posterior answers beyond the runs, one of `EXTRAPOLATE`.
     pooling : mapping of str to str
         "partial" or "none" for the coordinates and noise parameters that differ between groups;
         all others are completely pooled.
@@ -50,6 +74,15 @@ class ModelSpec:
     scales : mapping of str to Prior
         Of the sd between groups of each partially pooled parameter: on its own scale for the level
         (a log loss), on the logit scale for shares, on the log scale for all others.
+    bend : Bend or None
+        How far the law may bend; None where it is taken as exact.
+    size_error : Bend or None
+        Error that runs of nearly one size share; None where errors of runs are independent.
+    members : tuple of mapping
+        Of a pool of posteriors: how each member differs from the rest of the file
+        (`each_member`). Empty for a single posterior.
+    fixed : mapping of str to float
+        Coordinates of the law that are given and not sampled, of a member of a pool.
     noise : str
         Kind of noise, one of `bayescale.noise.NOISE`.
     noise_priors : mapping of str to Prior
@@ -62,13 +95,45 @@ class ModelSpec:
     law: Law = field(repr=False)
     axis: str | None = field(repr=False)
     group: str | None = field(repr=False)
-    extrapolate: Literal["plain", "weighted"] = field(repr=False)
     pooling: Mapping[str, str] = field(repr=False)
     priors: Mapping[str, Prior] = field(repr=False)
     scales: Mapping[str, Prior] = field(repr=False)
+    bend: Bend | None = field(repr=False)
+    size_error: Bend | None = field(repr=False)
+    members: tuple[Mapping[str, float], ...] = field(repr=False)
     noise: str = field(repr=False)
     noise_priors: Mapping[str, Prior] = field(repr=False)
     source: str = field(repr=False)
+    fixed: Mapping[str, float] = field(repr=False, default_factory=dict)
+
+    @property
+    def each_member(self) -> tuple["ModelSpec", ...]:
+        """The models whose draws are pooled: this one alone, unless it is a pool."""
+        return tuple(self._member(given) for given in self.members) or (self,)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the law is taken as exact: it may not bend, and sizes share no error."""
+        return self.bend is None and self.size_error is None and not self.members
+
+    @property
+    def exact(self) -> "ModelSpec":
+        """The same model with its law taken as exact; of a pool the first member."""
+        if self.is_exact:
+            return self
+        return replace(self.each_member[0], bend=None, size_error=None)
+
+    def _member(self, given: Mapping[str, float]) -> "ModelSpec":
+        fixed = {name: value for name, value in given.items() if name in self.priors}
+        length = given.get("length")
+        bend = replace(self.bend, length=length) if self.bend and length else self.bend
+        return replace(
+            self,
+            members=(),
+            fixed=fixed,
+            bend=bend,
+            priors={name: prior for name, prior in self.priors.items() if name not in fixed},
+        )
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -84,6 +149,11 @@ class ModelSpec:
     def size(self) -> str:
         """Column of the runs that says how near a run is to what lies beyond all of them."""
         return "flops" if self.law.is_joint else self.inputs[0]
+
+    @property
+    def size_column(self) -> str:
+        """Column of the runs along which an error is shared by runs of nearly one size."""
+        return "params" if "params" in self.inputs else self.inputs[0]
 
     @property
     def noise_model(self) -> Noise:
@@ -108,6 +178,9 @@ class ModelSpec:
             self.law,
             self.inputs,
             self.noise,
+            self.bend is not None,
+            self.size_error is not None,
+            tuple(sorted(self.fixed.items())),
             tuple(sorted(self.pooling.items())),
             tuple((name, prior.dist) for name, prior in sorted(priors.items())),
         )
@@ -128,29 +201,6 @@ class ModelSpec:
         line = f"group = {json.dumps(column)}"
         text = re.sub(r"""(?m)^[ \t]*["']?group["']?[ \t]*=.*$""", lambda _: line, self.source)
         return parse_model(text, self.name)
-
-    @property
-    def weightable(self) -> bool:
-        """Whether a weighted posterior makes sense for the law."""
-        joint = self.law.is_joint and "unique_tokens" not in self.law.inputs
-        return joint or len(self.inputs) == 1
-
-    def answers_beyond(self, extrapolate: str | None) -> Literal["plain", "weighted"]:
-        """Return the posterior that answers beyond the runs: as asked, else as the model says.
-
-        Raises
-        ------
-        ModelError
-            If there is no such posterior, or the law has none.
-        """
-        by = self.extrapolate if extrapolate is None else _posterior(extrapolate)
-        if by == "weighted" and not self.weightable:
-            raise ModelError(
-                f"the model {self.name} has no weighted posterior: that is for laws of one axis or "
-                f"of params and tokens, this law reads {', '.join(self.inputs)}; "
-                'fit it with extrapolate = "plain"'
-            )
-        return by
 
     def unpooled(self) -> "ModelSpec":
         """Return the same model with every partially pooled parameter estimated group by group."""
@@ -219,10 +269,12 @@ def parse_model(text: str, name: str) -> ModelSpec:
         law=law,
         axis=_axis(entries, law, name),
         group=entries.get("group"),
-        extrapolate=_posterior(entries.get("extrapolate", "plain"), f"model {name}: "),
         pooling=pooling,
         priors=priors,
         scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
+        bend=(bend := _bend(entries, "bend", name)),
+        size_error=_size_error(entries, bend, name),
+        members=_members(entries, priors, bend, name),
         noise=noise,
         noise_priors=noise_priors,
         source=text,
@@ -260,14 +312,48 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
     return axis
 
 
-def _posterior(given: Any, where: str = "") -> Literal["plain", "weighted"]:
-    """Return the name of a posterior, or refuse it."""
-    if given not in EXTRAPOLATE:
-        raise ModelError(
-            f"{where}extrapolate is {given!r}; "
-            f"{readable.did_you_mean(str(given), list(EXTRAPOLATE))}"
-        )
-    return "weighted" if given == "weighted" else "plain"
+def _bend(entries: Mapping[str, Any], key: str, model: str) -> Bend | None:
+    """Read the scale of a smooth error: of the law, or of runs of one size."""
+    if key not in entries:
+        return None
+    where, given = f"model {model} [{key}]", entries[key]
+    if not isinstance(given, Mapping):
+        raise ModelError(f"{where}: must be a table with sd (of log loss) and length (decades)")
+    _only(given, ("sd", "length"), where)
+    values = {name: _positive(given.get(name), f"{where} {name}") for name in ("sd", "length")}
+    if "group" in entries:
+        raise ModelError(f"{where}: a model with groups takes its law as exact; leave [{key}] out")
+    return Bend(**values)
+
+
+def _size_error(entries: Mapping[str, Any], bend: Bend | None, model: str) -> Bend | None:
+    found = _bend(entries, "size_error", model)
+    if found is not None and bend is None:
+        raise ModelError(f"model {model}: [size_error] goes with [bend]; add it, or leave both out")
+    return found
+
+
+def _members(
+    entries: Mapping[str, Any], priors: Mapping[str, Prior], bend: Bend | None, model: str
+) -> tuple[Mapping[str, float], ...]:
+    """Read how the members of a pool differ: coordinates that are given, lengths of the bend."""
+    where, given = f"model {model} [[members]]", entries.get("members", [])
+    if not isinstance(given, list) or not all(isinstance(own, Mapping) for own in given):
+        raise ModelError(f"{where}: must be an array of tables, one for each member of the pool")
+    if given and "group" in entries:
+        raise ModelError(f"{where}: a model with groups is one posterior; leave members out")
+    for own in given:
+        _only(own, (*priors, *(["length"] if bend else [])), where)
+        for name, value in own.items():
+            if _positive(value, f"{where} {name}") >= 1 and SUPPORT.get(name) == "unit":
+                raise ModelError(f"{where} {name}: must be less than 1, got {value!r}")
+    return tuple({name: float(value) for name, value in own.items()} for own in given)
+
+
+def _positive(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        raise ModelError(f"{where}: must be a positive number, got {value!r}")
+    return float(value)
 
 
 def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str) -> dict[str, str]:

@@ -28,8 +28,7 @@ def stack_draws[Draws: (xr.DataArray, xr.Dataset)](
     Returns
     -------
     xarray.DataArray or xarray.Dataset
-        As many chains and draws as the first law has, in random order. The coordinate ``posterior``
-        is kept where it is the same of all laws.
+        As many chains and draws as the first law has, in random order.
 
     Raises
     ------
@@ -54,9 +53,6 @@ def stack_draws[Draws: (xr.DataArray, xr.Dataset)](
     chain, draw = np.divmod(np.arange(chains * each), each)
     mixed = mixed.assign_coords(chain=("sample", chain), draw=("sample", draw))
     unstacked = mixed.set_index(sample=["chain", "draw"]).unstack("sample")
-    by = [own.coords["posterior"] for own in draws.values() if "posterior" in own.coords]
-    if len(by) == len(draws) and all(one.variable.equals(by[0].variable) for one in by):
-        unstacked = unstacked.assign_coords(posterior=by[0].variable)
     return unstacked.transpose("chain", "draw", ...)
 
 
@@ -108,7 +104,7 @@ def _pick[Draws: (xr.DataArray, xr.Dataset)](
     rounds = [rng.permutation(available) for _ in range(-(-count // available))]
     places = np.concatenate(rounds)[:count]
     chain, draw = np.divmod(places, draws.sizes["draw"])
-    bare = draws.drop_vars(["chain", "draw", "posterior"], errors="ignore")  # each law has its own
+    bare = draws.drop_vars(["chain", "draw"], errors="ignore")  # each law has its own
     return bare.isel(
         chain=xr.DataArray(chain, dims="sample"), draw=xr.DataArray(draw, dims="sample")
     )

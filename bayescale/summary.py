@@ -9,16 +9,19 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
      "parameters": {name: Q and {"mean", "sd", "r_hat", "ess_bulk"}},
      "optima": [{"group", "flops", "data", "decades_beyond",
                  "beyond": {"params", "tokens", "tokens_per_param"},
-                 "posterior": "plain" | "weighted",
+                 "bends": bool, "without_optimum": probability, "failed": [name],
                  "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
                  "basin": [{"excess", "lower": Q, "upper": Q}],
-                 "plain": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q},
+                 "exact": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q,
+                                  "disagrees": bool},
                  "tested": null | sentence}],
-     "predictions": [{"group", "axis", "value", "decades_beyond", "posterior", "loss": Q,
-                      "loss_new_run": Q, "plain": null | {"loss": Q, "loss_new_run": Q},
+     "predictions": [{"group", "axis", "value", "decades_beyond", "bends", "failed": [name],
+                      "loss": Q, "loss_new_run": Q,
+                      "exact": null | {"loss": Q, "loss_new_run": Q, "disagrees": bool},
                       "tested": null | sentence}],
+     "bend": null | {"sd", "length", "per_decade": Q},
      "multipliers": [{"group", "reference",
-                      "targets": [{"loss", "posterior", "multiplier": Q,
+                      "targets": [{"loss", "multiplier": Q,
                                    "unreachable": {group: probability},
                                    "decades_beyond": {group: float}}],
                       "constancy": {"easiest", "hardest", "log_ratio": Q, "p_grows"},
@@ -32,8 +35,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                                              "p_first_larger"}],
                            "parabola_tokens_error": [{"flops" and Q}], "left_out": [reason]},
      "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
-                     "min_ess_bulk", "seconds_compile", "seconds_sample", "weighted_divergences",
-                     "weighted_max_r_hat", "weighted_min_ess_bulk"},
+                     "min_ess_bulk", "seconds_compile", "seconds_sample"},
      "checks": [{"name", "status": "PASS" | "REVIEW" | "FAIL", "statistic", "threshold",
                  "message", "advice"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
@@ -49,9 +51,12 @@ between groups are named alpha[group]. ``approaches`` where they were asked for 
 log ratio of their N*). ``checks`` in reading order, where they were asked for, as a report does;
 statistic and threshold are null where the question is not one of size. ``held_out`` where runs
 were held back (its scores: `bayescale.prediction.score`). ``beyond`` are decades outside the runs
-along each axis, of the median. ``posterior`` is the one that answered (`bayescale.fit`); where that
-is the weighted one, ``plain`` is what the law taken as exact would say; ``tested`` what the
-backtest tells of an answer so far out. Intervals are central 90%.
+along each axis, of the median. ``bends`` says whether the law may bend (`bayescale.bend`);
+where it may, ``exact`` is what the law taken as exact says, and ``disagrees`` whether any of its
+90% intervals does not overlap; ``without_optimum`` the share of draws in which no size is best;
+``bend`` its scale, and how much it changes among the runs (`bayescale.prediction.bend_per_decade`);
+``failed`` the checks that speak against an answer; ``tested`` what the backtest tells of one so far
+out. Intervals are central 90%.
 """
 
 from collections.abc import Callable, Sequence
@@ -67,7 +72,7 @@ from bayescale import readable
 from bayescale.approaches import parabola_bias
 from bayescale.backtest_summary import backtested_at, summarise_backtest
 from bayescale.backtesting import Backtest
-from bayescale.checks.result import Check
+from bayescale.checks.result import Check, Status
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.errors import FitError
@@ -75,9 +80,8 @@ from bayescale.fitting import Fit
 from bayescale.intervals import numbers
 from bayescale.optima import basin, compute_optimal
 from bayescale.prediction import (
-    answered_by,
+    bend_per_decade,
     decades_beyond,
-    is_beyond,
     predict,
     predict_runs,
     residuals,
@@ -120,6 +124,8 @@ class Companions:
         What `bayescale.backtest` says of the runs and the model.
     not_backtested : str
         Why it says nothing, where it was to.
+    exact : Fit, optional
+        What `bayescale.exact_fit` makes of the fit.
     """
 
     held_out: Runs | None = None
@@ -130,6 +136,7 @@ class Companions:
     checks: tuple[Check, ...] = ()
     backtest: Backtest | None = None
     not_backtested: str = ""
+    exact: Fit | None = None
 
 
 def summarise_checks(checks: Sequence[Check]) -> list[dict[str, Any]]:
@@ -147,21 +154,23 @@ def summarise_fit(
 
 
 def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str, Any]:
-    diagnostics, joint = fit.diagnostics, fit.spec.law.is_joint
+    diagnostics, joint = fit.diagnostics, fit.law.is_joint
     held_out = beside.held_out
-    optima = summarise_optima(fit, budgets) if joint else []
-    predictions = summarise_predictions(fit, budgets) if not joint else []
+    optima = summarise_optima(fit, budgets, beside.exact) if joint else []
+    predictions = summarise_predictions(fit, budgets, beside.exact) if not joint else []
+    failed = [check.name for check in beside.checks if check.status is Status.FAIL]
     for entry in (*optima, *predictions):
-        entry["tested"] = _tested(entry, beside.backtest)
+        entry |= {"tested": _tested(entry, beside.backtest), "failed": failed}
     return {
         "schema": SCHEMA,
         "model": fit.spec.name,
-        "law": fit.spec.law.name,
+        "law": fit.law.name,
         "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
         "groups": _groups(fit),
         "parameters": summarise_parameters(fit),
         "optima": optima,
         "predictions": predictions,
+        "bend": _bend(fit),
         "multipliers": _multipliers(fit, beside.same_validation),
         "repetition": _by_group(fit, summarise_repetition),
         "approaches": beside.approaches and _approaches(fit, beside.approaches),
@@ -179,22 +188,50 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
     }
 
 
+def _bend(fit: Fit) -> dict[str, Any] | None:
+    if fit.spec.bend is None or not fit.bends:
+        return None
+    return {**asdict(fit.spec.bend), "per_decade": numbers(bend_per_decade(fit))}
+
+
+def _beside(entry: dict[str, Any], exact: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Add to what the exact law says whether the two disagree: 90% intervals without overlap."""
+    if exact is None:
+        return None
+    apart = (
+        max(entry[name]["q05"], exact[name]["q05"]) > min(entry[name]["q95"], exact[name]["q95"])
+        for name in ("params", "loss")
+        if name in exact
+    )
+    return {**exact, "disagrees": any(apart)}
+
+
 def _tested(entry: dict[str, Any], found: Backtest | None) -> str | None:
     """Say what a backtest tells of an answer beyond the runs."""
     decades = entry["decades_beyond"]
     if found is None or decades is None or decades <= 0:
         return None
-    return backtested_at(found, decades, posterior=entry["posterior"])
+    return backtested_at(found, decades)
 
 
-def summarise_optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
-    """Compute-optimal model and basin for each budget (and group), as plain numbers."""
-    return _by_group(fit, lambda own: _optima(own, budgets))
+def summarise_optima(
+    fit: Fit, budgets: Sequence[float], exact: Fit | None = None
+) -> list[dict[str, Any]]:
+    """Compute-optimal model and basin for each budget (and group), as plain numbers.
+
+    Beside them what `exact`, the same law taken as exact, says.
+    """
+    return _by_group(fit, lambda own: _optima(own, budgets, exact))
 
 
-def summarise_predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
-    """Loss at each value of the axis (and group) of a single-axis law, as plain numbers."""
-    return _by_group(fit, lambda own: _predictions(own, values))
+def summarise_predictions(
+    fit: Fit, values: Sequence[float], exact: Fit | None = None
+) -> list[dict[str, Any]]:
+    """Loss at each value of the axis (and group) of a single-axis law, as plain numbers.
+
+    Beside them what `exact`, the same law taken as exact, says.
+    """
+    return _by_group(fit, lambda own: _predictions(own, values, exact))
 
 
 def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str]:
@@ -204,7 +241,7 @@ def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str
     need more than it there. Empty where there is nothing to compare; in place of a multiplier the
     reason why two groups cannot be compared.
     """
-    if not fit.groups or fit.spec.law.compute is None:
+    if not fit.groups or fit.law.compute is None:
         return []
     largest = min(float(fit.of_group(name).runs.column("flops").max()) for name in fit.groups)
     losses = compute_optimal(fit, largest)["loss"].squeeze("flops").median(("chain", "draw"))
@@ -280,7 +317,6 @@ def summarise_targets(found: xr.Dataset) -> list[dict[str, Any]]:
     return [
         {
             "loss": float(loss),
-            "posterior": answered_by(at),
             "multiplier": numbers(at["multiplier"]),
             "unreachable": {name: float(at["unreachable"].sel(group=name)) for name in names},
             "decades_beyond": {name: float(at["decades_beyond"].sel(group=name)) for name in names},
@@ -292,7 +328,7 @@ def summarise_targets(found: xr.Dataset) -> list[dict[str, Any]]:
 
 def summarise_repetition(fit: Fit) -> list[dict[str, Any]]:
     """Say what repetition is worth: at one size, 1B where it is near the runs, then at the ends."""
-    if "R_D" not in fit.spec.law.parameters:
+    if "R_D" not in fit.law.parameters:
         return []
     sizes = fit.runs.column("params")
     low, middle, high = (float(f(sizes)) for f in (np.min, stats.gmean, np.max))
@@ -375,22 +411,25 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _optima(fit: Fit, budgets: Sequence[float]) -> list[dict[str, Any]]:
+def _optima(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
     optima, ends = compute_optimal(fit, list(budgets)), basin(fit, list(budgets))
-    plain = compute_optimal(fit.plain, list(budgets)) if fit.weighted is not None else optima
+    of_exact = None if exact is None else compute_optimal(exact, list(budgets))
     entries = []
     for flops in optima["flops"].to_numpy():
         best, near = optima.sel(flops=flops), ends.sel(flops=flops)
-        beyond, by = float(best["decades_beyond"]), answered_by(best)
+        beyond = float(best["decades_beyond"])
+        found = _quantities(best)
+        exactly = None if of_exact is None else _quantities(of_exact.sel(flops=flops))
         entries.append(
             {
                 "flops": float(flops),
                 "decades_beyond": None if np.isnan(beyond) else beyond,
                 "beyond": _beyond(fit, best),
                 "data": " of fresh data" if "unique_tokens" in fit.spec.inputs else "",
-                "posterior": by,
-                "plain": _quantities(plain.sel(flops=flops)) if by == "weighted" else None,
-                **_quantities(best),
+                "bends": fit.bends,
+                "without_optimum": float(best["without_optimum"]),
+                "exact": _beside(found, exactly),
+                **found,
                 "basin": [
                     {
                         "excess": float(excess),
@@ -420,7 +459,7 @@ def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
 
 def axis_of(fit: Fit) -> str:
     """Name the axis along which a report answers."""
-    return "flops" if fit.spec.law.is_joint else fit.spec.inputs[0]
+    return "flops" if fit.law.is_joint else fit.spec.inputs[0]
 
 
 def value_of(axis: str, value: float) -> str:
@@ -445,20 +484,21 @@ def summarise_parameters(fit: Fit) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _predictions(fit: Fit, values: Sequence[float]) -> list[dict[str, Any]]:
+def _predictions(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
     if len(fit.spec.inputs) > 1:  # no single axis to answer along
         return []
     axis, entries = fit.spec.inputs[0], []
     for value in values:
-        by = fit.for_range(beyond=bool(is_beyond(fit, {axis: value}))).answered_by
+        found = _losses(fit, {axis: value})
+        exactly = None if exact is None else _losses(exact, {axis: value})
         entries.append(
             {
                 "axis": axis,
                 "value": float(value),
                 "decades_beyond": float(decades_beyond(fit, axis, value)),
-                "posterior": by,
-                "plain": _losses(fit.plain, {axis: value}) if by == "weighted" else None,
-                **_losses(fit, {axis: value}),
+                "bends": fit.bends,
+                "exact": _beside(found, exactly),
+                **found,
             }
         )
     return entries

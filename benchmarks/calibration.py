@@ -48,7 +48,7 @@ def simulate(model: str, tables: int, seed: int) -> tuple[pd.DataFrame, np.ndarr
 def score(model: str, truth: pd.Series, log_loss: np.ndarray, seed: int) -> dict[str, float]:
     """Fit one table and say where the truth falls in each posterior (0 to 1)."""
     runs = Runs(design().assign(loss=np.exp(log_loss)), "simulated")
-    fitted = fit(runs, model, extrapolate="plain", seed=seed, progress=False)
+    fitted = fit(runs, model, seed=seed, progress=False)
     law = LAWS["chinchilla"]
     best = optimal_params(law, FLOPS, 6.0, {name: truth[name] for name in law.parameters})
     row = {name: float((fitted.posterior[name] < truth[name]).mean()) for name in truth.index}

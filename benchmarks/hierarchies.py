@@ -93,28 +93,29 @@ def cost(kind: str, fitted: Fit) -> dict[str, float]:
 def textbook(non_centred: bool) -> Any:
     """Return how a first course would write a parameter of groups, in place of ours."""
 
-    def parameter(spec: ModelSpec, name: str, data: dict[str, Any]) -> Any:
+    def add(spec: ModelSpec, name: str, data: dict[str, Any], free: dict[str, Any]) -> None:
         prior = spec.sampled[name]
         if name not in spec.partial:
-            return prior.variable(name)
+            free[name] = prior.variable(name)
+            return
         middle = prior.line_variable(f"{name}_middle")
         scale = spec.scales[name].variable(f"{name}_scale")
         if non_centred and name != "level":
             line = middle + scale * pm.Normal(f"{name}_offset", dims="group")
         else:
             line = pm.Normal(f"{name}_line", middle, scale, dims="group")
-        return pm.Deterministic(name, from_line(name, line), dims="group")
+        free[name] = pm.Deterministic(name, from_line(name, line), dims="group")
 
-    return parameter
+    return add
 
 
 def compare(groups: int, table: int, log_loss: np.ndarray) -> dict[str, float]:
     """Sample one table centred, non-centred and as we do, once each, in this process."""
     runs = Runs(design(groups).table.assign(loss=np.exp(log_loss)), "simulated")
     row: dict[str, float] = {"groups": groups, "table": table}
-    ways = {"centred": textbook(False), "non_centred": textbook(True), "ours": model._parameter}
-    for kind, parameter in ways.items():
-        with mock.patch.object(model, "_parameter", parameter):
+    ways = {"centred": textbook(False), "non_centred": textbook(True), "ours": model._add_variables}
+    for kind, add in ways.items():
+        with mock.patch.object(model, "_add_variables", add):
             pymc_model = build_model(SPEC, runs)
         names = [v.name for v in (*pymc_model.free_RVs, *pymc_model.deterministics)]
         compiled = nutpie.compile_pymc_model(pymc_model, var_names=names)

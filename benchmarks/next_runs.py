@@ -34,7 +34,7 @@ OTHERS = ("random", "five random")
 
 LARGEST = 3e21
 NOISE = 0.005
-SETTINGS = {"extrapolate": "plain", "draws": 500, "tune": 500, "progress": False}
+SETTINGS = {"draws": 500, "tune": 500, "progress": False}
 
 
 def law(rng: np.random.Generator) -> dict[str, float]:

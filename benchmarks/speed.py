@@ -68,7 +68,7 @@ class Side:
 
     def fit(self, table: Path, out: Path) -> list[str]:
         """Command line that keeps a fit for others to read."""
-        options = ["--unit", "params=1", "--extrapolate", "plain", "--allow-unconverged"]
+        options = ["--unit", "params=1", "--allow-unconverged"]
         return [*self.command, "fit", str(table), *options, "--out", str(out)]
 
 
@@ -110,7 +110,7 @@ def steps(
     if name == "rows":
         for count in rows:
             table, kept = tables / f"{count}.csv", side.out / f"{count}.nc"
-            yield f"rows: fit {count}", "warm", side.child("fit_again", table, seed, "plain")
+            yield f"rows: fit {count}", "warm", side.child("fit_again", table, seed)
             if not kept.exists():
                 yield f"rows: keep {count}", "", side.fit(table, kept)
             yield f"rows: check {count}", "warm", side.child("check_again", kept, seed)

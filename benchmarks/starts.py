@@ -17,7 +17,7 @@ from pathlib import Path
 
 import bayescale as bs
 
-GIVEN = {"draws": 200, "tune": 300, "extrapolate": "plain", "seed": 4, "progress": False}
+GIVEN = {"model": "chinchilla", "draws": 200, "tune": 300, "seed": 4, "progress": False}
 ONE = """
 import sys
 sys.path.insert(0, {folder!r})
@@ -29,7 +29,9 @@ print(starts.fitted())
 def fitted() -> str:
     """Sum of all draws of a fit, to the last digit."""
     runs = bs.read_runs(
-        bs.load_dataset("minisweep"), where="family == 'transformer' and split == 'fit'"
+        bs.load_dataset("minisweep"),
+        where="family == 'transformer' and not budget.str.startswith('rep')",
+        units={"params": 1},
     )
     return float(bs.fit(runs, **GIVEN).posterior.to_array().sum()).hex()
 

@@ -144,14 +144,14 @@ def runs() -> Runs:
 
 @pytest.fixture(scope="session")
 def small_fit(runs: Runs) -> Fit:
-    """A real posterior, sampled once; it answers beyond the runs as well."""
-    return fit(runs, draws=500, tune=500, extrapolate="plain", seed=3, progress=False)
+    """A real posterior of the exact law, sampled once."""
+    return fit(runs, "chinchilla", draws=500, tune=500, seed=3, progress=False)
 
 
 @pytest.fixture(scope="session")
-def weighted_fit(runs: Runs) -> Fit:
-    """The same with a weighted posterior, which answers beyond the runs."""
-    return fit(runs, draws=500, tune=500, extrapolate="weighted", seed=3, progress=False)
+def joint_fit(runs: Runs) -> Fit:
+    """A real posterior of the default model, whose law may bend, sampled once."""
+    return fit(runs, "joint", draws=400, tune=600, seed=3, progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -169,4 +169,4 @@ def chinchilla_runs(data_folder: Path) -> Runs:
 
 @pytest.fixture(scope="session")
 def chinchilla_fit(chinchilla_runs: Runs) -> Fit:
-    return fit(chinchilla_runs, progress=False)
+    return fit(chinchilla_runs, "chinchilla", progress=False)

@@ -54,7 +54,7 @@ def found(runs):
     """Right draws beside draws with a tenth of the noise: what is too narrow must show."""
     right = by_hand(known_fit(sigma=0.005), runs, BUDGETS[2:4] * 1.01)
     narrow = by_hand(known_fit(sigma=0.0005), runs, BUDGETS[2:4] * 1.01)
-    both = [right.table.assign(posterior="weighted"), narrow.table.assign(posterior="plain")]
+    both = [right.table.assign(law="model"), narrow.table.assign(law="exact")]
     return Backtest(pd.concat(both, ignore_index=True), "chinchilla", "flops")
 
 
@@ -148,8 +148,7 @@ def test_nothing_of_the_future_reaches_a_fit(table):
     later = runs_of(table).column("flops") > 1e21
     other = runs_of(table, loss=np.where(later, 1.1 * table["loss"], table["loss"]))
     one, two = (
-        backtest(each, cuts=[1e21], extrapolate="plain", **QUICK).table
-        for each in (runs_of(table), other)
+        backtest(each, "chinchilla", cuts=[1e21], **QUICK).table for each in (runs_of(table), other)
     )
     quantiles = ["q05", "q50", "q95"]
     np.testing.assert_array_equal(one[quantiles], two[quantiles])
@@ -157,23 +156,25 @@ def test_nothing_of_the_future_reaches_a_fit(table):
 
 
 def test_a_true_law_is_covered_and_one_that_bends_is_not(table, runs):
-    """A law that bends beyond the cut: the plain posterior misses, the weighted one less often."""
+    """A law that bends beyond the cut: the exact one misses, the one that may bend less often."""
     beyond = np.log10(np.maximum(runs.column("flops") / BUDGETS[2], 1.0))
     bent = runs_of(table, loss=table["loss"] * np.exp(0.008 * beyond))
     true, wrong = (
-        backtest(each, cuts=[BUDGETS[2]], **QUICK).summary.xs("all", level="distance")
+        backtest(each, "joint", cuts=[BUDGETS[2]], **QUICK).summary.xs("all", level="distance")
         for each in (runs, bent)
     )
-    assert true.loc["plain", "coverage90"] >= 0.75
-    assert true.loc["plain", "rmsle"] < 0.01
-    assert wrong.loc["plain", "coverage90"] < 0.5
-    assert wrong.loc["weighted", "coverage90"] > wrong.loc["plain", "coverage90"]
-    assert wrong.loc["weighted", "width90"] > wrong.loc["plain", "width90"]
+    assert true.loc["exact", "coverage90"] >= 0.75
+    assert true.loc["exact", "rmsle"] < 0.01
+    assert true.loc["model", "coverage90"] >= 0.75
+    assert wrong.loc["exact", "coverage90"] < 0.5
+    assert wrong.loc["model", "coverage90"] > wrong.loc["exact", "coverage90"]
+    assert wrong.loc["model", "width90"] > wrong.loc["exact", "width90"]
 
 
 def test_every_run_is_in_the_next_block_of_one_cut(runs):
-    found = backtest(runs, cuts=BUDGETS[2:4] * 1.01, extrapolate="plain", **QUICK)
+    found = backtest(runs, "chinchilla", cuts=BUDGETS[2:4] * 1.01, **QUICK)
     following = found.table[found.table["block"] == "next"]
+    assert found.laws == ("model",)  # an exact law has none to be set beside
     assert found.table["fitted"].value_counts().to_dict() == {18: 12, 24: 6}
     assert following["fitted"].value_counts().to_dict() == {18: 6, 24: 6}
     assert following["run"].is_unique
@@ -182,33 +183,35 @@ def test_every_run_is_in_the_next_block_of_one_cut(runs):
 
 
 def test_fits_that_did_not_converge_are_named(runs):
-    found = backtest(runs, cuts=[1e21], extrapolate="plain", draws=20, tune=50, chains=2)
+    found = backtest(runs, cuts=[1e21], draws=20, tune=50, chains=2)
     assert found.problems[0].startswith("flops <= 1e21: ")
+    assert found.problems[-1].startswith("flops <= 1e21 (the exact law): ")
     assert not found.table["converged"].any()
     assert "Not converged" in " ".join(describe_backtest(found))
 
 
 def test_the_summary_counts_cuts_and_distances(found):
     summary = found.summary
-    assert summary.loc[("weighted", "all"), ["cuts", "predictions"]].tolist() == [2, 18]
-    assert summary.loc[("weighted", "all"), "coverage90"] > 0.8
-    assert summary.loc[("plain", "all"), "coverage90"] < 0.3
-    reached = summary.loc["plain"].index.tolist()
+    assert summary.loc[("model", "all"), ["cuts", "predictions"]].tolist() == [2, 18]
+    assert summary.loc[("model", "all"), "coverage90"] > 0.8
+    assert summary.loc[("exact", "all"), "coverage90"] < 0.3
+    reached = summary.loc["exact"].index.tolist()
     assert reached == ["all", "next block", "0.5 to 1", "more than 1"]
-    assert found.by_cut.loc["plain"]["fitted"].tolist() == [18, 24]
+    assert found.by_cut.loc["exact"]["fitted"].tolist() == [18, 24]
     assert found.farthest == pytest.approx(np.log10(BUDGETS[4] / BUDGETS[2]), abs=1e-6)
 
 
 def test_sentences_say_how_far_and_by_how_many_cuts(found):
     first, second, *_ = describe_backtest(found)
     assert first.startswith("Backtested to 1.3 decades beyond the fitted runs (2 cuts, 18 pred")
-    assert "(weighted posterior) held" in first
-    assert "(plain: " in first
+    assert "of the loss of new runs held" in first
+    assert "(the exact law: " in first
     assert "count cuts rather than predictions" in second
-    narrow = Backtest(found.of("plain"), "chinchilla", "flops")
-    assert "less than they promise" in describe_backtest(narrow)[2]
+    alone = found.of("exact").assign(law="model")
+    narrow = Backtest(alone, "chinchilla", "flops")
+    assert "FAILED: that is fewer than chance allows" in describe_backtest(narrow)[2]
     few = Backtest(narrow.table.iloc[:2].assign(inside90=[True, False]), "chinchilla", "flops")
-    assert "less than they promise" not in " ".join(describe_backtest(few))  # chance is enough
+    assert "FAILED" not in " ".join(describe_backtest(few))  # chance is enough
     (one,) = (
         Backtest(part, "m", "flops") for _, part in narrow.table.groupby("cut") if len(part) < 9
     )
@@ -226,15 +229,15 @@ def test_json_without_nan(found):
     table = found.table.assign(log_score=-np.inf)
     text = json.dumps(summarise_backtest(Backtest(table, "m", "flops")), allow_nan=False)
     summary = json.loads(text)
-    assert summary["posteriors"] == ["weighted", "plain"]
+    assert summary["laws"] == ["model", "exact"]
     assert summary["distances"][0]["log_score"] is None
-    assert {"posterior", "cut", "fitted", "coverage90"} <= set(summary["cuts"][0])
+    assert {"law", "cut", "fitted", "coverage90"} <= set(summary["cuts"][0])
 
 
 def test_the_picture_shows_every_prediction(found):
     figure = plot_backtest(found)
-    assert [axis.get_title(loc="left")[:8] for axis in figure.axes] == ["Weighted", "Plain po"]
-    for axis, name in zip(figure.axes, ("weighted", "plain"), strict=True):
+    assert [axis.get_title(loc="left")[:8] for axis in figure.axes] == ["This mod", "The exac"]
+    for axis, name in zip(figure.axes, ("model", "exact"), strict=True):
         inside, outside = (len(line.get_xdata()) for line in axis.lines[1:3])
         assert (inside, inside + outside) == (found.of(name)["inside90"].sum(), 18)
     plt.close(figure)
@@ -259,29 +262,27 @@ def test_an_interval_without_end_is_said_and_drawn(found):
 def test_from_the_command_line(run, table, tmp_path):
     table.to_csv(tmp_path / "runs.csv", index=False)
     code, out, _ = run(
-        "backtest", "runs.csv", "--cut", "1e21", "--extrapolate",
-        "plain", "--plot", "past.png", "--out", "past.csv", "--json",
+        "backtest", "runs.csv", "--cut", "1e21",
+        "--plot", "past.png", "--out", "past.csv", "--json",
     )  # fmt: skip
     assert code == 0
     assert json.loads(out)["cuts"][0]["fitted"] == 24
     assert (tmp_path / "past.png").stat().st_size > 10_000
-    assert len(pd.read_csv(tmp_path / "past.csv")) == 6
+    assert pd.read_csv(tmp_path / "past.csv")["law"].tolist() == ["model"] * 6 + ["exact"] * 6
 
 
 def test_the_command_line_refuses_what_cannot_be_cut(run, table, tmp_path):
     table.to_csv(tmp_path / "runs.csv", index=False)
     code, _, err = run("backtest", "runs.csv", "--cut", "1e30")
     assert (code, "leaves no run to predict" in err) == (2, True)
-    code, _, err = run("backtest", "runs.csv", "--extrapolate", "wieghted")
-    assert (code, "'plain', 'weighted'" in err) == (2, True)
 
 
-def test_the_larger_chinchilla_runs_are_foretold_by_the_weighted_posterior(chinchilla_runs):
+def test_the_larger_chinchilla_runs_are_foretold_by_a_law_that_may_bend(chinchilla_runs):
     """63 runs above 3e20 FLOPs from the 177 up to there; published bootstraps cover 52 to 57%."""
-    found = backtest(chinchilla_runs, "chinchilla", cuts=[3e20])
-    weighted, plain = (found.summary.loc[(name, "all")] for name in ("weighted", "plain"))
-    assert weighted["predictions"] == 63
-    assert weighted["rmsle"] < 0.0100
-    assert weighted["crps"] < 0.0050
-    assert 0.85 < weighted["coverage90"] < 0.985
-    assert plain["coverage90"] < 0.7
+    found = backtest(chinchilla_runs, cuts=[3e20])
+    bends, exact = (found.summary.loc[(name, "all")] for name in ("model", "exact"))
+    assert bends["predictions"] == 63
+    assert bends["rmsle"] < 0.0100
+    assert bends["crps"] < 0.0050
+    assert 0.85 < bends["coverage90"] < 0.985
+    assert exact["coverage90"] < 0.7

@@ -27,7 +27,7 @@ def ranks():
     for table in range(TABLES):
         runs = Runs(design.table.assign(loss=np.exp(log_loss[table])), "simulated")
         posterior = fit(
-            runs, draws=250, tune=500, extrapolate="plain", seed=table, progress=False
+            runs, "chinchilla", draws=250, tune=500, seed=table, progress=False
         ).posterior
         for column, (name, truth) in enumerate(zip(NAMES, truths, strict=True)):
             found[0, table, column] = (posterior[name] < truth[table]).mean()

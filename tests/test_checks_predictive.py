@@ -11,8 +11,11 @@ from bayescale import Fit, Runs, Status, check_fit, fit, load_model, parse_model
 from bayescale.checks.held_out import held_out_check
 from bayescale.checks.influence import calibration_checks, left_out, run_checks
 from bayescale.checks.predictive import (
+    LEAST_LOSS,
+    MATERIAL_LOSS,
     AxisDetail,
     _Statistic,
+    _weighed,
     _where,
     axes_of,
     family_wise,
@@ -143,8 +146,66 @@ def test_law_broken_along_an_axis_fails():
     loss = TRUTH["E"] + TRUTH["A"] * params ** -TRUTH["alpha"] + from_tokens
     loss *= np.exp(0.003 * rng.standard_normal(60))
     table = simulated_table().head(0).assign(params=params, tokens=tokens, loss=loss)
-    broken = fit(read_runs(table), draws=500, tune=500, progress=False)
+    broken = fit(read_runs(table), "chinchilla", draws=500, tune=500, progress=False)
     assert named(law_checks(broken), "law along tokens").status is Status.FAIL
+
+
+@pytest.fixture(scope="module")
+def many_runs() -> Fit:
+    """Six hundred runs, which show what matters to nobody."""
+    table = pd.concat([simulated_table(noise=0.004, seed=seed) for seed in range(20)])
+    moved = np.exp(0.1 * np.random.default_rng(8).standard_normal((2, len(table))))
+    clean = [
+        TRUTH["E"] + TRUTH["A"] * params ** -TRUTH["alpha"] + TRUTH["B"] * tokens ** -TRUTH["beta"]
+        for params, tokens in (
+            (table["params"], table["tokens"]),
+            (table["params"] * moved[0], table["tokens"] * moved[1]),
+        )
+    ]
+    table = table.assign(
+        params=table["params"] * moved[0],
+        tokens=table["tokens"] * moved[1],
+        loss=table["loss"] * clean[1] / clean[0],
+    )
+    return fit(read_runs(table), "chinchilla", draws=300, tune=400, seed=2, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("size", "status", "small"),
+    [(0.0, Status.PASS, False), (0.0007, Status.REVIEW, True), (0.004, Status.FAIL, False)],
+)
+def test_a_pattern_that_is_sure_fails_only_where_it_matters(many_runs, size, status, small):
+    place = many_runs.runs.table["tokens"].rank(pct=True).to_numpy()
+    pattern = np.exp(size * np.sqrt(2) * np.cos(2 * np.pi * place))
+    check = named(law_checks(with_losses(many_runs, pattern)), "law along tokens")
+    assert ("too small to matter" in check.message) == small
+    assert check.status is status, str(check)
+    assert (check.statistic < 0.01) == (size > 0)  # both are sure
+
+
+def detail(size: float, half_width: float) -> AxisDetail:
+    value, mean = np.arange(4.0), np.array([0.0, -size, size / 2, 0.0])
+    zero = np.zeros(4)
+    return AxisDetail("tokens", value, value, value, mean, zero - 1e-9, zero + 1e-9, half_width)
+
+
+@pytest.mark.parametrize(
+    ("size", "half_width", "status"),
+    [
+        (1.1 * MATERIAL_LOSS, 0.005, Status.FAIL),  # beside the loss and beside the noise
+        (1.1 * MATERIAL_LOSS, 1.0, Status.REVIEW),  # a small share of wide intervals
+        (0.9 * MATERIAL_LOSS, 0.002, Status.REVIEW),  # a small share of the loss
+        (1.1 * LEAST_LOSS, 1e-9, Status.REVIEW),
+        (0.9 * LEAST_LOSS, 1e-9, Status.PASS),  # computed losses: no noise, rounding alone
+        (0.9 * LEAST_LOSS, 1.0, Status.PASS),
+    ],
+)
+def test_what_is_sure_is_weighed_by_its_size(size, half_width, status):
+    found, said = _weighed(Status.FAIL, detail(size, half_width))
+    assert found is status
+    assert ("too small to matter" in said) == (status is not Status.FAIL)
+    lowered, _ = _weighed(Status.REVIEW, detail(size, half_width))
+    assert lowered is (Status.PASS if size < LEAST_LOSS or said else Status.REVIEW)
 
 
 def test_unequal_noise_is_named(small_fit):
@@ -174,7 +235,7 @@ def test_leaving_a_run_out_is_what_a_refit_without_it_says(small_fit):
     without = left_out(small_fit)
     most = int(np.abs(without["shift"].to_numpy()).argmax())
     runs = replace(small_fit.runs, table=small_fit.runs.table.drop(index=most))
-    again = fit(runs, draws=500, tune=500, seed=4, progress=False)
+    again = fit(runs, "chinchilla", draws=500, tune=500, seed=4, progress=False)
     best, other = (np.log(compute_optimal(one, 3e21)["params"]) for one in (small_fit, again))
     moved = float((other.mean() - best.mean()) / best.std())
     assert without.attrs["answer"] == "N* at 3e21 FLOPs"
@@ -257,7 +318,7 @@ def test_cells_of_seeds_are_configurations():
 def test_parts_of_an_axis_are_words(bins, part):
     value = np.linspace(0, -1, bins)
     detail = AxisDetail(
-        "tokens", value, value, value, value, np.full(bins, -0.1), np.full(bins, 0.1)
+        "tokens", value, value, value, value, np.full(bins, -0.1), np.full(bins, 0.1), 0.1
     )
     said = _where(detail, "tokens")
     assert f"the {part} of the runs with the most tokens lies 63% below the law" in said

@@ -41,7 +41,7 @@ def half_in_mid_schedule(bend: float = 0.0) -> pd.DataFrame:
 
 def weighted(table: pd.DataFrame, weight: float = 0.1) -> Fit:
     runs = read_runs(table, mid_schedule=weight)
-    return fit(runs, draws=500, tune=500, progress=False)
+    return fit(runs, "chinchilla", draws=500, tune=500, progress=False)
 
 
 @pytest.fixture(scope="module")

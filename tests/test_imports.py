@@ -31,7 +31,7 @@ ORDER = [
     "design",
     "groups",
     "anchoring",
-    "weighting",
+    "bend",
     "model",
     "curve_model",
     "sampling",
@@ -175,11 +175,6 @@ def test_public_names_are_loaded_when_first_used(tmp_path):
         (["fit", "runs.csv", "--column", "params"], 2, "write it as NAME=VALUE"),
         (["fit", "runs.csv", "--mid-schedule", "drop"], 2, "write exclude, keep"),
         (["fit", "runs.csv", "--group", "family"], 2, "take a hierarchical model"),
-        (
-            ["fit", "runs.csv", "--model", "data-constrained", "--extrapolate", "weighted"],
-            2,
-            "has no weighted posterior",
-        ),
         (["fit", "runs.csv", "--model", "chinchla"], 2, "did you mean 'chinchilla'"),
         (["report", "runs.csv", "--flops", "-1"], 2, "no positive number"),
         (

@@ -33,15 +33,14 @@ def scattered(rows: int, *, noise: float = 0.01) -> pd.DataFrame:
 
 
 def posterior_of(table: pd.DataFrame, *, draws: int = 100, spread: float = 1e-3) -> Fit:
-    """A fake posterior around TRUTH, two chains of draws, and a weighted one that is wider."""
+    """A fake posterior around TRUTH, two chains of draws."""
     rng, tree = np.random.default_rng(7), {"sample_stats": xr.Dataset()}
-    for name, width in (("posterior", spread), ("weighted", 3 * spread)):
-        tree[name] = xr.Dataset(
-            {
-                parameter: (("chain", "draw"), value * np.exp(width * rng.normal(size=(2, draws))))
-                for parameter, value in {**TRUTH, "sigma": 0.01, "nu": 8.0}.items()
-            }
-        )
+    tree["posterior"] = xr.Dataset(
+        {
+            parameter: (("chain", "draw"), value * np.exp(spread * rng.normal(size=(2, draws))))
+            for parameter, value in {**TRUTH, "sigma": 0.01, "nu": 8.0}.items()
+        }
+    )
     return Fit(load_model("chinchilla"), read_runs(table), xr.DataTree.from_dict(tree))
 
 
@@ -152,27 +151,12 @@ def test_large_tables_are_asked_by_fewer_whole_draws(few, monkeypatch):
     limits(monkeypatch, at_once=10**9, values=200 * 30 - 1, draws=40)
     fewer = thinned(few, 30)
     assert dict(fewer.posterior.sizes) == {"chain": 2, "draw": 20}
-    assert len(fewer.weighted.posterior["draw"]) == 20
     for chain in range(2):
         kept, drawn = (own.posterior["A"].isel(chain=chain).to_numpy() for own in (fewer, few))
         places = [int(np.flatnonzero(drawn == value)[0]) for value in kept]
         assert (np.array(places) // 5 == np.arange(20)).all()  # one of each five, in order
     assert thinned(fewer, 30) is fewer
     assert log_likelihood(few).sizes["draw"] == 100  # asked for all draws, it gives all
-
-
-def test_thinning_takes_from_all_members_of_a_pool(few, monkeypatch):
-    """An even step through draws that come from six members in turn would take one in two."""
-    from bayescale.prediction import thinned
-
-    pooled = few.tree["weighted"].to_dataset()
-    member = np.broadcast_to(np.arange(100) % 6, (2, 100))
-    few.tree["weighted"] = pooled.assign(E=(("chain", "draw"), member + 1.0))
-    limits(monkeypatch, at_once=10**9, values=1, draws=100)
-    taken = thinned(few, 30).weighted.posterior["E"].to_numpy()
-    number = np.bincount(taken.astype(int).ravel(), minlength=7)[1:]
-    assert number.sum() == 100
-    assert (number >= 8).all()
 
 
 def test_fewer_draws_say_the_same_up_to_chance(large, monkeypatch):

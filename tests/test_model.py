@@ -38,7 +38,16 @@ POINT = {
     "excess_size": 0.9,
     "excess_interaction": 0.3,
     "share": 0.2,
+    "k": 0.8,
+    "amplitude_slope": 0.2,
+    "exponent_slope": -0.1,
+    "floor_bend": 0.05,
+    "amplitude_bend": -0.02,
+    "exponent_bend": 0.1,
 }
+ERRORS = {"bend": "basis", "size_error": "size_basis"}
+"""Coefficients of smooth errors, and the dim of each."""
+
 TABLES = ("one seed", "three seeds")
 
 
@@ -74,6 +83,8 @@ def point(model: pm.Model) -> dict[str, np.ndarray]:
             given[rv.name] = apart
         elif part == "scale":
             given[rv.name] = 0.1
+        elif rv.name in ERRORS:
+            given[rv.name] = np.linspace(-1.0, 2.0, len(model.coords[ERRORS[rv.name]]))
         else:
             given[rv.name] = POINT[rv.name] * (1 + 0.05 * apart if rv.ndim else 1.0)
     return {name: np.asarray(value, dtype=float) for name, value in given.items()}
@@ -100,7 +111,8 @@ def evaluate(model: pm.Model, variable: str = "log_loss") -> dict[str, np.ndarra
 @pytest.mark.parametrize("name", available_models())
 def test_likelihood_equals_the_law_in_numpy(name, kind):
     spec, runs = load_model(name), grouped_runs(kind)
-    found = evaluate(build_model(spec, runs))
+    model = build_model(spec, runs)
+    found = evaluate(model)
     cells = cells_of(spec, runs).table
     assert len(cells) == 30
     index = np.zeros(30, dtype=int)
@@ -117,6 +129,10 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
     noise = {name: at_cells(found[name]) for name in spec.noise_priors if name in found}
     assert ("sigma_seed" in noise) == (kind == "three seeds")
     centre = np.log(spec.law.loss(*inputs.values(), **spec.law.to_natural(sampled, reference)))
+    for error in ERRORS:
+        if error in found:
+            centre = centre + model[f"{error}_basis"].get_value() @ found[error]
+    assert ("bend" in found) == (spec.bend is not None)
     scale = noise_scale(noise, cells["replicates"].to_numpy())
     y = cells["log_loss"].to_numpy()
     ours = spec.noise_model.log_density(y, centre, scale, noise, inputs)

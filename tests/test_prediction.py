@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import arviz as az
 import numpy as np
 import pandas as pd
@@ -101,6 +103,37 @@ def test_log_likelihood_and_predictive_equal_pymc(runs, model):
     for run in range(0, len(runs), 5):
         sample = theirs["posterior_predictive"]["log_loss"].to_numpy()[..., run].ravel()
         assert stats.ks_2samp(ours.isel(obs=run).to_numpy().ravel(), sample).pvalue > 1e-4
+
+
+def with_draws(own, posterior):
+    tree = own.tree.copy()
+    tree["posterior"] = posterior
+    return replace(own, tree=tree)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_log_likelihood_of_a_law_that_bends_is_pymcs_own(joint_fit, number):
+    """Law, bend and error of sizes: PyMC knows no more of the errors than their bases at runs."""
+    member = joint_fit.members[number]
+    drawn = member.posterior.isel(draw=slice(None, None, 40))
+    few = drawn.assign(bend_beyond=0 * drawn["bend_beyond"])
+    pymc_model = build_model(member.spec, member.runs)
+    names = [variable.name for variable in pymc_model.free_RVs]
+    assert {"bend", "size_error"} < set(names)
+    theirs = xr.DataTree.from_dict({"posterior": few[names]})
+    pm.stats.compute_log_likelihood(theirs, model=pymc_model, progressbar=False)
+    expected = theirs["log_likelihood"]["log_loss"]
+    ours = log_likelihood(with_draws(member, few))
+    np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-6)
+    for left_out in ("bend", "size_error"):  # the control
+        without = with_draws(member, few.assign({left_out: 0 * few[left_out]}))
+        assert np.abs(log_likelihood(without) - expected.to_numpy()).max() > 0.01
+    # What the bend does beyond the runs is not quite nothing at them: a thousandth of its sd.
+    at_runs = run_inputs(member, member.runs)
+    beyond = np.log(
+        predict(with_draws(member, drawn), at_runs) / predict(with_draws(member, few), at_runs)
+    )
+    assert 0 < float(beyond.std()) < 1e-3 * member.spec.bend.sd
 
 
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")  # thirty runs, a few influential

@@ -160,7 +160,7 @@ def test_folder_that_is_a_file_is_refused(small_fit, tmp_path):
 @pytest.mark.slow
 def test_runs_held_back_are_scored_and_shown(runs, tmp_path):
     kept, held = runs.hold_out("flops > 2e21")
-    fitted = fit(kept, progress=False)
+    fitted = fit(kept, "chinchilla", progress=False)
     page = write_report(fitted, tmp_path, held_out=held).read_text("utf-8")
     scores = json.loads((tmp_path / "summary.json").read_text())["held_out"]
     assert scores["runs"] == len(held) == len(scores["rows"]) == 6

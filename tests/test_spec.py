@@ -8,6 +8,8 @@ from bayescale.spec import available_models, load_model, parse_model
 
 GOOD = load_model("chinchilla").source
 GROUPED = load_model("chinchilla-hierarchical").source
+POOL = load_model("joint").source
+SIZE_ERROR = "\n[size_error]\nsd = 0.002\nlength = 0.15\n"
 
 REFUSED = {
     "not TOML": (GOOD.replace("[priors]", "[priors"), "not valid TOML"),
@@ -139,6 +141,54 @@ REFUSED = {
         ),
         r"\[pooling\] level: .* use Normal, not LogNormal",
     ),
+    "member with an unknown coordinate": (
+        POOL.replace("k = 1.0 ", "kk = 1.0 "),
+        r"\[\[members\]\]: unknown key 'kk'; did you mean 'k'",
+    ),
+    "member with a negative coordinate": (
+        POOL.replace("k = 1.0 ", "k = -1.0 "),
+        r"\[\[members\]\] k: must be a positive number, got -1.0",
+    ),
+    "member with a share above one": (
+        POOL.replace("k = 1.0 ", "split = 1.5 "),
+        r"\[\[members\]\] split: must be less than 1, got 1.5",
+    ),
+    "member with a truth for a number": (
+        POOL.replace("k = 1.0 ", "k = true "),
+        r"\[\[members\]\] k: must be a positive number, got True",
+    ),
+    "member of a bend that there is none": (
+        GOOD + "\n[[members]]\nlength = 1.0\n",
+        r"\[\[members\]\]: unknown key 'length'",
+    ),
+    "members with groups": (
+        GROUPED + "\n[[members]]\nalpha = 0.3\n",
+        r"\[\[members\]\]: a model with groups is one posterior; leave members out",
+    ),
+    "members that are no tables": (
+        "members = [1.0]\n" + GOOD,
+        r"\[\[members\]\]: must be an array of tables",
+    ),
+    "size error of an exact law": (
+        GOOD + SIZE_ERROR,
+        r"\[size_error\] goes with \[bend\]; add it, or leave both out",
+    ),
+    "bend with groups": (
+        GROUPED + SIZE_ERROR.replace("size_error", "bend"),
+        r"\[bend\]: a model with groups takes its law as exact; leave \[bend\] out",
+    ),
+    "bend without a length": (
+        GOOD + "\n[bend]\nsd = 0.1\n",
+        r"\[bend\] length: must be a positive number, got None",
+    ),
+    "bend of an unknown key": (
+        GOOD + "\n[bend]\nsd = 0.1\nlenght = 2.0\n",
+        r"\[bend\]: unknown key 'lenght'; did you mean 'length'",
+    ),
+    "bend that is a number": (
+        "bend = 0.1\n" + GOOD,
+        r"\[bend\]: must be a table with sd \(of log loss\) and length \(decades\)",
+    ),
     "seeds of each group apart": (
         GROUPED.replace("[pooling]", '[pooling]\nsigma_seed = "none"'),
         r"\[pooling\] sigma_seed: the seeds of all groups are pooled",
@@ -149,9 +199,36 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_bad_model_file_is_refused_with_the_valid_choices(kind):
     text, message = REFUSED[kind]
-    assert text not in (GOOD, GROUPED, load_model("power-law").source)
+    assert text not in (GOOD, GROUPED, POOL, load_model("power-law").source)
     with pytest.raises(ModelError, match=message):
         parse_model(text, "mine")
+
+
+def test_members_of_a_pool_differ_by_what_they_are_given():
+    pool = load_model("joint")
+    joint, coupled = pool.each_member
+    assert (joint.fixed, coupled.fixed) == ({"k": 1.0}, {})
+    assert {**joint.priors, "k": pool.priors["k"]} == coupled.priors == pool.priors
+    for own in (joint, coupled):
+        assert (own.members, own.bend, own.size_error) == ((), pool.bend, pool.size_error)
+        assert own.each_member == (own,)
+    assert joint.shape != coupled.shape  # k is in the code of one
+
+
+def test_a_member_may_have_a_length_of_its_own():
+    spec = parse_model(POOL.replace("k = 1.0 ", "length = 1.0 "), "lengths")
+    short, long = spec.each_member
+    assert (short.bend.length, long.bend.length) == (1.0, 2.0)
+    assert short.bend.sd == long.bend.sd
+    assert short.priors == spec.priors
+    assert short.shape == long.shape  # the length is in the data
+
+
+def test_the_exact_law_of_a_pool_is_that_of_its_first_member():
+    pool = load_model("joint")
+    assert pool.exact.fixed == {"k": 1.0}
+    assert (pool.exact.bend, pool.exact.size_error, pool.exact.members) == (None, None, ())
+    assert parse_model(POOL.replace("k = 1.0 ", "k = 0.7 "), "other").exact.fixed == {"k": 0.7}
 
 
 @pytest.mark.parametrize("name", available_models())

@@ -1,11 +1,11 @@
-"""Weights that grow with compute and sum to a cap."""
+"""Weights of the points of a curve, which grow with x and sum to a cap."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayescale.weighting import GRID, capped_weights, weights_of_new
+from bayescale.forecasts.weighting import capped_weights
 
 sizes = st.lists(st.floats(1e-3, 1e24), min_size=1, max_size=60)
 
@@ -39,24 +39,3 @@ def test_an_exponent_of_zero_weighs_all_runs_alike():
 def test_the_unit_of_size_does_not_matter():
     size = np.geomspace(1, 1e6, 20)
     assert capped_weights(size * 1e18, 8.0, 0.5) == pytest.approx(capped_weights(size, 8.0, 0.5))
-
-
-def test_weights_that_runs_have_anyway_multiply_and_count_towards_the_cap():
-    given_weights = np.repeat([1.0, 0.1], 20)
-    weights = capped_weights(np.full(40, 3.0), 8.0, 0.5, given=given_weights)
-    assert weights.sum() == pytest.approx(8.0)
-    assert weights[0] / weights[-1] == pytest.approx(10.0)
-    silent = capped_weights(np.full(40, 3.0), 8.0, 0.5, given=np.repeat([1.0, 0.0], 20))
-    assert silent[-1] == 0
-
-
-def test_the_grid_holds_every_pair_once():
-    assert len(set(GRID)) == len(GRID) == 6
-
-
-def test_a_new_run_would_weigh_what_one_of_its_size_does():
-    size = np.geomspace(1e18, 1e22, 60)
-    mean = np.mean([capped_weights(size, *pair) for pair in GRID], axis=0)
-    assert weights_of_new(size, size) == pytest.approx(mean)
-    assert weights_of_new(np.array([1e26]), size) == pytest.approx(1.0)
-    assert weights_of_new(np.array([1e10]), size) < 0.01

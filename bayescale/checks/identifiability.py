@@ -48,7 +48,7 @@ def design_checks(runs: Runs, spec: ModelSpec) -> list[Check]:
 
 def bracketing_check(fit: Fit) -> list[Check]:
     """Whether the optimum at the largest budget lies between sizes that were tried there."""
-    fresh = fit.spec.law.is_joint and "unique_tokens" not in fit.spec.inputs
+    fresh = fit.law.is_joint and "unique_tokens" not in fit.spec.inputs
     if not fresh or fit.groups or fit.own_group is not None:
         return []
     table = fit.runs.table

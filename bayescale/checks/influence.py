@@ -47,7 +47,7 @@ def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
         runs, NaN for a cell of another weight than 1; ``shift``, by how many posterior sds the
         answer (attribute ``answer``) moves without them.
     """
-    name, answer = _answer(thinned(fit.plain, len(fit.runs)))  # by the draws that are weighted
+    name, answer = _answer(thinned(fit, len(fit.runs)))  # by the draws that are weighted
     rng = np.random.default_rng(seed)
     parts = [_without(fit, out, answer, rng) for out in leave_each_out(fit)]
     found = xr.concat(parts, dim="obs")
@@ -71,13 +71,9 @@ def _without(fit: Fit, out: LeftOut, answer: xr.DataArray, rng: np.random.Genera
 
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
-    """Take the decision: log N* at the largest budget, or log loss farther out.
-
-    By the plain posterior, whose draws the weights of leaving out are for.
-    """
-    fit = fit.plain
+    """Take the decision: log N* at the largest budget, or log loss farther out."""
     table = fit.runs.table
-    if fit.spec.law.is_joint:
+    if fit.law.is_joint:
         largest = float(table["flops"].max())
         best = compute_optimal(fit, largest)["params"].squeeze("flops", drop=True)
         return f"N* at {readable.flops(largest)} FLOPs", xr.ufuncs.log(best)

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayescale import readable
-from bayescale.checks.result import Check, Status
+from bayescale.checks.result import Check, Status, worst_first
 from bayescale.fitting import Fit
 from bayescale.laws import to_line
 
@@ -26,10 +26,15 @@ _POWERS = (0.8, 1.25)
 def prior_checks(fit: Fit) -> list[Check]:
     """Prior sensitivity of the law's coordinates, and conflict between their priors and the runs.
 
-    Noise parameters are left out: their tails are known from priors alone in most tables.
+    Noise parameters are left out: their tails are known from priors alone in most tables. Of a pool
+    every member is asked, and the worst of them answers.
     """
-    names = [f"{n}_population" if n in fit.spec.partial else n for n in fit.spec.priors]
-    return [_sensitivity(fit, names), _conflict(fit, names)]
+    found = [(_sensitivity(own), _conflict(own)) for own in fit.members]
+    return [worst_first(checks)[0] for checks in zip(*found, strict=True)]
+
+
+def _names(fit: Fit) -> list[str]:
+    return [f"{n}_population" if n in fit.spec.partial else n for n in fit.spec.priors]
 
 
 def _on_line(fit: Fit, name: str) -> tuple[xr.DataArray, xr.DataArray]:
@@ -56,7 +61,8 @@ def _mean_shift(value: xr.DataArray, log_prior: xr.DataArray, power: float) -> x
     return (mean - value.mean(("chain", "draw"))) / value.std(("chain", "draw"))
 
 
-def _sensitivity(fit: Fit, names: list[str]) -> Check:
+def _sensitivity(fit: Fit) -> Check:
+    names = _names(fit)
     shifts = {name: power_scaled(fit, name) for name in names}
     shares = {}
     for name in names:
@@ -84,7 +90,8 @@ def _sensitivity(fit: Fit, names: list[str]) -> Check:
     )
 
 
-def _conflict(fit: Fit, names: list[str]) -> Check:
+def _conflict(fit: Fit) -> Check:
+    names = _names(fit)
     apart = {}
     for name in names:
         posterior, prior = _on_line(fit, name)

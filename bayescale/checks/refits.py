@@ -99,7 +99,7 @@ def refits(fit: Fit, *, seed: int = 1) -> Refits:
     """
     if len(fit.runs) == 0 or not fit.sampled:
         raise FitError("these are given constants, never fitted to runs: there is nothing to check")
-    fit = thinned(fit.plain, len(fit.runs))
+    fit = thinned(fit, len(fit.runs))
     rng, weight = np.random.default_rng(seed), cells_of(fit.spec, fit.runs).table["weight"]
     draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     simulations = int(np.clip(_ENTRIES // len(weight), FEWEST_SIMULATIONS, SIMULATIONS))

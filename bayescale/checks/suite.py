@@ -19,10 +19,10 @@ from bayescale.fitting import Fit
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec, load_model
 
-_FEWEST_FULL = 8  # runs of weight 1 whose residuals are looked at in a weighted fit
+_FEWEST_FULL = 8  # runs of weight 1 whose residuals are looked at where others weigh less
 
 
-def check_runs(runs: Runs, model: str | Path | ModelSpec = "chinchilla") -> list[Check]:
+def check_runs(runs: Runs, model: str | Path | ModelSpec = "joint") -> list[Check]:
     """Ask whether runs can tell what a model asks, before sampling.
 
     Parameters

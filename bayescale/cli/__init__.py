@@ -6,6 +6,7 @@ the user can mend, 3 a check failed.
 
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, TextIO
 
@@ -56,7 +57,7 @@ def root(
 def main() -> None:
     """Run the command line; refusals become one line on stderr and exit code 2."""
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _once_each()
         warnings.simplefilter("always", RunsWarning)
         try:
             app()
@@ -65,14 +66,20 @@ def main() -> None:
             sys.exit(2)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Print what the runs make doubtful in one line; the warnings of libraries keep quiet."""
-    if issubclass(category, RunsWarning):
-        typer.echo(f"warning: {message}", err=True)
+def _once_each() -> Callable[..., None]:
+    """Print what is doubtful in one line each, once; the warnings of libraries keep quiet."""
+    said: set[str] = set()
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, RunsWarning) and str(message) not in said:
+            said.add(str(message))
+            typer.echo(f"warning: {message}", err=True)
+
+    return show

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
 
 def backtest(
     runs: RunsFile,
-    model: Model = "chinchilla",
+    model: Model = "joint",
     where: Where = None,
     column: Columns = None,
     unit: Units = None,
@@ -45,13 +45,6 @@ def backtest(
         list[float] | None,
         typer.Option(help="Fit runs up to this compute (or axis value). May be repeated."),
     ] = None,
-    extrapolate: Annotated[
-        Literal["plain", "weighted"] | None,
-        typer.Option(
-            help="Score the weighted posterior beside the plain one, or the plain one alone; by "
-            "default what the model file says."
-        ),
-    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw it: a PNG, PDF or SVG file.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="CSV file for every prediction and its scores.")
@@ -61,7 +54,7 @@ def backtest(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit the smaller runs, predict the larger ones, and see how far the intervals hold."""
-    spec = spec_of(model, group, extrapolate)
+    spec = spec_of(model, group)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     for path in (plot, out):
         if path is not None:
@@ -71,7 +64,7 @@ def backtest(
         from bayescale.backtest_summary import summarise_backtest
         from bayescale.backtesting import backtest as test_past
 
-        found = test_past(table, spec, cuts=cut, extrapolate=extrapolate, seed=seed, progress=step)
+        found = test_past(table, spec, cuts=cut, seed=seed, progress=step)
     if out is not None:
         with replacing(out) as partial:
             found.table.to_csv(partial, index=False)
@@ -95,14 +88,13 @@ def _text(found: "Backtest", sentences: list[str]) -> str:
     import pandas as pd
 
     distances = [
-        _row(posterior, "decades beyond the runs", distance, scores)
-        | {"cuts": f"{scores['cuts']:.0f}"}
-        for (posterior, distance), scores in found.summary.iterrows()
+        _row(law, "decades beyond the runs", distance, scores) | {"cuts": f"{scores['cuts']:.0f}"}
+        for (law, distance), scores in found.summary.iterrows()
     ]
     cuts = [
-        _row(posterior, f"fitted up to {found.axis}", readable.size(found.axis, cut), scores)
+        _row(law, f"fitted up to {found.axis}", readable.size(found.axis, cut), scores)
         | {"runs fitted": f"{scores['fitted']}", "farthest": f"{scores['farthest']:.2f} decades"}
-        for (posterior, cut), scores in found.by_cut.iterrows()
+        for (law, cut), scores in found.by_cut.iterrows()
     ]
     return "\n".join(
         [
@@ -116,9 +108,11 @@ def _text(found: "Backtest", sentences: list[str]) -> str:
     )
 
 
-def _row(posterior: str, title: str, label: str, scores: "pd.Series") -> dict[str, str]:
+def _row(law: str, title: str, label: str, scores: "pd.Series") -> dict[str, str]:
+    from bayescale.backtest_summary import SCORED
+
     return {
-        "posterior": posterior,
+        "law": SCORED[law],
         title: label,
         "predictions": f"{scores['predictions']:.0f}",
         **{f"{mass}%": f"{scores[f'coverage{mass}']:.0%}" for mass in (50, 80, 90)},

@@ -31,7 +31,7 @@ def check(
     runs_or_fit: Annotated[
         Path, typer.Argument(metavar="RUNS_OR_FIT", help="A table of runs, or a fit.nc.")
     ],
-    model: Model = "chinchilla",
+    model: Model = "joint",
     where: Where = None,
     column: Columns = None,
     unit: Units = None,

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -77,19 +77,12 @@ AllowUnconverged = Annotated[
     bool,
     typer.Option("--allow-unconverged", help="Exit with 0 even when the fit did not converge."),
 ]
-Extrapolate = Annotated[
-    Literal["plain", "weighted"] | None,
-    typer.Option(
-        help="What answers beyond the runs: the law taken as exact (plain) or as nearly right "
-        "(weighted); by default what the model file says."
-    ),
-]
 Backtested = Annotated[
     bool | None,
     typer.Option(
         "--backtest/--no-backtest",
-        help="Also fit the smaller runs and predict the larger ones; by default where the fit has "
-        "a weighted posterior and no groups.",
+        help="Also fit the smaller runs and predict the larger ones; by default where the law "
+        "may bend.",
     ),
 ]
 CurvesFile = Annotated[

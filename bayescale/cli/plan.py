@@ -1,7 +1,6 @@
 """Commands that ask a fit what to do."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,17 +8,15 @@ import typer
 
 from bayescale.cli.options import AllowUnconverged, Json
 from bayescale.cli.reading import pairs_of, require_fit
-from bayescale.cli.sampling import stop_unless_converged
+from bayescale.cli.sampling import say_failures, stop_unless_converged
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.errors import FitError
 from bayescale.spec import load_model
 from bayescale.tables import kind_of
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.figure import Figure
 
-    from bayescale.decisions.next_runs import NextRuns
     from bayescale.fitting import Fit
 
 plan_app = typer.Typer(
@@ -106,21 +103,15 @@ def overtraining(
     served = inference_tokens
     caps = {"max_params": max_params, "max_tokens": max_tokens}
 
-    def target_of(own: "Fit") -> "xr.DataArray":
-        return target_loss(own, loss=loss, flops=flops, params=params, inference_tokens=served)
-
-    def advise(own: "Fit") -> dict[str, Any]:
-        target, sizes = target_of(own), size or []
-        return advise_overtraining(own, target, served, prices=prices, sizes=sizes, **caps)
-
+    target = target_loss(fitted, loss=loss, flops=flops, params=params)
     if plot is not None:
         from bayescale.decisions.draws import around
         from bayescale.plots.decisions import plot_overtraining
 
-        target = target_of(fitted)
         curve = cheapest(fitted, target, around(served), prices=prices, **caps)
         _save(plot_overtraining(curve), plot)
-    _answer(context, fitted, advise, as_json)
+    advice = advise_overtraining(fitted, target, served, prices=prices, sizes=size or [], **caps)
+    _print(context, fitted, advice, as_json)
 
 
 @plan_app.command()
@@ -185,16 +176,12 @@ def plans(
     from bayescale.advice import describe_plans
     from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
 
-    candidates = read_plans(table)
-
-    def ranked(own: "Fit") -> "xr.Dataset":
-        return rank_plans(plan_outcomes(own, candidates, prices=prices))
-
+    ranked = rank_plans(plan_outcomes(fitted, read_plans(table), prices=prices))
     if plot is not None:
         from bayescale.plots.decisions import plot_plans
 
-        _save(plot_plans(ranked(fitted)), plot)
-    _answer(context, fitted, lambda own: describe_plans(ranked(own)), as_json)
+        _save(plot_plans(ranked), plot)
+    _print(context, fitted, describe_plans(ranked), as_json)
 
 
 @plan_app.command("next-runs")
@@ -221,15 +208,13 @@ def next_runs(
 
     table = None if candidates is None else read_plans(candidates)
 
-    def suggest(own: "Fit") -> "NextRuns":
-        quantity = log_optimum(own, flops)
-        return suggest_runs(own, quantity, max_flops=max_flops, runs=runs, candidates=table)
-
+    quantity = log_optimum(fitted, flops)
+    found = suggest_runs(fitted, quantity, max_flops=max_flops, runs=runs, candidates=table)
     if plot is not None:
         from bayescale.plots.decisions import plot_next_runs
 
-        _save(plot_next_runs(suggest(fitted), fitted.runs), plot)
-    _answer(context, fitted, lambda own: describe_next_runs(suggest(own)), as_json)
+        _save(plot_next_runs(found, fitted.runs), plot)
+    _print(context, fitted, describe_next_runs(found), as_json)
 
 
 @plan_app.command()
@@ -317,22 +302,12 @@ def _save(figure: "Figure", path: Path) -> None:
     typer.echo(f"figure: {path}", err=True)
 
 
-def _answer(
-    context: typer.Context, fitted: "Fit", ask: Callable[["Fit"], dict[str, Any]], as_json: bool
-) -> None:
-    """Print an answer; where the weighted posterior gave it, also what the exact law would say."""
-    advice = ask(fitted)
-    if advice["posterior"] == "weighted" and fitted.weighted is not None:
-        advice["exact"] = ask(fitted.plain)
-        said = [f"    {sentence}" for sentence in advice["exact"]["sentences"]]
-        advice["sentences"] += ["Taken as exact the law would say:", *said]
-    _print(context, fitted, advice, as_json)
-
-
 def _print(context: typer.Context, fitted: "Fit", advice: dict[str, Any], as_json: bool) -> None:
     if as_json:
+        advice = {**advice, "failed": list(fitted.failures)}
         typer.echo(json.dumps(advice, indent=1, allow_nan=False))
     else:
+        say_failures(fitted)
         for sentence in advice["sentences"]:
             typer.echo(sentence)
         typer.echo("Medians with central 90% credible intervals in brackets.")

@@ -12,14 +12,9 @@ if TYPE_CHECKING:
     from bayescale.runs import Runs
 
 
-def spec_of(model: str, group: str | None, extrapolate: str | None = None) -> ModelSpec:
-    """Load a model file, with groups in another column if one is given.
-
-    A posterior that is asked for and that the model does not have is refused.
-    """
+def spec_of(model: str, group: str | None) -> ModelSpec:
+    """Load a model file, with groups in another column if one is given."""
     spec = load_model(model)
-    if extrapolate is not None:
-        spec.answers_beyond(extrapolate)
     return spec if group is None else spec.grouped_by(group)
 
 

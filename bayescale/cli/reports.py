@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,6 @@ from bayescale.cli.options import (
     Backtested,
     BestPer,
     Columns,
-    Extrapolate,
     FitFile,
     Flops,
     Group,
@@ -30,7 +29,7 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import fit_of, runs_of, spec_of, values_asked
-from bayescale.cli.sampling import sample, steps, stop_unless_converged
+from bayescale.cli.sampling import sample, say_failures, steps, stop_unless_converged
 from bayescale.errors import ModelError, RunsError
 from bayescale.files import make_folder
 from bayescale.spec import ModelSpec, load_model
@@ -55,13 +54,13 @@ def demo(
         units={"params": 1},
         params_are="matrix-multiplication",
     )
-    spec = load_model("chinchilla")
+    spec = load_model("joint")
     _report(runs, spec, [], "flops > 2e12", out, seed, allow_unconverged=False)
 
 
 def report(
     runs: RunsFile,
-    model: Model = "chinchilla",
+    model: Model = "joint",
     where: Where = None,
     column: Columns = None,
     unit: Units = None,
@@ -74,14 +73,13 @@ def report(
     group: Group = None,
     same_validation: SameValidation = False,
     approaches: Approaches = False,
-    extrapolate: Extrapolate = None,
     backtest: Backtested = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-report"),
     seed: Seed = 1,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit a model and write report.html, summary.json and fit.nc."""
-    spec = spec_of(model, group, extrapolate)
+    spec = spec_of(model, group)
     asked = values_asked(spec, flops or [], at or [])
     if approaches and (spec.group or not spec.law.is_joint):
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
@@ -96,14 +94,13 @@ def report(
         allow_unconverged,
         same_validation=same_validation or None,
         approaches=approaches,
-        extrapolate=extrapolate,
         backtest=backtest,
     )
 
 
 def fit(
     runs: RunsFile,
-    model: Model = "chinchilla",
+    model: Model = "joint",
     where: Where = None,
     column: Columns = None,
     unit: Units = None,
@@ -111,20 +108,19 @@ def fit(
     best_per: BestPer = None,
     params_are: ParamsAre = "not stated",
     group: Group = None,
-    extrapolate: Extrapolate = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("fit.nc"),
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit a model and keep the posterior in one netCDF file."""
-    spec = spec_of(model, group, extrapolate)
+    spec = spec_of(model, group)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     from bayescale.groups import group_names
 
     group_names(spec, table)
     make_folder(out.parent)  # before the long work, not after it
-    fitted = sample(table, spec, seed, extrapolate=extrapolate)
+    fitted = sample(table, spec, seed)
     fitted.save(out)
     if as_json:
         from bayescale.summary import summarise_fit
@@ -132,10 +128,6 @@ def fit(
         typer.echo(json.dumps(summarise_fit(fitted, ()), indent=1))
     else:
         typer.echo(fitted.summary().to_string(float_format="{:.4g}".format))
-        if fitted.weighted is not None:
-            typer.echo("\nweighted posterior, which answers beyond the runs:")
-            beyond = fitted.weighted.summary().filter(regex="^(mean|sd|eti)")
-            typer.echo(beyond.to_string(float_format="{:.4g}".format))
         typer.echo(f"\nintervals: central 90%; the fit is in {out}")
     stop_unless_converged(fitted, allow_unconverged)
 
@@ -155,8 +147,10 @@ def optima(
 
     summary = {"optima": summarise_optima(fitted, flops), "predictions": []}
     if as_json:
-        typer.echo(json.dumps({"optima": summary["optima"]}, indent=1))
+        found = {"optima": summary["optima"], "failed": list(fitted.failures)}
+        typer.echo(json.dumps(found, indent=1))
     else:
+        say_failures(fitted)
         for sentence in answers(summary):
             typer.echo(sentence)
     if fitted.sampled:
@@ -174,7 +168,6 @@ def _report(
     *,
     same_validation: bool | None = None,
     approaches: bool = False,
-    extrapolate: Literal["plain", "weighted"] | None = None,
     backtest: bool | None = None,
 ) -> None:
     from bayescale.design import require_identifiable
@@ -193,20 +186,20 @@ def _report(
 
         plan_cuts(runs, spec)  # refused before the long work
     make_folder(out)  # before the long work, not after it
-    fitted = sample(runs, spec, seed, extrapolate=extrapolate)
+    fitted = sample(runs, spec, seed)
     profiles = None
     if on_curves is not None:
         profiles = sample(on_curves, load_model("isoflop-profiles"), seed)
     unpooled = None
     if spec.partial:
-        unpooled = sample(runs, spec.unpooled(), seed, extrapolate="plain")
+        unpooled = sample(runs, spec.unpooled(), seed)
     tested = None
-    if backtest or (backtest is None and fitted.weighted is not None and not fitted.groups):
+    if backtest or (backtest is None and fitted.bends):
         tested = _backtested(fitted, asked=backtest is not None)
     from bayescale.answers import answers
     from bayescale.report import write_report
 
-    with steps("report", 4) as step:
+    with steps("report", 5) as step:
         path = write_report(
             fitted,
             out,
@@ -230,11 +223,10 @@ def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | str":
     """Backtest the runs of a fit; where they cannot be, say why, or refuse if it was asked for."""
     from bayescale.backtesting import backtest
 
-    by: Literal["plain", "weighted"] = "plain" if fitted.weighted is None else "weighted"
     seed = int(fitted.tree.attrs["seed"])
     try:
         with steps("backtest", 5) as step:
-            return backtest(fitted.runs, fitted.spec, extrapolate=by, seed=seed, progress=step)
+            return backtest(fitted.runs, fitted.spec, seed=seed, progress=step)
     except RunsError as error:
         if asked:
             raise

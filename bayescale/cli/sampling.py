@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
     from bayescale.runs import Runs
 
 
-def sample(
-    runs: "Runs",
-    spec: ModelSpec,
-    seed: int,
-    *,
-    extrapolate: Literal["plain", "weighted"] | None = None,
-) -> "Fit":
+def sample(runs: "Runs", spec: ModelSpec, seed: int) -> "Fit":
     """Fit a model with a progress bar on a terminal."""
     with steps("fit", 2) as step:
         step("starting PyMC")
         from bayescale.fitting import fit
 
         step("compiling and sampling, about 20 s")
-        return fit(runs, spec, extrapolate=extrapolate, seed=seed, progress=False)
+        return fit(runs, spec, seed=seed, progress=False)
+
+
+def say_failures(fitted: "Fit") -> None:
+    """Say first which checks of this fit FAILed when its report was made."""
+    for name, message in fitted.failures.items():
+        typer.echo(f"FAIL {name}: {message}. Read why in the report before you decide.")
 
 
 def stop_unless_converged(fitted: "Fit", allow: bool) -> None:

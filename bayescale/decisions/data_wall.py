@@ -74,7 +74,7 @@ def best_under_wall(
     require_positive("unique_tokens", unique_tokens)
     budgets = np.array(distinct_budgets(np.atleast_1d(flops).tolist()))
     wall = _Wall.of(fit, unique_tokens, k)
-    alone = optimal_params(fit.spec.law, budgets, wall.k, wall.draws.natural)
+    alone = optimal_params(fit.law, budgets, wall.k, wall.draws.natural)
     fresh = budgets / (wall.k * alone)
     spent, size = wall.best(np.log(budgets), np.log(alone))
     found = {
@@ -83,7 +83,7 @@ def best_under_wall(
         "epochs": np.exp(spent - size) / (wall.k * unique_tokens),
         "spent": np.exp(spent),
         "loss": np.exp(wall.log_loss(size, spent)),
-        "fresh_loss": fit.spec.law.fresh_loss(alone, fresh, **wall.draws.natural),
+        "fresh_loss": fit.law.fresh_loss(alone, fresh, **wall.draws.natural),
         "price_of_a_token": wall.price(size, spent, np.log(budgets)),
     }
     result = wall.draws.dataset(found, flops=budgets)

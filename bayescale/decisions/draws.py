@@ -10,7 +10,6 @@ import xarray as xr
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.laws import Law
-from bayescale.prediction import answered_by
 
 
 def require_one_joint_law(fit: Fit) -> None:
@@ -21,9 +20,9 @@ def require_one_joint_law(fit: Fit) -> None:
     FitError
         For such a fit; the message says what to do.
     """
-    if not fit.spec.law.is_joint:
+    if not fit.law.is_joint:
         raise FitError(
-            f"the law {fit.spec.law.name} does not trade params against tokens; fit a joint law "
+            f"the law {fit.law.name} does not trade params against tokens; fit a joint law "
             "such as chinchilla"
         )
     if fit.groups:
@@ -31,30 +30,6 @@ def require_one_joint_law(fit: Fit) -> None:
             "decide for one group at a time; take it with fit.of_group(...) (--group), of "
             + ", ".join(fit.groups)
         )
-
-
-def answering(fit: Fit, draws: xr.DataArray) -> Fit:
-    """Take the posterior that draws are of, so that a decision mixes no two of them.
-
-    What `bayescale.target_loss` and `bayescale.log_optimum` return says it in the coordinate
-    ``posterior``.
-
-    Raises
-    ------
-    FitError
-        If the fit has two posteriors, and the draws do not say which one they are of.
-    """
-    if fit.weighted is not None and "posterior" not in draws.coords:
-        raise FitError(
-            "this fit has two posteriors, and these draws do not say which one they are of; decide "
-            "with fit.plain or with fit.weighted, and take the draws from the same"
-        )
-    if fit.weighted is None and answered_by(draws) != fit.answered_by:
-        raise FitError(
-            f"these draws are of the {answered_by(draws)} posterior, and the fit has the "
-            f"{fit.answered_by} one alone; take both from the same fit"
-        )
-    return fit.for_range(beyond=answered_by(draws) == "weighted")
 
 
 def around(values: Sequence[float], *, points: int = 25) -> list[float]:
@@ -94,7 +69,7 @@ class Draws:
             {name: _column(value) for name, value in values.items()}
             for values in (fit.natural, fit.noise)
         )
-        return cls(fit.spec.law, natural, noise, sizes)
+        return cls(fit.law, natural, noise, sizes)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from bayescale import readable
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.optima import distinct_budgets, least_compute, optimal_params
-from bayescale.prediction import by_range, decades_beyond
+from bayescale.prediction import decades_beyond
 from bayescale.runs import Runs
 
 VALIDATION = "validation"
@@ -78,8 +78,7 @@ def compute_multiplier(
         * ``decades_beyond`` (loss, group): decades, to the hundredth, by which the median of
           ``flops`` lies above the largest run of the group (negative: below its smallest one).
 
-        Attributes ``group`` and ``reference``. Of a fit with a weighted posterior, that answers for
-        losses beyond the runs of one of the groups; the coordinate ``posterior`` (loss) says it.
+        Attributes ``group`` and ``reference``.
 
     Raises
     ------
@@ -88,21 +87,14 @@ def compute_multiplier(
         twice, groups not known to share a validation set, a target that is not a positive loss, or
         no losses given where the runs of both groups reach none in common.
     """
-    sides = _compared(fit.plain, group, reference, same_validation)
+    sides = _compared(fit, group, reference, same_validation)
     targets = _default_losses(sides) if losses is None else _targets(losses)
     names = xr.DataArray([group, reference], dims="group", coords={"group": [group, reference]})
     loss = xr.DataArray(targets, dims="loss", coords={"loss": targets})
 
-    def least(own: Fit) -> xr.DataArray:
-        pair = _compared(own, group, reference, same_validation)
-        return xr.concat([side.least_compute(loss) for side in pair], dim=names)
-
-    middle = least(fit.plain).median(("chain", "draw")).transpose("group", "loss").to_numpy()
+    flops = xr.concat([side.least_compute(loss) for side in sides], dim=names)
+    middle = flops.median(("chain", "draw")).transpose("group", "loss").to_numpy()
     decades = [side.decades_beyond(c) for side, c in zip(sides, middle, strict=True)]
-    beyond = np.round(decades, 2)
-    # Not "above 0": a group without runs has no decades, and all is beyond it.
-    outside = ~(beyond <= 0).all(axis=0)
-    flops = by_range(fit, xr.DataArray(outside, coords={"loss": targets}, dims="loss"), least)
     with np.errstate(invalid="ignore"):  # infinite over infinite: neither reaches the loss
         multiplier = flops.sel(group=group, drop=True) / flops.sel(group=reference, drop=True)
     return xr.Dataset(
@@ -111,7 +103,7 @@ def compute_multiplier(
             "flops": flops,
             "unreachable": xr.ufuncs.isinf(flops).mean(("chain", "draw")),
             "undefined": multiplier.isnull().mean(("chain", "draw")),
-            "decades_beyond": (("group", "loss"), beyond),
+            "decades_beyond": (("group", "loss"), np.round(decades, 2)),
         },
         attrs={"group": group, "reference": reference},
     ).transpose("chain", "draw", "loss", "group")
@@ -195,7 +187,7 @@ def crossing(
     FitError
         As in `compute_multiplier`; if a group has no runs, or C is no compute above ``start``.
     """
-    sides = _compared(fit.plain, group, reference, same_validation)
+    sides = _compared(fit, group, reference, same_validation)
     start = max(side.range[0] for side in sides)
     asked = np.unique(distinct_budgets(np.atleast_1d(flops).tolist()))
     if asked[0] <= start:
@@ -206,18 +198,11 @@ def crossing(
     grid = np.unique(np.concatenate([np.geomspace(start, asked[-1], _STEPS), asked]))
     budgets = xr.DataArray(grid, dims="flops", coords={"flops": grid})
 
-    def followed(own: Fit) -> xr.Dataset:
-        first, second = _compared(own, group, reference, same_validation)
-        difference = first.loss(budgets) - second.loss(budgets)
-        worse = difference > 0
-        changed = (worse != worse.isel(flops=0)).cumsum("flops") > 0
-        crossed = changed.assign_coords(flops=grid)
-        return xr.Dataset({"crossed": crossed, "difference": difference}).sel(flops=asked)
-
+    difference = sides[0].loss(budgets) - sides[1].loss(budgets)
+    worse = difference > 0
+    crossed = ((worse != worse.isel(flops=0)).cumsum("flops") > 0).assign_coords(flops=grid)
+    found = xr.Dataset({"crossed": crossed, "difference": difference}).sel(flops=asked)
     beyond = [side.decades_beyond(asked) for side in sides]
-    # One posterior for the whole path: what has crossed by C has crossed by any larger C.
-    outside = xr.DataArray(~(np.array(beyond) <= 0).all())
-    found = by_range(fit, outside, followed)
     return xr.Dataset(
         {
             **found,
@@ -251,13 +236,13 @@ class _Side:
 
     def least_compute(self, loss: xr.DataArray) -> xr.DataArray:
         """Least compute that reaches a loss."""
-        law, k = self.fit.spec.law, self.counted.flops_per_param_token
+        law, k = self.fit.law, self.counted.flops_per_param_token
         flops = least_compute(law, loss, k, self.fit.natural)
         return flops * self._cost(optimal_params(law, flops, k, self.fit.natural))
 
     def loss(self, flops: xr.DataArray) -> xr.DataArray:
         """Loss that a compute reaches."""
-        law, k = self.fit.spec.law, self.counted.flops_per_param_token
+        law, k = self.fit.law, self.counted.flops_per_param_token
         params, constant = optimal_params(law, flops, k, self.fit.natural), flops
         for _ in range(4):  # the cost of a size hardly changes it: each step gains two digits
             constant = flops / self._cost(params)

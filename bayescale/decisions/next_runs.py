@@ -6,8 +6,7 @@ the run is expected to reduce the variance of q by
 
 .. math:: \frac{\mathrm{Cov}(q, f)^2}{\mathrm{Var}(f) + \sigma^2}
 
-(preposterior analysis; exact where the posterior is Gaussian; in a weighted posterior a run of
-weight w tells as much as one of variance :math:`\sigma^2 / w`). After each pick the draws' Gaussian
+(preposterior analysis; exact where the posterior is Gaussian). After each pick the draws' Gaussian
 moments are conditioned on it, so the next pick is one that tells something else.
 """
 
@@ -18,24 +17,19 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
-from bayescale.decisions.draws import answering, require_one_joint_law
+from bayescale.decisions.draws import require_one_joint_law
 from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
-from bayescale.model import cells_of
 from bayescale.noise import RepetitionExcess, noise_scale
 from bayescale.optima import compute_optimal
-from bayescale.weighting import weights_of_new
 
 _BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
 
 
 def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArray:
-    """Natural log of N* at a budget, dims (chain, draw): the default quantity to make surer.
-
-    By the posterior that answers for the budget, see `bayescale.compute_optimal`.
-    """
+    """Natural log of N* at a budget, dims (chain, draw): the default quantity to make surer."""
     require_one_joint_law(fit)
     best = compute_optimal(fit, flops, k=k)["params"].squeeze("flops")
     return xr.ufuncs.log(best.drop_vars("flops")).rename(f"log N* at {readable.flops(flops)} FLOPs")
@@ -108,8 +102,6 @@ class NextRuns:
         What is to become surer.
     sd : float
         Its posterior standard deviation now.
-    posterior : str
-        Which posterior its draws are of: "plain" or "weighted".
     """
 
     picks: pd.DataFrame
@@ -117,7 +109,6 @@ class NextRuns:
     baselines: pd.DataFrame
     quantity: str
     sd: float
-    posterior: str = "plain"
 
     @property
     def expected_sd(self) -> float:
@@ -158,8 +149,6 @@ def suggest_runs(
     Returns
     -------
     NextRuns
-        Of a weighted posterior at best: new runs larger than all others would take weight from
-        them, which is left out.
 
     Raises
     ------
@@ -167,7 +156,6 @@ def suggest_runs(
         If nothing is affordable, the quantity is the same in every draw, or the fit has no noise.
     """
     require_one_joint_law(fit)
-    fit = answering(fit, quantity)
     require_positive("max_flops", max_flops)
     if runs < 1:
         raise FitError(f"at least one run must be allowed, got {runs}")
@@ -192,7 +180,6 @@ def suggest_runs(
         _baselines(fit, quantity, max_flops, runs, k),
         str(quantity.name or "the quantity"),
         float(np.sqrt(moments.variance)),
-        fit.answered_by,
     )
 
 
@@ -222,19 +209,17 @@ class _Moments:
 
     @classmethod
     def of(cls, fit: Fit, quantity: xr.DataArray, table: pd.DataFrame) -> "_Moments":
-        """Take them from the draws of the posterior that the quantity is of."""
-        fit = answering(fit, quantity)
+        """Take them from the draws that the quantity is of."""
         names = [name for name in ("params", "tokens", "unique_tokens") if name in table]
         inputs = {name: xr.DataArray(table[name].to_numpy(float), dims="run") for name in names}
         inputs.setdefault("unique_tokens", inputs["tokens"])
         noise = _noise_variance(fit, inputs)
-        if fit.answered_by == "weighted":
-            noise = noise / _weights(fit, table)
         loss = loss_with_excess(fit, {name: inputs[name] for name in fit.spec.inputs})
         logs = np.log(loss.transpose("chain", "draw", "run").to_numpy())
         decides = quantity.transpose("chain", "draw").to_numpy()
         draws = np.column_stack([logs.reshape(-1, logs.shape[-1]), decides.ravel()])
-        if not np.isfinite(draws).all():
+        draws = draws[~np.isnan(draws[:, -1])]  # where it is undefined no run can make it surer
+        if not len(draws) or not np.isfinite(draws).all():
             raise FitError("the quantity or a candidate's loss is not finite in every draw")
         if np.ptp(draws[:, -1]) == 0:
             raise FitError("the quantity is the same in every draw: no run can make it surer")
@@ -315,13 +300,6 @@ def _priced(table: pd.DataFrame, k: float) -> pd.DataFrame:
     if "flops" not in table:
         table["flops"] = k * table["params"] * table["tokens"]
     return table.reset_index(drop=True)
-
-
-def _weights(fit: Fit, table: pd.DataFrame) -> np.ndarray:
-    """Weights of new runs in the weighted posterior: half as much weight is twice the variance."""
-    seen = cells_of(fit.spec, fit.runs).table
-    size, given = seen["flops"].to_numpy(dtype=float), seen["weight"].to_numpy(dtype=float)
-    return weights_of_new(table["flops"].to_numpy(dtype=float), size, given=given)
 
 
 def _noise_variance(fit: Fit, inputs: dict[str, xr.DataArray]) -> np.ndarray:

@@ -15,27 +15,16 @@ D beyond it is met with equality. No token is repeated; losses are in nats per t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.optimize import elementwise
 
 from bayescale import readable
-from bayescale.decisions.draws import Draws, answering
+from bayescale.decisions.equal_loss import equal_loss
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_positive
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.optima import compute_optimal
-from bayescale.prediction import by_range, is_beyond
-
-_LOG_RANGE = (np.log(1e2), np.log(1e40))
-"""Where sizes and tokens are looked for; no effect of more is left at the upper end."""
-
-_STEP = 1e-4  # of log N and log D, in central differences
-
-_FAR = 100.0  # log of a ratio of slopes at which a size is hopeless
 
 
 def target_loss(
@@ -44,7 +33,6 @@ def target_loss(
     loss: float | None = None,
     flops: float | None = None,
     params: float | None = None,
-    inference_tokens: float | Sequence[float] = 0.0,
     k: float | None = None,
 ) -> xr.DataArray:
     """Loss to be reached, per draw: given, or that of a compute-optimal model.
@@ -59,18 +47,13 @@ def target_loss(
         Budget whose compute-optimal model has the loss.
     params : float, optional
         Size whose loss at its own compute-optimal tokens is meant.
-    inference_tokens : float or sequence of float
-        T, tokens that the model will serve; serving many asks for models that lie farther out.
     k : float, optional
         FLOPs per parameter and token, as in `compute_optimal`.
 
     Returns
     -------
     xarray.DataArray
-        Nats per token, dims (chain, draw). Of a fit with a weighted posterior, that answers where
-        the model that reaches the loss, or the cheapest that does and serves T tokens, lies beyond
-        the runs (medians by the plain one); the coordinate ``posterior`` says which one did, and
-        the decisions about this target take their draws from it.
+        Nats per token, dims (chain, draw).
 
     Raises
     ------
@@ -87,29 +70,13 @@ def target_loss(
         )
     ((name, value),) = given.items()
     require_positive(name, value)
-    plain = _target(fit.plain, name, float(value), k)
-    beyond = fit.weighted is not None and _beyond(fit, plain, inference_tokens, k)
-    return by_range(fit, xr.DataArray(beyond), lambda own: _target(own, name, float(value), k))
-
-
-def _beyond(
-    fit: Fit, target: xr.DataArray, inference_tokens: float | Sequence[float], k: float | None
-) -> bool:
-    """Whether the cheapest models of a target lie beyond the runs, before and after serving."""
-    served = np.unique(np.append(_served(inference_tokens), 0.0))
-    medians = cheapest(fit.plain, target, served.tolist(), k=k).median(("chain", "draw"))
-    models = {name: medians[name].fillna(np.inf) for name in ("params", "tokens")}
-    return bool(is_beyond(fit, models).any())
-
-
-def _target(fit: Fit, name: str, value: float, k: float | None) -> xr.DataArray:
-    question = _Question.of(fit, k)
+    question = equal_loss(fit, k)
     draws = question.draws
     if name == "loss":
-        return draws.array(np.full(draws.shape, value))
+        return draws.array(np.full(draws.shape, float(value)))
     if name == "flops":
-        loss = compute_optimal(fit, value, k=k)["loss"].squeeze("flops", drop=True)
-        return loss.drop_vars(["chain", "draw"], errors="ignore")
+        reached = compute_optimal(fit, value, k=k)["loss"].squeeze("flops", drop=True)
+        return reached.drop_vars(["chain", "draw"], errors="ignore")
     size = np.full(draws.shape, np.log(value))
     return draws.array(question.loss(size, question.balanced_tokens(size)))
 
@@ -131,8 +98,7 @@ def cheapest(
     fit : Fit
         Of a joint law; of one group where there are groups.
     target : xarray.DataArray
-        Loss to be reached, dims (chain, draw): from `target_loss`, which also says which posterior
-        decides.
+        Loss to be reached, dims (chain, draw): from `target_loss`.
     inference_tokens : float or sequence of float
         T, tokens served over the model's life; 0 is allowed.
     prices : Prices
@@ -159,7 +125,7 @@ def cheapest(
     FitError
         For a law that is not joint, a fit with groups, a negative T or a cap that is not positive.
     """
-    question = _Question.of(answering(fit, target), k, prices)
+    question = equal_loss(fit, k, prices)
     for name, cap in (("max_params", max_params), ("max_tokens", max_tokens)):
         if cap is not None:
             require_positive(name, cap)
@@ -209,7 +175,7 @@ def at_size(
     FitError
         As in `cheapest`.
     """
-    question = _Question.of(answering(fit, target), k, prices)
+    question = equal_loss(fit, k, prices)
     sizes = np.unique(np.asarray(params, dtype=float))
     for size in sizes:
         require_positive("params", size)
@@ -217,7 +183,7 @@ def at_size(
     if len(served) != 1:
         raise FitError("one number of inference tokens at a time, or compare with cheapest()")
     least = question.costs(loss, question.cheapest_size(loss, served), served)
-    found = question.costs(loss, np.log(sizes) + 0.0 * loss, served)
+    found = question.costs(loss, np.log(sizes)[None], served)
     with np.errstate(invalid="ignore"):
         found["overhead"] = found["cost"] / least["cost"] - 1.0
     del found["params"]  # it is the dim
@@ -267,134 +233,6 @@ def break_even(
         more = training.sel(params=smaller, drop=True) - training.sel(params=larger, drop=True)
     tokens = more / (SERVING_FLOPS * prices.serving * (larger - smaller))
     return tokens.clip(min=0.0).rename("inference_tokens")
-
-
-@dataclass(frozen=True)
-class _Question:
-    """The law at every draw, and what FLOPs cost."""
-
-    draws: Draws
-    k: float
-    prices: Prices
-
-    @classmethod
-    def of(cls, fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "_Question":
-        """Read the fit, or refuse it."""
-        return cls(Draws.of(fit), fit.runs.flops_per_param_token if k is None else k, prices)
-
-    @property
-    def natural(self) -> dict[str, np.ndarray]:
-        """The law's parameters, shape (draws, 1)."""
-        return self.draws.natural
-
-    def loss(self, log_params: np.ndarray, log_tokens: np.ndarray, *natural: np.ndarray) -> Any:
-        """Loss at each draw, without repeated tokens."""
-        values = natural or tuple(self.natural.values())
-        named = dict(zip(self.natural, values, strict=True))
-        with np.errstate(over="ignore", under="ignore"):
-            return self.draws.law.fresh_loss(np.exp(log_params), np.exp(log_tokens), **named)
-
-    def needed_tokens(self, loss: np.ndarray, log_params: np.ndarray, *natural: np.ndarray) -> Any:
-        """Log of the tokens that bring a size to a loss; infinite where none do."""
-        values = natural or tuple(self.natural.values())
-
-        def gap(log_tokens: Any, log_params: Any, loss: Any, *natural: Any) -> Any:
-            return self.loss(log_params, log_tokens, *natural) - loss
-
-        found = elementwise.find_root(gap, _LOG_RANGE, args=(log_params, loss, *values))
-        return np.where(found.success, found.x, np.inf)
-
-    def least_size(self, loss: np.ndarray, log_tokens: float) -> np.ndarray:
-        """Log of the size that reaches a loss on that many tokens; infinite where none does."""
-
-        def gap(log_params: Any, loss: Any, *natural: Any) -> Any:
-            return self.loss(log_params, np.full_like(log_params, log_tokens), *natural) - loss
-
-        found = elementwise.find_root(gap, _LOG_RANGE, args=(loss, *self.natural.values()))
-        return np.where(found.success, found.x, np.inf)
-
-    def cheapest_size(self, loss: np.ndarray, served: np.ndarray) -> np.ndarray:
-        """Log of the cheapest size for each number of tokens served; infinite where none is."""
-        ratio = SERVING_FLOPS * self.prices.serving * served / (self.k * self.prices.training)
-        least = self.least_size(loss, _LOG_RANGE[1])
-
-        def excess(log_params: Any, loss: Any, ratio: Any, *natural: Any) -> Any:
-            log_tokens = self.needed_tokens(loss, log_params, *natural)
-            reached = np.isfinite(log_tokens)
-            log_tokens = np.where(reached, log_tokens, _LOG_RANGE[1])
-            slopes = self.slope_ratio(log_params, log_tokens, *natural)
-            with np.errstate(divide="ignore", over="ignore"):
-                wanted = np.log1p(ratio * np.exp(-log_tokens))
-                found = np.log(slopes) - wanted
-            return np.where(reached, np.clip(found, -_FAR, _FAR), _FAR)
-
-        bracket = (np.minimum(least, _LOG_RANGE[1] - 1.0), _LOG_RANGE[1])  # inf: no sign changes
-        args = (loss, ratio, *self.natural.values())
-        found = elementwise.find_root(excess, bracket, args=args)
-        return np.where(found.success, found.x, np.inf)
-
-    def slope_ratio(self, log_params: Any, log_tokens: Any, *natural: Any) -> Any:
-        """Slope of the loss in log N over that in log D."""
-        by_params = self.loss(log_params - _STEP, log_tokens, *natural) - self.loss(
-            log_params + _STEP, log_tokens, *natural
-        )
-        by_tokens = self.loss(log_params, log_tokens - _STEP, *natural) - self.loss(
-            log_params, log_tokens + _STEP, *natural
-        )
-        with np.errstate(divide="ignore", invalid="ignore"):  # where no effect of tokens is left
-            return by_params / by_tokens
-
-    def balanced_tokens(self, log_params: np.ndarray) -> np.ndarray:
-        """Log of the tokens for which a size is compute-optimal: both slopes are the same."""
-
-        def excess(log_tokens: Any, log_params: Any, *natural: Any) -> Any:
-            with np.errstate(divide="ignore"):
-                return np.log(self.slope_ratio(log_params, log_tokens, *natural))
-
-        near = log_params + np.log(20.0)
-        bracket = elementwise.bracket_root(
-            excess, near - 1.0, near + 1.0, args=(log_params, *self.natural.values())
-        )
-        args = (log_params, *self.natural.values())
-        return elementwise.find_root(excess, bracket.bracket, args=args).x
-
-    def clipped(
-        self,
-        loss: np.ndarray,
-        log_params: np.ndarray,
-        max_params: float | None,
-        max_tokens: float | None,
-    ) -> np.ndarray:
-        """Move the cheapest size to the caps it violates; infinite where they leave none."""
-        if max_tokens is not None:
-            log_params = np.maximum(log_params, self.least_size(loss, float(np.log(max_tokens))))
-        if max_params is None:
-            return log_params
-        cap = np.log(max_params)
-        within = np.isfinite(self.needed_tokens(loss, np.full_like(loss, cap)))
-        if max_tokens is not None:
-            within &= self.least_size(loss, float(np.log(max_tokens))) <= cap
-        return np.where(within, np.minimum(log_params, cap), np.inf)
-
-    def costs(
-        self, loss: np.ndarray, log_params: np.ndarray, served: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """Return tokens and costs of sizes that reach a loss; NaN where none does."""
-        log_tokens = self.needed_tokens(loss, log_params)
-        reached = np.isfinite(log_tokens) & np.isfinite(log_params)
-        params = np.exp(np.where(reached, log_params, np.nan))
-        tokens = np.exp(np.where(reached, log_tokens, np.nan))
-        training = self.prices.training * self.k * params * tokens
-        serving = self.prices.serving * SERVING_FLOPS * params * served
-        cost = np.where(reached, training + serving, np.inf)
-        return {
-            "params": params,
-            "tokens": tokens,
-            "tokens_per_param": tokens / params,
-            "training": training,
-            "serving": serving,
-            "cost": cost,
-        }
 
 
 def _served(inference_tokens: float | Sequence[float]) -> np.ndarray:

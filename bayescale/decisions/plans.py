@@ -25,7 +25,7 @@ from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError, RunsError
 from bayescale.fitting import Fit
 from bayescale.optima import BASIN_EXCESS, least_compute
-from bayescale.prediction import by_range, decades_beyond, farthest_beyond, is_beyond
+from bayescale.prediction import decades_beyond, farthest_beyond
 from bayescale.runs import read_table
 from bayescale.stacking import stack_draws
 
@@ -104,9 +104,7 @@ def plan_outcomes(
         that reaches this loss. Dim (plan): ``params``, ``tokens``, ``unique_tokens``, ``flops`` of
         training, ``cost`` in the unit of the prices, ``decades_beyond`` (of compute, outside the
         runs), ``farthest`` (decades above the largest run along compute or any input). Attributes
-        ``unit``, ``price`` of one FLOP of training. Of a fit with a weighted
-        posterior, that answers for all plans if one of them lies beyond the runs, since they are
-        compared draw by draw; the coordinate ``posterior`` says which one did.
+        ``unit``, ``price`` of one FLOP of training, and ``bends``, whether the law may bend.
 
     Raises
     ------
@@ -114,7 +112,7 @@ def plan_outcomes(
         For a law that is not joint, a fit with groups, or plans that repeat data under a law that
         does not know repetition.
     """
-    law = fit.spec.law
+    law = fit.law
     require_one_joint_law(fit)
     columns = {name: _vector(plans, name) for name in _NEEDED}
     columns["unique_tokens"] = (
@@ -128,25 +126,25 @@ def plan_outcomes(
         )
     k = fit.runs.flops_per_param_token if k is None else k
     given = {name: columns[name] for name in law.inputs}
-
-    def lost(own: Fit) -> xr.Dataset:
-        loss = loss_with_excess(own, given)
-        worth = least_compute(law, loss, k, own.natural)
-        return xr.Dataset({"loss": loss, "equivalent_flops": worth})
-
-    lost_by_plan = by_range(fit, is_beyond(fit, given).any(), lost)
+    loss = loss_with_excess(fit, given)
+    worth = least_compute(law, loss, k, fit.natural)
+    # A plan reaches its loss by its own compute: where the least is not found it is no more.
+    worth = np.fmin(worth, k * columns["params"] * columns["tokens"])
     flops = k * columns["params"] * columns["tokens"]
     if "flops" in plans:
         flops = _vector(plans, "flops")
-    outcomes = lost_by_plan.assign(
+    outcomes = xr.Dataset(
         {
+            "loss": loss,
+            "equivalent_flops": worth,
             **columns,
             "flops": flops,
             "cost": _cost(plans, columns["params"], flops, prices),
             "decades_beyond": ("plan", decades_beyond(fit, "flops", flops.to_numpy())),
             "farthest": ("plan", farthest_beyond(fit, {**given, "flops": flops})),
-        }
-    ).assign_attrs(unit=prices.unit, price=prices.training)
+        },
+        attrs={"unit": prices.unit, "price": prices.training, "bends": fit.bends},
+    )
     return outcomes.transpose("chain", "draw", "plan")
 
 
@@ -179,7 +177,7 @@ def stack_outcomes(
     return (
         first.drop_vars([*names, "chain", "draw"], errors="ignore")
         .merge(drawn)
-        .assign_attrs(first.attrs)
+        .assign_attrs(first.attrs, bends=any(own.attrs["bends"] for own in outcomes.values()))
     )
 
 

@@ -241,9 +241,9 @@ def _most_repetitions(fit: Fit, params: float) -> tuple[float, int | None]:
 
 def require_repetition(fit: Fit) -> None:
     """Refuse a law that does not know repeated data."""
-    if "R_D" not in fit.spec.law.parameters:
+    if "R_D" not in fit.law.parameters:
         raise FitError(
-            f"the law {fit.spec.law.name} does not know repeated data; fit the model "
+            f"the law {fit.law.name} does not know repeated data; fit the model "
             "data-constrained to runs with a column unique_tokens"
         )
 

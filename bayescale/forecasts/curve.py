@@ -23,9 +23,9 @@ from bayescale.curve_model import (
     log_curve,
 )
 from bayescale.errors import RunsError
+from bayescale.forecasts.weighting import capped_weights
 from bayescale.sampling import MEMBER_R_HAT, Shape, Target, compile_model, sample
 from bayescale.stacking import stack_draws
-from bayescale.weighting import capped_weights
 
 CAP, TILT = 8.0, 0.5
 """Points that the likelihood of a law without drift counts as, and exponent of x in its weights."""

@@ -2,8 +2,10 @@
 
 from bayescale.laws.chance_level import chance_level
 from bayescale.laws.chinchilla import chinchilla
+from bayescale.laws.coupled import coupled
 from bayescale.laws.data_constrained import data_constrained
 from bayescale.laws.data_constrained_published import data_constrained_published
+from bayescale.laws.farseer import farseer
 from bayescale.laws.isoflop_profile import isoflop_profile
 from bayescale.laws.kaplan import kaplan
 from bayescale.laws.law import (
@@ -29,8 +31,10 @@ __all__ = [
     "Law",
     "chance_level",
     "chinchilla",
+    "coupled",
     "data_constrained",
     "data_constrained_published",
+    "farseer",
     "from_line",
     "into_support",
     "isoflop_profile",

@@ -53,8 +53,9 @@ class Law:
     coordinates : Coordinates
         What is sampled.
     optimum : callable, optional
-        ``optimum(flops, k, **parameters) -> params``: the closed-form compute-optimal N under
-        C = k N D and no repeated tokens. Without it the optimum is found numerically.
+        ``optimum(flops, k, **parameters) -> params``: the compute-optimal N under C = k N D and no
+        repeated tokens, in closed form where there is one; NaN where no size is best. Without it
+        the optimum is found numerically.
     compute : callable, optional
         ``compute(loss, k, **parameters) -> flops``: the least C = k N D that reaches a loss, by its
         compute-optimal model and without repeated tokens; infinite where no compute does. What
@@ -101,6 +102,12 @@ SUPPORT = {
     "a": "unit",
     "r_N": "real",
     "excess_interaction": "real",
+    "amplitude_slope": "real",
+    "exponent_slope": "real",
+    "floor_bend": "real",
+    "amplitude_bend": "real",
+    "exponent_bend": "real",
+    **dict.fromkeys(("a1", "b1", "c1", "a2", "b2", "c2", "a3", "b3", "c3"), "real"),
 }
 """Where a coordinate or noise parameter may lie: the real line, or (0, 1); others are positive."""
 

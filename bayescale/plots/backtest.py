@@ -10,14 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from bayescale.backtesting import DISTANCES, Backtest
+from bayescale.backtesting import DISTANCES, EXACT, MODEL, Backtest
 from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, styled
 
-_TITLES = {"weighted": "Weighted posterior", "plain": "Plain posterior"}
+_TITLES = {MODEL: "This model", EXACT: "The exact law"}
 
 
 def plot_backtest(found: Backtest) -> Figure:
-    """Draw every prediction against its distance beyond the fitted runs, a panel a posterior.
+    """Draw every prediction against its distance beyond the fitted runs.
+
+    A panel for those of the model, and one for those of its law taken as exact.
 
     Bars are central 90% predictive intervals about their median, dots the losses that were
     observed: blue inside the interval, orange outside. Along the top the share inside, by distance.
@@ -28,7 +30,7 @@ def plot_backtest(found: Backtest) -> Figure:
     found : Backtest
         What `bayescale.backtest` returns.
     """
-    names = [name for name in ("weighted", "plain") if name in found.posteriors]
+    names = found.laws
     with styled():
         figure, axes = plt.subplots(
             1, len(names), figsize=(0.8 + 4.4 * len(names), 4.0), sharey=True, squeeze=False

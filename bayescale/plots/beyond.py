@@ -6,31 +6,38 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayescale.fitting import Fit
 from bayescale.intervals import summarise
 from bayescale.optima import compute_optimal
 from bayescale.plots.style import BLUE, GREEN, LABELS, band, log_axis, styled
-from bayescale.prediction import predict
+from bayescale.prediction import predict, with_few_draws
 
 _RUNS = "#f0ead6"
 
 Draws = Callable[[Fit], xr.DataArray]
 
 
-def plot_beyond(fit: Fit, farthest: float) -> Figure:
-    """Draw what either posterior says, from within the runs to the farthest value asked.
+def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
+    """Draw a law that may bend and the same law taken as exact, to the farthest value asked.
 
     Of a joint law N* and the loss of the compute-optimal model against compute; of a single-axis
-    law the loss. Both posteriors are drawn over the whole range; each answers on one side of the
-    largest run only.
+    law the loss. By 1,000 draws.
+
+    Parameters
+    ----------
+    fit : Fit
+    exact : Fit
+        What `bayescale.exact_fit` makes of it.
+    farthest : float
+        FLOPs, or value of the axis.
     """
+    fit, exact = with_few_draws(fit), with_few_draws(exact)
     name = fit.spec.size
     seen = fit.runs.column(name)
     grid = np.geomspace(np.sqrt(seen.min() * seen.max()), max(farthest, seen.max()) * 1.3, 60)
-    if fit.spec.law.is_joint:
+    if fit.law.is_joint:
         quantities: dict[str, Draws] = {
             quantity: partial(_optimum, grid=grid, quantity=quantity)
             for quantity in ("params", "loss")
@@ -43,7 +50,8 @@ def plot_beyond(fit: Fit, farthest: float) -> Figure:
         width = 4.6 * len(quantities) + (2.2 if len(quantities) == 1 else 0)
         figure, axes = plt.subplots(1, len(quantities), figsize=(width, 3.9), squeeze=False)
         for axis, (quantity, draws) in zip(axes.flat, quantities.items(), strict=True):
-            _both(axis, fit, grid, draws)
+            band(axis, grid, summarise(draws(fit)), GREEN, label="law may bend")
+            band(axis, grid, summarise(draws(exact)), BLUE, label="law exact")
             axis.axvspan(
                 grid[0], seen.max(), color=_RUNS, lw=0, zorder=0, label="range of the runs"
             )
@@ -58,13 +66,6 @@ def plot_beyond(fit: Fit, farthest: float) -> Figure:
             *axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
         )
     return figure
-
-
-def _both(axis: Axes, fit: Fit, grid: np.ndarray, draws: Draws) -> None:
-    weighted = fit.weighted
-    if weighted is not None:
-        band(axis, grid, summarise(draws(weighted)), GREEN, label="law nearly right (weighted)")
-    band(axis, grid, summarise(draws(fit.plain)), BLUE, label="law exact (plain)")
 
 
 def _optimum(fit: Fit, *, grid: np.ndarray, quantity: str) -> xr.DataArray:

@@ -17,7 +17,6 @@ from bayescale.intervals import summarise
 from bayescale.optima import BASIN_EXCESS, basin, compute_optimal, isoflop
 from bayescale.plots.style import (
     BLUE,
-    GREEN,
     GREY,
     LABELS,
     LOGARITHMIC,
@@ -30,19 +29,8 @@ from bayescale.plots.style import (
 )
 from bayescale.prediction import predict, predict_runs
 
-PIECES = (("median and 90%", BLUE), ("beyond the runs: weighted posterior", GREEN))
-"""How what lies within the runs is drawn, and what lies beyond them."""
-
 MOST_BARS = 2000
 """Runs that are drawn with an interval each: more hide one another."""
-
-
-def split_grid(fit: Fit, low: float, high: float, points: int) -> list[np.ndarray]:
-    """Log-spaced values, in two pieces where another posterior answers beyond the runs."""
-    end = float(fit.runs.column(fit.spec.size).max())
-    if fit.weighted is None or high <= end:
-        return [np.geomspace(low, high, points)]
-    return [np.geomspace(low, end, points), np.geomspace(end * (1 + 1e-6), high, points)]
 
 
 def plot_parameters(fit: Fit) -> Figure:
@@ -52,8 +40,7 @@ def plot_parameters(fit: Fit) -> Figure:
     data said nothing.
     """
     posterior = fit.posterior
-    names = [*fit.spec.law.parameters, *fit.noise, *fit.population]
-    names = [name for name in names if "group" not in posterior[name].dims]
+    names = [name for name in fit.parameters if "group" not in posterior[name].dims]
     with styled():
         columns = min(4, len(names))
         lines = -(-len(names) // columns)
@@ -114,17 +101,14 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
         min(seen.min(), float(optima["flops"].min())),
         max(seen.max(), float(optima["flops"].max())),
     )
-    pieces = [
-        summarise(compute_optimal(fit, list(grid), k=optima.attrs["k"])[["params", "tokens"]])
-        for grid in split_grid(fit, low, high, 40)
-    ]
+    grid = np.geomspace(low, high, 40).tolist()
+    line = summarise(compute_optimal(fit, grid, k=optima.attrs["k"])[["params", "tokens"]])
     points = summarise(optima[["params", "tokens"]])
     with styled():
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))
         for axis, name, symbol in zip(axes, ("params", "tokens"), ("N*", "D*"), strict=True):
             axis.axvspan(seen.min(), seen.max(), color="#f0ead6", label="compute of the runs", lw=0)
-            for line, (label, colour) in zip(pieces, PIECES, strict=False):
-                band(axis, line["flops"], line[name], colour, label=label)
+            band(axis, line["flops"], line[name], BLUE, label="median and 90%")
             asked = points[name]
             middle = asked.sel(summary="median")
             errors = np.abs(asked.sel(summary=["q05", "q95"]) - middle)
@@ -151,7 +135,7 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
                 )
             axis.set_yscale("log")
             log_axis(axis.xaxis, np.array([low, high]), "flops")
-            log_axis(axis.yaxis, np.concatenate([line[name] for line in pieces], axis=None), name)
+            log_axis(axis.yaxis, line[name], name)
             axis.set_title(f"Compute-optimal {LABELS[name].rsplit(' ', 1)[0]} {symbol}")
         shown = axes[1].get_legend_handles_labels()
         figure.legend(*shown, loc="outside lower center", ncols=4)
@@ -210,25 +194,24 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
     """Loss along the axis of a single-axis law: runs, law and new runs, both with bands."""
     name = fit.spec.inputs[0]
     seen = fit.runs.column(name)
-    grids = split_grid(fit, seen.min() / 1.2, max(seen.max() * 10, flops or 0), 120)
+    grid = np.geomspace(seen.min() / 1.2, max(seen.max() * 10, flops or 0), 120)
     with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.4))
         axis.axvspan(seen.min(), seen.max(), color="#f0ead6", lw=0, label="range of the runs")
-        for grid, (label, colour) in zip(grids, PIECES, strict=False):
-            new = summarise(predict_runs(fit, {name: grid}))
-            axis.fill_between(
-                grid,
-                new.sel(summary="q05"),
-                new.sel(summary="q95"),
-                color=GREY,
-                alpha=0.2,
-                lw=0,
-                label="new runs, 90%" if colour == BLUE else None,
-            )
-            law = summarise(predict(fit, {name: grid}))
-            band(axis, grid, law, colour, label=f"law, {label}")
+        new = summarise(predict_runs(fit, {name: grid}))
+        axis.fill_between(
+            grid,
+            new.sel(summary="q05"),
+            new.sel(summary="q95"),
+            color=GREY,
+            alpha=0.2,
+            lw=0,
+            label="new runs, 90%",
+        )
+        law = summarise(predict(fit, {name: grid}))
+        band(axis, grid, law, BLUE, label="law, median and 90%")
         axis.plot(seen, fit.runs.column("loss"), "o", ms=3.5, color="black", label="runs")
-        log_axis(axis.xaxis, np.concatenate(grids), name)
+        log_axis(axis.xaxis, grid, name)
         axis.set_ylabel(LABELS["loss"])
         axis.legend()
         axis.set_title(f"Loss against {LABELS.get(name, name)}")

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bayescale import plots, readable
-from bayescale.backtest_summary import describe_backtest
+from bayescale.backtest_summary import SCORED, describe_backtest
 from bayescale.backtesting import Backtest
 from bayescale.sections.section import Section
 
@@ -13,7 +13,7 @@ def backtest_section(found: Backtest) -> Section:
     rows = [
         {
             "decades beyond": distance,
-            "posterior": posterior,
+            "law": SCORED[law],
             "predictions": f"{row['predictions']:.0f} from {row['cuts']:.0f} "
             f"cut{'s' if row['cuts'] > 1 else ''}",
             "inside 90%": f"{row['coverage90']:.0%}",
@@ -23,7 +23,7 @@ def backtest_section(found: Backtest) -> Section:
             "typical error": f"{row['rmsle']:.1%}",
             "CRPS": readable.significant(row["crps"], 2),
         }
-        for (posterior, distance), row in found.summary.iterrows()
+        for (law, distance), row in found.summary.iterrows()
     ]
     return Section(
         "How far the intervals were tested",

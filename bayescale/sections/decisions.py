@@ -12,7 +12,7 @@ from bayescale.decisions.next_runs import log_optimum, suggest_runs
 from bayescale.decisions.overtraining import at_size, cheapest, target_loss
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION
-from bayescale.prediction import answered_by, with_few_draws
+from bayescale.prediction import with_few_draws
 from bayescale.sections.section import Section
 from bayescale.summary import (
     summarise_repetition,
@@ -58,37 +58,39 @@ def wall_section(fit: Fit, budgets: Sequence[float]) -> Section:
     )
 
 
-def decision_sections(fit: Fit, flops: float) -> Iterator[Section]:
+def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Section]:
     """Show what serving changes and what to run next, for a joint law without groups."""
-    if not fit.spec.law.is_joint or fit.groups:
+    if not fit.law.is_joint or fit.groups:
         return
-    target = target_loss(fit, flops=flops, inference_tokens=DEMANDS)
-    said = {"the cheapest model": advise_overtraining(fit, target, DEMANDS)["sentences"]}
-    if answered_by(target) == "weighted":
-        exact = target_loss(fit.plain, flops=flops, inference_tokens=DEMANDS)
-        said["were the law exact"] = advise_overtraining(fit.plain, exact, DEMANDS)["sentences"]
-    few = with_few_draws(fit)
-    curve = cheapest(few, target_loss(few, flops=flops, inference_tokens=DEMANDS), around(DEMANDS))
+    few = with_few_draws(fit)  # a search for every draw and demand
+    target = target_loss(few, flops=flops)
+    said = {"the cheapest model": advise_overtraining(few, target, DEMANDS)["sentences"]}
+    if exact is not None:
+        exact = with_few_draws(exact)
+        of_exact = target_loss(exact, flops=flops)
+        said["were the law exact"] = advise_overtraining(exact, of_exact, DEMANDS)["sentences"]
+    curve = cheapest(few, target, around(DEMANDS))
     yield Section(
         "If the model will be served",
         "The loss is that of the compute-optimal model of "
         f"{readable.flops(flops)} FLOPs. A smaller model trained for longer reaches it too, and "
         "costs less to serve: every token served takes 2 FLOPs per parameter, every token trained "
-        f"on {fit.runs.flops_per_param_token:.3g}.",
+        f"on {fit.runs.flops_per_param_token:.3g}. By about 1,000 draws.",
         pd.DataFrame(said),
         plots.plot_overtraining(curve),
         f"Bands: {CAPTION}s, of about 1,000 draws. Dashed: tokens per parameter of published "
         "models. A FLOP of serving is priced as one of training.",
     )
-    served, best = DEMANDS[1], cheapest(fit, target, DEMANDS[1])
-    sizes = at_size(fit, target, around([float(best["params"].median())]), served)
+    served, best = DEMANDS[1], cheapest(few, target, DEMANDS[1])
+    sizes = at_size(few, target, around([float(best["params"].median())]), served)
     if (sizes["infeasible"] < 0.5).any():
         yield Section(
             "What another size would cost",
             "Too small a model needs more and more tokens until none are enough; too large a one "
             "is dear to serve. In between the choice is cheap.",
             figure=plots.plot_cost(sizes, best),
-            caption=f"Band: {CAPTION} of the cost of training and serving together.",
+            caption=f"Band: {CAPTION} of the cost of training and serving together, of about "
+            "1,000 draws.",
         )
     spent = float(fit.runs.column("flops").sum())
     suggestion = suggest_runs(fit, log_optimum(fit, flops), max_flops=spent)

@@ -23,49 +23,39 @@ from bayescale.summary import (
 )
 
 
-def law_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
+def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Iterator[Section]:
     """Show the law and its runs, for each group alone where there are few."""
     for name in fit.groups[:MOST_GROUPS_SHOWN] or (None,):
         own = fit if name is None else fit.of_group(name)
-        if fit.spec.law.is_joint:
+        if fit.law.is_joint:
             parts = _allocation_sections(own, compute_optimal(own, list(budgets)))
         else:
             parts = iter([_curve_section(own, max(budgets))])
-        for part in (*parts, *_beyond_sections(own, budgets)):
+        for part in (*parts, *_beyond_sections(own, budgets, exact)):
             yield part if name is None else replace(part, title=f"{part.title}: {name}")
 
 
-def _beyond_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
-    """Set both posteriors side by side where they answer beyond the runs."""
-    asked = summarise_optima if fit.spec.law.is_joint else summarise_predictions
-    entries = [entry for entry in asked(fit, budgets) if entry["posterior"] == "weighted"]
+def _beyond_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Iterator[Section]:
+    """Set the law that may bend beside the exact one, where they answer beyond the runs."""
+    asked = summarise_optima if fit.law.is_joint else summarise_predictions
+    if exact is None:
+        return
+    entries = [entry for entry in asked(fit, budgets, exact) if entry["decades_beyond"]]
     if not entries:
         return
     yield Section(
         "Beyond the runs",
-        "The plain posterior takes the law as exact: every run narrows it, however far the answer "
-        "lies from the runs. The weighted posterior takes the law as nearly right: runs count by "
-        f"their {'compute' if fit.spec.size == 'flops' else fit.spec.size}, all together as no "
-        "more than 8 to 30 of them, so it leans on the largest and stays wide. It answers wherever "
-        "this page goes beyond the runs; were the law exact, its intervals would be about twice as "
-        "wide as need be for losses, and over three times for sizes (simulated joint sweeps)."
-        + _when_alike(fit),
+        "Taken as exact, every run narrows the law, however far the answer lies from the runs. "
+        "This page answers by a law that may bend: it follows the runs where they bend, and the "
+        "farther from them the less is known of how it goes on.",
         pd.DataFrame([row for entry in entries for row in _beyond_rows(entry)]),
-        plots.plot_beyond(fit, max(budgets)),
+        plots.plot_beyond(fit, exact, max(budgets)),
         f"Lines: medians; bands: {CAPTION}s of the law, without run-to-run noise.",
     )
 
 
-def _when_alike(fit: Fit) -> str:
-    """Say that no weight is below 1 where there are fewer runs than the least cap."""
-    sums = fit.tree["weighted_members"]["weight_sum"]
-    if float(sums.max()) > float(sums.min()):
-        return ""
-    return " With so few runs none loses weight: here both are the same, up to chance."
-
-
 def _beyond_rows(entry: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """One row a quantity: by both posteriors."""
+    """One row a quantity: by the law that may bend, and by the exact one."""
     axis, value = ("flops", entry["flops"]) if "flops" in entry else (entry["axis"], entry["value"])
     place = f"at {value_of(axis, value)} {'FLOPs' if axis == 'flops' else axis}"
     writers: dict[str, tuple[str, Callable[[dict[str, float]], str]]] = {
@@ -78,8 +68,8 @@ def _beyond_rows(entry: dict[str, Any]) -> Iterator[dict[str, str]]:
         if name in entry:
             yield {
                 "quantity": f"{label} {place}",
-                "law nearly right (used)": write(entry[name]),
-                "law exact": write(entry["plain"][name]),
+                "law may bend (used)": write(entry[name]),
+                "law exact": write(entry["exact"][name]),
                 "decades beyond": readable.significant(entry["decades_beyond"], 2),
             }
 
@@ -98,8 +88,7 @@ def _allocation_sections(fit: Fit, optima: xr.Dataset) -> Iterator[Section]:
         "Compute-optimal models",
         "How the best size and number of tokens move with compute.",
         figure=plots.plot_allocation(fit, optima),
-        caption=f"Bands and bars: {CAPTION}s. Shaded: compute of the runs. Where the lines "
-        "break off the weighted posterior takes over: it leans on the largest runs.",
+        caption=f"Bands and bars: {CAPTION}s. Shaded: compute of the runs.",
     )
     yield Section(
         "How much the choice matters",
@@ -125,7 +114,7 @@ def group_sections(fit: Fit, beside: Companions) -> Iterator[Section]:
             "What differs between groups",
             f"Parameters of each {fit.spec.group}. A new group is what the population of groups "
             "leads one to expect where there are no runs yet; with few groups that is mostly the "
-            "prior.",
+            "prior. A model with groups takes its law as exact, also beyond the runs.",
             figure=plots.plot_forest(fit),
             caption=f"Medians and {CAPTION}s; arrows and numbers: ends outside the panel.",
         )

@@ -35,15 +35,15 @@ def sections(
 ) -> Iterator[Section]:
     """Build the parts of the report in reading order, one at a time."""
     beside = beside or Companions()
-    yield from law_sections(fit, budgets)
+    yield from law_sections(fit, budgets, beside.exact)
     if fit.groups:
         yield from group_sections(fit, beside)
-    elif "R_D" in fit.spec.law.parameters:
+    elif "R_D" in fit.law.parameters:
         yield repetition_section(fit)
         yield wall_section(fit, budgets)
     if beside.profiles is not None and beside.approaches is not None:
         yield from approach_sections(fit, beside.profiles, beside.approaches)
-    yield from decision_sections(fit, max(budgets))
+    yield from decision_sections(fit, max(budgets), beside.exact)
     if beside.backtest is not None:
         yield backtest_section(beside.backtest)
     if beside.held_out is not None:

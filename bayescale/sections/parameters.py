@@ -85,6 +85,6 @@ def _ledger(fit: Fit) -> pd.DataFrame:
             f"{name} {number}" for name, number in json.loads(attrs["versions"]).items()
         ),
     }
-    if not fit.spec.law.is_joint:
+    if not fit.law.is_joint:
         del entries["N counts"], entries["Compute"]
     return pd.DataFrame({"convention": entries.keys(), "here": entries.values()})

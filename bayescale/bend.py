@@ -1,0 +1,486 @@
+r"""A law that may bend: the law times a smooth factor of known scale.
+
+No table obeys a scaling law exactly. So the log of the law is allowed a smooth discrepancy, a
+Gaussian process along the log10 of the inputs with a fixed sd s and a fixed length:
+
+.. math:: \log L(x) = \log f(x; \theta) + \delta(x),
+    \qquad \delta(x) = s \, (\phi(x) - J(x) A) z, \qquad z_j \sim N(0, 1)
+
+The features :math:`\phi = L_Z^{-1} K(Z, x)` are those of points Z among the runs, K the squared
+exponential kernel. What of the discrepancy the law itself can draw is projected off it:
+:math:`A = (J^T J / r^2 + \Lambda)^{-1} J^T \Phi / r^2` with J the derivatives of the log law with
+respect to its coordinates on the real line at the best-fitting law, r its residual scale and
+:math:`\Lambda` the precision of the priors. So :math:`\theta` means the best-fitting law, and the
+sampler has an easy time (orthogonal Gaussian process, Plumlee and Joseph 2018,
+doi:10.5705/ss.202015.0404).
+
+Off the runs the process is less and less known. Features of further points, on a lattice around and
+beyond the runs, have coefficients drawn from their prior: every draw is one smooth surface.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from operator import mul
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.linalg import block_diag, cholesky, solve_triangular
+from scipy.optimize import least_squares
+from scipy.spatial.distance import cdist
+
+from bayescale.laws import Law, into_support
+from bayescale.spec import Bend
+
+FEATURES = 24
+"""At most so many features of points among the runs are learnt."""
+
+_LEAST = 1e-6  # share of variance below which a point among the runs adds nothing
+_LEAST_BEYOND = 1e-3  # likewise of points of the lattice
+_BELOW, _ABOVE, _STEP = 1.5, 4.0, 0.5  # decades of the lattice around the runs, and its step
+_JITTER = 1e-9  # keeps factors of kernel matrices positive
+_NU = 5.0  # degrees of freedom of the noise about the best-fitting law
+_SEARCH, _CANDIDATES = 2.0, 51  # decades about the law's own optimum, and sizes tried there
+_MOST_STEPS = 5.0  # from the middle of three sizes to the vertex: where they are all alike
+_FINER = 0.1  # of the step between them, for the second parabola
+_FARTHER, _SPACING = 4.0, 0.1  # decades above the lattice where compute is looked for, its step
+_AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between two of them
+_DIFFERENCE = 1e-5  # step of derivatives on the real line
+
+
+def _kernel(bend: Bend, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Correlation of the discrepancy at places in decades, (n, axes) and (m, axes)."""
+    return np.exp(-0.5 * cdist(x, y, "sqeuclidean") / bend.length**2)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of the discrepancy at a set of points.
+
+    Parameters
+    ----------
+    bend : Bend
+    points : numpy.ndarray, shape (features, axes)
+        In decades; the first ones lie among the runs.
+    """
+
+    bend: Bend
+    points: np.ndarray
+
+    @cached_property
+    def factor(self) -> np.ndarray:
+        """Lower Cholesky factor of the kernel between the points."""
+        own = _kernel(self.bend, self.points, self.points)
+        return cholesky(own + _JITTER * np.eye(len(own)), lower=True)
+
+    def same(self, other: "Features") -> bool:
+        """Whether they are the features of the same points."""
+        return self.bend == other.bend and np.array_equal(self.points, other.points)
+
+    def kernels(self, inputs: tuple[Any, ...]) -> list[np.ndarray]:
+        """Kernel of each point with places given by their inputs, arrays that broadcast."""
+        scale = -0.5 / self.bend.length**2
+        # A product over axes: points of a lattice share most of its factors.
+        along = [
+            {place: np.exp(scale * (np.log10(value) - place) ** 2) for place in set(places)}
+            for value, places in zip(inputs, self.points.T.tolist(), strict=True)
+        ]
+        return [
+            reduce(mul, (own[place] for own, place in zip(along, point, strict=True)))
+            for point in self.points.tolist()
+        ]
+
+    def at(self, decades: np.ndarray) -> np.ndarray:
+        """Features at places of shape (..., axes), scaled: (..., features)."""
+        flat = decades.reshape(-1, decades.shape[-1])
+        kernel = _kernel(self.bend, self.points, flat)
+        found = solve_triangular(self.factor, kernel, lower=True).T
+        return self.bend.sd * found.reshape(*decades.shape[:-1], len(self.points))
+
+
+def features_of_runs(bend: Bend, decades: np.ndarray) -> Features:
+    """Choose points among the runs: at most `FEATURES`, the least known first."""
+    return Features(bend, _pivots(bend, decades, np.empty((0, decades.shape[1])), FEATURES, _LEAST))
+
+
+def features_beyond(features: Features, inputs: tuple[np.ndarray, ...]) -> Features:
+    """Add points of a lattice around and beyond the runs, until they say nearly all of it."""
+    decades = _decades(inputs)
+    axes = [
+        np.arange(low - _BELOW, high + _ABOVE, _STEP)
+        for low, high in zip(decades.min(axis=0), decades.max(axis=0), strict=True)
+    ]
+    lattice = np.stack([axis.ravel() for axis in np.meshgrid(*axes)], axis=1)
+    bend = features.bend
+    return Features(bend, _pivots(bend, lattice, features.points, len(lattice), _LEAST_BEYOND))
+
+
+def _pivots(
+    bend: Bend, candidates: np.ndarray, points: np.ndarray, most: int, least: float
+) -> np.ndarray:
+    """Pivoted Cholesky: points, and then the candidates that are least known given those chosen."""
+    everywhere = np.concatenate([points, candidates])
+    known = np.zeros((len(everywhere), 0))
+    left, order = np.ones(len(everywhere)), list(range(len(points)))
+    chosen: list[int] = []
+    while len(chosen) < len(points) + most:
+        given = len(chosen) < len(points)
+        pivot = order[len(chosen)] if given else int(np.argmax(left))
+        if not given and left[pivot] < least:
+            break
+        column = _kernel(bend, everywhere, everywhere[[pivot]])[:, 0] - known @ known[pivot]
+        column /= np.sqrt(max(left[pivot], _JITTER))
+        known = np.column_stack([known, column])
+        left = np.maximum(left - column**2, 0.0)
+        chosen.append(pivot)
+    return everywhere[chosen]
+
+
+@dataclass(frozen=True)
+class Bending:
+    """A law and how it may bend, given runs.
+
+    Parameters
+    ----------
+    law : Law
+    features : Features
+        Of points among the runs.
+    reference : tuple of float
+        Geometric mean of each input over the runs.
+    supports : mapping of str to str
+        Where each coordinate of the law may lie: real, positive or unit.
+    line : numpy.ndarray, shape (coordinates,)
+        The best-fitting law, on the real line.
+    shift : numpy.ndarray, shape (coordinates, features)
+        s A, what of each feature the law can draw.
+    fixed : mapping of str to float
+        Coordinates of the law that are given.
+    pull : numpy.ndarray, shape (coordinates, cells)
+        How the best-fitting law follows log losses of the cells: what it draws of any error of
+        them.
+    """
+
+    law: Law
+    features: Features
+    reference: tuple[float, ...]
+    supports: Mapping[str, str]
+    line: np.ndarray
+    shift: np.ndarray
+    fixed: Mapping[str, float]
+    pull: np.ndarray
+
+    def log_law(self, inputs: tuple[Any, ...], line: np.ndarray) -> Any:
+        """Log of the law for coordinates on the real line."""
+        named = zip(self.supports.items(), line, strict=True)
+        sampled = {name: into_support(support, value) for (name, support), value in named}
+        natural = self.law.to_natural({**sampled, **self.fixed}, self.reference)
+        return np.log(self.law.loss(*inputs, **natural))
+
+    def tangents(self, inputs: tuple[Any, ...]) -> list[Any]:
+        """Differentiate the log law by each of its coordinates, at the best-fitting law."""
+        steps = _DIFFERENCE * np.eye(len(self.line))
+        pairs = (
+            (self.log_law(inputs, self.line + h), self.log_law(inputs, self.line - h))
+            for h in steps
+        )
+        return [(above - below) / (2 * _DIFFERENCE) for above, below in pairs]
+
+    def basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Return what coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
+        return self.features.at(_decades(inputs)) - np.stack(self.tangents(inputs), 1) @ self.shift
+
+    def projected(self, inputs: tuple[np.ndarray, ...], errors: np.ndarray) -> np.ndarray:
+        """Take off errors of the cells, shape (cells, features), what the law can draw of them."""
+        return errors - np.stack(self.tangents(inputs), 1) @ (self.pull @ errors)
+
+
+def bending_of(
+    law: Law,
+    bend: Bend,
+    inputs: tuple[np.ndarray, ...],
+    log_loss: np.ndarray,
+    weight: np.ndarray,
+    priors: Mapping[str, tuple[str, float, float]],
+    fixed: Mapping[str, float],
+) -> Bending:
+    """Choose points among the runs, and project off their features what the law can draw.
+
+    Parameters
+    ----------
+    law : Law
+    bend : Bend
+    inputs : tuple of numpy.ndarray, shape (cells,)
+    log_loss, weight : numpy.ndarray, shape (cells,)
+    priors : mapping of str to (support, mean, sd)
+        Of each coordinate, mean and sd on the real line.
+    fixed : mapping of str to float
+        Coordinates that are given.
+    """
+    reference = tuple(float(np.exp(np.log(values).mean())) for values in inputs)
+    middle, width = (np.array([prior[i] for prior in priors.values()]) for i in (1, 2))
+    supports = {name: prior[0] for name, prior in priors.items()}
+    features = features_of_runs(bend, _decades(inputs))
+    empty, none = np.zeros((len(middle), len(features.points))), np.zeros((len(middle), 0))
+    alone = Bending(law, features, reference, supports, middle, empty, fixed, none)
+    line, scale = _best_law(
+        lambda line: alone.log_law(inputs, line), log_loss, weight, middle, width
+    )
+    best = replace(alone, line=line)
+    root = np.sqrt(weight)[:, None] / scale
+    jacobian = np.stack(best.tangents(inputs), axis=1) * root
+    precision = jacobian.T @ jacobian + np.diag(width**-2)
+    pull = np.linalg.solve(precision, (jacobian * root).T)
+    return replace(best, shift=pull @ features.at(_decades(inputs)), pull=pull)
+
+
+def _decades(inputs: tuple[Any, ...]) -> np.ndarray:
+    return np.log10(np.stack(np.broadcast_arrays(*inputs), axis=-1))
+
+
+def _best_law(
+    log_law: Any, log_loss: np.ndarray, weight: np.ndarray, middle: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Posterior mode of the law alone under Student-t noise, and the scale of that noise."""
+    cells = len(log_loss)
+
+    def cost(squared: np.ndarray) -> np.ndarray:
+        # Of the cells minus twice the log density of Student's t, of the priors the square itself.
+        found = np.stack([squared, np.ones_like(squared), np.zeros_like(squared)])
+        inside = 1 + squared[:cells] / _NU
+        found[0, :cells] = (_NU + 1) * weight * np.log(inside)
+        found[1, :cells] = (_NU + 1) / _NU * weight / inside
+        found[2, :cells] = -(_NU + 1) / _NU**2 * weight / inside**2
+        return found
+
+    step, scale = np.zeros(len(middle)), 0.02
+    for _ in range(8):
+
+        def misfit(step: np.ndarray, scale: float = scale) -> np.ndarray:
+            return np.concatenate([(log_law(middle + width * step) - log_loss) / scale, step])
+
+        step = least_squares(misfit, step, loss=cost, max_nfev=200).x
+        squared = (log_law(middle + width * step) - log_loss) ** 2
+        share = weight * (_NU + 1) / (_NU + squared / scale**2)
+        scale = max(float(np.sqrt((share * squared).sum() / weight.sum())), 3e-4)
+    return middle + width * step, scale
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Draws of how a law bends.
+
+    Parameters
+    ----------
+    bending : Bending
+    features : Features
+        Of points among the runs, and beyond.
+    coefficients : numpy.ndarray, shape (draws, features)
+    """
+
+    bending: Bending
+    features: Features
+    coefficients: np.ndarray
+
+    @property
+    def of_kernels(self) -> np.ndarray:
+        """Weights of the kernels about the points: (draws, points)."""
+        weights = solve_triangular(self.features.factor.T, self.coefficients.T, lower=False)
+        return self.features.bend.sd * weights.T
+
+    @property
+    def of_tangents(self) -> np.ndarray:
+        """Weights of the tangents of the law: (draws, coordinates)."""
+        shift = self.bending.shift
+        return -(shift @ self.coefficients[:, : shift.shape[1]].T).T
+
+
+def bent(members: Sequence[Drawn], law: Law) -> Law:
+    """Multiply a law by the factor by which it bends in each of some draws.
+
+    It has one more parameter: ``bend``, the number of the draw, counted through all members. Where
+    the law has a closed form of the compute-optimal model, the bent one finds it on a grid about
+    that of the law, and the compute that reaches a loss on a grid of computes.
+
+    Parameters
+    ----------
+    members : sequence of Drawn
+        Of each member of a pool.
+    law : Law
+        Whose parameters the draws are of.
+    """
+    # Members of one length have the same points. Other parts lie side by side, and are zero in the
+    # draws of other members.
+    distinct: list[Features] = []
+    for own in members:
+        if not any(own.features.same(other) for other in distinct):
+            distinct.append(own.features)
+    kernels = [
+        np.concatenate(
+            [
+                own.of_kernels
+                if own.features.same(features)
+                else np.zeros((len(own.coefficients), len(features.points)))
+                for own in members
+            ]
+        )
+        for features in distinct
+    ]
+    weights = np.hstack([*kernels, block_diag(*(own.of_tangents for own in members))])
+    surface = _Surface(law, tuple(distinct), tuple(own.bending for own in members), weights)
+    return replace(
+        law,
+        parameters=(*law.parameters, "bend"),
+        loss=surface.loss,
+        optimum=surface.optimum if law.optimum is not None else None,
+        compute=surface.compute if law.optimum is not None else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """Draws of a bent law: weights of shape (draws, parts)."""
+
+    law: Law
+    features: tuple[Features, ...]
+    bendings: tuple[Bending, ...]
+    weights: np.ndarray
+
+    def loss(self, *inputs: Any, bend: Any, **natural: Any) -> Any:
+        """Loss of the bent law; `bend` is the number of the draw."""
+        factor = xr.apply_ufunc(self._factor, bend, *inputs)
+        return self.law.loss(*inputs, **natural) * factor
+
+    def _factor(self, bend: Any, *inputs: Any) -> Any:
+        """Return what the law is multiplied by: plain arrays that broadcast."""
+        parts = [kernel for features in self.features for kernel in features.kernels(inputs)]
+        parts += [tangent for own in self.bendings for tangent in own.tangents(inputs)]
+        weights = self.weights[np.asarray(bend).astype(int)]
+        places = np.broadcast_shapes(*(np.shape(part) for part in parts))
+        if not _apart(np.shape(bend), places):  # places of their own for every draw
+            return np.exp(sum(weights[..., n] * part for n, part in enumerate(parts)))
+        there = np.stack([np.broadcast_to(part, places).ravel() for part in parts])
+        both = weights.reshape(-1, len(parts)) @ there
+        return np.exp(_outer(both, np.shape(bend), places))
+
+    def optimum(self, flops: Any, per: float, /, *, bend: Any, **natural: Any) -> Any:
+        """N* of each draw, about the law's own; NaN where the surface has no minimum there.
+
+        Plain arrays that broadcast.
+        """
+        params, inside = self._best(flops, per, bend=bend, **natural)
+        return np.where(inside, params, np.nan)
+
+    def _best(self, flops: Any, per: float, *, bend: Any, **natural: Any) -> tuple[Any, Any]:
+        """Best size about the law's own, and whether it is not the last that was tried.
+
+        Sizes of a grid are compared, then a parabola through the best three finds the least, twice,
+        with smaller steps the second time.
+        """
+        flops, bend = np.asarray(flops, dtype=float), np.asarray(bend)
+        centre = np.log(self.law.optimum(flops, per, **natural))  # type: ignore[misc]
+        if _apart(bend.shape, flops.shape):  # one grid for all draws
+            shape = (1,) * (centre.ndim - bend.ndim) + bend.shape
+            draws = tuple(axis for axis, size in enumerate(shape) if size > 1)
+            centre = np.nanmedian(centre, axis=draws, keepdims=True)
+
+        def loss(log_params: Any) -> Any:
+            params = np.exp(log_params)
+            own = {name: np.asarray(value)[..., None] for name, value in natural.items()}
+            tokens = flops[..., None] / (per * params)
+            return self.loss(params, tokens, bend=bend[..., None], **own)
+
+        step = np.log(10) * 2 * _SEARCH / (_CANDIDATES - 1)
+        grid = centre[..., None] + step * (np.arange(_CANDIDATES) - _CANDIDATES // 2)
+        rough, inside = _least(grid, loss(grid), step)
+        fine = rough[..., None] + _FINER * step * np.array([-1.0, 0.0, 1.0])
+        below, at, above = np.moveaxis(np.asarray(loss(fine)), -1, 0)
+        finer = np.where(inside, _FINER * step * _vertex(below, at, above), 0.0)
+        return np.exp(rough + finer), inside
+
+    def compute(self, loss: Any, per: float, /, *, bend: Any, **natural: Any) -> Any:
+        """Least compute of each draw whose compute-optimal model reaches a loss.
+
+        Plain arrays that broadcast. The least loss is reckoned on a grid of computes, to 4 decades
+        above all that the bend knows of, and a cubic followed to where it first reaches the loss:
+        infinite where none does, NaN where the first of the grid does already.
+        """
+        log_flops = np.log(per) + self._log_products
+        known = {name: np.asarray(value)[..., None] for name, value in natural.items()}
+        number, least = np.asarray(bend)[..., None], []
+        for part in np.array_split(log_flops, -(-len(log_flops) // _AT_ONCE)):
+            flops = np.exp(part).reshape((1,) * (number.ndim - 1) + (-1,))
+            params, _ = self._best(flops, per, bend=number, **known)
+            least.append(self.loss(params, flops / (per * params), bend=number, **known))
+        return np.exp(_first(log_flops, np.log(np.concatenate(least, axis=-1)), np.log(loss)))
+
+    @property
+    def _log_products(self) -> np.ndarray:
+        """Log of N D on a grid over all that the bend knows of, and beyond."""
+        sums = np.concatenate([features.points.sum(axis=1) for features in self.features])
+        decades = np.arange(sums.min(), sums.max() + _FARTHER, _SPACING)
+        return decades * np.log(10)
+
+
+def _apart(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether no axis of two shapes that broadcast is longer than 1 in both."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return all(a == 1 or b == 1 for a, b in pairs)
+
+
+def _outer(products: np.ndarray, one: tuple[int, ...], other: tuple[int, ...]) -> np.ndarray:
+    """Shape products of all of one with all of the other as if the two had been broadcast."""
+    axes = max(len(one), len(other))
+    one, other = ((1,) * (axes - len(shape)) + shape for shape in (one, other))
+    order = [axis for pair in zip(range(axes), range(axes, 2 * axes), strict=True) for axis in pair]
+    shape = tuple(a * b for a, b in zip(one, other, strict=True))
+    return products.reshape(one + other).transpose(order).reshape(shape)
+
+
+def _least(x: np.ndarray, y: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where y is least along the last axis, and whether that is not at an end.
+
+    By a parabola through the best three.
+    """
+    best = y.argmin(axis=-1)
+    inside = (best > 0) & (best < y.shape[-1] - 1)
+    places = np.clip(best, 1, y.shape[-1] - 2)[..., None] + np.array([-1, 0, 1])
+    below, at, above = np.moveaxis(np.take_along_axis(y, places, axis=-1), -1, 0)
+    at_best = np.take_along_axis(np.broadcast_to(x, y.shape), best[..., None], axis=-1)[..., 0]
+    vertex = _vertex(below, at, above)
+    return at_best + np.where(inside, step * vertex, 0.0), inside
+
+
+def _first(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Where curves along the last axis of y first fall to what is asked of each.
+
+    By a cubic between two points of the grid x, whose steps are equal, with the slopes of the
+    parabolas through their neighbours. Infinite where a curve never does, NaN where its first
+    known point does already.
+    """
+    shape = np.broadcast_shapes(y.shape[:-1], np.shape(asked))
+    y, asked = np.broadcast_to(y, (*shape, len(x))), np.broadcast_to(asked, shape)
+    reached = y <= asked[..., None]  # not where y is unknown
+    place = np.clip(reached.argmax(axis=-1), 1, None)[..., None]
+    slope = np.gradient(y, axis=-1)
+
+    def at(values: np.ndarray, step: int) -> np.ndarray:
+        return np.take_along_axis(values, place + step, axis=-1)[..., 0]
+
+    start, end, rise, fall = at(y, -1), at(y, 0), at(slope, -1), at(slope, 0)
+    low, high = np.zeros(shape), np.ones(shape)
+    for _ in range(_HALVINGS):
+        t = (low + high) / 2
+        value = start + t * (rise + t * (3 * (end - start) - 2 * rise - fall))
+        value = value + t**3 * (2 * (start - end) + rise + fall)
+        below = value <= asked
+        low, high = np.where(below, low, t), np.where(below, t, high)
+    found = x[0] + (place[..., 0] - 1 + high) * (x[1] - x[0])
+    found = np.where((start > asked) & np.isfinite(value), found, np.nan)
+    return np.where(reached.any(axis=-1), found, np.inf)
+
+
+def _vertex(below: np.ndarray, at: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """Where a parabola through three equidistant points is least, in steps from the middle one."""
+    curvature = np.maximum(below - 2 * at + above, np.finfo(float).tiny)
+    return np.clip(0.5 * (below - above) / curvature, -_MOST_STEPS, _MOST_STEPS)
