@@ -16,7 +16,7 @@ from bayescale import readable
 from bayescale.answers import distance
 from bayescale.decisions.data_wall import best_under_wall, next_epoch
 from bayescale.decisions.next_runs import NextRuns
-from bayescale.decisions.overtraining import at_size, break_even, cheapest
+from bayescale.decisions.overtraining import at_size, break_even
 from bayescale.decisions.plans import plan_outcomes, rank_plans, stack_outcomes
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.decisions.repetition import epochs_until, identified
@@ -31,23 +31,21 @@ _QUALITIES = (0.9, 0.7, 0.5, 0.3)
 """Worth of other data, in fresh tokens, for which repeating is compared with adding them."""
 
 
-def advise_overtraining(
+def describe_overtraining(
     fit: Fit,
     target: xr.DataArray,
-    inference_tokens: Sequence[float],
+    found: xr.Dataset,
     *,
     prices: Prices = IN_FLOPS,
-    max_params: float | None = None,
-    max_tokens: float | None = None,
+    caps: Mapping[str, float | None] | None = None,
     sizes: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Say the cheapest model for each number of tokens served, and what other sizes would cost.
 
-    Parameters as in `bayescale.cheapest` and, for `sizes`, `bayescale.at_size`.
+    `found` is what `bayescale.cheapest` answers for that target, prices and caps; `sizes` as in
+    `bayescale.at_size`.
     """
     sizes = sorted(set(sizes))
-    caps = {"max_params": max_params, "max_tokens": max_tokens}
-    found = cheapest(fit, target, inference_tokens, prices=prices, **caps)
     entries = [
         {
             "inference_tokens": float(served),
@@ -75,7 +73,7 @@ def advise_overtraining(
             "target_loss": numbers(target),
             "bends": fit.bends,
             "unit": prices.unit,
-            "caps": {name: cap for name, cap in caps.items() if cap is not None},
+            "caps": {name: cap for name, cap in (caps or {}).items() if cap is not None},
             "overtraining": entries,
             "break_even": crossings,
         }

@@ -18,15 +18,14 @@ Off the runs the process is less and less known. Features of further points, on 
 beyond the runs, have coefficients drawn from their prior: every draw is one smooth surface.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import mul
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from scipy.linalg import block_diag, cholesky, solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import least_squares
 from scipy.spatial.distance import cdist
 
@@ -41,11 +40,6 @@ _LEAST_BEYOND = 1e-3  # likewise of points of the lattice
 _BELOW, _ABOVE, _STEP = 1.5, 4.0, 0.5  # decades of the lattice around the runs, and its step
 _JITTER = 1e-9  # keeps factors of kernel matrices positive
 _NU = 5.0  # degrees of freedom of the noise about the best-fitting law
-_SEARCH, _CANDIDATES = 2.0, 51  # decades about the law's own optimum, and sizes tried there
-_MOST_STEPS = 5.0  # from the middle of three sizes to the vertex: where they are all alike
-_FINER = 0.1  # of the step between them, for the second parabola
-_FARTHER, _SPACING = 4.0, 0.1  # decades above the lattice where compute is looked for, its step
-_AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between two of them
 _DIFFERENCE = 1e-5  # step of derivatives on the real line
 
 
@@ -264,223 +258,3 @@ def _best_law(
         share = weight * (_NU + 1) / (_NU + squared / scale**2)
         scale = max(float(np.sqrt((share * squared).sum() / weight.sum())), 3e-4)
     return middle + width * step, scale
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Draws of how a law bends.
-
-    Parameters
-    ----------
-    bending : Bending
-    features : Features
-        Of points among the runs, and beyond.
-    coefficients : numpy.ndarray, shape (draws, features)
-    """
-
-    bending: Bending
-    features: Features
-    coefficients: np.ndarray
-
-    @property
-    def of_kernels(self) -> np.ndarray:
-        """Weights of the kernels about the points: (draws, points)."""
-        weights = solve_triangular(self.features.factor.T, self.coefficients.T, lower=False)
-        return self.features.bend.sd * weights.T
-
-    @property
-    def of_tangents(self) -> np.ndarray:
-        """Weights of the tangents of the law: (draws, coordinates)."""
-        shift = self.bending.shift
-        return -(shift @ self.coefficients[:, : shift.shape[1]].T).T
-
-
-def bent(members: Sequence[Drawn], law: Law) -> Law:
-    """Multiply a law by the factor by which it bends in each of some draws.
-
-    It has one more parameter: ``bend``, the number of the draw, counted through all members. Where
-    the law has a closed form of the compute-optimal model, the bent one finds it on a grid about
-    that of the law, and the compute that reaches a loss on a grid of computes.
-
-    Parameters
-    ----------
-    members : sequence of Drawn
-        Of each member of a pool.
-    law : Law
-        Whose parameters the draws are of.
-    """
-    # Members of one length have the same points. Other parts lie side by side, and are zero in the
-    # draws of other members.
-    distinct: list[Features] = []
-    for own in members:
-        if not any(own.features.same(other) for other in distinct):
-            distinct.append(own.features)
-    kernels = [
-        np.concatenate(
-            [
-                own.of_kernels
-                if own.features.same(features)
-                else np.zeros((len(own.coefficients), len(features.points)))
-                for own in members
-            ]
-        )
-        for features in distinct
-    ]
-    weights = np.hstack([*kernels, block_diag(*(own.of_tangents for own in members))])
-    surface = _Surface(law, tuple(distinct), tuple(own.bending for own in members), weights)
-    return replace(
-        law,
-        parameters=(*law.parameters, "bend"),
-        loss=surface.loss,
-        optimum=surface.optimum if law.optimum is not None else None,
-        compute=surface.compute if law.optimum is not None else None,
-    )
-
-
-@dataclass(frozen=True)
-class _Surface:
-    """Draws of a bent law: weights of shape (draws, parts)."""
-
-    law: Law
-    features: tuple[Features, ...]
-    bendings: tuple[Bending, ...]
-    weights: np.ndarray
-
-    def loss(self, *inputs: Any, bend: Any, **natural: Any) -> Any:
-        """Loss of the bent law; `bend` is the number of the draw."""
-        factor = xr.apply_ufunc(self._factor, bend, *inputs)
-        return self.law.loss(*inputs, **natural) * factor
-
-    def _factor(self, bend: Any, *inputs: Any) -> Any:
-        """Return what the law is multiplied by: plain arrays that broadcast."""
-        parts = [kernel for features in self.features for kernel in features.kernels(inputs)]
-        parts += [tangent for own in self.bendings for tangent in own.tangents(inputs)]
-        weights = self.weights[np.asarray(bend).astype(int)]
-        places = np.broadcast_shapes(*(np.shape(part) for part in parts))
-        if not _apart(np.shape(bend), places):  # places of their own for every draw
-            return np.exp(sum(weights[..., n] * part for n, part in enumerate(parts)))
-        there = np.stack([np.broadcast_to(part, places).ravel() for part in parts])
-        both = weights.reshape(-1, len(parts)) @ there
-        return np.exp(_outer(both, np.shape(bend), places))
-
-    def optimum(self, flops: Any, per: float, /, *, bend: Any, **natural: Any) -> Any:
-        """N* of each draw, about the law's own; NaN where the surface has no minimum there.
-
-        Plain arrays that broadcast.
-        """
-        params, inside = self._best(flops, per, bend=bend, **natural)
-        return np.where(inside, params, np.nan)
-
-    def _best(self, flops: Any, per: float, *, bend: Any, **natural: Any) -> tuple[Any, Any]:
-        """Best size about the law's own, and whether it is not the last that was tried.
-
-        Sizes of a grid are compared, then a parabola through the best three finds the least, twice,
-        with smaller steps the second time.
-        """
-        flops, bend = np.asarray(flops, dtype=float), np.asarray(bend)
-        centre = np.log(self.law.optimum(flops, per, **natural))  # type: ignore[misc]
-        if _apart(bend.shape, flops.shape):  # one grid for all draws
-            shape = (1,) * (centre.ndim - bend.ndim) + bend.shape
-            draws = tuple(axis for axis, size in enumerate(shape) if size > 1)
-            centre = np.nanmedian(centre, axis=draws, keepdims=True)
-
-        def loss(log_params: Any) -> Any:
-            params = np.exp(log_params)
-            own = {name: np.asarray(value)[..., None] for name, value in natural.items()}
-            tokens = flops[..., None] / (per * params)
-            return self.loss(params, tokens, bend=bend[..., None], **own)
-
-        step = np.log(10) * 2 * _SEARCH / (_CANDIDATES - 1)
-        grid = centre[..., None] + step * (np.arange(_CANDIDATES) - _CANDIDATES // 2)
-        rough, inside = _least(grid, loss(grid), step)
-        fine = rough[..., None] + _FINER * step * np.array([-1.0, 0.0, 1.0])
-        below, at, above = np.moveaxis(np.asarray(loss(fine)), -1, 0)
-        finer = np.where(inside, _FINER * step * _vertex(below, at, above), 0.0)
-        return np.exp(rough + finer), inside
-
-    def compute(self, loss: Any, per: float, /, *, bend: Any, **natural: Any) -> Any:
-        """Least compute of each draw whose compute-optimal model reaches a loss.
-
-        Plain arrays that broadcast. The least loss is reckoned on a grid of computes, to 4 decades
-        above all that the bend knows of, and a cubic followed to where it first reaches the loss:
-        infinite where none does, NaN where the first of the grid does already.
-        """
-        log_flops = np.log(per) + self._log_products
-        known = {name: np.asarray(value)[..., None] for name, value in natural.items()}
-        number, least = np.asarray(bend)[..., None], []
-        for part in np.array_split(log_flops, -(-len(log_flops) // _AT_ONCE)):
-            flops = np.exp(part).reshape((1,) * (number.ndim - 1) + (-1,))
-            params, _ = self._best(flops, per, bend=number, **known)
-            least.append(self.loss(params, flops / (per * params), bend=number, **known))
-        return np.exp(_first(log_flops, np.log(np.concatenate(least, axis=-1)), np.log(loss)))
-
-    @property
-    def _log_products(self) -> np.ndarray:
-        """Log of N D on a grid over all that the bend knows of, and beyond."""
-        sums = np.concatenate([features.points.sum(axis=1) for features in self.features])
-        decades = np.arange(sums.min(), sums.max() + _FARTHER, _SPACING)
-        return decades * np.log(10)
-
-
-def _apart(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether no axis of two shapes that broadcast is longer than 1 in both."""
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return all(a == 1 or b == 1 for a, b in pairs)
-
-
-def _outer(products: np.ndarray, one: tuple[int, ...], other: tuple[int, ...]) -> np.ndarray:
-    """Shape products of all of one with all of the other as if the two had been broadcast."""
-    axes = max(len(one), len(other))
-    one, other = ((1,) * (axes - len(shape)) + shape for shape in (one, other))
-    order = [axis for pair in zip(range(axes), range(axes, 2 * axes), strict=True) for axis in pair]
-    shape = tuple(a * b for a, b in zip(one, other, strict=True))
-    return products.reshape(one + other).transpose(order).reshape(shape)
-
-
-def _least(x: np.ndarray, y: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where y is least along the last axis, and whether that is not at an end.
-
-    By a parabola through the best three.
-    """
-    best = y.argmin(axis=-1)
-    inside = (best > 0) & (best < y.shape[-1] - 1)
-    places = np.clip(best, 1, y.shape[-1] - 2)[..., None] + np.array([-1, 0, 1])
-    below, at, above = np.moveaxis(np.take_along_axis(y, places, axis=-1), -1, 0)
-    at_best = np.take_along_axis(np.broadcast_to(x, y.shape), best[..., None], axis=-1)[..., 0]
-    vertex = _vertex(below, at, above)
-    return at_best + np.where(inside, step * vertex, 0.0), inside
-
-
-def _first(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Where curves along the last axis of y first fall to what is asked of each.
-
-    By a cubic between two points of the grid x, whose steps are equal, with the slopes of the
-    parabolas through their neighbours. Infinite where a curve never does, NaN where its first
-    known point does already.
-    """
-    shape = np.broadcast_shapes(y.shape[:-1], np.shape(asked))
-    y, asked = np.broadcast_to(y, (*shape, len(x))), np.broadcast_to(asked, shape)
-    reached = y <= asked[..., None]  # not where y is unknown
-    place = np.clip(reached.argmax(axis=-1), 1, None)[..., None]
-    slope = np.gradient(y, axis=-1)
-
-    def at(values: np.ndarray, step: int) -> np.ndarray:
-        return np.take_along_axis(values, place + step, axis=-1)[..., 0]
-
-    start, end, rise, fall = at(y, -1), at(y, 0), at(slope, -1), at(slope, 0)
-    low, high = np.zeros(shape), np.ones(shape)
-    for _ in range(_HALVINGS):
-        t = (low + high) / 2
-        value = start + t * (rise + t * (3 * (end - start) - 2 * rise - fall))
-        value = value + t**3 * (2 * (start - end) + rise + fall)
-        below = value <= asked
-        low, high = np.where(below, low, t), np.where(below, t, high)
-    found = x[0] + (place[..., 0] - 1 + high) * (x[1] - x[0])
-    found = np.where((start > asked) & np.isfinite(value), found, np.nan)
-    return np.where(reached.any(axis=-1), found, np.inf)
-
-
-def _vertex(below: np.ndarray, at: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """Where a parabola through three equidistant points is least, in steps from the middle one."""
-    curvature = np.maximum(below - 2 * at + above, np.finfo(float).tiny)
-    return np.clip(0.5 * (below - above) / curvature, -_MOST_STEPS, _MOST_STEPS)

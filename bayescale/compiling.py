@@ -8,12 +8,13 @@ function, so that one compiled function serves every table, subset and prior.
 
 import ctypes
 import hashlib
+import math
 import shutil
 import tempfile
 from atexit import register
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
@@ -51,7 +52,7 @@ class Variable:
     @property
     def size(self) -> int:
         """Entries of the flat vector that it takes."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Density:
     slots: tuple[Slot, ...]
     function: Any = field(repr=False)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Entries of the flat vector."""
         return sum(variable.size for variable in self.variables)

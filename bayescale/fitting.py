@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import readable
-from bayescale.bend import Bending, Drawn, Features, bent, features_beyond
+from bayescale.bend import Bending, Features, features_beyond
 from bayescale.compiling import CENTRE, SCALE, slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
@@ -51,6 +51,7 @@ from bayescale.sampling import (
     whitened,
 )
 from bayescale.spec import ModelSpec, load_model, parse_model
+from bayescale.surface import Drawn, bent
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.optimize import elementwise
 
 from bayescale import readable
 from bayescale.errors import FitError, RunsWarning
@@ -24,7 +25,7 @@ NOTABLE = 0.01
 
 _SMALLEST, _STEPS = 1e3, 80  # golden section shrinks 1/1.618 a step: 80 steps reach rounding error
 _GOLDEN = (np.sqrt(5) - 1) / 2
-_OUTWARDS, _HALVINGS = 30, 36  # steps of log(1e4), then halvings of one: to 1e-11 of a size
+_OUTWARDS, _OUTWARD = 16, np.log(1e4) / 16  # steps in log N, a quarter of a decade each
 
 
 def compute_optimal(
@@ -132,23 +133,22 @@ def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.D
     smaller = budget / (1 + wasted)
     limit = _loss_on(smaller, optimal_params(law, smaller, k, natural), law, k, natural)
 
-    def within(distance: xr.DataArray) -> xr.DataArray:
-        return _loss_on(budget, best * np.exp(side * distance), law, k, natural) <= limit
+    def excess(distance: Any, side: Any, best: Any, limit: Any, flops: Any, *values: Any) -> Any:
+        own = dict(zip(natural, values, strict=True))
+        return _loss_on(flops, best * np.exp(side * distance), law, k, own) - limit
 
-    # Log distance from the optimum: outwards to the first size that wastes more, as a law that
-    # bends may fall again far out; then bisected, on both sides at once.
-    step = np.log(1e4) / _OUTWARDS
-    inside = 0.0 * limit * side
-    going = inside == 0
+    known = xr.broadcast(side, best, limit, budget, *natural.values())
+    args = tuple(value.to_numpy() for value in known)
+    # Outwards to the first size that wastes more, as a law that bends may fall again far out.
+    inside = np.zeros(known[0].shape)
+    going = np.isfinite(args[1])
     for _ in range(_OUTWARDS):
-        going = going & within(inside + step)
-        inside = inside + step * going
-    outside = inside + step
-    for _ in range(_HALVINGS):
-        middle = (inside + outside) / 2
-        good = within(middle)
-        inside, outside = xr.where(good, middle, inside), xr.where(good, outside, middle)
-    return best * np.exp(side * inside)
+        ahead = tuple(value[going] for value in (inside, *args))
+        going[going] = excess(ahead[0] + _OUTWARD, *ahead[1:]) <= 0
+        inside[going] += _OUTWARD
+    found = elementwise.find_root(excess, (inside, inside + _OUTWARD), args=args)
+    distance = np.where(going, inside, found.x)
+    return best * np.exp(side * known[0].copy(data=distance))
 
 
 def isoflop(fit: Fit, flops: xr.DataArray, params: xr.DataArray, *, k: float | None = None) -> Any:

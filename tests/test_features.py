@@ -11,16 +11,15 @@ from bayescale import load_model, read_runs
 from bayescale.bend import (
     FEATURES,
     Bending,
-    Drawn,
     Features,
     bending_of,
-    bent,
     features_beyond,
     features_of_runs,
 )
 from bayescale.laws import chinchilla
 from bayescale.model import bending_from, model_data
 from bayescale.spec import Bend
+from bayescale.surface import Drawn, bent
 
 BEND = Bend(sd=0.1, length=2.0)
 LAW = {"E": 1.8, "A": 400.0, "B": 1500.0, "alpha": 0.34, "beta": 0.36}

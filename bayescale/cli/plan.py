@@ -97,7 +97,7 @@ def overtraining(
         serving_peak=serving_peak,
     )
     fitted = _fitted(context)
-    from bayescale.advice import advise_overtraining
+    from bayescale.advice import describe_overtraining
     from bayescale.decisions.overtraining import cheapest, target_loss
 
     served = inference_tokens
@@ -110,7 +110,10 @@ def overtraining(
 
         curve = cheapest(fitted, target, around(served), prices=prices, **caps)
         _save(plot_overtraining(curve), plot)
-    advice = advise_overtraining(fitted, target, served, prices=prices, sizes=size or [], **caps)
+    found = cheapest(fitted, target, served, prices=prices, **caps)
+    advice = describe_overtraining(
+        fitted, target, found, prices=prices, caps=caps, sizes=size or []
+    )
     _print(context, fitted, advice, as_json)
 
 

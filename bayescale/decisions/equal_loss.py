@@ -13,7 +13,8 @@ from scipy.optimize import elementwise
 from bayescale.decisions.draws import Draws
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
 from bayescale.fitting import Fit
-from bayescale.optima import golden_section, least_compute, optimal_params
+from bayescale.optima import least_compute, optimal_params
+from bayescale.surface import first, vertex
 
 _LOG_RANGE = (np.log(1e2), np.log(1e40))
 """Where sizes and tokens are looked for; no effect of more is left at the upper end."""
@@ -24,12 +25,11 @@ _STEP = 1e-4  # of log N and log D, in central differences
 
 _FAR = 100.0  # log of a ratio of slopes at which a size is hopeless
 
-_TOKENS, _SIZES_BENT = 0.25, 0.125  # decades between the tokens and the sizes of the grid of a bend
-_BELOW, _ABOVE = 3.0, 6.0  # decades of that grid about the runs
-_WIDE = 2.0  # decades between tokens farther out, where a law hardly bends any more
-_MARKS = np.linspace(0.2, 1.0, 5) ** 3  # of a stretch of log D, where it is looked for a root first
-_TOLERANCES = {"xatol": 1e-9, "xrtol": 1e-9}  # of log D
-_STEPS, _NEAR = 10, 0.01  # of golden section between two sizes, and step of log N about its end
+_SIZE_STEP, _TOKEN_STEP = 0.25 * np.log(10), 0.125 * np.log(10)  # of the grid of a law that bends
+_BELOW, _ABOVE = 3.0 * np.log(10), 6.0 * np.log(10)  # what that grid covers about the runs
+_WIDE = 2.0 * np.log(10)  # where hardly anything changes any more: a law far out, sizes with tokens
+_NEAR = (0.1, 0.02)  # steps of log D about the least of the grid
+_TOLERANCES = {"xatol": 1e-9, "xrtol": 1e-9}
 
 
 def equal_loss(fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "EqualLoss":
@@ -37,16 +37,13 @@ def equal_loss(fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "EqualLo
     constant = fit.runs.flops_per_param_token if k is None else k
     if not fit.bends:
         return EqualLoss(Draws.of(fit), constant, prices)
-    sizes, tokens = (np.log10(fit.runs.column(name)) for name in ("params", "tokens"))
-    far = np.arange(tokens.max() + _ABOVE, _LOG_RANGE[1] / np.log(10), _WIDE)
-    near = np.arange(tokens.min() - _BELOW, tokens.max() + _ABOVE, _TOKENS)
-    least = _LOG_RANGE[0] / np.log(10)
+    params, tokens = (np.log(fit.runs.column(name)) for name in ("params", "tokens"))
     return BentEqualLoss(
         Draws.of(fit),
         constant,
         prices,
-        np.arange(sizes.min() - _BELOW, sizes.max() + _ABOVE, _SIZES_BENT) * np.log(10),
-        np.concatenate([[least], near[near > least], far]) * np.log(10),
+        np.arange(params.min() - _BELOW, params.max() + _ABOVE, _SIZE_STEP),
+        np.arange(tokens.min() - _BELOW, tokens.max() + _ABOVE, _TOKEN_STEP),
     )
 
 
@@ -95,8 +92,11 @@ class EqualLoss:
         found = elementwise.find_root(gap, (sizes[first - 1], sizes[first]), args=args)
         return np.where(found.success, found.x, np.inf)
 
-    def cheapest_size(self, loss: np.ndarray, served: np.ndarray) -> np.ndarray:
-        """Log of the cheapest size for each number of tokens served; infinite where none is."""
+    def cheapest(self, loss: np.ndarray, served: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find logs of the cheapest size for each number of tokens served, and of its tokens.
+
+        Infinite where none is.
+        """
         ratio = SERVING_FLOPS * self.prices.serving * served / (self.k * self.prices.training)
         least, most = self.least_size(loss, _LOG_RANGE[1]), self.optimal_size(loss) + 0.1
         known = np.isfinite(most)
@@ -115,7 +115,8 @@ class EqualLoss:
         bracket = (np.minimum(least, most - 1.0), most)  # inf: no sign changes
         args = (loss, ratio, *self.natural.values())
         found = elementwise.find_root(excess, bracket, args=args)
-        return np.where(found.success & known, found.x, np.inf)
+        size = np.where(found.success & known, found.x, np.inf)
+        return size, self.needed_tokens(loss, size)
 
     def optimal_size(self, loss: np.ndarray) -> np.ndarray:
         """Log of the compute-optimal size for a loss: with serving none is larger."""
@@ -154,26 +155,33 @@ class EqualLoss:
     def clipped(
         self,
         loss: np.ndarray,
-        log_params: np.ndarray,
+        model: tuple[np.ndarray, np.ndarray],
         max_params: float | None,
         max_tokens: float | None,
-    ) -> np.ndarray:
-        """Move the cheapest size to the caps it violates; infinite where they leave none."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Move the cheapest model to the caps it violates; infinite where they leave none."""
+        log_params, log_tokens = model
+        most = np.inf if max_params is None else np.log(max_params)
         if max_tokens is not None:
-            log_params = np.maximum(log_params, self.least_size(loss, float(np.log(max_tokens))))
-        if max_params is None:
-            return log_params
-        cap = np.log(max_params)
-        within = np.isfinite(self.needed_tokens(loss, np.full_like(loss, cap)))
-        if max_tokens is not None:
-            within &= self.least_size(loss, float(np.log(max_tokens))) <= cap
-        return np.where(within, np.minimum(log_params, cap), np.inf)
+            least = self.least_size(loss, float(np.log(max_tokens)))
+            log_params = np.where(least > most, np.inf, np.maximum(log_params, least))
+        moved = np.where(np.isfinite(log_params), np.minimum(log_params, most), np.inf)
+        if (moved == model[0]).all():
+            return model
+        tokens = np.where(moved == model[0], log_tokens, self.needed_tokens(loss, moved))
+        return np.where(np.isfinite(tokens), moved, np.inf), tokens
 
-    def costs(
+    def at_sizes(
         self, loss: np.ndarray, log_params: np.ndarray, served: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Return tokens and costs of sizes that reach a loss; NaN where none does."""
-        log_tokens = self.needed_tokens(loss, log_params)
+        return self.costs((log_params, self.needed_tokens(loss, log_params)), served)
+
+    def costs(
+        self, model: tuple[np.ndarray, np.ndarray], served: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return costs of models given by logs of size and tokens; NaN where these are infinite."""
+        log_params, log_tokens = model
         reached = np.isfinite(log_tokens) & np.isfinite(log_params)
         params = np.exp(np.where(reached, log_params, np.nan))
         tokens = np.exp(np.where(reached, log_tokens, np.nan))
@@ -205,34 +213,64 @@ class BentEqualLoss(EqualLoss):
 
     def needed_tokens(self, loss: np.ndarray, log_params: np.ndarray) -> np.ndarray:
         """Log of the first tokens that bring a size to a loss; infinite where none do."""
-        place, _ = self._crossed(loss, log_params)
-        return self._root(loss, log_params, self.tokens[place - 1], self.tokens[place])
+        far = np.arange(self.tokens[-1] + _WIDE, _LOG_RANGE[1], _WIDE)
+        tokens = np.concatenate([self.tokens[::2], far])
+        return self._first_root(self._gap_of_tokens, tokens, log_params, loss)
 
-    def cheapest_size(self, loss: np.ndarray, served: np.ndarray) -> np.ndarray:
-        """Log of the cheapest size for each number of tokens served; infinite where none is."""
-        served = np.append(served, 0.0)
-        place, rough = self._crossed(loss, self.sizes[None])
-        costs = self._log_cost(self.sizes[:, None], rough[..., None], served)
-        best = np.clip(costs.argmin(axis=1), 1, len(self.sizes) - 2)  # (draws, served)
-        around = np.stack([np.take_along_axis(place, best + step, axis=1) for step in (-1, 0, 1)])
-        low, high = self.tokens[around.min(axis=0) - 1], self.tokens[around.max(axis=0)]
+    def least_size(self, loss: np.ndarray, log_tokens: float) -> np.ndarray:
+        """Log of the size that reaches a loss on that many tokens; infinite where none does."""
+        return self._first_root(self._gap_of_size, self.sizes, np.full((1, 1), log_tokens), loss)
 
-        def cost(size: np.ndarray) -> np.ndarray:
-            return self._log_cost(size, self._first_root(loss, size, low, high), served)
+    def _gap_of_size(self, log_params: Any, log_tokens: Any, loss: Any, *natural: Any) -> Any:
+        return self.loss(log_params, log_tokens, *natural) - loss
 
-        size = golden_section(cost, self.sizes[best - 1], self.sizes[best + 1], steps=_STEPS)
-        below, at, above = (cost(size + step) for step in (-_NEAR, 0.0, _NEAR))
-        with np.errstate(divide="ignore", invalid="ignore"):  # next to sizes that do not reach it
-            vertex = 0.5 * _NEAR * (below - above) / (below - 2 * at + above)
-        size = size + np.where(np.abs(vertex) <= _NEAR, vertex, 0.0)
-        # Where a slightly smaller size never reaches the loss, one search finds its tokens and
-        # another misses them: then the best of the grid stands, or the best that serves nothing.
-        candidates = np.stack([size, self.sizes[best], size[:, -1:] + 0.0 * size])[..., :-1]
-        tokens = (self.needed_tokens(loss, one) for one in candidates)
-        pairs = zip(candidates, tokens, strict=True)
-        costs = np.stack([self._log_cost(*pair, served[:-1]) for pair in pairs])
-        least = np.take_along_axis(candidates, costs.argmin(axis=0)[None], axis=0)[0]
-        return np.where(np.isfinite(costs.min(axis=0)), least, np.inf)
+    def _gap_of_tokens(self, log_tokens: Any, log_params: Any, loss: Any, *natural: Any) -> Any:
+        return self.loss(log_params, log_tokens, *natural) - loss
+
+    def cheapest(self, loss: np.ndarray, served: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find logs of the cheapest size for each number of tokens served, and of its tokens.
+
+        Infinite where none is. Along the models of equal loss the size falls slowly with the
+        tokens, while a slightly smaller size may need far more tokens: so tokens are looked for,
+        each with the least size that reaches the loss on them.
+        """
+        sizes = self._sizes_on_grid(loss)
+        costs = self._log_cost(sizes[..., None], self.tokens[:, None], served)
+        best = costs.argmin(axis=1)  # (draws, served)
+        middle = np.clip(best, 1, len(self.tokens) - 2)[:, None]
+        around = (np.take_along_axis(costs, middle + step, axis=1)[:, 0] for step in (-1, 0, 1))
+        tokens = self.tokens[middle[:, 0]] + _TOKEN_STEP * _vertex(*around)
+
+        def cost(tokens: np.ndarray) -> np.ndarray:
+            return self._log_cost(self._size_near(loss, tokens, sizes), tokens, served)
+
+        for step in _NEAR:
+            near = (cost(tokens - step), cost(tokens), cost(tokens + step))
+            tokens = tokens + step * _vertex(*near)
+        # Of a surface with several hollows another may be lower: that of the grid, or of the model
+        # that serves least.
+        candidates = [tokens, self.tokens[best], tokens[:, np.argmin(served)][:, None] + 0 * tokens]
+        least = np.argmin([cost(candidate) for candidate in candidates], axis=0)[None]
+        tokens = np.take_along_axis(np.stack(candidates), least, axis=0)[0]
+        size = self._size_near(loss, tokens, sizes)
+        return size, np.where(np.isfinite(size), tokens, np.inf)
+
+    def _size_near(self, loss: np.ndarray, tokens: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Log of the size that reaches a loss, between those of the tokens next to it.
+
+        `sizes` are those of the grid.
+        """
+        place = np.clip(np.searchsorted(self.tokens, tokens), 1, len(self.tokens) - 1)
+        before = np.where(self.tokens[place] == tokens, place, place - 1)
+        ends = np.take_along_axis(sizes, before, axis=1), np.take_along_axis(sizes, place, axis=1)
+        low, high = np.minimum(*ends), np.maximum(*ends)
+        high = np.where(np.isfinite(high), high, low + _WIDE)  # next to tokens that are too few
+        step = _SIZE_STEP  # the cells of the grid of sizes in which they lie
+        low, high = (
+            self.sizes[0] + step * round_((end - self.sizes[0]) / step)
+            for round_, end in ((np.floor, low), (np.ceil, high))
+        )
+        return self._root(self._gap_of_size, (low, high), tokens, loss)
 
     def balanced_tokens(self, log_params: np.ndarray) -> np.ndarray:
         """Log of the first tokens for which a size is compute-optimal; NaN where none are."""
@@ -249,51 +287,45 @@ class BentEqualLoss(EqualLoss):
         found = elementwise.find_root(excess, bracket, args=(log_params, *values))
         return np.where(turns.any(axis=0) & found.success, found.x, np.nan)
 
-    def _crossed(self, loss: np.ndarray, log_params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Place in `tokens` of the first that reach a loss, and about where between two that is.
+    def _sizes_on_grid(self, loss: np.ndarray) -> np.ndarray:
+        """Log of the least size that reaches a loss on each of `tokens`: (draws, tokens)."""
+        log_loss = np.log(
+            [self.loss(self.sizes[None], np.full((1, 1), log_tokens)) for log_tokens in self.tokens]
+        )
+        sizes = first(self.sizes, np.moveaxis(log_loss, 0, 1), np.log(loss))
+        return np.where(np.isnan(sizes), np.inf, sizes)
 
-        1 and infinite where none do.
-        """
-        last = self.loss(log_params, np.full((1, 1), self.tokens[0])) - loss
-        place, rough = np.ones(last.shape, dtype=int), np.full(last.shape, np.inf)
-        for number in range(1, len(self.tokens)):
-            gap = self.loss(log_params, np.full((1, 1), self.tokens[number])) - loss
-            new = (gap <= 0) & (last > 0) & np.isinf(rough)
-            start, end = self.tokens[number - 1 : number + 1]
-            between = start + (end - start) * last[new] / (last[new] - gap[new])
-            place[new], rough[new], last = number, between, gap
-        return place, rough
-
-    def _first_root(
-        self, loss: np.ndarray, log_params: np.ndarray, low: np.ndarray, high: np.ndarray
-    ) -> np.ndarray:
-        """Log of the first tokens between two that reach a loss; infinite where none do.
-
-        The two may lie decades apart where a slightly smaller size needs far more tokens.
-        """
-        start, first, found = low, (low, high), np.zeros(np.shape(low), dtype=bool)
-        for mark in _MARKS:
-            end = low + mark * (high - low)
-            new = ~found & (self.loss(log_params, end) <= loss)
-            first = np.where(new, start, first[0]), np.where(new, end, first[1])
-            start, found = end, found | new
-        return self._root(loss, log_params, *first)
+    def _first_root(self, gap: Any, grid: np.ndarray, *asked: np.ndarray) -> np.ndarray:
+        """Where a gap that falls first reaches 0 along a grid; infinite where it never does."""
+        args = np.broadcast_arrays(*asked, *self.natural.values())
+        place, ahead = np.zeros(args[0].shape, dtype=int), np.isfinite(args[0])
+        for number, value in enumerate(grid):
+            own = tuple(values[ahead] for values in args)
+            ahead[ahead] = ~(gap(np.full(ahead.sum(), value), *own) <= 0)
+            place[ahead] = number
+        bracket = grid[place], grid[np.minimum(place + 1, len(grid) - 1)]
+        return np.where(ahead, np.inf, self._root(gap, bracket, *asked))
 
     def _root(
-        self, loss: np.ndarray, log_params: np.ndarray, low: np.ndarray, high: np.ndarray
+        self, gap: Any, bracket: tuple[np.ndarray, np.ndarray], *asked: np.ndarray
     ) -> np.ndarray:
-        """Log of the tokens between two that reach a loss; infinite where none do."""
-
-        def gap(log_tokens: Any, log_params: Any, loss: Any, *natural: Any) -> Any:
-            return self.loss(log_params, log_tokens, *natural) - loss
-
-        args = (log_params, loss, *self.natural.values())
+        """Where a gap that falls reaches 0 between two; infinite where it does not."""
+        known = np.isfinite(bracket[0]) & np.isfinite(bracket[1])
+        low, high = (np.where(known, end, number) for number, end in enumerate(bracket))
+        args = (*asked, *self.natural.values())
         found = elementwise.find_root(gap, (low, high), args=args, tolerances=_TOLERANCES)
-        return np.where(found.success, found.x, np.inf)
+        return np.where(found.success & known, found.x, np.inf)
 
     def _log_cost(self, size: Any, tokens: Any, served: np.ndarray) -> np.ndarray:
-        """Log of what training and serving cost."""
-        training = np.log(self.prices.training * self.k) + size + tokens
+        """Log of what training and serving cost; infinite for an infinite size."""
+        known = np.where(np.isfinite(size), size, 0.0)
+        training = np.log(self.prices.training * self.k) + known + tokens
         with np.errstate(divide="ignore"):  # nothing served
-            serving = np.log(self.prices.serving * SERVING_FLOPS * served) + size
-        return np.logaddexp(training, serving)
+            serving = np.log(self.prices.serving * SERVING_FLOPS * served) + known
+        return np.where(np.isfinite(size), np.logaddexp(training, serving), np.inf)
+
+
+def _vertex(below: np.ndarray, at: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """Stay in the middle of three where the cost of one of them is infinite."""
+    known = np.isfinite(below) & np.isfinite(at) & np.isfinite(above)
+    return np.where(known, vertex(*(np.where(known, one, 0.0) for one in (below, at, above))), 0.0)

@@ -131,10 +131,10 @@ def cheapest(
             require_positive(name, cap)
     served = _served(inference_tokens)
     loss = question.draws.rows(target)
-    size = question.clipped(loss, question.cheapest_size(loss, served), max_params, max_tokens)
-    optimum = question.cheapest_size(loss, np.zeros(1))
-    found = question.costs(loss, size, served)
-    baseline = question.costs(loss, optimum, served)
+    log_params, log_tokens = question.cheapest(loss, np.append(served, 0.0))  # 0: the baseline
+    best = log_params[:, :-1], log_tokens[:, :-1]
+    found = question.costs(question.clipped(loss, best, max_params, max_tokens), served)
+    baseline = question.costs((log_params[:, -1:], log_tokens[:, -1:]), served)
     found |= {"baseline_params": baseline["params"], "baseline_cost": baseline["cost"]}
     with np.errstate(invalid="ignore"):  # where no model at all reaches the loss
         found["saved"] = 1.0 - found["cost"] / found["baseline_cost"]
@@ -182,8 +182,8 @@ def at_size(
     served, loss = _served(inference_tokens), question.draws.rows(target)
     if len(served) != 1:
         raise FitError("one number of inference tokens at a time, or compare with cheapest()")
-    least = question.costs(loss, question.cheapest_size(loss, served), served)
-    found = question.costs(loss, np.log(sizes)[None], served)
+    least = question.costs(question.cheapest(loss, served), served)
+    found = question.at_sizes(loss, np.log(sizes)[None], served)
     with np.errstate(invalid="ignore"):
         found["overhead"] = found["cost"] / least["cost"] - 1.0
     del found["params"]  # it is the dim

@@ -1,8 +1,5 @@
 """Pictures of what lies beyond the runs."""
 
-from collections.abc import Callable
-from functools import partial
-
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
@@ -15,8 +12,6 @@ from bayescale.plots.style import BLUE, GREEN, LABELS, band, log_axis, styled
 from bayescale.prediction import predict, with_few_draws
 
 _RUNS = "#f0ead6"
-
-Draws = Callable[[Fit], xr.DataArray]
 
 
 def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
@@ -37,36 +32,33 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
     name = fit.spec.size
     seen = fit.runs.column(name)
     grid = np.geomspace(np.sqrt(seen.min() * seen.max()), max(farthest, seen.max()) * 1.3, 60)
-    if fit.law.is_joint:
-        quantities: dict[str, Draws] = {
-            quantity: partial(_optimum, grid=grid, quantity=quantity)
-            for quantity in ("params", "loss")
-        }
-        titles = {"params": "Best size N*", "loss": "Loss of the compute-optimal model"}
-    else:
-        quantities = {"loss": lambda own: predict(own, {name: grid})}
+    bends, straight = _draws(fit, name, grid), _draws(exact, name, grid)
+    titles = {"params": "Best size N*", "loss": "Loss of the compute-optimal model"}
+    if not fit.law.is_joint:
         titles = {"loss": "Loss of the law"}
     with styled():
-        width = 4.6 * len(quantities) + (2.2 if len(quantities) == 1 else 0)
-        figure, axes = plt.subplots(1, len(quantities), figsize=(width, 3.9), squeeze=False)
-        for axis, (quantity, draws) in zip(axes.flat, quantities.items(), strict=True):
-            band(axis, grid, summarise(draws(fit)), GREEN, label="law may bend")
-            band(axis, grid, summarise(draws(exact)), BLUE, label="law exact")
+        width = 4.6 * len(titles) + (2.2 if len(titles) == 1 else 0)
+        figure, axes = plt.subplots(1, len(titles), figsize=(width, 3.9), squeeze=False)
+        for axis, (quantity, title) in zip(axes.flat, titles.items(), strict=True):
+            band(axis, grid, summarise(bends[quantity]), GREEN, label="law may bend")
+            band(axis, grid, summarise(straight[quantity]), BLUE, label="law exact")
             axis.axvspan(
                 grid[0], seen.max(), color=_RUNS, lw=0, zorder=0, label="range of the runs"
             )
             log_axis(axis.xaxis, grid, name)
             axis.set_xlim(grid[0], grid[-1])
             if quantity == "params":
-                log_axis(axis.yaxis, draws(fit).median(("chain", "draw")), quantity)
+                log_axis(axis.yaxis, bends[quantity].median(("chain", "draw")), quantity)
             else:
                 axis.set_ylabel(LABELS["loss"])
-            axis.set_title(titles[quantity])
+            axis.set_title(title)
         figure.legend(
             *axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
         )
     return figure
 
 
-def _optimum(fit: Fit, *, grid: np.ndarray, quantity: str) -> xr.DataArray:
-    return compute_optimal(fit, list(grid))[quantity]
+def _draws(fit: Fit, name: str, grid: np.ndarray) -> xr.Dataset:
+    if fit.law.is_joint:
+        return compute_optimal(fit, list(grid))
+    return xr.Dataset({"loss": predict(fit, {name: grid})})

@@ -27,7 +27,7 @@ from bayescale.plots.style import (
     sequence,
     styled,
 )
-from bayescale.prediction import predict, predict_runs
+from bayescale.prediction import predict, predict_runs, with_few_draws
 
 MOST_BARS = 2000
 """Runs that are drawn with an interval each: more hide one another."""
@@ -95,14 +95,18 @@ def plot_isoflop(fit: Fit) -> Figure:
 
 
 def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
-    """Draw N* and D* against compute; the runs' range is shaded, the asked budgets are marked."""
+    """Draw N* and D* against compute; the runs' range is shaded, the asked budgets are marked.
+
+    The line is of about 1,000 draws.
+    """
     seen = fit.runs.column("flops")
     low, high = (
         min(seen.min(), float(optima["flops"].min())),
         max(seen.max(), float(optima["flops"].max())),
     )
     grid = np.geomspace(low, high, 40).tolist()
-    line = summarise(compute_optimal(fit, grid, k=optima.attrs["k"])[["params", "tokens"]])
+    few = with_few_draws(fit)
+    line = summarise(compute_optimal(few, grid, k=optima.attrs["k"])[["params", "tokens"]])
     points = summarise(optima[["params", "tokens"]])
     with styled():
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))

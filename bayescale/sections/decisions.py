@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from bayescale import plots, readable
-from bayescale.advice import advise_overtraining, advise_repetition, describe_next_runs
+from bayescale.advice import advise_repetition, describe_next_runs, describe_overtraining
 from bayescale.decisions.data_wall import best_under_wall
 from bayescale.decisions.draws import around
 from bayescale.decisions.next_runs import log_optimum, suggest_runs
@@ -64,12 +64,14 @@ def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Sec
         return
     few = with_few_draws(fit)  # a search for every draw and demand
     target = target_loss(few, flops=flops)
-    said = {"the cheapest model": advise_overtraining(few, target, DEMANDS)["sentences"]}
+    found = cheapest(few, target, [*DEMANDS, *around(DEMANDS)])
+    asked = found.sel(inference_tokens=list(DEMANDS))
+    said = {"the cheapest model": describe_overtraining(few, target, asked)["sentences"]}
     if exact is not None:
         exact = with_few_draws(exact)
         of_exact = target_loss(exact, flops=flops)
-        said["were the law exact"] = advise_overtraining(exact, of_exact, DEMANDS)["sentences"]
-    curve = cheapest(few, target, around(DEMANDS))
+        beside = cheapest(exact, of_exact, DEMANDS)
+        said["were the law exact"] = describe_overtraining(exact, of_exact, beside)["sentences"]
     yield Section(
         "If the model will be served",
         "The loss is that of the compute-optimal model of "
@@ -77,11 +79,11 @@ def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Sec
         "costs less to serve: every token served takes 2 FLOPs per parameter, every token trained "
         f"on {fit.runs.flops_per_param_token:.3g}. By about 1,000 draws.",
         pd.DataFrame(said),
-        plots.plot_overtraining(curve),
+        plots.plot_overtraining(found),
         f"Bands: {CAPTION}s, of about 1,000 draws. Dashed: tokens per parameter of published "
         "models. A FLOP of serving is priced as one of training.",
     )
-    served, best = DEMANDS[1], cheapest(few, target, DEMANDS[1])
+    served, best = DEMANDS[1], found.sel(inference_tokens=[DEMANDS[1]])
     sizes = at_size(few, target, around([float(best["params"].median())]), served)
     if (sizes["infeasible"] < 0.5).any():
         yield Section(

@@ -88,7 +88,7 @@ def _allocation_sections(fit: Fit, optima: xr.Dataset) -> Iterator[Section]:
         "Compute-optimal models",
         "How the best size and number of tokens move with compute.",
         figure=plots.plot_allocation(fit, optima),
-        caption=f"Bands and bars: {CAPTION}s. Shaded: compute of the runs.",
+        caption=f"Bands (of about 1,000 draws) and bars: {CAPTION}s. Shaded: compute of the runs.",
     )
     yield Section(
         "How much the choice matters",
