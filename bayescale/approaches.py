@@ -338,8 +338,10 @@ def parabola_bias(
     k = runs.flops_per_param_token if k is None else k
     grids = _grids(runs)
     budget, asked = _axis("budget", list(grids)), _axis("flops", flops)
-    at_budgets = compute_optimal(fit, list(grids), k=k)["params"].rename(flops="budget")
-    at_asked = compute_optimal(fit, asked.values.tolist(), k=k)["params"]
+    at_budgets = compute_optimal(fit, list(grids), k=k, exponents=False)["params"].rename(
+        flops="budget"
+    )
+    at_asked = compute_optimal(fit, asked.values.tolist(), k=k, exponents=False)["params"]
     found = xr.concat([_minimum(fit, c, sizes, k) for c, sizes in grids.items()], dim=budget)
     x = np.log(budget) - np.log(budget).mean()
     a = (found * x).sum("budget", skipna=False) / (x**2).sum()

@@ -85,6 +85,10 @@ class Features:
             for point in self.points.tolist()
         ]
 
+    def correlations(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Kernels of all points at places given by full arrays of inputs: (places, points)."""
+        return _kernel(self.bend, _decades(inputs), self.points)
+
     def at(self, decades: np.ndarray) -> np.ndarray:
         """Features at places of shape (..., axes), scaled: (..., features)."""
         flat = decades.reshape(-1, decades.shape[-1])
@@ -179,6 +183,16 @@ class Bending:
             for h in steps
         )
         return [(above - below) / (2 * _DIFFERENCE) for above, below in pairs]
+
+    def along(self, inputs: tuple[np.ndarray, ...], ways: np.ndarray) -> np.ndarray:
+        """Differentiate the log law at each place along a way of its own: sums of tangents.
+
+        `ways` have shape (places, coordinates).
+        """
+        step = _DIFFERENCE / np.maximum(np.abs(ways).max(axis=1), np.finfo(float).tiny)
+        moved = step * ways.T
+        above, below = (self.log_law(inputs, self.line[:, None] + h) for h in (moved, -moved))
+        return (above - below) / (2 * step)
 
     def basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
         """Return what coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""

@@ -173,7 +173,7 @@ class Fit:
         ]
         return xr.DataArray(np.concatenate(parts), dims=("chain", "draw", "obs"))
 
-    @property
+    @cached_property
     def members(self) -> tuple["Fit", ...]:
         """Fit of each member of a pool; this one alone where it is none.
 
@@ -383,6 +383,10 @@ class Fit:
         Of a pool the effective draws of all members and their worst R-hat: members may differ, and
         that is no failure of the sampler.
         """
+        return self._summary.copy()
+
+    @cached_property
+    def _summary(self) -> pd.DataFrame:
         table = az.summary(
             self.tree,
             var_names=list(self.parameters),

@@ -29,7 +29,11 @@ _OUTWARDS, _OUTWARD = 16, np.log(1e4) / 16  # steps in log N, a quarter of a dec
 
 
 def compute_optimal(
-    fit: Fit, flops: float | Sequence[float], *, k: float | None = None
+    fit: Fit,
+    flops: float | Sequence[float],
+    *,
+    k: float | None = None,
+    exponents: bool = True,
 ) -> xr.Dataset:
     r"""Posterior of the compute-optimal model for each budget.
 
@@ -41,6 +45,8 @@ def compute_optimal(
         Training budgets C.
     k : float, optional
         FLOPs per parameter and token, C = k N D; by default what the runs say, else 6.
+    exponents : bool
+        Whether ``a`` and ``b`` are wanted: they take longer than all else.
 
     Returns
     -------
@@ -58,9 +64,12 @@ def compute_optimal(
         If the law has no such allocation, or a budget is not positive.
     """
     if fit.groups:
-        return _by_group(fit, lambda own: compute_optimal(own, flops, k=k))
+        return _by_group(fit, lambda own: compute_optimal(own, flops, k=k, exponents=exponents))
     _, budget, k = _question(fit, flops, k)
     optima = _optima(fit, budget, k)
+    if exponents:
+        a = _exponent(fit.law, budget, optima["params"], k, fit.natural)
+        optima = optima.assign(a=a, b=1 - a).transpose("chain", "draw", "flops", ...)
     _name_undefined(optima["params"])
     decades = decades_beyond(fit, "flops", budget.to_numpy())
     undefined = optima["params"].isnull().mean(("chain", "draw"))
@@ -85,15 +94,12 @@ def _optima(fit: Fit, budget: xr.DataArray, k: float) -> xr.Dataset:
     law = fit.law
     params = optimal_params(law, budget, k, fit.natural)
     tokens = budget / (k * params)
-    a = _exponent(law, budget, k, fit.natural)
     optima = xr.Dataset(
         {
             "params": params,
             "tokens": tokens,
             "tokens_per_param": tokens / params,
             "loss": law.fresh_loss(params, tokens, **fit.natural),
-            "a": a,
-            "b": 1 - a,
         }
     )
     return optima.transpose("chain", "draw", "flops", ...)
@@ -238,11 +244,21 @@ def distinct_budgets(flops: Sequence[float]) -> tuple[float, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _exponent(law: Law, flops: Any, k: float, natural: dict[str, Any], step: float = 0.01) -> Any:
-    """Return a = d log N* / d log C, exact where N* is a power of C: every closed form here."""
-    above = optimal_params(law, flops * np.exp(step), k, natural)
-    below = optimal_params(law, flops * np.exp(-step), k, natural)
-    return np.log(above / below) / (2 * step)
+def _exponent(
+    law: Law, flops: Any, params: Any, k: float, natural: dict[str, Any], step: float = 0.02
+) -> Any:
+    """Return a = d log N* / d log C.
+
+    As the slope of the loss along its isoFLOP curve is zero at N* of every C,
+    a = - (d2 L / dlog N dlog C) / (d2 L / dlog N2).
+    """
+
+    def loss(sizes: int, budgets: int) -> Any:
+        moved = flops * np.exp(step * budgets)
+        return _loss_on(moved, params * np.exp(step * sizes), law, k, natural)
+
+    across = (loss(1, 1) - loss(-1, 1) - loss(1, -1) + loss(-1, -1)) / 4
+    return -across / (loss(1, 0) - 2 * loss(0, 0) + loss(-1, 0))
 
 
 def _question(

@@ -83,8 +83,9 @@ def write_report(
     if tested is not None:
         checks.insert(1, backtest_check(tested))
     failed = [check for check in checks if check.status is Status.FAIL]
-    fit = fit.with_failures({check.name: check.message for check in failed})
-    fit.save(folder / "fit.nc")
+    if failed:
+        fit = fit.with_failures({check.name: check.message for check in failed})
+        fit.save(folder / "fit.nc")
     progress("fitting the exact law")
     exact = exact_fit(fit)
     progress("summarising")

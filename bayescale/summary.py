@@ -244,7 +244,11 @@ def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str
     if not fit.groups or fit.law.compute is None:
         return []
     largest = min(float(fit.of_group(name).runs.column("flops").max()) for name in fit.groups)
-    losses = compute_optimal(fit, largest)["loss"].squeeze("flops").median(("chain", "draw"))
+    losses = (
+        compute_optimal(fit, largest, exponents=False)["loss"]
+        .squeeze("flops")
+        .median(("chain", "draw"))
+    )
     best = fit.groups[int(losses.to_numpy().argmin())]
     found: list[xr.Dataset | str] = []
     for name in fit.groups:
@@ -411,12 +415,17 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _optima(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
-    optima, ends = compute_optimal(fit, list(budgets)), basin(fit, list(budgets))
+def beside_exact(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
+    """Answer for budgets, or of a single-axis law for values, and say what the exact law would."""
+    return _best(fit, values, exact) if fit.law.is_joint else _predictions(fit, values, exact)
+
+
+def _best(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
+    optima = compute_optimal(fit, list(budgets))
     of_exact = None if exact is None else compute_optimal(exact, list(budgets))
     entries = []
     for flops in optima["flops"].to_numpy():
-        best, near = optima.sel(flops=flops), ends.sel(flops=flops)
+        best = optima.sel(flops=flops)
         beyond = float(best["decades_beyond"])
         found = _quantities(best)
         exactly = None if of_exact is None else _quantities(of_exact.sel(flops=flops))
@@ -430,18 +439,24 @@ def _optima(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[
                 "without_optimum": float(best["without_optimum"]),
                 "exact": _beside(found, exactly),
                 **found,
-                "basin": [
-                    {
-                        "excess": float(excess),
-                        **{
-                            str(bound): numbers(near.sel(excess=excess, bound=bound))
-                            for bound in near["bound"].to_numpy()
-                        },
-                    }
-                    for excess in near["excess"].to_numpy()
-                ],
             }
         )
+    return entries
+
+
+def _optima(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
+    entries, ends = _best(fit, budgets, exact), basin(fit, list(budgets))
+    for entry in entries:
+        entry["basin"] = [
+            {
+                "excess": float(excess),
+                **{
+                    str(bound): numbers(ends.sel(flops=entry["flops"], excess=excess, bound=bound))
+                    for bound in ends["bound"].to_numpy()
+                },
+            }
+            for excess in ends["excess"].to_numpy()
+        ]
     return entries
 
 

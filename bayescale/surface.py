@@ -119,10 +119,25 @@ class _Surface:
         found = self._between_nodes(draws, each)
         outside = np.isnan(found)
         if outside.any():
-            parts = self._parts(tuple(values[outside] for values in each))
-            weights = self.weights[draws[outside]]
-            found[outside] = sum(weights[:, n] * part for n, part in enumerate(parts))
+            there = tuple(values[outside] for values in each)
+            found[outside] = self._anywhere(draws[outside], there)
         return np.exp(found)
+
+    def _anywhere(self, draws: np.ndarray, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Log of the factor by all its parts, at places of their own: flat arrays."""
+        weights = iter(np.split(self.weights[draws], self._ends, axis=1))
+        found = np.zeros(len(draws))
+        for features in self.features:
+            found += (next(weights) * features.correlations(inputs)).sum(axis=1)
+        for own in self.bendings:
+            found += own.along(inputs, next(weights))
+        return found
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """Last of the weights of each features and each law's tangents, plus one."""
+        sizes = [len(features.points) for features in self.features]
+        return np.cumsum([*sizes, *(len(own.line) for own in self.bendings)])[:-1]
 
     def _parts(self, inputs: tuple[Any, ...]) -> list[Any]:
         """Return what the weights of a draw are multiplied by."""
@@ -284,4 +299,5 @@ def first(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
 def vertex(below: np.ndarray, at: np.ndarray, above: np.ndarray) -> np.ndarray:
     """Where a parabola through three equidistant points is least, in steps from the middle one."""
     curvature = np.maximum(below - 2 * at + above, np.finfo(float).tiny)
-    return np.clip(0.5 * (below - above) / curvature, -_MOST_STEPS, _MOST_STEPS)
+    with np.errstate(over="ignore"):  # of a straight line
+        return np.clip(0.5 * (below - above) / curvature, -_MOST_STEPS, _MOST_STEPS)

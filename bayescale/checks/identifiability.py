@@ -54,7 +54,7 @@ def bracketing_check(fit: Fit) -> list[Check]:
     table = fit.runs.table
     largest = float(table["flops"].max())
     near = table.loc[table["flops"] > largest / _NEAR, "params"]
-    best = compute_optimal(fit, largest)["params"]
+    best = compute_optimal(fit, largest, exponents=False)["params"]
     low, high = float((best < near.min()).mean()), float((best > near.max()).mean())
     outside, side = max((low, "below"), (high, "above"))
     tried = f"sizes tried near {readable.flops(largest)} FLOPs ({_span(near)})"

@@ -75,7 +75,7 @@ def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
     table = fit.runs.table
     if fit.law.is_joint:
         largest = float(table["flops"].max())
-        best = compute_optimal(fit, largest)["params"].squeeze("flops", drop=True)
+        best = compute_optimal(fit, largest, exponents=False)["params"].squeeze("flops", drop=True)
         return f"N* at {readable.flops(largest)} FLOPs", xr.ufuncs.log(best)
     beyond = 10.0 if len(fit.spec.inputs) == 1 else 1.0
     largest_of = {name: beyond * float(table[name].max()) for name in fit.spec.inputs}

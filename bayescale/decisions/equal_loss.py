@@ -297,11 +297,16 @@ class BentEqualLoss(EqualLoss):
 
     def _first_root(self, gap: Any, grid: np.ndarray, *asked: np.ndarray) -> np.ndarray:
         """Where a gap that falls first reaches 0 along a grid; infinite where it never does."""
-        args = np.broadcast_arrays(*asked, *self.natural.values())
-        place, ahead = np.zeros(args[0].shape, dtype=int), np.isfinite(args[0])
+        args = (*asked, *self.natural.values())
+        shared = len(asked[0]) == 1  # by all draws, which is then faster for all at once
+        each = np.broadcast_arrays(*args)
+        place, ahead = np.zeros(each[0].shape, dtype=int), np.isfinite(each[0])
         for number, value in enumerate(grid):
-            own = tuple(values[ahead] for values in args)
-            ahead[ahead] = ~(gap(np.full(ahead.sum(), value), *own) <= 0)
+            if shared:
+                ahead &= ~(gap(np.full((1, 1), value), *args) <= 0)
+            else:
+                own = tuple(values[ahead] for values in each)
+                ahead[ahead] = ~(gap(np.full(ahead.sum(), value), *own) <= 0)
             place[ahead] = number
         bracket = grid[place], grid[np.minimum(place + 1, len(grid) - 1)]
         return np.where(ahead, np.inf, self._root(gap, bracket, *asked))

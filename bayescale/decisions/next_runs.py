@@ -31,7 +31,7 @@ _BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
 def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArray:
     """Natural log of N* at a budget, dims (chain, draw): the default quantity to make surer."""
     require_one_joint_law(fit)
-    best = compute_optimal(fit, flops, k=k)["params"].squeeze("flops")
+    best = compute_optimal(fit, flops, k=k, exponents=False)["params"].squeeze("flops")
     return xr.ufuncs.log(best.drop_vars("flops")).rename(f"log N* at {readable.flops(flops)} FLOPs")
 
 

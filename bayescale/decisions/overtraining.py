@@ -75,7 +75,8 @@ def target_loss(
     if name == "loss":
         return draws.array(np.full(draws.shape, float(value)))
     if name == "flops":
-        reached = compute_optimal(fit, value, k=k)["loss"].squeeze("flops", drop=True)
+        reached = compute_optimal(fit, value, k=k, exponents=False)["loss"]
+        reached = reached.squeeze("flops", drop=True)
         return reached.drop_vars(["chain", "draw"], errors="ignore")
     size = np.full(draws.shape, np.log(value))
     return draws.array(question.loss(size, question.balanced_tokens(size)))

@@ -60,5 +60,5 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
 
 def _draws(fit: Fit, name: str, grid: np.ndarray) -> xr.Dataset:
     if fit.law.is_joint:
-        return compute_optimal(fit, list(grid))
+        return compute_optimal(fit, list(grid), exponents=False)
     return xr.Dataset({"loss": predict(fit, {name: grid})})

@@ -75,7 +75,8 @@ def plot_isoflop(fit: Fit) -> Figure:
         for budget in budgets:
             on_curve = table[table["curve"] == budget]
             _isoflop_curve(axis, fit, budget, on_curve, colours[budget])
-        path = summarise(compute_optimal(fit, list(budgets))[["params", "loss"]])
+        path = compute_optimal(fit, list(budgets), exponents=False)
+        path = summarise(path[["params", "loss"]])
         middle = path.sel(summary="median")
         axis.plot(
             middle["params"],
@@ -106,7 +107,8 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
     )
     grid = np.geomspace(low, high, 40).tolist()
     few = with_few_draws(fit)
-    line = summarise(compute_optimal(few, grid, k=optima.attrs["k"])[["params", "tokens"]])
+    line = compute_optimal(few, grid, k=optima.attrs["k"], exponents=False)
+    line = summarise(line[["params", "tokens"]])
     points = summarise(optima[["params", "tokens"]])
     with styled():
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))

@@ -16,9 +16,8 @@ from bayescale.optima import compute_optimal
 from bayescale.sections.section import MOST_GROUPS_SHOWN, Section
 from bayescale.summary import (
     Companions,
+    beside_exact,
     multipliers,
-    summarise_optima,
-    summarise_predictions,
     value_of,
 )
 
@@ -37,10 +36,9 @@ def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Itera
 
 def _beyond_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Iterator[Section]:
     """Set the law that may bend beside the exact one, where they answer beyond the runs."""
-    asked = summarise_optima if fit.law.is_joint else summarise_predictions
     if exact is None:
         return
-    entries = [entry for entry in asked(fit, budgets, exact) if entry["decades_beyond"]]
+    entries = [entry for entry in beside_exact(fit, budgets, exact) if entry["decades_beyond"]]
     if not entries:
         return
     yield Section(
