@@ -68,7 +68,7 @@ def compute_optimal(
     _, budget, k = _question(fit, flops, k)
     optima = _optima(fit, budget, k)
     if exponents:
-        a = _exponent(fit.law, budget, optima["params"], k, fit.natural)
+        a = _exponent(fit, budget, optima["params"], k)
         optima = optima.assign(a=a, b=1 - a).transpose("chain", "draw", "flops", ...)
     _name_undefined(optima["params"])
     decades = decades_beyond(fit, "flops", budget.to_numpy())
@@ -244,15 +244,15 @@ def distinct_budgets(flops: Sequence[float]) -> tuple[float, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _exponent(
-    law: Law, flops: Any, params: Any, k: float, natural: dict[str, Any], step: float = 0.02
-) -> Any:
-    """Return a = d log N* / d log C.
+def _exponent(fit: Fit, flops: Any, params: Any, k: float, step: float = 0.02) -> Any:
+    """Return a = d log N* / d log C, exact where N* is a power of C."""
+    law, natural = fit.law, fit.natural
+    if law.optimum is not None and not fit.bends:
+        above = optimal_params(law, flops * np.exp(step), k, natural)
+        return np.log(above / params) / step
 
-    As the slope of the loss along its isoFLOP curve is zero at N* of every C,
-    a = - (d2 L / dlog N dlog C) / (d2 L / dlog N2).
-    """
-
+    # The slope of the loss along its isoFLOP curve is zero at N* of every C, so a is
+    # - (d2 L / dlog N dlog C) / (d2 L / dlog N2).
     def loss(sizes: int, budgets: int) -> Any:
         moved = flops * np.exp(step * budgets)
         return _loss_on(moved, params * np.exp(step * sizes), law, k, natural)

@@ -32,6 +32,7 @@ ORDER = [
     "groups",
     "anchoring",
     "bend",
+    "surface",
     "model",
     "curve_model",
     "sampling",
