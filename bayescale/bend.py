@@ -77,8 +77,10 @@ class Features:
         scale = -0.5 / self.bend.length**2
         # A product over axes: points of a lattice share most of its factors.
         along = [
-            {place: np.exp(scale * (np.log10(value) - place) ** 2) for place in set(places)}
-            for value, places in zip(inputs, self.points.T.tolist(), strict=True)
+            {place: np.exp(scale * (bends * np.log10(value) - place) ** 2) for place in set(places)}
+            for value, places, bends in zip(
+                inputs, self.points.T.tolist(), _along(self.bend, len(inputs)), strict=True
+            )
         ]
         return [
             reduce(mul, (own[place] for own, place in zip(along, point, strict=True)))
@@ -87,7 +89,7 @@ class Features:
 
     def correlations(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
         """Kernels of all points at places given by full arrays of inputs: (places, points)."""
-        return _kernel(self.bend, _decades(inputs), self.points)
+        return _kernel(self.bend, _decades(self.bend, inputs), self.points)
 
     def at(self, decades: np.ndarray) -> np.ndarray:
         """Features at places of shape (..., axes), scaled: (..., features)."""
@@ -104,13 +106,14 @@ def features_of_runs(bend: Bend, decades: np.ndarray) -> Features:
 
 def features_beyond(features: Features, inputs: tuple[np.ndarray, ...]) -> Features:
     """Add points of a lattice around and beyond the runs, until they say nearly all of it."""
-    decades = _decades(inputs)
+    bend = features.bend
+    decades = _decades(bend, inputs)
+    ends = zip(decades.min(axis=0), decades.max(axis=0), _along(bend, len(inputs)), strict=True)
     axes = [
-        np.arange(low - _BELOW, high + _ABOVE, _STEP)
-        for low, high in zip(decades.min(axis=0), decades.max(axis=0), strict=True)
+        np.arange(low - _BELOW, high + _ABOVE, _STEP) if bends else np.zeros(1)
+        for low, high, bends in ends
     ]
     lattice = np.stack([axis.ravel() for axis in np.meshgrid(*axes)], axis=1)
-    bend = features.bend
     return Features(bend, _pivots(bend, lattice, features.points, len(lattice), _LEAST_BEYOND))
 
 
@@ -196,7 +199,10 @@ class Bending:
 
     def basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
         """Return what coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
-        return self.features.at(_decades(inputs)) - np.stack(self.tangents(inputs), 1) @ self.shift
+        return (
+            self.features.at(_decades(self.features.bend, inputs))
+            - np.stack(self.tangents(inputs), 1) @ self.shift
+        )
 
     def projected(self, inputs: tuple[np.ndarray, ...], errors: np.ndarray) -> np.ndarray:
         """Take off errors of the cells, shape (cells, features), what the law can draw of them."""
@@ -228,7 +234,8 @@ def bending_of(
     reference = tuple(float(np.exp(np.log(values).mean())) for values in inputs)
     middle, width = (np.array([prior[i] for prior in priors.values()]) for i in (1, 2))
     supports = {name: prior[0] for name, prior in priors.items()}
-    features = features_of_runs(bend, _decades(inputs))
+    decades = _decades(bend, inputs)
+    features = features_of_runs(bend, decades)
     empty, none = np.zeros((len(middle), len(features.points))), np.zeros((len(middle), 0))
     alone = Bending(law, features, reference, supports, middle, empty, fixed, none)
     line, scale = _best_law(
@@ -239,11 +246,17 @@ def bending_of(
     jacobian = np.stack(best.tangents(inputs), axis=1) * root
     precision = jacobian.T @ jacobian + np.diag(width**-2)
     pull = np.linalg.solve(precision, (jacobian * root).T)
-    return replace(best, shift=pull @ features.at(_decades(inputs)), pull=pull)
+    return replace(best, shift=pull @ features.at(decades), pull=pull)
 
 
-def _decades(inputs: tuple[Any, ...]) -> np.ndarray:
-    return np.log10(np.stack(np.broadcast_arrays(*inputs), axis=-1))
+def _decades(bend: Bend, inputs: tuple[Any, ...]) -> np.ndarray:
+    """Places in decades, (..., axes); 0 along inputs along which nothing bends."""
+    found = np.log10(np.stack(np.broadcast_arrays(*inputs), axis=-1))
+    return np.where(_along(bend, len(inputs)), found, 0.0)
+
+
+def _along(bend: Bend, axes: int) -> tuple[bool, ...]:
+    return bend.along or (True,) * axes
 
 
 def _best_law(

@@ -45,10 +45,13 @@ class Bend:
         Of log loss.
     length : float
         Decades over which the error changes.
+    along : tuple of bool
+        Whether it changes along each input of the law; empty: along all.
     """
 
     sd: float
     length: float
+    along: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -272,7 +275,7 @@ def parse_model(text: str, name: str) -> ModelSpec:
         pooling=pooling,
         priors=priors,
         scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
-        bend=(bend := _bend(entries, "bend", name)),
+        bend=(bend := _bend(entries, law, name)),
         size_error=_size_error(entries, bend, name),
         members=_members(entries, priors, bend, name),
         noise=noise,
@@ -312,22 +315,38 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
     return axis
 
 
-def _bend(entries: Mapping[str, Any], key: str, model: str) -> Bend | None:
+def _bend(entries: Mapping[str, Any], law: Law, model: str) -> Bend | None:
+    """Read how a law may bend."""
+    found, where = _smooth_error(entries, "bend", ("axes",), model), f"model {model} [bend] axes"
+    if found is None or "axes" not in entries["bend"]:
+        return found
+    axes = entries["bend"]["axes"]
+    if not isinstance(axes, list) or not axes or not all(isinstance(one, str) for one in axes):
+        raise ModelError(f"{where}: must name inputs of the law, e.g. {list(law.inputs)}")
+    for name in axes:
+        if name not in law.inputs:
+            raise ModelError(f"{where}: {name!r}; {readable.did_you_mean(name, list(law.inputs))}")
+    return replace(found, along=tuple(name in axes for name in law.inputs))
+
+
+def _smooth_error(
+    entries: Mapping[str, Any], key: str, more: tuple[str, ...], model: str
+) -> Bend | None:
     """Read the scale of a smooth error: of the law, or of runs of one size."""
     if key not in entries:
         return None
     where, given = f"model {model} [{key}]", entries[key]
     if not isinstance(given, Mapping):
         raise ModelError(f"{where}: must be a table with sd (of log loss) and length (decades)")
-    _only(given, ("sd", "length"), where)
-    values = {name: _positive(given.get(name), f"{where} {name}") for name in ("sd", "length")}
+    _only(given, ("sd", "length", *more), where)
+    sd, length = (_positive(given.get(name), f"{where} {name}") for name in ("sd", "length"))
     if "group" in entries:
         raise ModelError(f"{where}: a model with groups takes its law as exact; leave [{key}] out")
-    return Bend(**values)
+    return Bend(sd, length)
 
 
 def _size_error(entries: Mapping[str, Any], bend: Bend | None, model: str) -> Bend | None:
-    found = _bend(entries, "size_error", model)
+    found = _smooth_error(entries, "size_error", (), model)
     if found is not None and bend is None:
         raise ModelError(f"model {model}: [size_error] goes with [bend]; add it, or leave both out")
     return found

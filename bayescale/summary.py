@@ -19,7 +19,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                       "loss": Q, "loss_new_run": Q,
                       "exact": null | {"loss": Q, "loss_new_run": Q, "disagrees": bool},
                       "tested": null | sentence}],
-     "bend": null | {"sd", "length", "per_decade": Q},
+     "bend": null | {"sd", "length", "axes", "per_decade": Q},
      "multipliers": [{"group", "reference",
                       "targets": [{"loss", "multiplier": Q,
                                    "unreachable": {group: probability},
@@ -189,9 +189,16 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
 
 
 def _bend(fit: Fit) -> dict[str, Any] | None:
-    if fit.spec.bend is None or not fit.bends:
+    bend = fit.spec.bend
+    if bend is None or not fit.bends:
         return None
-    return {**asdict(fit.spec.bend), "per_decade": numbers(bend_per_decade(fit))}
+    bends = bend.along or (True,) * len(fit.spec.inputs)
+    return {
+        "sd": bend.sd,
+        "length": bend.length,
+        "axes": [name for name, along in zip(fit.spec.inputs, bends, strict=True) if along],
+        "per_decade": numbers(bend_per_decade(fit)),
+    }
 
 
 def _beside(entry: dict[str, Any], exact: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ _SEARCH, _CANDIDATES = 2.0, 31  # decades about the law's own optimum, and sizes
 _MOST_STEPS = 5.0  # from the middle of three sizes to the vertex: where they are all alike
 _FINER = (0.2, 0.02)  # of the step between them, for parabolas after the first
 _FARTHER, _SPACING = 4.0, 0.1  # decades above the lattice where compute is looked for, its step
+_AROUND = 4.0  # decades about the runs along an input along which nothing bends
 _AT_ONCE, _HALVINGS = 10, 40  # computes that are held at once, halvings between two of them
 _NODES = 12  # of the splines, a length of the bend: good to about 2e-7 of the loss
 _MARGIN = 8  # nodes at either end, where the end of a spline still shows
@@ -116,7 +117,9 @@ class _Surface:
             products = self.weights[draws.ravel()] @ np.stack(parts)
             return np.exp(_outer(products, draws.shape, places))
         draws, *each = np.broadcast_arrays(draws, *inputs)
-        found = self._between_nodes(draws, each)
+        found = np.full(draws.shape, np.nan)
+        if self._along_all:
+            found = self._between_nodes(draws, each)
         outside = np.isnan(found)
         if outside.any():
             there = tuple(values[outside] for values in each)
@@ -132,6 +135,11 @@ class _Surface:
         for own in self.bendings:
             found += own.along(inputs, next(weights))
         return found
+
+    @property
+    def _along_all(self) -> bool:
+        """Whether points tell where along every input something is known."""
+        return all(all(features.bend.along) for features in self.features)
 
     @cached_property
     def _ends(self) -> np.ndarray:
@@ -235,8 +243,12 @@ class _Surface:
     def _log_products(self) -> np.ndarray:
         """Log of N D on a grid over all that the bend knows of, and beyond."""
         sums = np.concatenate([features.points.sum(axis=1) for features in self.features])
-        decades = np.arange(sums.min(), sums.max() + _FARTHER, _SPACING)
-        return decades * np.log(10)
+        low, high = sums.min(), sums.max() + _FARTHER
+        along = self.features[0].bend.along
+        for middle, bends in zip(self.bendings[0].reference, along, strict=bool(along)):
+            if not bends:  # no point tells where the runs lie
+                low, high = low + np.log10(middle) - _AROUND, high + np.log10(middle) + _AROUND
+        return np.arange(low, high, _SPACING) * np.log(10)
 
 
 def _apart(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

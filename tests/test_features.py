@@ -196,6 +196,42 @@ def test_the_optimum_of_a_bent_law_is_the_least_of_a_fine_grid(bending, everywhe
     assert moved > 10  # the control: it is not that of the law alone
 
 
+def test_between_nodes_a_bend_is_what_its_parts_say(bending, everywhere, inputs, monkeypatch):
+    """Searches ask splines; those of coarse nodes are the control."""
+    one, rng = drawn(bending, everywhere, draws=9), np.random.default_rng(0)
+    at = [10 ** rng.uniform(np.log10(x.min()) - 1, np.log10(x.max()) + 3, 999) for x in inputs]
+    at[0][:9] = 1e40  # farther out than any node
+    number, law = rng.integers(9, size=999), chinchilla.loss(*at, **LAW)
+    parts = np.diag(bent([one], chinchilla).loss(*at, **LAW, bend=np.arange(9)[:, None])[number])
+    np.testing.assert_allclose(bent([one], chinchilla).loss(*at, **LAW, bend=number), parts, 5e-6)
+    monkeypatch.setattr("bayescale.surface._NODES", 2)
+    coarse = bent([one], chinchilla).loss(*at, **LAW, bend=number)
+    assert np.abs(coarse / parts - 1)[9:].max() > 1e-4
+    assert np.abs(parts / law - 1).max() > 0.1
+
+
+def test_a_bend_along_one_axis_is_the_same_along_the_other(spec, inputs):
+    along = replace(spec, bend=replace(spec.bend, along=(True, False)))
+    data = model_data(along, read_runs(simulated_table()))
+    bending = bending_from(along, data)
+    # Less what the law can draw of it, which is along both axes.
+    free = replace(bending, shift=0 * bending.shift)
+    one = drawn(free, features_beyond(bending.features, inputs))
+    law, sizes = bent([one], chinchilla), np.geomspace(1e8, 1e11, 5)
+    factors = [
+        law.loss(sizes, tokens, **LAW, bend=2) / chinchilla.loss(sizes, tokens, **LAW)
+        for tokens in (1e9, 1e14)
+    ]
+    np.testing.assert_allclose(*factors, rtol=1e-9)
+    assert np.ptp(factors[0]) > 1e-2
+    assert (data["bend_basis"][:, -1] == 0).all()  # fewer points among the runs tell all of it
+    law = bent([drawn(bending, one.features, size=0.3)], chinchilla)
+    flops = np.full(5, 2e21)
+    best = law.optimum(flops, 6.0, **LAW, bend=np.arange(5))
+    least = law.loss(best, flops / (6 * best), **LAW, bend=np.arange(5))
+    np.testing.assert_allclose(law.compute(least, 6.0, **LAW, bend=np.arange(5)), flops, rtol=1e-3)
+
+
 @pytest.mark.parametrize("slope", [3.0, -3.0])
 def test_there_is_no_optimum_where_the_loss_keeps_falling(bending, everywhere, slope):
     points = everywhere.points

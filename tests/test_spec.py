@@ -185,6 +185,14 @@ REFUSED = {
         GOOD + "\n[bend]\nsd = 0.1\nlenght = 2.0\n",
         r"\[bend\]: unknown key 'lenght'; did you mean 'length'",
     ),
+    "bend along what the law has not": (
+        GOOD + '\n[bend]\nsd = 0.1\nlength = 2.0\naxes = ["param"]\n',
+        r"\[bend\] axes: 'param'; did you mean 'params'",
+    ),
+    "bend along no axis": (
+        GOOD + "\n[bend]\nsd = 0.1\nlength = 2.0\naxes = []\n",
+        r"\[bend\] axes: must name inputs of the law",
+    ),
     "bend that is a number": (
         "bend = 0.1\n" + GOOD,
         r"\[bend\]: must be a table with sd \(of log loss\) and length \(decades\)",
