@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
 from bayescale import plots, readable
@@ -12,14 +13,13 @@ from bayescale.decisions.next_runs import log_optimum, suggest_runs
 from bayescale.decisions.overtraining import at_size, cheapest, target_loss
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION
+from bayescale.optima import compute_optimal
 from bayescale.prediction import with_few_draws
 from bayescale.sections.section import Section
-from bayescale.summary import (
-    summarise_repetition,
-)
+from bayescale.summary import summarise_repetition
 
-DEMANDS = (1e12, 1e13, 1e14)
-"""Tokens served for which a report prices models."""
+DEMANDS = (1.0, 10.0, 100.0)
+"""Tokens served for which a report prices models, in about as many as the best model trains on."""
 
 
 def repetition_section(fit: Fit) -> Section:
@@ -64,13 +64,15 @@ def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Sec
         return
     few = with_few_draws(fit)  # a search for every draw and demand
     target = target_loss(few, flops=flops)
-    found = cheapest(few, target, [*DEMANDS, *around(DEMANDS)])
-    asked = found.sel(inference_tokens=list(DEMANDS))
+    trained = compute_optimal(few, flops, exponents=False)["tokens"].median()
+    demands = (10.0 ** np.round(np.log10(trained.item())) * np.array(DEMANDS)).tolist()
+    found = cheapest(few, target, [*demands, *around(demands)])
+    asked = found.sel(inference_tokens=demands)
     said = {"the cheapest model": describe_overtraining(few, target, asked)["sentences"]}
     if exact is not None:
         exact = with_few_draws(exact)
         of_exact = target_loss(exact, flops=flops)
-        beside = cheapest(exact, of_exact, DEMANDS)
+        beside = cheapest(exact, of_exact, demands)
         said["were the law exact"] = describe_overtraining(exact, of_exact, beside)["sentences"]
     yield Section(
         "If the model will be served",
@@ -83,7 +85,7 @@ def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Sec
         f"Bands: {CAPTION}s, of about 1,000 draws. Dashed: tokens per parameter of published "
         "models. A FLOP of serving is priced as one of training.",
     )
-    served, best = DEMANDS[1], found.sel(inference_tokens=[DEMANDS[1]])
+    served, best = demands[1], found.sel(inference_tokens=[demands[1]])
     sizes = at_size(few, target, around([float(best["params"].median())]), served)
     if (sizes["infeasible"] < 0.5).any():
         yield Section(
