@@ -1,13 +1,8 @@
-"""Scaling laws, one file each; importing this package registers them all."""
+"""Scaling laws, one file each; importing this package finds them all."""
 
-from bayescale.laws.chance_level import chance_level
-from bayescale.laws.chinchilla import chinchilla
-from bayescale.laws.coupled import coupled
-from bayescale.laws.data_constrained import data_constrained
-from bayescale.laws.data_constrained_published import data_constrained_published
-from bayescale.laws.farseer import farseer
-from bayescale.laws.isoflop_profile import isoflop_profile
-from bayescale.laws.kaplan import kaplan
+from importlib import import_module
+from pkgutil import iter_modules
+
 from bayescale.laws.law import (
     LAWS,
     SUPPORT,
@@ -21,29 +16,21 @@ from bayescale.laws.law import (
     shares,
     to_line,
 )
-from bayescale.laws.power_law import power_law
-from bayescale.laws.pure_power_law import pure_power_law
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+globals().update(LAWS)  # each law by its name, in place of the module it lives in
 
 __all__ = [
     "LAWS",
     "SUPPORT",
     "Coordinates",
     "Law",
-    "chance_level",
-    "chinchilla",
-    "coupled",
-    "data_constrained",
-    "data_constrained_published",
-    "farseer",
     "from_line",
     "into_support",
-    "isoflop_profile",
-    "kaplan",
     "law",
     "onto_line",
     "positive_part",
-    "power_law",
-    "pure_power_law",
     "shares",
     "to_line",
 ]
