@@ -8,9 +8,13 @@ the run is expected to reduce the variance of q by
 
 (preposterior analysis; exact where the posterior is Gaussian). After each pick the draws' Gaussian
 moments are conditioned on it, so the next pick is one that tells something else.
+
+In a pool each member is conditioned by its own moments, as a fit of the pool that has the new runs
+would be. How far the members' means of q lie apart stays in the variance and is credited to no run:
+the pool takes as many draws of each member whatever runs say, so none decides between members.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -91,7 +95,7 @@ class NextRuns:
     picks : pandas.DataFrame
         The runs in the order they were picked: ``params``, ``tokens``, ``flops``, and
         ``reduction``, the share of the variance of the quantity that is gone after this run and
-        those before it.
+        those before it; what lies between members of a pool stays.
     candidates : pandas.DataFrame
         All that was considered; ``reduction`` of each alone, and ``per_flop``.
     baselines : pandas.DataFrame
@@ -202,10 +206,15 @@ def expected_reduction(fit: Fit, quantity: xr.DataArray, new: pd.DataFrame) -> f
 
 @dataclass(frozen=True)
 class _Moments:
-    """Gaussian moments of the candidates' log losses and of the quantity, which comes last."""
+    """Gaussian moments of the candidates' log losses and of the quantity, which comes last.
 
-    covariance: np.ndarray
-    noise: np.ndarray  # variance, of each candidate
+    Of each member of a pool; of one member where the draws are no pool.
+    """
+
+    share: np.ndarray  # of the draws, (members,)
+    covariance: np.ndarray  # within each member
+    noise: np.ndarray  # variance, of each candidate, (members, candidates)
+    between: float  # variance of the members' means of the quantity
 
     @classmethod
     def of(cls, fit: Fit, quantity: xr.DataArray, table: pd.DataFrame) -> "_Moments":
@@ -213,33 +222,59 @@ class _Moments:
         names = [name for name in ("params", "tokens", "unique_tokens") if name in table]
         inputs = {name: xr.DataArray(table[name].to_numpy(float), dims="run") for name in names}
         inputs.setdefault("unique_tokens", inputs["tokens"])
-        noise = _noise_variance(fit, inputs)
         loss = loss_with_excess(fit, {name: inputs[name] for name in fit.spec.inputs})
-        logs = np.log(loss.transpose("chain", "draw", "run").to_numpy())
-        decides = quantity.transpose("chain", "draw").to_numpy()
-        draws = np.column_stack([logs.reshape(-1, logs.shape[-1]), decides.ravel()])
-        draws = draws[~np.isnan(draws[:, -1])]  # where it is undefined no run can make it surer
-        if not len(draws) or not np.isfinite(draws).all():
+        logs, noise = (
+            values.transpose("chain", "draw", "run").to_numpy().reshape(-1, len(table))
+            for values in (xr.ufuncs.log(loss), _noise_variance(fit, inputs))
+        )
+        decides = quantity.transpose("chain", "draw").to_numpy().ravel()
+        draws = np.column_stack([logs, decides])
+        defined = ~np.isnan(decides)  # where it is undefined no run can make it surer
+        if not defined.any() or not np.isfinite(draws[defined]).all():
             raise FitError("the quantity or a candidate's loss is not finite in every draw")
-        if np.ptp(draws[:, -1]) == 0:
+        if np.ptp(decides[defined]) == 0:
             raise FitError("the quantity is the same in every draw: no run can make it surer")
-        return cls(np.cov(draws, rowvar=False), noise)
+        member = _member(fit)
+        own = [defined & (member == number) for number in np.unique(member[defined])]
+        share = np.array([rows.sum() for rows in own]) / defined.sum()
+        means = np.array([decides[rows].mean() for rows in own])
+        return cls(
+            share,
+            np.stack([_covariance(draws[rows]) for rows in own]),
+            np.stack([noise[rows].mean(axis=0) for rows in own]),
+            float(share @ (means - share @ means) ** 2),
+        )
 
     @property
     def variance(self) -> float:
-        """Variance of the quantity."""
-        return float(self.covariance[-1, -1])
+        """Variance of the quantity, of all members together."""
+        return float(self.share @ self.covariance[:, -1, -1]) + self.between
 
     def gains(self) -> np.ndarray:
         """By how much each candidate alone reduces it."""
-        own = np.diag(self.covariance)[:-1]
-        return self.covariance[-1, :-1] ** 2 / (own + self.noise)
+        own = np.diagonal(self.covariance, axis1=1, axis2=2)[:, :-1]
+        return self.share @ (self.covariance[:, -1, :-1] ** 2 / (own + self.noise))
 
     def after(self, pick: int) -> "_Moments":
         """Condition on a run at a candidate."""
-        column = self.covariance[:, pick]
-        seen = self.covariance[pick, pick] + self.noise[pick]
-        return _Moments(self.covariance - np.outer(column, column) / seen, self.noise)
+        column = self.covariance[:, :, pick]
+        seen = column[:, pick] + self.noise[:, pick]
+        told = column[:, :, None] * column[:, None, :] / seen[:, None, None]
+        return replace(self, covariance=self.covariance - told)
+
+
+def _member(fit: Fit) -> np.ndarray:
+    """Say of which member of a pool each draw is, chain after chain."""
+    posterior = fit.posterior
+    alone = np.zeros(posterior.sizes["chain"], dtype=int)
+    of_chain = posterior["member"].to_numpy() if "member" in posterior.coords else alone
+    return np.repeat(of_chain, posterior.sizes["draw"])
+
+
+def _covariance(draws: np.ndarray) -> np.ndarray:
+    """Of draws in rows; a single draw has no spread."""
+    apart = draws - draws.mean(axis=0)
+    return apart.T @ apart / max(len(draws) - 1, 1)
 
 
 def _greedy(
@@ -302,8 +337,8 @@ def _priced(table: pd.DataFrame, k: float) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def _noise_variance(fit: Fit, inputs: dict[str, xr.DataArray]) -> np.ndarray:
-    """Variance of Normal noise that tells as much as each run does.
+def _noise_variance(fit: Fit, inputs: dict[str, xr.DataArray]) -> xr.DataArray:
+    """Variance of Normal noise that tells as much as each run does, dims (chain, draw, run).
 
     Of Student-t noise (nu + 3)/(nu + 1) times the squared scale: the inverse Fisher information.
     The spread of what repeating data, or undertuning, adds is noise as well.
@@ -318,4 +353,4 @@ def _noise_variance(fit: Fit, inputs: dict[str, xr.DataArray]) -> np.ndarray:
         variance = variance + noise["share"] * (2 - noise["share"]) * noise["excess"] ** 2
     if isinstance(fit.spec.noise_model, RepetitionExcess):
         variance = variance + fit.spec.noise_model.mean_excess(noise, inputs) ** 2
-    return (variance + 0.0 * inputs["params"]).mean(("chain", "draw")).to_numpy()
+    return variance + 0.0 * inputs["params"]
