@@ -50,14 +50,13 @@ def law_checks(fitted):
     return residual_checks(refits(fitted), fitted.spec.inputs)
 
 
-@pytest.fixture(scope="module")
-def line() -> tuple[Fit, np.ndarray]:
+def straight_line(weight: np.ndarray) -> tuple[Fit, np.ndarray]:
     """A law that is a straight line in logs, with its exact posterior; and its hat matrix."""
     rng, sigma, log_x = np.random.default_rng(5), 0.02, np.linspace(18.0, 25.0, 14)
     design = np.stack([np.ones(14), -(log_x - log_x.mean())], axis=1)
     observed = design @ [1.0, 0.1] + sigma * rng.standard_normal(14)
-    inverse = np.linalg.inv(design.T @ design)
-    middle = inverse @ design.T @ observed
+    inverse = np.linalg.inv((design.T * weight) @ design)
+    middle = inverse @ (design.T * weight) @ observed
     draws = rng.multivariate_normal(middle, sigma**2 * inverse, (4, 2000))
     level, alpha = (xr.DataArray(draws[..., i], dims=("chain", "draw")) for i in (0, 1))
     source = load_model("pure-power-law").source.replace("StudentT", "Normal")
@@ -67,10 +66,16 @@ def line() -> tuple[Fit, np.ndarray]:
     posterior = {"x_c": np.exp(level / alpha + log_x.mean()), "alpha": alpha}
     posterior["sigma"] = 0.0 * alpha + sigma
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(posterior), "sample_stats": xr.Dataset()})
-    x = np.exp(log_x)
-    table = {"run": [f"r{i}" for i in range(14)], spec.inputs[0]: x, "loss": np.exp(observed)}
+    table = {"run": [f"r{i}" for i in range(14)], spec.inputs[0]: np.exp(log_x)}
+    table |= {"loss": np.exp(observed), "weight": weight}
     runs = Runs(simulated_table().head(0).assign(**table), "a line")
-    return Fit(spec, runs, tree), design @ inverse @ design.T
+    return Fit(spec, runs, tree), design @ inverse @ (design.T * weight)
+
+
+@pytest.fixture(scope="module")
+def line() -> tuple[Fit, np.ndarray]:
+    """Of runs of weight 1."""
+    return straight_line(np.ones(14))
 
 
 def test_refits_of_a_linear_law_leave_what_its_hat_matrix_says(line):
@@ -81,6 +86,20 @@ def test_refits_of_a_linear_law_leave_what_its_hat_matrix_says(line):
     # Control: the noise itself, which a raw predictive check compares with, is not that.
     assert np.abs(np.eye(14) - expected).max() > 0.2
     assert np.trace(np.cov(simulated.T)) == pytest.approx(12, abs=0.3)
+
+
+def test_refits_of_weighted_runs_leave_what_their_hat_matrix_says():
+    """Ten of the runs hardly take part, so the others hold the line nearly alone."""
+    weight = np.where(np.arange(14) % 4 == 1, 1.0, 0.02)
+    fitted, hat = straight_line(weight)
+    full = weight == 1
+    simulated = refits(fitted).simulated / 0.02
+    left = np.eye(14) - hat
+    expected = (left @ left.T)[np.ix_(full, full)]
+    np.testing.assert_allclose(np.cov(simulated.T), expected, atol=0.08)
+    # Control: were all of weight 1 as far as the refits go, ten more would pull at the line.
+    ignored = np.eye(14) - hat / weight
+    assert np.abs((ignored @ ignored.T)[np.ix_(full, full)] - expected).max() > 0.5
 
 
 def test_family_wise_p_values_are_those_of_independent_statistics():

@@ -1,7 +1,9 @@
 """Forecasts of curves: the model, the drift learned across curves, tables and refusals."""
 
 import json
+from dataclasses import replace
 
+import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,10 +14,12 @@ from bayescale import cli
 from bayescale.checks.points import points_of
 from bayescale.curve_model import EXPONENT, KNOTS, NU, PRIORS, build_curve_model, log_curve
 from bayescale.errors import RunsError
+from bayescale.forecasts import curve
 from bayescale.forecasts.curve import MEMBERS, local_slope, predict_beyond, sample_members
 from bayescale.forecasts.drifts import population_weights
 from bayescale.forecasts.table import COLUMNS, forecast_curves, forecast_table
 from bayescale.plots import plot_forecast
+from bayescale.sampling import sample
 
 LENGTH = 2 * np.log(10)
 BY_NAME = {member.name: member for member in MEMBERS}
@@ -170,6 +174,37 @@ def test_two_stages_are_the_joint_posterior():
         shrunk = (y * s**2 + m * error**2) / (s**2 + error**2)
         exact = (posterior * shrunk).sum() / posterior.sum()
         assert float(weight @ own) == pytest.approx(exact, abs=0.04)
+
+
+def test_members_are_sampled_again_until_their_chains_agree(monkeypatch):
+    """Chains whose R-hat is 1.2 do not agree: the first attempt of this sampler has such ones."""
+    lengths, x = [], np.geomspace(1e8, 1e10, 14)
+
+    def sampler(target, settings):
+        lengths.append(settings["draws"])
+        tree = sample(target, settings)
+        if len(lengths) == 1:
+            level = tree["posterior"]["level"]
+            tree["posterior"]["level"] = level + level.chain * level.std()
+            assert 1.1 < float(az.rhat(tree["posterior"].dataset)["level"]) < 1.6
+        return tree
+
+    monkeypatch.setattr(curve, "sample", sampler)
+    points = points_of(x, np.log(falling(x)), np.zeros(14))
+    found = sample_members(points, members=[BY_NAME["power law"]])
+    assert lengths == [attempt["draws"] for attempt in curve.ATTEMPTS]
+    assert found.max_r_hat < 1.05
+
+
+def test_forecast_of_chains_that_disagree_has_not_converged(forecasts):
+    one = forecasts[0]
+
+    def with_r_hat(r_hat):
+        posterior = replace(one.forecast.posterior, divergences=0, max_r_hat=r_hat)
+        return replace(one, forecast=replace(one.forecast, posterior=posterior))
+
+    assert with_r_hat(1.04).converged
+    assert not with_r_hat(1.06).converged
 
 
 @pytest.mark.slow

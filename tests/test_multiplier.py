@@ -146,6 +146,21 @@ def test_curves_that_cross_by_construction_cross_where_they_must():
     assert float(found["start"]) == pytest.approx(6e18)
 
 
+def test_crossing_below_the_runs_of_one_group_is_none():
+    """Only above the smallest run of both do the runs say which of them is better."""
+    fit = known_grouped_fit(plain={}, slow=CROSSING, spread=1e-5)
+    table = fit.runs.table
+    late = with_column(fit, flops=table["flops"] * np.where(table["family"] == "slow", 100.0, 1.0))
+    late = with_column(late, tokens=late.runs.table["flops"] / (6 * table["params"]))
+    found = crossing(late, "slow", "plain", [1e23], same_validation=True)
+    assert float(found["start"]) == pytest.approx(6e20)
+    assert found["probability"].to_numpy().tolist() == [0]
+    # The control: from the smallest run of the other group on they cross.
+    assert crossing(fit, "slow", "plain", [1e23], same_validation=True)["probability"] == 1
+    back = crossing(late, "plain", "slow", [1e23], same_validation=True)
+    assert float(back["start"]) == float(found["start"])
+
+
 def test_curves_that_do_not_cross_do_not(constant, growing):
     for fit in (constant, growing):
         found = crossing(fit, "slow", "plain", [1e20, 1e26], same_validation=True)

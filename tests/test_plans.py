@@ -75,6 +75,20 @@ def test_equal_plans_share_nothing_and_lose_nothing():
     assert float(ranked["p_best"].sum()) == 1
 
 
+def test_regret_is_counted_in_the_unit_of_the_prices():
+    fit = known_fit(20)
+    plans = plans_at(1e23, fit)
+    in_flops = rank_plans(plan_outcomes(fit, plans))
+    ranked = rank_plans(plan_outcomes(fit, plans, prices=Prices(2e-18, 3e-18, "$")))
+    lost = in_flops["regret_flops"]
+    assert float(lost.sel(plan="large").min()) > 1e21
+    np.testing.assert_allclose(ranked["regret_flops"], lost)
+    np.testing.assert_allclose(ranked["regret_cost"], 2e-18 * lost, rtol=1e-12)
+    expected = 2e-18 * in_flops["expected_regret_flops"]
+    np.testing.assert_allclose(ranked["expected_regret_cost"], expected, rtol=1e-12)
+    np.testing.assert_allclose(in_flops["regret_cost"], lost)
+
+
 def test_dominated_plans_and_costs():
     fit = known_fit(20)
     table = pd.DataFrame(
