@@ -262,6 +262,27 @@ def test_leaving_a_run_out_is_what_a_refit_without_it_says(small_fit):
     assert moved == pytest.approx(float(without["shift"][most]), abs=0.2)
 
 
+def test_leaving_a_run_out_of_a_pool_leaves_each_member_its_share(small_fit):
+    """As fitting the pool again does, whatever one run says of its members."""
+    posterior = small_fit.posterior.copy()
+    posterior["E"] = posterior["E"] * xr.DataArray([1.0, 1.0, 1.01, 1.01], dims="chain")
+    posterior["A"] = posterior["A"] * xr.DataArray([1.0, 1.0, 0.9, 0.9], dims="chain")
+
+    def of(chains, **coords):
+        tree = small_fit.tree.copy()
+        tree["posterior"] = posterior.isel(chain=chains).assign_coords(coords)
+        fitted = replace(small_fit, tree=tree)
+        answer = np.log(compute_optimal(fitted, 3e21)["params"])
+        return left_out(fitted)["shift"].to_numpy(), float(answer.mean()), float(answer.std())
+
+    found, middle, sd = of(slice(None), member=("chain", [0, 0, 1, 1]))
+    each = [of(chains) for chains in (slice(0, 2), slice(2, 4))]
+    left = np.mean([mean + own_sd * shift for shift, mean, own_sd in each], axis=0)
+    np.testing.assert_allclose(found, (left - middle) / sd, atol=0.03)
+    # Control: as one posterior a run takes one of the two modes with it.
+    assert np.abs(of(slice(None))[0] - found).max() > 0.1
+
+
 def test_run_that_decides_is_named(small_fit):
     without = left_out(small_fit)
     without["shift"][4] = -1.7

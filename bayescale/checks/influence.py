@@ -1,7 +1,7 @@
 """Single runs and groups: which of them the model does not expect, and which of them decide.
 
 Leaving a run out is done by importance weights (PSIS-LOO, Vehtari, Gelman and Gabry 2017,
-doi:10.1007/s11222-016-9696-4), not by fitting again.
+doi:10.1007/s11222-016-9696-4), not by fitting again. Of a pool each member is weighted on its own.
 """
 
 from collections.abc import Sequence
@@ -57,8 +57,7 @@ def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
 def _without(fit: Fit, out: LeftOut, answer: xr.DataArray, rng: np.random.Generator) -> xr.Dataset:
     """Say of some cells what leaving each of them out does."""
     cells, weight = out.cells.table, xr.DataArray(out.cells.table["weight"].to_numpy(), dims="obs")
-    weights = xr.ufuncs.exp(out.log_weights)
-    weights = weights / weights.sum(("chain", "draw"))
+    weights = _each_member_its_share(fit, xr.ufuncs.exp(out.log_weights))
     below = out.cells.draw(rng) <= out.cells.observed
     return xr.Dataset(
         {
@@ -68,6 +67,17 @@ def _without(fit: Fit, out: LeftOut, answer: xr.DataArray, rng: np.random.Genera
             "shift": ("obs", _shift(fit, cells, answer, weights)),
         }
     )
+
+
+def _each_member_its_share(fit: Fit, weights: xr.DataArray) -> xr.DataArray:
+    """Scale weights to sum 1; in a pool every member keeps its share, as if it were fitted again.
+
+    A pool has as many draws of each member, however well each of them predicts a run.
+    """
+    member = fit.posterior.coords.get("member", 0 * fit.posterior["chain"]).to_numpy()
+    of_chain = weights.sum("draw").transpose("chain", ...)
+    total = of_chain.copy(data=(member[:, None] == member) @ of_chain.to_numpy())
+    return weights / total / len(np.unique(member))
 
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:

@@ -266,9 +266,8 @@ class _Moments:
 def _member(fit: Fit) -> np.ndarray:
     """Say of which member of a pool each draw is, chain after chain."""
     posterior = fit.posterior
-    alone = np.zeros(posterior.sizes["chain"], dtype=int)
-    of_chain = posterior["member"].to_numpy() if "member" in posterior.coords else alone
-    return np.repeat(of_chain, posterior.sizes["draw"])
+    of_chain = posterior.coords.get("member", 0 * posterior["chain"])
+    return np.repeat(of_chain.to_numpy(), posterior.sizes["draw"])
 
 
 def _covariance(draws: np.ndarray) -> np.ndarray:
