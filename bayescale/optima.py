@@ -23,8 +23,7 @@ BASIN_EXCESS = (0.01, 0.10)
 NOTABLE = 0.01
 """Share of draws without a best size from which on it is said."""
 
-_SMALLEST, _STEPS = 1e3, 80  # golden section shrinks 1/1.618 a step: 80 steps reach rounding error
-_GOLDEN = (np.sqrt(5) - 1) / 2
+_SMALLEST = 1e3  # params and tokens that a search starts from
 _OUTWARDS, _OUTWARD = 16, np.log(1e4) / 16  # steps in log N, a quarter of a decade each
 
 
@@ -202,25 +201,50 @@ def least_compute(law: Law, loss: Any, k: float, natural: dict[str, Any]) -> Any
 
 
 def minimise_params(law: Law, flops: Any, k: float, natural: dict[str, Any]) -> Any:
-    """N* by golden-section search over log N, for all draws and budgets at once."""
-    everywhere = sum(value * 0.0 for value in natural.values()) + np.log(flops / k)
-    low, high = everywhere * 0.0 + np.log(_SMALLEST), everywhere - np.log(_SMALLEST)
+    """N* by search over log N, for all draws and budgets at once."""
+    known = xr.broadcast(xr.ufuncs.log(xr.DataArray(flops) / k), *natural.values())
+    log_product, *_ = args = tuple(value.to_numpy() for value in known)
+    low = np.full(log_product.shape, np.log(_SMALLEST))
 
-    def loss(log_params: Any) -> Any:
-        return _loss_on(flops, np.exp(log_params), law, k, natural)
+    def loss(log_params: Any, log_product: Any, *values: Any) -> Any:
+        own = dict(zip(natural, values, strict=True))
+        return law.fresh_loss(np.exp(log_params), np.exp(log_product - log_params), **own)
 
-    return np.exp(golden_section(loss, low, high))
+    found = find_minimum(loss, low, log_product - low, args)
+    return np.exp(known[0].copy(data=found))
 
 
-def golden_section(
-    function: Callable[[Any], Any], low: Any, high: Any, *, steps: int = _STEPS
-) -> Any:
-    """Argument of the least value of functions with one minimum each, for many at once."""
-    for _ in range(steps):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        keep_left = function(left) < function(right)
-        low, high = xr.where(keep_left, low, left), xr.where(keep_left, right, high)
-    return (low + high) / 2
+def find_minimum(
+    function: Callable[..., Any],
+    low: np.ndarray,
+    high: np.ndarray,
+    args: Sequence[np.ndarray],
+    *,
+    points: int = 33,
+    tolerances: dict[str, float] | None = None,
+) -> np.ndarray:
+    """Argument of the least value of functions from `low` to `high`, for many at once.
+
+    The best of a grid is refined, so that of several minima the least is found.
+    """
+    grid = np.linspace(low, high, points, axis=-1)
+    place = function(grid, *(value[..., None] for value in args)).argmin(axis=-1)
+    middle = np.take_along_axis(grid, place[..., None], axis=-1)[..., 0]
+    step = (high - low) / (points - 1)
+
+    def inside(x: Any, low: Any, high: Any) -> Any:  # mirrored, so that an end has a bracket too
+        return high - np.abs(high - low - np.abs(x - low))
+
+    def mirrored(x: Any, low: Any, high: Any, *args: Any) -> Any:
+        return function(inside(x, low, high), *args)
+
+    found = elementwise.find_minimum(
+        mirrored,
+        (middle - step, middle, middle + step),
+        args=(low, high, *args),
+        tolerances=tolerances,
+    )
+    return np.where(found.success, inside(found.x, low, high), middle)
 
 
 def _by_group(fit: Fit, ask: Callable[[Fit], Any]) -> Any:

@@ -6,7 +6,7 @@ from conftest import TRUTH, known_fit
 from bayescale import basin, compute_optimal, constants_fit
 from bayescale.errors import FitError
 from bayescale.intervals import numbers, summarise
-from bayescale.optima import isoflop
+from bayescale.optima import find_minimum, isoflop
 
 EPOCH = {"E": 1.81686, "A": 482.01, "B": 2085.43, "alpha": 0.34781, "beta": 0.36585}  # 2404.10102
 
@@ -116,3 +116,30 @@ def test_one_array_among_constants_gives_that_many_draws():
 
 def test_repeated_budgets_are_answered_once():
     assert compute_optimal(known_fit(), [1e22, 1e22, 1e23]).sizes["flops"] == 2
+
+
+def test_the_least_of_several_minima_is_found():
+    deep = np.array([-2.0, 3.0])
+
+    def function(x, deep):
+        return -np.exp(-((x - deep) ** 2)) - 0.9 * np.exp(-((x + deep) ** 2))
+
+    found = find_minimum(function, np.full(2, -5.0), np.full(2, 5.0), (deep,))
+    np.testing.assert_allclose(found, deep, atol=1e-6)
+    # Control: with the depths exchanged it is the other one.
+    other = find_minimum(
+        lambda x, deep: function(x, -deep), np.full(2, -5.0), np.full(2, 5.0), (deep,)
+    )
+    np.testing.assert_allclose(other, -deep, atol=1e-6)
+
+
+@pytest.mark.parametrize("lowest", [-7.0, -1.0, -0.99, 0.3, 0.99, 1.0, 7.0])
+def test_minima_at_the_ends_and_close_to_them_are_found(lowest):
+    found = find_minimum(
+        lambda x, lowest: (x - lowest) ** 2,
+        np.array([-1.0]),
+        np.array([1.0]),
+        (np.array([lowest]),),
+        points=5,
+    )
+    assert found[0] == pytest.approx(np.clip(lowest, -1, 1), abs=1e-6)

@@ -24,7 +24,7 @@ from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess, require_repetition
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
-from bayescale.optima import distinct_budgets, golden_section, optimal_params
+from bayescale.optima import distinct_budgets, find_minimum, optimal_params
 from bayescale.prediction import decades_beyond
 
 _SPACING = 0.45  # of log epochs, in the grid looked at before the best is refined
@@ -32,7 +32,7 @@ _EPOCHS = np.arange(-1, 21) * _SPACING
 _MORE = np.arange(-1.0, 14.0)  # log of compute over that whose fresh optimum uses all data once
 _STEP = 1e-3  # of log C and log U in slopes
 _AROUND = 1.5  # log of compute around the best of that grid
-_STEPS = 15  # of golden section there
+_POINTS = 5  # of a grid there
 _TOLERANCES = {"xatol": 1e-6, "xrtol": 1e-6}
 
 
@@ -244,11 +244,13 @@ class _Wall:
         if len(rows):
             own = tuple(value[rows, 0] for value in values)
             top = np.minimum(middle[better] + _AROUND, budget[better])
-            middle[better] = golden_section(
-                lambda spent: self._along(self.best_epochs(spent, *own), spent, *own),
+            middle[better] = find_minimum(
+                lambda spent, *own: self._along(self.best_epochs(spent, *own), spent, *own),
                 middle[better] - _AROUND,
                 top,
-                steps=_STEPS,
+                own,
+                points=_POINTS,
+                tolerances={"xatol": 1e-3},
             )
         return middle
 
