@@ -20,10 +20,11 @@ from bayescale.decisions.overtraining import at_size, break_even
 from bayescale.decisions.plans import plan_outcomes, rank_plans, stack_outcomes
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.decisions.repetition import epochs_until, identified
+from bayescale.files import plain
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
 from bayescale.prediction import farthest_beyond
-from bayescale.summary import plain, summarise_targets
+from bayescale.summary import summarise_targets
 
 _STACKED = "stacked"
 

@@ -8,7 +8,7 @@ What `summarise_comparison` gives for scripts (Q stands for {"median", "q05", "q
      "decisions": [{"model", "group", axis: value, "params": Q, "tokens": Q,
                     "tokens_per_param": Q, "loss": Q}],
      "regret": [{"chosen", "true", "group", "flops", "p_matters"} and Q],
-     "sentences": [str], "problems": [str]}
+     "sentences": [str], "converged": bool, "problems": [str]}
 
 ``models`` come best first; ``elpd_diff`` is the paired difference to the best; ``told_apart`` says
 whether the runs speak against the law, which they can inside their range only. In ``decisions``
@@ -42,6 +42,15 @@ def summarise_comparison(comparison: Comparison) -> dict[str, Any]:
     """Everything a script wants, in the schema of this module's docstring."""
     first = next(iter(comparison.fits.values()))
     runs = first.runs
+    problems = [
+        *(
+            f"{name}: {problem}"
+            for name, fit in comparison.fits.items()
+            if fit.sampled
+            for problem in fit.diagnostics.problems
+        ),
+        *comparison.problems,
+    ]
     return {
         "schema": SCHEMA,
         "runs": {
@@ -63,7 +72,8 @@ def summarise_comparison(comparison: Comparison) -> dict[str, Any]:
         "decisions": list(_decisions(comparison)),
         "regret": list(_regrets(comparison)),
         "sentences": sentences(comparison),
-        "problems": list(comparison.problems),
+        "converged": not problems,
+        "problems": problems,
     }
 
 

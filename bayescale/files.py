@@ -1,9 +1,12 @@
-"""Writing files so that nothing the user had is lost."""
+"""Writing files so that nothing the user had is lost, and JSON that every reader takes."""
 
+import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bayescale.errors import BayescaleError
 
@@ -23,8 +26,20 @@ def make_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise BayescaleError(
-            f"{folder} cannot be made a folder of files ({error.strerror}); name another with --out"
+            f"{folder} cannot be made a folder of files ({error.strerror}); name another"
         ) from error
+
+
+def make_room(path: Path) -> None:
+    """Make the folder of a file that will be written, and see that it can be: before long work.
+
+    Raises
+    ------
+    BayescaleError
+        If it cannot be written there.
+    """
+    _refuse_folder(path)
+    make_folder(path.parent)
 
 
 @contextmanager
@@ -36,17 +51,35 @@ def replacing(path: Path) -> Iterator[Path]:
     BayescaleError
         If the folder does not exist or cannot be written to.
     """
-    if path.is_dir():
-        raise BayescaleError(f"{path} is a folder; name a file in it")
+    _refuse_folder(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.touch()
     except OSError as error:
         raise BayescaleError(
-            f"{path} cannot be written ({error.strerror}); name another place with --out"
+            f"{path} cannot be written ({error.strerror}); name another place"
         ) from error
     try:
         yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def plain(value: Any) -> Any:
+    """Write None for what JSON has no number for: infinite, or not defined."""
+    if isinstance(value, dict):
+        return {name: plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def to_json(value: Any) -> str:
+    """Write JSON, null for what it has no number for."""
+    return json.dumps(plain(value), indent=1, allow_nan=False)
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise BayescaleError(f"{path} is a folder; name a file in it")

@@ -76,6 +76,7 @@ from bayescale.checks.result import Check, Status
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.errors import FitError
+from bayescale.files import plain
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
 from bayescale.optima import basin, compute_optimal
@@ -411,15 +412,6 @@ def _approaches(fit: Fit, found: xr.Dataset) -> dict[str, Any]:
         ],
         "left_out": [line for line in str(found.attrs["left_out"]).splitlines() if line],
     }
-
-
-def plain(value: Any) -> Any:
-    """Write None for what JSON has no number for: infinite, or not defined."""
-    if isinstance(value, dict):
-        return {name: plain(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [plain(entry) for entry in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def beside_exact(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:

@@ -38,6 +38,53 @@ def test_datasets_lists_and_writes(run, tmp_path):
     code, _, err = run("datasets", "minisweep", "--out", target)
     assert code == 2
     assert "exists already" in err
+    assert run("datasets", "minisweep", "--out", "no/such/sweep.csv")[0] == 0
+    assert (tmp_path / "no" / "such" / "sweep.csv").read_bytes() == target.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("datasets", "minisweep", "--out", "{place}"),
+        ("fit", "runs.csv", "--out", "{place}"),
+        ("report", "runs.csv", "--out", "{place}"),
+        ("demo", "--out", "{place}"),
+        ("backtest", "runs.csv", "--out", "{place}"),
+        ("backtest", "runs.csv", "--plot", "{place}"),
+        ("compare", "runs.csv", "--models", "chinchilla,kaplan", "--out", "{place}"),
+        ("curves", "runs.csv", "--x", "tokens", "--out", "{place}"),
+        ("curves", "runs.csv", "--x", "tokens", "--plots", "{place}"),
+        ("forecast", "runs.csv", "--x", "tokens", "--at", "1e13", "--out", "{place}"),
+        ("forecast", "runs.csv", "--x", "tokens", "--at", "1e13", "--plots", "{place}"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_one_line_before_the_work(
+    run, tmp_path, arguments, monkeypatch
+):
+    def work(*_, **__):
+        raise AssertionError("the long work was begun")
+
+    for name in ("fitting.fit", "checks.curves.classify_points", "forecasts.table.sample_members"):
+        monkeypatch.setattr(f"bayescale.{name}", work)
+    table = simulated_table()
+    table[table["params"] == table["params"].min()].to_csv("curve.csv", index=False)
+    table.to_csv("runs.csv", index=False)
+    code, out, err = run(*(part.format(place="runs.csv/x.png") for part in arguments))
+    assert (code, out) == (2, "")
+    (line,) = (line for line in err.splitlines() if not line.startswith("warning: "))
+    assert re.fullmatch(
+        r"error: runs.csv(/x.png)? cannot be made a folder of files \(.*\); name another", line
+    )
+
+
+@pytest.mark.parametrize("command", ["fit", "backtest", "curves"])
+def test_a_folder_is_no_file_to_write(run, command, monkeypatch):
+    monkeypatch.setattr("bayescale.fitting.fit", lambda *_, **__: 1 / 0)
+    simulated_table().to_csv("runs.csv", index=False)
+    axis = ("--x", "tokens") if command == "curves" else ()
+    code, out, err = run(command, "runs.csv", *axis, "--out", ".")
+    assert (code, out) == (2, "")
+    assert ". is a folder; name a file in it" in err or ". exists already" in err
 
 
 @pytest.mark.parametrize(
@@ -191,7 +238,7 @@ def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatc
     assert "not converged: joint: R-hat 1.0" in err
     assert run(*arguments, "--allow-unconverged")[0] == 0
     code, out, err = run("optima", tmp_path / "fit.nc", "--flops", "1e23")
-    assert (code, "not converged" in err, out.startswith("For 1e23")) == (1, True, True)
+    assert (code, "not converged" in err, out.startswith("not converged")) == (1, True, True)
 
 
 def test_module_runs_and_says_its_version():
@@ -245,7 +292,32 @@ def test_check_of_an_unconverged_fit_exits_1(run, small_fit, tmp_path):
     tree = small_fit.tree.copy(deep=True)
     tree["sample_stats"]["diverging"][0, :7] = True
     path = replace(small_fit, tree=tree).save(tmp_path / "fit.nc")
-    assert run("check", path)[0] == 1
+    code, out, _ = run("check", path)
+    assert (code, out.startswith("FAIL convergence: 7 divergent transitions")) == (1, True)
+    found = json.loads(run("check", path, "--json")[1])
+    assert found["converged"] is False
+    assert found["problems"] == ["7 divergent transitions: part of the posterior was missed"]
+
+
+@pytest.mark.parametrize(
+    ("command", "numbers"), [(("fit",), "alpha"), (("report", "--no-backtest"), "1 check FAILs")]
+)
+def test_what_did_not_converge_is_said_before_the_numbers(
+    run, small_fit, command, numbers, monkeypatch
+):
+    tree = small_fit.tree.copy(deep=True)
+    tree["sample_stats"]["diverging"][0, :7] = True
+    broken = replace(small_fit, tree=tree)
+    monkeypatch.setattr("bayescale.fitting.fit", lambda *_, **__: broken)
+    simulated_table().to_csv("runs.csv", index=False)
+    code, out, err = run(command[0], "runs.csv", *command[1:], "--model", "chinchilla")
+    problem = "chinchilla: 7 divergent transitions: part of the posterior was missed"
+    first, second = out.split("\n")[:2]
+    assert code == 1
+    assert first == f"not converged, do not use these numbers: {problem}"
+    assert numbers in out.split("\n", 1)[1]
+    assert problem not in second
+    assert err.endswith(f"not converged: {problem}\n")
 
 
 @pytest.mark.slow

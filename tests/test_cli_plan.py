@@ -1,11 +1,18 @@
 """Decisions from the shell."""
 
 import json
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import xarray as xr
+from conftest import known_grouped_fit
 
 SARDANA = "chinchilla: E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283"
+REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +101,7 @@ def test_next_runs(run, fit_file, tmp_path):
 
 
 def test_repetition(run, tmp_path):
-    constants = (
-        "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
-    )
-    ask = ("plan", constants, "repetition", "--unique-tokens", "1e10", "--flops", "1e22")
+    ask = ("plan", REPEATED, "repetition", "--unique-tokens", "1e10", "--flops", "1e22")
     code, out, _ = run(*ask, "--plot", str(tmp_path / "wall.png"))
     assert code == 0
     assert "With 10B unique tokens and 1e22 FLOPs" in out
@@ -106,6 +110,124 @@ def test_repetition(run, tmp_path):
     assert entry["epochs"]["median"] > 1
     assert 0 <= entry["next_epoch"]["harm"] <= 1
     assert [at["quality"] for at in entry["repeat_until"]] == [0.5]
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+SHOWN = [
+    re.split(r" {3,}", line.strip())[0]
+    for line in README.splitlines()
+    if line.startswith("    bayescale plan ")
+]
+
+
+@pytest.fixture(scope="module")
+def grouped_file(tmp_path_factory):
+    own = known_grouped_fit(a={}, b={"E": 1.9})
+    return str(own.save(tmp_path_factory.mktemp("fits") / "grouped.nc"))
+
+
+def test_the_readme_shows_every_question():
+    asked = {line.split()[3] for line in SHOWN}
+    assert asked == {"overtraining", "repetition", "plans", "next-runs", "multiplier"}
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_command_lines_of_the_readme_work(run, line, fit_file, grouped_file, tmp_path):
+    (tmp_path / "PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
+    fits = {"repetition": REPEATED, "multiplier": grouped_file}
+    words = shlex.split(re.sub(r"[][]", "", line).replace("--max-params N", "--max-params 1e11"))
+    _, *arguments = [fits.get(words[3], fit_file) if w == "FIT" else w for w in words]
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert out.endswith("Medians with central 90% credible intervals in brackets.\n")
+
+
+def test_options_may_stand_before_and_after_the_question(run, grouped_file):
+    ask = ("--reference", "b", "--same-validation")
+    after = run("plan", grouped_file, "multiplier", "--group", "a", *ask)
+    assert after[0] == 0
+    assert "a needs" in after[1]
+    for before in ((grouped_file, "--group", "a"), ("--group", "a", grouped_file)):
+        assert run("plan", *before, "multiplier", *ask) == after
+    serve = ("overtraining", "--flops", "1e21", "--inference-tokens", "1e12", "--json")
+    of_a, of_b = (run("plan", grouped_file, *serve, "--group", name)[1] for name in "ab")
+    assert of_a != of_b
+    assert of_b == run("plan", grouped_file, "--group", "b", *serve)[1]
+
+
+def test_without_a_question_all_are_named(run):
+    code, out, err = run("plan", "fit.nc", "overtrain")
+    assert (code, out) == (2, "")
+    assert "name a question: overtraining, repetition, plans, next-runs, multiplier" in err
+    code, out, _ = run("plan", "fit.nc", "--help")
+    assert (code, "FIT QUESTION" in out) == (0, True)
+
+
+ASKED = {
+    "optima": ("optima", "{fit}", "--flops", "1e23"),
+    "overtraining": (
+        *("plan", "{fit}", "overtraining", "--flops", "1e23", "--inference-tokens", "1e12"),
+    ),
+    "plans": ("plan", "{fit}", "plans", "{plans}"),
+    "next-runs": ("plan", "{fit}", "next-runs", "--flops", "1e23", "--max-flops", "1e22"),
+}
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+def test_an_unconverged_fit_says_so_before_its_numbers(run, small_fit, tmp_path, ask):
+    plans, mixed = tmp_path / "plans.csv", small_fit.save(tmp_path / "mixed.nc")
+    plans.write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
+    tree = small_fit.tree.copy(deep=True)
+    tree["sample_stats"]["diverging"][0, :7] = True
+    broken = replace(small_fit, tree=tree).save(tmp_path / "broken.nc")
+
+    def call(fit, *options):
+        return run(*(part.format(fit=fit, plans=plans) for part in ask), *options)
+
+    problem = "chinchilla: 7 divergent transitions: part of the posterior was missed"
+    code, out, err = call(broken)
+    assert code == 1
+    assert out.startswith(f"not converged, do not use these numbers: {problem}\n")
+    assert err == f"not converged: {problem}\n"
+    code, out, _ = call(broken, "--allow-unconverged")
+    assert (code, out.startswith("not converged")) == (0, True)
+    code, out, _ = call(broken, "--json")
+    found = json.loads(out)
+    assert (code, found["converged"], found["problems"]) == (1, False, [problem])
+    code, out, err = call(mixed)  # the control
+    assert (code, err, "not converged" in out) == (0, "", False)
+    found = json.loads(call(mixed, "--json")[1])
+    assert (found["converged"], found["problems"]) == (True, [])
+
+
+def test_a_group_does_not_hide_that_the_whole_fit_did_not_converge(run, small_fit, tmp_path):
+    whole = known_grouped_fit(a={}, b={"E": 1.9})
+    stats = small_fit.tree["sample_stats"].to_dataset().isel(chain=[0], draw=slice(400))
+    tree = whole.tree.copy()
+    tree["sample_stats"] = stats.drop_vars(("chain", "draw"))
+    apart = tree["posterior"].to_dataset()
+    apart["alpha"] = apart["alpha"] + xr.where(
+        (apart["group"] == "b") & (apart["draw"] < 200), 0.01, 0.0
+    )
+    tree["posterior"] = apart
+    tree.attrs |= {"seconds_compile": 0.0, "seconds_sample": 0.0}
+    path = replace(whole, tree=tree).save(tmp_path / "grouped.nc")
+    serve = ("overtraining", "--flops", "1e21", "--inference-tokens", "1e12", "--json")
+    found = json.loads(run("plan", path, *serve, "--group", "a")[1])
+    assert (found["converged"], "R-hat" in found["problems"][0]) == (False, True)
+
+
+def test_constants_are_neither_converged_nor_not(run):
+    _, out, _ = run(
+        "plan", SARDANA, "overtraining", "--params", "13e9", "--inference-tokens", "2e12", "--json"
+    )
+    assert (json.loads(out)["converged"], json.loads(out)["problems"]) == (None, [])
+
+
+def test_a_picture_goes_into_a_folder_that_is_made(run, tmp_path):
+    ask = ("plan", SARDANA, "overtraining", "--params", "13e9", "--inference-tokens", "2e12")
+    code, _, _ = run(*ask, "--plot", "no/such/serving.svg")
+    assert (code, (tmp_path / "no" / "such" / "serving.svg").stat().st_size > 1000) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +246,20 @@ def test_repetition(run, tmp_path):
             "--serving-utilisation prices accelerators",
         ),
         (("plan", SARDANA, "multiplier", "--reference", "b"), "--group NAME"),
+        (
+            (
+                *("plan", SARDANA, "overtraining", "--params", "1e9", "--inference-tokens", "1"),
+                *("--plot", "serving.xlsx"),
+            ),
+            "serving.xlsx: end it with .png, .pdf or .svg",
+        ),
+        (
+            (
+                *("plan", SARDANA, "overtraining", "--params", "1e9", "--inference-tokens", "1"),
+                *("--plot", "/"),
+            ),
+            "/ is a folder; name a file in it",
+        ),
         (
             ("plan", SARDANA, "repetition", "--unique-tokens", "1e9", "--flops", "1e22"),
             "does not know repeated data",

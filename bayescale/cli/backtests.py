@@ -1,6 +1,5 @@
 """The command that tests extrapolation on the past."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,14 +15,15 @@ from bayescale.cli.options import (
     MidSchedule,
     Model,
     ParamsAre,
+    Plot,
     RunsFile,
     Seed,
     Units,
     Where,
 )
 from bayescale.cli.reading import runs_of, spec_of
-from bayescale.cli.sampling import steps
-from bayescale.files import make_folder, replacing
+from bayescale.cli.sampling import convergence, say_problems, steps, stop_unless_converged
+from bayescale.files import make_room, replacing, to_json
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
     import pandas as pd
@@ -45,7 +45,7 @@ def backtest(
         list[float] | None,
         typer.Option(help="Fit runs up to this compute (or axis value). May be repeated."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Also draw it: a PNG, PDF or SVG file.")] = None,
+    plot: Plot = None,
     out: Annotated[
         Path | None, typer.Option(help="CSV file for every prediction and its scores.")
     ] = None,
@@ -58,7 +58,7 @@ def backtest(
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     for path in (plot, out):
         if path is not None:
-            make_folder(path.parent)  # before the long work, not after it
+            make_room(path)  # before the long work, not after it
     with steps("backtest", 1 + len(cut or range(4))) as step:
         step("starting PyMC")
         from bayescale.backtest_summary import summarise_backtest
@@ -75,13 +75,11 @@ def backtest(
         save_figure(plot_backtest(found), plot)
     summary = summarise_backtest(found)
     if as_json:
-        typer.echo(json.dumps(summary, indent=1, allow_nan=False))
+        typer.echo(to_json(convergence(found.problems) | summary))
     else:
+        say_problems(found.problems)
         typer.echo(_text(found, summary["sentences"]))
-    for problem in found.problems:
-        typer.echo(f"not converged: {problem}", err=True)
-    if found.problems and not allow_unconverged:
-        raise typer.Exit(1)
+    stop_unless_converged(found.problems, allow_unconverged)
 
 
 def _text(found: "Backtest", sentences: list[str]) -> str:

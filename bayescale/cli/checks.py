@@ -1,6 +1,5 @@
 """The command that checks runs and fits."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +19,9 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import fit_of, runs_of, spec_of
-from bayescale.cli.sampling import sample
+from bayescale.cli.sampling import convergence, sample
 from bayescale.errors import FitError
+from bayescale.files import to_json
 
 FAILED = 3
 
@@ -65,7 +65,9 @@ def check(
     if as_json:
         from bayescale.summary import summarise_checks
 
-        typer.echo(json.dumps({"worst": worst(found), "checks": summarise_checks(found)}, indent=1))
+        said = {"worst": worst(found), "checks": summarise_checks(found)}
+        sampled = any(one.name == "convergence" for one in found)
+        typer.echo(to_json(convergence(_problems(found), sampled=sampled) | said))
     else:
         for one in worst_first(found):
             typer.echo(str(one))
@@ -89,7 +91,13 @@ def _refuse_reading(context: typer.Context) -> None:
             )
 
 
+def _problems(checks: list[Check]) -> list[str]:
+    return [
+        one.message for one in checks if one.name == "convergence" and one.status is Status.FAIL
+    ]
+
+
 def _code(checks: list[Check]) -> int:
-    if any(one.name == "convergence" and one.status is Status.FAIL for one in checks):
+    if _problems(checks):
         return 1
     return FAILED if worst(checks) is Status.FAIL else 0

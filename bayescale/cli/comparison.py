@@ -1,6 +1,5 @@
 """The command that compares laws."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,9 +22,9 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import runs_of, spec_of, values_asked
-from bayescale.cli.sampling import sample, steps, stop_unless_converged
+from bayescale.cli.sampling import sample, say_problems, steps, stop_unless_converged
 from bayescale.errors import ModelError
-from bayescale.files import make_folder, replacing
+from bayescale.files import make_folder, replacing, to_json
 from bayescale.spec import ModelSpec, load_model
 from bayescale.tables import Table, kind_of
 
@@ -88,15 +87,12 @@ def compare(
         summary["sentences"] += summary["plans"]["sentences"]
     if out is not None:
         _write(comparison, summary, out)
-    typer.echo(json.dumps(summary, indent=1) if as_json else _text(summary))
+    if not as_json:
+        say_problems(summary["problems"])
+    typer.echo(to_json(summary) if as_json else _text(summary))
     if out is not None:
         typer.echo(f"comparison: {out / 'comparison.json'}, {out / 'comparison.png'}", err=as_json)
-    for problem in comparison.problems:
-        typer.echo(f"not converged: {problem}", err=True)
-    for fitted in fits.values():
-        stop_unless_converged(fitted, allow_unconverged)
-    if comparison.problems and not allow_unconverged:
-        raise typer.Exit(1)
+    stop_unless_converged(summary["problems"], allow_unconverged)
 
 
 def _specs(models: str, group: str | None) -> list[ModelSpec]:
@@ -145,7 +141,7 @@ def _write(comparison: Any, summary: dict[str, Any], out: Path) -> None:
     from bayescale.plots.style import save_figure
 
     with replacing(out / "comparison.json") as partial:
-        partial.write_text(json.dumps(summary, indent=1), "utf-8")
+        partial.write_text(to_json(summary), "utf-8")
     save_figure(plot_comparison(comparison), out / "comparison.png")
 
 

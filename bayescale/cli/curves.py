@@ -1,6 +1,5 @@
 """The command that labels single-axis curves."""
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -24,7 +23,7 @@ from bayescale.cli.options import (
 )
 from bayescale.cli.reading import table_of
 from bayescale.errors import RunsError
-from bayescale.files import make_folder, replacing
+from bayescale.files import make_folder, make_room, replacing, to_json
 from bayescale.tables import Table
 
 
@@ -65,8 +64,10 @@ def curves(
         seed=seed,
         progress=with_bar,
     )
+    if out is not None:
+        make_room(out)  # before the long work, not after it
     if plots is not None:
-        make_folder(plots)  # before the long work, not after it
+        make_folder(plots)
     rows = []
     with nullcontext() if out is None else replacing(out) as partial:
         for number, (name, own, shape) in enumerate(shapes, 1):
@@ -94,9 +95,7 @@ def _show(labels: Table, as_json: bool, *, whole: bool) -> None:
     """Print the counts of the labels, after the table unless that went to a file."""
     counts = labels["label"].value_counts()
     if as_json:
-        # to_json writes null for NaN; the numbers of the table stay as they are
-        records = json.loads(labels.to_json(orient="records"))
-        typer.echo(json.dumps({"counts": counts.to_dict(), "curves": records}, indent=1))
+        typer.echo(to_json({"counts": counts.to_dict(), "curves": labels.to_dict("records")}))
         return
     if whole:
         shown = labels[["curve", "n", "decades", "label", "message"]]

@@ -1,6 +1,5 @@
 """The command that says where single-axis curves go beyond their range."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +21,9 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import table_of
+from bayescale.cli.sampling import convergence, say_problems, stop_unless_converged
 from bayescale.errors import RunsError
-from bayescale.files import make_folder, replacing
+from bayescale.files import make_folder, make_room, replacing, to_json
 from bayescale.tables import Table
 
 
@@ -47,7 +47,7 @@ def forecast(
     if out is not None and out.exists():
         raise RunsError(f"{out} exists already; name another file with --out")
     if out is not None:
-        make_folder(out.parent)  # before the long work, not after it
+        make_room(out)  # before the long work, not after it
     if plots is not None:
         make_folder(plots)
     points = table_of(table, where)
@@ -65,6 +65,12 @@ def forecast(
         seed=seed,
         progress=with_bar,
     )
+    refused = [f"{one.name}: {one.message}" for one in forecasts if one.forecast is None]
+    if len(refused) == len(forecasts):
+        raise RunsError(f"no curve can be forecast: {_some(refused)}")
+    for reason in refused:
+        typer.echo(f"no forecast: {reason}", err=True)
+    problems = [f"{one.name}: {one.message}" for one in forecasts if not one.converged]
     rows = forecast_table(forecasts)
     if out is not None:
         with replacing(out) as partial:
@@ -77,16 +83,17 @@ def forecast(
                 path = plots / f"{number:04d}-{file_name(one.name)}.png"
                 save_forecast(one, path, x=x, y=y)
     if as_json:
-        # to_json writes null for NaN; the numbers of the table stay as they are
-        records = json.loads(rows.to_json(orient="records"))
-        typer.echo(json.dumps({"forecasts": records}, indent=1))
+        typer.echo(to_json(convergence(problems) | {"forecasts": rows.to_dict("records")}))
     else:
+        say_problems(problems)
         _show(rows, x)
-    unmixed = [one.name for one in forecasts if not one.converged]
-    for name in unmixed:
-        typer.echo(f"not converged: {name}", err=True)
-    if unmixed and not allow_unconverged:
-        raise typer.Exit(1)
+    stop_unless_converged(problems, allow_unconverged)
+
+
+def _some(refused: list[str], most: int = 3) -> str:
+    """Name the first curves, and count the others."""
+    rest = f" (and {len(refused) - most} curves more)" if len(refused) > most else ""
+    return "; ".join(refused[:most]) + rest
 
 
 def _show(rows: Table, x: str) -> None:

@@ -5,6 +5,16 @@ from typing import Annotated
 
 import typer
 
+from bayescale.errors import BayescaleError
+
+
+def _picture(path: Path | None) -> Path | None:
+    """Refuse what no picture is written as, before the long work."""
+    if path is not None and path.suffix.lower() not in ("", ".png", ".pdf", ".svg"):
+        raise BayescaleError(f"--plot {path}: end it with .png, .pdf or .svg")
+    return path
+
+
 RunsFile = Annotated[Path, typer.Argument(metavar="RUNS", help="CSV, JSON lines or Parquet table.")]
 FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written by fit or report.")]
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or a TOML file.")]
@@ -72,6 +82,10 @@ Approaches = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same machine: same draws.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(help="Also draw it: a PNG, PDF or SVG file.", callback=_picture),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AllowUnconverged = Annotated[
     bool,

@@ -1,16 +1,23 @@
 """Commands that ask a fit what to do."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from bayescale.cli.options import AllowUnconverged, Json
+from bayescale.cli.options import AllowUnconverged, Json, Plot
 from bayescale.cli.reading import pairs_of, require_fit
-from bayescale.cli.sampling import say_failures, stop_unless_converged
+from bayescale.cli.sampling import (
+    convergence,
+    problems_of,
+    say_failures,
+    say_problems,
+    stop_unless_converged,
+)
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.errors import FitError
+from bayescale.files import make_room, to_json
 from bayescale.spec import load_model
 from bayescale.tables import kind_of
 
@@ -19,14 +26,32 @@ if TYPE_CHECKING:
 
     from bayescale.fitting import Fit
 
+
+class _Questions(TyperGroup):
+    """Let FIT and options stand before the question as well as after it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        question = next((text for text in args if text in self.commands), None)
+        if question is not None:
+            at = args.index(question)
+            args = [question, *args[:at], *args[at + 1 :]]
+        elif args and "--help" not in args:
+            ctx.fail(f"name a question: {', '.join(self.commands)}")
+        return super().parse_args(ctx, args if question or not args else ["--help"])
+
+
 plan_app = typer.Typer(
+    cls=_Questions,
     help="Decide: how long to train, which plan, which run next. FIT is a fit.nc, or constants: "
     '"chinchilla: E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283".',
     no_args_is_help=True,
+    subcommand_metavar="FIT QUESTION [ARGS]...",
 )
 
+FitOrConstants = Annotated[
+    str, typer.Argument(metavar="FIT", help="A fit.nc, or constants of a law.")
+]
 Group = Annotated[str | None, typer.Option(help="Group to decide for, of a fit with groups.")]
-Plot = Annotated[Path | None, typer.Option(help="Also draw it: a PNG, PDF or SVG file.")]
 PerHour = Annotated[
     float | None,
     typer.Option("--per-hour", help="Price of one accelerator for an hour: answer in money."),
@@ -49,20 +74,9 @@ ServingPerHour = Annotated[
 ServingPeak = Annotated[float | None, typer.Option("--serving-peak", help="Its peak, FLOP/s.")]
 
 
-@plan_app.callback()
-def plan(
-    context: typer.Context,
-    fit: Annotated[str, typer.Argument(metavar="FIT", help="A fit.nc, or constants of a law.")],
-    group: Group = None,
-    allow_unconverged: AllowUnconverged = False,
-) -> None:
-    """Read the fit that is asked."""
-    context.obj = (fit, group, allow_unconverged)
-
-
 @plan_app.command()
 def overtraining(
-    context: typer.Context,
+    fit: FitOrConstants,
     inference_tokens: Annotated[
         list[float], typer.Option("--inference-tokens", help="Tokens served. May be repeated.")
     ],
@@ -84,8 +98,10 @@ def overtraining(
     serving_utilisation: ServingUtilisation = None,
     serving_per_hour: ServingPerHour = None,
     serving_peak: ServingPeak = None,
+    group: Group = None,
     plot: Plot = None,
     as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Find the cheapest model of a loss that will serve so many tokens."""
     prices = _prices(
@@ -96,7 +112,7 @@ def overtraining(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
-    fitted = _fitted(context)
+    whole, fitted = _fits(fit, group, plot)
     from bayescale.advice import describe_overtraining
     from bayescale.decisions.overtraining import cheapest, target_loss
 
@@ -114,12 +130,12 @@ def overtraining(
     advice = describe_overtraining(
         fitted, target, found, prices=prices, caps=caps, sizes=size or []
     )
-    _print(context, fitted, advice, as_json)
+    _print(whole, advice, as_json, allow_unconverged)
 
 
 @plan_app.command()
 def repetition(
-    context: typer.Context,
+    fit: FitOrConstants,
     unique_tokens: Annotated[float, typer.Option("--unique-tokens", help="U, distinct tokens.")],
     flops: Annotated[
         list[float], typer.Option("--flops", help="Training budget. May be repeated.")
@@ -130,11 +146,13 @@ def repetition(
             "--quality", help="Worth of a token of other data, in fresh ones. May be repeated."
         ),
     ] = None,
+    group: Group = None,
     plot: Plot = None,
     as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Find the best size and number of epochs when the data end."""
-    fitted = _fitted(context)
+    whole, fitted = _fits(fit, group, plot)
     from bayescale.advice import advise_repetition
 
     advice = advise_repetition(fitted, flops, unique_tokens, qualities=quality or ())
@@ -144,12 +162,12 @@ def repetition(
         from bayescale.plots.decisions import plot_wall
 
         _save(plot_wall(best_under_wall(fitted, around(flops), unique_tokens)), plot)
-    _print(context, fitted, advice, as_json)
+    _print(whole, advice, as_json, allow_unconverged)
 
 
 @plan_app.command()
 def plans(
-    context: typer.Context,
+    fit: FitOrConstants,
     table: Annotated[
         Path,
         typer.Argument(
@@ -163,8 +181,10 @@ def plans(
     serving_utilisation: ServingUtilisation = None,
     serving_per_hour: ServingPerHour = None,
     serving_peak: ServingPeak = None,
+    group: Group = None,
     plot: Plot = None,
     as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Compare candidate plans by loss, probability of being best and expected regret."""
     prices = _prices(
@@ -175,7 +195,7 @@ def plans(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
-    fitted = _fitted(context, beside=table)
+    whole, fitted = _fits(fit, group, plot, beside=table)
     from bayescale.advice import describe_plans
     from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
 
@@ -184,12 +204,12 @@ def plans(
         from bayescale.plots.decisions import plot_plans
 
         _save(plot_plans(ranked), plot)
-    _print(context, fitted, describe_plans(ranked), as_json)
+    _print(whole, describe_plans(ranked), as_json, allow_unconverged)
 
 
 @plan_app.command("next-runs")
 def next_runs(
-    context: typer.Context,
+    fit: FitOrConstants,
     flops: Annotated[
         float, typer.Option("--flops", help="Budget whose best size is to become surer.")
     ],
@@ -200,11 +220,13 @@ def next_runs(
     candidates: Annotated[
         Path | None, typer.Option(help="Table of runs that can be made: params, tokens.")
     ] = None,
+    group: Group = None,
     plot: Plot = None,
     as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Suggest the runs that would make the best size at a budget surest."""
-    fitted = _fitted(context, beside=candidates)
+    whole, fitted = _fits(fit, group, plot, beside=candidates)
     from bayescale.advice import describe_next_runs
     from bayescale.decisions.next_runs import log_optimum, suggest_runs
     from bayescale.decisions.plans import read_plans
@@ -217,12 +239,12 @@ def next_runs(
         from bayescale.plots.decisions import plot_next_runs
 
         _save(plot_next_runs(found, fitted.runs), plot)
-    _print(context, fitted, describe_next_runs(found), as_json)
+    _print(whole, describe_next_runs(found), as_json, allow_unconverged)
 
 
 @plan_app.command()
 def multiplier(
-    context: typer.Context,
+    fit: FitOrConstants,
     than: Annotated[str, typer.Option("--reference", help="Group that --group is compared with.")],
     loss: Annotated[
         list[float] | None, typer.Option("--loss", help="Target loss. May be repeated.")
@@ -230,33 +252,39 @@ def multiplier(
     same_validation: Annotated[
         bool, typer.Option("--same-validation", help="Both were scored on one validation set.")
     ] = False,
+    group: Group = None,
     plot: Plot = None,
     as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Say how many times the compute of another group one needs for the same loss."""
-    source, group, _ = context.obj
     if group is None:
         raise FitError(
-            "name the group: bayescale plan FIT --group NAME multiplier --reference NAME"
+            "name the group: bayescale plan FIT multiplier --group NAME --reference NAME"
         )
-    fitted = _load(source)
+    whole, _ = _fits(fit, None, plot)
     from bayescale.advice import describe_multiplier
     from bayescale.decisions.multiplier import compute_multiplier
 
     found = compute_multiplier(
-        fitted, group, than, losses=loss, same_validation=same_validation or None
+        whole, group, than, losses=loss, same_validation=same_validation or None
     )
     if plot is not None:
         from bayescale.plots.multiplier import plot_multiplier
 
         _save(plot_multiplier(found), plot)
-    _print(context, fitted, describe_multiplier(found), as_json)
+    _print(whole, describe_multiplier(found), as_json, allow_unconverged)
 
 
-def _fitted(context: typer.Context, *, beside: Path | None = None) -> "Fit":
-    source, group, _ = context.obj
-    fitted = _load(source, beside)
-    return fitted if group is None else fitted.of_group(group)
+def _fits(
+    source: str, group: str | None, plot: Path | None, *, beside: Path | None = None
+) -> "tuple[Fit, Fit]":
+    """Give the whole fit, which says whether it converged, and that of the group which is asked."""
+    whole = _load(source, beside)
+    fitted = whole if group is None else whole.of_group(group)
+    if plot is not None:
+        make_room(plot)  # before the long work, not after it
+    return whole, fitted
 
 
 def _load(source: str, beside: Path | None = None) -> "Fit":
@@ -305,14 +333,15 @@ def _save(figure: "Figure", path: Path) -> None:
     typer.echo(f"figure: {path}", err=True)
 
 
-def _print(context: typer.Context, fitted: "Fit", advice: dict[str, Any], as_json: bool) -> None:
+def _print(whole: "Fit", advice: dict[str, Any], as_json: bool, allow_unconverged: bool) -> None:
+    problems = problems_of(whole)
     if as_json:
-        advice = {**advice, "failed": list(fitted.failures)}
-        typer.echo(json.dumps(advice, indent=1, allow_nan=False))
+        said = convergence(problems, sampled=whole.sampled)
+        typer.echo(to_json({**said, **advice, "failed": list(whole.failures)}))
     else:
-        say_failures(fitted)
+        say_problems(problems)
+        say_failures(whole)
         for sentence in advice["sentences"]:
             typer.echo(sentence)
         typer.echo("Medians with central 90% credible intervals in brackets.")
-    if fitted.sampled:
-        stop_unless_converged(fitted, context.obj[2])
+    stop_unless_converged(problems, allow_unconverged)

@@ -29,9 +29,17 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import fit_of, runs_of, spec_of, values_asked
-from bayescale.cli.sampling import sample, say_failures, steps, stop_unless_converged
+from bayescale.cli.sampling import (
+    convergence,
+    problems_of,
+    sample,
+    say_failures,
+    say_problems,
+    steps,
+    stop_unless_converged,
+)
 from bayescale.errors import ModelError, RunsError
-from bayescale.files import make_folder
+from bayescale.files import make_folder, make_room, to_json
 from bayescale.spec import ModelSpec, load_model
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
@@ -119,17 +127,19 @@ def fit(
     from bayescale.groups import group_names
 
     group_names(spec, table)
-    make_folder(out.parent)  # before the long work, not after it
+    make_room(out)  # before the long work, not after it
     fitted = sample(table, spec, seed)
     fitted.save(out)
+    problems = problems_of(fitted)
     if as_json:
         from bayescale.summary import summarise_fit
 
-        typer.echo(json.dumps(summarise_fit(fitted, ()), indent=1))
+        typer.echo(to_json(summarise_fit(fitted, ())))
     else:
+        say_problems(problems)
         typer.echo(fitted.summary().to_string(float_format="{:.4g}".format))
         typer.echo(f"\nintervals: central 90%; the fit is in {out}")
-    stop_unless_converged(fitted, allow_unconverged)
+    stop_unless_converged(problems, allow_unconverged)
 
 
 def optima(
@@ -146,15 +156,16 @@ def optima(
     from bayescale.summary import summarise_optima
 
     summary = {"optima": summarise_optima(fitted, flops), "predictions": []}
+    problems = problems_of(fitted)
     if as_json:
         found = {"optima": summary["optima"], "failed": list(fitted.failures)}
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(to_json(convergence(problems) | found))
     else:
+        say_problems(problems)
         say_failures(fitted)
         for sentence in answers(summary):
             typer.echo(sentence)
-    if fitted.sampled:
-        stop_unless_converged(fitted, allow_unconverged)
+    stop_unless_converged(problems, allow_unconverged)
 
 
 def _report(
@@ -211,12 +222,12 @@ def _report(
             backtest=tested,
             progress=step,
         )
+    problems = problems_of(fitted, unpooled, profiles)
+    say_problems(problems)
     for sentence in answers(json.loads((out / "summary.json").read_text("utf-8"))):
         typer.echo(sentence)
     typer.echo(f"report: {path}")
-    for beside in (unpooled, profiles, fitted):
-        if beside is not None:
-            stop_unless_converged(beside, allow_unconverged)
+    stop_unless_converged(problems, allow_unconverged)
 
 
 def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | str":

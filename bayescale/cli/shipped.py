@@ -1,6 +1,5 @@
 """Commands that list and show what is shipped: model files and tables."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from bayescale import datasets as tables
 from bayescale.cli.options import Json
 from bayescale.errors import RunsError
+from bayescale.files import make_room, replacing, to_json
 from bayescale.spec import available_models, load_model
 
 models_app = typer.Typer(
@@ -46,14 +46,16 @@ def datasets(
     if target.exists():
         raise RunsError(f"{target} exists already; name another file with --out")
     table = tables.load_dataset(name)
-    table.to_csv(target, index=False)
+    make_room(target)
+    with replacing(target) as partial:
+        table.to_csv(partial, index=False)
     typer.echo(f"{len(table)} rows in {target}")
 
 
 def print_listing(entries: dict[str, str], as_json: bool) -> None:
     """Print names beside what they are."""
     if as_json:
-        typer.echo(json.dumps(entries, indent=1))
+        typer.echo(to_json(entries))
         return
     width = max(map(len, entries))
     for name, summary in entries.items():
