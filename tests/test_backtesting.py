@@ -271,6 +271,20 @@ def test_from_the_command_line(run, table, tmp_path):
     assert pd.read_csv(tmp_path / "past.csv")["law"].tolist() == ["model"] * 6 + ["exact"] * 6
 
 
+def test_the_command_line_says_first_what_did_not_converge(run, table, found, monkeypatch):
+    problem = "model up to 1e21: 3 divergent transitions"
+    broken = Backtest(found.table, "chinchilla", "flops", (problem,))
+    monkeypatch.setattr("bayescale.backtesting.backtest", lambda *_, **__: broken)
+    table.to_csv("runs.csv", index=False)
+    code, out, err = run("backtest", "runs.csv")
+    assert code == 1
+    assert out.startswith(f"not converged, do not use these numbers: {problem}\nBacktested to")
+    assert err.endswith(f"not converged: {problem}\n")
+    code, out, _ = run("backtest", "runs.csv", "--json", "--allow-unconverged")
+    said = json.loads(out)
+    assert (code, said["converged"], said["problems"]) == (0, False, [problem])
+
+
 def test_the_command_line_refuses_what_cannot_be_cut(run, table, tmp_path):
     table.to_csv(tmp_path / "runs.csv", index=False)
     code, _, err = run("backtest", "runs.csv", "--cut", "1e30")

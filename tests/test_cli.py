@@ -1,15 +1,18 @@
 import json
+import math
 import re
 import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import simulated_table
 
 from bayescale import cli, load_fit
 from bayescale.errors import RunsWarning
+from bayescale.files import to_json
 
 
 @pytest.fixture
@@ -75,6 +78,13 @@ def test_a_place_that_cannot_be_written_to_is_one_line_before_the_work(
     assert re.fullmatch(
         r"error: runs.csv(/x.png)? cannot be made a folder of files \(.*\); name another", line
     )
+
+
+def test_every_command_writes_strict_json():
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        assert "json.dump" not in path.read_text("utf-8")
+    found = json.loads(to_json({"a": [math.inf, 1.5], "b": {"c": (math.nan, "x")}}))
+    assert found == {"a": [None, 1.5], "b": {"c": [None, "x"]}}
 
 
 @pytest.mark.parametrize("command", ["fit", "backtest", "curves"])

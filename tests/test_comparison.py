@@ -357,6 +357,39 @@ def test_numbers_and_picture_say_the_same(comparison):
     assert {"best", f"{kaplan['elpd_diff']:.1f} ± {kaplan['se_diff']:.1f}"} <= shown
 
 
+def test_infinite_numbers_are_null_in_json_and_words_in_text(run, monkeypatch, tmp_path):
+    """Draws without end, of a decision and of a regret, and an elpd that is not defined."""
+    found = hand_made({"a": known_fit(), "b": known_fit(alpha=0.5)}, [0.0, -1.0])
+    found.table[["elpd", "se", "p_loo"]] = -np.inf
+    found.table["high_k"], found.table["method"] = 0, "PSIS"
+    answer = found.decisions["b"].copy(deep=True)
+    answer["params"][0, :200] = np.inf
+    regret = found.regret["a"].copy(deep=True)
+    regret[0, :300] = np.inf
+    found = replace(
+        found,
+        decisions={**found.decisions, "b": answer},
+        regret={**found.regret, "a": regret},
+        problems=("b without 5 cells: R-hat 1.10",),
+    )
+    monkeypatch.setattr("bayescale.cli.comparison.sample", lambda *_: known_fit())
+    monkeypatch.setattr("bayescale.comparison.compare", lambda *_, **__: found)
+    simulated_table().to_csv("runs.csv", index=False)
+    ask = ("compare", "runs.csv", "--models", "chinchilla,kaplan", "--flops", str(BUDGET))
+    code, out, err = run(*ask, "--out", "out")
+    assert (code, err) == (1, "not converged: b without 5 cells: R-hat 1.10\n")
+    assert out.startswith("not converged, do not use these numbers: b without 5 cells: R-hat 1.10")
+    assert " to inf)" in out
+    code, out, _ = run(*ask, "--json", "--allow-unconverged")
+    assert code == 0
+    for text in (out, (tmp_path / "out" / "comparison.json").read_text()):
+        said = json.loads(text, parse_constant=pytest.fail)  # of NaN and Infinity
+        assert said["models"][0]["elpd"] is None
+        assert [entry["params"]["q95"] for entry in said["decisions"]][1] is None
+        assert None in [entry["median"] for entry in said["regret"]]
+        assert said["converged"] is False
+
+
 def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     simulated_table().to_csv(tmp_path / "runs.csv", index=False)
 
@@ -376,7 +409,11 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     code, out, err = run(*common, "--json")
     assert code == 1
     assert "not converged: chinchilla: R-hat 1.0" in err
-    assert json.loads(out)["models"][0]["model"] == "chinchilla"
+    found = json.loads(out)
+    assert found["models"][0]["model"] == "chinchilla"
+    assert (found["converged"], len(found["problems"])) == (False, 2)
+    assert found["problems"][0].startswith("chinchilla: R-hat 1.0")
+    assert (summary["converged"], summary["problems"]) == (True, [])
     for models, message in (
         ("chinchilla", "two models or more"),
         ("kaplan,kaplan", "each once"),

@@ -313,9 +313,36 @@ def test_command_prints_and_writes(table, tmp_path):
     assert "0.30 decades beyond" in shown.output
     assert "no forecast: the curve rises" in shown.output
     assert [p.name for p in (tmp_path / "plots").iterdir()] == ["0001-small.png"]
-    found = json.loads(CliRunner().invoke(cli.app, [*command, "--json"]).output)["forecasts"]
+    found = json.loads(CliRunner().invoke(cli.app, [*command, "--json"]).stdout)["forecasts"]
     assert [one["curve"] for one in found] == ["small", "rising", "short"]
     assert found[1]["median"] is None
+    assert shown.stderr.splitlines()[0].startswith("no forecast: rising: the curve rises")
+    assert len(shown.stderr.splitlines()) == 2  # of the short one as well
+
+
+def test_command_without_any_forecast_is_an_error_that_says_why(run, table, tmp_path):
+    table.to_csv("curves.csv", index=False)
+    ask = ("forecast", "curves.csv", "--x", "tokens", "--by", "model", "--at", "2e10", "--json")
+    code, out, err = run(
+        *ask, "--where", "model in ('rising', 'short')", "--out", "f.csv", "--plots", "plots"
+    )
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: no curve can be forecast: rising: the curve rises")
+    assert "; short: " in err
+    assert not (tmp_path / "f.csv").exists()
+
+
+def test_command_says_first_what_did_not_converge(run, table, monkeypatch):
+    monkeypatch.setattr("bayescale.forecasts.table.MEMBER_R_HAT", 0.9)
+    table.to_csv("curves.csv", index=False)
+    ask = ("forecast", "curves.csv", "--x", "tokens", "--by", "model", "--at", "2e10")
+    code, out, err = run(*ask, "--where", "model == 'small'")
+    assert code == 1
+    assert out.startswith("not converged, do not use these numbers: small: R-hat ")
+    assert err.startswith("not converged: small: R-hat ")
+    code, out, _ = run(*ask, "--where", "model == 'small'", "--json", "--allow-unconverged")
+    found = json.loads(out)
+    assert (code, found["converged"], len(found["problems"])) == (0, False, 1)
 
 
 def test_a_curve_that_the_shape_check_doubts_has_a_warning_and_a_forecast():

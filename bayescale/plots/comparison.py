@@ -1,6 +1,7 @@
 """Pictures of laws side by side: how well they predict, and what they would have one do."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -96,10 +97,15 @@ def _elpd(axis: Axes, comparison: Comparison, colours: dict[str, str]) -> None:
 def _decision(axis: Axes, draws: dict[str, xr.DataArray], colours: dict[str, str]) -> None:
     for place, (name, own) in enumerate(draws.items()):
         low, middle, high = summarise(own).sel(summary=["q05", "median", "q95"]).to_numpy()
-        axis.plot([low, high], [place, place], color=colours[name], lw=3, solid_capstyle="butt")
-        axis.plot(middle, place, "o", ms=6, color=colours[name], mec="white", mew=0.8)
-        sizes = own.name == "params"
-        _name(axis, readable.count(middle) if sizes else f"{middle:.3f}", middle, place)
+        ends = [end for end in (low, middle, high) if np.isfinite(end)]
+        if not ends:  # a law without a best size
+            continue
+        bar, dot = [ends[0], ends[-1]], ends[len(ends) // 2]
+        axis.plot(bar, [place, place], color=colours[name], lw=3, solid_capstyle="butt")
+        axis.plot(dot, place, "o", ms=6, color=colours[name], mec="white", mew=0.8)
+        label = readable.count(middle) if own.name == "params" else f"{middle:.3f}"
+        endless = "" if np.isfinite(high) else ", no upper end"
+        _name(axis, f"{label}{endless}", dot, place)
     if next(iter(draws.values())).name == "params":
         size_axis(axis, room=0.2)
         axis.set_xlabel("compute-optimal parameters N*;\nmedian and central 90%")
