@@ -1,5 +1,6 @@
 import os
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from bayescale import Fit, Runs, cli, constants_fit, fit, load_model, read_runs
 from bayescale.datasets import FOLDER_VARIABLE, registry
@@ -33,6 +36,23 @@ def simulated_table(noise: float = 0.005, seed: int = 0, **changes: float) -> pd
     loss = law["E"] + law["A"] * params ** -law["alpha"] + law["B"] * tokens ** -law["beta"]
     loss *= np.exp(noise * np.random.default_rng(seed).standard_normal(loss.shape))
     return pd.DataFrame({"params": params, "tokens": tokens, "loss": loss})
+
+
+ODD_NAMES = (r"$\frac{a$", "_hidden $5 & <b>", "two\nlines " + "and so on " * 30 + "$end$")
+"""Names that are no mathtext, begin as a hidden label does, or are too long for a picture."""
+
+
+def check_names(figure: Figure, folder: Path) -> None:
+    """Draw a picture of odd names: as they are, and none of them beyond its edges."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # constrained layout warns when names leave it no room
+        figure.savefig(folder / "odd.png")
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and "$" in text.get_text()]
+    assert shown
+    for text in shown:
+        assert not text.get_parse_math(), text.get_text()
+        assert text.get_window_extent().x0 > -1, text.get_text()
+        assert text.get_window_extent().x1 < figure.bbox.x1 + 1, text.get_text()
 
 
 def known_fit(draws: int = 400, spread: float = 1e-3, **changes: float) -> Fit:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import known_fit, known_grouped_fit, simulated_table
+from conftest import ODD_NAMES, check_names, known_fit, known_grouped_fit, simulated_table
 from scipy.optimize import brentq, minimize_scalar
 
 from bayescale import (
@@ -355,6 +355,15 @@ def test_numbers_and_picture_say_the_same(comparison):
     shown = {text.get_text() for axis in figure.axes for text in axis.texts}
     kaplan = comparison.table.loc["kaplan"]
     assert {"best", f"{kaplan['elpd_diff']:.1f} ± {kaplan['se_diff']:.1f}"} <= shown
+
+
+def test_odd_names_of_models_and_groups_are_drawn_as_they_are(tmp_path):
+    groups = {name: {"E": 1.8 + 0.1 * n} for n, name in enumerate(ODD_NAMES)}
+    fits = {name: known_grouped_fit(**groups).of_group(name) for name in ODD_NAMES}
+    check_names(plot_comparison(hand_made(fits, [0.0, -1.0, -2.0])), tmp_path)
+    fits = {"a": known_grouped_fit(**groups), "b": known_grouped_fit(**groups)}
+    found = hand_made(fits, [0.0, -1.0], groups=ODD_NAMES)
+    check_names(plot_comparison(found), tmp_path)
 
 
 def test_infinite_numbers_are_null_in_json_and_words_in_text(run, monkeypatch, tmp_path):

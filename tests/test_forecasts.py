@@ -7,6 +7,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ODD_NAMES, check_names
 from scipy import stats
 from typer.testing import CliRunner
 
@@ -301,6 +302,12 @@ def test_picture_says_the_numbers(forecasts):
     assert set(BY_NAME) <= labels
     with pytest.raises(RunsError, match="rises"):
         plot_forecast(forecasts[2])
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_are_drawn_as_they_are(forecasts, name, tmp_path):
+    figure = plot_forecast(replace(forecasts[0], name=name), x=name, y=name)
+    check_names(figure, tmp_path)
 
 
 def test_command_prints_and_writes(table, tmp_path):

@@ -1,10 +1,25 @@
 import warnings
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
-from conftest import simulated_table
+from conftest import ODD_NAMES, check_names, known_fit, known_grouped_fit, simulated_table
 
-from bayescale import check_fit, check_runs, compute_optimal, fit, plots, read_runs, residuals
+from bayescale import (
+    check_fit,
+    check_runs,
+    classify_curve,
+    compute_multiplier,
+    compute_optimal,
+    fit,
+    plan_outcomes,
+    plots,
+    rank_plans,
+    read_plans,
+    read_runs,
+    residuals,
+)
 from bayescale.errors import FitError, RunsWarning
 
 
@@ -101,3 +116,46 @@ def test_nothing_overlaps_the_canvas(small_fit, tmp_path):
         warnings.simplefilter("error")  # constrained layout warns when it fails
         for figure in (plots.plot_parameters(small_fit), plots.plot_isoflop(small_fit)):
             figure.savefig(tmp_path / "figure.png")
+
+
+@pytest.fixture(scope="module")
+def odd_groups():
+    return known_grouped_fit(**{name: {"E": 1.8 + 0.1 * n} for n, name in enumerate(ODD_NAMES)})
+
+
+def test_odd_names_of_groups_are_drawn_as_they_are(odd_groups, tmp_path):
+    figure = plots.plot_forest(odd_groups)
+    check_names(figure, tmp_path)
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert {ODD_NAMES[0], ODD_NAMES[1]} < set(rows)
+    for group, reference in (ODD_NAMES[:2], ODD_NAMES[1:]):
+        found = compute_multiplier(odd_groups, group, reference, same_validation=True)
+        check_names(plots.plot_multiplier(found), tmp_path)
+
+
+def test_odd_names_of_plans_are_drawn_as_they_are(tmp_path):
+    table = pd.DataFrame({"params": [1e9, 2e9, 4e9], "tokens": [4e10, 2e10, 1e10]})
+    table["plan"] = ODD_NAMES
+    figure = plots.plot_plans(rank_plans(plan_outcomes(known_fit(), read_plans(table))))
+    check_names(figure, tmp_path)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_of_curves_and_columns_are_drawn_as_they_are(name, tmp_path):
+    x = np.geomspace(1e8, 1e10, 12)
+    shape = classify_curve(x, 2 + 100 * x**-0.3)
+    check_names(plots.plot_shape(shape, name, x=name, y=name), tmp_path)
+
+
+def test_a_formula_is_seen_by_the_check_of_names(tmp_path):
+    figure, axis = plt.subplots()
+    axis.set_title("a $b$ c")
+    with pytest.raises(AssertionError, match="b"):
+        check_names(figure, tmp_path)
+
+
+def test_ticks_are_never_written_as_formulas(small_fit):
+    figure = plots.plot_parameters(small_fit)
+    figure.canvas.draw()
+    for axis in figure.axes:
+        assert not any("$" in text.get_text() for text in axis.get_xticklabels(which="both"))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bayescale.backtesting import DISTANCES, EXACT, MODEL, Backtest
-from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, styled
+from bayescale.plots.style import BLUE, GREY, ORANGE, label_of, styled
 
 _TITLES = {MODEL: "This model", EXACT: "The exact law"}
 
@@ -40,7 +40,7 @@ def plot_backtest(found: Backtest) -> Figure:
             _shares(axis, found.of(name))
             share = found.of(name)["inside90"].mean()
             axis.set_title(f"{_TITLES[name]}: {share:.0%} inside its 90% interval")
-            what = LABELS.get(found.axis, found.axis).removesuffix(" (FLOPs)")
+            what = label_of(found.axis).removesuffix(" (FLOPs)")
             axis.set_xlabel(f"decades of {what} beyond the fitted runs")
         axes[0, 0].set_ylabel("loss against its predicted median")
         axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0))

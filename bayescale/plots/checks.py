@@ -12,7 +12,7 @@ from bayescale.checks.predictive import AxisDetail
 from bayescale.checks.result import Check, Status
 from bayescale.errors import FitError
 from bayescale.intervals import CI_PROB
-from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, styled
+from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, named, styled
 
 _COLUMNS = 3
 _COLOURS = {Status.PASS: GREEN, Status.REVIEW: "#b07d00", Status.FAIL: ORANGE}
@@ -78,9 +78,9 @@ def _residuals(axis: Axes, check: Check) -> None:
     reach = 100 * max(np.quantile(np.abs(detail.residual), _SHOWN), np.abs(detail.bin_mean).max())
     axis.set_ylim(-1.15 * reach, 1.15 * reach)
     log_axis(axis.xaxis, detail.values, detail.axis)
-    axis.set_xlabel(LABELS.get(detail.axis, check.name.removeprefix("law along ")))
+    axis.set_xlabel(LABELS.get(detail.axis, named(check.name.removeprefix("law along "))))
     axis.set_ylabel("residual of log loss (%)")
-    _title(axis, check, check.name.removeprefix("law along ").capitalize())
+    _title(axis, check, named(check.name.removeprefix("law along "), 25).capitalize())
 
 
 def _pit(axis: Axes, check: Check) -> None:

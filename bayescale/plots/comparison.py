@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from bayescale import readable
 from bayescale.comparison import STACKED, Comparison
 from bayescale.intervals import summarise
-from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, size_axis, styled
+from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, named, size_axis, styled
 
 _WHITE = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
 
@@ -43,7 +43,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
         for axis, (title, draws) in zip(axes[1:], panels, strict=True):
             _decision(axis, {name: draws[name] for name in names}, colours)
             axis.set_title(title)
-        labels = [f"{n}\nweight {w:.2f}" for n, w in comparison.weights.items()]
+        labels = [f"{named(n, 30)}\nweight {w:.2f}" for n, w in comparison.weights.items()]
         axes[0].set_yticks(range(len(names)), [*labels, "mixture\nby weights"])
         axes[0].set_ylim(len(names) - 0.5, -0.6)
         for axis in axes:
@@ -60,7 +60,7 @@ def _panels(comparison: Comparison) -> list[tuple[str, dict[str, xr.DataArray]]]
     draws = {name: answer[quantity] for name, answer in comparison.decisions.items()}
 
     def at(value: float) -> str:
-        unit = "FLOPs" if axis == "flops" else axis
+        unit = "FLOPs" if axis == "flops" else named(axis, 20)
         return f"{readable.flops(value) if axis == 'flops' else readable.count(value)} {unit}"
 
     values = mixture[axis].to_numpy()
@@ -71,7 +71,7 @@ def _panels(comparison: Comparison) -> list[tuple[str, dict[str, xr.DataArray]]]
         ]
     return [
         (
-            f"{group}, {at(values[0])}",
+            f"{named(group, 20)}, {at(values[0])}",
             {name: own.sel({axis: values[0], "group": group}) for name, own in draws.items()},
         )
         for group in mixture["group"].to_numpy()[:MOST_PANELS]

@@ -18,7 +18,9 @@ from bayescale.plots.style import (
     LABELS,
     ORANGE,
     band,
+    label_of,
     log_axis,
+    named,
     save_figure,
     styled,
 )
@@ -62,7 +64,7 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
         _regimes(axis, shape)
         if shape.chance is not None:
             axis.axhline(shape.chance, color=ORANGE, lw=1, ls=":", label="chance")
-        axis.set_ylabel(f"{LABELS.get(y, y)}, higher is {_better(shape)}")
+        axis.set_ylabel(f"{label_of(y)}, higher is {_better(shape)}")
         _headline(axis, shape, title)
         axis.legend(loc="best", title="median and central 90%", title_fontsize=8.5)
     return figure
@@ -110,7 +112,7 @@ def _headline(axis: Axes, shape: CurveShape, title: str) -> None:
     """Name and label as the title, the reason under it in lines that fit."""
     reason = textwrap.wrap(shape.message, 92)
     label = str(shape.label).replace("_", " ")
-    axis.set_title(f"{title}: {label}" if title else label, pad=8 + 13 * len(reason))
+    axis.set_title(f"{named(title)}: {label}" if title else label, pad=8 + 13 * len(reason))
     axis.annotate(
         "\n".join(reason),
         (0, 1),

@@ -11,7 +11,7 @@ from bayescale import readable
 from bayescale.decisions.next_runs import NextRuns
 from bayescale.errors import FitError
 from bayescale.intervals import summarise
-from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, band, log_axis, styled
+from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, band, log_axis, named, styled
 from bayescale.runs import Runs
 
 _KNOWN = {"GPT-3": 2.0, "Chinchilla": 20.0, "Llama 3 70B": 215.0}
@@ -81,8 +81,9 @@ def plot_cost(sizes: xr.Dataset, found: xr.Dataset) -> Figure:
             lw=0,
             label="cheapest size, 90%",
         )
-        axis.set_yscale("log")
-        axis.set_ylim(float(training.min()) / 1.3, 20 * least)  # ever smaller sizes cost ever more
+        ends = float(training.min()) / 1.3, 20 * least  # ever smaller sizes cost ever more
+        log_axis(axis.yaxis, ends, "flops")
+        axis.set_ylim(*ends)
         log_axis(axis.xaxis, sizes["params"], "params")
         axis.set_ylabel(f"cost ({unit})")
         served = float(found["inference_tokens"].squeeze())
@@ -116,7 +117,7 @@ def plot_plans(ranked: xr.Dataset) -> Figure:
             lw=1.2,
             label="90%",
         )
-        left.set_yticks(place, plans["plan"].to_numpy().astype(str))
+        left.set_yticks(place, [named(plan) for plan in plans["plan"].to_numpy()])
         left.set_xlabel("regret (nats per token above the best plan)")
         left.set_title("What a plan loses if another one is best")
         left.legend()
@@ -167,7 +168,7 @@ def plot_next_runs(suggestion: NextRuns, runs: Runs) -> Figure:
         log_axis(axis.xaxis, both[0], "params")
         log_axis(axis.yaxis, both[1], "tokens")
         bar = figure.colorbar(shades, ax=axis, format=PercentFormatter(1.0))
-        bar.set_label(f"variance of {suggestion.quantity}\nthat one run alone removes")
+        bar.set_label(f"variance of {named(suggestion.quantity)}\nthat one run alone removes")
         axis.set_title("Where a run would tell most")
         axis.legend(loc="upper right")
     return figure

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatter
 from scipy.stats import gaussian_kde
 
 from bayescale import readable
@@ -23,6 +24,7 @@ from bayescale.plots.style import (
     ORANGE,
     UNITS,
     band,
+    label_of,
     log_axis,
     sequence,
     styled,
@@ -220,7 +222,7 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
         log_axis(axis.xaxis, grid, name)
         axis.set_ylabel(LABELS["loss"])
         axis.legend()
-        axis.set_title(f"Loss against {LABELS.get(name, name)}")
+        axis.set_title(f"Loss against {label_of(name)}")
     return figure
 
 
@@ -280,14 +282,16 @@ def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray
         float(v) for v in summarise(posterior).sel(summary=["q05", "median", "q95"])
     )
     axis.plot([low, high], [-0.06, -0.06], color=BLUE, lw=3, solid_capstyle="butt")
+    if name in LOGARITHMIC:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable.flops(value)))
+        axis.xaxis.set_minor_formatter(LogFormatter())  # says something within a decade only
     axis.set_title(f"{name} = {readable.significant(middle)}")
     text = f"{readable.significant(low)} to {readable.significant(high)}"
     axis.set_xlabel(text + (f" {UNITS[name]}" if name in UNITS else ""))
     axis.set_yticks([])
     axis.grid(False)
     axis.spines["left"].set_visible(False)
-    if name in LOGARITHMIC:
-        axis.set_xscale("log")
 
 
 def _isoflop_curve(axis: Axes, fit: Fit, budget: float, runs: pd.DataFrame, colour: Any) -> None:

@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 from bayescale import readable
 from bayescale.errors import RunsError
 from bayescale.forecasts.table import CurveForecast
-from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, save_figure, styled
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    label_of,
+    log_axis,
+    named,
+    save_figure,
+    styled,
+)
 
 _COLOURS = {
     "power law": (ORANGE, "--"),
@@ -65,8 +75,8 @@ def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = "loss") -> Figur
         axis.annotate(
             " end of the points", (one.top, 0.02), xycoords=("data", "axes fraction"), size=8
         )
-        axis.set_ylabel(LABELS.get(y, y))
-        axis.set_title(f"{one.name}\n{_headline(one)}")
+        axis.set_ylabel(label_of(y))
+        axis.set_title(f"{named(one.name, 70)}\n{_headline(one)}")
         axis.legend(loc="best", ncols=2, fontsize=8)
     return figure
 

@@ -13,7 +13,7 @@ from bayescale import readable
 from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import summarise
-from bayescale.plots.style import BLUE, GREEN, GREY, LOGARITHMIC, ORANGE, UNITS, styled
+from bayescale.plots.style import BLUE, GREEN, GREY, LOGARITHMIC, ORANGE, UNITS, named, styled
 
 _MIDDLE, _NEW = "middle of the population", "a new group"
 _COLOURS = {_MIDDLE: ORANGE, _NEW: GREEN}
@@ -43,7 +43,7 @@ def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     rows = [*_ordered(fit, shown[0]), *extended.groups[len(fit.groups) :]]
     summary = summarise(extended.posterior[shown].sel(group=rows))
     with styled():
-        figure, axes = _panels(len(shown), rows, f"What differs by {fit.spec.group}")
+        figure, axes = _panels(len(shown), rows, f"What differs by {named(fit.spec.group)}")
         for axis, name in zip(axes, shown, strict=True):
             _frame(axis, name, summary[name].sel(group=list(fit.groups)))
             for place, row in enumerate(rows):
@@ -78,7 +78,7 @@ def plot_shrinkage(fit: Fit, unpooled: Fit) -> Figure:
     apart, pooled = (summarise(f.posterior[exponents].sel(group=rows)) for f in (unpooled, fit))
     middle = summarise(fit.with_new_group(_MIDDLE, typical=True).of_group(_MIDDLE).posterior)
     with styled():
-        title = f"Each {fit.spec.group} alone, and drawn to the others"
+        title = f"Each {named(fit.spec.group)} alone, and drawn to the others"
         figure, axes = _panels(len(exponents), rows, title, height=0.45)
         for axis, name in zip(axes, exponents, strict=True):
             _frame(axis, name, xr.concat([apart[name], pooled[name]], "fit"))
@@ -134,7 +134,7 @@ def _panels(
     figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
     for axis in axes.flat[number:]:
         axis.set_axis_off()
-    axes[0, 0].set_yticks(range(len(rows)), rows)
+    axes[0, 0].set_yticks(range(len(rows)), [named(row, 30) for row in rows])
     axes[0, 0].set_ylim(len(rows) - 0.4, -0.6)
     for axis in axes[:, 0]:
         for label in axis.get_yticklabels():

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bayescale import readable
 from bayescale.intervals import summarise
-from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, band, styled
+from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, band, named, styled
 
 _MOST = 100.0  # times and one hundredth are the ends of the axis
 
@@ -26,6 +26,7 @@ def plot_multiplier(multiplier: xr.Dataset) -> Figure:
         What `bayescale.compute_multiplier` returns.
     """
     group, reference = multiplier.attrs["group"], multiplier.attrs["reference"]
+    names = named(group, 22), named(reference, 22)
     curve = summarise(multiplier["multiplier"])
     with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.6))
@@ -40,7 +41,7 @@ def plot_multiplier(multiplier: xr.Dataset) -> Figure:
         _compute_axis(axis, summarise(multiplier["flops"].sel(group=reference)), reference)
         axis.set_xlabel(f"target {LABELS['loss']}, harder to the right")
         axis.set_ylabel("times the compute")
-        axis.set_title(f"Compute that {group} needs for the loss of {reference}")
+        axis.set_title(f"Compute that {names[0]} needs for the loss of {names[1]}")
         axis.legend(loc="best")
     return figure
 
@@ -91,7 +92,7 @@ def _unreachable(axis: Axes, probability: xr.DataArray) -> None:
     loss = float(likely["loss"].max())
     axis.axvline(loss, color=ORANGE, lw=1.2, ls=":")
     axis.annotate(
-        f"more likely than not, no compute\nof {probability['group'].item()} gets here",
+        f"more likely than not, no compute\nof {named(probability['group'].item(), 25)} gets here",
         (loss, 0.03),
         (4, 0),
         xycoords=("data", "axes fraction"),
@@ -113,4 +114,4 @@ def _compute_axis(axis: Axes, flops: xr.DataArray, reference: str) -> None:
     top.set_xticklabels(
         [f"{np.exp(value):.0e}".replace("e+", "e") for value in needed if np.isfinite(value)]
     )
-    top.set_xlabel(f"compute of {reference} (FLOPs, median)", size=9)
+    top.set_xlabel(f"compute of {named(reference)} (FLOPs, median)", size=9)

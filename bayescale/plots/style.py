@@ -19,6 +19,7 @@ from bayescale.files import replacing
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8a8a8a"  # Okabe and Ito (2008)
 
 _STYLE: dict[Any, Any] = {
+    "text.parse_math": False,  # names of runs, groups and columns are no formulas: $ is a letter
     "figure.dpi": 110,
     "savefig.dpi": 160,
     "figure.constrained_layout.use": True,
@@ -63,6 +64,22 @@ def save_figure(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
+def named(name: Any, most: int = 40) -> str:
+    """Write a name of the user's so that a picture has room for it: the middle of a long one goes.
+
+    >>> named("Llama"), named("a" * 30 + "b" * 30, 11)
+    ('Llama', 'aaaaa…bbbbb')
+    """
+    text = " ".join(str(name).split())
+    side = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:side]}…{text[-side:]}"
+
+
+def label_of(name: str) -> str:
+    """Label the axis of a column or a metric."""
+    return LABELS.get(name, named(name))
+
+
 def band(axis: Axes, x: Any, summary: xr.DataArray, colour: Any, label: str | None = None) -> None:
     """Draw the median as a line and the central 90% as a band."""
     axis.fill_between(
@@ -101,4 +118,4 @@ def log_axis(axis: Any, values: Any, name: str) -> None:
     axis.set_minor_formatter(NullFormatter())
     form = readable.flops if name == "flops" else (lambda value: readable.count(value, 1))
     axis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
-    axis.set_label_text(LABELS.get(name, name))
+    axis.set_label_text(label_of(name))
