@@ -2,6 +2,10 @@
 
 The elpd is the sum over cells of replicates of the log density that a fit without the cell gives
 to its log loss (nats; Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4).
+
+A cell of weight w gives the log of the mean over the draws of that fit of its density raised to w:
+what it would add to the evidence of a weighted fit. That is no prediction of a run, so `compare`
+refuses weighted runs.
 """
 
 import warnings
@@ -141,8 +145,8 @@ def _importance_sampling(own: Fit) -> Any:
     seen, unseen, k = [], [], []
     for out in leave_each_out(own):
         draws = out.log_weights.sizes["chain"] * out.log_weights.sizes["draw"]
-        seen.append(log_score(out.log_density))
-        unseen.append(log_score(out.log_weights + out.log_density) + np.log(draws))
+        seen.append(log_score(out.log_likelihood))
+        unseen.append(log_score(out.log_weights + out.log_likelihood) + np.log(draws))
         k.append(out.pareto_k.to_numpy())
     density, pareto_k = np.concatenate(unseen), np.concatenate(k)
     good = min(1 - 1 / np.log10(draws), 0.7)
@@ -187,7 +191,7 @@ def _refit_without(own: Fit, out: np.ndarray, seed: int) -> tuple[np.ndarray, tu
             f"cross-validation needs: {error}"
         ) from error
     predicting = thinned(with_groups_of(again, held), len(held))
-    density = [log_score(part.log_density()) for part in cell_draws(predicting, held)]
+    density = [log_score(part.log_likelihood()) for part in cell_draws(predicting, held)]
     return np.concatenate(density), again.diagnostics.problems
 
 

@@ -26,8 +26,8 @@ class LeftOut:
     Parameters
     ----------
     cells : CellDraws
-    log_density : xarray.DataArray
-        Of each cell's log loss, dims (chain, draw, obs).
+    log_likelihood : xarray.DataArray
+        Of each cell, raised to its weight as in the fit; dims (chain, draw, obs).
     log_weights : xarray.DataArray
         Log importance weights, Pareto-smoothed, of sum 1; dims (chain, draw, obs).
     pareto_k : xarray.DataArray
@@ -35,7 +35,7 @@ class LeftOut:
     """
 
     cells: CellDraws
-    log_density: xr.DataArray
+    log_likelihood: xr.DataArray
     log_weights: xr.DataArray
     pareto_k: xr.DataArray
 
@@ -52,10 +52,8 @@ def leave_each_out(fit: Fit) -> Iterator[LeftOut]:
     varying = fit.posterior.drop_vars(list(fit.spec.fixed))
     efficiency = _relative_efficiency(varying)
     for cells in cell_draws(fit):
-        density = cells.log_density().drop_vars(("chain", "draw"), errors="ignore")
-        weight = xr.DataArray(cells.table["weight"].to_numpy(), dims="obs")
-        contributed = (weight * density).transpose("chain", "draw", "obs")
-        yield LeftOut(cells, density, *_weights(contributed, efficiency, even))
+        contributed = cells.log_likelihood().drop_vars(("chain", "draw"), errors="ignore")
+        yield LeftOut(cells, contributed, *_weights(contributed, efficiency, even))
 
 
 def _weights(

@@ -165,6 +165,10 @@ class CellDraws:
         density = self.kind.log_density(self.observed, self.mu, self.scale, self.noise, self.inputs)
         return density.transpose("chain", "draw", "obs")
 
+    def log_likelihood(self) -> xr.DataArray:
+        """Say what each cell adds to the log posterior: its log density times its weight."""
+        return self.log_density() * _vector(self.table["weight"])
+
     def draw(self, rng: np.random.Generator) -> xr.DataArray:
         """Draw log losses of as many seeds at the same cells, dims (chain, draw, obs)."""
         drawn = self.kind.draw(rng, self.mu, self.scale, self.noise, self.inputs)
@@ -232,8 +236,8 @@ def with_few_draws(fit: Fit) -> Fit:
 def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
     """Log density of the log loss of each cell of replicates, per draw; dims (chain, draw, obs).
 
-    The runs of the fit, or others. Equal to PyMC's own ``compute_log_likelihood``. All draws at all
-    cells, 8 bytes each.
+    The runs of the fit, or others. Equal to PyMC's own ``compute_log_likelihood``, so not raised to
+    weights of runs, as `arviz_tree` has it. All draws at all cells, 8 bytes each.
     """
     return xr.concat([cells.log_density() for cells in cell_draws(fit, runs)], dim="obs")
 
@@ -315,12 +319,16 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need; variable ``log_loss``, dims
     (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large: 16
     bytes a draw and cell. `bayescale.check_fit` and `bayescale.compare` do without it.
+
+    The likelihood is the one that was fitted: that of runs of weight w raised to w. So the elpd of
+    ``az.loo`` is about such likelihoods (`bayescale.cross_validation`); it says how well runs are
+    predicted where all weigh 1.
     """
     tree, rng = fit.tree.copy(), np.random.default_rng(seed)
-    density, drawn = zip(
-        *((cells.log_density(), cells.draw(rng)) for cells in cell_draws(fit)), strict=True
+    likelihood, drawn = zip(
+        *((cells.log_likelihood(), cells.draw(rng)) for cells in cell_draws(fit)), strict=True
     )
-    tree["log_likelihood"] = xr.Dataset({"log_loss": xr.concat(density, dim="obs")})
+    tree["log_likelihood"] = xr.Dataset({"log_loss": xr.concat(likelihood, dim="obs")})
     tree["posterior_predictive"] = xr.Dataset({"log_loss": xr.concat(drawn, dim="obs")})
     return tree
 

@@ -9,7 +9,8 @@ import xarray as xr
 from conftest import TRUTH, known_fit
 from scipy import stats
 
-from bayescale import constants_fit
+from bayescale import Fit, Runs, constants_fit, load_model
+from bayescale.cross_validation import cross_validate
 from bayescale.errors import FitError
 from bayescale.fitting import fit
 from bayescale.model import build_model
@@ -142,6 +143,44 @@ def test_arviz_finds_what_it_needs(small_fit):
     assert az.loo(tree).elpd > 0
     assert tree["posterior_predictive"]["log_loss"].shape == (4, 500, 30)
     assert "log_likelihood" not in small_fit.tree
+
+
+def weighted_constant(sigma: float, log_loss: np.ndarray, weight: np.ndarray) -> Fit:
+    """Posterior of one constant, the loss, given weighted runs with Normal noise of known sd.
+
+    Flat prior on its logarithm, which has the sd of a mean by weights; draws are its quantiles.
+    """
+    middle = (weight * log_loss).sum() / weight.sum()
+    quantiles = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
+    rng = np.random.default_rng(2)
+    level = middle + sigma / np.sqrt(weight.sum()) * rng.permutation(quantiles)
+    rest = {"A": 1e-9, "B": 1e-9, "alpha": 0.3, "beta": 0.3, "sigma": sigma}
+    values = {n: v * (1 + 1e-9 * rng.standard_normal(4000)) for n, v in rest.items()}
+    values["E"] = np.exp(level)
+    draws = {name: (("chain", "draw"), value.reshape(2, 2000)) for name, value in values.items()}
+    table = pd.DataFrame({"params": np.geomspace(1e7, 1e9, len(weight)), "tokens": 1e10})
+    table = table.assign(loss=np.exp(log_loss), weight=weight, run=table.index.astype(str))
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(draws)})
+    return Fit(load_model("chinchilla-normal"), Runs(table, "a constant"), tree)
+
+
+def test_elpd_of_weighted_runs_is_that_of_their_likelihood_as_fitted():
+    """Exact in closed form, the same from ArviZ; without weights another number altogether."""
+    sigma, weight = 0.02, np.array([1.0, 0.5, 0.1, 1.0, 0.3, 0.7, 1.0, 0.05])
+    y = 1.0 + sigma * np.random.default_rng(4).standard_normal(8)
+    own = weighted_constant(sigma, y, weight)
+    others, sums = weight.sum() - weight, (weight * y).sum() - weight * y
+    sd = sigma * np.sqrt(1 / weight + 1 / others)
+    root = np.log(2 * np.pi * sigma**2)  # of the w-th power of a Normal density
+    exact = stats.norm.logpdf(y, sums / others, sd) + (root - np.log(weight) - weight * root) / 2
+    found, theirs = cross_validate({"own": own}).elpds["own"], az.loo(arviz_tree(own))
+    np.testing.assert_allclose(found.elpd_i, exact, atol=0.01)
+    np.testing.assert_allclose(theirs.elpd_i, found.elpd_i, rtol=1e-10)
+    np.testing.assert_allclose(theirs.pareto_k, found.pareto_k, rtol=1e-8)
+    assert theirs.elpd == pytest.approx(found.elpd, rel=1e-10)
+    tree = arviz_tree(own)
+    tree["log_likelihood"] = xr.Dataset({"log_loss": log_likelihood(own)})  # the control
+    assert abs(az.loo(tree).elpd - exact.sum()) > 1
 
 
 def test_scores_of_known_residuals():
