@@ -388,7 +388,8 @@ def _log_constant(fit: Fit) -> xr.DataArray:
 
 def _any_envelope(runs: Runs, flops: float | Sequence[float], k: float) -> xr.Dataset:
     """Approach 1 over checkpoints, or over the final losses where that is all there is."""
-    checkpoints = bool(runs.table["run"].duplicated().any())
+    distinct = runs.table.drop_duplicates(["run", "loss"])  # a copied row is no checkpoint
+    checkpoints = bool(distinct["run"].duplicated().any())
     return envelope(runs, flops, curve="run" if checkpoints else "params", k=k)
 
 

@@ -75,24 +75,59 @@ def _flops_disagree(table: pd.DataFrame) -> list[Notice]:
     ]
 
 
+def originals(table: pd.DataFrame) -> np.ndarray:
+    """Position of the first row that agrees with each row in every column, shape (rows,).
+
+    A row that has another's is a copy of it. Equal losses alone prove no copy: those of seeds are
+    equal as well where they are rounded.
+    """
+    place = pd.Series(np.arange(len(table)))
+    twice = table.duplicated("loss", keep=False).to_numpy()
+    like = _comparable(table[twice])
+    kind = like.groupby(list(like.columns), dropna=False).ngroup().to_numpy()
+    place[twice] = place[twice].groupby(kind).transform("min")
+    return place.to_numpy()
+
+
+def _comparable(table: pd.DataFrame) -> pd.DataFrame:
+    """Write what cannot be compared, as lists, as text."""
+    return table.astype({name: str for name in table if table[name].dtype == object})
+
+
 def _duplicates(table: pd.DataFrame) -> list[Notice]:
+    """Name copies, and rows of equal counts and loss that no number of a seed tells apart."""
+    table = _comparable(table)
     keys = [name for name in table.columns if name in (*COUNTS, "loss")]
     if len(keys) < 3:  # the axis is a column of the table's own
         keys = [name for name in table.columns if name != "run"]
-    twice = table.duplicated(keys, keep=False)
-    if not twice.any():
-        return []
-    rows = tuple(int(row) for row in table.index[twice])
-    again = [int(row) for row in table.index[table.duplicated(keys)]]
-    remedy = f" with --where 'index not in {again}'" if len(again) <= 8 else ""
+    told_apart = [name for name in ("seed", "replicate") if name in table and name not in keys]
+    place, rows = originals(table), table.index
+    copies = place != np.arange(len(table))
+    kept = table[~copies]
+    equal, again = (kept.duplicated([*keys, *told_apart], keep=k) for k in (False, "first"))
     return [
-        Notice(
-            "duplicated runs",
-            f"{readable.rows(rows)} agree in {', '.join(keys)} to the last digit; a copied row "
-            f"counts twice: leave it out{remedy}",
-            rows,
-        )
+        *_twins(
+            rows[np.isin(place, place[copies])],
+            rows[copies],
+            "every column: copies count as one run; leave them out{remedy}, or, if they are seeds "
+            "whose rounded losses are equal, tell them apart by a column seed",
+        ),
+        *_twins(
+            kept.index[equal],
+            kept.index[again],
+            f"{', '.join(keys)} to the last digit and differ elsewhere: each counts as a run of "
+            "its own; if they are copies, leave them out{remedy}",
+        ),
     ]
+
+
+def _twins(rows: pd.Index, again: pd.Index, words: str) -> list[Notice]:
+    if again.empty:
+        return []
+    left_out = list(map(int, again))
+    query = f" with --where 'index not in {left_out}'" if len(left_out) <= 8 else ""
+    message = f"{readable.rows(rows)} agree in {words.replace('{remedy}', query)}"
+    return [Notice("duplicated runs", message, tuple(map(int, rows)))]
 
 
 def _checkpoints(table: pd.DataFrame) -> list[Notice]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayescale.doubts import GROUPS
+from bayescale.doubts import GROUPS, originals
 from bayescale.runs import Runs
 
 CONFIGURATION = (
@@ -53,8 +53,8 @@ def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None
     r"""Collapse replicates to their cell means.
 
     Replicates agree in `columns` and in every column of `CONFIGURATION` that the table has. A row
-    copied to the last digit of the loss is one run, not two, unless a column ``seed`` or
-    ``replicate`` tells them apart.
+    that agrees with another in every column is a copy, one run and not two: seeds whose rounded
+    losses are equal need a column, such as ``seed`` or ``run``, that tells them apart.
 
     Runs of weights w count by them: the mean is weighted, the cell has the weight
     :math:`\sum w^2 / \sum w`, it counts as :math:`(\sum w)^2 / \sum w^2` replicates, and a run of
@@ -82,17 +82,20 @@ def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None
     cell = of_run = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     silent = table["weight"].groupby(cell).transform("max") == 0
     table = table[(table["weight"] > 0) | silent].assign(**{_CELL: cell})
-    told_apart = [name for name in ("seed", "replicate") if name in table]
-    table = table[~table.duplicated([_CELL, "loss", *told_apart])]
+    first_of = originals(table.drop(columns="weight"))
+    table = table[first_of == np.arange(len(table))]
     cell = table[_CELL]
-    share = table["weight"].where(~silent, 1.0)  # a cell of weight 0 has a mean as well
+    # By shares of the largest weight, so that a run without replicates has the share 1 to the last
+    # digit: what rounding left of its freedom would pass for replicates.
+    largest = table["weight"].groupby(cell).transform("max")
+    share = (table["weight"] / largest).where(largest > 0, 1.0)  # a silent cell has a mean as well
     total, squared = (values.groupby(cell).transform("sum") for values in (share, share**2))
     mean = (share * table["log_loss"]).groupby(cell).transform("sum") / total
-    weight = (squared / total).where(~silent, 0.0)
+    weight = largest * squared / total
     squares = (table["weight"] * (table["log_loss"] - mean) ** 2).sum()
     known = {"log_loss": mean, "weight": weight, "replicates": total**2 / squared}
     first = ~table.duplicated(_CELL)
-    freedom = table["weight"].sum() - weight[first].sum()
+    freedom = (largest * (total - squared / total))[first].sum()
     members = pd.Index(cell[first]).get_indexer(of_run)
     collapsed = table.assign(**known)[first].drop(columns=_CELL)
     return Cells(collapsed, float(squares), float(freedom), members)

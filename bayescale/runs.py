@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale import readable
-from bayescale.doubts import COUNTS, DOUBTS, FLOPS_PER_PARAM_TOKEN, Notice, small
+from bayescale.doubts import COUNTS, DOUBTS, FLOPS_PER_PARAM_TOKEN, Notice, originals, small
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.schedule import MidSchedule, settle
 from bayescale.tables import load_table
@@ -217,7 +217,8 @@ def read_runs(
     _require_values(settled, named)
     table = _best(settled, best_per)
     if "run" not in table:
-        table.insert(0, "run", [f"run-{row + 1}" for row in table.index])
+        rows = table.index[originals(table)]  # a copied row has the name of its original
+        table.insert(0, "run", [f"run-{row + 1}" for row in rows])
     _require_units(table, stated=units or {})
     ledger = [f"{len(raw)} rows read"]
     ledger += [f"{ours} is the column {theirs!r}" for ours, theirs in (columns or {}).items()]

@@ -1,10 +1,12 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import TRUTH, simulated_table
 
 from bayescale import fit, load_model, parse_model, read_runs
-from bayescale.errors import ModelError
+from bayescale.errors import ModelError, RunsWarning
 from bayescale.model import build_model, cells_of, model_data
 from bayescale.replicates import collapse
 from bayescale.runs import Runs
@@ -48,13 +50,66 @@ def test_without_replicates_every_run_is_a_cell(runs):
 
 
 def test_copied_row_counts_once():
-    cells = collapse(table_of(cell(3.0, 3.3, 3.0)), COLUMNS)
+    table = table_of(cell(3.0, 3.3)).table
+    cells = collapse(Runs(pd.concat([table, table[:1]]), "test"), COLUMNS)
     assert (cells.table["replicates"].tolist(), cells.freedom) == ([2], 1)
     np.testing.assert_allclose(cells.table["log_loss"], np.log([3.0, 3.3]).mean())
-    nearly = collapse(table_of(cell(3.0, 3.3, 3.0000001)), COLUMNS)
-    assert nearly.freedom == 2
+    nearly = pd.concat([table, table[:1].assign(loss=3.0000001)])
+    assert collapse(Runs(nearly, "test"), COLUMNS).freedom == 2
     elsewhere = collapse(table_of(cell(3.0), cell(3.0, tokens=4e9)), COLUMNS)
     assert len(elsewhere) == 2  # equal losses of two configurations are no copies
+
+
+ROUNDED = (3.12, 3.12, 3.13, 3.12, 3.13, 3.12, 3.12, 3.13)
+
+
+@pytest.mark.parametrize(
+    ("columns", "number"),
+    [({"run": list("abcdefgh")}, 8), ({"seed": range(8)}, 8), ({"job": range(8)}, 8), ({}, 2)],
+)
+def test_seeds_of_rounded_loss_are_told_from_copies(columns, number):
+    """By any column; a table without one cannot tell, which a notice says with the remedy."""
+    table = pd.concat([simulated_table(), cell(*ROUNDED, **columns)], ignore_index=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        runs = read_runs(table)
+    cells = collapse(runs, COLUMNS)
+    assert cells.table["replicates"].iloc[-1] == number
+    assert cells.freedom == number - 1
+    said = [str(notice) for notice in runs.notices if notice.name == "duplicated runs"]
+    if "seed" in columns:
+        assert said == []
+    elif columns:
+        assert "each counts as a run of its own; if they are copies, leave them out with" in said[0]
+    else:
+        assert "copies count as one run; leave them out with --where 'index not in" in said[0]
+        assert "tell them apart by a column seed" in said[0]
+
+
+def test_lists_of_a_table_are_compared_as_well():
+    table = simulated_table().assign(layers=[[1, 2]] * 30)
+    twice = pd.concat([table, table.iloc[[4]], table.iloc[[5]].assign(layers=[[1, 3]])])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        runs = read_runs(twice)
+    copies, others = map(str, runs.notices)
+    assert "rows 5, 31 agree in every column" in copies
+    assert "rows 6, 32 agree in params, tokens, loss, flops to the last digit" in others
+    assert collapse(runs, COLUMNS).table["replicates"].tolist() == [1] * 5 + [2] + [1] * 24
+
+
+def test_weights_are_no_replicates():
+    """Rounding of weights leaves no fraction of a degree of freedom, so no term of seeds."""
+    weights = np.random.default_rng(1).uniform(0.01, 1.0, 30)
+    runs = read_runs(simulated_table().assign(weight=weights))
+    cells = cells_of(load_model("chinchilla"), runs)
+    assert (cells.freedom, cells.squares) == (0.0, 0.0)
+    assert cells.table["weight"].tolist() == weights.tolist()
+    assert cells.table["replicates"].tolist() == [1.0] * 30
+    assert "seed_freedom" not in model_data(load_model("chinchilla"), runs)
+    twice = read_runs(runs.table.assign(seed=1), where="index != 0")
+    both = Runs(pd.concat([twice.table, twice.table[:1].assign(seed=2)]), "test")
+    assert "seed_freedom" in model_data(load_model("chinchilla"), both)  # the control
 
 
 def test_run_of_weight_zero_leaves_its_cell():
