@@ -185,7 +185,7 @@ def backtest(
     Where the law of the model may bend, its law taken as exact is fitted and scored beside it.
     The cuts are made at growing compute for joint laws, along their axis for single-axis laws. All
     groups are cut at the same compute; a group without runs up to a cut is not predicted from it.
-    Unfinished runs (column ``mid_schedule``) and those of weight 0 are never predicted.
+    Unfinished runs (column ``mid_schedule``) are never predicted.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def _first_usable(runs: Runs, spec: ModelSpec, sizes: np.ndarray, cuts: np.ndarr
 def _split(runs: Runs, spec: ModelSpec, sizes: np.ndarray, cut: float) -> Split:
     """Split runs of these sizes at a cut."""
     past = up_to(sizes, cut)
-    asked = ~past & (runs.table.get("weight", pd.Series(1.0, runs.table.index)) > 0).to_numpy()
+    asked = ~past
     if "mid_schedule" in runs.table:
         asked &= ~runs.table["mid_schedule"].to_numpy(dtype=bool)
     if spec.group is not None:

@@ -457,7 +457,8 @@ def fit(
         converge is sampled again with smaller steps and then with another mass matrix (with groups:
         three times as long, then with smaller steps as well).
     weights : numpy.ndarray, shape (runs,), optional
-        Exponent of each run's likelihood; by default the runs' column ``weight``, or 1.
+        Exponent of each run's likelihood; by default the runs' column ``weight``, or 1. Runs of
+        weight 0 are left out.
     seed : int
         Same seed, same machine: same draws.
     progress : bool, optional

@@ -34,6 +34,9 @@ _NEAR = 1.5  # factor between sizes that count FLOPs alike
 class Runs:
     """Training runs ready for a model.
 
+    A run of weight 0 counts nowhere, neither in a likelihood nor in the range of the runs or their
+    design, so there is none among them.
+
     Parameters
     ----------
     table : pandas.DataFrame
@@ -58,6 +61,10 @@ class Runs:
     params_are: str = "not stated"
     ledger: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if "weight" in self.table:
+            object.__setattr__(self, "table", self.table[self.table["weight"] != 0])
 
     def __len__(self) -> int:
         return len(self.table)
@@ -170,7 +177,8 @@ def read_runs(
     """Read a table of training runs and refuse or flag what would give a silent wrong number.
 
     The steps are: rename, apply units, fill what C = 6ND gives, filter, settle what is unfinished,
-    check, keep the best. A column ``weight`` holds the exponent of each run's likelihood.
+    check, keep the best. A column ``weight`` holds the exponent of each run's likelihood; rows of
+    weight 0 are left out.
 
     Parameters
     ----------

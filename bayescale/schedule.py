@@ -89,7 +89,7 @@ def _require_some_finished(unfinished: pd.Series, named: str) -> None:
 
 
 def _weights(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Check the table's own weights."""
+    """Check the table's own weights, and leave out rows of weight 0: these count nowhere."""
     if "weight" not in table:
         return table, []
     weights = pd.to_numeric(table["weight"], errors="coerce").astype(float)
@@ -105,7 +105,9 @@ def _weights(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             "column 'weight': every run has the weight 0, so none would be fitted; correct it, or "
             "rename the column"
         )
-    return table.assign(weight=weights), ["the likelihood of each run raised to its weight"]
+    ledger, silent = ["the likelihood of each run raised to its weight"], int((weights == 0).sum())
+    ledger += [f"{silent} of weight 0 left out"] if silent else []
+    return table.assign(weight=weights)[weights > 0], ledger
 
 
 def _marked(table: pd.DataFrame) -> dict[str, pd.Series]:

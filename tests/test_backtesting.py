@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -116,8 +117,7 @@ def test_laws_without_an_axis_are_refused(runs):
 def test_unfinished_runs_and_those_of_no_weight_are_never_predicted(runs):
     last = runs.table["run"] == "run-30"
     for column, value in (("weight", np.where(last, 0.0, 1.0)), ("mid_schedule", last)):
-        marked = runs_of(runs.table.drop(columns="run"))
-        marked.table[column] = value
+        marked = replace(runs, table=runs.table.assign(**{column: value}))
         (split,) = plan_cuts(marked, CHINCHILLA, [1e21])
         largest = runs.table[runs.column("flops") > 1e21]
         assert len(largest) == 6

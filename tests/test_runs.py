@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,9 +7,12 @@ from conftest import simulated_table
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bayescale import fit
 from bayescale.doubts import FLOPS_PER_PARAM_TOKEN
 from bayescale.errors import RunsError, RunsWarning
+from bayescale.prediction import decades_beyond
 from bayescale.runs import Runs, read_runs
+from bayescale.summary import default_budgets
 
 
 def set_cell(column, row, value):
@@ -453,3 +458,44 @@ def test_flops_of_a_parameter_are_those_of_the_nearest_sizes():
 def test_a_table_of_one_row_is_read():
     table = pd.DataFrame({"run": ["a"], "params": [1e9], "tokens": [2e10], "loss": [2.5]})
     assert len(read_runs(table)) == 1
+
+
+def with_silent_runs(table: pd.DataFrame, weight: float = 0.0) -> pd.DataFrame:
+    """Add runs far outside the others, of a group, budgets and sizes of their own."""
+    sizes = np.geomspace(1e4, 1e5, 8)
+    silent = pd.DataFrame({"params": sizes, "tokens": 1e15 / (6 * sizes), "loss": 9.0})
+    far = pd.DataFrame({"params": [1e13], "tokens": [1e15], "loss": [1.0]})
+    silent = pd.concat([silent, far], ignore_index=True).assign(weight=weight, family="other")
+    own = table.assign(weight=1.0, family="own")
+    return pd.concat([own, silent], ignore_index=True)
+
+
+@pytest.mark.filterwarnings("ignore::bayescale.errors.RunsWarning")
+def test_runs_of_weight_0_count_nowhere():
+    """Neither in answers, nor in ranges, budgets, notices and doubts about the design."""
+    table = simulated_table()
+    wide = with_silent_runs(table)
+    few = {"draws": 100, "tune": 200, "chains": 2, "progress": False}
+    own = read_runs(table.assign(weight=1.0, family="own"))
+    read = read_runs(wide)
+    given = replace(read_runs(with_silent_runs(table, 1.0)), notices=())
+    alone, *others = (
+        fit(own, "chinchilla", **few),
+        fit(read, "chinchilla", **few),
+        fit(given, "chinchilla", weights=wide["weight"].to_numpy(), **few),
+        fit(Runs(given.table.assign(weight=wide["weight"]), "by hand"), "chinchilla", **few),
+    )
+    assert "9 of weight 0 left out" in read.ledger
+    assert read.notices == own.notices == ()
+    for fitted in others:
+        np.testing.assert_array_equal(fitted.posterior["E"], alone.posterior["E"])
+        assert len(fitted.runs) == 30
+        assert fitted.notices == alone.notices == ()
+        assert fitted.runs.budgets().dropna().nunique() == 5
+        assert default_budgets(fitted) == default_budgets(alone)
+        for axis in ("params", "tokens", "flops", "tokens_per_param"):
+            at = [1e6, 1e12, 1e25]
+            assert (decades_beyond(fitted, axis, at) == decades_beyond(alone, axis, at)).all()
+    counted = fit(given, "chinchilla", **few)  # the control
+    assert "groups pooled" in [notice.name for notice in counted.notices]
+    assert decades_beyond(counted, "flops", 1e25) == 0
