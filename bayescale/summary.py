@@ -98,6 +98,8 @@ REFERENCE_SIZE = 1e9
 
 def default_budgets(fit: Fit) -> tuple[float, ...]:
     """Return the largest budget (or axis value) of the runs, and ten times that."""
+    if len(fit.runs) == 0:
+        raise FitError("these are given constants: there is no largest run; name a budget")
     largest = float(fit.runs.column(axis_of(fit)).max())
     return largest, 10 * largest
 

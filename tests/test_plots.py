@@ -1,9 +1,11 @@
 import warnings
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from conftest import ODD_NAMES, check_names, known_fit, known_grouped_fit, simulated_table
 
 from bayescale import (
@@ -12,15 +14,22 @@ from bayescale import (
     classify_curve,
     compute_multiplier,
     compute_optimal,
+    constants_fit,
     fit,
+    log_optimum,
     plan_outcomes,
     plots,
+    predict,
     rank_plans,
     read_plans,
     read_runs,
     residuals,
+    suggest_runs,
+    target_loss,
 )
-from bayescale.errors import FitError, RunsWarning
+from bayescale.comparison import STACKED, Comparison
+from bayescale.errors import FitError, RunsError, RunsWarning
+from bayescale.summary import default_budgets
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +168,59 @@ def test_ticks_are_never_written_as_formulas(small_fit):
     figure.canvas.draw()
     for axis in figure.axes:
         assert not any("$" in text.get_text() for text in axis.get_xticklabels(which="both"))
+
+
+@pytest.mark.parametrize("axis", ["params", "tokens"])
+def test_runs_of_one_count_alone_need_no_other(axis):
+    """What needs the others refuses the law, and asks for no column."""
+    constants = {"E": 1.7, "A": 400.0, "alpha": 0.3, "sigma": 0.01, "nu": 8.0}
+    made = constants_fit(f"power-law-{axis}", **constants)
+    runs = read_runs(simulated_table()[[axis, "loss"]])
+    own = replace(made, runs=runs)
+    assert own.notices == ()
+    assert default_budgets(own)[0] == runs.table[axis].max()
+    plots.plot_curve(own)
+    plots.plot_predicted(residuals(own))
+    compared = Comparison(
+        {"a": own},
+        pd.DataFrame({"elpd_diff": [0.0], "se_diff": [0.0], "weight": [1.0]}, index=["a"]),
+        xr.DataArray([[0.0]], dims=("model", "obs")),
+        {name: stacked_losses(own, axis) for name in ("a", STACKED)},
+        {},
+        (),
+    )
+    plots.plot_comparison(compared)
+    for refused in (plots.plot_isoflop, lambda own: target_loss(own, params=1e9)):
+        with pytest.raises(FitError, match="does not trade params against tokens"):
+            refused(own)
+    with pytest.raises(FitError, match="does not know repeated data"):
+        plots.plot_repetition_value(own)
+
+
+def test_runs_without_compute_are_refused_by_that_column(small_fit):
+    """Tables made by hand may lack what `read_runs` fills."""
+    table = small_fit.runs.table.drop(columns="flops")
+    own = replace(small_fit, runs=replace(small_fit.runs, table=table))
+    optimum = log_optimum(small_fit, 1e22)
+    for ask in (
+        check_fit,
+        default_budgets,
+        plots.plot_isoflop,
+        lambda own: compute_optimal(own, 1e22),
+        lambda own: suggest_runs(own, optimum, max_flops=1e22),
+    ):
+        with pytest.raises(RunsError, match="needs the column 'flops'"):
+            ask(own)
+
+
+def stacked_losses(own, axis):
+    values = xr.DataArray([1e9, 1e10], dims=axis, coords={axis: [1e9, 1e10]})
+    return xr.Dataset({"loss": predict(own, {axis: values})})
+
+
+@pytest.mark.parametrize(
+    "draw", [plots.plot_isoflop, plots.plot_curve, plots.plot_parameters, default_budgets]
+)
+def test_constants_have_no_runs_to_draw(draw):
+    with pytest.raises(FitError, match="these are given constants: there"):
+        draw(known_fit())

@@ -51,9 +51,9 @@ def bracketing_check(fit: Fit) -> list[Check]:
     fresh = fit.law.is_joint and "unique_tokens" not in fit.spec.inputs
     if not fresh or fit.groups or fit.own_group is not None:
         return []
-    table = fit.runs.table
-    largest = float(table["flops"].max())
-    near = table.loc[table["flops"] > largest / _NEAR, "params"]
+    flops = fit.runs.column("flops")
+    largest = float(flops.max())
+    near = fit.runs.table.loc[flops > largest / _NEAR, "params"]
     best = compute_optimal(fit, largest, exponents=False)["params"]
     low, high = float((best < near.min()).mean()), float((best > near.max()).mean())
     outside, side = max((low, "below"), (high, "above"))

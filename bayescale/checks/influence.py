@@ -82,13 +82,12 @@ def _each_member_its_share(fit: Fit, weights: xr.DataArray) -> xr.DataArray:
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
     """Take the decision: log N* at the largest budget, or log loss farther out."""
-    table = fit.runs.table
     if fit.law.is_joint:
-        largest = float(table["flops"].max())
+        largest = float(fit.runs.column("flops").max())
         best = compute_optimal(fit, largest, exponents=False)["params"].squeeze("flops", drop=True)
         return f"N* at {readable.flops(largest)} FLOPs", xr.ufuncs.log(best)
     beyond = 10.0 if len(fit.spec.inputs) == 1 else 1.0
-    largest_of = {name: beyond * float(table[name].max()) for name in fit.spec.inputs}
+    largest_of = {name: beyond * float(fit.runs.column(name).max()) for name in fit.spec.inputs}
     far = ", ".join(f"{name} {readable.flops(value)}" for name, value in largest_of.items())
     return f"the loss at {far}", xr.ufuncs.log(predict(fit, largest_of))
 

@@ -34,12 +34,12 @@ _TOLERANCES = {"xatol": 1e-9, "xrtol": 1e-9}
 
 def equal_loss(fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "EqualLoss":
     """Read the fit, or refuse it."""
-    constant = fit.runs.flops_per_param_token if k is None else k
+    draws, constant = Draws.of(fit), fit.runs.flops_per_param_token if k is None else k
     if not fit.bends:
-        return EqualLoss(Draws.of(fit), constant, prices)
+        return EqualLoss(draws, constant, prices)
     params, tokens = (np.log(fit.runs.column(name)) for name in ("params", "tokens"))
     return BentEqualLoss(
-        Draws.of(fit),
+        draws,
         constant,
         prices,
         np.arange(params.min() - _BELOW, params.max() + _ABOVE, _SIZE_STEP),

@@ -301,7 +301,8 @@ def _baselines(
     """Spend the same compute as people do: the largest run again, or one more isoFLOP."""
     batches = {"one more isoFLOP": _isoflop(fit, max_flops / runs, runs, k)}
     if len(fit.runs):
-        largest = fit.runs.table.nlargest(1, "flops")[["params", "tokens"]]
+        place = int(fit.runs.column("flops").argmax())
+        largest = fit.runs.table[["params", "tokens"]].iloc[[place]]
         times = int(max_flops // float(k * (largest["params"] * largest["tokens"]).iloc[0]))
         if times:
             repeated = pd.concat([largest] * min(times, runs), ignore_index=True)

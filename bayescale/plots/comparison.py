@@ -56,7 +56,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
 def _panels(comparison: Comparison) -> list[tuple[str, dict[str, xr.DataArray]]]:
     """Title and draws of each law, for each value asked or each group."""
     axis, mixture = comparison.axis, comparison.decisions[STACKED]
-    quantity = "params" if "params" in mixture else "loss"
+    quantity = "params" if axis == "flops" and "params" in mixture else "loss"
     draws = {name: answer[quantity] for name, answer in comparison.decisions.items()}
 
     def at(value: float) -> str:

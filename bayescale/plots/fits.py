@@ -13,6 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogFormatter
 from scipy.stats import gaussian_kde
 
 from bayescale import readable
+from bayescale.decisions.draws import require_one_joint_law
+from bayescale.errors import FitError
 from bayescale.fitting import Fit
 from bayescale.intervals import summarise
 from bayescale.optima import BASIN_EXCESS, basin, compute_optimal, isoflop
@@ -41,6 +43,7 @@ def plot_parameters(fit: Fit) -> Figure:
     Both are scaled to the same height: compare widths and places. Where the two look alike, the
     data said nothing.
     """
+    _require_runs(fit)
     posterior = fit.posterior
     names = [name for name in fit.parameters if "group" not in posterior[name].dims]
     with styled():
@@ -61,14 +64,21 @@ def plot_isoflop(fit: Fit) -> Figure:
     """Draw runs, fitted isoFLOP curves with bands, and the path of the compute-optimal N.
 
     Of a law of repeated data the curves are those of fresh data, and so are the runs.
+
+    Raises
+    ------
+    FitError
+        For a law that does not trade params against tokens, several groups at once, or constants.
     """
+    require_one_joint_law(fit)
+    _require_runs(fit)
     table = fit.runs.table.assign(curve=fit.runs.budgets())
     if "unique_tokens" in fit.spec.inputs:
         table = table[table["tokens"] <= 1.01 * table["unique_tokens"]]
     budgets = np.sort(table["curve"].dropna().unique())
     if len(budgets) == 0:
-        low, high = table["flops"].min(), table["flops"].max()
-        budgets = np.geomspace(low, high, 5)
+        fit.runs.column("flops")  # refuses runs without
+        budgets = np.geomspace(table["flops"].min(), table["flops"].max(), 5)
     with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.6))
         colours = dict(zip(budgets, sequence(len(budgets)), strict=True))
@@ -102,6 +112,7 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
 
     The line is of about 1,000 draws.
     """
+    _require_runs(fit)
     seen = fit.runs.column("flops")
     low, high = (
         min(seen.min(), float(optima["flops"].min())),
@@ -200,6 +211,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
 
 def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
     """Loss along the axis of a single-axis law: runs, law and new runs, both with bands."""
+    _require_runs(fit)
     name = fit.spec.inputs[0]
     seen = fit.runs.column(name)
     grid = np.geomspace(seen.min() / 1.2, max(seen.max() * 10, flops or 0), 120)
@@ -261,6 +273,11 @@ def plot_predicted(table: pd.DataFrame) -> Figure:
         axis.legend(title=f"90% predictive intervals hold {inside.mean():.0%}", loc="upper left")
         axis.set_title(title)
     return figure
+
+
+def _require_runs(fit: Fit) -> None:
+    if len(fit.runs) == 0:
+        raise FitError("these are given constants: there are no runs to draw; ask for answers only")
 
 
 def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray) -> None:

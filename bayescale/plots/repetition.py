@@ -18,6 +18,7 @@ from bayescale.decisions.repetition import (
     identified,
     near_epochs,
     repetition_value,
+    require_repetition,
 )
 from bayescale.fitting import Fit
 from bayescale.intervals import summarise
@@ -45,6 +46,7 @@ def plot_repetition_value(fit: Fit, params: Sequence[float] | None = None) -> Fi
     FitError
         If the law does not know repeated data, or the fit has groups.
     """
+    require_repetition(fit)
     sizes = sorted(_spanning(fit) if params is None else params)
     longest = 10 * float(summarise(effective_repetitions(fit, sizes)).sel(summary="median").max())
     epochs = np.geomspace(1, max(longest, 10), 200)
