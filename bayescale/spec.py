@@ -1,7 +1,5 @@
 """Model specifications, from a TOML file: a law, priors on its coordinates, pooling and noise."""
 
-import json
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -201,14 +199,20 @@ class ModelSpec:
                 f"model {self.name} pools everything: it has no groups; take a hierarchical model, "
                 "such as chinchilla-hierarchical, or add group and [pooling] to a model file"
             )
-        line = f"group = {json.dumps(column)}"
-        text = re.sub(r"""(?m)^[ \t]*["']?group["']?[ \t]*=.*$""", lambda _: line, self.source)
-        return parse_model(text, self.name)
+        import tomlkit  # keeps comments and layout; only what edits a model file needs it
+
+        text = tomlkit.parse(self.source)
+        text["group"] = column
+        return parse_model(tomlkit.dumps(text), self.name)
 
     def unpooled(self) -> "ModelSpec":
         """Return the same model with every partially pooled parameter estimated group by group."""
-        text = re.sub(r"""(=[ \t]*)(["'])partial\2""", r'\1"none"', self.source)
-        return parse_model(text, f"{self.name}-unpooled")
+        import tomlkit
+
+        text: Any = tomlkit.parse(self.source)
+        for name in self.partial:
+            text["pooling"][name] = "none"
+        return parse_model(tomlkit.dumps(text), f"{self.name}-unpooled")
 
 
 def available_models() -> dict[str, str]:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -331,3 +332,61 @@ def test_unpooled_whatever_way_the_pooling_is_written():
     spec = parse_model(text, "mine")
     assert spec.partial == ("level", "alpha")
     assert spec.unpooled().pooling == {"level": "none", "alpha": "none"}
+
+
+POOLING = re.search(r"(?s)\[pooling\].*?\n\n", GROUPED).group()
+PRIORS = GROUPED[GROUPED.index("[priors]") :].replace(POOLING, "")
+ODD = {
+    "inline table": """\
+group = "family" # group = "other"
+pooling = { level = 'partial', "alpha" = "partial", beta = "complete" } # = "partial"
+""",
+    "dotted keys, group among them": """\
+pooling.level = "partial"   # of the loss
+group    =   'family'
+pooling . "alpha" = '''partial'''
+""",
+    "escaped key, text of several lines": """\
+"gro\\u0075p" = \"\"\"fam\\
+   ily\"\"\"
+[pooling]
+level = "p\\u0061rtial"
+alpha = 'partial'
+""",
+    "the keys within text": """\
+summary = '''
+group = "none of it"
+level = "partial"'''
+group = "family"
+[pooling]
+"level" = "partial" # alpha = "partial"
+alpha = "partial"
+""",
+}
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_toml_is_edited_as_toml(kind, end, tmp_path):
+    rest = PRIORS.rstrip("\n") + end
+    path = tmp_path / "odd.toml"
+    path.write_text('law = "chinchilla"\n' + ODD[kind] + rest)
+    spec = load_model(path)
+    assert (spec.group, spec.partial) == ("family", ("level", "alpha"))
+    for edited, expected in (
+        (spec.grouped_by("data\nset"), {"group": "data\nset"}),
+        (
+            spec.unpooled(),
+            {"pooling": {"level": "none", "alpha": "none"}, "scales": {}, "name": "odd-unpooled"},
+        ),
+    ):
+        path.write_text(edited.source)
+        again = replace(load_model(path), name=edited.name)
+        assert again == edited == replace(spec, source=edited.source, **expected)
+        assert edited.source.endswith(rest)  # comments and layout of the rest are kept
+        assert edited.source.count("#") == spec.source.count("#")
+
+
+def test_unpooled_of_a_model_without_groups_is_the_same():
+    spec = load_model("chinchilla")
+    assert replace(spec.unpooled(), name=spec.name) == spec
