@@ -35,6 +35,8 @@ from bayescale.model import (
     build_model,
     derived,
     draw_prior,
+    input_data,
+    inputs_in,
     model_data,
     start,
     variables_of,
@@ -591,10 +593,10 @@ def _more(bending: Bending, everywhere: Features) -> int:
 
 def _bending(own: Fit) -> tuple[Bending, Features]:
     """How the law may bend, and features of places among the runs and beyond."""
-    data = own.tree["constant_data"].to_dataset()
-    inputs = tuple(data[name].to_numpy() for name in own.spec.inputs)
-    bending = bending_from(own.spec, {str(name): values for name, values in data.items()})
-    return bending, features_beyond(bending.features, inputs)
+    kept = own.tree["constant_data"].to_dataset()
+    data = {str(name): values.to_numpy() for name, values in kept.items()}
+    bending = bending_from(own.spec, data)
+    return bending, features_beyond(bending.features, tuple(inputs_in(own.spec, data).values()))
 
 
 def _target(spec: ModelSpec, runs: Runs) -> Target:
@@ -603,7 +605,7 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
     arrays, variables, middle = as_arrays(data), variables_of(spec, data), start(spec, data)
     if spec.bend:
         data |= {CENTRE: middle, SCALE: np.eye(len(middle))}
-    positive = (*spec.inputs, *(f"reference_{name}" for name in spec.inputs))
+    positive = (*input_data(spec).values(), *(f"reference_{name}" for name in spec.inputs))
     slots = slots_of(data, positive)
     # A law from elsewhere may change without this package's code changing: its name says nothing.
     ours = spec.law.loss.__module__.startswith("bayescale.")
@@ -697,7 +699,13 @@ def load_fit(path: str | Path) -> Fit:
         notices,
     )
     spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"])
-    return Fit(spec.exact if tree.attrs.get("law_exact") else spec, runs, tree)
+    spec = spec.exact if tree.attrs.get("law_exact") else spec
+    if "constant_data" in tree and not set(input_data(spec).values()) <= set(tree["constant_data"]):
+        raise FitError(
+            f"{path}: an earlier version of bayescale wrote this fit, which kept inputs of the law "
+            "under names that parameters may have; fit the runs again"
+        )
+    return Fit(spec, runs, tree)
 
 
 def constants_fit(model: str, **parameters: Any) -> Fit:

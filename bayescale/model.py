@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import xarray as xr
@@ -19,7 +20,19 @@ from bayescale.replicates import Cells, collapse
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec
 
+_INPUT = "input_"  # before the column of an input, among the data of a model
+
 type Values = Mapping[str, Any]
+
+
+def input_data(spec: ModelSpec) -> dict[str, str]:
+    """Name the ``pm.Data`` of each input: a column may have the name of a parameter or a dim."""
+    return {name: f"{_INPUT}{name}" for name in spec.inputs}
+
+
+def inputs_in(spec: ModelSpec, data: Values) -> dict[str, Any]:
+    """Take the inputs of the law from the data of a model, by their columns."""
+    return {name: data[own] for name, own in input_data(spec).items()}
 
 
 def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Any:
@@ -34,8 +47,8 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     ``<name>_scale``, the sd between groups on the real line (`bayescale.laws.to_line`). How its
     groups are sampled, by ``<name>_anchor`` and ``<name>_offset``, says `bayescale.anchoring`.
 
-    Inputs, log losses, observation weights and prior arguments are ``pm.Data``, so that one
-    compiled model serves refits, subsets, simulated data and other priors.
+    Inputs (``input_<column>``), log losses, observation weights and prior arguments are
+    ``pm.Data``, so that one compiled model serves refits, subsets, simulated data and other priors.
 
     Parameters
     ----------
@@ -95,9 +108,9 @@ def model_data(
 ) -> dict[str, np.ndarray]:
     """All data of the model by the name of their ``pm.Data``: the runs, and the prior arguments.
 
-    Shapes are (cells,) for inputs, ``observed_log_loss``, ``weight``, ``replicates`` and
-    ``group_index``, (groups,) for what `bayescale.anchoring` chooses, and () for each
-    ``reference_<input>``, the geometric mean of that input over the cells, ``seed_squares``,
+    Shapes are (cells,) for each ``input_<column>``, ``observed_log_loss``, ``weight``,
+    ``replicates`` and ``group_index``, (groups,) for what `bayescale.anchoring` chooses, and () for
+    each ``reference_<column>``, the geometric mean of that input over the cells, ``seed_squares``,
     ``seed_freedom`` and arguments of priors.
     """
     data = _data(spec, runs, cells_of(spec, runs, weights))
@@ -114,7 +127,7 @@ def model_data(
 def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
     inputs = {name: cells.table[name].to_numpy(dtype=float) for name in spec.inputs}
     data = {
-        **inputs,
+        **{own: inputs[name] for name, own in input_data(spec).items()},
         **{
             f"reference_{name}": np.asarray(np.exp(np.log(values).mean()))
             for name, values in inputs.items()
@@ -165,7 +178,7 @@ def _errors(spec: ModelSpec) -> tuple[_Error, ...]:
 def bending_from(spec: ModelSpec, data: Values) -> Bending:
     """How the law of a model may bend, given the data of its cells."""
     priors = {name: (prior.support, *prior.on_line()) for name, prior in spec.priors.items()}
-    inputs = tuple(np.asarray(data[name]) for name in spec.inputs)
+    inputs = tuple(np.asarray(values) for values in inputs_in(spec, data).values())
     log_loss, weight = (np.asarray(data[name]) for name in ("observed_log_loss", "weight"))
     if spec.bend is None:
         raise ModelError(f"the law of the model {spec.name} does not bend")
@@ -192,7 +205,8 @@ def _dims(name: str, value: np.ndarray) -> str | tuple[str, str] | None:
         return None
     if value.ndim == 2:
         return "obs", "size_basis" if name == "size_error_basis" else "basis"
-    return "group" if name.endswith(("_centring", "_weight")) else "obs"
+    of_groups = name.endswith(("_centring", "_weight")) and not name.startswith(_INPUT)
+    return "group" if of_groups else "obs"
 
 
 def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
@@ -240,10 +254,11 @@ def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
 
 def draw_prior(spec: ModelSpec, data: Values, *, draws: int = 2000, seed: int = 1) -> xr.Dataset:
     """Draw all that `derived` and `variables_of` name from the prior, dims (chain, draw, group)."""
-    rng = np.random.default_rng(seed)
     sizes = {"chain": 1, "draw": draws}
 
-    def value(prior: Prior, groups: dict[str, int]) -> xr.DataArray:
+    def value(name: str, prior: Prior, groups: dict[str, int]) -> xr.DataArray:
+        # A stream for every variable: its draws are the same whatever else the model has.
+        rng = np.random.default_rng([seed, crc32(name.encode())])
         shape = {**sizes, **groups}
         return xr.DataArray(prior.draw(rng, tuple(shape.values())), dims=tuple(shape))
 
@@ -254,7 +269,7 @@ def draw_prior(spec: ModelSpec, data: Values, *, draws: int = 2000, seed: int = 
 def start(spec: ModelSpec, data: Values) -> np.ndarray:
     """Flat vector of the free variables about which chains start: the middle of the prior."""
 
-    def value(prior: Prior, groups: dict[str, int]) -> xr.DataArray:
+    def value(name: str, prior: Prior, groups: dict[str, int]) -> xr.DataArray:
         middle = into_support(prior.support, prior.on_line()[0])
         return xr.DataArray(np.full(tuple(groups.values()), middle), dims=tuple(groups))
 
@@ -272,18 +287,19 @@ _STANDARD = Prior("Normal", (("mu", 0.0), ("sigma", 1.0)))
 
 
 def _free(
-    spec: ModelSpec, data: Values, value: Callable[[Prior, dict[str, int]], xr.DataArray]
+    spec: ModelSpec, data: Values, value: Callable[[str, Prior, dict[str, int]], xr.DataArray]
 ) -> dict[str, xr.DataArray]:
-    """Values of the free variables, given how to choose one by its prior and the size of groups."""
+    """Values of the free variables, given how to choose one by its name, prior and groups."""
     groups = {"group": int(data["group_index"].max()) + 1} if "group_index" in data else {}
     arrays, free = as_arrays(data), {}
     for name in _active(spec, data):
         prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")
         if kind != "partial":
-            free[name] = value(prior, groups if kind == "none" else {})
+            free[name] = value(name, prior, groups if kind == "none" else {})
             continue
-        scale = free[f"{name}_scale"] = value(spec.scales[name], {})
-        middle, apart = to_line(name, value(prior, {})), value(_STANDARD, groups)
+        scale = free[f"{name}_scale"] = value(f"{name}_scale", spec.scales[name], {})
+        middle = to_line(name, value(name, prior, {}))
+        apart = value(f"{name}_offset", _STANDARD, groups)
         if f"{name}_centring" in data:
             centred = arrays[f"{name}_centring"]
             free[f"{name}_anchor"] = middle
@@ -293,7 +309,7 @@ def _free(
             free[f"{name}_anchor"] = middle + shift
             free[f"{name}_offset"] = apart
     for error in _errors(spec):
-        free[error.name] = value(_STANDARD, {error.dim: FEATURES})
+        free[error.name] = value(error.name, _STANDARD, {error.dim: FEATURES})
     return free
 
 
@@ -349,7 +365,7 @@ def _observe(
     def at_cells(values: dict[str, Any]) -> dict[str, Any]:
         return {n: v[data["group_index"]] if np.ndim(v) else v for n, v in values.items()}
 
-    inputs, values = {name: data[name] for name in spec.inputs}, at_cells(noise)
+    inputs, values = inputs_in(spec, data), at_cells(noise)
     mu = np.log(spec.law.loss(*inputs.values(), **at_cells(natural))) + apart
     scale = noise_scale(values, data.get("replicates", 1.0))
     family, arguments = spec.noise_model.pymc(mu, scale, values, inputs)

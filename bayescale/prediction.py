@@ -24,6 +24,7 @@ ENOUGH_DRAWS = 1000
 """Draws that are asked about the rows of larger tables."""
 
 _DECADES = 0.05  # of compute, to either side of a run: step of a slope
+_LABEL = "group of the run"  # a key of inputs, where the law reads the column of groups itself
 _AT_ONCE = 4_000_000  # draws times rows that are held at once
 
 type Inputs = Mapping[str, Any] | pd.DataFrame
@@ -346,7 +347,8 @@ def _columns(fit: Fit, table: pd.DataFrame) -> dict[str, xr.DataArray]:
     columns = {name: _vector(table[name]) for name in fit.spec.inputs}
     if fit.groups:
         labels = table[str(fit.spec.group)].astype(str).to_numpy(dtype=object)
-        columns[str(fit.spec.group)] = xr.DataArray(labels, dims="obs")
+        column = str(fit.spec.group)
+        columns[_LABEL if column in columns else column] = xr.DataArray(labels, dims="obs")
     return columns
 
 
@@ -359,14 +361,14 @@ def with_groups_of(fit: Fit, runs: Runs) -> Fit:
     if not fit.groups:
         return fit
     labels = group_labels(fit.spec, runs)
-    for seed, name in enumerate(sorted(set(labels) - set(fit.groups)), start=1):
-        fit = fit.with_new_group(name, seed=seed)
+    for name in sorted(set(labels) - set(fit.groups)):  # each has a stream of its own
+        fit = fit.with_new_group(name)
     return fit
 
 
 def _at(fit: Fit, values: dict[str, xr.DataArray], inputs: Inputs) -> dict[str, xr.DataArray]:
     """Take the values of the groups that `inputs` names; of all groups where it names none."""
-    column = str(fit.spec.group)
+    column = _LABEL if _LABEL in inputs else str(fit.spec.group)
     if column not in inputs or not (fit.groups or fit.own_group):
         return values
     given = inputs[column]

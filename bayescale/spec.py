@@ -18,6 +18,24 @@ from bayescale.priors import DISTRIBUTIONS, NORMAL_ON, Prior
 POOLING = ("complete", "partial", "none")
 """One value for all groups; one each, drawn from a population that is learned; one each, apart."""
 
+_MEANT = ("run", "loss", "weight")  # columns whose meaning is given: `bayescale.read_runs`
+_OF_RUNS = ("log_loss", "replicates", "fitted", "residual", "predicted_q05", "predicted_q95")
+_ANSWERS = (
+    *_OF_RUNS,
+    *("group", "chain", "draw", "member", "summary", "chosen", "inside"),
+    *("q05", "q10", "q25", "q50", "q75", "q90", "q95", "inside50", "inside80", "inside90"),
+    *("error", "pit", "crps", "log_score", "cut", "converged", "law", "decades", "block"),
+)
+"""Columns and dims of answers, beside which a column that the law reads stands under its name."""
+
+_VARIABLES = (
+    *("obs", "group", "chain", "draw", "member", "basis", "size_basis", "beyond"),
+    *("bend", "bend_beyond", "size_error", "bend_basis", "size_error_basis", "group_index"),
+    *("log_loss", "observed_log_loss", "weight", "weighting", "replicates"),
+    *("seeds", "seed_squares", "seed_freedom"),
+)
+"""Variables, data and dims of every model: no parameter of a law may have their name."""
+
 _KEYS = (
     "summary",
     "law",
@@ -268,6 +286,7 @@ def parse_model(text: str, name: str) -> ModelSpec:
             f"{readable.did_you_mean(str(entries['law']), list(LAWS))}"
         )
     noise, noise_priors = _noise(entries["noise"], f"model {name} [noise]")
+    _require_own_names(law, noise_priors, name)
     priors = _priors(entries["priors"], law.coordinates.names, f"model {name} [priors]")
     pooling = _pooling(entries, {**priors, **noise_priors}, name)
     return ModelSpec(
@@ -305,6 +324,28 @@ def _only(entries: Mapping[str, Any], valid: tuple[str, ...], where: str) -> Non
             raise ModelError(f"{where}: unknown key {key!r}; {readable.did_you_mean(key, valid)}")
 
 
+def _require_own_names(law: Law, noise: Mapping[str, Prior], model: str) -> None:
+    """Refuse a law whose inputs or parameters have names that mean something else already."""
+    for column in law.inputs:
+        _require_free(column, (*_MEANT, *_ANSWERS), f"model {model}: the law {law.name}'s input")
+    for parameter in (*law.coordinates.names, *law.parameters):
+        if parameter in (*noise, *_VARIABLES):
+            raise ModelError(
+                f"model {model}: the law {law.name} has a parameter {parameter!r}, which is the "
+                "name of something else in its model; rename the parameter in the law"
+            )
+
+
+def _require_free(column: str, taken: tuple[str, ...], what: str) -> None:
+    """Refuse a column under whose name tables or answers hold something else."""
+    if column in taken:
+        raise ModelError(
+            f"{what} {column!r} has a name that bayescale uses itself; give the column another "
+            f"one, e.g. --column own_{column}={column} "
+            f"(in Python columns={{'own_{column}': '{column}'}}), and name that"
+        )
+
+
 def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
     axis = entries.get("axis")
     if "x" in law.inputs and (not isinstance(axis, str) or axis in ("", "loss")):
@@ -316,6 +357,7 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
         raise ModelError(
             f"model {name}: the law {law.name} reads {', '.join(law.inputs)}; remove the key 'axis'"
         )
+    _require_free(str(axis), (*_MEANT, *_ANSWERS), f"model {name}: the axis")
     return axis
 
 
@@ -386,6 +428,9 @@ def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str
         raise ModelError(
             f'model {model}: group must name a column of the runs, e.g. group = "family"'
         )
+    if group in entries:
+        taken = ("loss", "weight", *_OF_RUNS)
+        _require_free(entries[group], taken, f"model {model}: the group")
     if not isinstance(pooling, Mapping):
         raise ModelError(f'{where}: must be a table such as level = "partial"')
     _only(pooling, tuple(priors), where)

@@ -61,7 +61,8 @@ def test_fit_of_one_group(known, name):
     np.testing.assert_array_equal(one.posterior["E"], known.posterior["E"].sel(group=name))
     assert float(one.posterior["E"].mean()) == pytest.approx(GROUPS[name]["E"], rel=1e-3)
     assert one.tree["constant_data"].sizes == {"obs": 30}
-    np.testing.assert_array_equal(one.tree["constant_data"]["params"], one.runs.table["params"])
+    sizes = one.tree["constant_data"]["input_params"]
+    np.testing.assert_array_equal(sizes, one.runs.table["params"])
     np.testing.assert_allclose(one.tree["observed_data"]["log_loss"], np.log(one.runs.table.loss))
     assert one.tree["constant_data"]["level_centring"].ndim == 0
     np.testing.assert_array_equal(predict(one, AT), predict(known, {**AT, "family": name}))

@@ -1,17 +1,22 @@
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
-from conftest import simulated_table
+from conftest import known_grouped_fit, simulated_table
 from scipy import stats
 
-from bayescale.errors import RunsError
+from bayescale.errors import FitError, RunsError, RunsWarning
+from bayescale.fitting import constants_fit, fit, load_fit
 from bayescale.groups import group_names
 from bayescale.laws import from_line, to_line
-from bayescale.model import build_model, cells_of
+from bayescale.model import build_model, cells_of, draw_prior, inputs_in, model_data
 from bayescale.noise import noise_scale
+from bayescale.prediction import log_likelihood, predict, residuals
 from bayescale.runs import Runs, read_runs
-from bayescale.spec import available_models, load_model
+from bayescale.spec import available_models, load_model, parse_model
 
 POINT = {
     "level": 1.0,
@@ -260,3 +265,112 @@ def test_priors_are_data():
     with model:
         pm.set_data({"alpha_prior_mu": 3.0})
     assert total(model) < before
+
+
+ODD_NAMES = ("sigma", "alpha", "E", "obs", "reference_x", "decayed_weight", "observed_log_loss")
+"""Of a column of the table that is, or looks like, the name of something in the model."""
+
+
+@pytest.mark.parametrize("axis", ODD_NAMES)
+def test_axis_may_have_the_name_of_a_part_of_the_model(axis):
+    def density(column):
+        runs = read_runs(simulated_table().assign(**{column: lambda table: table["tokens"]}))
+        source = load_model("power-law").source.replace('axis = "flops"', f'axis = "{column}"')
+        spec = parse_model(source, "own").exact
+        assert spec.inputs == (column,)
+        data = model_data(spec, runs)
+        np.testing.assert_array_equal(inputs_in(spec, data)[column], runs.table["tokens"])
+        model = build_model(spec, runs)
+        assert {v.name for v in model.data_vars} == set(data)
+        found = evaluate(model)
+        constants = {name: found[name] for name in ("E", "A", "alpha", "sigma", "nu")}
+        fixed = constants_fit("power-law", **constants)
+        own = replace(fixed, spec=spec, runs=runs)
+        np.testing.assert_allclose(
+            log_likelihood(own).squeeze(), found["log_density"], rtol=1e-9, atol=1e-9
+        )
+        at = predict(own, {column: runs.table["tokens"]}).squeeze()
+        table = residuals(own)
+        np.testing.assert_allclose(table["fitted"], at, rtol=1e-12)
+        np.testing.assert_array_equal(table[column], runs.table["tokens"])
+        return found["log_density"]
+
+    np.testing.assert_array_equal(density(axis), density("epochs"))
+
+
+def test_sampled_fit_of_a_bending_law_along_an_axis_named_as_a_parameter(tmp_path):
+    table = simulated_table().drop(columns="params").rename(columns={"tokens": "alpha"})
+    source = load_model("power-law").source.replace('axis = "flops"', 'axis = "alpha"')
+    short = {"draws": 50, "tune": 100, "chains": 2, "progress": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        found = fit(read_runs(table), parse_model(source, "own"), **short)
+    assert found.bends
+    for own in (found, load_fit(found.save(tmp_path / "fit.nc"))):
+        np.testing.assert_array_equal(residuals(own)["alpha"], table["alpha"])
+        assert log_likelihood(own).sizes["obs"] == len(table)
+        assert float(predict(own, {"alpha": 1e10}).median()) == pytest.approx(2.6, rel=0.3)
+
+
+LABELS = {
+    "of columns": ("loss", "replicates", "weight"),
+    "of dims": ("chain", "draw", "group", "obs"),
+    "of variables": ("E", "alpha", "log_loss", "sigma"),
+}
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"), [("group", "of columns"), ("obs", "of dims"), ("draw", "of variables")]
+)
+def test_groups_and_their_column_may_have_names_of_parts_of_the_model(column, kind):
+    labels = LABELS[kind]
+    known = known_grouped_fit(**{name: {"E": 1.5 + 0.1 * i} for i, name in enumerate(labels)})
+    table = known.runs.table.assign(**{column: known.runs.table["family"]})
+    spec, runs = known.spec.grouped_by(column), Runs(table, "test")
+    own, at = replace(known, spec=spec, runs=runs), {"params": 1e9, "tokens": 2e10}
+    assert own.groups == labels
+    plain = evaluate(build_model(known.spec, known.runs))
+    np.testing.assert_array_equal(
+        evaluate(build_model(spec, runs))["log_density"], plain["log_density"]
+    )
+    np.testing.assert_array_equal(log_likelihood(own), log_likelihood(known))
+    every = predict(own, at)
+    for label in labels:
+        alone = predict(own, {**at, column: label})
+        np.testing.assert_array_equal(alone, every.sel(group=label))
+        np.testing.assert_array_equal(alone, predict(own.of_group(label), at))
+    added = ["fitted", "residual", "predicted_q05", "predicted_q95"]
+    found = residuals(own)
+    np.testing.assert_array_equal(found[added], residuals(known)[added])
+    np.testing.assert_array_equal(found[column], table["family"])
+
+
+@pytest.mark.parametrize("model", ["chinchilla-hierarchical", "joint"])
+def test_prior_draws_of_a_parameter_are_the_same_whatever_else_there_is(model):
+    spec, runs = load_model(model), grouped_runs("three seeds")
+    one_seed = read_runs(runs.table[runs.table["seed"] == 0])
+    others = [
+        (spec, one_seed),  # no sd between seeds
+        (replace(spec, pooling={}, scales={}, group=None), runs),
+        (replace(spec, noise_priors=dict(reversed(spec.noise_priors.items()))), runs),
+        (replace(spec, bend=None, size_error=None), runs),
+    ]
+    others += [(member, runs) for member in spec.each_member]  # one has a fixed coordinate
+    draws = draw_prior(spec, model_data(spec, runs), seed=5)
+    alone = {"level", "nu", "sigma_seed"} - set(spec.partial)
+    assert not np.array_equal(draws["nu"], draw_prior(spec, model_data(spec, runs), seed=6)["nu"])
+    for other, table in others:
+        found = draw_prior(other, model_data(other, table), seed=5)
+        for name in alone & set(found):
+            np.testing.assert_array_equal(found[name], draws[name], err_msg=name)
+
+
+def test_fit_saved_with_inputs_under_their_plain_names_is_refused(tmp_path):
+    known = known_grouped_fit(a={}, b={})
+    path = known.save(tmp_path / "fit.nc")
+    assert load_fit(path).groups == ("a", "b")
+    data = known.tree["constant_data"].to_dataset()
+    known.tree["constant_data"] = data.rename(input_params="params", input_tokens="tokens")
+    known.save(path)
+    with pytest.raises(FitError, match=r"fit\.nc: an earlier version .* fit the runs again"):
+        load_fit(path)

@@ -6,14 +6,15 @@ import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
-from conftest import TRUTH, known_fit
+from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 from scipy import stats
 
 from bayescale import Fit, Runs, constants_fit, load_model
 from bayescale.cross_validation import cross_validate
 from bayescale.errors import FitError
 from bayescale.fitting import fit
-from bayescale.model import build_model
+from bayescale.groups import group_names
+from bayescale.model import build_model, draw_prior, model_data
 from bayescale.prediction import (
     arviz_tree,
     log_likelihood,
@@ -204,3 +205,34 @@ def test_residuals_are_small_and_centred(small_fit):
     assert table["residual"].std() == pytest.approx(0.005, rel=0.4)  # the simulated noise
     inside = table["loss"].between(table["predicted_q05"], table["predicted_q95"])
     assert inside.mean() >= 0.8
+
+
+def test_column_of_groups_may_be_an_input_of_the_law(runs):
+    spec = load_model("isoflop-profiles")
+    table = runs.table.assign(budget=runs.table["flops"].map("{:.3g}".format).astype(float))
+    own = replace(runs, table=table)
+    data = model_data(spec, own)
+    draws = draw_prior(spec, data, draws=20)
+    tree = xr.DataTree.from_dict(
+        {"posterior": draws.assign_coords(group=[*group_names(spec, own)])}
+    )
+    drawn = Fit(spec, own, tree)
+    found = residuals(drawn)
+    np.testing.assert_array_equal(found["budget"], table["budget"])
+    row = table.iloc[7]
+    alone = drawn.of_group(str(row["budget"]))
+    expected = alone.law.loss(row["params"], row["flops"], row["budget"], **alone.natural)
+    assert found["fitted"].iloc[7] == pytest.approx(float(expected.median()))
+    asked = predict(drawn, dict(row[["params", "flops", "budget"]]))
+    np.testing.assert_allclose(asked, expected)
+
+
+def test_unseen_group_is_predicted_alike_whatever_other_groups_there_are():
+    known = known_grouped_fit(a={}, b={"E": 1.9}, c={"E": 2.0})
+    table = simulated_table().assign(run="new", family="z")
+    new = Runs(table, "new")
+    both = Runs(pd.concat([table, table.assign(family="d")], ignore_index=True), "two")
+    alone, beside = residuals(known, new), residuals(known, both).query("family == 'z'")
+    np.testing.assert_array_equal(alone["fitted"], beside["fitted"])
+    other = residuals(known, both).query("family == 'd'")
+    assert not np.array_equal(alone["fitted"], other["fitted"])

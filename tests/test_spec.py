@@ -1,10 +1,14 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from conftest import simulated_table
 
 from bayescale.errors import ModelError
 from bayescale.laws import LAWS
+from bayescale.model import model_data
+from bayescale.runs import read_runs
 from bayescale.spec import available_models, load_model, parse_model
 
 GOOD = load_model("chinchilla").source
@@ -198,6 +202,18 @@ REFUSED = {
         "bend = 0.1\n" + GOOD,
         r"\[bend\]: must be a table with sd \(of log loss\) and length \(decades\)",
     ),
+    "axis that means something else": (
+        load_model("power-law").source.replace('axis = "flops"', 'axis = "log_loss"'),
+        r"the axis 'log_loss' has a name .* --column own_log_loss=log_loss .*, and name that$",
+    ),
+    "weights for an axis": (
+        load_model("power-law").source.replace('axis = "flops"', 'axis = "weight"'),
+        "the axis 'weight' has a name that bayescale uses itself",
+    ),
+    "group that means something else": (
+        GROUPED.replace('group = "family"', 'group = "replicates"'),
+        "the group 'replicates' has a name that bayescale uses itself",
+    ),
     "seeds of each group apart": (
         GROUPED.replace("[pooling]", '[pooling]\nsigma_seed = "none"'),
         r"\[pooling\] sigma_seed: the seeds of all groups are pooled",
@@ -390,3 +406,28 @@ def test_odd_toml_is_edited_as_toml(kind, end, tmp_path):
 def test_unpooled_of_a_model_without_groups_is_the_same():
     spec = load_model("chinchilla")
     assert replace(spec.unpooled(), name=spec.name) == spec
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"inputs": ("weight",)}, "the law own's input 'weight' has a name that bayescale uses"),
+        ({"parameters": ("E", "A", "sigma")}, "the law own has a parameter 'sigma', .* rename"),
+        ({"parameters": ("E", "A", "obs")}, "the law own has a parameter 'obs'"),
+    ],
+)
+def test_law_with_names_of_something_else_is_refused(names, message, monkeypatch):
+    own = replace(LAWS["power_law"], name="own", **names)
+    monkeypatch.setitem(LAWS, "own", own)
+    source = load_model("power-law").source.replace('law = "power_law"', 'law = "own"')
+    with pytest.raises(ModelError, match=message):
+        parse_model(source, "mine")
+
+
+def test_remedy_for_a_name_that_is_taken_works():
+    table = simulated_table().assign(log_loss=lambda table: np.log(table["loss"]) + 1)
+    runs = read_runs(table, columns={"own_log_loss": "log_loss"})
+    source = load_model("power-law").source.replace('axis = "flops"', 'axis = "own_log_loss"')
+    data = model_data(parse_model(source, "mine"), runs)
+    np.testing.assert_array_equal(data["input_own_log_loss"], table["log_loss"])
+    np.testing.assert_allclose(data["observed_log_loss"], np.log(table["loss"]))
