@@ -133,7 +133,7 @@ def compare(
     weights = {name: float(table.loc[name, "weight"]) for name in ordered}
     decisions[STACKED] = stack_draws(decisions, weights, seed=seed)
     regret = {}
-    if first.spec.law.is_joint:
+    if first.law.is_joint:
         regret = {name: _regret(name, own, decisions) for name, own in ordered.items()}
     return Comparison(ordered, table, pointwise, decisions, regret, validated.problems)
 
@@ -171,6 +171,7 @@ def _require_decision(name: str, fit: Fit) -> None:
             f"{name} is the fit of one group or of given constants, and cannot be refitted; "
             "compare fits of all runs"
         )
+    fit.require_given()
     if len(fit.spec.inputs) > 1 and not fit.law.is_joint:
         raise FitError(
             f"the model {fit.spec.name} reads {', '.join(fit.spec.inputs)} and has no decision of "
@@ -185,7 +186,7 @@ def _require_decision(name: str, fit: Fit) -> None:
 
 
 def _require_same_question(first: str, one: Fit, name: str, other: Fit) -> None:
-    if (one.spec.law.is_joint, _axis_of(one)) != (other.spec.law.is_joint, _axis_of(other)):
+    if (one.law.is_joint, _axis_of(one)) != (other.law.is_joint, _axis_of(other)):
         raise FitError(
             f"{first} decides from {', '.join(one.spec.inputs)}, {name} from "
             f"{', '.join(other.spec.inputs)}: compare joint laws with joint laws, and single-axis "

@@ -73,7 +73,7 @@ def plan_cuts(
 
     Parameters and errors as in `backtest`.
     """
-    if len(spec.inputs) > 1 and not spec.law.is_joint:
+    if len(spec.inputs) > 1 and spec.size != "flops":
         raise ModelError(
             f"the model {spec.name} reads {', '.join(spec.inputs)}: a backtest cuts along compute "
             "for joint laws and along one axis for single-axis laws"

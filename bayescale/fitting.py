@@ -144,9 +144,70 @@ class Fit:
         """Whether answers are of a bent law."""
         return self.spec.bend is not None and "bend_beyond" in self.tree["posterior"]
 
-    @cached_property
+    @property
+    def given(self) -> dict[str, float]:
+        """Values at which `at` fixed inputs of the law."""
+        return dict(json.loads(self.tree.attrs.get("given", "{}")))
+
+    def at(self, **given: float) -> "Fit":
+        """Fix what the law reads beside params and tokens, for all that asks about these two.
+
+        Runs keep their own values, as do predictions that name another one.
+
+        Parameters
+        ----------
+        **given : float
+            Inputs by name, e.g. ``learning_rate=1e-3``.
+
+        Raises
+        ------
+        FitError
+            For another input, a value that is not a positive number, or a law that bends.
+        """
+        for name, value in given.items():
+            if name not in self.spec.law.further:
+                raise FitError(
+                    f"the law {self.spec.law.name} cannot be fixed at {name}: it reads "
+                    + (", ".join(self.spec.law.further) or "nothing")
+                    + " beside what an allocation of compute says"
+                )
+            if not (np.isscalar(value) and 0 < value < np.inf):
+                raise FitError(f"{name} must be one positive number, got {value!r}")
+        if given and self.bends:
+            raise FitError(
+                f"the law of the model {self.spec.name} may bend along {', '.join(given)} too; fix "
+                "it for a law that is taken as exact: fit(runs, spec.exact).at(...)"
+            )
+        tree = self.tree.copy()
+        tree.attrs["given"] = json.dumps({**self.given, **{n: float(v) for n, v in given.items()}})
+        return replace(self, tree=tree)
+
+    def require_given(self) -> None:
+        """Raise FitError if the law reads more than params and tokens and no value is given."""
+        if further := self.law.further:
+            values = ", ".join(f"{name}=..." for name in further)
+            raise FitError(
+                f"the law {self.law.name} reads {', '.join(further)} beside params and tokens: say "
+                f"at which value, with fit.at({values})"
+            )
+
+    def require_joint(self) -> None:
+        """Raise FitError unless the law trades params against tokens, all else being given."""
+        self.require_given()
+        if not self.law.is_joint:
+            raise FitError(
+                f"the law {self.law.name} does not trade params against tokens: it has no "
+                "compute-optimal model; fit a joint law such as chinchilla"
+            )
+
+    @property
     def law(self) -> Law:
-        """The law of the answers: that of the model, bent where the model lets it bend."""
+        """The law of the answers: that of the model, bent where it may, at what is `given`."""
+        return self.whole_law.at(self.given)
+
+    @cached_property
+    def whole_law(self) -> Law:
+        """The law of all its inputs: that of the model, bent where the model lets it bend."""
         if not self.bends:
             return self.spec.law
         found = []

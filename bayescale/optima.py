@@ -158,6 +158,7 @@ def _basin(fit: Fit, budget: xr.DataArray, k: float, shares: np.ndarray) -> xr.D
 
 def isoflop(fit: Fit, flops: xr.DataArray, params: xr.DataArray, *, k: float | None = None) -> Any:
     """Loss of the law along isoFLOP curves, per draw: N varies, D = C/(k N)."""
+    fit.require_joint()
     k = fit.runs.flops_per_param_token if k is None else k
     return _loss_on(flops, params, fit.law, k, fit.natural)
 
@@ -289,12 +290,7 @@ def _question(
     fit: Fit, flops: float | Sequence[float], k: float | None
 ) -> tuple[Law, xr.DataArray, float]:
     """Check that the law has an allocation and that the budgets are budgets."""
-    law = fit.law
-    if not law.is_joint:
-        raise FitError(
-            f"the law {law.name} does not trade params against tokens: it has no "
-            "compute-optimal model; fit a joint law such as chinchilla"
-        )
+    fit.require_joint()
     values = np.array(distinct_budgets(np.atleast_1d(flops).tolist()))
     budget = xr.DataArray(values, dims="flops", coords={"flops": values})
-    return law, budget, fit.runs.flops_per_param_token if k is None else k
+    return fit.law, budget, fit.runs.flops_per_param_token if k is None else k

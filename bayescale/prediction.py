@@ -38,7 +38,8 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     ----------
     fit : Fit
     inputs : mapping or pandas.DataFrame
-        Every input of the law by name, e.g. ``{"params": 7e9, "tokens": 1.4e12}``. Scalars,
+        Every input of the law by name, e.g. ``{"params": 7e9, "tokens": 1.4e12}``; those that
+        `Fit.at` has fixed may be left out. Scalars,
         one-dimensional arrays of equal length (one entry a run), or DataArrays with own dims. For
         a fit with groups also the group, e.g. ``"family": "transformer"``; without it the result
         has every group, dim ``group``.
@@ -54,7 +55,7 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     FitError
         If an input is missing or not positive, or a group is not one of the fit's.
     """
-    return fit.law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
+    return fit.whole_law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
 
 
 def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
@@ -395,7 +396,8 @@ def _at(fit: Fit, values: dict[str, xr.DataArray], inputs: Inputs) -> dict[str, 
 
 
 def _arrays(fit: Fit, given: Inputs) -> list[xr.DataArray]:
-    missing = [name for name in fit.spec.inputs if name not in given]
+    fixed = fit.given
+    missing = [name for name in fit.spec.inputs if name not in given and name not in fixed]
     if missing:
         raise FitError(
             f"the model {fit.spec.name} predicts from {', '.join(fit.spec.inputs)}; "
@@ -403,7 +405,7 @@ def _arrays(fit: Fit, given: Inputs) -> list[xr.DataArray]:
         )
     arrays = []
     for name in fit.spec.inputs:
-        value = given[name]
+        value = given[name] if name in given else fixed[name]
         if not isinstance(value, xr.DataArray):
             values = np.asarray(value, dtype=float)
             value = xr.DataArray(values, dims="run" if values.ndim else ())

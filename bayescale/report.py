@@ -71,6 +71,7 @@ def write_report(
     Path
         Of ``report.html``.
     """
+    fit.require_given()
     folder = Path(out)
     make_folder(folder)
     fit.save(folder / "fit.nc")

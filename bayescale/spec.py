@@ -167,7 +167,7 @@ class ModelSpec:
     @property
     def size(self) -> str:
         """Column of the runs that says how near a run is to what lies beyond all of them."""
-        return "flops" if self.law.is_joint else self.inputs[0]
+        return "flops" if {"params", "tokens"} <= set(self.inputs) else self.inputs[0]
 
     @property
     def size_column(self) -> str:

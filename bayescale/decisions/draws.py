@@ -20,11 +20,7 @@ def require_one_joint_law(fit: Fit) -> None:
     FitError
         For such a fit; the message says what to do.
     """
-    if not fit.law.is_joint:
-        raise FitError(
-            f"the law {fit.law.name} does not trade params against tokens; fit a joint law "
-            "such as chinchilla"
-        )
+    fit.require_joint()
     if fit.groups:
         raise FitError(
             "decide for one group at a time; take it with fit.of_group(...) (--group), of "

@@ -263,6 +263,7 @@ def _compared(
     fit: Fit, group: str, reference: str, same_validation: bool | None
 ) -> tuple[_Side, _Side]:
     """Take the two groups out of the fit, or refuse to compare them."""
+    fit.require_given()
     for name in (group, reference):
         fit.require_group(name)
     if group == reference:

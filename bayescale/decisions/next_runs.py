@@ -222,7 +222,7 @@ class _Moments:
         names = [name for name in ("params", "tokens", "unique_tokens") if name in table]
         inputs = {name: xr.DataArray(table[name].to_numpy(float), dims="run") for name in names}
         inputs.setdefault("unique_tokens", inputs["tokens"])
-        loss = loss_with_excess(fit, {name: inputs[name] for name in fit.spec.inputs})
+        loss = loss_with_excess(fit, {name: inputs[name] for name in fit.law.inputs})
         logs, noise = (
             values.transpose("chain", "draw", "run").to_numpy().reshape(-1, len(table))
             for values in (xr.ufuncs.log(loss), _noise_variance(fit, inputs))

@@ -123,7 +123,7 @@ def loss_with_excess(fit: Fit, inputs: Inputs) -> xr.DataArray:
     loss, excess = predict(fit, inputs), getattr(fit.spec.noise_model, "mean_excess", None)
     if excess is None or not fit.noise:
         return loss
-    own = {name: xr.DataArray(inputs[name]) for name in fit.spec.inputs}
+    own = {name: xr.DataArray(inputs[name]) for name in fit.law.inputs}
     return loss * np.exp(excess(fit.noise, own))
 
 

@@ -8,7 +8,8 @@ function builds the PyTensor graph and evaluates NumPy arrays and xarray posteri
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ class Law:
     compute : callable, optional
         ``compute(loss, k, **parameters) -> flops``: the least C = k N D that reaches a loss, by its
         compute-optimal model and without repeated tokens; infinite where no compute does. What
-        compares the compute of groups needs it.
+        compares the compute of groups needs it. Of a law that reads more than params and tokens
+        both take the further inputs by keyword.
     """
 
     name: str
@@ -77,8 +79,34 @@ class Law:
 
     @property
     def is_joint(self) -> bool:
-        """Whether it trades params against tokens, so that a budget has a best allocation."""
-        return {"params", "tokens"} <= set(self.inputs)
+        """Whether it trades params against tokens, so that a budget has a best allocation.
+
+        A law that reads more, such as a learning rate, does so only `at` a value of it.
+        """
+        return {"params", "tokens"} <= set(self.inputs) and not self.further
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Inputs beside params and tokens that no allocation of compute says anything of."""
+        both = {"params", "tokens"} <= set(self.inputs)
+        known = {"params", "tokens", "unique_tokens"}
+        return tuple(name for name in self.inputs if name not in known) if both else ()
+
+    def at(self, given: Mapping[str, float]) -> "Law":
+        """Return the law of the other inputs, with those given at their value."""
+        if not given:
+            return self
+        free = tuple(name for name in self.inputs if name not in given)
+
+        @wraps(self.loss)
+        def loss(*inputs: Any, **natural: Any) -> Any:
+            known = {**dict(zip(free, inputs, strict=True)), **given}
+            return self.loss(*(known[name] for name in self.inputs), **natural)
+
+        optimum, compute = (
+            None if own is None else partial(own, **given) for own in (self.optimum, self.compute)
+        )
+        return replace(self, inputs=free, loss=loss, optimum=optimum, compute=compute)
 
     def fresh_loss(self, params: Any, tokens: Any, **natural: Any) -> Any:
         """Loss of a joint law where no token is repeated, nats per token."""

@@ -85,6 +85,8 @@ def _ledger(fit: Fit) -> pd.DataFrame:
             f"{name} {number}" for name, number in json.loads(attrs["versions"]).items()
         ),
     }
+    if fit.given:
+        entries["Answers"] = "at " + ", ".join(f"{n} = {v:g}" for n, v in fit.given.items())
     if not fit.law.is_joint:
         del entries["N counts"], entries["Compute"]
     return pd.DataFrame({"convention": entries.keys(), "here": entries.values()})
