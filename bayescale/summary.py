@@ -528,16 +528,16 @@ def summarise_held_out(runs: Runs, table: pd.DataFrame, axis: str) -> dict[str, 
     """Score the runs held back; `table` holds their residuals."""
     rows = [
         {
-            "run": str(row.run),
-            axis: float(getattr(row, axis)),
-            "loss": float(row.loss),
-            "residual": float(row.residual),
+            "run": str(row["run"]),
+            axis: float(row[axis]),
+            "loss": float(row["loss"]),
+            "residual": float(row["residual"]),
             "predicted": {
-                "median": float(row.fitted),
-                "q05": float(row.predicted_q05),
-                "q95": float(row.predicted_q95),
+                "median": float(row["fitted"]),
+                "q05": float(row["predicted_q05"]),
+                "q95": float(row["predicted_q95"]),
             },
         }
-        for row in table.itertuples()
+        for row in table.to_dict("records")
     ]
     return {"where": runs.source, **score(table), "rows": rows}

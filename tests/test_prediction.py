@@ -9,7 +9,7 @@ import xarray as xr
 from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 from scipy import stats
 
-from bayescale import Fit, Runs, constants_fit, load_model
+from bayescale import Fit, Runs, constants_fit, load_model, read_runs
 from bayescale.cross_validation import cross_validate
 from bayescale.errors import FitError
 from bayescale.fitting import fit
@@ -24,6 +24,7 @@ from bayescale.prediction import (
     run_inputs,
     score,
 )
+from bayescale.summary import summarise_held_out
 
 
 def test_prediction_of_constants_is_the_law():
@@ -197,6 +198,14 @@ def test_scores_of_known_residuals():
     assert scores.pop("rmsle") == pytest.approx(0.025 * 2**0.5)
     assert scores.pop("p_value") == pytest.approx(0.19)  # 1 - 0.9**2
     assert scores == {"runs": 2, "inside": 1, "coverage": 0.5}
+
+
+@pytest.mark.parametrize("axis", ["count", "batch size", "index"])
+def test_runs_held_back_are_told_along_an_axis_of_any_name(axis):
+    found = residuals(known_fit(), read_runs(simulated_table())).assign(**{axis: range(30)})
+    rows = summarise_held_out(Runs(found, "test"), found, axis)["rows"]
+    assert [row[axis] for row in rows] == list(range(30))
+    assert [row["predicted"]["median"] for row in rows] == found["fitted"].tolist()
 
 
 def test_residuals_are_small_and_centred(small_fit):
