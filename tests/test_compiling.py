@@ -2,16 +2,19 @@ import ctypes
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pymc as pm
 import pytest
+import xarray as xr
 from conftest import simulated_table
 from scipy import stats
 from test_model import TABLES, evaluate, grouped_runs, point
 
 from bayescale import compiling, fit, read_runs
 from bayescale.compiling import CENTRE, SCALE, Variable, compile_density, slots_of
+from bayescale.errors import RunsWarning
 from bayescale.laws import onto_line
 from bayescale.model import (
     as_arrays,
@@ -209,6 +212,26 @@ def test_draws_do_not_depend_on_what_was_fitted_before():
     fit(read_runs(simulated_table(seed=8).iloc[:20]), "chinchilla", **given)
     fit(read_runs(simulated_table()), "kaplan", **given)
     np.testing.assert_array_equal(fit(runs, "chinchilla", **given).posterior["alpha"], alone)
+
+
+@slow
+@pytest.mark.parametrize("model", ["joint", "chinchilla-hierarchical"])
+def test_draws_of_pools_and_groups_do_not_depend_on_what_was_fitted_before(model):
+    runs = grouped_runs("three seeds")
+    given = {"draws": 50, "tune": 100, "progress": False}
+
+    def drawn(seed):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RunsWarning)
+            return fit(runs, model, seed=seed, **given).posterior
+
+    compile_model.cache_clear()
+    alone = drawn(4)
+    compile_model.cache_clear()
+    fit(read_runs(simulated_table(seed=8).iloc[:20]), "joint", seed=4, **given)
+    fit(read_runs(simulated_table()), "kaplan", seed=4, **given)
+    xr.testing.assert_identical(drawn(4), alone)
+    assert not drawn(5)["alpha"].equals(alone["alpha"])
 
 
 FIT = """
