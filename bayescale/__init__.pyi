@@ -63,6 +63,7 @@ from .errors import (
     ModelError as ModelError,
     RunsError as RunsError,
     RunsWarning as RunsWarning,
+    UnansweredError as UnansweredError,
 )
 from .fitting import (
     Fit as Fit,

@@ -17,6 +17,10 @@ class FitError(BayescaleError):
     """Sampling failed, did not converge, or a saved fit cannot be read."""
 
 
+class UnansweredError(FitError):
+    """Draws that did not converge leave a question without an answer."""
+
+
 class DatasetError(BayescaleError):
     """A published table is unknown, unreachable, or not the file it should be."""
 

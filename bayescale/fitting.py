@@ -6,7 +6,8 @@ import sys
 import time
 import tomllib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from bayescale.bend import Bending, Features, features_beyond
 from bayescale.compiling import CENTRE, SCALE, slots_of
 from bayescale.design import require_identifiable
 from bayescale.doubts import Notice
-from bayescale.errors import FitError, RunsWarning
+from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning, UnansweredError
 from bayescale.files import replacing
 from bayescale.groups import group_names
 from bayescale.intervals import CI_PROB
@@ -54,12 +55,26 @@ from bayescale.sampling import (
 )
 from bayescale.spec import ModelSpec, load_model, parse_model
 from bayescale.surface import Drawn, bent
+from bayescale.tables import from_text, to_text
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400
 """Vehtari et al. (2021, doi:10.1214/20-BA1221): R-hat and effective sample size a result needs."""
 
+FORMAT = 2
+"""Of the file of a fit; one without a number is of format 1, whose runs were kept as CSV."""
+
 _ERRORS = ("bend", "size_error")  # coefficients of smooth errors
+_SAMPLING = (
+    "adaptation",
+    "target_accept",
+    "seed",
+    "tune",
+    "seconds_compile",
+    "seconds_sample",
+    "versions",
+)
+_NODES = ("prior", "observed_data", "constant_data")
 _LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
 
 
@@ -74,20 +89,26 @@ class Diagnostics:
     seconds_compile: float
     seconds_sample: float
     needed: float = MIN_ESS
+    unsampled: tuple[str, ...] = ()
+    """Parameters without a posterior, and why: stuck chains, draws that are no finite numbers."""
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Reasons not to trust the draws, one sentence each; empty when the fit converged."""
-        found = []
+        found = list(self.unsampled)
         if self.divergences:
             found.append(
                 f"{self.divergences} divergent transitions: part of the posterior was missed"
             )
         if self.maxdepth_reached:
             found.append(f"{self.maxdepth_reached} draws hit the maximum tree depth")
-        if not self.max_r_hat <= MAX_R_HAT:
-            found.append(f"R-hat {self.max_r_hat:.3f} exceeds {MAX_R_HAT}: the chains disagree")
-        if not self.min_ess_bulk >= self.needed:
+        if np.isnan(self.max_r_hat):
+            found.append("R-hat is not defined: nobody can say whether the chains agree")
+        elif not self.max_r_hat <= MAX_R_HAT:
+            found.append(f"R-hat {self.max_r_hat:.4g} exceeds {MAX_R_HAT}: the chains disagree")
+        if np.isnan(self.min_ess_bulk):
+            found.append("the number of effective draws is not defined")
+        elif not self.min_ess_bulk >= self.needed:
             found.append(
                 f"only {self.min_ess_bulk:.0f} effective draws, {self.needed:.0f} are needed"
             )
@@ -383,16 +404,41 @@ class Fit:
         if len(self.members) > 1:
             return _together([own.diagnostics for own in self.members])
         stats, draws = self.tree["sample_stats"], self._told
+        # Dozens of short independent chains of coefficients disagree by chance: that all of them
+        # have effective draws says more.
+        with np.errstate(divide="ignore", invalid="ignore"):  # of chains that never moved
+            r_hat = az.rhat(draws.drop_vars(_ERRORS, errors="ignore"))
+            effective = az.ess(draws, method="bulk")
         return Diagnostics(
             divergences=int(stats["diverging"].sum()),
             maxdepth_reached=int(stats["maxdepth_reached"].sum()),
-            # Dozens of short independent chains of coefficients disagree by chance: that all of
-            # them have effective draws says more.
-            max_r_hat=float(az.rhat(draws.drop_vars(_ERRORS, errors="ignore")).to_array().max()),
-            min_ess_bulk=float(az.ess(draws, method="bulk").to_array().min()),
+            max_r_hat=float(r_hat.to_array().max(skipna=False)),
+            min_ess_bulk=float(effective.to_array().min(skipna=False)),
             seconds_compile=float(self.tree.attrs["seconds_compile"]),
             seconds_sample=float(self.tree.attrs["seconds_sample"]),
+            unsampled=_unsampled(draws),
         )
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Ask a question that draws which did not converge may leave without an answer.
+
+        Raises
+        ------
+        UnansweredError
+            If draws are no finite numbers, or if asking fails and the fit did not converge.
+        """
+        if not all(np.isfinite(draws).all() for draws in self.posterior.data_vars.values()):
+            raise UnansweredError("draws are NaN or infinite")
+        if not self.sampled or self.diagnostics.converged:
+            yield
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it did not converge says more
+            try:
+                yield
+            except (ArithmeticError, BayescaleError, ValueError) as error:
+                raise UnansweredError(str(error)) from error
 
     @property
     def _told(self) -> xr.Dataset:
@@ -469,18 +515,16 @@ class Fit:
         """Write everything into one netCDF file, replacing it only when the new one is complete."""
         path = Path(path)
         tree = self.tree.copy()
+        facts = {
+            "source": self.runs.source,
+            "sha256": self.runs.sha256,
+            "params_are": self.runs.params_are,
+            "ledger": self.runs.ledger,
+            "notices": [asdict(notice) for notice in self.runs.notices],
+        }
         # As text: netCDF takes neither every column name nor every type that a table may have.
-        tree["runs"] = xr.Dataset({"csv": self.runs.table.to_csv(index_label="index")})
-        tree.attrs["runs"] = json.dumps(
-            {
-                "source": self.runs.source,
-                "sha256": self.runs.sha256,
-                "params_are": self.runs.params_are,
-                "ledger": self.runs.ledger,
-                "text": _text_columns(self.runs.table),
-                "notices": [asdict(notice) for notice in self.runs.notices],
-            }
-        )
+        tree["runs"] = xr.Dataset({"table": to_text(self.runs.table), "facts": json.dumps(facts)})
+        tree.attrs["format"] = FORMAT
         with replacing(path) as partial:
             tree.to_netcdf(partial, engine="h5netcdf")
         return path
@@ -727,7 +771,8 @@ def load_fit(path: str | Path) -> Fit:
     Raises
     ------
     FitError
-        If the file does not exist, or was not written by this version of bayescale or a near one.
+        If the file does not exist, is no fit or not all of one, or a version of bayescale wrote it
+        whose fits this one cannot read.
     """
     path = Path(path)
     if not path.is_file():
@@ -735,22 +780,41 @@ def load_fit(path: str | Path) -> Fit:
     try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
-    except (OSError, ValueError) as error:
-        raise FitError(f"{path}: not a netCDF file ({str(error).splitlines()[0]})") from error
-    if "model_spec" not in tree.attrs or "runs" not in tree:
-        raise FitError(f"{path}: a netCDF file, but not one written by bayescale")
-    if "extrapolate" in tomllib.loads(tree.attrs["model_spec"]):
+    except (OSError, RuntimeError, ValueError) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise FitError(
-            f"{path}: an earlier version of bayescale wrote this fit, with one posterior for what "
-            "lies within the runs and another for what lies beyond; fit the runs again"
+            f"{path}: not a netCDF file, or not all of one ({said}); give a file that fit.save or "
+            "bayescale fit wrote to its end"
+        ) from error
+    if "model_spec" not in tree.attrs or "runs" not in tree:
+        raise FitError(
+            f"{path}: a netCDF file, but not one written by bayescale; give a file that fit.save "
+            "or bayescale fit wrote"
         )
-    facts = json.loads(tree.attrs.pop("runs"))
+    try:
+        if tree.attrs.get("format", 1) > FORMAT:
+            raise FitError(
+                f"{path}: a later version of bayescale wrote this fit, in format "
+                f"{tree.attrs['format']}, and this one reads formats up to {FORMAT}; update "
+                "bayescale, or fit the runs again"
+            )
+        if "extrapolate" in tomllib.loads(tree.attrs["model_spec"]):
+            raise FitError(
+                f"{path}: an earlier version of bayescale wrote this fit, with one posterior for "
+                "what lies within the runs and another for what lies beyond; fit the runs again"
+            )
+        return _read(tree)
+    except (AttributeError, KeyError, ModelError, TypeError, ValueError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise FitError(
+            f"{path}: this fit is not whole, or of another version ({said}); fit the runs again"
+        ) from error
+
+
+def _read(tree: xr.DataTree) -> Fit:
+    """Make a fit of what its file holds; KeyError where something is missing."""
+    facts, table = _runs_of(tree)
     notices = tuple(Notice(n["name"], n["message"], tuple(n["rows"])) for n in facts["notices"])
-    text = io.StringIO(tree["runs"]["csv"].item())
-    del tree["runs"]
-    # As they were: the groups "01" and "NA" are neither a number nor missing.
-    types = dict.fromkeys(facts["text"], str)
-    table = pd.read_csv(text, index_col="index", dtype=types, keep_default_na=False, na_values=[""])
     runs = Runs(
         table,
         facts["source"],
@@ -760,13 +824,35 @@ def load_fit(path: str | Path) -> Fit:
         notices,
     )
     spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"])
-    spec = spec.exact if tree.attrs.get("law_exact") else spec
-    if "constant_data" in tree and not set(input_data(spec).values()) <= set(tree["constant_data"]):
-        raise FitError(
-            f"{path}: an earlier version of bayescale wrote this fit, which kept inputs of the law "
-            "under names that parameters may have; fit the runs again"
-        )
-    return Fit(spec, runs, tree)
+    found = Fit(spec.exact if tree.attrs.get("law_exact") else spec, runs, tree)
+    if "constant_data" in tree:
+        data = tree["constant_data"].to_dataset()  # inputs had their plain names in format 1
+        plain = {old: new for old, new in input_data(found.spec).items() if new not in data}
+        tree["constant_data"] = data.rename(plain)
+    nodes, facts_of_sampling = (_NODES, _SAMPLING) if found.sampled else ((), ())
+    for held, names in (
+        (tree["posterior"], found.spec.law.parameters),
+        (tree.attrs, facts_of_sampling),
+        (tree, nodes),
+    ):
+        missing = [name for name in names if name not in held]
+        if missing:
+            raise KeyError(", ".join(missing))
+    return found
+
+
+def _runs_of(tree: xr.DataTree) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Take the runs out of what a file holds: what is known of them, and their table."""
+    node = tree["runs"].to_dataset()
+    del tree["runs"]
+    if tree.attrs.pop("format", 1) > 1:
+        return json.loads(node["facts"].item()), from_text(node["table"].item())
+    facts = json.loads(tree.attrs.pop("runs"))
+    # Types were guessed from the text then, but for columns that were known to be text.
+    types = dict.fromkeys(facts.get("text", ()), str)
+    text = io.StringIO(node["csv"].item())
+    table = pd.read_csv(text, index_col=0, dtype=types, keep_default_na=False, na_values=[""])
+    return facts, table
 
 
 def constants_fit(model: str, **parameters: Any) -> Fit:
@@ -830,11 +916,23 @@ def _together(members: Sequence[Diagnostics]) -> Diagnostics:
         min_ess_bulk=float(len(members) * np.min([own.min_ess_bulk for own in members])),
         seconds_compile=members[0].seconds_compile,  # of all members together
         seconds_sample=members[0].seconds_sample,
+        unsampled=tuple(fault for own in members for fault in own.unsampled),
     )
 
 
-def _text_columns(table: pd.DataFrame) -> list[str]:
-    return [n for n in table if pd.api.types.infer_dtype(table[n], skipna=True) == "string"]
+def _unsampled(draws: xr.Dataset) -> tuple[str, ...]:
+    """Say which parameters have draws that are not finite, and which never moved in a chain."""
+    found: dict[str, list[str]] = {}
+    for name, values in draws.data_vars.items():
+        within = [dim for dim in values.dims if dim not in ("chain", "draw")]
+        stuck = (values == values.isel(draw=0)).all("draw").any(within).to_numpy()
+        if not np.isfinite(values).all():
+            found.setdefault("NaN or infinite draws", []).append(str(name))
+        elif stuck.any():
+            chains = ", ".join(map(str, draws["chain"].to_numpy()[stuck]))
+            which = f"chain{'s' if stuck.sum() > 1 else ''} {chains} never moved in"
+            found.setdefault(which, []).append(str(name))
+    return tuple(f"{fault}: {', '.join(names)}" for fault, names in found.items())
 
 
 def _identity(spec: ModelSpec) -> dict[str, Any]:

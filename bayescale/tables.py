@@ -1,8 +1,9 @@
 """Files to tables: the formats that can be read, and what makes a file no table."""
 
 import hashlib
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayescale.errors import RunsError
 
@@ -108,3 +109,53 @@ def _separator(kind: str) -> str:
 
 def _tidy_header(raw: Table) -> Table:
     return raw.rename(columns=lambda name: str(name).strip())
+
+
+def to_text(table: Table) -> str:
+    """Write a table as JSON text from which `from_text` makes it again, types and all."""
+    import pandas as pd
+
+    def plain(value: Any) -> Any:
+        if value is pd.NA or value is pd.NaT:
+            return None
+        return value.tolist() if hasattr(value, "tolist") else str(value)  # NumPy has the one
+
+    entries = {
+        "index": _entry(table.index.to_series()),
+        "columns": [[name, _entry(table[name])] for name in table],
+    }
+    return json.dumps(entries, default=plain)
+
+
+def from_text(text: str) -> Table:
+    """Make the table again that `to_text` wrote."""
+    import pandas as pd
+
+    entries = json.loads(text)
+    columns = {name: _values(entry) for name, entry in entries["columns"]}
+    return pd.DataFrame(columns, index=_values(entries["index"]))
+
+
+def _entry(values: "pd.Series") -> dict[str, Any]:
+    import pandas as pd
+
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return {
+            "dtype": "category",
+            "values": values.cat.codes.tolist(),
+            "categories": _entry(dtype.categories.to_series()),
+            "ordered": bool(dtype.ordered),
+        }
+    if isinstance(dtype, pd.IntervalDtype | pd.PeriodDtype):  # no type of text makes them again
+        values = values.astype(str)
+    return {"dtype": str(values.dtype), "values": values.tolist()}
+
+
+def _values(entry: dict[str, Any]) -> Any:
+    import pandas as pd
+
+    if entry["dtype"] != "category":
+        return pd.array(entry["values"], dtype=entry["dtype"])
+    categories = pd.Index(_values(entry["categories"]))
+    return pd.Categorical.from_codes(entry["values"], categories, ordered=entry["ordered"])

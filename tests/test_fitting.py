@@ -4,9 +4,10 @@ from pathlib import Path
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
-from conftest import TRUTH, known_fit, simulated_table
+from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 
 from bayescale import (
     arviz_tree,
@@ -21,7 +22,7 @@ from bayescale import (
 )
 from bayescale.datasets import registry
 from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning
-from bayescale.fitting import Diagnostics, Fit
+from bayescale.fitting import FORMAT, Diagnostics, Fit
 from bayescale.runs import Runs
 from bayescale.sampling import compile_model
 
@@ -155,6 +156,43 @@ def test_any_column_survives_the_file(tmp_path):
     assert again.runs.table["row"].tolist() == list(range(30))
 
 
+COLUMNS = {
+    "index": ["01", "1", "NA", ""],
+    "label": pd.Categorical(["02", "01", None, "02"], categories=["02", "01", "10"], ordered=True),
+    "code": pd.Categorical([2, 1, 2, 1]),
+    "text": ["1e3", None, "", "nan"],
+    "mixed": [1, "01", None, True],
+    "many": [2**60 + 1, 1, 2, 3],
+    "missing": pd.array([1, None, 3, 4], dtype="Int64"),
+    "flag": [True, False, True, True],
+    "day": pd.to_datetime(["2026-01-01", None, "2026-03-01", "2026-04-01"]),
+    "number": [0.1 + 0.2, np.nan, np.inf, 1e-300],
+    "range": pd.cut([1.0, 2.0, 3.0, 4.0], 2),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_column_is_the_same_when_read_again(tmp_path, name):
+    table = pd.DataFrame({name: COLUMNS[name]}, index=[7, 0, 3, 4])
+    fake = replace(known_fit(), runs=Runs(table, "test"))
+    again = load_fit(fake.save(tmp_path / "fit.nc")).runs.table
+    if name == "range":  # as text: an interval has no other form in a file
+        table["range"] = table["range"].cat.rename_categories(str)
+    pd.testing.assert_frame_equal(again, table)
+
+
+@pytest.mark.parametrize("kind", [list, pd.Categorical])
+def test_groups_named_by_numbers_survive_the_file(tmp_path, kind):
+    fake = known_grouped_fit(**{"01": {}, "02": {"E": 1.9}, "1": {"E": 2.0}})
+    labels = kind(fake.runs.table["family"])
+    fake = replace(fake, runs=replace(fake.runs, table=fake.runs.table.assign(family=labels)))
+    again = load_fit(fake.save(tmp_path / "fit.nc"))
+    assert again.groups == fake.groups == ("01", "02", "1")
+    assert again.posterior["group"].dtype == fake.posterior["group"].dtype
+    assert [len(again.of_group(name).runs) for name in again.groups] == [30, 30, 30]
+    pd.testing.assert_frame_equal(again.runs.table, fake.runs.table)
+
+
 def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "fit.nc"
     path.write_text("precious")
@@ -170,7 +208,12 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "no such file"), (b"not netcdf", "not a netCDF file")]
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b"", "not a netCDF file"),
+        (b"not netcdf", r"not a netCDF file.* that fit\.save or bayescale fit wrote"),
+    ],
 )
 def test_bad_fit_file_is_refused(tmp_path, content, message):
     path = tmp_path / "fit.nc"
@@ -185,6 +228,68 @@ def test_foreign_netcdf_is_refused(tmp_path):
     xr.Dataset({"x": 1.0}).to_netcdf(path, engine="h5netcdf")
     with pytest.raises(FitError, match="not one written by bayescale"):
         load_fit(path)
+
+
+def edited(source: Fit, path: Path, edit) -> Path:
+    """Save a fit, and change what its file holds."""
+    source.save(path)
+    with xr.open_datatree(path, engine="h5netcdf") as opened:
+        tree = opened.load()
+    edit(tree)
+    tree.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def test_truncated_fit_is_refused(small_fit, tmp_path):
+    path = small_fit.save(tmp_path / "fit.nc")
+    content = path.read_bytes()
+    for length in (100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(
+            FitError, match=r"fit\.nc: not a netCDF file, or not all of one"
+        ) as said:
+            load_fit(path)
+        assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda tree: tree.attrs.update(format=FORMAT + 1), f"in format {FORMAT + 1}.* update"),
+        (lambda tree: tree.attrs.pop("model"), "'model' is missing"),
+        (lambda tree: tree.attrs.pop("seconds_sample"), "'seconds_sample' is missing"),
+        (lambda tree: tree.attrs.update(model_spec="law"), "not whole"),
+        (lambda tree: tree.attrs.update(model_spec='law = "new"'), "not whole"),
+        (lambda tree: tree["runs"].update(xr.Dataset({"table": "{}"})), "'columns' is missing"),
+        (lambda tree: tree["runs"].update(xr.Dataset({"facts": "["})), "not whole"),
+        (lambda tree: tree.__delitem__("prior"), "'prior' is missing"),
+        (lambda tree: tree.__delitem__("posterior"), "posterior"),
+        (
+            lambda tree: tree.__setitem__("posterior", tree["posterior"].to_dataset()[["E"]]),
+            "'A, B, alpha, beta' is missing",
+        ),
+    ],
+)
+def test_fit_that_is_not_whole_or_of_a_later_version_is_refused(small_fit, tmp_path, edit, message):
+    path = edited(small_fit, tmp_path / "fit.nc", edit)
+    with pytest.raises(FitError, match=rf"fit\.nc: .*{message}.* fit the runs again") as said:
+        load_fit(path)
+    assert "\n" not in str(said.value)
+
+
+def test_fit_of_the_format_before_is_read(small_fit, tmp_path):
+    def as_before(tree):
+        table = small_fit.runs.table.assign(family="01")
+        facts = json.loads(tree["runs"]["facts"].item()) | {"text": ["run", "family"]}
+        tree["runs"] = xr.Dataset({"csv": table.to_csv(index_label="index")})
+        tree.attrs["runs"] = json.dumps(facts)
+        del tree.attrs["format"]
+
+    again = load_fit(edited(small_fit, tmp_path / "fit.nc", as_before))
+    assert again.diagnostics == small_fit.diagnostics
+    assert again.runs.ledger == small_fit.runs.ledger
+    assert set(again.runs.table["family"]) == {"01"}
+    assert load_fit(again.save(tmp_path / "new.nc")).runs.ledger == again.runs.ledger
 
 
 def sampled_fit(chains: np.ndarray, diverging: bool) -> Fit:
@@ -215,6 +320,40 @@ def test_diagnostics_pass_good_chains_and_name_each_fault():
     assert any(
         "effective draws" in p for p in sampled_fit(sticky, diverging=False).diagnostics.problems
     )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_draws_that_are_not_finite_are_named(small_fit, value):
+    tree = small_fit.tree.copy(deep=True)
+    tree["posterior"]["beta"][0, 3] = value
+    damaged = replace(small_fit, tree=tree).diagnostics
+    assert not damaged.converged
+    assert damaged.problems[0] == "NaN or infinite draws: beta"
+    assert small_fit.diagnostics.converged
+
+
+@pytest.mark.parametrize(
+    ("chains", "said"),
+    [(slice(None), "chains 0, 1, 2, 3"), (slice(2, 3), "chain 2"), (slice(1, 3), "chains 1, 2")],
+)
+def test_chains_that_never_moved_are_named(small_fit, chains, said):
+    tree = small_fit.tree.copy(deep=True)
+    tree["posterior"]["beta"][chains] = small_fit.posterior["beta"].median()
+    damaged = replace(small_fit, tree=tree).diagnostics
+    assert not damaged.converged
+    assert damaged.problems[0] == f"{said} never moved in: beta"
+
+
+def test_what_a_member_of_a_pool_is_given_need_not_move(joint_fit):
+    first = joint_fit.members[0]
+    assert first.spec.fixed == {"k": 1.0}
+    assert float(first.posterior["k"].std()) == 0
+    assert joint_fit.diagnostics.unsampled == ()
+    assert np.isfinite(joint_fit.diagnostics.max_r_hat)
+    tree = joint_fit.tree.copy(deep=True)
+    tree["posterior"]["k"][-4:] = 0.9  # the second member samples it
+    found = replace(joint_fit, tree=tree).diagnostics.problems
+    assert found[0] == "chains 4, 5, 6, 7 never moved in: k"
 
 
 def test_undefined_r_hat_is_not_convergence():

@@ -113,7 +113,7 @@ def sample_members(
         points,
         {name: tree["posterior"].to_dataset() for name, tree in trees.items()},
         sum(int(tree["sample_stats"]["diverging"].sum()) for tree in trees.values()),
-        max(float(tree.attrs["max_r_hat"]) for tree in trees.values()),
+        float(np.max([tree.attrs["max_r_hat"] for tree in trees.values()])),  # NaN where one is
         sum(float(tree.attrs["seconds"]) for tree in trees.values()),
     )
 
@@ -126,7 +126,7 @@ def _sample_until_mixed(member: Member, data: Mapping[str, np.ndarray], seed: in
     start = time.perf_counter()
     for attempt in ATTEMPTS:
         tree = sample(target, {**settings, **attempt})
-        r_hat = float(az.rhat(tree["posterior"]).dataset.to_array().max())
+        r_hat = float(az.rhat(tree["posterior"]).dataset.to_array().max(skipna=False))
         if r_hat <= MEMBER_R_HAT:
             break
     tree.attrs |= {"max_r_hat": r_hat, "seconds": time.perf_counter() - start}

@@ -266,6 +266,6 @@ def _unmixed(posterior: Posterior | None) -> str:
     found = []
     if posterior.divergences:
         found.append(f"{posterior.divergences} divergent transitions")
-    if posterior.max_r_hat > MEMBER_R_HAT:
+    if not posterior.max_r_hat <= MEMBER_R_HAT:
         found.append(f"R-hat {posterior.max_r_hat:.3f} exceeds {MEMBER_R_HAT}: the chains disagree")
     return "; ".join(found)
