@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bayescale.checks.backtested import backtest_check
 from bayescale.checks.held_out import held_out_check
 from bayescale.checks.result import Check, Status, worst_first
 from bayescale.checks.suite import check_fit
+from bayescale.errors import UnansweredError
 from bayescale.files import make_folder, replacing
 from bayescale.fitting import Fit, exact_fit
 from bayescale.optima import distinct_budgets
@@ -92,7 +94,8 @@ def write_report(
     progress("summarising")
     approaches = None
     if profiles is not None:
-        approaches = compare_approaches(fit, list(budgets), profiles=profiles)
+        with suppress(UnansweredError), fit.asked():
+            approaches = compare_approaches(fit, list(budgets), profiles=profiles)
     beside = Companions(
         held_out,
         unpooled,

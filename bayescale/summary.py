@@ -35,7 +35,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                                              "p_first_larger"}],
                            "parabola_tokens_error": [{"flops" and Q}], "left_out": [reason]},
      "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
-                     "min_ess_bulk", "seconds_compile", "seconds_sample"},
+                     "min_ess_bulk", "seconds_compile", "seconds_sample", "needed", "unsampled"},
      "checks": [{"name", "status": "PASS" | "REVIEW" | "FAIL", "statistic", "threshold",
                  "message", "advice"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
@@ -55,7 +55,8 @@ along each axis, of the median. ``bends`` says whether the law may bend (`bayesc
 where it may, ``exact`` is what the law taken as exact says, and ``disagrees`` whether any of its
 90% intervals does not overlap; ``without_optimum`` the share of draws in which no size is best;
 ``bend`` its scale, and how much it changes among the runs (`bayescale.prediction.bend_per_decade`);
-``failed`` the checks that speak against an answer; ``tested`` what the backtest tells of one so far
+``failed`` the checks that speak against an answer; empty or null what draws that did not converge
+cannot say; ``tested`` what the backtest tells of one so far
 out. Intervals are central 90%.
 """
 
@@ -75,7 +76,7 @@ from bayescale.backtesting import Backtest
 from bayescale.checks.result import Check, Status
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
 from bayescale.decisions.repetition import epochs_until, identified
-from bayescale.errors import FitError
+from bayescale.errors import FitError, UnansweredError
 from bayescale.files import plain
 from bayescale.fitting import Fit
 from bayescale.intervals import numbers
@@ -92,6 +93,17 @@ from bayescale.runs import Runs
 
 SCHEMA = 1
 
+_UNTOLD: dict[str, Any] = {
+    "groups": None,
+    "parameters": {},
+    "optima": [],
+    "predictions": [],
+    "bend": None,
+    "multipliers": [],
+    "repetition": [],
+    "approaches": None,
+    "held_out": None,
+}
 REFERENCE_SIZE = 1e9
 """Parameters at which R_D is stated."""
 
@@ -157,18 +169,39 @@ def summarise_fit(
 
 
 def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str, Any]:
-    diagnostics, joint = fit.diagnostics, fit.law.is_joint
-    held_out = beside.held_out
+    diagnostics = fit.diagnostics
+    try:
+        with fit.asked():
+            told = _told(fit, budgets, beside)
+    except UnansweredError:
+        told = _UNTOLD
+    return {
+        "schema": SCHEMA,
+        "model": fit.spec.name,
+        "law": fit.spec.law.name,
+        "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
+        **told,
+        "diagnostics": {
+            "converged": diagnostics.converged,
+            "problems": list(diagnostics.problems),
+            **asdict(diagnostics),
+        },
+        "checks": summarise_checks(beside.checks),
+        "not_backtested": beside.not_backtested or None,
+        "backtest": beside.backtest and summarise_backtest(beside.backtest),
+        "notices": [asdict(notice) for notice in fit.notices],
+    }
+
+
+def _told(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str, Any]:
+    """Everything that the draws tell."""
+    joint, held_out = fit.law.is_joint, beside.held_out
     optima = summarise_optima(fit, budgets, beside.exact) if joint else []
     predictions = summarise_predictions(fit, budgets, beside.exact) if not joint else []
     failed = [check.name for check in beside.checks if check.status is Status.FAIL]
     for entry in (*optima, *predictions):
         entry |= {"tested": _tested(entry, beside.backtest), "failed": failed}
     return {
-        "schema": SCHEMA,
-        "model": fit.spec.name,
-        "law": fit.law.name,
-        "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
         "groups": _groups(fit),
         "parameters": summarise_parameters(fit),
         "optima": optima,
@@ -177,17 +210,8 @@ def _summary(fit: Fit, budgets: Sequence[float], beside: Companions) -> dict[str
         "multipliers": _multipliers(fit, beside.same_validation),
         "repetition": _by_group(fit, summarise_repetition),
         "approaches": beside.approaches and _approaches(fit, beside.approaches),
-        "diagnostics": {
-            "converged": diagnostics.converged,
-            "problems": list(diagnostics.problems),
-            **asdict(diagnostics),
-        },
-        "checks": summarise_checks(beside.checks),
         "held_out": held_out
         and summarise_held_out(held_out, residuals(fit, held_out), axis_of(fit)),
-        "not_backtested": beside.not_backtested or None,
-        "backtest": beside.backtest and summarise_backtest(beside.backtest),
-        "notices": [asdict(notice) for notice in fit.notices],
     }
 
 
@@ -475,7 +499,7 @@ def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
 
 def axis_of(fit: Fit) -> str:
     """Name the axis along which a report answers."""
-    return "flops" if fit.law.is_joint else fit.spec.inputs[0]
+    return fit.spec.size
 
 
 def value_of(axis: str, value: float) -> str:

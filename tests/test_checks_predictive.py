@@ -9,7 +9,12 @@ from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 
 from bayescale import Fit, Runs, Status, check_fit, fit, load_model, parse_model, read_runs
 from bayescale.checks.held_out import held_out_check
-from bayescale.checks.influence import calibration_checks, left_out, run_checks
+from bayescale.checks.influence import (
+    calibration_checks,
+    influence_checks,
+    left_out,
+    outlying_checks,
+)
 from bayescale.checks.predictive import (
     LEAST_LOSS,
     MATERIAL_LOSS,
@@ -236,7 +241,7 @@ def test_unequal_noise_is_named(small_fit):
 
 
 def single_runs(fitted):
-    return run_checks(fitted, refits(fitted), left_out(fitted))
+    return [*outlying_checks(fitted, refits(fitted)), *influence_checks(left_out(fitted))]
 
 
 def test_outlying_run_is_named(small_fit):
@@ -286,7 +291,7 @@ def test_leaving_a_run_out_of_a_pool_leaves_each_member_its_share(small_fit):
 def test_run_that_decides_is_named(small_fit):
     without = left_out(small_fit)
     without["shift"][4] = -1.7
-    check = named(run_checks(small_fit, refits(small_fit), without), "influential runs")
+    check = named(influence_checks(without), "influential runs")
     assert check.status is Status.REVIEW
     assert "without run-5 N* at 3e21 FLOPs moves by up to 1.70" in check.message
 

@@ -13,7 +13,7 @@ from conftest import TRUTH, known_fit, simulated_table
 from bayescale import Fit, Runs, load_model, log_likelihood, plots, read_runs, residuals
 from bayescale.approaches import envelope
 from bayescale.checks import refits as refitting
-from bayescale.checks.influence import left_out, run_checks
+from bayescale.checks.influence import left_out, outlying_checks
 from bayescale.checks.predictive import residual_checks
 from bayescale.checks.refits import refits
 from bayescale.cross_validation import _importance_sampling
@@ -210,7 +210,7 @@ def test_outlier_is_found_among_cells_that_are_not_shown(monkeypatch):
     fitted = posterior_of(table)
     refit = refits(fitted)
     assert hidden not in refit.cells.index
-    outlying, *_ = run_checks(fitted, refit, left_out(fitted))
+    outlying, *_ = outlying_checks(fitted, refit)
     assert f"run-{hidden + 1} (+1" in outlying.message
     centring = residual_checks(refit, ("params", "tokens"))[0]
     assert "by 20 of 60, chosen at random" in centring.message

@@ -13,7 +13,7 @@ from scipy.stats import binomtest, cramervonmises
 
 from bayescale import readable
 from bayescale.checks.refits import Refits, unit
-from bayescale.checks.result import Check, Status
+from bayescale.checks.result import Check, Status, not_computed
 from bayescale.fitting import Fit
 from bayescale.intervals import CI_PROB
 from bayescale.leave_one_out import LeftOut, leave_each_out
@@ -96,23 +96,25 @@ def _shift(
     fit: Fit, cells: pd.DataFrame, answer: xr.DataArray, weights: xr.DataArray
 ) -> np.ndarray:
     """Weighted less plain mean of the answer, in its posterior sds; of the run's own group."""
-    standard = (answer - answer.mean(("chain", "draw"))) / answer.std(("chain", "draw"))
+    every = ("chain", "draw")
+    moves = answer.max(every) > answer.min(every)  # the sd of equal numbers is rarely zero
+    standard = ((answer - answer.mean(every)) / answer.std(every)).where(moves)
     if "group" in standard.dims:
         labels = cells[str(fit.spec.group)].astype(str).to_numpy(dtype=object)
         standard = standard.sel(group=xr.DataArray(labels, dims="obs"), drop=True)
-    moved = (weights * standard.transpose("chain", "draw", ...)).sum(("chain", "draw"))
+    moved = (weights * standard.transpose(*every, ...)).sum(every, min_count=1)
     return moved.to_numpy()
 
 
-def run_checks(fit: Fit, refit: Refits, found: xr.Dataset) -> list[Check]:
-    """Outlying runs and groups, runs that decide, and runs whose absence cannot be judged."""
+def outlying_checks(fit: Fit, refit: Refits) -> list[Check]:
+    """Outlying runs and groups."""
+    return [_outlying(refit), *_outlying_groups(fit)]
+
+
+def influence_checks(found: xr.Dataset) -> list[Check]:
+    """Ask which runs decide, and for which leaving them out is rough."""
     names = found["run"].to_numpy()
-    return [
-        _outlying(refit),
-        *_outlying_groups(fit),
-        _influence(found, names),
-        _pareto(found, names),
-    ]
+    return [_influence(found, names), _pareto(found, names)]
 
 
 def calibration_checks(found: xr.Dataset) -> list[Check]:
@@ -217,6 +219,10 @@ def _outlying_groups(fit: Fit) -> list[Check]:
 
 def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
     shift, answer = found["shift"].to_numpy(), found.attrs["answer"]
+    if np.isnan(shift).any():
+        return not_computed(
+            "influential runs", f"{answer} is the same in all of them, or in none defined"
+        )
     largest = float(np.abs(shift).max())
     order = [i for i in np.argsort(-np.abs(shift)) if abs(shift[i]) > MAX_SHIFT]
     if not order:
@@ -235,8 +241,8 @@ def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
 
 
 def _pareto(found: xr.Dataset, names: np.ndarray) -> Check:
-    k = found["pareto_k"].to_numpy()
-    rough = np.flatnonzero(~(k <= MAX_PARETO_K))
+    k = found["pareto_k"].fillna(np.inf).to_numpy()  # no tail that could be fitted
+    rough = np.flatnonzero(k > MAX_PARETO_K)
     largest = float(k.max())
     if not len(rough):
         every = f"every {found.attrs['unit'][:-1]} (largest Pareto k {largest:.2f})"

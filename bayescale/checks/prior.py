@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayescale import readable
-from bayescale.checks.result import Check, Status, worst_first
+from bayescale.checks.result import Check, Status, not_computed, worst_first
 from bayescale.fitting import Fit
 from bayescale.laws import to_line
 
@@ -63,7 +63,10 @@ def _mean_shift(value: xr.DataArray, log_prior: xr.DataArray, power: float) -> x
 
 def _sensitivity(fit: Fit) -> Check:
     names = _names(fit)
-    shifts = {name: power_scaled(fit, name) for name in names}
+    try:
+        shifts = {name: power_scaled(fit, name) for name in names}
+    except ValueError as error:  # draws of few values have no tail to smooth
+        return not_computed("prior sensitivity", error)
     shares = {}
     for name in names:
         posterior, prior = _on_line(fit, name)

@@ -50,6 +50,18 @@ class Check:
         return f"{self.status} {self.name}: {self.message.rstrip('.')}{advice}"
 
 
+def not_computed(name: str, why: object) -> Check:
+    """Say of a check that these draws leave it without an answer."""
+    return Check(
+        name,
+        Status.REVIEW,
+        float("nan"),
+        float("nan"),
+        f"cannot be computed from these draws ({why})",
+        "Sample until the fit converges, then check again.",
+    )
+
+
 def worst_first(checks: Iterable[Check]) -> list[Check]:
     """Sort by status, keeping the order within each."""
     return sorted(checks, key=lambda check: -list(Status).index(check.status))

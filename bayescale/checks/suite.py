@@ -1,21 +1,28 @@
 """All checks of a table of runs, and of a fit, in the order a reader wants."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from bayescale.checks.axes import axis_checks
 from bayescale.checks.identifiability import bracketing_check, design_checks
-from bayescale.checks.influence import calibration_checks, left_out, run_checks
+from bayescale.checks.influence import (
+    calibration_checks,
+    influence_checks,
+    left_out,
+    outlying_checks,
+)
 from bayescale.checks.predictive import residual_checks
 from bayescale.checks.prior import prior_checks
 from bayescale.checks.refits import Refits, refits
-from bayescale.checks.result import Check, Status
+from bayescale.checks.result import Check, Status, not_computed
 from bayescale.checks.rule import Shape
 from bayescale.checks.seeds import seed_check
-from bayescale.errors import FitError
+from bayescale.errors import FitError, UnansweredError
 from bayescale.fitting import Fit
+from bayescale.model import cells_of
 from bayescale.runs import Runs
 from bayescale.spec import ModelSpec, load_model
 
@@ -72,45 +79,65 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
             f"this is the fit of {fit.own_group!r} alone, whose posterior the other groups decide "
             "as well: check the fit of all groups"
         )
-    simulated = refits(fit, seed=seed)
-    without = left_out(fit, seed=seed)
+    if not fit.sampled:
+        raise FitError("these are given constants, never fitted to runs: there is nothing to check")
+    simulated = cache(lambda: refits(fit, seed=seed))
+    without = cache(lambda: left_out(fit, seed=seed))
     shapes = axis_checks(fit, seed=seed)
+    few = _few_of_full_weight(fit)
+
+    def asked(name: str, ask: Callable[[], list[Check]]) -> list[Check]:
+        return _asked(fit, name, ask)
+
     return [
         _convergence(fit),
         *design_checks(fit.runs, fit.spec),  # causes before what follows from them
-        *_of_residuals(fit, simulated, without, shapes),
+        *(few or asked("residuals", lambda: _of_residuals(fit, simulated(), shapes))),
+        *([] if few else asked("calibration", lambda: calibration_checks(without()))),
         *shapes,
-        *seed_check(fit),
-        *run_checks(fit, simulated, without),
-        *prior_checks(fit),
-        *bracketing_check(fit),
+        *asked("scatter beyond seeds", lambda: seed_check(fit)),
+        *asked("outlying runs", lambda: outlying_checks(fit, simulated())),
+        *asked("influential runs", lambda: influence_checks(without())),
+        *asked("priors", lambda: prior_checks(fit)),
+        *asked("bracketing of N*", lambda: bracketing_check(fit)),
     ]
 
 
-def _of_residuals(
-    fit: Fit, simulated: Refits, without: xr.Dataset, shapes: list[Check]
-) -> list[Check]:
-    """Look at the residuals of runs of weight 1; say so where too few runs have it."""
-    full = len(simulated.cells)
-    if full < without.sizes["obs"] and full < _FEWEST_FULL:
-        return [
-            Check(
-                "weighted runs",
-                Status.REVIEW,
-                full,
-                _FEWEST_FULL,
-                f"{full} configurations have a weight of 1, too few to see whether the law fits: "
-                "residuals of others, which were weighed down, say nothing about it",
-                "Give the runs that the law is meant for a weight of 1.",
-            )
-        ]
+def _asked(fit: Fit, name: str, ask: Callable[[], list[Check]]) -> list[Check]:
+    """Answer a question, or say why these draws leave it without an answer."""
+    try:
+        with fit.asked():
+            return ask()
+    except UnansweredError as error:
+        return [not_computed(name, error)]
+
+
+def _few_of_full_weight(fit: Fit) -> list[Check]:
+    """Say that too few runs have a weight of 1 to look at residuals, where that is so."""
+    weight = cells_of(fit.spec, fit.runs).table["weight"]
+    full = int((weight == 1).sum())
+    if full == len(weight) or full >= _FEWEST_FULL:
+        return []
+    return [
+        Check(
+            "weighted runs",
+            Status.REVIEW,
+            full,
+            _FEWEST_FULL,
+            f"{full} configurations have a weight of 1, too few to see whether the law fits: "
+            "residuals of others, which were weighed down, say nothing about it",
+            "Give the runs that the law is meant for a weight of 1.",
+        )
+    ]
+
+
+def _of_residuals(fit: Fit, simulated: Refits, shapes: list[Check]) -> list[Check]:
     rising = tuple(
         shape.name.removeprefix("shape along ")
         for shape in shapes
         if shape.detail.label in (Shape.INVERSE, Shape.NON_MONOTONE)
     )
-    law = residual_checks(simulated, fit.spec.inputs, rising=rising)
-    return [*law, *calibration_checks(without)]
+    return residual_checks(simulated, fit.spec.inputs, rising=rising)
 
 
 def _convergence(fit: Fit) -> Check:

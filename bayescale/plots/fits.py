@@ -289,6 +289,9 @@ def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray
     ):
         values = forward(draws.to_numpy().ravel())
         first, last = np.quantile(values, (0.005, 0.995))
+        if first == last:  # chains that never moved have no density
+            axis.axvline(draws.to_numpy().flat[0], color=colour, label=label)
+            continue
         grid = np.linspace(first, last, 200)
         height = gaussian_kde(values)(grid)
         shown = 10**grid if name in LOGARITHMIC else grid

@@ -1,6 +1,6 @@
 """The parts of a report in reading order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from bayescale.answers import loss_of
 from bayescale.checks.refits import MOST_SHOWN
 from bayescale.checks.result import Check
 from bayescale.checks.shape import CurveShape
+from bayescale.errors import UnansweredError
 from bayescale.fitting import Fit
 from bayescale.intervals import CAPTION
 from bayescale.prediction import residuals
@@ -34,33 +35,48 @@ def sections(
     fit: Fit, budgets: Sequence[float], beside: Companions | None = None
 ) -> Iterator[Section]:
     """Build the parts of the report in reading order, one at a time."""
-    beside = beside or Companions()
-    yield from law_sections(fit, budgets, beside.exact)
+    for title, make in _parts(fit, budgets, beside or Companions()):
+        try:
+            with fit.asked():
+                yield from make()
+        except UnansweredError as error:
+            yield Section(title, f"These draws did not converge, and cannot say it ({error}).")
+    yield conventions_section(fit)
+    yield Section("Model", "The model file that was fitted.", code=fit.spec.source)
+
+
+def _parts(
+    fit: Fit, budgets: Sequence[float], beside: Companions
+) -> Iterator[tuple[str, Callable[[], Iterable[Section]]]]:
+    """Give the parts that draws decide, each with the title of a page without it."""
+    yield "The law", lambda: law_sections(fit, budgets, beside.exact)
     if fit.groups:
-        yield from group_sections(fit, beside)
-    elif "R_D" in fit.law.parameters:
-        yield repetition_section(fit)
-        yield wall_section(fit, budgets)
+        yield "Groups", lambda: group_sections(fit, beside)
+    elif "R_D" in fit.spec.law.parameters:
+        yield "Repetition", lambda: (repetition_section(fit), wall_section(fit, budgets))
     if beside.profiles is not None and beside.approaches is not None:
-        yield from approach_sections(fit, beside.profiles, beside.approaches)
-    yield from decision_sections(fit, max(budgets), beside.exact)
-    if beside.backtest is not None:
-        yield backtest_section(beside.backtest)
-    if beside.held_out is not None:
-        yield _held_out_section(fit, beside.held_out)
+        profiles, approaches = beside.profiles, beside.approaches
+        yield "Approaches", lambda: approach_sections(fit, profiles, approaches)
+    yield "Decisions", lambda: decision_sections(fit, max(budgets), beside.exact)
+    if (backtest := beside.backtest) is not None:
+        yield "Backtest", lambda: (backtest_section(backtest),)
+    if (held_out := beside.held_out) is not None:
+        yield "Runs held back", lambda: (_held_out_section(fit, held_out),)
     if any(check.name == "LOO-PIT" for check in beside.checks):  # else there is nothing to draw
-        yield _misfit_section(beside.checks)
-    yield from _shape_sections(beside.checks)
-    yield Section(
+        yield "Does the law fit?", lambda: (_misfit_section(beside.checks),)
+    yield "Shape of curves", lambda: _shape_sections(beside.checks)
+    yield "Predicted against observed", lambda: (_predicted_section(fit),)
+    yield "Parameters", lambda: (parameter_section(fit),)
+
+
+def _predicted_section(fit: Fit) -> Section:
+    return Section(
         "Predicted against observed",
         "Each run with its posterior predictive interval, noise included.",
         figure=plots.plot_predicted(residuals(fit)),
         caption="Bars: central 90% posterior predictive intervals of "
         "the same runs the model was fitted to.",
     )
-    yield parameter_section(fit)
-    yield conventions_section(fit)
-    yield Section("Model", "The model file that was fitted.", code=fit.spec.source)
 
 
 def _misfit_section(checks: Sequence[Check]) -> Section:

@@ -87,6 +87,6 @@ def _ledger(fit: Fit) -> pd.DataFrame:
     }
     if fit.given:
         entries["Answers"] = "at " + ", ".join(f"{n} = {v:g}" for n, v in fit.given.items())
-    if not fit.law.is_joint:
+    if not (fit.spec.law.is_joint or fit.given):
         del entries["N counts"], entries["Compute"]
     return pd.DataFrame({"convention": entries.keys(), "here": entries.values()})
