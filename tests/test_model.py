@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
+import xarray as xr
 from conftest import known_grouped_fit, simulated_table
 from scipy import stats
 
