@@ -121,12 +121,12 @@ def _duplicates(table: pd.DataFrame) -> list[Notice]:
     ]
 
 
-def _twins(rows: pd.Index, again: pd.Index, words: str) -> list[Notice]:
+def _twins(rows: pd.Index, again: pd.Index, agreement: str) -> list[Notice]:
     if again.empty:
         return []
     left_out = list(map(int, again))
     query = f" with --where 'index not in {left_out}'" if len(left_out) <= 8 else ""
-    message = f"{readable.rows(rows)} agree in {words.replace('{remedy}', query)}"
+    message = f"{readable.rows(rows)} agree in {agreement.replace('{remedy}', query)}"
     return [Notice("duplicated runs", message, tuple(map(int, rows)))]
 
 
