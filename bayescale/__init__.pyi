@@ -1,5 +1,5 @@
 # Each public name once, by the module it lives in; `as` lets type checkers see it.
-from .approaches import (
+from .decisions.approaches import (
     compare_approaches as compare_approaches,
     envelope as envelope,
     minima as minima,
@@ -7,24 +7,24 @@ from .approaches import (
     parabola_bias as parabola_bias,
     profile_optima as profile_optima,
 )
-from .backtest_summary import (
+from .evaluation.backtest import (
     backtested_at as backtested_at,
     describe_backtest as describe_backtest,
     summarise_backtest as summarise_backtest,
 )
-from .backtesting import Backtest as Backtest, backtest as backtest
-from .checks.curves import classify_curves as classify_curves
-from .checks.result import Check as Check, Status as Status
-from .checks.rule import Shape as Shape
-from .checks.shape import (
+from .evaluation.backtest import Backtest as Backtest, backtest as backtest
+from .curves.table import classify_curves as classify_curves
+from .runs.doubts import Check as Check, Status as Status
+from .curves.rule import Shape as Shape
+from .curves.shape import (
     CurveShape as CurveShape,
     classify_curve as classify_curve,
     shape_check as shape_check,
 )
-from .checks.suite import check_fit as check_fit, check_runs as check_runs
-from .comparison import Comparison as Comparison, compare as compare
-from .comparison_summary import summarise_comparison as summarise_comparison
-from .datasets import available_datasets as available_datasets, load_dataset as load_dataset
+from .evaluation.checks.suite import check_fit as check_fit, check_runs as check_runs
+from .evaluation.compare import Comparison as Comparison, compare as compare
+from .evaluation.compare import summarise_comparison as summarise_comparison
+from .runs.datasets import available_datasets as available_datasets, load_dataset as load_dataset
 from .decisions.data_wall import best_under_wall as best_under_wall, next_epoch as next_epoch
 from .decisions.multiplier import (
     compute_multiplier as compute_multiplier,
@@ -65,23 +65,23 @@ from .errors import (
     RunsWarning as RunsWarning,
     UnansweredError as UnansweredError,
 )
-from .fitting import (
+from .posterior.fit import (
     Fit as Fit,
     constants_fit as constants_fit,
     exact_fit as exact_fit,
     fit as fit,
     load_fit as load_fit,
 )
-from .forecasts.curve import Forecast as Forecast, local_slope as local_slope
-from .forecasts.table import (
+from .curves.forecast import Forecast as Forecast, local_slope as local_slope
+from .curves.forecasts import (
     CurveForecast as CurveForecast,
     forecast_curves as forecast_curves,
     forecast_table as forecast_table,
 )
-from .intervals import summarise as summarise
+from .draws import summarise as summarise
 from .laws import LAWS as LAWS, Law as Law, law as law
-from .model import build_model as build_model
-from .optima import basin as basin, compute_optimal as compute_optimal
+from .modelling.build import build_model as build_model
+from .decisions.allocation import basin as basin, compute_optimal as compute_optimal
 from .plots import (
     plot_allocation as plot_allocation,
     plot_approaches as plot_approaches,
@@ -107,19 +107,19 @@ from .plots import (
     plot_shrinkage as plot_shrinkage,
     plot_wall as plot_wall,
 )
-from .prediction import (
+from .posterior.prediction import (
     arviz_tree as arviz_tree,
     log_likelihood as log_likelihood,
     predict as predict,
     predict_runs as predict_runs,
     residuals as residuals,
 )
-from .report import write_report as write_report
-from .runs import Runs as Runs, read_runs as read_runs
-from .spec import (
+from .report.write import write_report as write_report
+from .runs.table import Runs as Runs, read_runs as read_runs
+from .modelling.spec import (
     ModelSpec as ModelSpec,
     available_models as available_models,
     load_model as load_model,
     parse_model as parse_model,
 )
-from .stacking import stack_draws as stack_draws
+from .draws import stack_draws as stack_draws

@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 
 from bayescale import Runs, RunsWarning, compute_optimal, fit, load_dataset, load_model, read_runs
-from bayescale.bend import Features, features_beyond, features_of_runs
-from bayescale.datasets import FOLDER_VARIABLE
+from bayescale.evaluation.scores import LEVELS, average, score_runs
 from bayescale.laws import Law
-from bayescale.model import draw_prior, model_data
-from bayescale.scoring import LEVELS, average, score_runs
+from bayescale.modelling.bend import Features, features_beyond, features_of_runs
+from bayescale.modelling.build import draw_prior, model_data
+from bayescale.runs.datasets import FOLDER_VARIABLE
 
 MODELS = {"default": "joint", "coupled": "coupled-bend", "exact": "chinchilla"}
 WEIGHTS = np.array([0.075, 0.1, 0.2, 0.25, 0.2, 0.1, 0.075])  # of the seven quantiles, for CRPS

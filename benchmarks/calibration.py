@@ -15,8 +15,8 @@ import pandas as pd
 import pymc as pm
 
 from bayescale import Runs, build_model, compute_optimal, fit, load_model
+from bayescale.decisions.allocation import optimal_params
 from bayescale.laws import LAWS
-from bayescale.optima import optimal_params
 
 FLOPS = 5.76e23
 BUDGETS = np.geomspace(6e18, 3e21, 5)

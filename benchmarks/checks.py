@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from bayescale import Runs, Status, check_fit, fit, load_model, parse_model
-from bayescale.checks.result import worst
-from bayescale.scoring import score_runs
+from bayescale.evaluation.scores import score_runs
+from bayescale.runs.doubts import worst
 
 LAWS = ("true", "broken-tokens", "broken-params", "no-offset")
 NO_OFFSET = ("mu = -0.2, sigma = 0.8", "mu = 9.0, sigma = 0.1")

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from bayescale.checks.shape import classify_curve
+from bayescale.curves.shape import classify_curve
 
 SIZES, SIGMAS = (8, 12, 20), (0.003, 0.01, 0.02)
 ALARMS = ("broken", "saturated_guess", "exponential", "inverse", "non_monotone")

@@ -27,7 +27,7 @@ from bayescale import (
     suggest_runs,
     target_loss,
 )
-from bayescale.advice import advise_overtraining
+from bayescale.report.advice import advise_overtraining
 
 BUDGET, SERVED = 1e24, (1e12, 1e13, 1e14)
 RENTED = Prices.of_hardware(2.0, training_utilisation=0.4, serving_utilisation=0.1)

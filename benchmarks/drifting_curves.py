@@ -13,10 +13,10 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from bayescale.checks.points import points_of
-from bayescale.curve_model import NU, Member
-from bayescale.forecasts.curve import MEMBERS, Posterior, member_curve, reweighted, sample_members
-from bayescale.forecasts.drifts import population_weights
+from bayescale.curves.drifts import population_weights
+from bayescale.curves.forecast import MEMBERS, Posterior, member_curve, reweighted, sample_members
+from bayescale.curves.model import NU, Member
+from bayescale.curves.points import points_of
 
 RIGID = Member("rigid power law", chance=False, drift=False, cap=np.inf, tilt=0.0)
 DECADES = np.array([-0.5, 0.3, 0.5, 1.0])

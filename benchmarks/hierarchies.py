@@ -21,8 +21,9 @@ import nutpie
 import pandas as pd
 import pymc as pm
 
-from bayescale import Fit, ModelSpec, Runs, RunsWarning, build_model, fit, load_model, model
+from bayescale import Fit, ModelSpec, Runs, RunsWarning, build_model, fit, load_model
 from bayescale.laws import from_line
+from bayescale.modelling import build as model
 
 RUNS_PER_GROUP = 15
 DRAWS, TUNE = 500, 700  # of each chain; fewer than the defaults, for the many tables

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale import classify_curves, load_dataset
-from bayescale.checks.curves import curve_shapes, row_of
+from bayescale.curves.table import curve_shapes, row_of
 
 UNSIGNED = ["saturated", "insufficient_range"]
 

@@ -11,16 +11,7 @@ import warnings
 
 import arviz as az
 
-from bayescale import (
-    Fit,
-    Runs,
-    arviz_tree,
-    fit,
-    load_dataset,
-    load_model,
-    parse_model,
-    read_runs,
-)
+from bayescale import Fit, Runs, arviz_tree, fit, load_dataset, load_model, parse_model, read_runs
 
 WHERE = "variant == 'standard' and tokens >= 1e9"
 FREE = 'r_N = { dist = "Normal", mu = 0.0, sigma = 0.5 }'

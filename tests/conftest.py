@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bayescale import Fit, Runs, cli, constants_fit, fit, load_model, read_runs
-from bayescale.datasets import FOLDER_VARIABLE, registry
 from bayescale.laws import from_line, to_line
-from bayescale.model import model_data
-from bayescale.spec import ModelSpec
+from bayescale.modelling.build import model_data
+from bayescale.modelling.spec import ModelSpec
+from bayescale.runs.datasets import FOLDER_VARIABLE, registry
 
 mpl.use("Agg")
 hypothesis.settings.register_profile("bayescale", max_examples=50, deadline=None)

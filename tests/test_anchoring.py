@@ -5,11 +5,12 @@ import pytest
 from conftest import simulated_table
 from scipy.stats import chi2
 
-from bayescale import fit, load_model, model, read_runs
-from bayescale.anchoring import _least_variance, anchoring
+from bayescale import fit, load_model, read_runs
 from bayescale.errors import RunsWarning
-from bayescale.model import cells_of
-from bayescale.runs import Runs
+from bayescale.modelling import build as model
+from bayescale.modelling.build import cells_of
+from bayescale.modelling.pooling import _least_variance, anchoring
+from bayescale.runs.table import Runs
 
 SPEC = load_model("chinchilla-hierarchical")
 

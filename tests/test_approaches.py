@@ -8,7 +8,7 @@ from conftest import known_grouped_fit
 from scipy import stats
 
 from bayescale import Fit, Runs, compute_optimal, constants_fit, fit, load_model, summarise
-from bayescale.approaches import (
+from bayescale.decisions.approaches import (
     compare_approaches,
     envelope,
     minima,
@@ -17,8 +17,8 @@ from bayescale.approaches import (
     profile_optima,
 )
 from bayescale.errors import FitError, RunsError
-from bayescale.groups import group_names
 from bayescale.laws import chinchilla
+from bayescale.modelling.pooling import group_names
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
 A = HOFFMANN["beta"] / (HOFFMANN["alpha"] + HOFFMANN["beta"])

@@ -9,11 +9,11 @@ from conftest import TRUTH, simulated_table
 from scipy import stats
 
 from bayescale import Status, constants_fit, read_runs
-from bayescale.backtesting import Backtest, backtest
-from bayescale.checks.backtested import backtest_check
-from bayescale.fitting import Fit
+from bayescale.evaluation.backtest import Backtest, backtest
+from bayescale.evaluation.checks.held_out import backtest_check
+from bayescale.evaluation.scores import Chance, score_runs, score_with_chance
 from bayescale.laws import chinchilla
-from bayescale.scoring import Chance, score_runs, score_with_chance
+from bayescale.posterior.fit import Fit
 
 DRAWS, REPEATS = 300, 60
 SIGMA, NU = 0.004, 8.0

@@ -12,11 +12,11 @@ from conftest import known_fit, simulated_table
 
 from bayescale import backtested_at as at_distance
 from bayescale import describe_backtest, load_model, plot_backtest, read_runs, summarise_backtest
-from bayescale.backtesting import Backtest, backtest
-from bayescale.cuts import WINDOWS, choose_cuts, plan_cuts
 from bayescale.errors import ModelError, RunsError, RunsWarning
-from bayescale.scoring import score_runs
-from bayescale.sections.backtest import backtest_section
+from bayescale.evaluation.backtest import Backtest, backtest
+from bayescale.evaluation.folds import WINDOWS, choose_cuts, plan_cuts
+from bayescale.evaluation.scores import score_runs
+from bayescale.report.backtest import backtest_section
 
 CHINCHILLA = load_model("chinchilla")
 BUDGETS = np.geomspace(6e18, 3e21, 5)
@@ -274,7 +274,7 @@ def test_from_the_command_line(run, table, tmp_path):
 def test_the_command_line_says_first_what_did_not_converge(run, table, found, monkeypatch):
     problem = "model up to 1e21: 3 divergent transitions"
     broken = Backtest(found.table, "chinchilla", "flops", (problem,))
-    monkeypatch.setattr("bayescale.backtesting.backtest", lambda *_, **__: broken)
+    monkeypatch.setattr("bayescale.evaluation.backtest.backtest", lambda *_, **__: broken)
     table.to_csv("runs.csv", index=False)
     code, out, err = run("backtest", "runs.csv")
     assert code == 1

@@ -26,10 +26,10 @@ from bayescale import (
     suggest_runs,
     target_loss,
 )
+from bayescale.decisions.allocation import isoflop, least_compute
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
-from bayescale.optima import isoflop, least_compute
-from bayescale.prediction import with_few_draws
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import with_few_draws
 
 BUDGETS = [1e20, 3e21, 3e22]  # a decade beyond the runs, which end at 3e21
 PLANS = pd.DataFrame({"params": [1e9, 4e9, 1e10], "tokens": [4e10, 1e10, 2e11]})
@@ -212,7 +212,7 @@ def test_serving_more_neither_loses_a_model_nor_makes_it_dearer_than_the_optimal
 
 
 def test_fewer_draws_keep_their_bend(bent, monkeypatch):
-    monkeypatch.setattr("bayescale.prediction.ENOUGH_DRAWS", 40)
+    monkeypatch.setattr("bayescale.posterior.prediction.ENOUGH_DRAWS", 40)
     few = with_few_draws(bent)
     assert few.posterior.sizes["draw"] == 5
     at = {"params": 1e10, "tokens": 1e12}

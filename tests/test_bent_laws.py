@@ -21,10 +21,10 @@ from bayescale import (
     suggest_runs,
     target_loss,
 )
+from bayescale.decisions.allocation import isoflop
 from bayescale.errors import FitError, RunsWarning
 from bayescale.laws import coupled, farseer
-from bayescale.optima import isoflop
-from bayescale.prediction import residuals
+from bayescale.posterior.prediction import residuals
 
 FARSEER = {  # within the rounding of the constants that Li et al. (2025) print
     **{"a1": -0.1243, "b1": 0.4235, "c1": 0.12319},

@@ -6,8 +6,8 @@ import pytest
 from conftest import TRUTH, known_fit, simulated_table
 
 from bayescale import Status, check_runs, read_runs
-from bayescale.checks.identifiability import bracketing_check, evenly_spaced
-from bayescale.checks.result import worst
+from bayescale.evaluation.checks.identifiability import bracketing_check, evenly_spaced
+from bayescale.runs.doubts import worst
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayescale.errors.RunsWarning")
 

@@ -8,14 +8,16 @@ import xarray as xr
 from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 
 from bayescale import Fit, Runs, Status, check_fit, fit, load_model, parse_model, read_runs
-from bayescale.checks.held_out import held_out_check
-from bayescale.checks.influence import (
+from bayescale.decisions.allocation import compute_optimal
+from bayescale.errors import FitError
+from bayescale.evaluation.checks.held_out import held_out_check
+from bayescale.evaluation.checks.influence import (
     calibration_checks,
     influence_checks,
     left_out,
     outlying_checks,
 )
-from bayescale.checks.predictive import (
+from bayescale.evaluation.checks.predictive import (
     LEAST_LOSS,
     MATERIAL_LOSS,
     AxisDetail,
@@ -25,15 +27,13 @@ from bayescale.checks.predictive import (
     axes_of,
     family_wise,
     residual_checks,
+    seed_check,
 )
-from bayescale.checks.prior import power_scaled, prior_checks
-from bayescale.checks.refits import refits, unit
-from bayescale.checks.result import worst
-from bayescale.checks.seeds import seed_check
-from bayescale.errors import FitError
-from bayescale.optima import compute_optimal
-from bayescale.prediction import residuals
-from bayescale.priors import DISTRIBUTIONS, Prior
+from bayescale.evaluation.checks.prior import power_scaled, prior_checks
+from bayescale.evaluation.checks.refits import refits, unit
+from bayescale.modelling.priors import DISTRIBUTIONS, Prior
+from bayescale.posterior.prediction import residuals
+from bayescale.runs.doubts import worst
 
 
 def named(checks, name):
@@ -300,7 +300,7 @@ def test_run_that_decides_is_named(small_fit):
     ("sigma", "status"), [(0.02, Status.PASS), (0.2, Status.FAIL), (0.04, Status.PASS)]
 )
 def test_group_on_another_loss_scale_fails(sigma, status):
-    from bayescale.checks.influence import _outlying_groups
+    from bayescale.evaluation.checks.influence import _outlying_groups
 
     fitted = known_grouped_fit(a={}, b={}, c={"sigma": sigma})
     [check] = _outlying_groups(fitted)
@@ -310,7 +310,7 @@ def test_group_on_another_loss_scale_fails(sigma, status):
 
 @pytest.mark.parametrize(("sigma", "status"), [(0.3, Status.FAIL), (0.004, Status.PASS)])
 def test_one_of_two_groups_on_another_loss_scale_fails(sigma, status):
-    from bayescale.checks.influence import _outlying_groups
+    from bayescale.evaluation.checks.influence import _outlying_groups
 
     [check] = _outlying_groups(known_grouped_fit(a={"sigma": 0.003}, b={"sigma": sigma}))
     assert check.status is status

@@ -6,11 +6,11 @@ import pytest
 from conftest import TRUTH
 
 from bayescale import Fit, Status, check_fit, fit, read_runs
-from bayescale.checks.influence import left_out
-from bayescale.checks.refits import refits
-from bayescale.prediction import log_likelihood
-from bayescale.sections.page import sections
-from bayescale.summary import Companions
+from bayescale.evaluation.checks.influence import left_out
+from bayescale.evaluation.checks.refits import refits
+from bayescale.posterior.prediction import log_likelihood
+from bayescale.report.page import sections
+from bayescale.report.summary import Companions
 
 pytestmark = [
     pytest.mark.slow,

@@ -89,7 +89,7 @@ def test_every_command_writes_strict_json():
 
 @pytest.mark.parametrize("command", ["fit", "backtest", "curves"])
 def test_a_folder_is_no_file_to_write(run, command, monkeypatch):
-    monkeypatch.setattr("bayescale.fitting.fit", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: 1 / 0)
     simulated_table().to_csv("runs.csv", index=False)
     axis = ("--x", "tokens") if command == "curves" else ()
     code, out, err = run(command, "runs.csv", *axis, "--out", ".")
@@ -239,7 +239,7 @@ def test_unfinished_runs_are_left_out_kept_or_weighed(run, tmp_path):
 
 @pytest.mark.slow
 def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatch):
-    from bayescale import fitting
+    from bayescale.posterior import fit as fitting
 
     monkeypatch.setattr(fitting, "MAX_R_HAT", 0.9)
     arguments = ["fit", table, "--column", "params=N", "--out", tmp_path / "fit.nc"]
@@ -318,7 +318,7 @@ def test_what_did_not_converge_is_said_before_the_numbers(
     tree = small_fit.tree.copy(deep=True)
     tree["sample_stats"]["diverging"][0, :7] = True
     broken = replace(small_fit, tree=tree)
-    monkeypatch.setattr("bayescale.fitting.fit", lambda *_, **__: broken)
+    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: broken)
     simulated_table().to_csv("runs.csv", index=False)
     code, out, err = run(command[0], "runs.csv", *command[1:], "--model", "chinchilla")
     problem = "chinchilla: 7 divergent transitions: part of the posterior was missed"

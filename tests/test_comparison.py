@@ -16,7 +16,6 @@ from bayescale import (
     compare,
     compute_optimal,
     constants_fit,
-    cross_validation,
     fit,
     load_model,
     log_likelihood,
@@ -26,9 +25,9 @@ from bayescale import (
     read_runs,
     summarise_comparison,
 )
-from bayescale.comparison import STACKED, Comparison, _decision, _regret
-from bayescale.comparison_summary import sentences
-from bayescale.cross_validation import folds_of
+from bayescale.evaluation import cross_validation
+from bayescale.evaluation.compare import STACKED, Comparison, _decision, _regret, sentences
+from bayescale.evaluation.cross_validation import folds_of
 
 BUDGET = 1e23
 
@@ -382,7 +381,7 @@ def test_infinite_numbers_are_null_in_json_and_words_in_text(run, monkeypatch, t
         problems=("b without 5 cells: R-hat 1.10",),
     )
     monkeypatch.setattr("bayescale.cli.comparison.sample", lambda *_: known_fit())
-    monkeypatch.setattr("bayescale.comparison.compare", lambda *_, **__: found)
+    monkeypatch.setattr("bayescale.evaluation.compare.compare", lambda *_, **__: found)
     simulated_table().to_csv("runs.csv", index=False)
     ask = ("compare", "runs.csv", "--models", "chinchilla,kaplan", "--flops", str(BUDGET))
     code, out, err = run(*ask, "--out", "out")
@@ -414,7 +413,7 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     assert set(summary["plans"]["choices"]) == {"chinchilla", "kaplan", "stacked"}
     assert "All laws by their weights would choose" in out
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
-    monkeypatch.setattr("bayescale.fitting.MAX_R_HAT", 0.9)
+    monkeypatch.setattr("bayescale.posterior.fit.MAX_R_HAT", 0.9)
     code, out, err = run(*common, "--json")
     assert code == 1
     assert "not converged: chinchilla: R-hat 1.0" in err

@@ -12,11 +12,11 @@ from conftest import simulated_table
 from scipy import stats
 from test_model import TABLES, evaluate, grouped_runs, point
 
-from bayescale import compiling, fit, read_runs
-from bayescale.compiling import CENTRE, SCALE, Variable, compile_density, slots_of
+from bayescale import fit, read_runs
 from bayescale.errors import RunsWarning
 from bayescale.laws import onto_line
-from bayescale.model import (
+from bayescale.modelling import compiling
+from bayescale.modelling.build import (
     as_arrays,
     build_model,
     derived,
@@ -25,8 +25,9 @@ from bayescale.model import (
     start,
     variables_of,
 )
-from bayescale.sampling import compile_model
-from bayescale.spec import available_models, load_model
+from bayescale.modelling.compiling import CENTRE, SCALE, Variable, compile_density, slots_of
+from bayescale.modelling.spec import available_models, load_model
+from bayescale.posterior.sampling import compile_model
 
 slow = pytest.mark.slow
 
@@ -47,7 +48,7 @@ def call(density, flat, data):
 
 
 def target(spec, runs):
-    from bayescale.fitting import _target
+    from bayescale.posterior.fit import _target
 
     return _target(spec, runs)
 

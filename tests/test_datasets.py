@@ -9,9 +9,10 @@ import pandas as pd
 import pooch
 import pytest
 
-from bayescale import datasets, read_runs
-from bayescale.datasets import FOLDER_VARIABLE, available_datasets, load_dataset, registry
+from bayescale import read_runs
 from bayescale.errors import DatasetError
+from bayescale.runs import datasets
+from bayescale.runs.datasets import FOLDER_VARIABLE, available_datasets, load_dataset, registry
 
 
 def test_embedded_sweep_is_runs():

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from conftest import simulated_table
 
-from bayescale.design import require_identifiable
 from bayescale.errors import RunsError
-from bayescale.runs import read_runs
+from bayescale.runs.design import require_identifiable
+from bayescale.runs.table import read_runs
 
 JOINT = ("params", "tokens")
 PARAMS = np.geomspace(1e7, 1e10, 12)

@@ -5,8 +5,15 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from bayescale.checks.evidence import Curve, Target, evidence
-from bayescale.checks.families import FAMILIES, FLAT, POWER_LAW, PURE_POWER_LAW
+from bayescale.curves.evidence import (
+    FAMILIES,
+    FLAT,
+    POWER_LAW,
+    PURE_POWER_LAW,
+    Curve,
+    Target,
+    evidence,
+)
 
 RNG = np.random.default_rng(3)
 NAMES = {family.name: family for family in FAMILIES}

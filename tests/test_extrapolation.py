@@ -21,13 +21,13 @@ from bayescale import (
     read_plans,
     read_runs,
 )
-from bayescale.advice import describe_plans
-from bayescale.answers import answers
 from bayescale.errors import FitError, ModelError
-from bayescale.fitting import Fit
-from bayescale.prediction import decades_beyond, farthest_beyond, with_few_draws
-from bayescale.sections.laws import _beyond_sections, law_sections
-from bayescale.summary import summarise_optima
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import decades_beyond, farthest_beyond, with_few_draws
+from bayescale.report.advice import describe_plans
+from bayescale.report.answers import answers
+from bayescale.report.laws import _beyond_sections, law_sections
+from bayescale.report.summary import summarise_optima
 
 INSIDE, BEYOND = 1e20, 3e22
 

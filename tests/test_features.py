@@ -8,7 +8,8 @@ from conftest import simulated_table
 from scipy.optimize import minimize_scalar
 
 from bayescale import load_model, read_runs
-from bayescale.bend import (
+from bayescale.laws import chinchilla
+from bayescale.modelling.bend import (
     FEATURES,
     Bending,
     Features,
@@ -16,10 +17,9 @@ from bayescale.bend import (
     features_beyond,
     features_of_runs,
 )
-from bayescale.laws import chinchilla
-from bayescale.model import bending_from, model_data
-from bayescale.spec import Bend
-from bayescale.surface import Drawn, bent
+from bayescale.modelling.build import bending_from, model_data
+from bayescale.modelling.spec import Bend
+from bayescale.posterior.surface import Drawn, bent
 
 BEND = Bend(sd=0.1, length=2.0)
 LAW = {"E": 1.8, "A": 400.0, "B": 1500.0, "alpha": 0.34, "beta": 0.36}
@@ -204,7 +204,7 @@ def test_between_nodes_a_bend_is_what_its_parts_say(bending, everywhere, inputs,
     number, law = rng.integers(9, size=999), chinchilla.loss(*at, **LAW)
     parts = np.diag(bent([one], chinchilla).loss(*at, **LAW, bend=np.arange(9)[:, None])[number])
     np.testing.assert_allclose(bent([one], chinchilla).loss(*at, **LAW, bend=number), parts, 5e-6)
-    monkeypatch.setattr("bayescale.surface._NODES", 2)
+    monkeypatch.setattr("bayescale.posterior.surface._NODES", 2)
     coarse = bent([one], chinchilla).loss(*at, **LAW, bend=number)
     assert np.abs(coarse / parts - 1)[9:].max() > 1e-4
     assert np.abs(parts / law - 1).max() > 0.1

@@ -7,20 +7,20 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+from bayescale.forecasts import curve
 from conftest import ODD_NAMES, check_names
 from scipy import stats
 from typer.testing import CliRunner
 
 from bayescale import cli
-from bayescale.checks.points import points_of
-from bayescale.curve_model import EXPONENT, KNOTS, NU, PRIORS, build_curve_model, log_curve
+from bayescale.curves.drifts import population_weights
+from bayescale.curves.forecast import MEMBERS, local_slope, predict_beyond, sample_members
+from bayescale.curves.forecasts import COLUMNS, forecast_curves, forecast_table
+from bayescale.curves.model import EXPONENT, KNOTS, NU, PRIORS, build_curve_model, log_curve
+from bayescale.curves.points import points_of
 from bayescale.errors import RunsError
-from bayescale.forecasts import curve
-from bayescale.forecasts.curve import MEMBERS, local_slope, predict_beyond, sample_members
-from bayescale.forecasts.drifts import population_weights
-from bayescale.forecasts.table import COLUMNS, forecast_curves, forecast_table
 from bayescale.plots import plot_forecast
-from bayescale.sampling import sample
+from bayescale.posterior.sampling import sample
 
 LENGTH = 2 * np.log(10)
 BY_NAME = {member.name: member for member in MEMBERS}
@@ -340,7 +340,7 @@ def test_command_without_any_forecast_is_an_error_that_says_why(run, table, tmp_
 
 
 def test_command_says_first_what_did_not_converge(run, table, monkeypatch):
-    monkeypatch.setattr("bayescale.forecasts.table.MEMBER_R_HAT", 0.9)
+    monkeypatch.setattr("bayescale.curves.forecasts.MEMBER_R_HAT", 0.9)
     table.to_csv("curves.csv", index=False)
     ask = ("forecast", "curves.csv", "--x", "tokens", "--by", "model", "--at", "2e10")
     code, out, err = run(*ask, "--where", "model == 'small'")

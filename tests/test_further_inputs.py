@@ -11,11 +11,11 @@ from conftest import TRUTH, simulated_table
 
 import bayescale as bs
 from bayescale import plots
+from bayescale.decisions.allocation import isoflop
 from bayescale.errors import FitError, RunsWarning
+from bayescale.evaluation.scores import score_runs
 from bayescale.laws import LAWS
-from bayescale.optima import isoflop
-from bayescale.scoring import score_runs
-from bayescale.spec import Bend
+from bayescale.modelling.spec import Bend
 
 LAW = '''
 import numpy as np

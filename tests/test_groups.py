@@ -9,11 +9,10 @@ from conftest import TRUTH, known_grouped_fit, simulated_table
 from scipy import stats
 
 from bayescale import fit, load_fit, load_model, read_runs
-from bayescale.design import require_identifiable
 from bayescale.errors import FitError, RunsError, RunsWarning
-from bayescale.fitting import Fit
 from bayescale.laws import to_line
-from bayescale.prediction import (
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import (
     arviz_tree,
     log_likelihood,
     predict,
@@ -21,7 +20,8 @@ from bayescale.prediction import (
     residuals,
     run_inputs,
 )
-from bayescale.runs import Runs
+from bayescale.runs.design import require_identifiable
+from bayescale.runs.table import Runs
 
 GROUPS = {
     "moe": {"E": 1.70, "alpha": 0.30, "sigma": 0.01},
@@ -297,7 +297,7 @@ def test_runs_that_cannot_be_grouped_are_refused_before_sampling(grouped_runs, m
     def stop(*arguments, **options):
         raise AssertionError("compiled")
 
-    monkeypatch.setattr("bayescale.fitting.compile_model", stop)
+    monkeypatch.setattr("bayescale.posterior.fit.compile_model", stop)
     table = grouped_runs.table
     for family, message in (
         (table["family"].where(table.index != 2), "'family', row 3: no group"),

@@ -13,56 +13,23 @@ import bayescale
 PACKAGE = Path(bayescale.__file__).parent
 ORDER = [
     "errors",
-    "readable",
-    "intervals",
     "files",
-    "tables",
-    "laws",
-    "compiling",
-    "doubts",
-    "schedule",
+    "draws",
+    "words",
     "runs",
-    "replicates",
-    "publishers",
-    "datasets",
-    "priors",
-    "noise",
-    "spec",
-    "design",
-    "groups",
-    "anchoring",
-    "bend",
-    "surface",
-    "model",
-    "curve_model",
-    "sampling",
-    "fitting",
-    "prediction",
-    "leave_one_out",
-    "optima",
-    "stacking",
-    "scoring",
-    "cuts",
-    "backtesting",
-    "backtest_summary",
+    "laws",
+    "modelling",
+    "posterior",
     "decisions",
-    "checks",
-    "forecasts",
-    "approaches",
-    "cross_validation",
-    "comparison",
-    "comparison_summary",
-    "summary",
-    "answers",
-    "advice",
+    "curves",
+    "evaluation",
     "plots",
-    "sections",
     "report",
     "cli",
     "__main__",
 ]
-"""Every module may import only from those before it."""
-WITHOUT_PYMC = ORDER[ORDER.index("optima") : -1]
+"""Every room may import only from those before it."""
+WITHOUT_PYMC = ORDER[ORDER.index("decisions") : -1]
 
 
 def modules():
@@ -114,6 +81,7 @@ def test_what_follows_the_fit_never_imports_pymc():
         path
         for path in modules()
         if path.relative_to(PACKAGE).parts[0].removesuffix(".py") in WITHOUT_PYMC
+        and path != PACKAGE / "curves" / "model.py"  # the PyMC model of a curve
     ]
     assert len(found) >= len(WITHOUT_PYMC)
     for path in found:

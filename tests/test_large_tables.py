@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from bayescale.checks import refits as refitting
 from conftest import TRUTH, known_fit, simulated_table
 
 from bayescale import Fit, Runs, load_model, log_likelihood, plots, read_runs, residuals
-from bayescale.approaches import envelope
-from bayescale.checks import refits as refitting
-from bayescale.checks.influence import left_out, outlying_checks
-from bayescale.checks.predictive import residual_checks
-from bayescale.checks.refits import refits
-from bayescale.cross_validation import _importance_sampling
+from bayescale.decisions.approaches import envelope
 from bayescale.errors import RunsError
-from bayescale.noise import NOISE, StudentT
-from bayescale.scoring import score_runs
+from bayescale.evaluation.checks.influence import left_out, outlying_checks
+from bayescale.evaluation.checks.predictive import residual_checks
+from bayescale.evaluation.checks.refits import refits
+from bayescale.evaluation.cross_validation import _importance_sampling
+from bayescale.evaluation.scores import score_runs
+from bayescale.modelling.noise import NOISE, StudentT
 
 
 def scattered(rows: int, *, noise: float = 0.01) -> pd.DataFrame:
@@ -45,9 +45,9 @@ def posterior_of(table: pd.DataFrame, *, draws: int = 100, spread: float = 1e-3)
 
 
 def limits(monkeypatch, *, at_once: int, values: int, draws: int) -> None:
-    monkeypatch.setattr("bayescale.prediction._AT_ONCE", at_once)
-    monkeypatch.setattr("bayescale.prediction.MOST_VALUES", values)
-    monkeypatch.setattr("bayescale.prediction.ENOUGH_DRAWS", draws)
+    monkeypatch.setattr("bayescale.posterior.prediction._AT_ONCE", at_once)
+    monkeypatch.setattr("bayescale.posterior.prediction.MOST_VALUES", values)
+    monkeypatch.setattr("bayescale.posterior.prediction.ENOUGH_DRAWS", draws)
 
 
 ROWS = 20_000
@@ -145,7 +145,7 @@ def test_parts_of_seven_rows_give_what_the_whole_table_gives(few, monkeypatch):
 
 
 def test_large_tables_are_asked_by_fewer_whole_draws(few, monkeypatch):
-    from bayescale.prediction import thinned
+    from bayescale.posterior.prediction import thinned
 
     assert thinned(few, 30) is few
     limits(monkeypatch, at_once=10**9, values=200 * 30 - 1, draws=40)
@@ -234,20 +234,20 @@ def test_predicted_runs_are_counted_though_not_all_are_drawn(monkeypatch):
 
 
 def test_runs_held_back_are_listed_up_to_a_number(monkeypatch):
-    from bayescale.sections.page import _held_out_section
+    from bayescale.report.page import _held_out_section
 
     held = read_runs(simulated_table(seed=2))
     part = _held_out_section(posterior_of(scattered(60)), held)
     assert len(part.table) == 30
     assert "summary.json" not in part.text
-    monkeypatch.setattr("bayescale.sections.page.MOST_LISTED", 12)
+    monkeypatch.setattr("bayescale.report.page.MOST_LISTED", 12)
     part = _held_out_section(posterior_of(scattered(60)), held)
     assert len(part.table) == 12
     assert "18 more than are listed here are in summary.json" in part.text
 
 
 def test_cuts_of_a_table_that_cannot_be_cut_are_not_all_tried(monkeypatch):
-    from bayescale import cuts
+    from bayescale.evaluation import folds as cuts
 
     table = scattered(400)
     table["params"] = np.where(table.index % 2, 1e8, 1e9)  # two sizes identify no exponent

@@ -9,6 +9,7 @@ import xarray as xr
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from bayescale.decisions.allocation import minimise_params, optimal_params
 from bayescale.laws import (
     LAWS,
     chance_level,
@@ -24,7 +25,6 @@ from bayescale.laws import (
     power_law,
     pure_power_law,
 )
-from bayescale.optima import minimise_params, optimal_params
 
 share = st.floats(0.02, 0.98)
 exponent = st.floats(0.05, 1.0)

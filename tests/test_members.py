@@ -4,7 +4,8 @@ import arviz as az
 import numpy as np
 import pytest
 
-from bayescale import compute_optimal, fit, fitting, load_fit, predict, predict_runs
+from bayescale import compute_optimal, fit, load_fit, predict, predict_runs
+from bayescale.posterior import fit as fitting
 
 AT = {"params": [1e9, 1e11], "tokens": [2e10, 2e12]}
 

@@ -10,14 +10,14 @@ from conftest import known_grouped_fit, simulated_table
 from scipy import stats
 
 from bayescale.errors import FitError, RunsError, RunsWarning
-from bayescale.fitting import constants_fit, fit, load_fit
-from bayescale.groups import group_names
 from bayescale.laws import from_line, to_line
-from bayescale.model import build_model, cells_of, draw_prior, inputs_in, model_data
-from bayescale.noise import noise_scale
-from bayescale.prediction import log_likelihood, predict, residuals
-from bayescale.runs import Runs, read_runs
-from bayescale.spec import available_models, load_model, parse_model
+from bayescale.modelling.build import build_model, cells_of, draw_prior, inputs_in, model_data
+from bayescale.modelling.noise import noise_scale
+from bayescale.modelling.pooling import group_names
+from bayescale.modelling.spec import available_models, load_model, parse_model
+from bayescale.posterior.fit import constants_fit, fit, load_fit
+from bayescale.posterior.prediction import log_likelihood, predict, residuals
+from bayescale.runs.table import Runs, read_runs
 
 POINT = {
     "level": 1.0,

@@ -18,7 +18,7 @@ from bayescale import (
     suggest_runs,
 )
 from bayescale.errors import FitError
-from bayescale.noise import Undertuned
+from bayescale.modelling.noise import Undertuned
 
 RUN = pd.DataFrame({"params": [1e9], "tokens": [2e10]})
 

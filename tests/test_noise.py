@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bayescale import fit, read_runs
-from bayescale.noise import NOISE as KINDS
-from bayescale.noise import RepetitionExcess, Undertuned, noise_scale
+from bayescale.modelling.noise import NOISE as KINDS
+from bayescale.modelling.noise import RepetitionExcess, Undertuned, noise_scale
 
 NOISE = RepetitionExcess()
 VALUES = {

@@ -4,9 +4,9 @@ import xarray as xr
 from conftest import TRUTH, known_fit
 
 from bayescale import basin, compute_optimal, constants_fit
+from bayescale.decisions.allocation import find_minimum, isoflop
+from bayescale.draws import numbers, summarise
 from bayescale.errors import FitError
-from bayescale.intervals import numbers, summarise
-from bayescale.optima import find_minimum, isoflop
 
 EPOCH = {"E": 1.81686, "A": 482.01, "B": 2085.43, "alpha": 0.34781, "beta": 0.36585}  # 2404.10102
 

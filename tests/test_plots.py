@@ -27,9 +27,9 @@ from bayescale import (
     suggest_runs,
     target_loss,
 )
-from bayescale.comparison import STACKED, Comparison
 from bayescale.errors import FitError, RunsError, RunsWarning
-from bayescale.summary import default_budgets
+from bayescale.evaluation.compare import STACKED, Comparison
+from bayescale.report.summary import default_budgets
 
 
 @pytest.fixture(autouse=True)

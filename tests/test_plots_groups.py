@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from bayescale import compute_multiplier, constants_fit, plots
 from bayescale.errors import FitError
 from bayescale.plots.style import BLUE, GREEN, ORANGE
-from bayescale.runs import Runs
+from bayescale.runs.table import Runs
 
 THREE = {
     "web": {"alpha": 0.30, "E": 1.7},

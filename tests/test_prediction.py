@@ -10,12 +10,12 @@ from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 from scipy import stats
 
 from bayescale import Fit, Runs, constants_fit, load_model, read_runs
-from bayescale.cross_validation import cross_validate
 from bayescale.errors import FitError
-from bayescale.fitting import fit
-from bayescale.groups import group_names
-from bayescale.model import build_model, draw_prior, model_data
-from bayescale.prediction import (
+from bayescale.evaluation.cross_validation import cross_validate
+from bayescale.modelling.build import build_model, draw_prior, model_data
+from bayescale.modelling.pooling import group_names
+from bayescale.posterior.fit import fit
+from bayescale.posterior.prediction import (
     arviz_tree,
     log_likelihood,
     predict,
@@ -24,7 +24,7 @@ from bayescale.prediction import (
     run_inputs,
     score,
 )
-from bayescale.summary import summarise_held_out
+from bayescale.report.summary import summarise_held_out
 
 
 def test_prediction_of_constants_is_the_law():

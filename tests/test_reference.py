@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayescale.checks.evidence import Curve
-from bayescale.checks.reference import GRID, Reference, log_marginal, reference
+from bayescale.curves.evidence import Curve
+from bayescale.curves.reference import GRID, Reference, log_marginal, reference
 
 
 def test_marginal_likelihood_is_a_student_t():

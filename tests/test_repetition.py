@@ -17,7 +17,7 @@ from bayescale import (
     repetition_value,
 )
 from bayescale.errors import FitError
-from bayescale.runs import Runs
+from bayescale.runs.table import Runs
 
 FRESH = {"E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.35, "beta": 0.36}
 

@@ -7,9 +7,9 @@ from conftest import TRUTH, simulated_table
 
 from bayescale import fit, load_model, parse_model, read_runs
 from bayescale.errors import ModelError, RunsWarning
-from bayescale.model import build_model, cells_of, model_data
-from bayescale.replicates import collapse
-from bayescale.runs import Runs
+from bayescale.modelling.build import build_model, cells_of, model_data
+from bayescale.runs.cells import collapse
+from bayescale.runs.table import Runs
 
 COLUMNS = ("params", "tokens")
 

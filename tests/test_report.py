@@ -6,17 +6,17 @@ import pytest
 from conftest import known_fit, simulated_table
 
 from bayescale import check_fit, fit, load_fit, read_runs, write_report
-from bayescale.answers import answers
-from bayescale.doubts import Notice
 from bayescale.errors import BayescaleError, RunsWarning
-from bayescale.sections.page import sections
-from bayescale.summary import (
+from bayescale.report.answers import answers
+from bayescale.report.page import sections
+from bayescale.report.summary import (
     Companions,
     default_budgets,
     summarise_checks,
     summarise_fit,
     summarise_optima,
 )
+from bayescale.runs.doubts import Notice
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,10 @@ import xarray as xr
 from conftest import TRUTH, known_grouped_fit, simulated_table
 
 from bayescale import constants_fit, read_runs
-from bayescale.answers import answers
-from bayescale.fitting import Fit
-from bayescale.report import write_report
-from bayescale.sections.page import sections
-from bayescale.summary import (
+from bayescale.posterior.fit import Fit
+from bayescale.report.answers import answers
+from bayescale.report.page import sections
+from bayescale.report.summary import (
     Companions,
     multipliers,
     summarise_fit,
@@ -22,6 +21,7 @@ from bayescale.summary import (
     summarise_parameters,
     summarise_repetition,
 )
+from bayescale.report.write import write_report
 
 GROUPS = {"dense": {}, "sparse": {"A": 300.0, "B": 1100.0}}  # sparse needs less compute
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bayescale.checks.rule import judge
+from bayescale.curves.rule import judge
 
 
 def facts(factors, *, steep=0.0, p_up=0.0, p_down=1.0, known=False, trend=0, alpha_sd=0.1):

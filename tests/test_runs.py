@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayescale import fit
-from bayescale.doubts import FLOPS_PER_PARAM_TOKEN
 from bayescale.errors import RunsError, RunsWarning
-from bayescale.prediction import decades_beyond
-from bayescale.runs import Runs, read_runs
-from bayescale.summary import default_budgets
+from bayescale.posterior.prediction import decades_beyond
+from bayescale.report.summary import default_budgets
+from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN
+from bayescale.runs.table import Runs, read_runs
 
 
 def set_cell(column, row, value):

@@ -4,9 +4,9 @@ import pytest
 from conftest import simulated_table
 
 from bayescale.errors import RunsError, RunsWarning
-from bayescale.model import cells_of
-from bayescale.runs import read_runs
-from bayescale.spec import load_model
+from bayescale.modelling.build import cells_of
+from bayescale.modelling.spec import load_model
+from bayescale.runs.table import read_runs
 
 UNFINISHED = [3, 17]
 

@@ -7,7 +7,7 @@ from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 from scipy import stats
 
 from bayescale import read_runs
-from bayescale.scoring import CENTRAL, LEVELS, average, crps, log_score, score_runs
+from bayescale.evaluation.scores import CENTRAL, LEVELS, average, crps, log_score, score_runs
 
 
 def normal_crps(z):

@@ -20,8 +20,8 @@ from bayescale import (
     plot_shape,
     shape_check,
 )
-from bayescale.checks.curves import COLUMNS, curve_shapes
-from bayescale.checks.points import log_losses, points_of
+from bayescale.curves.points import log_losses, points_of
+from bayescale.curves.table import COLUMNS, curve_shapes
 
 MEANS = {
     "power_law": lambda z: np.log(0.6 + 0.4 * np.exp(-0.3 * z)),
@@ -300,7 +300,7 @@ def test_the_command_prints_writes_and_draws(run, table, tmp_path):
 
 def test_the_command_starts_without_pymc():
     code = (
-        "import sys, bayescale.cli.curves, bayescale.checks.curves; sys.exit('pymc' in sys.modules)"
+        "import sys, bayescale.cli.curves, bayescale.curves.table; sys.exit('pymc' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -319,7 +319,7 @@ def test_the_command_starts_without_pymc():
 )
 def test_what_a_user_can_mend_is_one_line(run, table, options, message, monkeypatch):
     # refused before any curve is classified
-    monkeypatch.setattr("bayescale.checks.curves.classify_points", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("bayescale.curves.table.classify_points", lambda *_, **__: 1 / 0)
     table.to_csv("t.csv", index=False)
     code, out, err = run("curves", "t.csv", *options)
     assert (code, out, err.count("\n")) == (2, "", 1)

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayescale import compute_optimal, predict, predict_runs, prediction, read_runs
-from bayescale.fitting import Fit
-from bayescale.prediction import cell_draws
+from bayescale import compute_optimal, predict, predict_runs, read_runs
+from bayescale.posterior import prediction
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import cell_draws
 
 # Sizes and tokens of new runs: two of one size among the runs, two of one far off, one farther.
 PARAMS = np.array([1e9, 1e9, 3e12, 3e12, 1e14])

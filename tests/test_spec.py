@@ -7,9 +7,9 @@ from conftest import simulated_table
 
 from bayescale.errors import ModelError
 from bayescale.laws import LAWS
-from bayescale.model import model_data
-from bayescale.runs import read_runs
-from bayescale.spec import available_models, load_model, parse_model
+from bayescale.modelling.build import model_data
+from bayescale.modelling.spec import available_models, load_model, parse_model
+from bayescale.runs.table import read_runs
 
 GOOD = load_model("chinchilla").source
 GROUPED = load_model("chinchilla-hierarchical").source

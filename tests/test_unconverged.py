@@ -8,10 +8,10 @@ import pytest
 from conftest import simulated_table
 
 from bayescale import Fit, Status, check_fit, read_runs, write_report
+from bayescale.curves.forecast import Posterior
+from bayescale.curves.forecasts import _unmixed
 from bayescale.errors import UnansweredError
-from bayescale.forecasts.curve import Posterior
-from bayescale.forecasts.table import _unmixed
-from bayescale.sections.page import sections
+from bayescale.report.page import sections
 
 
 def frozen(own: Fit, chains=slice(None)) -> Fit:
@@ -95,7 +95,7 @@ def test_a_check_of_a_fit_that_converged_may_not_fail_silently(small_fit, monkey
     def broken(fit):
         raise ValueError("a fault of ours")
 
-    monkeypatch.setattr("bayescale.checks.suite.prior_checks", broken)
+    monkeypatch.setattr("bayescale.evaluation.checks.suite.prior_checks", broken)
     with pytest.raises(ValueError, match="a fault of ours"):
         check_fit(small_fit)
     messages = [check.message for check in check_fit(frozen(small_fit))]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayescale.forecasts.weighting import capped_weights
+from bayescale.curves.weighting import capped_weights
 
 sizes = st.lists(st.floats(1e-3, 1e24), min_size=1, max_size=60)
 

@@ -8,9 +8,10 @@ import pytest
 from conftest import simulated_table
 from scipy import stats
 
-from bayescale import fitting, load_model, read_runs
-from bayescale.compiling import CENTRE, SCALE, Variable, compile_density, slots_of
-from bayescale.sampling import _NOISE_STEP, Target, sample, whitened
+from bayescale import load_model, read_runs
+from bayescale.modelling.compiling import CENTRE, SCALE, Variable, compile_density, slots_of
+from bayescale.posterior import fit as fitting
+from bayescale.posterior.sampling import _NOISE_STEP, Target, sample, whitened
 
 COEFFICIENTS, ROWS = 4, 6
 X = np.random.default_rng(2).standard_normal((ROWS, COEFFICIENTS))

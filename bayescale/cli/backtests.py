@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayescale import readable
+from bayescale import words
 from bayescale.cli.options import (
     AllowUnconverged,
     BestPer,
@@ -28,7 +28,7 @@ from bayescale.files import make_room, replacing, to_json
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
     import pandas as pd
 
-    from bayescale.backtesting import Backtest
+    from bayescale.evaluation.backtest import Backtest
 
 
 def backtest(
@@ -61,8 +61,8 @@ def backtest(
             make_room(path)  # before the long work, not after it
     with steps("backtest", 1 + len(cut or range(4))) as step:
         step("starting PyMC")
-        from bayescale.backtest_summary import summarise_backtest
-        from bayescale.backtesting import backtest as test_past
+        from bayescale.evaluation.backtest import backtest as test_past
+        from bayescale.evaluation.backtest import summarise_backtest
 
         found = test_past(table, spec, cuts=cut, seed=seed, progress=step)
     if out is not None:
@@ -90,7 +90,7 @@ def _text(found: "Backtest", sentences: list[str]) -> str:
         for (law, distance), scores in found.summary.iterrows()
     ]
     cuts = [
-        _row(law, f"fitted up to {found.axis}", readable.size(found.axis, cut), scores)
+        _row(law, f"fitted up to {found.axis}", words.size(found.axis, cut), scores)
         | {"runs fitted": f"{scores['fitted']}", "farthest": f"{scores['farthest']:.2f} decades"}
         for (law, cut), scores in found.by_cut.iterrows()
     ]
@@ -107,7 +107,7 @@ def _text(found: "Backtest", sentences: list[str]) -> str:
 
 
 def _row(law: str, title: str, label: str, scores: "pd.Series") -> dict[str, str]:
-    from bayescale.backtest_summary import SCORED
+    from bayescale.evaluation.backtest import SCORED
 
     return {
         "law": SCORED[law],

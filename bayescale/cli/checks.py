@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from bayescale.checks.result import Check, Status, worst, worst_first
 from bayescale.cli.options import (
     BestPer,
     Columns,
@@ -22,6 +21,7 @@ from bayescale.cli.reading import fit_of, runs_of, spec_of
 from bayescale.cli.sampling import convergence, sample
 from bayescale.errors import FitError
 from bayescale.files import to_json
+from bayescale.runs.doubts import Check, Status, worst, worst_first
 
 FAILED = 3
 
@@ -49,21 +49,21 @@ def check(
     if runs_or_fit.suffix == ".nc":
         _refuse_reading(context)
         fitted = fit_of(runs_or_fit)
-        from bayescale.checks.suite import check_fit
+        from bayescale.evaluation.checks.suite import check_fit
 
         found = check_fit(fitted, seed=seed)
     else:
         spec = spec_of(model, group)
         table = runs_of(runs_or_fit, where, column, unit, mid_schedule, best_per, params_are)
-        from bayescale.checks.suite import check_fit, check_runs
-        from bayescale.groups import group_names
+        from bayescale.evaluation.checks.suite import check_fit, check_runs
+        from bayescale.modelling.pooling import group_names
 
         group_names(spec, table)
         found = check_runs(table, spec)
         if not any(one.name == "design" and one.status is Status.FAIL for one in found):
             found = check_fit(sample(table, spec, seed), seed=seed)
     if as_json:
-        from bayescale.summary import summarise_checks
+        from bayescale.report.summary import summarise_checks
 
         said = {"worst": worst(found), "checks": summarise_checks(found)}
         sampled = any(one.name == "convergence" for one in found)

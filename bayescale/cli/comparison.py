@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayescale import readable
+from bayescale import words
 from bayescale.cli.options import (
     AllowUnconverged,
     At,
@@ -25,8 +25,8 @@ from bayescale.cli.reading import runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, say_problems, steps, stop_unless_converged
 from bayescale.errors import ModelError
 from bayescale.files import make_folder, replacing, to_json
-from bayescale.spec import ModelSpec, load_model
-from bayescale.tables import Table, kind_of
+from bayescale.modelling.spec import ModelSpec, load_model
+from bayescale.runs.reading import Table, kind_of
 
 
 def compare(
@@ -66,7 +66,7 @@ def compare(
         kind_of(plans)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
     candidates = None if plans is None else _plans(plans, specs)
-    from bayescale.groups import group_names
+    from bayescale.modelling.pooling import group_names
 
     for spec in specs:
         group_names(spec, table)
@@ -75,13 +75,13 @@ def compare(
     fits = {spec.name: sample(table, spec, seed) for spec in specs}
     with steps("compare", len(specs) * folds) as step:
         step("starting ArviZ")
-        from bayescale.comparison import compare as compare_fits
-        from bayescale.comparison_summary import summarise_comparison
+        from bayescale.evaluation.compare import compare as compare_fits
+        from bayescale.evaluation.compare import summarise_comparison
 
         comparison = compare_fits(fits, flops=asked, folds=folds, seed=seed, progress=step)
     summary = summarise_comparison(comparison)
     if candidates is not None:
-        from bayescale.advice import advise_plans_by_law
+        from bayescale.report.advice import advise_plans_by_law
 
         summary["plans"] = advise_plans_by_law(comparison.fits, comparison.weights, candidates)
         summary["sentences"] += summary["plans"]["sentences"]
@@ -167,7 +167,7 @@ def _text(summary: dict[str, Any]) -> str:
     for value in dict.fromkeys(entry[axis] for entry in summary["decisions"]):
         entries = [entry for entry in summary["decisions"] if entry[axis] == value]
         what = "compute-optimal" if "params" in entries[0] else "predicted"
-        shown = readable.flops(value) if axis == "flops" else readable.count(value)
+        shown = words.flops(value) if axis == "flops" else words.count(value)
         unit = "FLOPs" if axis == "flops" else axis
         parts.append(f"\n{what} at {shown} {unit}, median and central 90%")
         names = [" ".join(filter(None, (e["model"], e["group"]))) for e in entries]
@@ -196,11 +196,11 @@ def _decision(entry: dict[str, Any]) -> dict[str, str]:
 
 def _forms(name: str) -> Any:
     if name in ("params", "tokens"):
-        return readable.count, lambda q: readable.span(q["q05"], q["q95"])
+        return words.count, lambda q: words.span(q["q05"], q["q95"])
     digits = 4 if name == "loss" else 3
 
     def form(value: float) -> str:
-        return readable.significant(value, digits)
+        return words.significant(value, digits)
 
     return form, lambda q: f"{form(q['q05'])} to {form(q['q95'])}"
 

@@ -24,7 +24,7 @@ from bayescale.cli.options import (
 from bayescale.cli.reading import table_of
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, make_room, replacing, to_json
-from bayescale.tables import Table
+from bayescale.runs.reading import Table
 
 
 def curves(
@@ -50,7 +50,7 @@ def curves(
     points = table_of(table, where)
     import pandas as pd
 
-    from bayescale.checks.curves import COLUMNS, curve_shapes, row_of
+    from bayescale.curves.table import COLUMNS, curve_shapes, row_of
 
     shapes = curve_shapes(
         points,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bayescale import readable
+from bayescale import words
 from bayescale.cli.curves import file_name, with_bar
 from bayescale.cli.options import (
     AllowUnconverged,
@@ -24,7 +24,7 @@ from bayescale.cli.reading import table_of
 from bayescale.cli.sampling import convergence, say_problems, stop_unless_converged
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, make_room, replacing, to_json
-from bayescale.tables import Table
+from bayescale.runs.reading import Table
 
 
 def forecast(
@@ -51,7 +51,7 @@ def forecast(
     if plots is not None:
         make_folder(plots)
     points = table_of(table, where)
-    from bayescale.forecasts.table import forecast_curves, forecast_table
+    from bayescale.curves.forecasts import forecast_curves, forecast_table
 
     forecasts = forecast_curves(
         points,
@@ -116,9 +116,9 @@ def _show(rows: Table, x: str) -> None:
             f"P(rising) {first['p_rising']:.2f}"
         )
         for row in own.itertuples():
-            low, middle, high = (readable.significant(v) for v in (row.q05, row.median, row.q95))
+            low, middle, high = (words.significant(v) for v in (row.q05, row.median, row.q95))
             typer.echo(
-                f"    {x} {readable.count(row.x)}, {row.decades_beyond:.2f} decades beyond: "
+                f"    {x} {words.count(row.x)}, {row.decades_beyond:.2f} decades beyond: "
                 f"{middle} [{low}, {high}]"
             )
     typer.echo(

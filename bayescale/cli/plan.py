@@ -18,13 +18,13 @@ from bayescale.cli.sampling import (
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.errors import FitError
 from bayescale.files import make_room, to_json
-from bayescale.spec import load_model
-from bayescale.tables import kind_of
+from bayescale.modelling.spec import load_model
+from bayescale.runs.reading import kind_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bayescale.fitting import Fit
+    from bayescale.posterior.fit import Fit
 
 
 class _Questions(TyperGroup):
@@ -113,8 +113,8 @@ def overtraining(
         serving_peak=serving_peak,
     )
     whole, fitted = _fits(fit, group, plot)
-    from bayescale.advice import describe_overtraining
     from bayescale.decisions.overtraining import cheapest, target_loss
+    from bayescale.report.advice import describe_overtraining
 
     served = inference_tokens
     caps = {"max_params": max_params, "max_tokens": max_tokens}
@@ -153,7 +153,7 @@ def repetition(
 ) -> None:
     """Find the best size and number of epochs when the data end."""
     whole, fitted = _fits(fit, group, plot)
-    from bayescale.advice import advise_repetition
+    from bayescale.report.advice import advise_repetition
 
     advice = advise_repetition(fitted, flops, unique_tokens, qualities=quality or ())
     if plot is not None:
@@ -196,8 +196,8 @@ def plans(
         serving_peak=serving_peak,
     )
     whole, fitted = _fits(fit, group, plot, beside=table)
-    from bayescale.advice import describe_plans
     from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
+    from bayescale.report.advice import describe_plans
 
     ranked = rank_plans(plan_outcomes(fitted, read_plans(table), prices=prices))
     if plot is not None:
@@ -227,9 +227,9 @@ def next_runs(
 ) -> None:
     """Suggest the runs that would make the best size at a budget surest."""
     whole, fitted = _fits(fit, group, plot, beside=candidates)
-    from bayescale.advice import describe_next_runs
     from bayescale.decisions.next_runs import log_optimum, suggest_runs
     from bayescale.decisions.plans import read_plans
+    from bayescale.report.advice import describe_next_runs
 
     table = None if candidates is None else read_plans(candidates)
 
@@ -263,8 +263,8 @@ def multiplier(
             "name the group: bayescale plan FIT multiplier --group NAME --reference NAME"
         )
     whole, _ = _fits(fit, None, plot)
-    from bayescale.advice import describe_multiplier
     from bayescale.decisions.multiplier import compute_multiplier
+    from bayescale.report.advice import describe_multiplier
 
     found = compute_multiplier(
         whole, group, than, losses=loss, same_validation=same_validation or None
@@ -301,7 +301,7 @@ def _load(source: str, beside: Path | None = None) -> "Fit":
         load_model(model.strip())
     if beside is not None:
         kind_of(beside)
-    from bayescale.fitting import constants_fit, load_fit
+    from bayescale.posterior.fit import constants_fit, load_fit
 
     return load_fit(source) if values is None else constants_fit(model.strip(), **values)
 

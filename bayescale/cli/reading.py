@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bayescale.errors import FitError, ModelError, RunsError
-from bayescale.spec import ModelSpec, load_model
-from bayescale.tables import Table, kind_of
+from bayescale.modelling.spec import ModelSpec, load_model
+from bayescale.runs.reading import Table, kind_of
 
 if TYPE_CHECKING:
-    from bayescale.fitting import Fit
-    from bayescale.runs import Runs
+    from bayescale.posterior.fit import Fit
+    from bayescale.runs.table import Runs
 
 
 def spec_of(model: str, group: str | None) -> ModelSpec:
@@ -56,7 +56,7 @@ def runs_of(
             raise RunsError(f"--unit {name}={text}: {text!r} is not a number") from None
     names, unfinished = pairs_of(columns, "--column"), _word_or_weight(mid_schedule)
     kind_of(path)  # a file that is not there is refused before pandas is imported
-    from bayescale.runs import read_runs
+    from bayescale.runs.table import read_runs
 
     return read_runs(
         path,
@@ -72,7 +72,7 @@ def runs_of(
 def table_of(path: Path, where: list[str] | None) -> Table:
     """Read a table of curves as the options say."""
     kind_of(path)
-    from bayescale.runs import read_table
+    from bayescale.runs.table import read_table
 
     return read_table(path, where=_all_of(where or []))
 
@@ -80,7 +80,7 @@ def table_of(path: Path, where: list[str] | None) -> Table:
 def fit_of(path: Path) -> "Fit":
     """Read a fit."""
     require_fit(path)
-    from bayescale.fitting import load_fit
+    from bayescale.posterior.fit import load_fit
 
     return load_fit(path)
 

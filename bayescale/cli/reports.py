@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayescale import datasets as tables
 from bayescale.cli.options import (
     AllowUnconverged,
     Approaches,
@@ -40,12 +39,13 @@ from bayescale.cli.sampling import (
 )
 from bayescale.errors import ModelError, RunsError
 from bayescale.files import make_folder, make_room, to_json
-from bayescale.spec import ModelSpec, load_model
+from bayescale.modelling.spec import ModelSpec, load_model
+from bayescale.runs import datasets as tables
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
-    from bayescale.backtesting import Backtest
-    from bayescale.fitting import Fit
-    from bayescale.runs import Runs
+    from bayescale.evaluation.backtest import Backtest
+    from bayescale.posterior.fit import Fit
+    from bayescale.runs.table import Runs
 
 
 def demo(
@@ -53,7 +53,7 @@ def demo(
     seed: Seed = 1,
 ) -> None:
     """Make a report on the embedded sweep; needs no network."""
-    from bayescale.runs import read_runs
+    from bayescale.runs.table import read_runs
 
     runs = read_runs(
         tables.load_dataset("minisweep"),
@@ -124,7 +124,7 @@ def fit(
     """Fit a model and keep the posterior in one netCDF file."""
     spec = spec_of(model, group)
     table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
-    from bayescale.groups import group_names
+    from bayescale.modelling.pooling import group_names
 
     group_names(spec, table)
     make_room(out)  # before the long work, not after it
@@ -132,7 +132,7 @@ def fit(
     fitted.save(out)
     problems = problems_of(fitted)
     if as_json:
-        from bayescale.summary import summarise_fit
+        from bayescale.report.summary import summarise_fit
 
         typer.echo(to_json(summarise_fit(fitted, ())))
     else:
@@ -152,8 +152,8 @@ def optima(
 ) -> None:
     """Print the compute-optimal model and its basin for given budgets."""
     fitted = fit_of(fit)
-    from bayescale.answers import answers
-    from bayescale.summary import summarise_optima
+    from bayescale.report.answers import answers
+    from bayescale.report.summary import summarise_optima
 
     summary = {"optima": summarise_optima(fitted, flops), "predictions": []}
     problems = problems_of(fitted)
@@ -181,19 +181,19 @@ def _report(
     approaches: bool = False,
     backtest: bool | None = None,
 ) -> None:
-    from bayescale.design import require_identifiable
-    from bayescale.groups import group_names
+    from bayescale.modelling.pooling import group_names
+    from bayescale.runs.design import require_identifiable
 
     runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
     group_names(spec, runs)
     require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
     on_curves = None
     if approaches:
-        from bayescale.approaches import on_isoflops
+        from bayescale.decisions.approaches import on_isoflops
 
         on_curves = on_isoflops(runs)
     if backtest:
-        from bayescale.cuts import plan_cuts
+        from bayescale.evaluation.folds import plan_cuts
 
         plan_cuts(runs, spec)  # refused before the long work
     make_folder(out)  # before the long work, not after it
@@ -207,8 +207,8 @@ def _report(
     tested = None
     if backtest or (backtest is None and fitted.bends):
         tested = _backtested(fitted, asked=backtest is not None)
-    from bayescale.answers import answers
-    from bayescale.report import write_report
+    from bayescale.report.answers import answers
+    from bayescale.report.write import write_report
 
     with steps("report", 5) as step:
         path = write_report(
@@ -232,7 +232,7 @@ def _report(
 
 def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | str":
     """Backtest the runs of a fit; where they cannot be, say why, or refuse if it was asked for."""
-    from bayescale.backtesting import backtest
+    from bayescale.evaluation.backtest import backtest
 
     seed = int(fitted.tree.attrs["seed"])
     try:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bayescale.spec import ModelSpec
+from bayescale.modelling.spec import ModelSpec
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
-    from bayescale.fitting import Fit
-    from bayescale.runs import Runs
+    from bayescale.posterior.fit import Fit
+    from bayescale.runs.table import Runs
 
 
 def sample(runs: "Runs", spec: ModelSpec, seed: int) -> "Fit":
     """Fit a model with a progress bar on a terminal."""
     with steps("fit", 2) as step:
         step("starting PyMC")
-        from bayescale.fitting import fit
+        from bayescale.posterior.fit import fit
 
         step("compiling and sampling, about 20 s")
         return fit(runs, spec, seed=seed, progress=False)

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from bayescale import datasets as tables
 from bayescale.cli.options import Json
 from bayescale.errors import RunsError
 from bayescale.files import make_room, replacing, to_json
-from bayescale.spec import available_models, load_model
+from bayescale.modelling.spec import available_models, load_model
+from bayescale.runs import datasets as tables
 
 models_app = typer.Typer(
     help="List the shipped model files, or show one.", invoke_without_command=True

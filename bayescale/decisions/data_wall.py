@@ -5,10 +5,10 @@ With U unique tokens and at most C FLOPs the best model minimises
 .. math:: \log L(N, D, U) + \lambda(N, D, U) \quad \text{subject to} \quad k N D \le C
 
 over N and D, with L the law and :math:`\lambda` the mean excess of log loss that repeating data
-often brings, where the model has one (`bayescale.noise.RepetitionExcess`). Beyond some compute more
-of it only overfits: then the best model leaves the rest of the budget unspent. On published sweeps
-the best number of epochs came out within a factor of 2; its interval is that of the parameters
-alone.
+often brings, where the model has one (`bayescale.modelling.noise.RepetitionExcess`). Beyond some
+compute more of it only overfits: then the best model leaves the rest of the budget unspent. On
+published sweeps the best number of epochs came out within a factor of 2; its interval is that of
+the parameters alone.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import elementwise
 
+from bayescale.decisions.allocation import distinct_budgets, find_minimum, optimal_params
 from bayescale.decisions.draws import Draws, require_one_joint_law
 from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess, require_repetition
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
-from bayescale.optima import distinct_budgets, find_minimum, optimal_params
-from bayescale.prediction import decades_beyond
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import decades_beyond
 
 _SPACING = 0.45  # of log epochs, in the grid looked at before the best is refined
 _EPOCHS = np.arange(-1, 21) * _SPACING

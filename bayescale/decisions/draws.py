@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
 from bayescale.laws import Law
+from bayescale.posterior.fit import Fit
 
 
 def require_one_joint_law(fit: Fit) -> None:

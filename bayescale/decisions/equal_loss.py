@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import elementwise
 
+from bayescale.decisions.allocation import least_compute, optimal_params
 from bayescale.decisions.draws import Draws
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
-from bayescale.fitting import Fit
-from bayescale.optima import least_compute, optimal_params
-from bayescale.surface import first, vertex
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.surface import first, vertex
 
 _LOG_RANGE = (np.log(1e2), np.log(1e40))
 """Where sizes and tokens are looked for; no effect of more is left at the upper end."""

@@ -24,12 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayescale import readable
+from bayescale import words
+from bayescale.decisions.allocation import distinct_budgets, least_compute, optimal_params
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
-from bayescale.optima import distinct_budgets, least_compute, optimal_params
-from bayescale.prediction import decades_beyond
-from bayescale.runs import Runs
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import decades_beyond
+from bayescale.runs.table import Runs
 
 VALIDATION = "validation"
 """Column of the runs that names the validation set."""
@@ -192,8 +192,8 @@ def crossing(
     asked = np.unique(distinct_budgets(np.atleast_1d(flops).tolist()))
     if asked[0] <= start:
         raise FitError(
-            f"{readable.flops(asked[0])} FLOPs is no more than the least compute that the runs of "
-            f"both groups have, {readable.flops(start)}; ask for more"
+            f"{words.flops(asked[0])} FLOPs is no more than the least compute that the runs of "
+            f"both groups have, {words.flops(start)}; ask for more"
         )
     grid = np.unique(np.concatenate([np.geomspace(start, asked[-1], _STEPS), asked]))
     budgets = xr.DataArray(grid, dims="flops", coords={"flops": grid})

@@ -20,14 +20,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale import readable
+from bayescale import words
+from bayescale.decisions.allocation import compute_optimal
 from bayescale.decisions.draws import require_one_joint_law
 from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
-from bayescale.noise import RepetitionExcess, noise_scale
-from bayescale.optima import compute_optimal
+from bayescale.modelling.noise import RepetitionExcess, noise_scale
+from bayescale.posterior.fit import Fit
 
 _BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
 
@@ -36,7 +36,7 @@ def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArr
     """Natural log of N* at a budget, dims (chain, draw): the default quantity to make surer."""
     require_one_joint_law(fit)
     best = compute_optimal(fit, flops, k=k, exponents=False)["params"].squeeze("flops")
-    return xr.ufuncs.log(best.drop_vars("flops")).rename(f"log N* at {readable.flops(flops)} FLOPs")
+    return xr.ufuncs.log(best.drop_vars("flops")).rename(f"log N* at {words.flops(flops)} FLOPs")
 
 
 def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.DataFrame:
@@ -76,8 +76,8 @@ def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.
         ratios = np.array([min(low, max(1.0, low / 3)), max(high, min(1000.0, high * 3))])
     if max_flops < least:
         raise FitError(
-            f"{readable.flops(max_flops)} FLOPs do not pay the smallest of these runs, "
-            f"{readable.flops(least)}; raise the budget or name the candidates"
+            f"{words.flops(max_flops)} FLOPs do not pay the smallest of these runs, "
+            f"{words.flops(least)}; raise the budget or name the candidates"
         )
     flops, ratio = np.meshgrid(
         np.geomspace(least, max_flops, _BUDGETS), np.geomspace(ratios[0], ratios[1], _RATIOS)
@@ -169,8 +169,8 @@ def suggest_runs(
     flops = table["flops"].to_numpy()
     if not (flops <= max_flops).any():
         raise FitError(
-            f"no candidate costs {readable.flops(max_flops)} FLOPs or less; the cheapest costs "
-            f"{readable.flops(flops.min())}"
+            f"no candidate costs {words.flops(max_flops)} FLOPs or less; the cheapest costs "
+            f"{words.flops(flops.min())}"
         )
     batches = [
         _greedy(moments, flops, max_flops, runs, max_flops / share) for share in range(1, runs + 1)

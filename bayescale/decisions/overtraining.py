@@ -19,12 +19,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from bayescale import readable
+from bayescale import words
+from bayescale.decisions.allocation import compute_optimal
 from bayescale.decisions.equal_loss import equal_loss
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_positive
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
-from bayescale.optima import compute_optimal
+from bayescale.posterior.fit import Fit
 
 
 def target_loss(
@@ -225,8 +225,7 @@ def break_even(
     """
     if not smaller < larger:
         raise FitError(
-            f"the smaller size comes first, got {readable.count(smaller)} and "
-            f"{readable.count(larger)}"
+            f"the smaller size comes first, got {words.count(smaller)} and {words.count(larger)}"
         )
     sizes = at_size(fit, target, [smaller, larger], prices=prices, k=k)
     training = sizes["training"].fillna(np.inf)

@@ -18,16 +18,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale import readable
+from bayescale import words
+from bayescale.decisions.allocation import BASIN_EXCESS, least_compute
 from bayescale.decisions.draws import require_one_joint_law
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
 from bayescale.decisions.repetition import loss_with_excess
+from bayescale.draws import stack_draws
 from bayescale.errors import FitError, RunsError
-from bayescale.fitting import Fit
-from bayescale.optima import BASIN_EXCESS, least_compute
-from bayescale.prediction import decades_beyond, farthest_beyond
-from bayescale.runs import read_table
-from bayescale.stacking import stack_draws
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import decades_beyond, farthest_beyond
+from bayescale.runs.table import read_table
 
 _NEEDED = ("params", "tokens")
 _OPTIONAL = ("unique_tokens", "inference_tokens", "flops", "cost")
@@ -67,14 +67,14 @@ def read_plans(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     if "unique_tokens" in table:
         more = table.index[table["unique_tokens"] > table["tokens"]]
         if len(more):
-            raise RunsError(f"{readable.rows(more)} of the plans: more unique tokens than tokens")
+            raise RunsError(f"{words.rows(more)} of the plans: more unique tokens than tokens")
     if "plan" not in table:
         table.insert(0, "plan", [_name(row) for row in table.to_dict("records")])
     table["plan"] = table["plan"].astype(str)
     again = table.index[table["plan"].duplicated()]
     if len(again):
         raise RunsError(
-            f"{readable.rows(again)} of the plans: a plan named {table['plan'][again[0]]!r} is "
+            f"{words.rows(again)} of the plans: a plan named {table['plan'][again[0]]!r} is "
             "there already; give each its own name in a column plan"
         )
     return table
@@ -261,7 +261,7 @@ def _counts(table: pd.DataFrame, name: str) -> pd.Series:
     bad = table.index[~(np.isfinite(values) & allowed)]
     if len(bad):
         raise RunsError(
-            f"{readable.rows(bad)} of the plans: {name} must be a positive number, got "
+            f"{words.rows(bad)} of the plans: {name} must be a positive number, got "
             f"{table[name][bad[0]]!r}"
         )
     return values
@@ -269,7 +269,7 @@ def _counts(table: pd.DataFrame, name: str) -> pd.Series:
 
 def _name(plan: dict) -> str:
     """Name a plan by what it is."""
-    name = f"{readable.trimmed(plan['params'])} on {readable.trimmed(plan['tokens'])}"
+    name = f"{words.trimmed(plan['params'])} on {words.trimmed(plan['tokens'])}"
     if plan.get("unique_tokens", plan["tokens"]) < plan["tokens"]:
         name += f" ({plan['tokens'] / plan['unique_tokens']:.2g} epochs)"
     return name

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayescale import readable
+from bayescale import words
+from bayescale.draws import numbers
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
-from bayescale.intervals import numbers
 from bayescale.laws.data_constrained import repetitions
-from bayescale.prediction import Inputs, predict
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import Inputs, predict
 
 WORTH = (0.9, 0.5, 0.1)
 """Shares of a fresh token's worth that `epochs_until` answers for."""
@@ -163,9 +163,9 @@ class Identification:
     @property
     def sentence(self) -> str:
         """The value, or what may be said in its place."""
-        subject = f"R_D at {readable.trimmed(self.params)} parameters"
-        low, high = (readable.significant(value) for value in (self.at_least, self.at_most))
-        value = f"{subject}: {readable.significant(self.median)} ({low} to {high})"
+        subject = f"R_D at {words.trimmed(self.params)} parameters"
+        low, high = (words.significant(value) for value in (self.at_least, self.at_most))
+        value = f"{subject}: {words.significant(self.median)} ({low} to {high})"
         if np.isnan(self.most_repetitions):
             return f"{value}, as given: there are no runs that could tell it"
         if not self.only_bound:
@@ -175,7 +175,7 @@ class Identification:
             return f"{subject} is not identified: the runs{near} do not repeat their data"
         return (
             f"{subject} is not identified: at least {low}; the runs{near} repeat their data at "
-            f"most {readable.trimmed(self.most_repetitions)} times, which is less than the {high} "
+            f"most {words.trimmed(self.most_repetitions)} times, which is less than the {high} "
             "that it may be"
         )
 

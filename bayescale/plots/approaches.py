@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from bayescale import readable
-from bayescale.approaches import ENVELOPE, JOINT, PROFILES, minima, profile_optima
+from bayescale import words
+from bayescale.decisions.approaches import ENVELOPE, JOINT, PROFILES, minima, profile_optima
+from bayescale.draws import summarise
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
-from bayescale.intervals import summarise
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, band, log_axis, size_axis, styled
+from bayescale.posterior.fit import Fit
 
 _COLOURS = {ENVELOPE: GREEN, PROFILES: BLUE, JOINT: ORANGE}
 _STEPS = 60
@@ -83,7 +83,7 @@ def plot_approaches(comparison: xr.Dataset) -> Figure:
             _panel(axis, names, summary["params"].sel(flops=budget))
             size_axis(axis, room=0.25)
             axis.set_xlabel("parameters N*")
-            axis.set_title(f"{readable.flops(budget)} FLOPs")
+            axis.set_title(f"{words.flops(budget)} FLOPs")
         _panel(axes[-1], names, summary["a"].isel(flops=-1))
         axes[-1].margins(x=0.15)
         axes[-1].axvline(0.5, color=GREY, lw=0.8, ls=":")
@@ -138,7 +138,7 @@ def _panel(axis: Axes, names: list[str], summary: xr.DataArray) -> None:
         axis.plot([low, high], [place, place], color=_COLOURS[name], lw=3, solid_capstyle="butt")
         middle = one.sel(summary="median").item()
         axis.plot(middle, place, "o", ms=6, color=_COLOURS[name], mec="white", mew=0.8)
-        form = readable.count(middle, 3) if middle > 1e3 else f"{middle:.2f}"
+        form = words.count(middle, 3) if middle > 1e3 else f"{middle:.2f}"
         axis.annotate(
             form, (middle, place), (0, 6), textcoords="offset points", ha="center", size=8.5
         )

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from bayescale.backtesting import DISTANCES, EXACT, MODEL, Backtest
+from bayescale.evaluation.backtest import DISTANCES, EXACT, MODEL, Backtest
 from bayescale.plots.style import BLUE, GREY, ORANGE, label_of, styled
 
 _TITLES = {MODEL: "This model", EXACT: "The exact law"}

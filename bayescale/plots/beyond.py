@@ -5,11 +5,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from bayescale.fitting import Fit
-from bayescale.intervals import summarise
-from bayescale.optima import compute_optimal
+from bayescale.decisions.allocation import compute_optimal
+from bayescale.draws import summarise
 from bayescale.plots.style import BLUE, GREEN, LABELS, band, log_axis, styled
-from bayescale.prediction import predict, with_few_draws
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import predict, with_few_draws
 
 _RUNS = "#f0ead6"
 

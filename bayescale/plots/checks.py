@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from bayescale.checks.predictive import AxisDetail
-from bayescale.checks.result import Check, Status
+from bayescale.draws import CI_PROB
 from bayescale.errors import FitError
-from bayescale.intervals import CI_PROB
+from bayescale.evaluation.checks.predictive import AxisDetail
 from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, named, styled
+from bayescale.runs.doubts import Check, Status
 
 _COLUMNS = 3
 _COLOURS = {Status.PASS: GREEN, Status.REVIEW: "#b07d00", Status.FAIL: ORANGE}

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bayescale import readable
-from bayescale.comparison import STACKED, Comparison
-from bayescale.intervals import summarise
+from bayescale import words
+from bayescale.draws import summarise
+from bayescale.evaluation.compare import STACKED, Comparison
 from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, named, size_axis, styled
 
 _WHITE = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
@@ -61,7 +61,7 @@ def _panels(comparison: Comparison) -> list[tuple[str, dict[str, xr.DataArray]]]
 
     def at(value: float) -> str:
         unit = "FLOPs" if axis == "flops" else named(axis, 20)
-        return f"{readable.flops(value) if axis == 'flops' else readable.count(value)} {unit}"
+        return f"{words.flops(value) if axis == 'flops' else words.count(value)} {unit}"
 
     values = mixture[axis].to_numpy()
     if "group" not in mixture.dims:
@@ -103,7 +103,7 @@ def _decision(axis: Axes, draws: dict[str, xr.DataArray], colours: dict[str, str
         bar, dot = [ends[0], ends[-1]], ends[len(ends) // 2]
         axis.plot(bar, [place, place], color=colours[name], lw=3, solid_capstyle="butt")
         axis.plot(dot, place, "o", ms=6, color=colours[name], mec="white", mew=0.8)
-        label = readable.count(middle) if own.name == "params" else f"{middle:.3f}"
+        label = words.count(middle) if own.name == "params" else f"{middle:.3f}"
         endless = "" if np.isfinite(high) else ", no upper end"
         _name(axis, f"{label}{endless}", dot, place)
     if next(iter(draws.values())).name == "params":

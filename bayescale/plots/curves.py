@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayescale.checks.rule import Shape
-from bayescale.checks.shape import CurveShape
-from bayescale.intervals import summarise
+from bayescale.curves.rule import Shape
+from bayescale.curves.shape import CurveShape
+from bayescale.draws import summarise
 from bayescale.plots.style import (
     BLUE,
     GREEN,

@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from bayescale import readable
+from bayescale import words
 from bayescale.decisions.next_runs import NextRuns
+from bayescale.draws import summarise
 from bayescale.errors import FitError
-from bayescale.intervals import summarise
 from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, band, log_axis, named, styled
-from bayescale.runs import Runs
+from bayescale.runs.table import Runs
 
 _KNOWN = {"GPT-3": 2.0, "Chinchilla": 20.0, "Llama 3 70B": 215.0}
 """Tokens per parameter of published models (Brown et al. 2020, Hoffmann et al. 2022, Dubey et al.
@@ -87,7 +87,7 @@ def plot_cost(sizes: xr.Dataset, found: xr.Dataset) -> Figure:
         log_axis(axis.xaxis, sizes["params"], "params")
         axis.set_ylabel(f"cost ({unit})")
         served = float(found["inference_tokens"].squeeze())
-        axis.set_title(f"Cost of the target loss with {readable.trimmed(served)} tokens served")
+        axis.set_title(f"Cost of the target loss with {words.trimmed(served)} tokens served")
         axis.legend()
     return figure
 

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter
 from scipy.stats import gaussian_kde
 
-from bayescale import readable
+from bayescale import words
+from bayescale.decisions.allocation import BASIN_EXCESS, basin, compute_optimal, isoflop
 from bayescale.decisions.draws import require_one_joint_law
+from bayescale.draws import summarise
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
-from bayescale.intervals import summarise
-from bayescale.optima import BASIN_EXCESS, basin, compute_optimal, isoflop
 from bayescale.plots.style import (
     BLUE,
     GREY,
@@ -31,7 +30,8 @@ from bayescale.plots.style import (
     sequence,
     styled,
 )
-from bayescale.prediction import predict, predict_runs, with_few_draws
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import predict, predict_runs, with_few_draws
 
 MOST_BARS = 2000
 """Runs that are drawn with an interval each: more hide one another."""
@@ -144,7 +144,7 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
             )
             for flops, value in zip(points["flops"].to_numpy(), middle.to_numpy(), strict=True):
                 axis.annotate(
-                    readable.count(value),
+                    words.count(value),
                     (flops, value),
                     (-6, 6),
                     ha="right",
@@ -186,7 +186,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
                     color="#d5ebe3",
                     alpha=alpha,
                     lw=0,
-                    label=f"wastes at most {wasted:.0%}: {readable.span(low, high)}",
+                    label=f"wastes at most {wasted:.0%}: {words.span(low, high)}",
                 )
             grid = np.geomspace(float(ends.min()) / 1.8, float(ends.max()) * 1.8, 80)
             curve = isoflop(fit, xr.DataArray(flops), xr.DataArray(grid, dims="params"), k=k)
@@ -199,12 +199,12 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
                 lw=4,
                 solid_capstyle="butt",
                 zorder=4,
-                label=f"N*, 90%: {readable.span(low, high)}",
+                label=f"N*, 90%: {words.span(low, high)}",
             )
             log_axis(axis.xaxis, grid, "params")
             axis.set_ylim(bottom=-0.0015)
             axis.legend(loc="upper center")
-            axis.set_title(f"Cost of another size at {readable.flops(flops)} FLOPs")
+            axis.set_title(f"Cost of another size at {words.flops(flops)} FLOPs")
         axes.flat[0].set_ylabel("loss above the optimum (nats per token)")
     return figure
 
@@ -239,7 +239,7 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
 
 
 def plot_predicted(table: pd.DataFrame) -> Figure:
-    """Predicted against observed loss of every run of `bayescale.prediction.residuals`.
+    """Predicted against observed loss of every run of `bayescale.posterior.prediction.residuals`.
 
     Of more than 2,000 runs that many are drawn, at random; numbers count all of them.
     """
@@ -304,10 +304,10 @@ def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray
     axis.plot([low, high], [-0.06, -0.06], color=BLUE, lw=3, solid_capstyle="butt")
     if name in LOGARITHMIC:
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable.flops(value)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.flops(value)))
         axis.xaxis.set_minor_formatter(LogFormatter())  # says something within a decade only
-    axis.set_title(f"{name} = {readable.significant(middle)}")
-    text = f"{readable.significant(low)} to {readable.significant(high)}"
+    axis.set_title(f"{name} = {words.significant(middle)}")
+    text = f"{words.significant(low)} to {words.significant(high)}"
     axis.set_xlabel(text + (f" {UNITS[name]}" if name in UNITS else ""))
     axis.set_yticks([])
     axis.grid(False)
@@ -322,7 +322,7 @@ def _isoflop_curve(axis: Axes, fit: Fit, budget: float, runs: pd.DataFrame, colo
     axis.plot(runs["params"], runs["loss"], "o", ms=3.5, color=colour, zorder=3)
     end = float(summarise(curve).sel(summary="median")[-1])
     axis.annotate(
-        f" {readable.flops(budget)}",
+        f" {words.flops(budget)}",
         (grid[-1], end),
         color=colour,
         va="center",

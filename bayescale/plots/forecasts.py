@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayescale import readable
+from bayescale import words
+from bayescale.curves.forecasts import CurveForecast
 from bayescale.errors import RunsError
-from bayescale.forecasts.table import CurveForecast
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -107,8 +107,8 @@ def _headline(one: CurveForecast) -> str:
     at = float(loss["at"][far])
     low, middle, high = np.percentile(one.metric(loss.isel(at=far).to_numpy()), [5, 50, 95])
     return (
-        f"{readable.significant(middle)} [{readable.significant(low)}, "
-        f"{readable.significant(high)}] at {readable.count(at)}, "
+        f"{words.significant(middle)} [{words.significant(low)}, "
+        f"{words.significant(high)}] at {words.count(at)}, "
         f"{np.log10(at / one.top):.2f} decades beyond; P(rising at the top) "
         f"{one.forecast.p_rising:.2f}"
     )

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from bayescale import readable
+from bayescale import words
+from bayescale.draws import summarise
 from bayescale.errors import FitError
-from bayescale.fitting import Fit
-from bayescale.intervals import summarise
 from bayescale.plots.style import BLUE, GREEN, GREY, LOGARITHMIC, ORANGE, UNITS, named, styled
+from bayescale.posterior.fit import Fit
 
 _MIDDLE, _NEW = "middle of the population", "a new group"
 _COLOURS = {_MIDDLE: ORANGE, _NEW: GREEN}
@@ -104,7 +104,7 @@ def _require_varying(fit: Fit, names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in valid:
             raise FitError(
-                f"{name!r} does not differ between the groups; {readable.did_you_mean(name, valid)}"
+                f"{name!r} does not differ between the groups; {words.did_you_mean(name, valid)}"
             )
     if not names:
         raise FitError(f"no parameter named; those that differ are {', '.join(valid)}")
@@ -161,7 +161,7 @@ def _frame(axis: Axes, name: str, groups: xr.DataArray) -> None:
         axis.set_xlim(low - room, high + room)
         axis.xaxis.set_major_locator(MaxNLocator(4))
     if name in LOGARITHMIC:
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable.flops(value)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.flops(value)))
 
 
 def _bar(axis: Axes, summary: xr.DataArray, place: float, colour: str, width: float = 3) -> None:
@@ -170,7 +170,7 @@ def _bar(axis: Axes, summary: xr.DataArray, place: float, colour: str, width: fl
     axis.plot([low, high], [place, place], color=colour, lw=width, solid_capstyle="butt")
     axis.plot(summary.sel(summary="median"), place, "o", ms=6, color=colour, mec="white", mew=0.8)
     left, right = axis.get_xlim()
-    form = readable.flops if max(abs(low), abs(high)) > 1e4 else readable.significant
+    form = words.flops if max(abs(low), abs(high)) > 1e4 else words.significant
     for end, edge, outside, mark, side in (
         (low, left, low < left, "<", "left"),
         (high, right, high > right, ">", "right"),

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bayescale import readable
-from bayescale.intervals import summarise
+from bayescale import words
+from bayescale.draws import summarise
 from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, band, named, styled
 
 _MOST = 100.0  # times and one hundredth are the ends of the axis
@@ -63,7 +63,7 @@ def _shade(axis: Axes, multiplier: xr.Dataset) -> np.ndarray:
 def _name(axis: Axes, loss: float, value: float) -> None:
     axis.plot(loss, value, "o", ms=5, color=BLUE)
     axis.annotate(
-        f"{readable.significant(value)}×",
+        f"{words.significant(value)}×",
         (loss, value),
         (0, -8),
         textcoords="offset points",

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from bayescale import readable
+from bayescale import words
 from bayescale.decisions.repetition import (
     Identification,
     effective_repetitions,
@@ -20,9 +20,9 @@ from bayescale.decisions.repetition import (
     repetition_value,
     require_repetition,
 )
-from bayescale.fitting import Fit
-from bayescale.intervals import summarise
+from bayescale.draws import summarise
 from bayescale.plots.style import band, log_axis, sequence, styled
+from bayescale.posterior.fit import Fit
 
 _SIZES = (1e8, 1e9, 1e10)  # of constants, which have no runs
 
@@ -64,7 +64,7 @@ def plot_repetition_value(fit: Fit, params: Sequence[float] | None = None) -> Fi
         log_axis(axis.xaxis, epochs, "epochs over the same data")
         if len(fit.runs):
             axis.set_xlabel("epochs over the same data (ticks: those of the runs near each size)")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable.trimmed(value)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.trimmed(value)))
         axis.set_xlim(1, epochs[-1])
         axis.set_yticks(np.linspace(0, 1, 6))
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -105,9 +105,9 @@ def _curve(
 def _label(told: Identification, half: xr.DataArray) -> str:
     """Say the epochs until half the worth; only the least of them where the runs cannot tell."""
     low, middle, high = (
-        readable.significant(float(half.sel(summary=name)), 2) for name in ("q05", "median", "q95")
+        words.significant(float(half.sel(summary=name)), 2) for name in ("q05", "median", "q95")
     )
-    size = readable.trimmed(told.params)
+    size = words.trimmed(told.params)
     if not told.only_bound:
         return f"{size}: {middle} epochs ({low} to {high})"
     if told.most_repetitions == 0:

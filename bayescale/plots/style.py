@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from bayescale import readable
+from bayescale import words
 from bayescale.files import replacing
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8a8a8a"  # Okabe and Ito (2008)
@@ -106,7 +106,7 @@ def size_axis(axis: Axes, *, room: float) -> None:
     if high / low < 4:
         axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.xaxis.set_minor_locator(NullLocator())
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: readable.trimmed(value)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.trimmed(value)))
 
 
 def log_axis(axis: Any, values: Any, name: str) -> None:
@@ -116,6 +116,6 @@ def log_axis(axis: Any, values: Any, name: str) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=12))
     axis.set_minor_locator(NullLocator() if decades > 2 else LogLocator(subs=range(2, 10)))
     axis.set_minor_formatter(NullFormatter())
-    form = readable.flops if name == "flops" else (lambda value: readable.count(value, 1))
+    form = words.flops if name == "flops" else (lambda value: words.count(value, 1))
     axis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
     axis.set_label_text(label_of(name))

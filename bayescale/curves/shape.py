@@ -1,0 +1,333 @@
+r"""What shape a single-axis curve has: a power law, something else, or too little to say.
+
+The families of `families` are weighed by their evidence; rises, flatness and steepening are read
+off draws of the reference model of `reference`, which knows no law. One ordered rule turns both
+into a label.
+
+What is seen, of simulated curves (``benchmarks/curve_shapes.py``): a break that flattens looks like
+an offset: of 8, 12 and 20 points 55, 89 and 94% of those 0.1 to 0.3 wide in log x are seen, 25, 52
+and 69% of wider ones (to 0.6). Noise with autocorrelation 0.5 costs false alarms, up to 2.5% at 20
+points. Which of three laws replaces a power law that bends down is uncertain at 8 points; that one
+does is not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from bayescale.curves.evidence import FAMILIES, Curve, Evidence, Target, climb, evidence
+from bayescale.curves.points import Points, Values, log_losses, points_of
+from bayescale.curves.reference import reference
+from bayescale.curves.rule import Facts, Shape, judge
+from bayescale.draws import numbers
+from bayescale.errors import RunsError
+from bayescale.runs.doubts import Check, Status
+
+DRAWS = 300
+"""Draws of curves that a result keeps."""
+
+FEWEST = 3
+"""Fewest different x of a curve."""
+
+_PRECISE = 0.002  # noise of log loss below which the reference model expects less of it
+_REFITS = 199
+_EXACT = 5e-4  # residuals of log loss below which their smoothness says nothing
+_ENDS = 0.1  # a regime is where the reducible share is within a tenth of its end
+
+
+@dataclass(frozen=True)
+class CurveShape:
+    """Shape of one curve.
+
+    Parameters
+    ----------
+    label : Shape
+    message : str
+        Why, in one sentence.
+    points : Points
+        What was judged, after thinning.
+    probabilities : mapping of str to float
+        Posterior probability of each family: power_law, exponential, broken, saturated_guess,
+        inverse, flat.
+    log_evidence : mapping of str to float
+        Log marginal likelihood of each family, and of pure_power_law, one without offset.
+    p_up, p_down : float
+        Probability of a rise, of a fall of the loss above noise anywhere.
+    p_up_top : float
+        Probability that the loss rises over the upper third of the log range.
+    p_worse : float
+        Probability that the loss ends above where it began.
+    p_flat, p_steep : float
+        Probability that nothing changes beyond noise; that the curve steepens.
+    slope : mapping of str to float
+        Mean slope d log loss / d log x over the upper third: median, q05, q95.
+    durbin_watson_p : float
+        Probability of residuals as smooth as these if the power law holds, by refits to simulated
+        curves. Low: misfit, or noise that is itself correlated. NaN where all residuals are below
+        0.05%: they are of rounding and of the priors.
+    draws : xarray.Dataset
+        Dims (chain, draw, x): ``reference`` and ``law``, curves in the metric's own units.
+        Dims (chain, draw): ``near_chance_until`` and ``irreducible_from``, ends of those regimes
+        in units of x (NaN where the curve never is in one).
+    law : str
+        Family of ``law``.
+    higher_is_better : bool
+    chance : float, optional
+        Level of guessing, in the metric's units.
+    """
+
+    label: Shape
+    message: str
+    points: Points
+    probabilities: Mapping[str, float]
+    log_evidence: Mapping[str, float]
+    p_up: float
+    p_down: float
+    p_up_top: float
+    p_worse: float
+    p_flat: float
+    p_steep: float
+    slope: Mapping[str, float]
+    durbin_watson_p: float
+    draws: xr.Dataset
+    law: str
+    higher_is_better: bool = False
+    chance: float | None = None
+
+    def metric(self, loss: np.ndarray) -> np.ndarray:
+        """Return losses in the units of the metric."""
+        return 1 - loss if self.higher_is_better else loss
+
+    def log_bayes_factor(self, family: str) -> float:
+        """Log evidence of a family less that of the power law."""
+        return self.log_evidence[family] - self.log_evidence["power_law"]
+
+
+def classify_curve(
+    x: Values,
+    y: Values,
+    *,
+    stderr: Values | None = None,
+    trials: Values | float | None = None,
+    higher_is_better: bool = False,
+    chance: float | None = None,
+    seed: int = 1,
+) -> CurveShape:
+    r"""Say what shape a curve has, with probabilities.
+
+    The first of these that holds, where BF is a log Bayes factor against the power law:
+
+    1. stays within noise (P > 0.5; not of 3 sizes without known errors): saturated, unless the
+       noise could hide a factor of 2, then insufficient_range;
+    2. rises above noise (P > 0.9) or over the upper third (P > 0.95): non_monotone if it falls
+       above noise as well (P > 0.5), else inverse;
+    3. under half a decade, or under 6 sizes: insufficient_range;
+    4. an exponential, a plateau at chance or a broken law is twice as probable as the power law,
+       or the curve steepens (P > 0.95): the first of them within 1 of the best BF, if BF > 0;
+    5. reducible share at the top below 6% (q95): saturated;
+    6. posterior sd of log alpha above 0.5: insufficient_range;
+    7. BF > -2 of the exponential: exponential_indistinguishable;
+    8. power_law.
+
+    Known standard errors count as noise, at the points compared, and let few sizes show a trend. A
+    curve that ends above or below where it began with P > 0.975 does not stay within noise by 1. By
+    2 it rises if it ends above; a rise over the upper third counts only with 6 sizes and a fall; a
+    rise without a fall is inverse only if it ends above, else non_monotone.
+
+    Parameters
+    ----------
+    x, y : array-like
+        Axis (parameters, tokens, FLOPs, ...) and metric.
+    stderr : array-like, optional
+        Standard error of each y, as of a finite test set.
+    trials : array-like or float, optional
+        Number of binary trials behind each y; beside `stderr`, for values of exactly 0 or 1 only.
+    higher_is_better : bool, optional
+        The metric is a share between 0 and 1 like accuracy; its error, 1 - y, is judged.
+    chance : float, optional
+        Level of guessing, in the metric's units.
+    seed : int, optional
+
+    Returns
+    -------
+    CurveShape
+
+    Raises
+    ------
+    RunsError
+        If a value cannot be used, or there are fewer than 3 different x.
+    """
+    measured = log_losses(x, y, stderr=stderr, trials=trials, higher_is_better=higher_is_better)
+    return classify_points(
+        points_of(*measured), higher_is_better=higher_is_better, chance=chance, seed=seed
+    )
+
+
+def classify_points(
+    points: Points, *, higher_is_better: bool = False, chance: float | None = None, seed: int = 1
+) -> CurveShape:
+    """Classify points of log loss; parameters, rule and errors as in `classify_curve`."""
+    if points.sizes < FEWEST:
+        raise RunsError(f"{points.sizes} different x make no curve: at least {FEWEST} are needed")
+    chance_loss = chance_level(chance, higher_is_better)
+    curve, level = _curve(points)
+    rng = np.random.default_rng(seed)
+    found = {family.name: evidence(family, curve, rng) for family in FAMILIES}
+    precise = float(np.median(np.exp(found["power_law"].draws("log_sigma")))) < _PRECISE
+    drawn = reference(curve, rng, draws=DRAWS, precise=precise)
+    facts = Facts(points, curve, level, found, drawn, chance_loss)
+    label, reason = judge(facts)
+    law = "flat" if facts.is_flat and label == Shape.SATURATED else _LAW_OF[label]
+    draws = _draws(facts, law)
+    for name in ("reference", "law"):
+        draws[name] = 1 - draws[name] if higher_is_better else draws[name]
+    return CurveShape(
+        label,
+        "; ".join((reason, *points.notes)),
+        points,
+        facts.probabilities,
+        {name: one.log_evidence for name, one in found.items()},
+        p_up=drawn.p_up(),
+        p_down=drawn.p_down(),
+        p_up_top=drawn.p_up_top(),
+        p_worse=drawn.p_worse(),
+        p_flat=drawn.p_flat(),
+        p_steep=drawn.p_steep(),
+        slope=numbers(xr.DataArray(drawn.thirds[None, :, 2], dims=("chain", "draw"))),
+        durbin_watson_p=_durbin_watson_p(found["power_law"], curve, rng),
+        draws=draws,
+        law=law,
+        higher_is_better=higher_is_better,
+        chance=chance,
+    )
+
+
+def shape_check(
+    x: Values,
+    y: Values,
+    *,
+    axis: str = "x",
+    stderr: Values | None = None,
+    trials: Values | float | None = None,
+    higher_is_better: bool = False,
+    chance: float | None = None,
+    seed: int = 1,
+) -> Check:
+    """Check whether a curve may be extrapolated as a power law.
+
+    Parameters as in `classify_curve`; `axis` names x. PASS for power_law and
+    exponential_indistinguishable, REVIEW for saturated and insufficient_range, else FAIL. An
+    ordered rule decides, no single number: statistic and threshold are NaN; `detail` is the
+    `CurveShape`.
+    """
+    shape = classify_curve(
+        x,
+        y,
+        stderr=stderr,
+        trials=trials,
+        higher_is_better=higher_is_better,
+        chance=chance,
+        seed=seed,
+    )
+    status, advice = _VERDICTS[shape.label]
+    message, nan = f"{shape.label}: {shape.message}", float("nan")
+    return Check(f"shape along {axis}", status, nan, nan, message, advice, shape)
+
+
+_LAW_OF = dict.fromkeys(Shape, "power_law") | {
+    Shape.EXPONENTIAL: "exponential",
+    Shape.BROKEN: "broken",
+    Shape.SATURATED_GUESS: "saturated_guess",
+    Shape.INVERSE: "inverse",
+    Shape.NON_MONOTONE: "broken",
+}
+
+_VERDICTS = {
+    Shape.POWER_LAW: (Status.PASS, ""),
+    Shape.EXPONENTIAL_INDISTINGUISHABLE: (
+        Status.PASS,
+        "Widen the range before extrapolating far: the two laws part beyond it.",
+    ),
+    Shape.SATURATED: (Status.REVIEW, "Do not read an exponent off it: nothing reducible is left."),
+    Shape.INSUFFICIENT_RANGE: (Status.REVIEW, "Add sizes until x spans a decade or more."),
+    Shape.BROKEN: (Status.FAIL, "Fit only the part after the break, or a law with a break."),
+    Shape.EXPONENTIAL: (Status.FAIL, "A power law would predict too slow a fall: do not use one."),
+    Shape.SATURATED_GUESS: (
+        Status.FAIL,
+        "Leave out the sizes near chance, or fit a law with a plateau.",
+    ),
+    Shape.INVERSE: (Status.FAIL, "It gets worse with scale: do not extrapolate an improvement."),
+    Shape.NON_MONOTONE: (Status.FAIL, "Find the cause of the rise: no falling law describes it."),
+}
+
+
+def _curve(points: Points) -> tuple[Curve, float]:
+    """Centre log x in its range and log loss at its mean; the mean is returned as well."""
+    log_x = np.log(points.x)
+    level = float(points.log_loss.mean())
+    z = log_x - (log_x[0] + log_x[-1]) / 2
+    return Curve(z, points.log_loss - level, points.stderr**2), level
+
+
+def chance_level(chance: float | None, higher_is_better: bool) -> float | None:
+    """Loss of guessing; RunsError where it cannot be one."""
+    if chance is None:
+        return None
+    loss = 1 - chance if higher_is_better else chance
+    if not 0 < loss < np.inf or (higher_is_better and loss >= 1):
+        limits = "strictly between 0 and 1" if higher_is_better else "positive and finite"
+        raise RunsError(f"a chance level of {chance:g} cannot be: it must be {limits}")
+    return loss
+
+
+def _draws(facts: Facts, law: str) -> xr.Dataset:
+    """Draws of the curves in units of loss, and of where the regimes of the law end."""
+    one, z = facts.found[law], facts.drawn.z
+    theta = one.theta[:DRAWS]
+    log_law = one.family.mu(theta, z, facts.curve.half)
+    share = one.family.reducible_share(theta, z, facts.curve.half)
+    x = np.exp(z - z[0]) * facts.points.x[0]
+    loss = np.exp(log_law + facts.level)
+    chance = np.full((len(theta), 1), np.nan if facts.chance_loss is None else facts.chance_loss)
+    if facts.chance_loss is None and law == "saturated_guess":  # its own upper end
+        chance = np.exp(theta[:, :1] + facts.level)
+    whole = np.maximum(chance - loss * (1 - share), 0)
+    until = _last(x, chance - loss < _ENDS * whole)
+    beyond = _last(x[::-1], (share < _ENDS)[:, ::-1])
+    dims = ("chain", "draw", "x")
+    return xr.Dataset(
+        {
+            "reference": (dims, np.exp(facts.drawn.f + facts.level)[None]),
+            "law": (dims, loss[None]),
+            "near_chance_until": (dims[:2], until[None]),
+            "irreducible_from": (dims[:2], beyond[None]),
+        },
+        coords={"x": x},
+    )
+
+
+def _last(x: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Last x of each draw up to which it is inside from the first x on; NaN where it never is."""
+    length = np.logical_and.accumulate(inside, axis=1).sum(axis=1)
+    return np.where(length > 0, x[np.maximum(length - 1, 0)], np.nan)
+
+
+def _durbin_watson_p(power_law: Evidence, curve: Curve, rng: np.random.Generator) -> float:
+    """Share of curves simulated from the power law whose refitted residuals are as smooth."""
+    fitted = Target(power_law.family, curve)
+    mode = (power_law.mode - fitted.mean) / fitted.sd
+    if np.abs(curve.y - fitted.mu(mode)).max() < _EXACT:
+        return float("nan")
+    sd = np.sqrt(fitted.variance(mode))
+    simulated = fitted.mu(mode) + sd * rng.standard_normal((_REFITS, len(curve.z)))
+    again = Target(power_law.family, curve, simulated)
+    refits, _ = climb(again, np.tile(mode, (_REFITS, 1)))
+    own = _durbin_watson((curve.y - fitted.mu(mode)) / sd)
+    others = _durbin_watson((simulated - again.mu(refits)) / np.sqrt(again.variance(refits)))
+    return float((1 + (others <= own).sum()) / (_REFITS + 1))
+
+
+def _durbin_watson(residual: np.ndarray) -> np.ndarray:
+    return (np.diff(residual, axis=-1) ** 2).sum(-1) / (residual**2).sum(-1)

@@ -1,0 +1,387 @@
+"""Backtests: fit what was known up to a cut, predict what came after, and see who was right.
+
+The intervals of a law beyond its runs are a promise that its own residuals cannot test. A backtest
+keeps the promise of earlier days against what happened since (Tashman 2000,
+doi:10.1016/S0169-2070(00)00065-0: rolling origins).
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from bayescale.draws import CI_PROB
+from bayescale.errors import FitError, RunsWarning
+from bayescale.evaluation.folds import Split, plan_cuts, up_to
+from bayescale.evaluation.scores import Chance, average, score_with_chance
+from bayescale.modelling.spec import ModelSpec, load_model
+from bayescale.posterior.fit import Fit, fit
+from bayescale.runs.table import Runs
+
+MODEL, EXACT = "model", "exact"
+"""What is scored: the model as it is, and its law taken as exact."""
+
+DISTANCES = (0.0, 0.25, 0.5, 1.0, np.inf)
+"""Decades beyond the fitted runs that part the predictions in a summary."""
+
+_FEWEST_CUTS, _RARE = 3, 0.1  # for a bias of one sign to tell
+_SIMULATIONS = 4000  # of what chance does to the coverage
+
+type Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Predictions of runs from fits that had not seen them.
+
+    Runs predicted from one cut share the error of one fit, and the cuts share most of their runs:
+    count cuts, not predictions, when judging how much a coverage tells.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row a cut, law and predicted run (seeds of one configuration are one): ``cut``
+        (largest size that was fitted), ``fitted`` (runs fitted), ``converged`` (of that fit),
+        ``law`` ("model": as the model has it; "exact": taken as exact, of a model whose law may
+        bend), ``decades`` (log10 of the run's size over the largest fitted one, of its own group
+        where there are groups), ``block`` ("next": up to the next cut, so each run is once in a
+        next block; "later"), and the scores of `bayescale.evaluation.scores.score_runs`.
+    model : str
+        Name of the model.
+    axis : str
+        Column along which the cuts were made: ``flops`` for joint laws.
+    problems : tuple of str
+        Fits that did not converge, one sentence each; their rows have ``converged`` false.
+    chances : tuple of Chance
+        Of each cut: what the scores of the model would be, were it true.
+    """
+
+    table: pd.DataFrame = field(repr=False)
+    model: str
+    axis: str
+    problems: tuple[str, ...] = ()
+    chances: tuple[Chance, ...] = field(default=(), repr=False)
+
+    @property
+    def p_coverage(self) -> float:
+        """How often as few runs lie in their 90% intervals, were the model true.
+
+        Runs predicted from one cut share the error of its fit, so that a few misses come together;
+        how far, the draws of its posterior say. Cuts are taken as independent; so are predictions
+        where a table alone was given.
+        """
+        inside = int(self.of(MODEL)["inside90"].sum())
+        if not self.chances:
+            number = len(self.of(MODEL))
+            return float(binomtest(inside, number, CI_PROB, alternative="less").pvalue)
+        rng = np.random.default_rng(0)
+        # Drawn anew: fits that predict many runs keep fewer draws.
+        drawn = [rng.choice(chance.inside, _SIMULATIONS) for chance in self.chances]
+        simulated = np.sum(drawn, axis=0)
+        return float((1 + (simulated <= inside).sum()) / (1 + len(simulated)))
+
+    @property
+    def bias(self) -> float:
+        """Mean error of the log loss if it has one sign in every cut and chance is no reason, or 0.
+
+        Of at least three cuts, in half of which an error as large is rarer than one in ten.
+        """
+        errors = self.by_cut.loc[MODEL]["bias"].to_numpy()
+        if not self.chances or len(errors) < _FEWEST_CUTS or np.ptp(np.sign(errors)):
+            return 0.0
+        rarer = [
+            (np.abs(chance.error) >= abs(error)).mean() < _RARE
+            for chance, error in zip(self.chances, errors, strict=True)
+        ]
+        return float(self.of(MODEL)["error"].mean()) if np.mean(rarer) >= 0.5 else 0.0
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """Largest size fitted at each cut, ascending."""
+        return tuple(float(cut) for cut in np.unique(self.table["cut"]))
+
+    @property
+    def laws(self) -> tuple[str, ...]:
+        """What was scored: "model", and "exact" where the law of the model may bend."""
+        scored = set(self.table["law"])
+        return tuple(name for name in (MODEL, EXACT) if name in scored)
+
+    @property
+    def farthest(self) -> float:
+        """How many decades beyond the fitted runs the farthest prediction lay."""
+        return float(self.table["decades"].max())
+
+    def of(self, law: str) -> pd.DataFrame:
+        """Rows of the model, or of its law taken as exact."""
+        return self.table[self.table["law"] == law]
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Average scores by law and distance, and how many ``cuts`` reach it.
+
+        Index ``law`` and ``distance``: "all", "next block", then the distances beyond the fitted
+        runs that any prediction has, in decades. Columns of `bayescale.evaluation.scores.average`.
+        """
+        rows = {}
+        for name in self.laws:
+            own = self.of(name)
+            parts = {"all": own, "next block": own[own["block"] == "next"], **by_distance(own)}
+            for label, part in parts.items():
+                rows[name, label] = {"cuts": part["cut"].nunique(), **average(part)}
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index = pd.MultiIndex.from_tuples(list(rows), names=["law", "distance"])
+        return table.astype({"cuts": int, "predictions": int})
+
+    @property
+    def by_cut(self) -> pd.DataFrame:
+        """Scores by law and cut: ``fitted``, ``farthest`` (decades), ``converged``, and more.
+
+        The spread between cuts says how much a coverage is worth.
+        """
+        parts = {(n, float(cut)): p for n in self.laws for cut, p in self.of(n).groupby("cut")}
+        rows = {
+            key: {
+                "fitted": int(part["fitted"].iloc[0]),
+                "converged": bool(part["converged"].iloc[0]),
+                "farthest": float(part["decades"].max()),
+                **average(part),
+            }
+            for key, part in parts.items()
+        }
+        table = pd.DataFrame(list(rows.values()))
+        table.index = pd.MultiIndex.from_tuples(list(rows), names=["law", "cut"])
+        return table
+
+
+def by_distance(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Part rows by `DISTANCES` beyond the fitted runs; distances that no row has are left out."""
+    found = {}
+    for low, high in pairwise(DISTANCES):
+        part = table[(table["decades"] > low) & (table["decades"] <= high)]
+        if len(part):
+            found[f"more than {low:g}" if np.isinf(high) else f"{low:g} to {high:g}"] = part
+    return found
+
+
+def backtest(
+    runs: Runs,
+    model: str | Path | ModelSpec = "joint",
+    *,
+    cuts: Sequence[float] | None = None,
+    group: str | None = None,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    seed: int = 1,
+    progress: Progress = lambda step: None,
+) -> Backtest:
+    """Fit the runs up to each cut, predict the later ones with noise, and score the predictions.
+
+    Where the law of the model may bend, its law taken as exact is fitted and scored beside it.
+    The cuts are made at growing compute for joint laws, along their axis for single-axis laws. All
+    groups are cut at the same compute; a group without runs up to a cut is not predicted from it.
+    Unfinished runs (column ``mid_schedule``) are never predicted.
+
+    Parameters
+    ----------
+    runs : Runs
+    model : str, path or ModelSpec
+        As in `bayescale.fit`.
+    cuts : sequence of float, optional
+        Sizes up to which runs are fitted, those equal to it included; by default chosen by
+        `bayescale.evaluation.folds.choose_cuts`.
+    group : str, optional
+        As in `bayescale.fit`.
+    draws, tune, chains, seed
+        As in `bayescale.fit`, for each cut.
+    progress : callable
+        Called with the name of each cut as its fit starts.
+
+    Returns
+    -------
+    Backtest
+
+    Raises
+    ------
+    RunsError
+        For a cut outside the range of the runs, one whose past cannot identify the law, two cuts
+        that leave the same runs, or where no cut can be chosen.
+    ModelError
+        For a law without an axis to cut along.
+    FitError
+        If a sampler could not start.
+
+    Warns
+    -----
+    RunsWarning
+        Where the design up to a cut is weaker than that of all runs.
+    """
+    spec = model if isinstance(model, ModelSpec) else load_model(model)
+    spec = spec if group is None else spec.grouped_by(group)
+    laws = {MODEL: spec} | ({} if spec.is_exact else {EXACT: spec.exact})
+    splits = plan_cuts(runs, spec, cuts)
+    parts, problems, chances = [], [], []
+    for number, split in enumerate(splits):
+        for notice in split.weaknesses(runs):
+            warnings.warn(f"{split.name}: {notice}", RunsWarning, stacklevel=2)
+        progress(f"{split.name}, {len(split.past)} runs")
+        until = splits[number + 1].cut if number + 1 < len(splits) else np.inf
+        for law, own_spec in laws.items():
+            own = _refit(replace(split, spec=own_spec), draws, tune, chains, seed)
+            rows, chance = score_with_chance(own, split.later, seed=seed)
+            rows = rows.sort_values(spec.size)
+            chances += [chance] if law == MODEL else []
+            found = own.diagnostics.problems
+            of = "" if law == MODEL else " (the exact law)"
+            problems += [f"{split.name}{of}: {problem}" for problem in found]
+            rows = rows.assign(
+                cut=split.cut,
+                fitted=len(split.past),
+                converged=not found,
+                law=law,
+                decades=split.decades(rows),
+                block=np.where(up_to(rows[spec.size], until), "next", "later"),
+            )
+            parts.append(rows)
+    table = pd.concat(parts, ignore_index=True)
+    first = ["cut", "fitted", "converged", "law", "run", "decades", "block"]
+    table = table[first + [name for name in table if name not in first]]
+    return Backtest(table, spec.name, spec.size, tuple(problems), tuple(chances))
+
+
+def _refit(split: Split, draws: int, tune: int, chains: int, seed: int) -> Fit:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)  # what is new about the past was said
+        try:
+            return fit(
+                split.past,
+                split.spec,
+                draws=draws,
+                tune=tune,
+                chains=chains,
+                seed=seed,
+                progress=False,
+            )
+        except FitError as error:
+            raise FitError(f"{split.name}: {error}") from error
+
+
+SCORED = {MODEL: "this model", EXACT: "the exact law"}
+"""What was scored, in words."""
+
+RARE = 0.01
+"""How rare so few runs inside their 90% intervals must be, were the model true, for a failure."""
+
+MATERIAL = 0.002
+"""Share of the loss by which larger runs must lie to one side from every cut for a failure."""
+
+
+def failure(found: Backtest) -> str | None:
+    """Say how a backtest failed: too few runs inside, or all to one side; None where it did not.
+
+    Chance counts that runs predicted from one cut share the error of one fit.
+    """
+    if found.p_coverage < RARE:
+        return "The backtest FAILED: that is fewer than chance allows."
+    if abs(found.bias) >= MATERIAL:
+        side = "above" if found.bias > 0 else "below"
+        return f"The backtest FAILED: from every cut the larger runs lay {side} the median."
+    return None
+
+
+def summarise_backtest(found: Backtest) -> dict[str, Any]:
+    """Write a backtest as plain numbers and sentences, None for what is not finite."""
+    return {
+        "model": found.model,
+        "axis": found.axis,
+        "farthest": found.farthest,
+        "laws": list(found.laws),
+        "cuts": _records(found.by_cut),
+        "distances": _records(found.summary),
+        "problems": list(found.problems),
+        "sentences": list(describe_backtest(found)),
+    }
+
+
+def describe_backtest(found: Backtest) -> tuple[str, ...]:
+    """Say how far the intervals were tested, what they held, and how much that tells."""
+    scores = found.summary.xs("all", level="distance")
+    held, cuts = scores.loc[MODEL], len(found.cuts)
+    beside = "".join(
+        f" ({SCORED[name]}: {scores.loc[name, 'coverage90']:.0%}, typical error "
+        f"{scores.loc[name, 'rmsle']:.1%})"
+        for name in found.laws
+        if name != MODEL
+    )
+    said = [
+        f"Backtested to {found.farthest:.1f} decades beyond the fitted runs ({_cuts(cuts)}, "
+        f"{held['predictions']:.0f} predictions): the 90% intervals of the loss of new runs held "
+        f"{held['coverage90']:.0%} of them, typical error {held['rmsle']:.1%}{beside}.",
+        _worth(found),
+    ]
+    if (verdict := failure(found)) is not None:
+        said.append(
+            f"{verdict} Take every interval beyond the runs for too narrow, or fit another law."
+        )
+    said += [f"Not converged, its scores are not to be trusted: {one}." for one in found.problems]
+    return tuple(said)
+
+
+def backtested_at(found: Backtest, decades: float) -> str:
+    """Say what a backtest tells of an answer that lies some decades beyond the runs."""
+    if not decades > 0:
+        return "This answer lies within the runs; the backtest is about what lies beyond."
+    if decades > found.farthest:
+        return (
+            f"Backtested to {found.farthest:.1f} decades; this answer is {decades:.1f} decades "
+            "out: no backtest of these runs says what its interval is worth."
+        )
+    # What was tested at this distance, or at the nearest one beyond it that any run has.
+    reached = by_distance(found.of(MODEL))
+    label, part = next((n, p) for n, p in reached.items() if p["decades"].max() >= decades)
+    unit = "decade" if label == "more than 1" else "decades"
+    verdict = failure(found)
+    return (
+        f"Backtested at {label} {unit}: the 90% intervals of the loss of new runs "
+        f"held {part['inside90'].mean():.0%} of {len(part)} predictions from "
+        f"{_cuts(part['cut'].nunique())}."
+    ) + (f" {verdict} Do not decide by this interval." if verdict else "")
+
+
+def _worth(found: Backtest) -> str:
+    """Say that predictions from one cut are no independent tests."""
+    cuts = found.by_cut.loc[MODEL]["coverage90"]
+    if len(cuts) == 1:
+        return (
+            "All were predicted by one fit and share its error: this is about one test, whatever "
+            "their number."
+        )
+    low, high = cuts.min(), cuts.max()
+    between = f"{low:.0%} at each" if np.isclose(low, high) else f"{low:.0%} to {high:.0%}"
+    return (
+        "Runs predicted from one cut share the error of one fit, so count cuts rather than "
+        f"predictions: by cut {between} were inside."
+    )
+
+
+def _cuts(number: int) -> str:
+    return f"{number} cut{'s' if number > 1 else ''}"
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {name: _plain(value) for name, value in row.items()}
+        for row in table.reset_index().to_dict("records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """Write numbers of NumPy as those of Python, and None for what JSON has no number for."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,96 @@
+"""Shape of the loss along each axis, among runs that are equal in all else."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from bayescale.curves.shape import shape_check
+from bayescale.posterior.fit import Fit
+from bayescale.runs.doubts import Check, Status, worst_first
+
+_EQUAL = 1.02  # factor within which two runs count as equal
+_FEWEST, _LEAST_RANGE = 6, np.log(10) / 2  # runs of a curve, and their range in log x
+_MOST = 8  # curves looked at along an axis, the widest of them
+_CHANCE = 0.1  # share of curves that may look wrong by chance
+
+
+def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
+    """Ask whether the loss along each axis is that of a power law.
+
+    Along an axis a curve are runs of one group that are equal, within 2%, in every other input: at
+    least 6 that span half a decade. Runs of a weight below 1 are left out: they count as doubtful.
+    Laws of repeated data are not asked: repeating the same tokens is no power law.
+
+    Returns
+    -------
+    list of Check
+        One for each axis that has such curves. Of several curves FAIL where more than a tenth of
+        them, and more than one, fail; REVIEW where one does. ``detail`` is the
+        `bayescale.CurveShape` of the worst of them.
+    """
+    if len(fit.spec.inputs) > 1 and set(fit.spec.inputs) != {"params", "tokens"}:
+        return []
+    checks = []
+    for axis in fit.spec.inputs:
+        curves = sorted(_curves(fit, axis), key=lambda curve: -_range(curve, axis))[:_MOST]
+        found = [
+            shape_check(curve[axis].to_numpy(), curve["loss"].to_numpy(), axis=axis, seed=seed)
+            for curve in curves
+        ]
+        if found:
+            checks.append(_of_several(found, axis, alone=len(fit.spec.inputs) == 1))
+    return checks
+
+
+def _of_several(found: list[Check], axis: str, *, alone: bool) -> Check:
+    """Make one check of an axis: a single odd curve among many may be chance.
+
+    Of a joint law a curve may well be saturated: what is left is due to the other input.
+    """
+    worst = worst_first(found)[0]
+    if len(found) == 1 and alone:
+        return worst
+    labels = pd.Series([str(check.detail.label) for check in found]).value_counts()
+    failed = sum(check.status is Status.FAIL for check in found)
+    many = failed > max(1, _CHANCE * len(found))
+    status = Status.FAIL if many else Status.REVIEW if failed else Status.PASS
+    counts = ", ".join(f"{number} {label}" for label, number in labels.items())
+    return Check(
+        worst.name,
+        status,
+        failed / len(found),
+        _CHANCE,
+        f"of {len(found)} curves of runs that differ in {axis} alone: {counts}",
+        worst.advice if failed else "",
+        worst.detail,
+    )
+
+
+def _curves(fit: Fit, axis: str) -> Iterator[pd.DataFrame]:
+    """Take the runs apart by all that is not the axis."""
+    table = fit.runs.table
+    if "weight" in table:  # others were weighed down because the law is not theirs
+        table = table[table["weight"] >= 1]
+    others = [name for name in fit.spec.inputs if name != axis]
+    keys: list[pd.Series] = [_levels(table[name]) for name in others]
+    if fit.groups:
+        keys.append(table[str(fit.spec.group)].astype(str))
+    parts = [table] if not keys else [part for _, part in table.groupby(keys)]
+    for part in parts:
+        if part[axis].nunique() >= _FEWEST and _range(part, axis) >= _LEAST_RANGE:
+            yield part
+
+
+def _range(part: pd.DataFrame, axis: str) -> float:
+    return float(np.log(part[axis].max() / part[axis].min()))
+
+
+def _levels(values: pd.Series) -> pd.Series:
+    """Give each value the smallest of its level: values up to 2% above the smallest of them."""
+    smallest: dict[float, float] = {}
+    first = 0.0  # values are positive
+    for value in np.sort(values.unique()):
+        first = value if value > _EQUAL * first else first
+        smallest[value] = first
+    return values.map(smallest)

@@ -1,0 +1,59 @@
+"""Whether runs that were not fitted lie where they were predicted: held back, or in a backtest."""
+
+import numpy as np
+
+from bayescale.errors import UnansweredError
+from bayescale.evaluation.backtest import MATERIAL, MODEL, RARE, Backtest, failure
+from bayescale.evaluation.checks.predictive import FAIL_BELOW, REVIEW_BELOW
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import residuals, score
+from bayescale.runs.doubts import Check, Status, not_computed
+from bayescale.runs.table import Runs
+
+
+def held_out_check(fit: Fit, runs: Runs) -> Check:
+    """Count the runs inside their 90% predictive interval; too few speak against extrapolation."""
+    try:
+        with fit.asked():
+            table = residuals(fit, runs)
+    except UnansweredError as error:
+        return not_computed("held-out runs", error)
+    scores = score(table)
+    p = float(scores["p_value"])
+    status = Status.FAIL if p < FAIL_BELOW else Status.REVIEW if p < REVIEW_BELOW else Status.PASS
+    middle = float(np.expm1(table["residual"].median()))
+    side = "above" if middle > 0 else "below"
+    return Check(
+        "held-out runs",
+        status,
+        p,
+        REVIEW_BELOW,
+        f"{scores['inside']:.0f} of {scores['runs']:.0f} runs held back lie inside their 90% "
+        f"predictive interval, the median one {abs(middle):.1%} {side} its prediction",
+        ""
+        if status is Status.PASS
+        else "Every interval beyond the fitted runs is too narrow: fit up to them, or another law.",
+    )
+
+
+def backtest_check(found: Backtest) -> Check:
+    """Ask whether larger runs fell where the model, fitted to the smaller ones, said they would.
+
+    FAIL where fewer lay inside their 90% intervals than chance allows (`failure`),
+    or where all were missed to the same side from every cut, by more than 0.2% of the loss.
+    """
+    own, p, bias = found.of(MODEL), found.p_coverage, found.bias
+    held = f"{int(own['inside90'].sum())} of {len(own)} predictions ({own['inside90'].mean():.0%})"
+    said = f"90% intervals up to {found.farthest:.1f} decades beyond the runs held {held}"
+    if abs(bias) >= MATERIAL:
+        side = "above" if bias > 0 else "below"
+        said += f", and from every cut larger runs lay {side} the median, by {abs(bias):.1%}"
+    review = Status.REVIEW if p < REVIEW_BELOW else Status.PASS
+    status = Status.FAIL if failure(found) else review
+    advice = (
+        "Do not decide on an answer beyond the runs by its interval: it is too narrow, or lies to "
+        "one side. Leave out runs of another kind, such as the smallest, or fit another law."
+    )
+    chance = f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'} were the model true"
+    message = f"{said} ({chance})"
+    return Check("backtest", status, p, RARE, message, advice if status != Status.PASS else "")

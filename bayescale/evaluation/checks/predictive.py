@@ -1,0 +1,377 @@
+"""Does the law fit? Residuals against those of simulated refits.
+
+Which statistics have power was measured: scale-free ones of residuals, calibrated by refits
+(`bayescale.evaluation.checks.refits`). Their p-values are family-wise: each is compared with the
+most extreme of them all in every simulation (Westfall and Young 1993, single-step max T).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayescale import words
+from bayescale.evaluation.checks.refits import Refits, unit
+from bayescale.modelling.noise import SEED
+from bayescale.posterior.fit import Fit
+from bayescale.runs.doubts import Check, Status
+
+REVIEW_BELOW = 0.05
+FAIL_BELOW = 0.01
+"""Family-wise p-values: at most five true laws in a hundred ask for a look."""
+MATERIAL_LOSS = 0.002
+"""Share of the loss from which on a pattern of residuals can matter: 0.2%."""
+MATERIAL_NOISE = 0.25
+"""Share of half the 90% interval of a new run that it must reach as well."""
+LEAST_LOSS = 1e-4
+"""Share of the loss below which none does: losses that were computed have no noise at all."""
+
+_NAMES = {
+    "params": "parameters",
+    "tokens": "tokens",
+    "unique_tokens": "unique tokens",
+    "flops": "compute",
+    "tokens_per_param": "tokens per parameter",
+    "epochs": "epochs",
+}
+_KINDS = {
+    "trend": "residuals have a trend",
+    "curvature": "residuals bend",
+    "autocorrelation": "neighbours err alike (Durbin-Watson)",
+}
+_PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth"}
+_PARTS |= {9: "ninth", 10: "tenth"}
+_FEWEST_LEVELS = 3
+_CRITICAL = 0.01  # p-value at which statistics are given the same weight
+
+
+@dataclass(frozen=True)
+class AxisDetail:
+    """Residuals along one axis, for a picture; log loss, binned means with the central 90%.
+
+    ``half_width`` is half the central 90% of the residuals of one run.
+    """
+
+    axis: str
+    values: np.ndarray
+    residual: np.ndarray
+    bin_values: np.ndarray
+    bin_mean: np.ndarray
+    bin_low: np.ndarray
+    bin_high: np.ndarray
+    half_width: float
+    unit: str = "runs"
+
+
+@dataclass(frozen=True)
+class _Statistic:
+    check: str
+    kind: str
+    values: np.ndarray  # of the runs, then of each simulation
+    one_sided: bool = False
+
+
+def axes_of(cells: pd.DataFrame, inputs: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Logarithms along which residuals are looked at: inputs of the law, C, D/N and D/U.
+
+    Left out are those of fewer than three levels and those proportional to one before them.
+    """
+    logs = {name: np.log(cells[name].to_numpy(float)) for name in inputs}
+    if {"params", "tokens"} <= set(cells.columns):
+        size, text = (np.log(cells[name].to_numpy(float)) for name in ("params", "tokens"))
+        logs |= {"flops": size + text, "tokens_per_param": text - size}
+    if "flops" in cells:
+        logs["flops"] = np.log(cells["flops"].to_numpy(float))
+    if "unique_tokens" in inputs:
+        logs["epochs"] = logs["tokens"] - logs["unique_tokens"]
+    kept: dict[str, np.ndarray] = {}
+    for name, values in logs.items():
+        levels = len(np.unique(np.round(values, 2)))
+        if levels < _FEWEST_LEVELS or not np.isfinite(values).all():
+            continue
+        if any(abs(np.corrcoef(values, other)[0, 1]) > 0.999 for other in kept.values()):
+            continue
+        kept[name] = values
+    return kept
+
+
+def residual_checks(
+    refit: Refits, inputs: tuple[str, ...], *, rising: tuple[str, ...] = ()
+) -> list[Check]:
+    """Centring, then one check for each axis (trend, curvature, neighbours), then unequal noise.
+
+    Along an axis on which the loss rises, one of `rising`, part of the range is no remedy.
+    """
+    axes = axes_of(refit.cells, inputs)
+    number = refit.scores.shape[1]
+    mean = np.sqrt(number) * refit.scores.mean(axis=1) / np.sqrt((refit.scores**2).mean(axis=1))
+    [centred] = family_wise([_Statistic("centring", "mean", mean)])  # a fit centres by itself
+    family = list(_statistics(refit.scores, axes))
+    found = [_centring(refit, float(centred))]
+    if not family:
+        return [*found, _too_few_levels(inputs)]
+    adjusted = dict(zip([(s.check, s.kind) for s in family], family_wise(family), strict=True))
+    for name, values in axes.items():
+        found.append(_along(refit, name, values, adjusted, rises=name in rising))
+    found.append(_unequal(refit, axes, adjusted))
+    return found
+
+
+def _too_few_levels(inputs: tuple[str, ...]) -> Check:
+    label = " and ".join(_NAMES.get(name, name) for name in inputs)
+    return Check(
+        "law",
+        Status.REVIEW,
+        np.nan,
+        _FEWEST_LEVELS,
+        f"there are fewer than {_FEWEST_LEVELS} levels of {label}, too few to see a trend: any "
+        "law fits them",
+        f"Add runs at further values of {label}.",
+    )
+
+
+def family_wise(family: list[_Statistic]) -> np.ndarray:
+    """Adjust the p-value of each statistic: how often a simulation has any as extreme."""
+    extreme = np.stack([_extremeness(statistic) for statistic in family])
+    largest = np.sort(extreme[:, 1:].max(axis=0))
+    beyond = len(largest) - np.searchsorted(largest, extreme[:, 0])
+    return (1 + beyond) / (1 + len(largest))
+
+
+def _extremeness(statistic: _Statistic) -> np.ndarray:
+    """Distance from the simulated median in units of the critical value of its own side.
+
+    So statistics of other shapes weigh alike in the tail, where ranks among so many would tie.
+    """
+    tails = (0.0, _CRITICAL) if statistic.one_sided else (_CRITICAL / 2, _CRITICAL / 2)
+    simulated = statistic.values[1:]
+    low, middle, high = np.quantile(simulated, (tails[0], 0.5, 1 - tails[1]))
+    above = (statistic.values - middle) / (high - middle)
+    if statistic.one_sided:
+        return above
+    return np.maximum(above, (middle - statistic.values) / (middle - low))
+
+
+def _statistics(scores: np.ndarray, axes: dict[str, np.ndarray]) -> Iterator[_Statistic]:
+    """Scale-free statistics: a wrong law widens its noise, and hides behind it."""
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    size = np.sqrt((centred**2).sum(axis=1))
+    distance = np.abs(scores) - np.abs(scores).mean(axis=1, keepdims=True)
+    spread = np.sqrt((distance**2).sum(axis=1))
+    for name, values in axes.items():
+        line, bend = _polynomials(values)
+        yield _Statistic(name, "trend", centred @ line / size)
+        yield _Statistic(name, "curvature", centred @ bend / size)
+        order = _sorted_along(name, axes)
+        steps = np.diff(scores[:, order], axis=1)
+        durbin_watson = (steps**2).sum(axis=1) / size**2
+        yield _Statistic(name, "autocorrelation", -durbin_watson, one_sided=True)
+        if name in ("flops", "params") or len(axes) == 1:
+            yield _Statistic("noise", name, distance @ line / spread)
+
+
+def _polynomials(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal straight line and parabola."""
+    centre = (values - values.mean()) / np.ptp(values)
+    basis, _ = np.linalg.qr(np.stack([np.ones_like(centre), centre, centre**2], axis=1))
+    signs = np.sign(basis.T @ np.stack([centre, centre, centre**2], axis=1)).diagonal()
+    return basis[:, 1] * signs[1], basis[:, 2] * signs[2]
+
+
+def _sorted_along(name: str, axes: dict[str, np.ndarray]) -> np.ndarray:
+    """Order along an axis; ties (runs of one budget, of one size) along the next other axis."""
+    others = [values for other, values in axes.items() if other != name]
+    return np.lexsort((*others[:1], np.round(axes[name], 1)))
+
+
+def _status(p: float) -> Status:
+    if p < FAIL_BELOW:
+        return Status.FAIL
+    return Status.REVIEW if p < REVIEW_BELOW else Status.PASS
+
+
+def _chance(p: float) -> str:
+    return f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'} were the law true"
+
+
+def _centring(refit: Refits, p: float) -> Check:
+    middle = float(np.median(refit.residual) - np.median(refit.simulated))
+    status = _status(p)
+    if status is Status.PASS:
+        said = f"residuals are centred on the law{refit.choice}"
+        return Check("centring", status, p, REVIEW_BELOW, said)
+    return Check(
+        "centring",
+        status,
+        p,
+        REVIEW_BELOW,
+        f"the {unit(refit.cells)} lie {_percent(middle)} the law on the whole ({_chance(p)}): "
+        "its level is wrong",
+        "Look for a prior that contradicts the runs, and for runs of another kind among them.",
+    )
+
+
+def _along(
+    refit: Refits,
+    name: str,
+    values: np.ndarray,
+    adjusted: dict[tuple[str, str], float],
+    *,
+    rises: bool,
+) -> Check:
+    """Combine what was found along one axis, the least likely first."""
+    found = {kind: adjusted[name, kind] for kind in _KINDS}
+    worst = min(found, key=lambda kind: found[kind])
+    p, label, detail = found[worst], _NAMES.get(name, name), _detail(refit, name, values)
+    status = _status(p)
+    check = f"law along {label}"
+    if status is Status.PASS:
+        message = f"residuals have no pattern along {label} ({_chance(p)})"
+        return Check(check, status, p, REVIEW_BELOW, message, detail=detail)
+    message = f"{_KINDS[worst]} along {label}: {_where(detail, label)} ({_chance(p)})"
+    status, too_small = _weighed(status, detail)
+    message += too_small
+    if status is Status.PASS:
+        return Check(check, status, p, REVIEW_BELOW, message, detail=detail)
+    return Check(check, status, p, REVIEW_BELOW, message, _advice(name, label, rises=rises), detail)
+
+
+def _weighed(status: Status, detail: AxisDetail) -> tuple[Status, str]:
+    """Lower the status of a pattern that is sure but too small to matter, and say so."""
+    middle = (detail.bin_low + detail.bin_high) / 2
+    size = float(np.max(np.abs(detail.bin_mean - middle)))
+    if size >= max(MATERIAL_LOSS, MATERIAL_NOISE * detail.half_width):
+        return status, ""
+    small = f"; {100 * size:.2g}% of the loss is too small to matter"
+    return (Status.REVIEW if status is Status.FAIL and size >= LEAST_LOSS else Status.PASS), small
+
+
+def _advice(name: str, label: str, *, rises: bool) -> str:
+    if name == "tokens_per_param":
+        return (
+            "Fit only runs near the tokens per parameter you will use, or another law; do not "
+            "extrapolate N* until this passes."
+        )
+    if rises:
+        return f"Do not extrapolate along {label}: first find out why the loss rises there."
+    return (
+        f"Do not extrapolate along {label} as if the law were exact: fit the upper part of its "
+        "range alone (--where), or another law."
+    )
+
+
+def _where(detail: AxisDetail, label: str) -> str:
+    """Say in words which part of the axis lies where, the two farthest from the law."""
+    part = _PARTS.get(len(detail.bin_values), "part")
+    middle = (detail.bin_low + detail.bin_high) / 2
+    width = np.maximum(detail.bin_high - detail.bin_low, 1e-12)
+    away = detail.bin_mean - middle  # one-sided noise lies off the law by itself
+    worst, last = int(np.argmax(np.abs(away / width))), len(away) - 1
+    few = "least" if label == "compute" else "fewest"
+    place = {
+        0: f"the {part} of the {detail.unit} with the {few} {label} lies",
+        last: f"the {part} of the {detail.unit} with the most {label} lies",
+    }
+    where = place.get(worst, f"the {detail.unit} around {_value(detail, worst)} lie")
+    said = f"{where} {_percent(away[worst])} the law"
+    top = detail.bin_mean[last]
+    if worst != last and not detail.bin_low[last] <= top <= detail.bin_high[last]:
+        said += f", the one with the most {label} {_percent(away[last])}"
+    return said
+
+
+def _value(detail: AxisDetail, index: int) -> str:
+    value, label = float(detail.bin_values[index]), _NAMES.get(detail.axis, detail.axis)
+    if detail.axis == "flops":
+        return f"{words.flops(value)} FLOPs"
+    counts = ("params", "tokens", "unique_tokens")
+    number = words.count(value) if detail.axis in counts else words.significant(value, 2)
+    return f"{number} {label}"
+
+
+def _percent(log_ratio: float) -> str:
+    """Write a residual of log loss: 2.1% below."""
+    ratio = float(np.expm1(log_ratio))
+    return f"{100 * abs(ratio):.2g}% {'above' if ratio > 0 else 'below'}"
+
+
+def _detail(refit: Refits, name: str, values: np.ndarray) -> AxisDetail:
+    """Bin the axis; runs of about equal value stay together."""
+    number = int(np.clip(len(values) // 4, 3, 10))
+    rounded = np.round(values, 1)
+    few = len(np.unique(rounded)) <= number
+    bins = rounded if few else pd.qcut(rounded, number, labels=False, duplicates="drop")
+    levels = np.unique(bins)
+    member = np.stack([(bins == level) / (bins == level).sum() for level in levels])
+    low, high = np.quantile(refit.simulated @ member.T, (0.05, 0.95), axis=0)
+    offset = 0.0 if name != "flops" or "flops" in refit.cells else np.log(6)
+    return AxisDetail(
+        name,
+        np.exp(values + offset),
+        refit.residual,
+        np.exp(member @ values + offset),
+        member @ refit.residual,
+        low,
+        high,
+        float(np.diff(np.quantile(refit.simulated, (0.05, 0.95)))[0] / 2),
+        unit(refit.cells),
+    )
+
+
+def _unequal(
+    refit: Refits, axes: dict[str, np.ndarray], adjusted: dict[tuple[str, str], float]
+) -> Check:
+    """Whether runs scatter more at one end: then intervals are too wide there, too narrow here."""
+    found = {kind: p for (check, kind), p in adjusted.items() if check == "noise"}
+    if not found:
+        message = "too few levels of compute or size to compare the scatter"
+        return Check("spread of residuals", Status.PASS, np.nan, REVIEW_BELOW, message)
+    name = min(found, key=lambda kind: found[kind])
+    p, label = found[name], _NAMES.get(name, name)
+    if p >= REVIEW_BELOW:
+        message = f"{unit(refit.cells)} scatter about the law alike ({_chance(p)})"
+        return Check("spread of residuals", Status.PASS, p, REVIEW_BELOW, message)
+    upper = axes[name] > np.median(axes[name])
+    sds = [float(np.median(np.abs(refit.residual[part]))) for part in (~upper, upper)]
+    return Check(
+        "spread of residuals",
+        Status.REVIEW,
+        p,
+        REVIEW_BELOW,
+        f"typical residuals are {sds[0]:.2%} in the lower half of {label} and {sds[1]:.2%} in the "
+        f"upper ({_chance(p)}): the noise is not the same everywhere",
+        "Intervals are too narrow where the scatter is larger; fit that part alone to see.",
+    )
+
+
+MAX_RATIO = 2.0
+"""Scatter about the law over the sd between seeds, above which something else moves the loss."""
+
+
+def seed_check(fit: Fit) -> list[Check]:
+    """Compare sigma, what configurations have in common with no law, with the sd between seeds.
+
+    Empty where no configuration has replicates.
+    """
+    noise = fit.noise
+    if SEED not in noise:
+        return []
+    ratio = noise["sigma"] / noise[SEED]
+    if "group" in ratio.dims:
+        ratio = ratio.max("group")
+    least = float(ratio.quantile(0.05))
+    middle = float(ratio.median())
+    said = f"configurations scatter about the law {middle:.1f} times as much as their seeds do"
+    if least <= MAX_RATIO:
+        return [Check("scatter beyond seeds", Status.PASS, least, MAX_RATIO, said)]
+    return [
+        Check(
+            "scatter beyond seeds",
+            Status.REVIEW,
+            least,
+            MAX_RATIO,
+            f"{said}: hyper-parameters or a misfit of the law move the loss, not chance",
+            "More seeds will not help; look at the residuals along each axis, or tune every run.",
+        )
+    ]

@@ -1,0 +1,155 @@
+"""All checks of a table of runs, and of a fit, in the order a reader wants."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from bayescale.curves.rule import Shape
+from bayescale.errors import FitError, UnansweredError
+from bayescale.evaluation.checks.axes import axis_checks
+from bayescale.evaluation.checks.identifiability import bracketing_check, design_checks
+from bayescale.evaluation.checks.influence import (
+    calibration_checks,
+    influence_checks,
+    left_out,
+    outlying_checks,
+)
+from bayescale.evaluation.checks.predictive import residual_checks, seed_check
+from bayescale.evaluation.checks.prior import prior_checks
+from bayescale.evaluation.checks.refits import Refits, refits
+from bayescale.modelling.build import cells_of
+from bayescale.modelling.spec import ModelSpec, load_model
+from bayescale.posterior.fit import Fit
+from bayescale.runs.doubts import Check, Status, not_computed
+from bayescale.runs.table import Runs
+
+_FEWEST_FULL = 8  # runs of weight 1 whose residuals are looked at where others weigh less
+
+
+def check_runs(runs: Runs, model: str | Path | ModelSpec = "joint") -> list[Check]:
+    """Ask whether runs can tell what a model asks, before sampling.
+
+    Parameters
+    ----------
+    runs : Runs
+    model : str, path or ModelSpec
+
+    Returns
+    -------
+    list of Check
+        One for each doubt; one PASS where there is none. FAIL: the model cannot be fitted to these
+        runs, or its parameters would mean something else.
+    """
+    return design_checks(runs, model if isinstance(model, ModelSpec) else load_model(model))
+
+
+def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
+    """Ask everything that can speak against a fit; one to three seconds for 250 runs.
+
+    Every run takes part. By every draw for up to 20 million draws times runs (5,000 runs of 4,000
+    draws), by 1,000 draws for larger tables; patterns of residuals are looked for in at most 10,000
+    configurations, chosen at random. A table of 100,000 runs takes half a minute or more.
+
+    Parameters
+    ----------
+    fit : Fit
+        Sampled, of all runs (not of one group of a hierarchical fit).
+    seed : int
+        Of the simulated residuals and predictions.
+
+    Returns
+    -------
+    list of Check
+        Convergence; the design; the law along each axis; calibration; the shape of curves along
+        each axis; single runs and groups; priors. A true law passes all of them in more than 9 of
+        10 tables. Of an exponent that falls from 0.5 to 0.15 in the middle of the range 30 runs
+        show about 4 in 10, 60 runs about two thirds; an offset forced to 0 almost always shows
+        (benchmarks/checks.py). A PASS is no proof.
+
+    Raises
+    ------
+    FitError
+        For a fit that was made from constants, or one group of a hierarchical fit.
+    """
+    if fit.own_group is not None:
+        raise FitError(
+            f"this is the fit of {fit.own_group!r} alone, whose posterior the other groups decide "
+            "as well: check the fit of all groups"
+        )
+    if not fit.sampled:
+        raise FitError("these are given constants, never fitted to runs: there is nothing to check")
+    simulated = cache(lambda: refits(fit, seed=seed))
+    without = cache(lambda: left_out(fit, seed=seed))
+    shapes = axis_checks(fit, seed=seed)
+    few = _few_of_full_weight(fit)
+
+    def asked(name: str, ask: Callable[[], list[Check]]) -> list[Check]:
+        return _asked(fit, name, ask)
+
+    return [
+        _convergence(fit),
+        *design_checks(fit.runs, fit.spec),  # causes before what follows from them
+        *(few or asked("residuals", lambda: _of_residuals(fit, simulated(), shapes))),
+        *([] if few else asked("calibration", lambda: calibration_checks(without()))),
+        *shapes,
+        *asked("scatter beyond seeds", lambda: seed_check(fit)),
+        *asked("outlying runs", lambda: outlying_checks(fit, simulated())),
+        *asked("influential runs", lambda: influence_checks(without())),
+        *asked("priors", lambda: prior_checks(fit)),
+        *asked("bracketing of N*", lambda: bracketing_check(fit)),
+    ]
+
+
+def _asked(fit: Fit, name: str, ask: Callable[[], list[Check]]) -> list[Check]:
+    """Answer a question, or say why these draws leave it without an answer."""
+    try:
+        with fit.asked():
+            return ask()
+    except UnansweredError as error:
+        return [not_computed(name, error)]
+
+
+def _few_of_full_weight(fit: Fit) -> list[Check]:
+    """Say that too few runs have a weight of 1 to look at residuals, where that is so."""
+    weight = cells_of(fit.spec, fit.runs).table["weight"]
+    full = int((weight == 1).sum())
+    if full == len(weight) or full >= _FEWEST_FULL:
+        return []
+    return [
+        Check(
+            "weighted runs",
+            Status.REVIEW,
+            full,
+            _FEWEST_FULL,
+            f"{full} configurations have a weight of 1, too few to see whether the law fits: "
+            "residuals of others, which were weighed down, say nothing about it",
+            "Give the runs that the law is meant for a weight of 1.",
+        )
+    ]
+
+
+def _of_residuals(fit: Fit, simulated: Refits, shapes: list[Check]) -> list[Check]:
+    rising = tuple(
+        shape.name.removeprefix("shape along ")
+        for shape in shapes
+        if shape.detail.label in (Shape.INVERSE, Shape.NON_MONOTONE)
+    )
+    return residual_checks(simulated, fit.spec.inputs, rising=rising)
+
+
+def _convergence(fit: Fit) -> Check:
+    problems = fit.diagnostics.problems
+    if not problems:
+        message = "the sampler reached the posterior"
+        return Check("convergence", Status.PASS, fit.diagnostics.max_r_hat, np.nan, message)
+    return Check(
+        "convergence",
+        Status.FAIL,
+        fit.diagnostics.max_r_hat,
+        np.nan,
+        "; ".join(problems),
+        "Use none of these numbers: simplify the model, or tighten the priors that the runs cannot "
+        "tell.",
+    )

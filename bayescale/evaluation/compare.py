@@ -1,0 +1,484 @@
+"""Laws side by side: which predicts the runs best, and which decision each leads to."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale import words
+from bayescale.decisions.allocation import compute_optimal, distinct_budgets, isoflop, least_compute
+from bayescale.draws import numbers, stack_draws
+from bayescale.errors import FitError
+from bayescale.evaluation.cross_validation import Progress, cells, cross_validate
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import decades_beyond, predict
+
+STACKED = "stacked"
+"""Name of the mixture of the laws by their stacking weights."""
+
+SIMILAR_ELPD = 4.0
+"""Differences of elpd below this say nothing (Sivula et al. 2025, doi:10.48550/arXiv.2008.10296)"""
+
+_QUANTITIES = ["params", "tokens", "tokens_per_param", "loss"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Laws fitted to the same runs.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        As compared, best first.
+    table : pandas.DataFrame
+        One row a law, best first: ``elpd`` (nats, summed over cells) and its standard error ``se``;
+        ``elpd_diff`` to the best law and the standard error ``se_diff`` of that paired difference;
+        ``p_loo``, the effective number of parameters; ``weight``, the stacking weight; ``high_k``,
+        cells where importance sampling failed; ``method``, how cells were left out.
+    pointwise : xarray.DataArray
+        Elpd of every cell, dims (model, obs).
+    decisions : mapping of str to xarray.Dataset
+        Draws of each law's answer at every value asked, and of the mixture `STACKED`. Of joint laws
+        the compute-optimal ``params``, ``tokens``, ``tokens_per_param`` and ``loss``, dims (chain,
+        draw, flops); of single-axis laws the ``loss``, dims (chain, draw, axis). With dim group
+        where one of the laws has groups.
+    regret : mapping of str to xarray.DataArray
+        By the law taken as true: draws of the compute wasted by each law's choice, see
+        `compare`; dims (chain, draw, flops, chosen). Empty for single-axis laws.
+    problems : tuple of str
+        What did not converge among the refits.
+    """
+
+    fits: Mapping[str, Fit] = field(repr=False)
+    table: pd.DataFrame
+    pointwise: xr.DataArray = field(repr=False)
+    decisions: Mapping[str, xr.Dataset] = field(repr=False)
+    regret: Mapping[str, xr.DataArray] = field(repr=False)
+    problems: tuple[str, ...]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Stacking weight of each law, for `bayescale.stack_draws`."""
+        return {str(name): float(weight) for name, weight in self.table["weight"].items()}
+
+    @property
+    def axis(self) -> str:
+        """Axis of the values that the laws answer for; "flops" for joint laws."""
+        return _axis_of(next(iter(self.fits.values())))
+
+    @property
+    def plausible(self) -> tuple[str, ...]:
+        """Laws that the runs do not tell from the best: within 4 nats, or 2 standard errors."""
+        room = np.maximum(SIMILAR_ELPD, 2 * self.table["se_diff"])
+        return tuple(map(str, self.table.index[-self.table["elpd_diff"] <= room]))
+
+
+def compare(
+    fits: Mapping[str, Fit],
+    *,
+    flops: Sequence[float] = (),
+    folds: int = 10,
+    seed: int = 1,
+    progress: Progress = lambda step: None,
+) -> Comparison:
+    r"""Compare laws by the runs they predict unseen, and by the decisions they lead to.
+
+    The elpd is that of the log loss of each cell of replicates, left out by importance sampling
+    (PSIS-LOO), by exact refits where that fails for at most five cells of a law, by K-fold
+    cross-validation of all laws where it fails for more. Stacking weights maximise the log density
+    that the mixture of the laws gives to the cells left out (Yao et al. 2018,
+    doi:10.1214/17-BA1091): they say which mixture predicts best, not which law is probable. Both
+    judge laws where the runs are: the law that interpolates best may extrapolate worst.
+
+    The regret of law A where law B is true: at a budget C take the posterior median of A's N*.
+    Under a draw of B its loss is what B's optimum reaches with some lesser compute
+    :math:`C_A \le C`; the median of B's own N*, not perfect either, is worth :math:`C_B`. The
+    regret is :math:`C_B / C_A - 1`, the share of compute lost by the choice of law and not by what
+    the runs leave open. The choice matters where that exceeds 1% with a probability above one half.
+    Laws whose N* have disjoint intervals may waste less: isoFLOP curves are flat.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        Two or more, by name, of the same runs: joint laws, or laws of one and the same single axis.
+    flops : sequence of float
+        Budgets to answer for, or values of a single-axis law's axis; by default the largest of the
+        runs and ten times that.
+    folds : int
+        Number of folds where K-fold cross-validation is needed.
+    seed : int
+        Of refits, folds and the mixture.
+    progress : callable
+        Called with the name of each refit: about a second, of a hierarchical model a minute.
+
+    Raises
+    ------
+    FitError
+        If the fits are not comparable (other runs, other cells, weighted runs, other axes, other
+        groups, constants), a law has no decision to compare, or cannot be refitted.
+    """
+    _require_comparable(fits)
+    first = next(iter(fits.values()))
+    values = distinct_budgets(flops) or _default_values(first)
+    validated = cross_validate(fits, folds=folds, seed=seed, progress=progress)
+    table, pointwise = _table(validated.elpds)
+    table["high_k"], table["method"] = pd.Series(validated.high_k), pd.Series(validated.method)
+    ordered = {str(name): fits[str(name)] for name in table.index}
+    groups = next((own.groups for own in fits.values() if own.groups), ())
+    decisions = {name: _decision(own, values, groups) for name, own in ordered.items()}
+    weights = {name: float(table.loc[name, "weight"]) for name in ordered}
+    decisions[STACKED] = stack_draws(decisions, weights, seed=seed)
+    regret = {}
+    if first.law.is_joint:
+        regret = {name: _regret(name, own, decisions) for name, own in ordered.items()}
+    return Comparison(ordered, table, pointwise, decisions, regret, validated.problems)
+
+
+def _axis_of(fit: Fit) -> str:
+    """Axis of the values for which a law gives a decision."""
+    return "flops" if fit.law.is_joint else fit.spec.inputs[0]
+
+
+def _require_comparable(fits: Mapping[str, Fit]) -> None:
+    """Raise FitError, naming what differs, unless elpds of these fits can be compared."""
+    if len(fits) < 2 or STACKED in fits:
+        raise FitError(
+            f"a comparison needs two laws or more, none of them named {STACKED!r}; got "
+            f"{', '.join(fits) or 'none'}"
+        )
+    for name, fit in fits.items():
+        _require_decision(name, fit)
+    (first, one), *others = fits.items()
+    for name, other in others:
+        _require_same_question(first, one, name, other)
+        _require_same_cells(first, one, name, other)
+    columns = {str(fit.spec.group): name for name, fit in fits.items() if fit.groups}
+    if len(columns) > 1:
+        raise FitError(
+            "the groups differ: "
+            + ", ".join(f"{name} has those of {column!r}" for column, name in columns.items())
+            + "; compare models with one column of groups, or without groups"
+        )
+
+
+def _require_decision(name: str, fit: Fit) -> None:
+    if not fit.sampled or fit.own_group is not None:
+        raise FitError(
+            f"{name} is the fit of one group or of given constants, and cannot be refitted; "
+            "compare fits of all runs"
+        )
+    fit.require_given()
+    if len(fit.spec.inputs) > 1 and not fit.law.is_joint:
+        raise FitError(
+            f"the model {fit.spec.name} reads {', '.join(fit.spec.inputs)} and has no decision of "
+            "its own to compare; compare joint laws such as chinchilla, and see isoFLOP profiles "
+            "beside them with compare_approaches or report --approaches"
+        )
+    if (cells(fit).table["weight"] != 1).any():
+        raise FitError(
+            f"{name} was fitted to weighted runs, whose densities cannot be compared; leave such "
+            "runs out (--mid-schedule exclude, no column 'weight')"
+        )
+
+
+def _require_same_question(first: str, one: Fit, name: str, other: Fit) -> None:
+    if (one.law.is_joint, _axis_of(one)) != (other.law.is_joint, _axis_of(other)):
+        raise FitError(
+            f"{first} decides from {', '.join(one.spec.inputs)}, {name} from "
+            f"{', '.join(other.spec.inputs)}: compare joint laws with joint laws, and single-axis "
+            "laws along the same axis"
+        )
+
+
+def _require_same_cells(first: str, one: Fit, name: str, other: Fit) -> None:
+    if len(one.runs) != len(other.runs):
+        raise FitError(
+            f"the runs differ: {first} was fitted to {len(one.runs)} of {one.runs.source}, {name} "
+            f"to {len(other.runs)} of {other.runs.source}; fit all laws to the same runs"
+        )
+    mine, others = cells(one).table, cells(other).table
+    if len(mine) != len(others):
+        raise FitError(
+            f"the cells of replicates differ: {len(mine)} for {first}, {len(others)} for {name}, "
+            f"because they read other columns ({', '.join(one.spec.columns)}; "
+            f"{', '.join(other.spec.columns)})"
+        )
+    for column in ("log_loss", "replicates", *dict.fromkeys((*one.spec.inputs, "loss"))):
+        apart = ~np.isclose(mine[column], others[column], rtol=1e-9, atol=0)
+        if apart.any():
+            run = mine["run"][apart].iloc[0]
+            raise FitError(
+                f"the runs differ: run {run!r} has another {column} in the fit of {name} than in "
+                f"that of {first}; fit all laws to the same runs"
+            )
+
+
+def _default_values(fit: Fit) -> tuple[float, ...]:
+    largest = float(fit.runs.column(_axis_of(fit)).max())
+    return largest, 10 * largest
+
+
+def _table(elpds: Mapping[str, Any]) -> tuple[pd.DataFrame, xr.DataArray]:
+    """Let ArviZ compare the elpds and stack the laws."""
+    density = np.stack([elpd.elpd_i.to_numpy() for elpd in elpds.values()])
+    pointwise = xr.DataArray(density, dims=("model", "obs"), coords={"model": list(elpds)})
+    # Relative to the best law of each cell: stacking works on densities, which might underflow.
+    relative = pointwise - pointwise.max("model")
+    shifted = {name: _shift(elpd, relative.sel(model=name)) for name, elpd in elpds.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of many models: no law is selected here
+        compared = az.compare(shifted, method="stacking", round_to="none")
+    table = compared[["elpd_diff", "dse", "weight"]].rename(columns={"dse": "se_diff"})
+    table["weight"] = table["weight"].clip(0, 1) / table["weight"].clip(0, 1).sum()
+    for place, (column, of) in enumerate((("elpd", "elpd"), ("se", "se"), ("p_loo", "p"))):
+        table.insert(place, column, [float(getattr(elpds[name], of)) for name in table.index])
+    columns = ["elpd", "se", "elpd_diff", "se_diff", "p_loo", "weight"]
+    return table[columns].rename_axis("model").astype(float), pointwise.sel(model=list(table.index))
+
+
+def _shift(elpd: Any, density: xr.DataArray) -> Any:
+    return replace(elpd, elpd=float(density.sum()), elpd_i=elpd.elpd_i.copy(data=density))
+
+
+def _decision(fit: Fit, values: Sequence[float], groups: Sequence[str]) -> xr.Dataset:
+    if fit.law.is_joint:
+        answer = compute_optimal(fit, values)[_QUANTITIES]
+    else:
+        axis = fit.spec.inputs[0]
+        asked = xr.DataArray(list(values), dims=axis, coords={axis: list(values)})
+        answer = predict(fit, {axis: asked}).to_dataset(name="loss")
+    answer.attrs.clear()
+    if groups and not fit.groups:  # one answer for all of them
+        answer = answer.expand_dims(group=list(groups), axis=-1)
+    return answer.transpose("chain", "draw", _axis_of(fit), ...)
+
+
+def _regret(true: str, fit: Fit, decisions: Mapping[str, xr.Dataset]) -> xr.DataArray:
+    """Compute wasted by each law's median N* under the draws of one law, beyond its own."""
+    medians = [answer["params"].median(("chain", "draw")) for answer in decisions.values()]
+    chosen = xr.concat(medians, dim="chosen").assign_coords(chosen=list(decisions))
+    if "group" in chosen.dims:
+        alone = {g: fit.of_group(str(g)) if fit.groups else fit for g in chosen["group"].to_numpy()}
+        parts = [_waste(own, true, chosen.sel(group=g)) for g, own in alone.items()]
+        return xr.concat(parts, dim="group").transpose("chain", "draw", "flops", "chosen", "group")
+    return _waste(fit, true, chosen).transpose("chain", "draw", "flops", "chosen")
+
+
+def _waste(fit: Fit, true: str, chosen: xr.DataArray) -> xr.DataArray:
+    loss = isoflop(fit, chosen["flops"], chosen)
+    worth = least_compute(fit.law, loss, fit.runs.flops_per_param_token, fit.natural)
+    worth = np.fmin(worth, chosen["flops"])  # which reaches the loss in any case
+    return worth.sel(chosen=true, drop=True) / worth - 1
+
+
+SCHEMA = 1
+
+COSTLY = 0.01
+"""Share of the compute that a choice must waste to matter."""
+
+APART = 0.01
+"""Log ratio from which on two predicted losses differ: laws do if one is above the other by more
+with a probability above one half."""
+
+
+def summarise_comparison(comparison: Comparison) -> dict[str, Any]:
+    """Everything a script wants, in the schema of this module's docstring."""
+    first = next(iter(comparison.fits.values()))
+    runs = first.runs
+    problems = [
+        *(
+            f"{name}: {problem}"
+            for name, fit in comparison.fits.items()
+            if fit.sampled
+            for problem in fit.diagnostics.problems
+        ),
+        *comparison.problems,
+    ]
+    return {
+        "schema": SCHEMA,
+        "runs": {
+            "rows": len(runs),
+            "cells": comparison.pointwise.sizes["obs"],
+            "source": runs.source,
+            "sha256": runs.sha256,
+        },
+        "models": [
+            {
+                "model": name,
+                "law": fit.law.name,
+                **comparison.table.loc[name].to_dict(),
+                "high_k": int(comparison.table.loc[name, "high_k"]),
+                "told_apart": name not in comparison.plausible,
+            }
+            for name, fit in comparison.fits.items()
+        ],
+        "decisions": list(_decisions(comparison)),
+        "regret": list(_regrets(comparison)),
+        "sentences": sentences(comparison),
+        "converged": not problems,
+        "problems": problems,
+    }
+
+
+def _decisions(comparison: Comparison) -> Iterable[dict[str, Any]]:
+    axis = comparison.axis
+    for name, answer in comparison.decisions.items():
+        for group, own in _by_group(answer):
+            for value in own[axis].to_numpy():
+                at = own.sel({axis: value})
+                quantities = {str(q): numbers(at[q]) for q in at.data_vars}
+                place = {"model": name, "group": group, axis: float(value)}
+                yield {**place, **quantities}
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Say for each value asked whether the choice of law matters to the decision."""
+    if comparison.regret:
+        budgets = comparison.decisions[STACKED]["flops"].to_numpy()
+        return [_on_budget(comparison, float(flops)) for flops in budgets]
+    values = comparison.decisions[STACKED][comparison.axis].to_numpy()
+    return [_on_value(comparison, float(value)) for value in values]
+
+
+def _on_budget(comparison: Comparison, flops: float) -> str:
+    start = _at(comparison, flops)
+    undecided = _worst(comparison, comparison.plausible, flops)
+    if undecided and undecided["p_matters"] > 0.5:
+        return (
+            f"{start} the choice of law matters, and the runs do not tell them apart: "
+            f"{_cost(undecided)}."
+        )
+    worst = _worst(comparison, tuple(comparison.fits), flops)
+    if worst["p_matters"] > 0.5:
+        told = _told(comparison, worst["chosen"], flops)
+        return f"{start} the laws choose differently: {_cost(worst)}. {told}"
+    return f"{start} the choice of law hardly matters: at worst {_cost(worst)}."
+
+
+def _at(comparison: Comparison, value: float) -> str:
+    """Name the value asked, and how far it lies beyond the runs."""
+    axis = comparison.axis
+    unit = "FLOPs" if axis == "flops" else axis
+    shown = words.flops(value) if axis == "flops" else words.count(value)
+    beyond = _beyond(comparison, value)
+    far = f", {beyond:.1f} decades beyond the runs," if beyond else ""
+    return f"At {shown} {unit}{far}"
+
+
+def _beyond(comparison: Comparison, value: float) -> float:
+    first = next(iter(comparison.fits.values()))
+    decades = abs(float(decades_beyond(first, comparison.axis, value)))
+    return decades if decades >= 0.05 else 0.0
+
+
+def _told(comparison: Comparison, law: str, value: float) -> str:
+    """Say that the runs speak against a law, and where they cannot."""
+    entry = comparison.table.loc[law]
+    beyond = "; of laws beyond their range they cannot tell" if _beyond(comparison, value) else ""
+    return (
+        f"The runs speak against {law} (elpd {entry['elpd_diff']:.1f} ± {entry['se_diff']:.1f} to "
+        f"{comparison.table.index[0]}){beyond}."
+    )
+
+
+def _worst(comparison: Comparison, chosen: Sequence[str], flops: float) -> dict[str, Any]:
+    """Pick the costliest choice where a law is true that the runs leave possible."""
+    found = [
+        entry
+        for entry in _regrets(comparison)
+        if entry["flops"] == flops
+        and entry["chosen"] in chosen
+        and entry["true"] in comparison.plausible
+    ]
+    return max(found, key=lambda entry: (entry["p_matters"], entry["median"]), default={})
+
+
+def _regrets(comparison: Comparison) -> Iterable[dict[str, Any]]:
+    """Regret of every choice under every other law, budget by budget."""
+    for true, regret in comparison.regret.items():
+        for group, own in _by_group(regret):
+            for chosen in own["chosen"].to_numpy():
+                for flops in own["flops"].to_numpy():
+                    draws = own.sel(chosen=chosen, flops=flops)
+                    if chosen != true:
+                        yield {
+                            "chosen": str(chosen),
+                            "true": true,
+                            "group": group,
+                            "flops": float(flops),
+                            "p_matters": float((draws > COSTLY).mean()),
+                            **numbers(draws),
+                        }
+
+
+def _by_group(draws: Any) -> Iterable[tuple[str | None, Any]]:
+    if "group" not in draws.dims:
+        return [(None, draws)]
+    return [(str(group), draws.sel(group=group)) for group in draws["group"].to_numpy()]
+
+
+def _cost(entry: Mapping[str, Any]) -> str:
+    middle, low, high = (words.significant(1 + entry[name]) for name in ("median", "q05", "q95"))
+    of_group = "" if entry["group"] is None else f" for {entry['group']}"
+    return (
+        f"the N* of {entry['chosen']}, where {entry['true']} is true, takes {middle} times "
+        f"({low} to {high}) the compute of its own{of_group}, "
+        f"over {COSTLY:.0%} more with probability {entry['p_matters']:.2f}"
+    )
+
+
+def _on_value(comparison: Comparison, value: float) -> str:
+    start = _at(comparison, value)
+    found = list(_differences(comparison, value))
+    undecided = _clearest([one for one in found if one["plausible"]])
+    if undecided and undecided["p_differ"] > 0.5:
+        return (
+            f"{start} the laws predict different losses, and the runs do not tell them apart: "
+            f"{_difference(undecided)}."
+        )
+    clearest = _clearest(found)
+    if clearest["p_differ"] > 0.5:
+        told = _told(comparison, clearest["law"], value)
+        return f"{start} the laws predict different losses: {_difference(clearest)}. {told}"
+    return f"{start} no two laws clearly differ in the loss: at most {_difference(clearest)}."
+
+
+def _differences(comparison: Comparison, value: float) -> Iterable[dict[str, Any]]:
+    """Log ratios of the losses of every two laws of which the runs leave one possible."""
+    likely = comparison.plausible
+    for than, law in combinations(comparison.fits, 2):  # the best laws first
+        if than not in likely:
+            than, law = law, than
+        if than in likely:
+            losses = (comparison.decisions[name]["loss"] for name in (law, than))
+            of_law, of_than = (loss.sel({comparison.axis: value}) for loss in losses)
+            for group, ratio in _by_group(np.log(of_law / of_than)):
+                yield {
+                    "law": law,
+                    "than": than,
+                    "group": group,
+                    "plausible": law in likely,
+                    # above on one side: two vague laws may be far apart and not differ
+                    "p_differ": max(float((side * ratio > APART).mean()) for side in (1, -1)),
+                    "p_agree": float((np.abs(ratio) <= APART).mean()),
+                    **numbers(np.expm1(ratio)),
+                }
+
+
+def _clearest(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return max(found, key=lambda one: (one["p_differ"], abs(one["median"])), default={})
+
+
+def _difference(one: Mapping[str, Any]) -> str:
+    of_group = "" if one["group"] is None else f" for {one['group']}"
+    return (
+        f"the loss of {one['law']} beside that of {one['than']}{of_group} is {one['median']:+z.1%} "
+        f"({one['q05']:+z.1%} to {one['q95']:+z.1%}), within {APART:.0%} with probability "
+        f"{one['p_agree']:.2f}"
+    )

@@ -1,0 +1,190 @@
+"""Where the past ends in a backtest: cuts that leave a past to fit and a future to predict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from bayescale import words
+from bayescale.errors import ModelError, RunsError
+from bayescale.modelling.build import cells_of
+from bayescale.modelling.pooling import group_labels, group_names
+from bayescale.modelling.spec import ModelSpec
+from bayescale.runs.design import require_identifiable
+from bayescale.runs.doubts import Notice
+from bayescale.runs.table import Runs
+
+WINDOWS = (0.45, 0.55, 0.65, 0.75, 0.85)
+"""Shares of the log range of the runs; each window between two of them gets one cut by default."""
+
+FEWEST_LATER = 2
+"""Runs to predict that a cut chosen by default leaves at least."""
+
+LEAST_GAP = 0.05
+"""Smallest gap in log size that is cut, as a share of the widest: budgets stay together."""
+
+_MOST_TRIED = 100  # gaps of a window: in large tables thousands are alike
+_TOO_WEAK = frozenset({"two levels only", "few runs", "one budget only"})
+"""Designs, by their notice, that no cut is chosen to leave."""
+
+_A_HAIR = 1.0 + 1e-9  # C = kND of a run need not be its FLOPs to the last digit
+
+
+@dataclass(frozen=True)
+class Split:
+    """Runs up to a cut, and the later ones that a fit of them is asked for."""
+
+    spec: ModelSpec
+    cut: float
+    past: Runs
+    later: Runs
+
+    @property
+    def name(self) -> str:
+        """Name the cut for people."""
+        return f"{self.spec.size} <= {words.size(self.spec.size, self.cut)}"
+
+    def require_identified(self) -> None:
+        """Raise RunsError unless the runs up to the cut identify the law and its groups."""
+        require_identifiable(self.past, self.spec.inputs, len(self.spec.priors))
+        group_names(self.spec, self.past)
+
+    def weaknesses(self, runs: Runs) -> list[Notice]:
+        """Notices about the design of the past that do not hold for all runs."""
+        known = {notice.name for notice in _design(self.spec, runs)}
+        return [notice for notice in _design(self.spec, self.past) if notice.name not in known]
+
+    def decades(self, rows: pd.DataFrame) -> np.ndarray:
+        """Decades of scored rows beyond the largest run of the past, of their own group."""
+        sizes = np.log10(rows[self.spec.size].to_numpy(dtype=float))
+        past = pd.Series(np.log10(self.past.column(self.spec.size)), index=self.past.table.index)
+        if self.spec.group is None:
+            return sizes - past.max()
+        largest = past.groupby(group_labels(self.spec, self.past)).max()
+        return sizes - rows["group"].map(largest).to_numpy(dtype=float)
+
+
+def plan_cuts(
+    runs: Runs, spec: ModelSpec, cuts: Sequence[float] | None = None
+) -> tuple[Split, ...]:
+    """Split the runs at each cut, and refuse before sampling what cannot be fitted or predicted.
+
+    Parameters and errors as in `backtest`.
+    """
+    if len(spec.inputs) > 1 and spec.size != "flops":
+        raise ModelError(
+            f"the model {spec.name} reads {', '.join(spec.inputs)}: a backtest cuts along compute "
+            "for joint laws and along one axis for single-axis laws"
+        )
+    group_names(spec, runs)
+    if cuts is None:
+        return choose_cuts(runs, spec)
+    if len(cuts) == 0:
+        raise RunsError("a backtest needs at least one cut; leave cuts out to have them chosen")
+    for cut in cuts:
+        if not 0 < cut < np.inf:
+            raise RunsError(f"the cut {cut:g} is no positive number")
+    sizes = _sizes(runs, spec)
+    splits = tuple(_split(runs, spec, sizes, float(cut)) for cut in sorted(cuts))
+    for split in splits:
+        _require_usable(split)
+    for one, other in pairwise(splits):
+        if len(one.past) == len(other.past):
+            raise RunsError(f"the cuts {one.name} and {other.name} leave the same runs: give one")
+    return splits
+
+
+def choose_cuts(runs: Runs, spec: ModelSpec) -> tuple[Split, ...]:
+    """Choose cuts that look far ahead from pasts that identify the law.
+
+    In each window of the upper half of the log range (`WINDOWS`) the widest gap between sizes is
+    cut whose past has twice as many runs as parameters and three values or more of every input, and
+    that leaves two runs to predict; where no window has one, the highest such gap below them. Of
+    each window the hundred widest gaps are tried, and below them the hundred highest.
+
+    Raises
+    ------
+    RunsError
+        If there is none.
+    """
+    of_run = _sizes(runs, spec)
+    sizes = np.unique(of_run)
+    logs = np.log10(sizes)
+    share = (logs - logs[0]) / max(np.ptp(logs), 1e-9)
+    gaps = np.diff(logs)
+    wide = gaps >= LEAST_GAP * gaps.max(initial=0.0)
+    sizes, share, gaps = sizes[:-1][wide], share[:-1][wide], gaps[wide]
+    found = []
+    for low, high in pairwise(WINDOWS):
+        places = np.flatnonzero((share >= low) & (share < high))
+        found.append(_first_usable(runs, spec, of_run, sizes[places[np.argsort(-gaps[places])]]))
+    chosen = tuple(split for split in found if split is not None)
+    if chosen:
+        return chosen
+    below = _first_usable(runs, spec, of_run, sizes[share < WINDOWS[0]][::-1])
+    if below is None:
+        raise RunsError(
+            f"no cut in {spec.size} leaves enough runs below it to identify {spec.name} and "
+            f"{FEWEST_LATER} above it to predict: add runs over a wider range, or cut elsewhere "
+            "(bayescale backtest --cut)"
+        )
+    return (below,)
+
+
+def _first_usable(runs: Runs, spec: ModelSpec, sizes: np.ndarray, cuts: np.ndarray) -> Split | None:
+    for cut in cuts[:_MOST_TRIED]:
+        split = _split(runs, spec, sizes, float(cut))
+        try:
+            _require_usable(split)
+        except RunsError:
+            continue
+        weak = {notice.name for notice in _design(spec, split.past)} & _TOO_WEAK
+        if not weak and len(split.later) >= FEWEST_LATER:
+            return split
+    return None
+
+
+def _split(runs: Runs, spec: ModelSpec, sizes: np.ndarray, cut: float) -> Split:
+    """Split runs of these sizes at a cut."""
+    past = up_to(sizes, cut)
+    asked = ~past
+    if "mid_schedule" in runs.table:
+        asked &= ~runs.table["mid_schedule"].to_numpy(dtype=bool)
+    if spec.group is not None:
+        labels = group_labels(spec, runs)
+        asked &= labels.isin(labels[past]).to_numpy()
+    kept = replace(runs, table=runs.table[past])
+    return Split(spec, cut, kept, replace(runs, table=runs.table[asked]))
+
+
+def up_to[Sizes: (np.ndarray, pd.Series)](sizes: Sizes, cut: float) -> Sizes:
+    """Whether sizes lie at or below a cut, from which they may differ in the last digits."""
+    return sizes <= cut * _A_HAIR
+
+
+def _sizes(runs: Runs, spec: ModelSpec) -> np.ndarray:
+    """Size of each run; seeds of one configuration have that of the first, to stay together."""
+    cells = cells_of(spec, runs)
+    return Runs(cells.table, runs.source).column(spec.size)[cells.members]
+
+
+def _require_usable(split: Split) -> None:
+    """Refuse a cut without a past that identifies the law, or without anything to predict."""
+    number, name, cut = len(split.past), split.spec.size, split.name
+    if number == 0:
+        raise RunsError(f"the cut {cut} leaves no run to fit: give a larger {name}")
+    if len(split.later) == 0:
+        raise RunsError(f"the cut {cut} leaves no run to predict: give a smaller {name}")
+    try:
+        split.require_identified()
+    except RunsError as error:
+        raise RunsError(
+            f"the cut {cut} leaves {number} runs, too little to fit {split.spec.name} "
+            f"({error}): give a larger {name}"
+        ) from error
+
+
+def _design(spec: ModelSpec, runs: Runs) -> tuple[Notice, ...]:
+    return require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)

@@ -1,0 +1,1 @@
+"""From a law and a model file to a PyMC model."""

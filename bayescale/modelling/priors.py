@@ -1,0 +1,192 @@
+"""A prior: the name of a PyMC distribution and its arguments."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayescale import words
+from bayescale.errors import ModelError
+from bayescale.laws import into_support
+
+DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
+    "Normal": ("mu", "sigma"),
+    "LogNormal": ("mu", "sigma"),
+    "LogitNormal": ("mu", "sigma"),
+    "HalfNormal": ("sigma",),
+    "Exponential": ("lam",),
+    "Gamma": ("alpha", "beta"),
+    "Beta": ("alpha", "beta"),
+}
+"""Distributions a model file may name, with their arguments (PyMC's spelling)."""
+
+NORMAL_ON = {"real": "Normal", "positive": "LogNormal", "unit": "LogitNormal"}
+"""What is Normal once its support is mapped to the real line."""
+
+_ANY_SIGN = {"mu"}
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A PyMC distribution by name, checked when made.
+
+    Parameters
+    ----------
+    dist : str
+        One of `DISTRIBUTIONS`.
+    args : tuple of (str, float)
+        Its arguments, in PyMC's order.
+
+    Raises
+    ------
+    ModelError
+        For an unknown distribution, a missing or unknown argument, or a scale that is not positive.
+    """
+
+    dist: str
+    args: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def parse(cls, entry: object, where: str) -> "Prior":
+        """Build from a table like ``{dist = "Normal", mu = 0, sigma = 1}``; `where` names it."""
+        if not isinstance(entry, Mapping) or "dist" not in entry:
+            raise ModelError(
+                f'{where}: a prior is written {{ dist = "Normal", mu = 0.0, sigma = 1.0 }}, '
+                f"got {entry!r}"
+            )
+        dist = entry["dist"]
+        if not isinstance(dist, str) or dist not in DISTRIBUTIONS:
+            raise ModelError(
+                f"{where}: unknown distribution {dist!r}; "
+                f"{words.did_you_mean(str(dist), list(DISTRIBUTIONS))}"
+            )
+        expected = DISTRIBUTIONS[dist]
+        for name in entry:
+            if name != "dist" and name not in expected:
+                raise ModelError(
+                    f"{where}: {dist} has no argument {name!r}; "
+                    f"{words.did_you_mean(name, expected)}"
+                )
+        missing = [name for name in expected if name not in entry]
+        if missing:
+            raise ModelError(f"{where}: {dist} needs {', '.join(missing)}")
+        return cls(dist, tuple((name, _argument(entry[name], name, where)) for name in expected))
+
+    def variable(self, name: str, *, dims: str | None = None) -> Any:
+        """Add the prior to the PyMC model in context, its arguments as ``pm.Data``.
+
+        Arguments as data let one compiled model serve every choice of them.
+        """
+        import pymc as pm  # takes seconds; reading and showing model files does not need it
+        from pymc.distributions import transforms
+
+        args = self._as_data(name)
+        # PyMC samples a LogitNormal as it is: the sampler would run into the walls at 0 and 1.
+        own = {"default_transform": transforms.logodds} if self.dist == "LogitNormal" else {}
+        return getattr(pm, self.dist)(name, **args, **own, dims=dims)
+
+    def normal_on(self, support: str) -> bool:
+        """Whether the value is Normal once a support (real, positive, unit) is mapped to a line."""
+        return self.dist == NORMAL_ON[support]
+
+    def line_variable(self, name: str, shift: Any = 0.0) -> Any:
+        """Add a variable for the value mapped to the real line, plus a `shift`."""
+        import pymc as pm
+
+        args = self._as_data(name)
+        return pm.Normal(name, args["mu"] + shift, args["sigma"])
+
+    def _as_data(self, name: str) -> dict[str, Any]:
+        import pymc as pm
+
+        given = self.arguments_of(name).items()
+        data = [pm.Data(argument, value) for argument, value in given]
+        return dict(zip(dict(self.args), data, strict=True))
+
+    @property
+    def support(self) -> str:
+        """Where its values lie: real, positive or unit (0 to 1)."""
+        return {"Normal": "real", "LogitNormal": "unit", "Beta": "unit"}.get(self.dist, "positive")
+
+    def within(self, support: str) -> bool:
+        """Whether every value it can take lies in a support: real, positive or unit (0 to 1)."""
+        order = ("unit", "positive", "real")
+        return order.index(self.support) <= order.index(support)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draw values."""
+        args = dict(self.args)
+        if self.dist in NORMAL_ON.values():
+            line = args["mu"] + args["sigma"] * rng.standard_normal(shape)
+            return np.asarray(into_support(self.support, line))
+        if self.dist == "HalfNormal":
+            return args["sigma"] * abs(rng.standard_normal(shape))
+        if self.dist == "Beta":
+            return rng.beta(args["alpha"], args["beta"], shape)
+        if self.dist == "Exponential":
+            return rng.standard_exponential(shape) / args["lam"]
+        return rng.gamma(args["alpha"], 1 / args["beta"], shape)
+
+    def arguments_of(self, name: str) -> dict[str, float]:
+        """Arguments by the names that their ``pm.Data`` has for a variable."""
+        return {f"{name}_prior_{argument}": value for argument, value in self.args}
+
+    def log_density(self, value: Any) -> Any:
+        """Log density at values inside its support, in NumPy or xarray; equal to PyMC's own."""
+        args = [argument for _, argument in self.args]
+        if self.dist in NORMAL_ON.values():
+            mu, sigma = args
+            support = {dist: name for name, dist in NORMAL_ON.items()}[self.dist]
+            line, jacobian = value, 0.0
+            if support == "positive":
+                line, jacobian = np.log(value), -np.log(value)
+            if support == "unit":
+                log, log_rest = np.log(value), np.log1p(-value)
+                line, jacobian = log - log_rest, -log - log_rest
+            normal = -0.5 * ((line - mu) / sigma) ** 2 - math.log(sigma) - _HALF_LOG_2PI
+            return normal + jacobian
+        if self.dist == "HalfNormal":
+            scaled = (value / args[0]) ** 2
+            return -0.5 * scaled - math.log(args[0]) - _HALF_LOG_2PI + math.log(2)
+        if self.dist == "Beta":
+            from scipy.special import betaln  # slow to import, and model files are read without
+
+            a, b = args
+            return (a - 1) * np.log(value) + (b - 1) * np.log1p(-value) - betaln(a, b)
+        shape, rate = (1.0, args[0]) if self.dist == "Exponential" else (args[0], args[1])
+        constant = shape * math.log(rate) - math.lgamma(shape)
+        return constant + (shape - 1) * np.log(value) - rate * value
+
+    def on_line(self) -> tuple[float, float]:
+        """Mean and sd of the value mapped to the real line: its logit, logarithm, or itself.
+
+        >>> Prior("LogNormal", (("mu", -1.05), ("sigma", 0.5))).on_line()
+        (-1.05, 0.5)
+        """
+        args = [value for _, value in self.args]
+        if self.dist in NORMAL_ON.values():
+            return args[0], args[1]
+        if self.dist == "HalfNormal":  # half the logarithm of a chi-squared variable
+            return math.log(args[0]) - 0.635, 1.111
+        from scipy.special import digamma, polygamma
+
+        if self.dist == "Beta":
+            a, b = args
+            sd = math.sqrt(polygamma(1, a) + polygamma(1, b))
+            return float(digamma(a) - digamma(b)), sd
+        shape, rate = (1.0, args[0]) if self.dist == "Exponential" else (args[0], args[1])
+        return float(digamma(shape)) - math.log(rate), math.sqrt(polygamma(1, shape))
+
+    def __str__(self) -> str:
+        return f"{self.dist}({', '.join(f'{name}={value:g}' for name, value in self.args)})"
+
+
+def _argument(value: object, name: str, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ModelError(f"{where}: {name} must be a finite number, got {value!r}")
+    if name not in _ANY_SIGN and value <= 0:
+        raise ModelError(f"{where}: {name} must be positive, got {value!r}")
+    return float(value)

@@ -1,0 +1,515 @@
+"""Model specifications, from a TOML file: a law, priors on its coordinates, pooling and noise."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from bayescale import words
+from bayescale.errors import ModelError
+from bayescale.laws import LAWS, SUPPORT, Law
+from bayescale.modelling.noise import NOISE, SEED, Noise
+from bayescale.modelling.priors import DISTRIBUTIONS, NORMAL_ON, Prior
+
+POOLING = ("complete", "partial", "none")
+"""One value for all groups; one each, drawn from a population that is learned; one each, apart."""
+
+_MEANT = ("run", "loss", "weight")  # columns whose meaning is given: `bayescale.read_runs`
+_OF_RUNS = ("log_loss", "replicates", "fitted", "residual", "predicted_q05", "predicted_q95")
+_ANSWERS = (
+    *_OF_RUNS,
+    *("group", "chain", "draw", "member", "summary", "chosen", "inside"),
+    *("q05", "q10", "q25", "q50", "q75", "q90", "q95", "inside50", "inside80", "inside90"),
+    *("error", "pit", "crps", "log_score", "cut", "converged", "law", "decades", "block"),
+)
+"""Columns and dims of answers, beside which a column that the law reads stands under its name."""
+
+_VARIABLES = (
+    *("obs", "group", "chain", "draw", "member", "basis", "size_basis", "beyond"),
+    *("bend", "bend_beyond", "size_error", "bend_basis", "size_error_basis", "group_index"),
+    *("log_loss", "observed_log_loss", "weight", "weighting", "replicates"),
+    *("seeds", "seed_squares", "seed_freedom"),
+)
+"""Variables, data and dims of every model: no parameter of a law may have their name."""
+
+_KEYS = (
+    "summary",
+    "law",
+    "axis",
+    "group",
+    "bend",
+    "size_error",
+    "members",
+    "pooling",
+    "priors",
+    "scales",
+    "noise",
+)
+
+
+@dataclass(frozen=True)
+class Bend:
+    """Scale of a smooth error: of a law (`bayescale.modelling.bend`), or of runs of one size.
+
+    Parameters
+    ----------
+    sd : float
+        Of log loss.
+    length : float
+        Decades over which the error changes.
+    along : tuple of bool
+        Whether it changes along each input of the law; empty: along all.
+    """
+
+    sd: float
+    length: float
+    along: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What is fitted: everything but the data.
+
+    Parameters
+    ----------
+    name : str
+    summary : str
+        One line for lists of models.
+    law : Law
+    axis : str or None
+        Column of the runs that a single-axis law reads.
+    group : str or None
+        Column of the runs whose values are the groups of a hierarchical model.
+    pooling : mapping of str to str
+        "partial" or "none" for the coordinates and noise parameters that differ between groups;
+        all others are completely pooled.
+    priors : mapping of str to Prior
+        One for each coordinate of the law: of its value, or of the population's where it is
+        partially pooled.
+    scales : mapping of str to Prior
+        Of the sd between groups of each partially pooled parameter: on its own scale for the level
+        (a log loss), on the logit scale for shares, on the log scale for all others.
+    bend : Bend or None
+        How far the law may bend; None where it is taken as exact.
+    size_error : Bend or None
+        Error that runs of nearly one size share; None where errors of runs are independent.
+    members : tuple of mapping
+        Of a pool of posteriors: how each member differs from the rest of the file
+        (`each_member`). Empty for a single posterior.
+    fixed : mapping of str to float
+        Coordinates of the law that are given and not sampled, of a member of a pool.
+    noise : str
+        Kind of noise, one of `bayescale.modelling.noise.NOISE`.
+    noise_priors : mapping of str to Prior
+    source : str
+        The TOML text, kept in every fit.
+    """
+
+    name: str
+    summary: str = field(repr=False)
+    law: Law = field(repr=False)
+    axis: str | None = field(repr=False)
+    group: str | None = field(repr=False)
+    pooling: Mapping[str, str] = field(repr=False)
+    priors: Mapping[str, Prior] = field(repr=False)
+    scales: Mapping[str, Prior] = field(repr=False)
+    bend: Bend | None = field(repr=False)
+    size_error: Bend | None = field(repr=False)
+    members: tuple[Mapping[str, float], ...] = field(repr=False)
+    noise: str = field(repr=False)
+    noise_priors: Mapping[str, Prior] = field(repr=False)
+    source: str = field(repr=False)
+    fixed: Mapping[str, float] = field(repr=False, default_factory=dict)
+
+    @property
+    def each_member(self) -> tuple["ModelSpec", ...]:
+        """The models whose draws are pooled: this one alone, unless it is a pool."""
+        return tuple(self._member(given) for given in self.members) or (self,)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the law is taken as exact: it may not bend, and sizes share no error."""
+        return self.bend is None and self.size_error is None and not self.members
+
+    @property
+    def exact(self) -> "ModelSpec":
+        """The same model with its law taken as exact; of a pool the first member."""
+        if self.is_exact:
+            return self
+        return replace(self.each_member[0], bend=None, size_error=None)
+
+    def _member(self, given: Mapping[str, float]) -> "ModelSpec":
+        fixed = {name: value for name, value in given.items() if name in self.priors}
+        length = given.get("length")
+        bend = replace(self.bend, length=length) if self.bend and length else self.bend
+        return replace(
+            self,
+            members=(),
+            fixed=fixed,
+            bend=bend,
+            priors={name: prior for name, prior in self.priors.items() if name not in fixed},
+        )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns of the runs table that the law reads."""
+        return tuple(self.axis or name if name == "x" else name for name in self.law.inputs)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the runs table that the model reads: inputs of the law, and the group."""
+        return (*self.inputs, *([self.group] if self.group else []))
+
+    @property
+    def size(self) -> str:
+        """Column of the runs that says how near a run is to what lies beyond all of them."""
+        return "flops" if {"params", "tokens"} <= set(self.inputs) else self.inputs[0]
+
+    @property
+    def size_column(self) -> str:
+        """Column of the runs along which an error is shared by runs of nearly one size."""
+        return "params" if "params" in self.inputs else self.inputs[0]
+
+    @property
+    def noise_model(self) -> Noise:
+        """What the kind of noise computes."""
+        return NOISE[self.noise]
+
+    @property
+    def sampled(self) -> dict[str, Prior]:
+        """Priors of everything that is sampled: the law's coordinates, then the noise."""
+        return {**self.priors, **self.noise_priors}
+
+    @property
+    def partial(self) -> tuple[str, ...]:
+        """Names of the partially pooled parameters."""
+        return tuple(name for name, kind in self.pooling.items() if kind == "partial")
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What decides the compiled code: everything but the numbers in the priors."""
+        priors = {**self.sampled, **{f"{name}_scale": p for name, p in self.scales.items()}}
+        return (
+            self.law,
+            self.inputs,
+            self.noise,
+            self.bend is not None,
+            self.size_error is not None,
+            tuple(sorted(self.fixed.items())),
+            tuple(sorted(self.pooling.items())),
+            tuple((name, prior.dist) for name, prior in sorted(priors.items())),
+        )
+
+    def grouped_by(self, column: str) -> "ModelSpec":
+        """Return the same model with another column as its groups.
+
+        Raises
+        ------
+        ModelError
+            If the model is not a hierarchical one.
+        """
+        if self.group is None:
+            raise ModelError(
+                f"model {self.name} pools everything: it has no groups; take a hierarchical model, "
+                "such as chinchilla-hierarchical, or add group and [pooling] to a model file"
+            )
+        import tomlkit  # keeps comments and layout; only what edits a model file needs it
+
+        text = tomlkit.parse(self.source)
+        text["group"] = column
+        return parse_model(tomlkit.dumps(text), self.name)
+
+    def unpooled(self) -> "ModelSpec":
+        """Return the same model with every partially pooled parameter estimated group by group."""
+        import tomlkit
+
+        text: Any = tomlkit.parse(self.source)
+        for name in self.partial:
+            text["pooling"][name] = "none"
+        return parse_model(tomlkit.dumps(text), f"{self.name}-unpooled")
+
+
+def available_models() -> dict[str, str]:
+    """Shipped model specifications: name to one-line summary."""
+    return {name: load_model(name).summary for name in _packaged()}
+
+
+def load_model(model: str | Path) -> ModelSpec:
+    """Load a model specification by its name, or from a TOML file of your own.
+
+    Raises
+    ------
+    ModelError
+        For an unknown name, an unreadable file, or a specification that is not complete and valid.
+    """
+    packaged = _packaged()
+    if str(model) in packaged:
+        return parse_model(packaged[str(model)].read_text("utf-8"), str(model))
+    path = Path(model)
+    if path.suffix != ".toml":
+        raise ModelError(
+            f"unknown model {str(model)!r}; "
+            f"{words.did_you_mean(str(model), list(packaged))}; or a path to a .toml"
+        )
+    try:
+        return parse_model(path.read_text("utf-8"), path.stem)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: cannot be read, it is not UTF-8 text") from error
+
+
+def parse_model(text: str, name: str) -> ModelSpec:
+    """Parse and check the TOML text of a model specification.
+
+    Raises
+    ------
+    ModelError
+        Naming the key, what is wrong with it, and the valid choices.
+    """
+    try:
+        entries = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ModelError(f"model {name}: not valid TOML ({error})") from error
+    _only(entries, _KEYS, f"model {name}")
+    for key in ("law", "priors", "noise"):
+        if key not in entries:
+            raise ModelError(f"model {name}: the key {key!r} is missing")
+    law = LAWS.get(entries["law"]) if isinstance(entries["law"], str) else None
+    if law is None:
+        raise ModelError(
+            f"model {name}: unknown law {entries['law']!r}; "
+            f"{words.did_you_mean(str(entries['law']), list(LAWS))}"
+        )
+    noise, noise_priors = _noise(entries["noise"], f"model {name} [noise]")
+    _require_own_names(law, noise_priors, name)
+    priors = _priors(entries["priors"], law.coordinates.names, f"model {name} [priors]")
+    pooling = _pooling(entries, {**priors, **noise_priors}, name)
+    return ModelSpec(
+        name=name,
+        summary=str(entries.get("summary", law.summary)),
+        law=law,
+        axis=_axis(entries, law, name),
+        group=entries.get("group"),
+        pooling=pooling,
+        priors=priors,
+        scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
+        bend=(bend := _bend(entries, law, name)),
+        size_error=_size_error(entries, bend, name),
+        members=_members(entries, priors, bend, name),
+        noise=noise,
+        noise_priors=noise_priors,
+        source=text,
+    )
+
+
+def _packaged() -> dict[str, Traversable]:
+    folder: Traversable = files("bayescale") / "models"
+    if not folder.is_dir():  # an editable install or a raw checkout: the files lie at the top level
+        folder = Path(__file__).parents[1] / "models"
+    return {
+        item.name.removesuffix(".toml"): item
+        for item in sorted(folder.iterdir(), key=lambda item: item.name)
+        if item.name.endswith(".toml")
+    }
+
+
+def _only(entries: Mapping[str, Any], valid: tuple[str, ...], where: str) -> None:
+    for key in entries:
+        if key not in valid:
+            raise ModelError(f"{where}: unknown key {key!r}; {words.did_you_mean(key, valid)}")
+
+
+def _require_own_names(law: Law, noise: Mapping[str, Prior], model: str) -> None:
+    """Refuse a law whose inputs or parameters have names that mean something else already."""
+    for column in law.inputs:
+        _require_free(column, (*_MEANT, *_ANSWERS), f"model {model}: the law {law.name}'s input")
+    for parameter in (*law.coordinates.names, *law.parameters):
+        if parameter in (*noise, *_VARIABLES):
+            raise ModelError(
+                f"model {model}: the law {law.name} has a parameter {parameter!r}, which is the "
+                "name of something else in its model; rename the parameter in the law"
+            )
+
+
+def _require_free(column: str, taken: tuple[str, ...], what: str) -> None:
+    """Refuse a column under whose name tables or answers hold something else."""
+    if column in taken:
+        raise ModelError(
+            f"{what} {column!r} has a name that bayescale uses itself; give the column another "
+            f"one, e.g. --column own_{column}={column} "
+            f"(in Python columns={{'own_{column}': '{column}'}}), and name that"
+        )
+
+
+def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
+    axis = entries.get("axis")
+    if "x" in law.inputs and (not isinstance(axis, str) or axis in ("", "loss")):
+        raise ModelError(
+            f"model {name}: the law {law.name} reads one axis; name a column of the runs, "
+            'e.g. axis = "tokens"'
+        )
+    if "x" not in law.inputs and axis is not None:
+        raise ModelError(
+            f"model {name}: the law {law.name} reads {', '.join(law.inputs)}; remove the key 'axis'"
+        )
+    _require_free(str(axis), (*_MEANT, *_ANSWERS), f"model {name}: the axis")
+    return axis
+
+
+def _bend(entries: Mapping[str, Any], law: Law, model: str) -> Bend | None:
+    """Read how a law may bend."""
+    found, where = _smooth_error(entries, "bend", ("axes",), model), f"model {model} [bend] axes"
+    if found is None or "axes" not in entries["bend"]:
+        return found
+    axes = entries["bend"]["axes"]
+    if not isinstance(axes, list) or not axes or not all(isinstance(one, str) for one in axes):
+        raise ModelError(f"{where}: must name inputs of the law, e.g. {list(law.inputs)}")
+    for name in axes:
+        if name not in law.inputs:
+            raise ModelError(f"{where}: {name!r}; {words.did_you_mean(name, list(law.inputs))}")
+    return replace(found, along=tuple(name in axes for name in law.inputs))
+
+
+def _smooth_error(
+    entries: Mapping[str, Any], key: str, more: tuple[str, ...], model: str
+) -> Bend | None:
+    """Read the scale of a smooth error: of the law, or of runs of one size."""
+    if key not in entries:
+        return None
+    where, given = f"model {model} [{key}]", entries[key]
+    if not isinstance(given, Mapping):
+        raise ModelError(f"{where}: must be a table with sd (of log loss) and length (decades)")
+    _only(given, ("sd", "length", *more), where)
+    sd, length = (_positive(given.get(name), f"{where} {name}") for name in ("sd", "length"))
+    if "group" in entries:
+        raise ModelError(f"{where}: a model with groups takes its law as exact; leave [{key}] out")
+    return Bend(sd, length)
+
+
+def _size_error(entries: Mapping[str, Any], bend: Bend | None, model: str) -> Bend | None:
+    found = _smooth_error(entries, "size_error", (), model)
+    if found is not None and bend is None:
+        raise ModelError(f"model {model}: [size_error] goes with [bend]; add it, or leave both out")
+    return found
+
+
+def _members(
+    entries: Mapping[str, Any], priors: Mapping[str, Prior], bend: Bend | None, model: str
+) -> tuple[Mapping[str, float], ...]:
+    """Read how the members of a pool differ: coordinates that are given, lengths of the bend."""
+    where, given = f"model {model} [[members]]", entries.get("members", [])
+    if not isinstance(given, list) or not all(isinstance(own, Mapping) for own in given):
+        raise ModelError(f"{where}: must be an array of tables, one for each member of the pool")
+    if given and "group" in entries:
+        raise ModelError(f"{where}: a model with groups is one posterior; leave members out")
+    for own in given:
+        _only(own, (*priors, *(["length"] if bend else [])), where)
+        for name, value in own.items():
+            if _positive(value, f"{where} {name}") >= 1 and SUPPORT.get(name) == "unit":
+                raise ModelError(f"{where} {name}: must be less than 1, got {value!r}")
+    return tuple({name: float(value) for name, value in own.items()} for own in given)
+
+
+def _positive(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        raise ModelError(f"{where}: must be a positive number, got {value!r}")
+    return float(value)
+
+
+def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str) -> dict[str, str]:
+    """Read what differs between groups; completely pooled parameters are left out."""
+    where, pooling, group = f"model {model} [pooling]", entries.get("pooling", {}), "group"
+    if group in entries and (not isinstance(entries[group], str) or entries[group] in ("", "loss")):
+        raise ModelError(
+            f'model {model}: group must name a column of the runs, e.g. group = "family"'
+        )
+    if group in entries:
+        taken = ("loss", "weight", *_OF_RUNS)
+        _require_free(entries[group], taken, f"model {model}: the group")
+    if not isinstance(pooling, Mapping):
+        raise ModelError(f'{where}: must be a table such as level = "partial"')
+    _only(pooling, tuple(priors), where)
+    for name, kind in pooling.items():
+        if kind not in POOLING:
+            raise ModelError(
+                f"{where} {name}: {kind!r}; {words.did_you_mean(str(kind), list(POOLING))}"
+            )
+        support = SUPPORT.get(name, "positive")
+        if kind == "partial" and not priors[name].normal_on(support):
+            raise ModelError(
+                f"{where} {name}: groups are Normal about a population whose prior must be Normal "
+                f"on the same line; use {NORMAL_ON[support]}, not {priors[name].dist}"
+            )
+    if SEED in pooling and pooling[SEED] != "complete":
+        raise ModelError(f"{where} {SEED}: the seeds of all groups are pooled; leave it out")
+    varying = {name: kind for name, kind in pooling.items() if kind != "complete"}
+    if varying and group not in entries:
+        raise ModelError(
+            f"{where}: {', '.join(varying)} differ between groups, but the key 'group' is missing; "
+            'name a column of the runs, e.g. group = "family"'
+        )
+    if group in entries and not varying:
+        raise ModelError(
+            f"model {model}: group is given, but nothing differs between the groups; add [pooling] "
+            'with, e.g., level = "partial"'
+        )
+    return varying
+
+
+def _scales(
+    entries: Any, pooling: Mapping[str, str], names: tuple[str, ...], model: str
+) -> dict[str, Prior]:
+    """Read the priors of the sd between groups; those of parameters not pooled now are unused."""
+    where = f"model {model} [scales]"
+    if not isinstance(entries, Mapping):
+        raise ModelError(f"{where}: must be a table of priors")
+    _only(entries, names, where)
+    partial = [name for name, kind in pooling.items() if kind == "partial"]
+    missing = [name for name in partial if name not in entries]
+    if missing:
+        raise ModelError(
+            f"{where}: no prior for the sd between groups of {', '.join(missing)}; write, e.g., "
+            f'{missing[0]} = {{ dist = "HalfNormal", sigma = 0.3 }}'
+        )
+    scales = {name: Prior.parse(entry, f"{where} {name}") for name, entry in entries.items()}
+    for name, prior in scales.items():
+        if not prior.within("positive"):
+            raise ModelError(f"{where} {name}: {prior.dist} can be negative, an sd cannot")
+    return {name: scales[name] for name in partial}
+
+
+def _priors(entries: Any, names: tuple[str, ...], where: str) -> dict[str, Prior]:
+    if not isinstance(entries, Mapping):
+        raise ModelError(f"{where}: must be a table of priors, one for each of {', '.join(names)}")
+    _only(entries, names, where)
+    missing = [name for name in names if name not in entries]
+    if missing:
+        raise ModelError(f"{where}: no prior for {', '.join(missing)}")
+    return {name: _prior(entries[name], name, f"{where} {name}") for name in names}
+
+
+def _prior(entry: Any, name: str, where: str) -> Prior:
+    prior, support = Prior.parse(entry, where), SUPPORT.get(name, "positive")
+    if not prior.within(support):
+        raise ModelError(
+            f"{where}: {prior.dist} can leave the range of {name} ({support}); use "
+            f"{' or '.join(dist for dist in DISTRIBUTIONS if Prior(dist, ()).within(support))}"
+        )
+    return prior
+
+
+def _noise(entries: Any, where: str) -> tuple[str, dict[str, Prior]]:
+    if not isinstance(entries, Mapping) or str(entries.get("dist")) not in NOISE:
+        given = entries.get("dist") if isinstance(entries, Mapping) else entries
+        raise ModelError(
+            f"{where}: dist is {given!r}; {words.did_you_mean(str(given), list(NOISE))}"
+        )
+    names = NOISE[entries["dist"]].parameters
+    priors = {key: value for key, value in entries.items() if key != "dist"}
+    optional = (SEED,) if SEED in priors else ()
+    return entries["dist"], _priors(priors, (*names, *optional), where)

@@ -1,0 +1,1 @@
+"""Sampling, the fit, and draws of what it predicts."""

@@ -1,0 +1,956 @@
+"""Fitting a model to runs and keeping the result."""
+
+import io
+import json
+import sys
+import time
+import tomllib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale import words
+from bayescale.draws import CI_PROB
+from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning, UnansweredError
+from bayescale.files import replacing
+from bayescale.laws import SUPPORT, Law, from_line, to_line
+from bayescale.modelling.bend import Bending, Features, features_beyond
+from bayescale.modelling.build import (
+    as_arrays,
+    bending_from,
+    build_model,
+    derived,
+    draw_prior,
+    input_data,
+    inputs_in,
+    model_data,
+    start,
+    variables_of,
+)
+from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
+from bayescale.modelling.pooling import group_names
+from bayescale.modelling.spec import ModelSpec, load_model, parse_model
+from bayescale.posterior.sampling import (
+    ATTEMPTS,
+    HIERARCHICAL_ATTEMPTS,
+    WHITENED_ATTEMPTS,
+    Shape,
+    Target,
+    compile_model,
+    sample,
+    whitened,
+)
+from bayescale.posterior.surface import Drawn, bent
+from bayescale.runs.design import require_identifiable
+from bayescale.runs.doubts import Notice
+from bayescale.runs.reading import from_text, to_text
+from bayescale.runs.table import Runs
+
+MAX_R_HAT = 1.01
+MIN_ESS = 400
+"""Vehtari et al. (2021, doi:10.1214/20-BA1221): R-hat and effective sample size a result needs."""
+
+FORMAT = 2
+"""Of the file of a fit; one without a number is of format 1, whose runs were kept as CSV."""
+
+_ERRORS = ("bend", "size_error")  # coefficients of smooth errors
+_SAMPLING = (
+    "adaptation",
+    "target_accept",
+    "seed",
+    "tune",
+    "seconds_compile",
+    "seconds_sample",
+    "versions",
+)
+_NODES = ("prior", "observed_data", "constant_data")
+_LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Whether the sampler reached the posterior, and what it cost."""
+
+    divergences: int
+    maxdepth_reached: int
+    max_r_hat: float
+    min_ess_bulk: float
+    seconds_compile: float
+    seconds_sample: float
+    needed: float = MIN_ESS
+    unsampled: tuple[str, ...] = ()
+    """Parameters without a posterior, and why: stuck chains, draws that are no finite numbers."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Reasons not to trust the draws, one sentence each; empty when the fit converged."""
+        found = list(self.unsampled)
+        if self.divergences:
+            found.append(
+                f"{self.divergences} divergent transitions: part of the posterior was missed"
+            )
+        if self.maxdepth_reached:
+            found.append(f"{self.maxdepth_reached} draws hit the maximum tree depth")
+        if np.isnan(self.max_r_hat):
+            found.append("R-hat is not defined: nobody can say whether the chains agree")
+        elif not self.max_r_hat <= MAX_R_HAT:
+            found.append(f"R-hat {self.max_r_hat:.4g} exceeds {MAX_R_HAT}: the chains disagree")
+        if np.isnan(self.min_ess_bulk):
+            found.append("the number of effective draws is not defined")
+        elif not self.min_ess_bulk >= self.needed:
+            found.append(
+                f"only {self.min_ess_bulk:.0f} effective draws, {self.needed:.0f} are needed"
+            )
+        return tuple(found)
+
+    @property
+    def converged(self) -> bool:
+        """True when there is no problem."""
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Posterior of a model given runs, which answers within them and beyond.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    runs : Runs
+    tree : xarray.DataTree
+        Groups ``posterior`` and ``prior`` (dims chain, draw, and group for what differs between
+        groups; the sampled coordinates, the law's natural parameters and the noise),
+        ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates).
+        For ArviZ; `bayescale.arviz_tree` adds the groups that LOO and predictive plots need.
+    """
+
+    spec: ModelSpec
+    runs: Runs
+    tree: xr.DataTree = field(repr=False)
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """Posterior draws, dims (chain, draw)."""
+        return self.tree["posterior"].to_dataset()
+
+    @property
+    def prior(self) -> xr.Dataset:
+        """Prior draws of the same variables, dims (chain, draw)."""
+        return self.tree["prior"].to_dataset()
+
+    @property
+    def natural(self) -> dict[str, xr.DataArray]:
+        """Posterior draws of the parameters of `law`, ready for ``law.loss``."""
+        posterior = self.posterior.drop_vars("member", errors="ignore")
+        natural = {name: posterior[name] for name in self.spec.law.parameters}
+        if not self.bends:
+            return natural
+        shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+        number = np.arange(np.prod(shape)).reshape(shape)
+        return {**natural, "bend": xr.DataArray(number, dims=("chain", "draw"))}
+
+    @property
+    def bends(self) -> bool:
+        """Whether answers are of a bent law."""
+        return self.spec.bend is not None and "bend_beyond" in self.tree["posterior"]
+
+    @property
+    def given(self) -> dict[str, float]:
+        """Values at which `at` fixed inputs of the law."""
+        return dict(json.loads(self.tree.attrs.get("given", "{}")))
+
+    def at(self, **given: float) -> "Fit":
+        """Fix what the law reads beside params and tokens, for all that asks about these two.
+
+        Runs keep their own values, as do predictions that name another one.
+
+        Parameters
+        ----------
+        **given : float
+            Inputs by name, e.g. ``learning_rate=1e-3``.
+
+        Raises
+        ------
+        FitError
+            For another input, a value that is not a positive number, or a law that bends.
+        """
+        for name, value in given.items():
+            if name not in self.spec.law.further:
+                raise FitError(
+                    f"the law {self.spec.law.name} cannot be fixed at {name}: it reads "
+                    + (", ".join(self.spec.law.further) or "nothing")
+                    + " beside what an allocation of compute says"
+                )
+            if not (np.isscalar(value) and 0 < value < np.inf):
+                raise FitError(f"{name} must be one positive number, got {value!r}")
+        if given and self.bends:
+            raise FitError(
+                f"the law of the model {self.spec.name} may bend along {', '.join(given)} too; fix "
+                "it for a law that is taken as exact: fit(runs, spec.exact).at(...)"
+            )
+        tree = self.tree.copy()
+        tree.attrs["given"] = json.dumps({**self.given, **{n: float(v) for n, v in given.items()}})
+        return replace(self, tree=tree)
+
+    def require_given(self) -> None:
+        """Raise FitError if the law reads more than params and tokens and no value is given."""
+        if further := self.law.further:
+            values = ", ".join(f"{name}=..." for name in further)
+            raise FitError(
+                f"the law {self.law.name} reads {', '.join(further)} beside params and tokens: say "
+                f"at which value, with fit.at({values})"
+            )
+
+    def require_joint(self) -> None:
+        """Raise FitError unless the law trades params against tokens, all else being given."""
+        self.require_given()
+        if not self.law.is_joint:
+            raise FitError(
+                f"the law {self.law.name} does not trade params against tokens: it has no "
+                "compute-optimal model; fit a joint law such as chinchilla"
+            )
+
+    @property
+    def law(self) -> Law:
+        """The law of the answers: that of the model, bent where it may, at what is `given`."""
+        return self.whole_law.at(self.given)
+
+    @cached_property
+    def whole_law(self) -> Law:
+        """The law of all its inputs: that of the model, bent where the model lets it bend."""
+        if not self.bends:
+            return self.spec.law
+        found = []
+        for own in self.members:
+            bending, everywhere = _bending(own)
+            posterior = own.posterior
+            among = posterior["bend"].isel(basis=slice(len(bending.features.points))).to_numpy()
+            beyond = posterior["bend_beyond"].to_numpy()[..., : _more(bending, everywhere)]
+            flat = np.concatenate([among, beyond], axis=-1).reshape(-1, len(everywhere.points))
+            found.append(Drawn(bending, everywhere, flat))
+        return bent(found, self.spec.law)
+
+    @property
+    def knows_sizes(self) -> bool:
+        """Whether runs of nearly one size share an error."""
+        return self.spec.size_error is not None and "size_error" in self.tree["posterior"]
+
+    def size_error_of_cells(self, part: slice) -> xr.DataArray | float:
+        """Error on log loss of some cells of the runs that those of nearly one size share."""
+        if not self.knows_sizes:
+            return 0.0
+        parts = [
+            own.posterior["size_error"].to_numpy()
+            @ own.tree["constant_data"]["size_error_basis"].to_numpy()[part].T
+            for own in self.members
+        ]
+        return xr.DataArray(np.concatenate(parts), dims=("chain", "draw", "obs"))
+
+    @cached_property
+    def members(self) -> tuple["Fit", ...]:
+        """Fit of each member of a pool; this one alone where it is none.
+
+        Of all draws that the fit still has, in their order.
+        """
+        if not self.spec.members or "member" not in self.posterior.coords:
+            return (self,)
+        return tuple(self._member(number) for number in range(len(self.spec.members)))
+
+    def _member(self, number: int) -> "Fit":
+        tree = self.tree.copy()
+        chains = np.flatnonzero(self.posterior["member"] == number)
+        for node in ("posterior", "sample_stats"):
+            if node in tree:
+                own = tree[node].to_dataset().isel(chain=chains)
+                tree[node] = own.drop_vars("member", errors="ignore")
+        for node in ("prior", "constant_data"):
+            if node in tree and "member" in tree[node].dims:
+                tree[node] = tree[node].to_dataset().isel(member=number)
+        return replace(self, spec=self.spec.each_member[number], tree=tree)
+
+    @property
+    def noise(self) -> dict[str, xr.DataArray]:
+        """Posterior draws of the noise parameters; empty for constants given without noise."""
+        posterior = self.posterior.drop_vars("member", errors="ignore")
+        return {name: posterior[name] for name in self.spec.noise_priors if name in posterior}
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups, empty for a fit without groups or of one group."""
+        posterior = self.posterior
+        return tuple(map(str, posterior["group"].to_numpy())) if "group" in posterior.dims else ()
+
+    def of_group(self, name: str) -> "Fit":
+        """Fit of one group: its draws and its runs, for all that a fit without groups can do.
+
+        Raises
+        ------
+        FitError
+            If there is no such group.
+        """
+        self.require_group(name)
+        column = str(self.spec.group)
+        table = self.runs.table
+        tree = self.tree.copy()
+        if "constant_data" in tree:
+            index = self.tree["constant_data"]["group_index"] == self.groups.index(name)
+            for node in ("observed_data", "constant_data"):
+                tree[node] = tree[node].to_dataset().isel(obs=np.flatnonzero(index))
+        for node in ("posterior", "prior", "constant_data"):
+            if node in tree and "group" in tree[node].dims:
+                own = {"group": name} if name in tree[node]["group"] else {"group": self.groups[0]}
+                tree[node] = tree[node].to_dataset().sel(own, drop=True)  # all have one prior
+        tree.attrs = {**tree.attrs, "group": name}
+        of_group = replace(self.runs, table=table[table[column].astype(str) == name])
+        return replace(self, runs=of_group, tree=tree)
+
+    def with_new_group(self, name: str = "new", *, typical: bool = False, seed: int = 1) -> "Fit":
+        """Add a group that has no runs: each draw of it comes from that draw's population.
+
+        With `typical` it lies in the middle of the population instead: what is left is how well the
+        middle is known. Parameters that are not pooled come from their prior. The runs stay as they
+        are.
+
+        Raises
+        ------
+        FitError
+            If the fit has no groups, or one of that name.
+        """
+        if not self.groups:
+            raise FitError(f"the model {self.spec.name} has no groups to draw a new one from")
+        if name in self.groups:
+            raise FitError(f"there is a group named {name!r} already")
+        # A stream of its own for every name, and none that noise is drawn from.
+        posterior, rng = self.posterior, np.random.default_rng([seed, crc32(name.encode())])
+        drawn = {
+            n: self._new_value(n, posterior, rng, 0.0 if typical else 1.0)
+            for n in self.spec.sampled
+            if n in posterior
+        }
+        reference = tuple(
+            float(self.tree["constant_data"][f"reference_{name}"]) for name in self.spec.inputs
+        )
+        coordinates = {name: drawn[name] for name in self.spec.priors}
+        new = xr.Dataset({**self.spec.law.to_natural(coordinates, reference), **drawn})
+        varying = [n for n in new.data_vars if "group" in posterior[n].dims]
+        added = new[varying].expand_dims(group=[name])
+        tree = self.tree.copy()
+        both = xr.concat([posterior[varying], added], dim="group").transpose("chain", "draw", ...)
+        fixed = posterior.drop_dims("group")
+        tree["posterior"] = xr.merge([fixed, both], join="exact", compat="no_conflicts")
+        return replace(self, tree=tree)
+
+    def _new_value(
+        self, name: str, posterior: xr.Dataset, rng: np.random.Generator, spread: float
+    ) -> Any:
+        """Draw one parameter of a group without runs, at `spread` sds from the middle."""
+        kind = self.spec.pooling.get(name, "complete")
+        if kind == "complete":
+            return posterior[name]
+        shape = posterior.sizes["chain"], posterior.sizes["draw"]
+        if kind == "none":
+            own = self.prior[name].isel(group=0).to_numpy().ravel()
+            return xr.DataArray(rng.choice(own, shape), dims=("chain", "draw"))
+        distance = xr.DataArray(spread * rng.standard_normal(shape), dims=("chain", "draw"))
+        middle = to_line(name, posterior[f"{name}_population"])
+        return from_line(name, middle + distance * posterior[f"{name}_scale"])
+
+    def require_group(self, name: str) -> None:
+        """Raise FitError unless there is such a group."""
+        if name not in self.groups:
+            raise FitError(
+                f"no group {name!r} in this fit; "
+                + (
+                    f"{words.did_you_mean(name, self.groups)}. For a group without runs draw it "
+                    "from the population: fit.with_new_group()"
+                    if self.groups
+                    else "it has no groups"
+                )
+            )
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Draws and chains that `fit` was asked for: each member of a pool has all the chains."""
+        sizes, members = self.posterior.sizes, len(self.spec.each_member)
+        return sizes["draw"] * members, sizes["chain"] // members
+
+    @property
+    def sampled(self) -> bool:
+        """False for a fit made from given constants."""
+        return "sample_stats" in self.tree
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """Convergence of the sampler.
+
+        Raises
+        ------
+        FitError
+            For a fit that was made from constants and never sampled.
+        """
+        if not self.sampled:
+            raise FitError("this fit holds given constants, it was never sampled: no diagnostics")
+        if len(self.members) > 1:
+            return _together([own.diagnostics for own in self.members])
+        stats, draws = self.tree["sample_stats"], self._told
+        # Dozens of short independent chains of coefficients disagree by chance: that all of them
+        # have effective draws says more.
+        with np.errstate(divide="ignore", invalid="ignore"):  # of chains that never moved
+            r_hat = az.rhat(draws.drop_vars(_ERRORS, errors="ignore"))
+            effective = az.ess(draws, method="bulk")
+        return Diagnostics(
+            divergences=int(stats["diverging"].sum()),
+            maxdepth_reached=int(stats["maxdepth_reached"].sum()),
+            max_r_hat=float(r_hat.to_array().max(skipna=False)),
+            min_ess_bulk=float(effective.to_array().min(skipna=False)),
+            seconds_compile=float(self.tree.attrs["seconds_compile"]),
+            seconds_sample=float(self.tree.attrs["seconds_sample"]),
+            unsampled=_unsampled(draws),
+        )
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Ask a question that draws which did not converge may leave without an answer.
+
+        Raises
+        ------
+        UnansweredError
+            If draws are no finite numbers, or if asking fails and the fit did not converge.
+        """
+        if not all(np.isfinite(draws).all() for draws in self.posterior.data_vars.values()):
+            raise UnansweredError("draws are NaN or infinite")
+        if not self.sampled or self.diagnostics.converged:
+            yield
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it did not converge says more
+            try:
+                yield
+            except (ArithmeticError, BayescaleError, ValueError) as error:
+                raise UnansweredError(str(error)) from error
+
+    @property
+    def _told(self) -> xr.Dataset:
+        """Draws of what runs have a say in: features that no run has are drawn from their prior."""
+        draws = self.posterior.drop_vars([*self.spec.fixed, "bend_beyond"], errors="ignore")
+        for name, error in zip(("basis", "size_basis"), _ERRORS, strict=True):
+            if name in draws.dims:
+                told = (self.tree["constant_data"][f"{error}_basis"] != 0).any("obs")
+                draws = draws.isel({name: np.flatnonzero(told)})
+        return draws
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What looks doubtful about the runs, read as a table and as a design for this law."""
+        if len(self.runs) == 0 or self.own_group is not None:  # a group leans on the others
+            return self.runs.notices
+        return (*self.runs.notices, *_design(self.spec, self.runs))
+
+    @property
+    def own_group(self) -> str | None:
+        """Name of the group whose fit this is, None for a fit of all runs."""
+        return self.tree.attrs.get("group")
+
+    @property
+    def population(self) -> tuple[str, ...]:
+        """Names of the population values and the sds between groups, of partial pooling."""
+        if not self.groups:
+            return ()
+        return tuple(f"{n}_{part}" for n in self.spec.partial for part in ("population", "scale"))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of what is estimated: of the law, of the noise, of the population of groups."""
+        law = [name for name in self.spec.law.parameters if name not in self.spec.fixed]
+        return (*law, *self.noise, *self.population)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Checks that FAILed when a report was made of this fit: name to what was found."""
+        return dict(json.loads(self.tree.attrs.get("failures", "{}")))
+
+    def with_failures(self, failures: Mapping[str, str]) -> "Fit":
+        """Keep with the fit which checks FAILed, so that whoever asks it for an answer hears it."""
+        tree = self.tree.copy()
+        tree.attrs["failures"] = json.dumps(dict(failures))
+        return replace(self, tree=tree)
+
+    def summary(self) -> pd.DataFrame:
+        """Mean, sd, central 90% interval, effective draws and R-hat of every parameter.
+
+        Of a pool the effective draws of all members and their worst R-hat: members may differ, and
+        that is no failure of the sampler.
+        """
+        return self._summary.copy()
+
+    @cached_property
+    def _summary(self) -> pd.DataFrame:
+        table = az.summary(
+            self.tree,
+            var_names=list(self.parameters),
+            ci_prob=CI_PROB,
+            ci_kind="eti",
+            round_to="none",
+        )
+        if len(self.members) == 1:
+            return table
+        each = pd.concat([own.summary() for own in self.members]).groupby(level=0)
+        table["r_hat"] = each["r_hat"].max()
+        for column in ("ess_bulk", "ess_tail"):
+            table[column] = each[column].sum()
+        return table.drop(columns=["mcse_mean", "mcse_sd"])
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything into one netCDF file, replacing it only when the new one is complete."""
+        path = Path(path)
+        tree = self.tree.copy()
+        facts = {
+            "source": self.runs.source,
+            "sha256": self.runs.sha256,
+            "params_are": self.runs.params_are,
+            "ledger": self.runs.ledger,
+            "notices": [asdict(notice) for notice in self.runs.notices],
+        }
+        # As text: netCDF takes neither every column name nor every type that a table may have.
+        tree["runs"] = xr.Dataset({"table": to_text(self.runs.table), "facts": json.dumps(facts)})
+        tree.attrs["format"] = FORMAT
+        with replacing(path) as partial:
+            tree.to_netcdf(partial, engine="h5netcdf")
+        return path
+
+
+def fit(
+    runs: Runs,
+    model: str | Path | ModelSpec = "joint",
+    *,
+    group: str | None = None,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    target_accept: float | None = None,
+    weights: np.ndarray | None = None,
+    seed: int = 1,
+    progress: bool | None = None,
+) -> Fit:
+    """Sample the posterior of a model given runs.
+
+    A law that is only approximately right is overconfident beyond its runs: its intervals shrink
+    with every run, while its error stays. So the law of the default model may bend
+    (`bayescale.modelling.bend`), the less certainly the farther from the runs; ``chinchilla`` takes
+    the same law as exact.
+
+    Parameters
+    ----------
+    runs : Runs
+    model : str, path or ModelSpec
+        Name of a shipped model, a TOML file, or a specification.
+    group : str, optional
+        Column whose values are the groups of a hierarchical model, in place of the model file's.
+    draws, tune, chains : int
+        Kept draws and discarded warm-up draws of each chain.
+    target_accept : float, optional
+        Target acceptance statistic of NUTS. By default 0.9 (0.95 with groups); a fit that does not
+        converge is sampled again with smaller steps and then with another mass matrix (with groups:
+        three times as long, then with smaller steps as well).
+    weights : numpy.ndarray, shape (runs,), optional
+        Exponent of each run's likelihood; by default the runs' column ``weight``, or 1. Runs of
+        weight 0 are left out.
+    seed : int
+        Same seed, same machine: same draws.
+    progress : bool, optional
+        Show a progress bar; by default when stderr is a terminal.
+
+    Returns
+    -------
+    Fit
+        Look at ``diagnostics.problems`` before believing it.
+
+    Raises
+    ------
+    RunsError
+        If the runs cannot identify the law, or their groups.
+    ModelError
+        If a group is given for a model without groups.
+    FitError
+        If the sampler could not start, or the weights are not one non-negative number a run.
+
+    Warns
+    -----
+    RunsWarning
+        If the design is weak: a collinear one, a single budget, a narrow range, few runs.
+    """
+    spec = model if isinstance(model, ModelSpec) else load_model(model)
+    spec = spec if group is None else spec.grouped_by(group)
+    if weights is not None:
+        _require_weights(weights, len(runs))
+        runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
+    names = group_names(spec, runs)
+    for notice in _design(spec, runs):
+        warnings.warn(str(notice), RunsWarning, stacklevel=2)
+    settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    settings["progress_bar"] = sys.stderr.isatty() if progress is None else progress
+    attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
+    attempts = WHITENED_ATTEMPTS if spec.bend else attempts
+    settings = {**attempts[0], **settings}
+    if target_accept is not None:
+        attempts = ({"target_accept": target_accept},)
+    members = spec.each_member
+    settings |= {"draws": -(-draws // len(members)), "tune": -(-tune // len(members))}
+    enough = MIN_ESS / len(members)
+    found = [
+        _sampled(own, runs, names, attempts, {**settings, "seed": seed + number}, enough)
+        for number, own in enumerate(members)
+    ]
+    return found[0] if not spec.members else _pooled(spec, found)
+
+
+def _sampled(
+    spec: ModelSpec,
+    runs: Runs,
+    names: Sequence[str],
+    attempts: Sequence[Mapping[str, Any]],
+    settings: dict[str, Any],
+    enough: float,
+) -> Fit:
+    """Sample one posterior, until it converges or there is no other way to try.
+
+    `enough` is how many effective draws it needs: of a member of a pool, its share of them.
+    """
+    began, seed = time.perf_counter(), settings["seed"]
+    target = _target(spec, runs)
+    compiled_at = time.perf_counter()
+    known = {name: value for name, value in target.data.items() if name not in (CENTRE, SCALE)}
+    beside = _beside(spec, known, seed)
+    sampled_from = time.perf_counter()
+    for attempt in attempts:
+        tree = sample(target, {**settings, **attempt})
+        drawn = _complete(spec, tree["posterior"].to_dataset())
+        for name, dataset in {"posterior": drawn, **beside}.items():
+            tree[name] = dataset.assign_coords(group=list(names)) if spec.group else dataset
+        tree.attrs |= {
+            **_identity(spec),
+            "seed": seed,
+            "tune": settings["tune"],
+            "seconds_compile": compiled_at - began,
+            "seconds_sample": time.perf_counter() - sampled_from,
+        }
+        result = _with_bend_beyond(Fit(spec, runs, tree), seed)
+        if not replace(result.diagnostics, needed=enough).problems:
+            break
+    return result
+
+
+def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
+    """Pool the draws of the members: chains side by side, coordinate ``member``."""
+    first = members[0].tree
+    tree = first.copy()
+    number = np.repeat(np.arange(len(members)), first["posterior"].sizes["chain"])
+    for node in ("posterior", "sample_stats"):
+        draws = [own.tree[node].to_dataset() for own in members]
+        joined = xr.concat(draws, dim="chain", join="outer", fill_value=0.0)
+        joined = joined.assign_coords(chain=np.arange(len(number)), member=("chain", number))
+        tree[node] = joined
+    tree["prior"] = xr.concat([own.prior for own in members], dim="member")
+    data = [own.tree["constant_data"].to_dataset() for own in members]
+    tree["constant_data"] = xr.concat(data, dim="member", data_vars="different", compat="equals")
+    tree.attrs |= {
+        **_identity(spec),
+        **{
+            name: sum(own.tree.attrs[name] for own in members)
+            for name in ("seconds_compile", "seconds_sample")
+        },
+    }
+    return Fit(spec, members[0].runs, tree)
+
+
+def _complete(spec: ModelSpec, draws: xr.Dataset) -> xr.Dataset:
+    """Give draws the coordinates that are fixed, the same in each."""
+    like = draws[next(iter(spec.priors))]
+    return draws.assign({name: xr.full_like(like, value) for name, value in spec.fixed.items()})
+
+
+def _with_bend_beyond(own: Fit, seed: int) -> Fit:
+    """Draw the bend off the runs: coefficients of features that no run has anything to say of."""
+    if own.spec.bend is None:
+        return own
+    bending, everywhere = _bending(own)
+    posterior = own.posterior
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], _more(bending, everywhere))
+    drawn = np.random.default_rng([seed, 7]).standard_normal(shape)
+    own.tree["posterior"] = posterior.assign(bend_beyond=(("chain", "draw", "beyond"), drawn))
+    return own
+
+
+def _more(bending: Bending, everywhere: Features) -> int:
+    return len(everywhere.points) - len(bending.features.points)
+
+
+def _bending(own: Fit) -> tuple[Bending, Features]:
+    """How the law may bend, and features of places among the runs and beyond."""
+    kept = own.tree["constant_data"].to_dataset()
+    data = {str(name): values.to_numpy() for name, values in kept.items()}
+    bending = bending_from(own.spec, data)
+    return bending, features_beyond(bending.features, tuple(inputs_in(own.spec, data).values()))
+
+
+def _target(spec: ModelSpec, runs: Runs) -> Target:
+    """Compile the model of a specification, for these runs."""
+    data = model_data(spec, runs)
+    arrays, variables, middle = as_arrays(data), variables_of(spec, data), start(spec, data)
+    if spec.bend:
+        data |= {CENTRE: middle, SCALE: np.eye(len(middle))}
+    positive = (*input_data(spec).values(), *(f"reference_{name}" for name in spec.inputs))
+    slots = slots_of(data, positive)
+    # A law from elsewhere may change without this package's code changing: its name says nothing.
+    ours = spec.law.loss.__module__.startswith("bayescale.")
+    shape = Shape(
+        (*spec.shape, variables, slots),
+        variables,
+        slots,
+        lambda: build_model(spec, runs),
+        repr((spec.law.name, *spec.shape[1:])) if ours else None,
+    )
+    target = Target(compile_model(shape), data, middle, lambda free: derived(spec, free, arrays))
+    return whitened(target) if spec.bend else target
+
+
+def _beside(spec: ModelSpec, data: Mapping[str, np.ndarray], seed: int) -> dict[str, xr.Dataset]:
+    """Collect what a fit keeps beside its posterior."""
+    return {
+        "prior": _complete(spec, draw_prior(spec, data, seed=seed)),
+        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
+        "constant_data": xr.Dataset(as_arrays(data)),
+    }
+
+
+def exact_fit(own: Fit) -> Fit | None:
+    """Fit the same runs with the law taken as exact, to set what it would say beside the answers.
+
+    As many draws, tuned for as long, from the same seed.
+
+    Parameters
+    ----------
+    own : Fit
+
+    Returns
+    -------
+    Fit or None
+        None where the law is taken as exact anyway, and for given constants.
+    """
+    if own.spec.is_exact or not own.sampled:
+        return None
+    draws, chains = own.lengths
+    tune, seed = (int(own.tree.attrs[name]) for name in ("tune", "seed"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)  # the fit itself said it
+        return fit(
+            own.runs,
+            own.spec.exact,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            progress=False,
+        )
+
+
+def load_fit(path: str | Path) -> Fit:
+    """Read a fit written by `Fit.save`.
+
+    Raises
+    ------
+    FitError
+        If the file does not exist, is no fit or not all of one, or a version of bayescale wrote it
+        whose fits this one cannot read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FitError(f"{path}: no such file")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except (OSError, RuntimeError, ValueError) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise FitError(
+            f"{path}: not a netCDF file, or not all of one ({said}); give a file that fit.save or "
+            "bayescale fit wrote to its end"
+        ) from error
+    if "model_spec" not in tree.attrs or "runs" not in tree:
+        raise FitError(
+            f"{path}: a netCDF file, but not one written by bayescale; give a file that fit.save "
+            "or bayescale fit wrote"
+        )
+    try:
+        if tree.attrs.get("format", 1) > FORMAT:
+            raise FitError(
+                f"{path}: a later version of bayescale wrote this fit, in format "
+                f"{tree.attrs['format']}, and this one reads formats up to {FORMAT}; update "
+                "bayescale, or fit the runs again"
+            )
+        if "extrapolate" in tomllib.loads(tree.attrs["model_spec"]):
+            raise FitError(
+                f"{path}: an earlier version of bayescale wrote this fit, with one posterior for "
+                "what lies within the runs and another for what lies beyond; fit the runs again"
+            )
+        return _read(tree)
+    except (AttributeError, KeyError, ModelError, TypeError, ValueError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise FitError(
+            f"{path}: this fit is not whole, or of another version ({said}); fit the runs again"
+        ) from error
+
+
+def _read(tree: xr.DataTree) -> Fit:
+    """Make a fit of what its file holds; KeyError where something is missing."""
+    facts, table = _runs_of(tree)
+    notices = tuple(Notice(n["name"], n["message"], tuple(n["rows"])) for n in facts["notices"])
+    runs = Runs(
+        table,
+        facts["source"],
+        facts["sha256"],
+        facts["params_are"],
+        tuple(facts["ledger"]),
+        notices,
+    )
+    spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"])
+    found = Fit(spec.exact if tree.attrs.get("law_exact") else spec, runs, tree)
+    if "constant_data" in tree:
+        data = tree["constant_data"].to_dataset()  # inputs had their plain names in format 1
+        plain = {old: new for old, new in input_data(found.spec).items() if new not in data}
+        tree["constant_data"] = data.rename(plain)
+    nodes, facts_of_sampling = (_NODES, _SAMPLING) if found.sampled else ((), ())
+    for held, names in (
+        (tree["posterior"], found.spec.law.parameters),
+        (tree.attrs, facts_of_sampling),
+        (tree, nodes),
+    ):
+        missing = [name for name in names if name not in held]
+        if missing:
+            raise KeyError(", ".join(missing))
+    return found
+
+
+def _runs_of(tree: xr.DataTree) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Take the runs out of what a file holds: what is known of them, and their table."""
+    node = tree["runs"].to_dataset()
+    del tree["runs"]
+    if tree.attrs.pop("format", 1) > 1:
+        return json.loads(node["facts"].item()), from_text(node["table"].item())
+    facts = json.loads(tree.attrs.pop("runs"))
+    # Types were guessed from the text then, but for columns that were known to be text.
+    types = dict.fromkeys(facts.get("text", ()), str)
+    text = io.StringIO(node["csv"].item())
+    table = pd.read_csv(text, index_col=0, dtype=types, keep_default_na=False, na_values=[""])
+    return facts, table
+
+
+def constants_fit(model: str, **parameters: Any) -> Fit:
+    """Turn given constants into a fit of one draw, for what-if questions about published laws.
+
+    Parameters
+    ----------
+    model : str
+        Name of a shipped model, for its law and axis.
+    **parameters : float or numpy.ndarray
+        The law's natural parameters, and the noise's (``sigma``, ``nu``) if predictions shall have
+        noise. Arrays of equal length are taken as that many draws.
+
+    Raises
+    ------
+    FitError
+        For a missing or unknown parameter, one that is not positive, or arrays of other lengths.
+
+    Examples
+    --------
+    >>> fit = constants_fit("chinchilla", E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    >>> fit.posterior.sizes["draw"]
+    1
+    """
+    spec = load_model(model)
+    expected = spec.law.parameters
+    missing = [name for name in expected if name not in parameters]
+    unknown = [name for name in parameters if name not in (*expected, *spec.noise_priors)]
+    if missing or unknown:
+        raise FitError(
+            f"the law {spec.law.name} has the parameters {', '.join(expected)}"
+            + (f"; missing: {', '.join(missing)}" if missing else "")
+            + (f"; unknown: {', '.join(unknown)}" if unknown else "")
+        )
+    try:
+        draws = dict(zip(parameters, np.broadcast_arrays(*parameters.values()), strict=True))
+    except ValueError:
+        raise FitError("the parameters are arrays of different lengths: one entry a draw") from None
+    for name, value in draws.items():
+        support = SUPPORT.get(name, "positive")
+        inside = np.isfinite(value) & ((support == "real") | (value > 0))
+        if not (inside & ((support != "unit") | (value < 1))).all():
+            kind = {"real": "", "positive": "positive and ", "unit": "between 0 and 1 and "}[
+                support
+            ]
+            raise FitError(f"{name} must be {kind}finite, got {np.min(value):g}")
+    table = pd.DataFrame(columns=["run", *spec.inputs, "loss"])
+    tree = az.from_dict(
+        {"posterior": {name: np.atleast_1d(value)[None] * 1.0 for name, value in draws.items()}}
+    )
+    tree.attrs = _identity(spec)
+    return Fit(spec, Runs(table, "given constants"), tree)
+
+
+def _together(members: Sequence[Diagnostics]) -> Diagnostics:
+    """Of a pool: the worst R-hat, and the effective draws of as many as there are members."""
+    return Diagnostics(
+        divergences=sum(own.divergences for own in members),
+        maxdepth_reached=sum(own.maxdepth_reached for own in members),
+        max_r_hat=float(np.max([own.max_r_hat for own in members])),
+        min_ess_bulk=float(len(members) * np.min([own.min_ess_bulk for own in members])),
+        seconds_compile=members[0].seconds_compile,  # of all members together
+        seconds_sample=members[0].seconds_sample,
+        unsampled=tuple(fault for own in members for fault in own.unsampled),
+    )
+
+
+def _unsampled(draws: xr.Dataset) -> tuple[str, ...]:
+    """Say which parameters have draws that are not finite, and which never moved in a chain."""
+    found: dict[str, list[str]] = {}
+    for name, values in draws.data_vars.items():
+        within = [dim for dim in values.dims if dim not in ("chain", "draw")]
+        stuck = (values == values.isel(draw=0)).all("draw").any(within).to_numpy()
+        if not np.isfinite(values).all():
+            found.setdefault("NaN or infinite draws", []).append(str(name))
+        elif stuck.any():
+            chains = ", ".join(map(str, draws["chain"].to_numpy()[stuck]))
+            which = f"chain{'s' if stuck.sum() > 1 else ''} {chains} never moved in"
+            found.setdefault(which, []).append(str(name))
+    return tuple(f"{fault}: {', '.join(names)}" for fault, names in found.items())
+
+
+def _identity(spec: ModelSpec) -> dict[str, Any]:
+    """Say what a saved fit must know to be read again, and which versions made it."""
+    versions = {name: version(name) for name in _LIBRARIES}
+    return {
+        "model": spec.name,
+        "model_spec": spec.source,
+        "law_exact": int(spec.is_exact),  # the text may be of a law that bends
+        "versions": json.dumps(versions),
+    }
+
+
+def _require_weights(weights: np.ndarray, runs: int) -> None:
+    values = np.asarray(weights, dtype=float)
+    if values.shape != (runs,) or not (np.isfinite(values) & (values >= 0)).all():
+        raise FitError(f"weights must be {runs} finite numbers of at least 0, one for each run")
+
+
+def _design(spec: ModelSpec, runs: Runs) -> tuple[Notice, ...]:
+    return require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)

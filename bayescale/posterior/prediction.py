@@ -1,0 +1,415 @@
+"""Losses of runs nobody has made, and of those somebody has: draws from the law in NumPy."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.stats import binomtest
+
+from bayescale.draws import CI_PROB, summarise
+from bayescale.errors import FitError
+from bayescale.modelling.build import cells_of
+from bayescale.modelling.noise import Noise, noise_scale
+from bayescale.modelling.pooling import group_labels
+from bayescale.posterior.fit import Fit
+from bayescale.runs.table import Runs
+
+MOST_VALUES = 20_000_000
+"""Draws times rows up to which every draw is asked about every row."""
+
+ENOUGH_DRAWS = 1000
+"""Draws that are asked about the rows of larger tables."""
+
+_DECADES = 0.05  # of compute, to either side of a run: step of a slope
+_LABEL = "group of the run"  # a key of inputs, where the law reads the column of groups itself
+_AT_ONCE = 4_000_000  # draws times rows that are held at once
+
+type Inputs = Mapping[str, Any] | pd.DataFrame
+"""Inputs of a law by name."""
+
+
+def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
+    r"""Loss that the law gives, per draw, without observation noise.
+
+    Parameters
+    ----------
+    fit : Fit
+    inputs : mapping or pandas.DataFrame
+        Every input of the law by name, e.g. ``{"params": 7e9, "tokens": 1.4e12}``; those that
+        `Fit.at` has fixed may be left out. Scalars,
+        one-dimensional arrays of equal length (one entry a run), or DataArrays with own dims. For
+        a fit with groups also the group, e.g. ``"family": "transformer"``; without it the result
+        has every group, dim ``group``.
+
+    Returns
+    -------
+    xarray.DataArray
+        Nats per token, dims (chain, draw, ...): 8 bytes a draw and entry. Noise is on log loss, so
+        this is the median of a new run, not its mean. Of a law that may bend: the bent one.
+
+    Raises
+    ------
+    FitError
+        If an input is missing or not positive, or a group is not one of the fit's.
+    """
+    return fit.whole_law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
+
+
+def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
+    """Loss of new runs, per draw, with observation noise: the posterior predictive distribution.
+
+    Parameters, dims and errors as in `predict`.
+    """
+    if "sigma" not in fit.noise:
+        raise FitError("these constants have no noise: give sigma, or ask for the law's loss alone")
+    middle = xr.ufuncs.log(predict(fit, inputs)) + _size_error(fit, inputs, seed)
+    return xr.ufuncs.exp(_draw_noise(fit, middle, inputs, seed))
+
+
+def bend_per_decade(fit: Fit) -> xr.DataArray:
+    r"""How much the factor by which a law bends changes among the runs, per decade.
+
+    The root mean square over the runs of the slope of the log factor when all inputs grow in
+    proportion: along log10 of compute for a joint law, along its axis for a single-axis law.
+
+    Returns
+    -------
+    xarray.DataArray
+        Of log loss per decade, about a share of the loss; dims (chain, draw).
+
+    Raises
+    ------
+    FitError
+        If the law of the fit does not bend.
+    """
+    if not fit.bends:
+        raise FitError(f"the law of the model {fit.spec.name} does not bend")
+    fit = thinned(fit, len(fit.runs))
+    at, step = run_inputs(fit, fit.runs), _DECADES / len(fit.spec.inputs)
+
+    def log_factor(times: float) -> xr.DataArray:
+        inputs = [times * at[name] for name in fit.spec.inputs]
+        exact = {name: fit.natural[name] for name in fit.spec.law.parameters}
+        bent = fit.law.loss(*inputs, **fit.natural)
+        return xr.ufuncs.log(bent / fit.spec.law.loss(*inputs, **exact))
+
+    slope = (log_factor(10**step) - log_factor(10**-step)) / (2 * _DECADES)
+    return xr.ufuncs.sqrt((slope**2).mean("obs")).transpose("chain", "draw")
+
+
+def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:
+    """Draw the error on log loss that new runs of one size share: 0 for a model without.
+
+    Anew for every size: what is known of the errors of the runs' own sizes is not used, as it is no
+    part of the law.
+    """
+    error = fit.spec.size_error
+    if error is None or not fit.knows_sizes:
+        return 0.0
+    given = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
+    size, draws = given[fit.spec.size_column], fit.posterior.sizes
+    shape = draws["chain"], draws["draw"]
+    if {"chain", "draw"} & set(size.dims):  # a size of its own for every draw
+        drawn = error.sd * np.random.default_rng([seed, 11]).standard_normal(shape)
+        return xr.DataArray(drawn, dims=("chain", "draw"))
+    values, place = np.unique(size.to_numpy().astype(float), return_inverse=True)
+    # A stream for every size: its runs share an error wherever they are asked for.
+    streams = (np.random.default_rng([seed, 11, bits]) for bits in values.view(np.uint64).tolist())
+    drawn = error.sd * np.stack([stream.standard_normal(shape) for stream in streams], axis=-1)
+    sizes = xr.DataArray(place.reshape(size.shape), dims=size.dims)
+    return xr.DataArray(drawn, dims=("chain", "draw", "value")).isel(value=sizes)
+
+
+def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:
+    """Draw the log losses of new runs around `mu`."""
+    noise, rng = _at(fit, fit.noise, inputs), np.random.default_rng(seed)
+    own = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
+    return fit.spec.noise_model.draw(rng, mu, noise_scale(noise), noise, own)
+
+
+@dataclass(frozen=True)
+class CellDraws:
+    """What the model says of cells of replicates, draw by draw.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The cells (`bayescale.runs.cells.Cells`), one row each.
+    mu : xarray.DataArray
+        Log of the law's loss, dims (chain, draw, obs).
+    scale : xarray.DataArray
+        Scale of the noise of the cell's mean log loss, dims (chain, draw) and obs where it differs.
+    noise : dict of str to xarray.DataArray
+        Noise parameters, dims (chain, draw) and obs where they differ between groups.
+    inputs : dict of str to xarray.DataArray
+        Inputs of the law, dim obs.
+    kind : Noise
+        Of the model.
+    """
+
+    table: pd.DataFrame
+    mu: xr.DataArray
+    scale: xr.DataArray
+    noise: dict[str, xr.DataArray]
+    inputs: dict[str, xr.DataArray]
+    kind: Noise
+
+    @property
+    def observed(self) -> xr.DataArray:
+        """Mean log loss of each cell."""
+        return _vector(self.table["log_loss"])
+
+    def log_density(self) -> xr.DataArray:
+        """Log density of the observed log losses, dims (chain, draw, obs)."""
+        density = self.kind.log_density(self.observed, self.mu, self.scale, self.noise, self.inputs)
+        return density.transpose("chain", "draw", "obs")
+
+    def log_likelihood(self) -> xr.DataArray:
+        """Say what each cell adds to the log posterior: its log density times its weight."""
+        return self.log_density() * _vector(self.table["weight"])
+
+    def draw(self, rng: np.random.Generator) -> xr.DataArray:
+        """Draw log losses of as many seeds at the same cells, dims (chain, draw, obs)."""
+        drawn = self.kind.draw(rng, self.mu, self.scale, self.noise, self.inputs)
+        return drawn.transpose("chain", "draw", "obs")
+
+
+def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
+    """Evaluate the law and the noise at the cells of the runs of a fit, or of others.
+
+    One part of the cells after another, in their order, each as large as can be held at once.
+    """
+    others, runs = runs is not None, fit.runs if runs is None else runs
+    if fit.groups:
+        group_labels(fit.spec, runs)  # refuses a run without a group
+    table = cells_of(fit.spec, runs).table
+    for part in parts_of(fit, len(table)):
+        cells = table.iloc[part]
+        inputs = _columns(fit, cells)
+        noise = _at(fit, fit.noise, inputs)
+        apart = _size_error(fit, inputs, 1) if others else fit.size_error_of_cells(part)
+        middle = xr.ufuncs.log(predict(fit, inputs)) + apart
+        yield CellDraws(
+            cells,
+            middle.transpose("chain", "draw", "obs"),
+            noise_scale(noise, _vector(cells["replicates"])),
+            noise,
+            {name: inputs[name] for name in fit.spec.inputs},
+            fit.spec.noise_model,
+        )
+
+
+def parts_of(fit: Fit, rows: int) -> list[slice]:
+    """Part rows so that all draws of one part can be held at once; one part where that is all."""
+    sizes = fit.posterior.sizes
+    each = max(_AT_ONCE // (sizes["chain"] * sizes["draw"]), 1)
+    return [slice(first, first + each) for first in range(0, max(rows, 1), each)]
+
+
+def is_large(fit: Fit, rows: int) -> bool:
+    """Whether the draws of a fit times `rows` are more than `MOST_VALUES`."""
+    sizes = fit.posterior.sizes
+    return sizes["chain"] * sizes["draw"] * rows > MOST_VALUES
+
+
+def thinned(fit: Fit, rows: int) -> Fit:
+    """Take about 1,000 draws of a fit if it has more and a table of so many rows is large."""
+    return with_few_draws(fit) if is_large(fit, rows) else fit
+
+
+def with_few_draws(fit: Fit) -> Fit:
+    """Take about 1,000 draws of a fit if it has more: enough for the quantiles of a picture.
+
+    Evenly from every chain.
+    """
+    sizes = fit.posterior.sizes
+    each = max(ENOUGH_DRAWS // sizes["chain"], 1)
+    if sizes["draw"] <= each:
+        return fit
+    places = (np.arange(each) + 0.5) * sizes["draw"] / each
+    tree = fit.tree.copy()
+    tree["posterior"] = fit.posterior.isel(draw=places.astype(int))
+    return replace(fit, tree=tree)
+
+
+def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
+    """Log density of the log loss of each cell of replicates, per draw; dims (chain, draw, obs).
+
+    The runs of the fit, or others. Equal to PyMC's own ``compute_log_likelihood``, so not raised to
+    weights of runs, as `arviz_tree` has it. All draws at all cells, 8 bytes each.
+    """
+    return xr.concat([cells.log_density() for cells in cell_draws(fit, runs)], dim="obs")
+
+
+def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
+    """Observed, fitted and residual log loss of every run, beside the runs' own columns.
+
+    The runs of the fit, or others that it has not seen; those of a group it has not seen are
+    predicted from the population.
+
+    Columns added: ``fitted`` (posterior median, nats per token), ``residual`` (log observed minus
+    log fitted, about the relative error), ``predicted_q05`` and ``predicted_q95`` (central 90% of
+    the posterior predictive distribution, nats per token). By every draw for up to 20 million draws
+    times rows, 5,000 rows of 4,000 draws; by 1,000 draws for larger tables.
+    """
+    runs = fit.runs if runs is None else runs
+    fit = thinned(with_groups_of(fit, runs), len(runs))
+    table, inputs = runs.table.copy(), run_inputs(fit, runs)
+    found = []
+    for seed, part in enumerate(parts_of(fit, len(runs)), start=1):
+        own = {name: values.isel(obs=part) for name, values in inputs.items()}
+        fitted = predict(fit, own).median(("chain", "draw"), skipna=False).to_numpy()
+        ends = summarise(predict_runs(fit, own, seed=seed)).sel(summary=["q05", "q95"])
+        found.append(np.stack([fitted, *ends.transpose("summary", "obs").to_numpy()]))
+    fitted, low, high = np.concatenate(found, axis=1)
+    return table.assign(
+        fitted=fitted,
+        residual=np.log(table["loss"] / fitted),
+        predicted_q05=low,
+        predicted_q95=high,
+    )
+
+
+def score(table: pd.DataFrame) -> dict[str, float]:
+    """Score a table of `residuals`: ``runs``, ``inside``, ``coverage``, ``p_value``, ``rmsle``.
+
+    ``inside`` is the number of runs inside their central 90% predictive interval, ``coverage`` its
+    share, ``p_value`` the probability of as few if each were inside with 90% (binomial), ``rmsle``
+    the root mean square of the residuals of log loss.
+    """
+    inside = int(table["loss"].between(table["predicted_q05"], table["predicted_q95"]).sum())
+    return {
+        "runs": len(table),
+        "inside": inside,
+        "coverage": inside / len(table),
+        "p_value": float(binomtest(inside, len(table), CI_PROB, alternative="less").pvalue),
+        "rmsle": float(np.sqrt((table["residual"] ** 2).mean())),
+    }
+
+
+def decades_beyond(fit: Fit, axis: str, values: Any) -> np.ndarray:
+    """Decades by which values of an axis lie above the largest run (negative: below the smallest).
+
+    0 inside the range of the runs, NaN for a fit without runs. An axis is a column of the runs, or
+    ``tokens_per_param``.
+    """
+    asked = np.log10(np.asarray(values, dtype=float))
+    if len(fit.runs) == 0:
+        return np.full(asked.shape, np.nan)
+    ratio = axis == "tokens_per_param"
+    seen = np.log10(
+        fit.runs.column("tokens") / fit.runs.column("params") if ratio else fit.runs.column(axis)
+    )
+    return np.maximum(asked - seen.max(), 0) + np.minimum(asked - seen.min(), 0)
+
+
+def farthest_beyond(fit: Fit, along: Mapping[str, Any]) -> np.ndarray:
+    """Decades above the largest run, along the axis of which there are most; 0 inside, NaN without.
+
+    `along` gives the values by axis, arrays of one shape, as `decades_beyond` takes them.
+    """
+    decades = [decades_beyond(fit, name, values) for name, values in along.items()]
+    return np.maximum(np.max(decades, axis=0), 0.0)
+
+
+def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
+    """Copy the fit's tree with groups ``log_likelihood`` and ``posterior_predictive``.
+
+    What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need; variable ``log_loss``, dims
+    (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large: 16
+    bytes a draw and cell. `bayescale.check_fit` and `bayescale.compare` do without it.
+
+    The likelihood is the one that was fitted: that of runs of weight w raised to w. So the elpd of
+    ``az.loo`` is about such likelihoods (`bayescale.evaluation.cross_validation`); it says how well
+    runs are predicted where all weigh 1.
+    """
+    tree, rng = fit.tree.copy(), np.random.default_rng(seed)
+    likelihood, drawn = zip(
+        *((cells.log_likelihood(), cells.draw(rng)) for cells in cell_draws(fit)), strict=True
+    )
+    tree["log_likelihood"] = xr.Dataset({"log_loss": xr.concat(likelihood, dim="obs")})
+    tree["posterior_predictive"] = xr.Dataset({"log_loss": xr.concat(drawn, dim="obs")})
+    return tree
+
+
+def run_inputs(fit: Fit, runs: Runs) -> dict[str, xr.DataArray]:
+    """Read the inputs of the law, and the group, at existing runs, dim ``obs``."""
+    for name in fit.spec.inputs:
+        runs.column(name)  # refuses what is not positive
+    if fit.groups:
+        group_labels(fit.spec, runs)  # refuses a run without a group
+    return _columns(fit, runs.table)
+
+
+def _columns(fit: Fit, table: pd.DataFrame) -> dict[str, xr.DataArray]:
+    columns = {name: _vector(table[name]) for name in fit.spec.inputs}
+    if fit.groups:
+        labels = table[str(fit.spec.group)].astype(str).to_numpy(dtype=object)
+        column = str(fit.spec.group)
+        columns[_LABEL if column in columns else column] = xr.DataArray(labels, dims="obs")
+    return columns
+
+
+def _vector(values: pd.Series) -> xr.DataArray:
+    return xr.DataArray(values.to_numpy(dtype=float), dims="obs")
+
+
+def with_groups_of(fit: Fit, runs: Runs) -> Fit:
+    """Add the groups of `runs` that the fit has not seen, drawn from the population."""
+    if not fit.groups:
+        return fit
+    labels = group_labels(fit.spec, runs)
+    for name in sorted(set(labels) - set(fit.groups)):  # each has a stream of its own
+        fit = fit.with_new_group(name)
+    return fit
+
+
+def _at(fit: Fit, values: dict[str, xr.DataArray], inputs: Inputs) -> dict[str, xr.DataArray]:
+    """Take the values of the groups that `inputs` names; of all groups where it names none."""
+    column = _LABEL if _LABEL in inputs else str(fit.spec.group)
+    if column not in inputs or not (fit.groups or fit.own_group):
+        return values
+    given = inputs[column]
+    if not isinstance(given, xr.DataArray):
+        labels = np.asarray(given, dtype=object)
+        given = xr.DataArray(labels, dims="run" if labels.ndim else ())
+    given = given.astype(str)
+    for name in np.unique(given):
+        if fit.groups:
+            fit.require_group(str(name))
+        elif name != fit.own_group:
+            raise FitError(
+                f"this is the fit of {fit.own_group!r} alone, it says nothing of {str(name)!r}; "
+                "ask the fit of all groups"
+            )
+    if not fit.groups:
+        return values
+    return {
+        name: value.sel(group=given, drop=True).drop_vars("group", errors="ignore")
+        if "group" in value.dims
+        else value
+        for name, value in values.items()
+    }
+
+
+def _arrays(fit: Fit, given: Inputs) -> list[xr.DataArray]:
+    fixed = fit.given
+    missing = [name for name in fit.spec.inputs if name not in given and name not in fixed]
+    if missing:
+        raise FitError(
+            f"the model {fit.spec.name} predicts from {', '.join(fit.spec.inputs)}; "
+            f"{', '.join(missing)} missing"
+        )
+    arrays = []
+    for name in fit.spec.inputs:
+        value = given[name] if name in given else fixed[name]
+        if not isinstance(value, xr.DataArray):
+            values = np.asarray(value, dtype=float)
+            value = xr.DataArray(values, dims="run" if values.ndim else ())
+        if not (value > 0).all():
+            raise FitError(f"{name} must be positive, got {float(value.min()):g}")
+        arrays.append(value)
+    return arrays

@@ -1,0 +1,1 @@
+"""A table of training runs: reading it, doubting it, what counts."""

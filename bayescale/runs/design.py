@@ -1,0 +1,216 @@
+"""Can these runs identify this law? Asked before sampling, from the design alone."""
+
+import numpy as np
+
+from bayescale import words
+from bayescale.errors import RunsError
+from bayescale.runs.doubts import COUNTS, Notice
+from bayescale.runs.table import Runs
+
+FEWEST_RUNS = 5
+"""With fewer runs than about one per parameter, the posterior is the prior."""
+
+
+def require_identifiable(
+    runs: Runs, inputs: tuple[str, ...], parameters: int, *, group: str | None = None
+) -> tuple[Notice, ...]:
+    """Refuse designs that cannot say what the law asks, and name those that can say little.
+
+    Parameters
+    ----------
+    runs : Runs
+    inputs : tuple of str
+        Columns the law reads.
+    parameters : int
+        Number of parameters the law samples.
+    group : str, optional
+        Column whose values are the groups of a hierarchical model.
+
+    Returns
+    -------
+    tuple of Notice
+        Weak designs; empty when nothing is doubtful.
+
+    Raises
+    ------
+    RunsError
+        Fewer than 5 runs, an input with one value only, or params and tokens in fixed proportion.
+    """
+    logs = {name: np.log(runs.column(name)) for name in inputs}
+    log_unique = logs.pop("unique_tokens", None)
+    if len(runs) < FEWEST_RUNS:
+        raise RunsError(
+            f"{len(runs)} runs cannot support a law of {parameters} parameters: at least "
+            f"{FEWEST_RUNS} are needed, 15 or more are useful"
+        )
+    for name, values in logs.items():
+        if np.ptp(values) < np.log(1.05):
+            raise RunsError(
+                f"every run has about the same {name} ({words.count(np.exp(values[0]))}): "
+                f"its effect cannot be learned; add runs at other {name}, or fit a "
+                "single-axis law (--model power-law)"
+            )
+    notices = [notice for name, values in logs.items() for notice in _levels(name, values)]
+    if len(runs) < 2 * parameters:
+        notices.append(
+            Notice(
+                "few runs",
+                f"{len(runs)} runs for {parameters} parameters: the priors "
+                "shape this posterior; compare the posterior with the prior",
+            )
+        )
+    if {"params", "tokens"} <= set(inputs):
+        notices += _joint(logs["params"], logs["tokens"])
+    if len(inputs) == 1:
+        notices += _off_axis(runs, inputs[0])
+    if log_unique is None:
+        notices += _repeated(runs)
+    else:
+        notices += _hardly_repeated(logs["tokens"] - log_unique)
+    if group is not None and group in runs.table:
+        notices += _few_groups(runs, group)
+    return (*notices, *_mixed(runs, group))
+
+
+def _few_groups(runs: Runs, group: str) -> list[Notice]:
+    number = runs.table[group].nunique()
+    if not 1 < number <= 4:  # one: what is left of a fit when asked for that group alone
+        return []
+    return [
+        Notice(
+            "few groups",
+            f"{number} groups say little about the population they come from: the prior on the sd "
+            "between groups ([scales] in the model file) shapes the prediction for a new group; "
+            "state that prior beside it, or add groups",
+        )
+    ]
+
+
+def _off_axis(runs: Runs, axis: str) -> list[Notice]:
+    """Name other counts that vary between runs of about equal axis: no curve of one axis."""
+    bins = np.log10(runs.column(axis)).round(1)
+    for name in COUNTS:
+        if name == axis or name not in runs.table or not runs.table[name].gt(0).all():
+            continue
+        cells = np.log(runs.table[name]).groupby(bins)
+        spread = float(np.exp((cells.max() - cells.min()).max()))
+        if spread > 3 and name != "flops":
+            return [
+                Notice(
+                    "not one curve",
+                    f"runs of about equal {axis} differ up to {spread:.0f}-fold in {name}: a law "
+                    f"of {axis} alone takes that for noise; keep one run for each {axis}, or fit a "
+                    "joint law",
+                )
+            ]
+    return []
+
+
+def _repeated(runs: Runs) -> list[Notice]:
+    if not {"tokens", "unique_tokens"} <= set(runs.table.columns):
+        return []
+    repeated = runs.table["tokens"] > 4 * runs.table["unique_tokens"]
+    if not repeated.any():
+        return []
+    return [
+        Notice(
+            "repeated data",
+            f"{repeated.sum()} runs saw their text more than four times; this law takes every "
+            "token for a fresh one: leave them out with --where 'tokens <= 4 * unique_tokens'",
+        )
+    ]
+
+
+def _hardly_repeated(log_epochs: np.ndarray) -> list[Notice]:
+    """Refuse a law of repetition where nothing is repeated, and doubt it where little is."""
+    most = float(np.exp(log_epochs.max()))
+    if most < 1.5:
+        raise RunsError(
+            f"no run sees its data more than {most:.2g} times: what repetition is worth (R_D, R_N) "
+            "cannot be learned; add runs of several epochs, or fit a law of fresh data "
+            "(--model chinchilla)"
+        )
+    if most >= 8:
+        return []
+    return [
+        Notice(
+            "few epochs",
+            f"no run has more than {words.significant(most, 2)} epochs: that is too few to see "
+            "repeated data lose their worth, so R_D has hardly more than a lower bound; add runs "
+            "of 16 epochs or more",
+        )
+    ]
+
+
+def _mixed(runs: Runs, group: str | None) -> list[Notice]:
+    """Name columns that say the runs come from different populations."""
+    mixed = [
+        f"{name} ({', '.join(map(str, values[:4]))}{', ...' if len(values) > 4 else ''})"
+        for name in ("family", "dataset", "context_length")
+        if name in runs.table
+        and name != group
+        and len(values := runs.table[name].dropna().unique()) > 1
+    ]
+    if not mixed:
+        return []
+    return [
+        Notice(
+            "groups pooled",
+            f"the runs differ in {'; '.join(mixed)} and are fitted as one law; "
+            "choose one with --where, or let them differ: --model chinchilla-hierarchical --group",
+        )
+    ]
+
+
+def _levels(name: str, values: np.ndarray) -> list[Notice]:
+    distinct = len(np.unique(np.round(values / np.log(1.05))))
+    if distinct <= 2:
+        return [
+            Notice(
+                "two levels only",
+                f"the runs have {distinct} distinct values of {name}: an "
+                f"exponent and an offset cannot be told apart; add runs at a third value of {name}",
+            )
+        ]
+    decades = float(np.ptp(values) / np.log(10))
+    if decades < 0.5:
+        return [
+            Notice(
+                "narrow range",
+                f"{name} spans {decades:.2f} decades; below half a decade its "
+                "exponent is hardly constrained: add smaller or larger runs",
+            )
+        ]
+    return []
+
+
+def _joint(log_params: np.ndarray, log_tokens: np.ndarray) -> list[Notice]:
+    proportion = log_tokens - log_params
+    spread = float(np.ptp(proportion) / np.log(10))
+    if spread < np.log10(1.1):
+        raise RunsError(
+            f"tokens are proportional to params in every run (about {np.exp(proportion.mean()):.3g}"
+            " tokens per parameter): alpha, beta and the compute-optimal allocation cannot be told "
+            "apart; add runs at other tokens per parameter, or fit loss against compute alone "
+            "(--model power-law)"
+        )
+    correlation = float(np.corrcoef(log_params, log_tokens)[0, 1])
+    if correlation > 0.97:
+        return [
+            Notice(
+                "collinear design",
+                f"log params and log tokens correlate at {correlation:.3f}: "
+                "alpha and beta are hard to tell apart; add runs at other tokens per parameter",
+            )
+        ]
+    compute = float(np.ptp(log_params + log_tokens) / np.log(10))
+    if compute < np.log10(1.25):
+        return [
+            Notice(
+                "one budget only",
+                "every run has about the same compute: the runs show the best "
+                "size there and nothing about how it moves; add a second budget, at least "
+                "three times larger or smaller",
+            )
+        ]
+    return []

@@ -1,0 +1,351 @@
+"""What may be wrong with a table of runs that can nevertheless be used."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayescale import words
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    PASS = "PASS"
+    """Nothing speaks against the result."""
+    REVIEW = "REVIEW"
+    """Look before you believe: the result may hold, a person has to say."""
+    FAIL = "FAIL"
+    """The result is wrong in the way that the check names."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question asked of runs or of a fit, and its answer.
+
+    Parameters
+    ----------
+    name : str
+        What was asked, in the field's words: "trend along tokens".
+    status : Status
+    statistic, threshold : float
+        What was measured, and the value from which on the check does not pass. NaN where the
+        question is not one of size.
+    message : str
+        What was found, one sentence.
+    advice : str
+        What to do about it; empty when it passed.
+    detail : Any, optional
+        What a picture or a table of this check needs.
+    """
+
+    name: str
+    status: Status
+    statistic: float
+    threshold: float
+    message: str
+    advice: str = ""
+    detail: Any = None
+
+    def __str__(self) -> str:
+        advice = f". {self.advice}" if self.advice else ""
+        return f"{self.status} {self.name}: {self.message.rstrip('.')}{advice}"
+
+
+def not_computed(name: str, why: object) -> Check:
+    """Say of a check that these draws leave it without an answer."""
+    return Check(
+        name,
+        Status.REVIEW,
+        float("nan"),
+        float("nan"),
+        f"cannot be computed from these draws ({why})",
+        "Sample until the fit converges, then check again.",
+    )
+
+
+def worst_first(checks: Iterable[Check]) -> list[Check]:
+    """Sort by status, keeping the order within each."""
+    return sorted(checks, key=lambda check: -list(Status).index(check.status))
+
+
+def worst(checks: Iterable[Check]) -> Status:
+    """Return the worst status among checks; PASS where there is none."""
+    return max((check.status for check in checks), key=list(Status).index, default=Status.PASS)
+
+
+FLOPS_PER_PARAM_TOKEN = 6.0
+"""k in C = k N D: 2 forward, 4 backward (Kaplan et al. 2020, section 2.1)."""
+
+COUNTS = ("params", "tokens", "unique_tokens", "flops")
+"""Columns that are counts: positive, and float64 because 6 N D overflows 64-bit integers."""
+
+GROUPS = (
+    "family",
+    "dataset",
+    "architecture",
+    "optimizer",
+    "optimiser",
+    "recipe",
+    "corpus",
+    "context_length",
+)
+"""Columns that say of which kind a run is: runs of two kinds are not compared."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something about the runs that a reader of the result must know.
+
+    Rows are positions in the raw table, counted from 0.
+    """
+
+    name: str
+    message: str
+    rows: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.message}"
+
+
+def _swapped(table: pd.DataFrame) -> list[Notice]:
+    if not {"params", "tokens"} <= set(table.columns):
+        return []
+    ratio = float((table["tokens"] / table["params"]).median())
+    if ratio >= 0.5:
+        return []
+    return [
+        Notice(
+            "swapped columns or units?",
+            f"the median run has {ratio:.2g} tokens per parameter "
+            "(published designs have 1 to 1000); if one of them has another "
+            "unit, pass --unit; if they are exchanged, "
+            "--column params=tokens --column tokens=params",
+        )
+    ]
+
+
+def _flops_disagree(table: pd.DataFrame) -> list[Notice]:
+    if not {"params", "tokens", "flops"} <= set(table.columns):
+        return []
+    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * table["params"] * table["tokens"])
+    if ratio.between(0.9, 1.1).all():
+        return []
+    return [
+        Notice(
+            "flops are not 6ND",
+            f"flops / (6 × params × tokens) runs from {ratio.min():.2f} to "
+            f"{ratio.max():.2f}: k in C = kND is then the geometric mean over the largest decade "
+            "of compute; if that is not meant, check what params and flops count",
+        )
+    ]
+
+
+def originals(table: pd.DataFrame) -> np.ndarray:
+    """Position of the first row that agrees with each row in every column, shape (rows,).
+
+    A row that has another's is a copy of it. Equal losses alone prove no copy: those of seeds are
+    equal as well where they are rounded.
+    """
+    place = pd.Series(np.arange(len(table)))
+    twice = table.duplicated("loss", keep=False).to_numpy()
+    like = _comparable(table[twice])
+    kind = like.groupby(list(like.columns), dropna=False).ngroup().to_numpy()
+    place[twice] = place[twice].groupby(kind).transform("min")
+    return place.to_numpy()
+
+
+def _comparable(table: pd.DataFrame) -> pd.DataFrame:
+    """Write what cannot be compared, as lists, as text."""
+    return table.astype({name: str for name in table if table[name].dtype == object})
+
+
+def _duplicates(table: pd.DataFrame) -> list[Notice]:
+    """Name copies, and rows of equal counts and loss that no number of a seed tells apart."""
+    table = _comparable(table)
+    keys = [name for name in table.columns if name in (*COUNTS, "loss")]
+    if len(keys) < 3:  # the axis is a column of the table's own
+        keys = [name for name in table.columns if name != "run"]
+    told_apart = [name for name in ("seed", "replicate") if name in table and name not in keys]
+    place, rows = originals(table), table.index
+    copies = place != np.arange(len(table))
+    kept = table[~copies]
+    equal, again = (kept.duplicated([*keys, *told_apart], keep=k) for k in (False, "first"))
+    return [
+        *_twins(
+            rows[np.isin(place, place[copies])],
+            rows[copies],
+            "every column: copies count as one run; leave them out{remedy}, or, if they are seeds "
+            "whose rounded losses are equal, tell them apart by a column seed",
+        ),
+        *_twins(
+            kept.index[equal],
+            kept.index[again],
+            f"{', '.join(keys)} to the last digit and differ elsewhere: each counts as a run of "
+            "its own; if they are copies, leave them out{remedy}",
+        ),
+    ]
+
+
+def _twins(rows: pd.Index, again: pd.Index, agreement: str) -> list[Notice]:
+    if again.empty:
+        return []
+    left_out = list(map(int, again))
+    query = f" with --where 'index not in {left_out}'" if len(left_out) <= 8 else ""
+    message = f"{words.rows(rows)} agree in {agreement.replace('{remedy}', query)}"
+    return [Notice("duplicated runs", message, tuple(map(int, rows)))]
+
+
+def _checkpoints(table: pd.DataFrame) -> list[Notice]:
+    again = table["run"].duplicated(keep=False)
+    if not again.any() or "tokens" not in table:
+        return []
+    if table[again].groupby("run")["tokens"].nunique().max() == 1:
+        return []
+    rows = tuple(int(row) for row in table.index[again])
+    return [
+        Notice(
+            "repeated run names",
+            f"{words.rows(rows)} share a run name: checkpoints of one "
+            "run are not finished runs (their learning rate has not decayed); keep the last of "
+            "each",
+            rows,
+        )
+    ]
+
+
+def _rising(table: pd.DataFrame) -> list[Notice]:
+    axis = next((name for name in ("flops", "tokens", "params") if name in table), None)
+    if axis is None or len(table) < 6 or table["loss"].nunique() == 1:
+        return []
+    if table[axis].max() < 1.1 * table[axis].min():  # one budget: its order is rounding
+        return []
+    rank = table[[axis, "loss"]].rank().corr().iloc[0, 1]
+    if rank < 0.3:
+        return []
+    return [
+        Notice(
+            "rising loss",
+            f"loss grows with {axis} (rank correlation {rank:.2f}), and the laws here describe a "
+            "falling one; if the column is an accuracy or a score, name that of the losses instead",
+        )
+    ]
+
+
+def _perplexity(table: pd.DataFrame) -> list[Notice]:
+    if table["loss"].median() <= 7:
+        return []
+    return [
+        Notice(
+            "perplexity?",
+            f"the median loss is {table['loss'].median():.3g}; losses of language models lie below "
+            "7 nats per token; if it is a perplexity, take its logarithm",
+        )
+    ]
+
+
+def _constant(table: pd.DataFrame) -> list[Notice]:
+    if len(table) < 3 or table["loss"].nunique() > 1:
+        return []
+    return [
+        Notice(
+            "constant loss",
+            f"every run has the loss {table['loss'].iloc[0]:g}; name the column of final losses",
+        )
+    ]
+
+
+def _apart(table: pd.DataFrame) -> list[Notice]:
+    """Name rows that lie 300 times below the next larger value: millions among plain counts."""
+    notices = []
+    for name in ("params", "tokens"):
+        if name not in table:
+            continue
+        values = table[name].sort_values()
+        jump = values.shift(-1) / values
+        if not jump.max() >= 300:  # one row has no next larger value
+            continue
+        rows = tuple(int(row) for row in np.sort(values.loc[: jump.idxmax()].index))
+        notices.append(
+            Notice(
+                "other units?",
+                f"{words.rows(rows)}: {name} is {jump.max():.0f} times below that of any other "
+                "run; if these rows have other units, correct them or leave them out with --where",
+                rows,
+            )
+        )
+    return notices
+
+
+def small(table: pd.DataFrame) -> list[Notice]:
+    """Doubt a table whose largest model is tiny, unless its unit was stated."""
+    if "params" not in table or table["params"].max() >= 1e6:
+        return []
+    return [
+        Notice(
+            "millions?",
+            f"the largest model has {words.count(table['params'].max())} parameters; if params "
+            "are in millions pass --unit params=1e6 (and the same for tokens), if they are plain "
+            "counts pass --unit params=1",
+        )
+    ]
+
+
+def _swept(table: pd.DataFrame) -> list[Notice]:
+    """Doubt runs of equal counts, and of one group, whose losses differ by more than seeds do."""
+    columns = ("params", "tokens", "unique_tokens", "mid_schedule", *GROUPS)
+    keys = [name for name in columns if name in table]
+    if not {"params", "tokens"} <= set(keys):
+        return []
+    cells = np.log(table["loss"]).groupby([table[name] for name in keys], dropna=False)
+    spread = cells.transform("max") - cells.transform("min")
+    wide = spread > 0.02
+    if wide.sum() < 0.1 * len(table):
+        return []
+    return [
+        Notice(
+            "swept runs",
+            f"{wide.sum()} of {len(table)} runs share {', '.join(keys)} with another whose loss "
+            "differs by more than 2%; if hyper-parameters were swept, keep the best of each: "
+            f"--best-per {','.join(keys)}",
+        )
+    ]
+
+
+def _flagged(table: pd.DataFrame) -> list[Notice]:
+    """Name rows that the table itself marks as outlying, diverged or copied."""
+    notices = []
+    for name in table.columns:
+        if not any(word in name for word in ("outlier", "duplicate", "diverged")):
+            continue
+        if not pd.api.types.is_bool_dtype(table[name]):
+            continue
+        marked = table.index[table[name]]
+        if len(marked):
+            rows = tuple(int(row) for row in marked)
+            notices.append(
+                Notice(
+                    "flagged runs",
+                    f"the column {name!r} marks {words.rows(rows)}; leave them out with "
+                    f"--where 'not {name}'",
+                    rows,
+                )
+            )
+    return notices
+
+
+DOUBTS: tuple[Callable[[pd.DataFrame], list[Notice]], ...] = (
+    _swapped,
+    _apart,
+    _flops_disagree,
+    _duplicates,
+    _checkpoints,
+    _swept,
+    _flagged,
+    _constant,
+    _rising,
+    _perplexity,
+)

@@ -1,0 +1,468 @@
+"""The table of training runs: reading, naming, completing and doubting it.
+
+This is the only module that knows raw files and raw column names. Everything after it sees the
+columns ``run, params, tokens, flops, loss`` (counts as float64, loss in nats per token) and
+whatever group columns the table has.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bayescale import words
+from bayescale.errors import RunsError, RunsWarning
+from bayescale.runs.doubts import COUNTS, DOUBTS, FLOPS_PER_PARAM_TOKEN, Notice, originals, small
+from bayescale.runs.reading import load_table
+from bayescale.runs.schedule import MidSchedule, settle
+
+_ALIASES = {
+    "params": ("n", "n_params", "num_params", "parameters", "model_size", "model size"),
+    "tokens": ("d", "n_tokens", "num_tokens", "training_tokens", "training tokens"),
+    "flops": ("c", "flop", "compute", "training_flop", "training flop", "total_flops"),
+    "loss": ("l", "val_loss", "valid_loss", "final_loss", "eval_loss", "test_loss", "ce_loss"),
+}
+_FILLED = ("params", "tokens", "flops")
+_TAKEN = -1  # in place of a number of sizes, for runs that a budget has
+_NEAR = 1.5  # factor between sizes that count FLOPs alike
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Training runs ready for a model.
+
+    A run of weight 0 counts nowhere, neither in a likelihood nor in the range of the runs or their
+    design, so there is none among them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per run: ``run``, ``loss`` (nats per token), and the counts that are known among
+        ``params``, ``tokens``, ``unique_tokens``, ``flops`` (float64), and the table's own columns.
+        The index holds the row of the raw table, counted from 0.
+    source : str
+        Where the runs came from, for the report.
+    sha256 : str
+        Digest of the raw file, empty for a table made in memory.
+    params_are : str
+        What N counts, in the user's words ("total", "non-embedding", ...).
+    ledger : tuple of str
+        What was done to the raw table, one sentence each.
+    notices : tuple of Notice
+        What looks doubtful.
+    """
+
+    table: pd.DataFrame = field(repr=False)
+    source: str
+    sha256: str = ""
+    params_are: str = "not stated"
+    ledger: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if "weight" in self.table:
+            object.__setattr__(self, "table", self.table[self.table["weight"] != 0])
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def flops_per_param_token(self) -> float:
+        """FLOPs per parameter and token, k in C = k N D: 6, or what the table's own C says.
+
+        Then the geometric mean of C/(N D) over the largest decade of compute: embeddings and
+        attention weigh less in larger models, and larger models are what one extrapolates to.
+        """
+        if len(self) == 0 or not {"params", "tokens", "flops"} <= set(self.table.columns):
+            return FLOPS_PER_PARAM_TOKEN
+        ratio = self.table["flops"] / (self.table["params"] * self.table["tokens"])
+        largest = self.table["flops"] >= self.table["flops"].max() / 10
+        k = float(np.exp(np.log(ratio[largest]).mean()))
+        return FLOPS_PER_PARAM_TOKEN if np.isclose(k, FLOPS_PER_PARAM_TOKEN, rtol=1e-3) else k
+
+    def flops_per_param_token_at(self, params: np.ndarray) -> np.ndarray:
+        """K in C = k N D at each size N, for tables whose own C says that it changes with size.
+
+        The geometric mean of C/(N D) over the runs near N, weighted by a Gaussian in log N of which
+        one sd is a factor 1.5; beyond the sizes of the runs as at the nearest of them. The shape is
+        that of `params`.
+        """
+        k = self.flops_per_param_token
+        if k == FLOPS_PER_PARAM_TOKEN:
+            return np.full(np.shape(params), k)
+        sizes, own = np.log(self.column("params")), np.log(self.column("flops"))
+        own = own - sizes - np.log(self.column("tokens"))
+        grid = np.linspace(sizes.min(), sizes.max(), 100)
+        near = (np.exp(-0.5 * ((centre - sizes) / np.log(_NEAR)) ** 2) for centre in grid)
+        smooth = [(weights * own).sum() / weights.sum() for weights in near]
+        return np.exp(np.interp(np.log(params), grid, smooth))
+
+    def column(self, name: str) -> np.ndarray:
+        """One column as float64, shape (runs,).
+
+        Raises
+        ------
+        RunsError
+            If the table does not have it, or has missing, non-positive or infinite values there.
+        """
+        if name not in self.table:
+            raise RunsError(f"the model needs the column {name!r}{_hint(self.table, name)}")
+        values = _as_float(self.table[name])
+        _require_positive(values, name)
+        return values.to_numpy()
+
+    def hold_out(self, where: str) -> tuple["Runs", "Runs"]:
+        """Split into the runs to fit and those held back to test the fit, which match a query.
+
+        Raises
+        ------
+        RunsError
+            If the query cannot be applied, matches nothing, or matches every run.
+        """
+        held = _select(self.table, where)
+        kept = self.table.drop(index=held.index)
+        if len(kept) == 0:
+            raise RunsError(f"{where!r} holds back all {len(held)} runs: none is left to fit")
+        entry = f"{len(held)} runs held back by {where!r}: not fitted, predicted"
+        return (
+            replace(self, table=kept, ledger=(*self.ledger, entry)),
+            replace(self, table=held, source=f"the runs with {where}"),
+        )
+
+    def budgets(self, *, within: float = 0.1, sizes: int = 5) -> pd.Series:
+        """FLOP budget of each run that lies on an isoFLOP curve, NaN for the others.
+
+        The column ``budget`` where it holds FLOPs; otherwise the windows of compute, a factor
+        ``(1 + within)**2`` wide and no two nearer than that, that hold the most sizes of model, as
+        long as they hold at least `sizes` of them.
+        """
+        label = pd.Series(np.nan, index=self.table.index)
+        if not {"params", "flops"} <= set(self.table.columns):
+            return label
+        stated = pd.to_numeric(self.table.get("budget", label), errors="coerce")
+        if (stated / self.table["flops"]).between(0.5, 2).all():
+            return stated.astype(float)
+        width = 2 * np.log1p(within)
+        free = np.log(self.table["flops"]).sort_values()
+        place, size = free.to_numpy(), pd.factorize(self.table["params"].loc[free.index])[0]
+        found = _distinct_in_windows(place, size, width)  # of the window from each run on
+        while len(found) and found[best := int(np.argmax(found))] >= sizes:
+            members = best + np.flatnonzero(
+                found[best : np.searchsorted(place, place[best] + width, side="right")] != _TAKEN
+            )
+            label[free.index[members]] = float(f"{np.exp(np.median(place[members])):.1e}")
+            first, last = place[members[0]] - width, place[members[-1]] + width
+            begin, end = np.searchsorted(place, first), np.searchsorted(place, last, side="right")
+            found[begin:end] = _TAKEN
+            # Of the windows left only those that reach into what is taken have lost sizes.
+            reach = np.searchsorted(place + width, first)
+            near = reach + np.flatnonzero(found[reach:begin] != _TAKEN)
+            found[near] = _distinct_in_windows(place[near], size[near], width)
+        return label
+
+
+def read_runs(
+    source: str | Path | pd.DataFrame,
+    columns: Mapping[str, str] | None = None,
+    *,
+    where: str | None = None,
+    units: Mapping[str, float] | None = None,
+    mid_schedule: MidSchedule = "exclude",
+    best_per: Sequence[str] = (),
+    params_are: str = "not stated",
+) -> Runs:
+    """Read a table of training runs and refuse or flag what would give a silent wrong number.
+
+    The steps are: rename, apply units, fill what C = 6ND gives, filter, settle what is unfinished,
+    check, keep the best. A column ``weight`` holds the exponent of each run's likelihood; rows of
+    weight 0 are left out.
+
+    Parameters
+    ----------
+    source : path or pandas.DataFrame
+        CSV, TSV, JSON lines or Parquet file, or a table in memory.
+    columns : mapping, optional
+        Our name to the table's own, e.g. ``{"params": "N", "loss": "val_loss"}``.
+    where : str, optional
+        A pandas query on our names that keeps rows, e.g. ``"not outlier and loss < 6"``.
+    units : mapping, optional
+        What one unit of a column is, e.g. ``{"params": 1e9}`` for billions.
+    mid_schedule : "exclude", "keep" or float in (0, 1)
+        What to do with runs that stopped before their schedule ended, whose loss lies above the
+        law: leave them out, keep them, or keep them with this weight. They are those where
+        ``mid_schedule`` is true, ``finished`` or ``is_final_checkpoint`` is false, or
+        ``portion_of_schedule`` is below 1.
+    best_per : sequence of str
+        Keep the run of lowest loss for each combination of these columns, for tables in which
+        hyper-parameters were swept.
+    params_are : str
+        What N counts ("total", "non-embedding", ...): this convention moves exponents.
+
+    Returns
+    -------
+    Runs
+        ``params``, ``tokens`` and ``flops`` filled by C = 6ND where one of the three is missing.
+
+    Raises
+    ------
+    RunsError
+        For a file, column, query or value that cannot be used; the message names rows and remedy.
+
+    Warns
+    -----
+    RunsWarning
+        For tables that can be used but look wrong: swapped columns, duplicates, rising loss, ...
+    """
+    raw, name, digest = load_table(source)
+    named = _rename(raw, columns or {})
+    scaled = _apply_units(named, units or {})
+    filled = _fill(scaled)
+    kept = _select(filled, where)
+    settled, settling, unfinished = settle(kept, mid_schedule)
+    _require_values(settled, named)
+    table = _best(settled, best_per)
+    if "run" not in table:
+        rows = table.index[originals(table)]  # a copied row has the name of its original
+        table.insert(0, "run", [f"run-{row + 1}" for row in rows])
+    _require_units(table, stated=units or {})
+    ledger = [f"{len(raw)} rows read"]
+    ledger += [f"{ours} is the column {theirs!r}" for ours, theirs in (columns or {}).items()]
+    ledger += [f"{column} multiplied by {unit:g}" for column, unit in (units or {}).items()]
+    ledger += [
+        f"{column} filled by C = 6ND" for column in _FILLED if _was_filled(named, table, column)
+    ]
+    ledger += [f"{len(filled) - len(kept)} dropped by the filter {where!r}"] if where else []
+    ledger += settling
+    ledger += (
+        [f"{len(settled) - len(table)} dropped for a better run of equal {', '.join(best_per)}"]
+        if best_per
+        else []
+    )
+    doubts = DOUBTS if "params" in (units or {}) else (*DOUBTS, small)
+    notices = (*unfinished, *(notice for doubt in doubts for notice in doubt(table)))
+    for notice in notices:
+        warnings.warn(str(notice), RunsWarning, stacklevel=2)
+    return Runs(table, name, digest, params_are, tuple(ledger), notices)
+
+
+def _distinct_in_windows(place: np.ndarray, kind: np.ndarray, width: float) -> np.ndarray:
+    """Count the kinds in the window of that width from each place on; places are ascending.
+
+    What lies at j is the first of its kind in the windows that begin behind the one before it of
+    that kind, reach j, and do not begin behind j: one stretch of windows, counted at its two ends.
+    """
+    number = len(place)
+    here = np.arange(number)
+    order = np.lexsort((here, kind))
+    again = kind[order[1:]] == kind[order[:-1]]
+    begin = np.zeros(number, dtype=int)
+    begin[order[1:][again]] = order[:-1][again] + 1
+    begin = np.maximum(begin, np.searchsorted(place + width, place))
+    ends = np.bincount(begin, minlength=number + 1) - np.bincount(here + 1, minlength=number + 1)
+    return np.cumsum(ends)[:number]
+
+
+def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -> pd.DataFrame:
+    """Read a table that is not one of runs, as of curves, and keep rows that match a query.
+
+    The index holds the row of the raw table, counted from 0.
+
+    Raises
+    ------
+    RunsError
+        For a file or query that cannot be used, or a table without rows.
+    """
+    raw, _, _ = load_table(source)
+    if len(raw) == 0:
+        raise RunsError("the table has a header and no rows")
+    return _select(raw, where)
+
+
+def _rename(raw: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    for ours, theirs in columns.items():
+        if theirs in raw.columns:
+            continue
+        if ours in raw.columns:
+            raise RunsError(
+                f"column mapping {ours}={theirs} looks reversed: the table has {ours!r} "
+                f"and not {theirs!r}; write {theirs}={ours}"
+            )
+        raise RunsError(
+            f"column mapping {ours}={theirs}: the table has no column {theirs!r}; "
+            f"{words.did_you_mean(theirs, list(raw.columns))}"
+        )
+    if len(set(columns.values())) < len(columns):
+        raise RunsError("two column mappings name the same column of the table; each needs its own")
+    # A mapped name wins over a column that happens to carry our name already.
+    hidden = [ours for ours in columns if ours in raw.columns and ours not in columns.values()]
+    table = raw.drop(columns=hidden)
+    table = table.rename(columns={theirs: ours for ours, theirs in columns.items()})
+    if table.columns.has_duplicates:
+        twice = ", ".join(sorted(set(table.columns[table.columns.duplicated()])))
+        raise RunsError(f"the table has more than one column named {twice}; rename one")
+    if len(table) == 0:
+        raise RunsError("the table has a header and no rows")
+    if len(table.columns) == 1 and any(mark in table.columns[0] for mark in ";\t|"):
+        raise RunsError(
+            f"the table has one column, {table.columns[0]!r}: its separator is no comma; save it "
+            "with commas, or read it with pandas and pass the table"
+        )
+    if "loss" not in table:
+        raise RunsError(f"the table has no column 'loss' (nats per token){_hint(table, 'loss')}")
+    return table
+
+
+def _apply_units(table: pd.DataFrame, units: Mapping[str, float]) -> pd.DataFrame:
+    """Make counts and losses float64, NaN where a cell is no number, and multiply by the units."""
+    for name, unit in units.items():
+        if name not in table:
+            raise RunsError(f"a unit is given for {name}, which the table lacks")
+        if not (np.isfinite(unit) and unit > 0):
+            raise RunsError(f"the unit of {name} must be a positive number, got {unit:g}")
+    table = table.copy()
+    for name in dict.fromkeys((*COUNTS, "loss", *units)):
+        if name in table:
+            table[name] = _as_float(table[name]) * units.get(name, 1.0)
+    return table
+
+
+def _as_float(values: pd.Series) -> pd.Series:
+    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
+        return pd.Series(np.nan, index=values.index)
+    return pd.to_numeric(values, errors="coerce").astype(np.float64)
+
+
+def _fill(table: pd.DataFrame) -> pd.DataFrame:
+    """Complete each of params, tokens and flops from the other two by C = 6ND."""
+    known = set(_FILLED) & set(table.columns)
+    if len(known) < 2:
+        return table
+    nothing = pd.Series(np.nan, index=table.index)
+    params, tokens, flops = (table.get(name, nothing) for name in _FILLED)
+    k = FLOPS_PER_PARAM_TOKEN
+    table["params"] = params.fillna(flops / (k * tokens))
+    table["tokens"] = tokens.fillna(flops / (k * params))
+    table["flops"] = flops.fillna(k * params * tokens)
+    return table
+
+
+def _was_filled(named: pd.DataFrame, table: pd.DataFrame, column: str) -> bool:
+    if column not in table:
+        return False
+    return column not in named or bool(named.loc[table.index, column].isna().any())
+
+
+def _select(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
+    if where is None:
+        return table.copy()
+    try:
+        chosen = table.eval(where)
+    except (KeyError, TypeError, ValueError, SyntaxError, AttributeError, NameError) as error:
+        raise RunsError(
+            f"filter {where!r} cannot be applied ({str(error).splitlines()[0]}); the "
+            f"columns are {', '.join(table.columns)}"
+        ) from error
+    if not (isinstance(chosen, pd.Series) and pd.api.types.is_bool_dtype(chosen)):
+        raise RunsError(
+            f"filter {where!r} cannot be applied: it is no condition on rows (compare with ==)"
+        )
+    if not chosen.any():
+        raise RunsError(f"filter {where!r} keeps none of the {len(table)} rows")
+    return table[chosen].copy()
+
+
+def _best(table: pd.DataFrame, best_per: Sequence[str]) -> pd.DataFrame:
+    if not best_per:
+        return table
+    missing = [name for name in best_per if name not in table]
+    if missing:
+        raise RunsError(
+            f"the best run per {', '.join(best_per)} is asked for; {', '.join(missing)} is no "
+            f"column of {', '.join(table.columns)}"
+        )
+    best = table.groupby(list(best_per), dropna=False)["loss"].idxmin()
+    return table.loc[np.sort(best)].copy()
+
+
+def _require_values(table: pd.DataFrame, named: pd.DataFrame) -> None:
+    """Refuse losses and counts that are no positive numbers, by the row of the raw table."""
+    for name in ("loss", *_FILLED):
+        if name not in table:
+            continue
+        text = table[name].isna() & named.get(name, table[name]).loc[table.index].notna()
+        if text.any():
+            cell = str(named.loc[table.index[text][0], name])
+            raise RunsError(
+                f"column {name!r}, {words.rows(table.index[text])}: {cell!r} is not a number; "
+                "write plain digits or 1.5e9, without units or commas"
+            )
+        _require_positive(table[name], name)
+
+
+def _hint(table: pd.DataFrame, name: str) -> str:
+    """Say which of the table's columns may be meant, as a ready option."""
+    found = [
+        column for column in table.columns if column.lower() in (name, *_ALIASES.get(name, ()))
+    ]
+    if found:
+        return f"; is it {found[0]!r}? Then pass --column {name}={found[0]}"
+    return f"; the columns are {', '.join(table.columns)}: pass --column {name}=YOURS"
+
+
+def _require_positive(values: pd.Series, name: str) -> None:
+    for bad, what, keep in (
+        (values.isna(), "is missing", f"{name}.notna()"),
+        (np.isinf(values), "is infinite", f"{name} < inf"),
+        (values <= 0, "must be positive", f"{name} > 0"),
+    ):
+        if bad.any():
+            reason = " (an unfinished or diverged run?)" if name == "loss" else ""
+            raise RunsError(
+                f"column {name!r}, {words.rows(values.index[bad])}: the value "
+                f"{values[bad].iloc[0]:g} {what}{reason}; correct it, or leave such rows out with "
+                f"--where '{keep}'"
+            )
+
+
+def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:
+    """Refuse counts that cannot be counts, and columns that contradict each other by thousands."""
+    if {"params", "tokens", "flops"} <= set(table.columns):
+        _require_flop_units(table)
+    for name, least in (("params", 1e3), ("tokens", 1e4)):
+        if name not in table or name in stated:
+            continue
+        small = table[name] < least
+        if small.any():
+            raise RunsError(
+                f"column {name!r}, {words.rows(table.index[small])}: "
+                f"{table.loc[small, name].iloc[0]:g} is no plausible number of {name}; are they "
+                f"given in millions or billions? Pass --unit {name}=1e6 or --unit {name}=1e9"
+            )
+    if {"params", "tokens"} <= set(table.columns):
+        ratio = float((table["tokens"] / table["params"]).median())
+        if not 1e-3 < ratio < 1e6:
+            raise RunsError(
+                f"the median run has {ratio:.2g} tokens per parameter (published designs have 1 to "
+                "1000): one column has other units; pass --unit, e.g. --unit tokens=1e6"
+            )
+
+
+def _require_flop_units(table: pd.DataFrame) -> None:
+    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * table["params"] * table["tokens"])
+    typical = float(ratio.median())
+    if not 0.01 < typical < 100:
+        raise RunsError(
+            f"flops / (6 × params × tokens) is {typical:.2g} for the median run, it should be near "
+            "1: one of the three has other units (params or tokens in millions or billions, "
+            "compute in PF-days of 8.64e19 FLOPs); pass --unit, e.g. --unit flops=8.64e19"
+        )
+    odd = (ratio / typical < 0.01) | (ratio / typical > 100)
+    if odd.any():
+        raise RunsError(
+            f"{words.rows(table.index[odd])}: flops / (6 × params × tokens) is "
+            f"{ratio[odd].iloc[0]:.2g} there and {typical:.2g} for the median run; these rows have "
+            "other units than the rest: correct them or leave them out with --where"
+        )
