@@ -67,7 +67,11 @@ def test_a_place_that_cannot_be_written_to_is_one_line_before_the_work(
     def work(*_, **__):
         raise AssertionError("the long work was begun")
 
-    for name in ("fitting.fit", "checks.curves.classify_points", "forecasts.table.sample_members"):
+    for name in (
+        "posterior.fit.fit",
+        "curves.table.classify_points",
+        "curves.forecasts.sample_members",
+    ):
         monkeypatch.setattr(f"bayescale.{name}", work)
     table = simulated_table()
     table[table["params"] == table["params"].min()].to_csv("curve.csv", index=False)

@@ -210,7 +210,9 @@ def test_a_group_does_not_hide_that_the_whole_fit_did_not_converge(run, small_fi
         (apart["group"] == "b") & (apart["draw"] < 200), 0.01, 0.0
     )
     tree["posterior"] = apart
-    tree.attrs |= {"seconds_compile": 0.0, "seconds_sample": 0.0}
+    tree.attrs = small_fit.tree.attrs | tree.attrs
+    for node in ("prior", "observed_data"):
+        tree[node] = small_fit.tree[node].to_dataset()
     path = replace(whole, tree=tree).save(tmp_path / "grouped.nc")
     serve = ("overtraining", "--flops", "1e21", "--inference-tokens", "1e12", "--json")
     found = json.loads(run("plan", path, *serve, "--group", "a")[1])

@@ -7,12 +7,12 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
-from bayescale.forecasts import curve
 from conftest import ODD_NAMES, check_names
 from scipy import stats
 from typer.testing import CliRunner
 
 from bayescale import cli
+from bayescale.curves import forecast as curve
 from bayescale.curves.drifts import population_weights
 from bayescale.curves.forecast import MEMBERS, local_slope, predict_beyond, sample_members
 from bayescale.curves.forecasts import COLUMNS, forecast_curves, forecast_table
@@ -162,7 +162,7 @@ def test_two_stages_are_the_joint_posterior():
         for m in measured
     ]
     weights = population_weights(draws)
-    from bayescale.forecasts import drifts
+    from bayescale.curves import drifts
 
     m = mean + drifts._MIDDLE_SD * np.linspace(-4, 4, 201)[:, None]
     s = drifts._SPREAD_SD * np.linspace(0.01, 4, 200)

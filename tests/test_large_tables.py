@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from bayescale.checks import refits as refitting
 from conftest import TRUTH, known_fit, simulated_table
 
 from bayescale import Fit, Runs, load_model, log_likelihood, plots, read_runs, residuals
 from bayescale.decisions.approaches import envelope
 from bayescale.errors import RunsError
+from bayescale.evaluation.checks import refits as refitting
 from bayescale.evaluation.checks.influence import left_out, outlying_checks
 from bayescale.evaluation.checks.predictive import residual_checks
 from bayescale.evaluation.checks.refits import refits

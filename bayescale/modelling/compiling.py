@@ -201,7 +201,7 @@ def _digest(*parts: Any) -> str:
 def _own_code() -> str:
     """Digest of this package's source: any change of it may change a model."""
     digest = hashlib.sha256()
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
         digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return digest.hexdigest()

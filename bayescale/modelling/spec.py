@@ -310,7 +310,7 @@ def parse_model(text: str, name: str) -> ModelSpec:
 def _packaged() -> dict[str, Traversable]:
     folder: Traversable = files("bayescale") / "models"
     if not folder.is_dir():  # an editable install or a raw checkout: the files lie at the top level
-        folder = Path(__file__).parents[1] / "models"
+        folder = Path(__file__).parents[2] / "models"
     return {
         item.name.removesuffix(".toml"): item
         for item in sorted(folder.iterdir(), key=lambda item: item.name)
