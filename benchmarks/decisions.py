@@ -27,7 +27,7 @@ from bayescale import (
     suggest_runs,
     target_loss,
 )
-from bayescale.report.advice import advise_overtraining
+from bayescale.report.advice import describe_overtraining
 
 BUDGET, SERVED = 1e24, (1e12, 1e13, 1e14)
 RENTED = Prices.of_hardware(2.0, training_utilisation=0.4, serving_utilisation=0.1)
@@ -69,7 +69,8 @@ def main() -> None:
     timed("next_epoch, four", lambda: next_epoch(repeated, 1e9, 1e9, [1, 4, 16, 64]))
     timed("compute_optimal", lambda: compute_optimal(joint, BUDGET))
     for prices in (Prices(), RENTED):
-        for sentence in advise_overtraining(joint, target, SERVED, prices=prices)["sentences"]:
+        found = cheapest(joint, target, SERVED, prices=prices)
+        for sentence in describe_overtraining(joint, target, found, prices=prices)["sentences"]:
             print(sentence)
 
 
