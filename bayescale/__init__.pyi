@@ -14,7 +14,7 @@ from .evaluation.backtest import (
 )
 from .evaluation.backtest import Backtest as Backtest, backtest as backtest
 from .curves.table import classify_curves as classify_curves
-from .runs.doubts import Check as Check, Status as Status
+from .runs.check import Check as Check, Status as Status
 from .curves.rule import Shape as Shape
 from .curves.shape import (
     CurveShape as CurveShape,

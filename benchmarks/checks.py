@@ -20,7 +20,7 @@ import pandas as pd
 
 from bayescale import Runs, Status, check_fit, fit, load_model, parse_model
 from bayescale.evaluation.scores import score_runs
-from bayescale.runs.doubts import worst
+from bayescale.runs.check import worst
 
 LAWS = ("true", "broken-tokens", "broken-params", "no-offset")
 NO_OFFSET = ("mu = -0.2, sigma = 0.8", "mu = 9.0, sigma = 0.1")

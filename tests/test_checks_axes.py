@@ -7,7 +7,7 @@ from conftest import TRUTH, known_fit, known_grouped_fit
 
 from bayescale import Fit, Runs, constants_fit
 from bayescale.evaluation.checks.axes import _levels, axis_checks
-from bayescale.runs.doubts import Status
+from bayescale.runs.check import Status
 
 
 def grid_fit(bent: int = 0, by: float = 0.5) -> Fit:

@@ -7,7 +7,7 @@ from conftest import TRUTH, known_fit, simulated_table
 
 from bayescale import Status, check_runs, read_runs
 from bayescale.evaluation.checks.identifiability import bracketing_check, evenly_spaced
-from bayescale.runs.doubts import worst
+from bayescale.runs.check import worst
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayescale.errors.RunsWarning")
 

@@ -33,7 +33,7 @@ from bayescale.evaluation.checks.prior import power_scaled, prior_checks
 from bayescale.evaluation.checks.refits import refits, unit
 from bayescale.modelling.priors import DISTRIBUTIONS, Prior
 from bayescale.posterior.prediction import residuals
-from bayescale.runs.doubts import worst
+from bayescale.runs.check import worst
 
 
 def named(checks, name):

@@ -21,7 +21,7 @@ from bayescale.cli.reading import fit_of, runs_of, spec_of
 from bayescale.cli.sampling import convergence, sample
 from bayescale.errors import FitError
 from bayescale.files import to_json
-from bayescale.runs.doubts import Check, Status, worst, worst_first
+from bayescale.runs.check import Check, Status, worst, worst_first
 
 FAILED = 3
 

@@ -23,7 +23,7 @@ from bayescale.curves.reference import reference
 from bayescale.curves.rule import Facts, Shape, judge
 from bayescale.draws import numbers
 from bayescale.errors import RunsError
-from bayescale.runs.doubts import Check, Status
+from bayescale.runs.check import Check, Status
 
 DRAWS = 300
 """Draws of curves that a result keeps."""

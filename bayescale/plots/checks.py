@@ -12,7 +12,7 @@ from bayescale.draws import CI_PROB
 from bayescale.errors import FitError
 from bayescale.evaluation.checks.predictive import AxisDetail
 from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, named, styled
-from bayescale.runs.doubts import Check, Status
+from bayescale.runs.check import Check, Status
 
 _COLUMNS = 3
 _COLOURS = {Status.PASS: GREEN, Status.REVIEW: "#b07d00", Status.FAIL: ORANGE}

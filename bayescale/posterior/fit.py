@@ -205,11 +205,11 @@ class Fit:
 
     def require_given(self) -> None:
         """Raise FitError if the law reads more than params and tokens and no value is given."""
-        if further := self.law.further:
+        if further := [name for name in self.spec.law.further if name not in self.given]:
             values = ", ".join(f"{name}=..." for name in further)
             raise FitError(
-                f"the law {self.law.name} reads {', '.join(further)} beside params and tokens: say "
-                f"at which value, with fit.at({values})"
+                f"the law {self.spec.law.name} reads {', '.join(further)} beside params and "
+                f"tokens: say at which value, with fit.at({values})"
             )
 
     def require_joint(self) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from bayescale import plots
 from bayescale.report.answers import loss_of
 from bayescale.evaluation.checks.refits import MOST_SHOWN
-from bayescale.runs.doubts import Check
+from bayescale.runs.check import Check
 from bayescale.curves.shape import CurveShape
 from bayescale.errors import UnansweredError
 from bayescale.posterior.fit import Fit

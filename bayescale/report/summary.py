@@ -73,7 +73,7 @@ from bayescale import words
 from bayescale.decisions.approaches import parabola_bias
 from bayescale.evaluation.backtest import backtested_at, summarise_backtest
 from bayescale.evaluation.backtest import Backtest
-from bayescale.runs.doubts import Check, Status
+from bayescale.runs.check import Check, Status
 from bayescale.decisions.multiplier import compute_multiplier, constancy, crossing
 from bayescale.decisions.repetition import epochs_until, identified
 from bayescale.errors import FitError, UnansweredError

@@ -17,7 +17,7 @@ from bayescale.decisions.approaches import compare_approaches
 from bayescale.evaluation.backtest import Backtest
 from bayescale.evaluation.checks.held_out import backtest_check
 from bayescale.evaluation.checks.held_out import held_out_check
-from bayescale.runs.doubts import Check, Status, worst_first
+from bayescale.runs.check import Check, Status, worst_first
 from bayescale.evaluation.checks.suite import check_fit
 from bayescale.errors import UnansweredError
 from bayescale.files import make_folder, replacing

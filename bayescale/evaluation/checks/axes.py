@@ -7,7 +7,7 @@ import pandas as pd
 
 from bayescale.curves.shape import shape_check
 from bayescale.posterior.fit import Fit
-from bayescale.runs.doubts import Check, Status, worst_first
+from bayescale.runs.check import Check, Status, worst_first
 
 _EQUAL = 1.02  # factor within which two runs count as equal
 _FEWEST, _LEAST_RANGE = 6, np.log(10) / 2  # runs of a curve, and their range in log x

@@ -7,7 +7,7 @@ from bayescale.evaluation.backtest import MATERIAL, MODEL, RARE, Backtest, failu
 from bayescale.evaluation.checks.predictive import FAIL_BELOW, REVIEW_BELOW
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import residuals, score
-from bayescale.runs.doubts import Check, Status, not_computed
+from bayescale.runs.check import Check, Status, not_computed
 from bayescale.runs.table import Runs
 
 

@@ -14,8 +14,9 @@ from bayescale.decisions.allocation import compute_optimal
 from bayescale.errors import RunsError
 from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit
+from bayescale.runs.check import Check, Status
 from bayescale.runs.design import require_identifiable
-from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN, GROUPS, Check, Notice, Status
+from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN, GROUPS, Notice
 from bayescale.runs.table import Runs
 
 _WRONG_COLUMN = ("swapped columns or units?", "rising loss", "perplexity?")

@@ -19,7 +19,7 @@ from bayescale.evaluation.loo import LeftOut, leave_each_out
 from bayescale.modelling.build import cells_of
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import predict, thinned
-from bayescale.runs.doubts import Check, Status, not_computed
+from bayescale.runs.check import Check, Status, not_computed
 
 MAX_PARETO_K = 0.7
 """Above it leave-one-out by importance weights is rough (Vehtari et al. 2024)."""

@@ -15,7 +15,7 @@ from bayescale import words
 from bayescale.evaluation.checks.refits import Refits, unit
 from bayescale.modelling.noise import SEED
 from bayescale.posterior.fit import Fit
-from bayescale.runs.doubts import Check, Status
+from bayescale.runs.check import Check, Status
 
 REVIEW_BELOW = 0.05
 FAIL_BELOW = 0.01

@@ -11,7 +11,7 @@ import xarray as xr
 from bayescale import words
 from bayescale.laws import to_line
 from bayescale.posterior.fit import Fit
-from bayescale.runs.doubts import Check, Status, not_computed, worst_first
+from bayescale.runs.check import Check, Status, not_computed, worst_first
 
 MAX_SHARE = 0.7
 """Posterior sd over prior sd above which the runs have said little about a parameter."""

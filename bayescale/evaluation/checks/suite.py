@@ -22,7 +22,7 @@ from bayescale.evaluation.checks.refits import Refits, refits
 from bayescale.modelling.build import cells_of
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit
-from bayescale.runs.doubts import Check, Status, not_computed
+from bayescale.runs.check import Check, Status, not_computed
 from bayescale.runs.table import Runs
 
 _FEWEST_FULL = 8  # runs of weight 1 whose residuals are looked at where others weigh less
