@@ -36,7 +36,7 @@ def equal_loss(fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "EqualLo
     """Read the fit, or refuse it."""
     draws, constant = Draws.of(fit), fit.runs.flops_per_param_token if k is None else k
     if not fit.bends:
-        return EqualLoss(draws, constant, prices)
+        return EqualLoss(draws, constant, prices, np.linspace(*_LOG_RANGE, _SIZES))
     params, tokens = (np.log(fit.runs.column(name)) for name in ("params", "tokens"))
     return BentEqualLoss(
         draws,
@@ -49,11 +49,22 @@ def equal_loss(fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "EqualLo
 
 @dataclass(frozen=True)
 class EqualLoss:
-    """The law at every draw, and what FLOPs cost; the loss falls with size and with tokens."""
+    """The law at every draw, and what FLOPs cost; the loss falls with size and with tokens.
+
+    Parameters
+    ----------
+    draws : Draws
+    k : float
+        FLOPs per parameter and token.
+    prices : Prices
+    sizes : numpy.ndarray
+        Logs of those among which the first that reaches a loss is looked for.
+    """
 
     draws: Draws
     k: float
     prices: Prices
+    sizes: np.ndarray
 
     @property
     def natural(self) -> dict[str, np.ndarray]:
@@ -72,25 +83,48 @@ class EqualLoss:
         return self._needed(loss, log_params, *self.natural.values())
 
     def _needed(self, loss: Any, log_params: Any, *natural: Any) -> np.ndarray:
-        def gap(log_tokens: Any, log_params: Any, loss: Any, *natural: Any) -> Any:
-            return self.loss(log_params, log_tokens, *natural) - loss
-
-        found = elementwise.find_root(gap, _LOG_RANGE, args=(log_params, loss, *natural))
+        args = (log_params, loss, *natural)
+        found = elementwise.find_root(self._gap_of_tokens, _LOG_RANGE, args=args)
         return np.where(found.success, found.x, np.inf)
 
     def least_size(self, loss: np.ndarray, log_tokens: float) -> np.ndarray:
-        """Log of the size that reaches a loss on that many tokens; infinite where none does."""
+        """Log of the size that reaches a loss on that many tokens; infinite where none does.
 
-        def gap(log_params: Any, loss: Any, *natural: Any) -> Any:
-            return self.loss(log_params, np.full_like(log_params, log_tokens), *natural) - loss
+        The first one: the loss may rise again with N, on hardly any tokens for its size.
+        """
+        return self._first_root(self._gap_of_size, self.sizes, np.full((1, 1), log_tokens), loss)
 
-        args = (loss, *self.natural.values())
-        # The first one: a law that bends may rise again with N, on hardly any tokens for its size.
-        sizes = np.linspace(*_LOG_RANGE, _SIZES)
-        reached = np.stack([gap(np.full((1, 1), size), *args) <= 0 for size in sizes])
-        first = np.maximum(reached.argmax(axis=0), 1)
-        found = elementwise.find_root(gap, (sizes[first - 1], sizes[first]), args=args)
-        return np.where(found.success, found.x, np.inf)
+    def _gap_of_size(self, log_params: Any, log_tokens: Any, loss: Any, *natural: Any) -> Any:
+        return self.loss(log_params, log_tokens, *natural) - loss
+
+    def _gap_of_tokens(self, log_tokens: Any, log_params: Any, loss: Any, *natural: Any) -> Any:
+        return self.loss(log_params, log_tokens, *natural) - loss
+
+    def _first_root(self, gap: Any, grid: np.ndarray, *asked: np.ndarray) -> np.ndarray:
+        """Where a gap that falls first reaches 0 along a grid; infinite where it never does."""
+        args = (*asked, *self.natural.values())
+        shared = len(asked[0]) == 1  # by all draws, which is then faster for all at once
+        each = np.broadcast_arrays(*args)
+        place, ahead = np.zeros(each[0].shape, dtype=int), np.isfinite(each[0])
+        for number, value in enumerate(grid):
+            if shared:
+                ahead &= ~(gap(np.full((1, 1), value), *args) <= 0)
+            else:
+                own = tuple(values[ahead] for values in each)
+                ahead[ahead] = ~(gap(np.full(ahead.sum(), value), *own) <= 0)
+            place[ahead] = number
+        bracket = grid[place], grid[np.minimum(place + 1, len(grid) - 1)]
+        return np.where(ahead, np.inf, self._root(gap, bracket, *asked))
+
+    def _root(
+        self, gap: Any, bracket: tuple[np.ndarray, np.ndarray], *asked: np.ndarray
+    ) -> np.ndarray:
+        """Where a gap that falls reaches 0 between two; infinite where it does not."""
+        known = np.isfinite(bracket[0]) & np.isfinite(bracket[1])
+        low, high = (np.where(known, end, number) for number, end in enumerate(bracket))
+        args = (*asked, *self.natural.values())
+        found = elementwise.find_root(gap, (low, high), args=args, tolerances=_TOLERANCES)
+        return np.where(found.success & known, found.x, np.inf)
 
     def cheapest(self, loss: np.ndarray, served: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Find logs of the cheapest size for each number of tokens served, and of its tokens.
@@ -204,11 +238,10 @@ class BentEqualLoss(EqualLoss):
 
     Parameters
     ----------
-    sizes, tokens : numpy.ndarray
-        Logs of those that are looked at first, the same of all draws.
+    tokens : numpy.ndarray
+        Logs of those that are looked at first; like the sizes in equal steps.
     """
 
-    sizes: np.ndarray
     tokens: np.ndarray
 
     def needed_tokens(self, loss: np.ndarray, log_params: np.ndarray) -> np.ndarray:
@@ -216,16 +249,6 @@ class BentEqualLoss(EqualLoss):
         far = np.arange(self.tokens[-1] + _WIDE, _LOG_RANGE[1], _WIDE)
         tokens = np.concatenate([self.tokens[::2], far])
         return self._first_root(self._gap_of_tokens, tokens, log_params, loss)
-
-    def least_size(self, loss: np.ndarray, log_tokens: float) -> np.ndarray:
-        """Log of the size that reaches a loss on that many tokens; infinite where none does."""
-        return self._first_root(self._gap_of_size, self.sizes, np.full((1, 1), log_tokens), loss)
-
-    def _gap_of_size(self, log_params: Any, log_tokens: Any, loss: Any, *natural: Any) -> Any:
-        return self.loss(log_params, log_tokens, *natural) - loss
-
-    def _gap_of_tokens(self, log_tokens: Any, log_params: Any, loss: Any, *natural: Any) -> Any:
-        return self.loss(log_params, log_tokens, *natural) - loss
 
     def cheapest(self, loss: np.ndarray, served: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Find logs of the cheapest size for each number of tokens served, and of its tokens.
@@ -249,10 +272,11 @@ class BentEqualLoss(EqualLoss):
             tokens = tokens + step * _vertex(*near)
         # Of a surface with several hollows another may be lower: that of the grid, or of the model
         # that serves least.
-        candidates = [tokens, self.tokens[best], tokens[:, np.argmin(served)][:, None] + 0 * tokens]
-        least = np.argmin([cost(candidate) for candidate in candidates], axis=0)[None]
-        tokens = np.take_along_axis(np.stack(candidates), least, axis=0)[0]
-        size = self._size_near(loss, tokens, sizes)
+        serving_least = tokens[:, np.argmin(served)][:, None] + 0 * tokens
+        candidates = np.stack([tokens, self.tokens[best], serving_least])
+        found = np.stack([self._size_near(loss, one, sizes) for one in candidates])
+        least = self._log_cost(found, candidates, served).argmin(axis=0)[None]
+        size, tokens = (np.take_along_axis(x, least, axis=0)[0] for x in (found, candidates))
         return size, np.where(np.isfinite(size), tokens, np.inf)
 
     def _size_near(self, loss: np.ndarray, tokens: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -294,32 +318,6 @@ class BentEqualLoss(EqualLoss):
         )
         sizes = first(self.sizes, np.moveaxis(log_loss, 0, 1), np.log(loss))
         return np.where(np.isnan(sizes), np.inf, sizes)
-
-    def _first_root(self, gap: Any, grid: np.ndarray, *asked: np.ndarray) -> np.ndarray:
-        """Where a gap that falls first reaches 0 along a grid; infinite where it never does."""
-        args = (*asked, *self.natural.values())
-        shared = len(asked[0]) == 1  # by all draws, which is then faster for all at once
-        each = np.broadcast_arrays(*args)
-        place, ahead = np.zeros(each[0].shape, dtype=int), np.isfinite(each[0])
-        for number, value in enumerate(grid):
-            if shared:
-                ahead &= ~(gap(np.full((1, 1), value), *args) <= 0)
-            else:
-                own = tuple(values[ahead] for values in each)
-                ahead[ahead] = ~(gap(np.full(ahead.sum(), value), *own) <= 0)
-            place[ahead] = number
-        bracket = grid[place], grid[np.minimum(place + 1, len(grid) - 1)]
-        return np.where(ahead, np.inf, self._root(gap, bracket, *asked))
-
-    def _root(
-        self, gap: Any, bracket: tuple[np.ndarray, np.ndarray], *asked: np.ndarray
-    ) -> np.ndarray:
-        """Where a gap that falls reaches 0 between two; infinite where it does not."""
-        known = np.isfinite(bracket[0]) & np.isfinite(bracket[1])
-        low, high = (np.where(known, end, number) for number, end in enumerate(bracket))
-        args = (*asked, *self.natural.values())
-        found = elementwise.find_root(gap, (low, high), args=args, tolerances=_TOLERANCES)
-        return np.where(found.success & known, found.x, np.inf)
 
     def _log_cost(self, size: Any, tokens: Any, served: np.ndarray) -> np.ndarray:
         """Log of what training and serving cost; infinite for an infinite size."""

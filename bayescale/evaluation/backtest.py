@@ -20,6 +20,7 @@ from bayescale.draws import CI_PROB
 from bayescale.errors import FitError, RunsWarning
 from bayescale.evaluation.folds import Split, plan_cuts, up_to
 from bayescale.evaluation.scores import Chance, average, score_with_chance
+from bayescale.files import plain
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit, fit
 from bayescale.runs.table import Runs
@@ -375,13 +376,4 @@ def _cuts(number: int) -> str:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {name: _plain(value) for name, value in row.items()}
-        for row in table.reset_index().to_dict("records")
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """Write numbers of NumPy as those of Python, and None for what JSON has no number for."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    return list(plain(table.reset_index().to_dict("records")))
