@@ -22,7 +22,7 @@ import pandas as pd
 import pymc as pm
 
 from bayescale import Fit, ModelSpec, Runs, RunsWarning, build_model, fit, load_model
-from bayescale.laws import from_line
+from bayescale.laws import into_support
 from bayescale.modelling import build as model
 
 RUNS_PER_GROUP = 15
@@ -105,7 +105,7 @@ def textbook(non_centred: bool) -> Any:
             line = middle + scale * pm.Normal(f"{name}_offset", dims="group")
         else:
             line = pm.Normal(f"{name}_line", middle, scale, dims="group")
-        free[name] = pm.Deterministic(name, from_line(name, line), dims="group")
+        free[name] = pm.Deterministic(name, into_support(spec.supports[name], line), dims="group")
 
     return add
 

@@ -3,6 +3,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import matplotlib as mpl
@@ -15,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bayescale import Fit, Runs, cli, constants_fit, fit, load_model, read_runs
-from bayescale.laws import from_line, to_line
+from bayescale.laws import LAWS, into_support, onto_line
 from bayescale.modelling.build import model_data
+from bayescale.modelling.noise import NOISE
 from bayescale.modelling.spec import ModelSpec
 from bayescale.runs.datasets import FOLDER_VARIABLE, registry
 
@@ -25,6 +27,23 @@ hypothesis.settings.register_profile("bayescale", max_examples=50, deadline=None
 hypothesis.settings.load_profile("bayescale")
 
 TRUTH = {"E": 1.8, "A": 400.0, "B": 1500.0, "alpha": 0.34, "beta": 0.36}
+
+
+SUPPORTS = {
+    **{n: own.support for law in LAWS.values() for n, own in law.coordinates.supports.items()},
+    **{name: support for kind in NOISE.values() for name, support in kind.parameters.items()},
+    "sigma_seed": "positive",
+}
+
+
+def to_line(name: str, value: Any) -> Any:
+    """Map a coordinate or noise parameter to the real line, where groups are Normal."""
+    return onto_line(SUPPORTS[name], value)
+
+
+def from_line(name: str, value: Any) -> Any:
+    """Invert `to_line`."""
+    return into_support(SUPPORTS[name], value)
 
 
 def simulated_table(noise: float = 0.005, seed: int = 0, **changes: float) -> pd.DataFrame:
@@ -100,7 +119,7 @@ def known_grouped_fit(
     tree = {
         "posterior": posterior,
         "constant_data": xr.Dataset(constant, coords={"group": list(groups)}),
-        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
+        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed"])}),
     }
     made = xr.DataTree.from_dict(tree)
     made.attrs = {"model": spec.name, "model_spec": spec.source}

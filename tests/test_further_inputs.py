@@ -19,7 +19,7 @@ from bayescale.modelling.spec import Bend
 
 LAW = '''
 import numpy as np
-from bayescale.laws import Coordinates, law
+from bayescale.laws import PARAMS, POSITIVE, TOKENS, Allocation, Coordinates, context, law
 from bayescale.laws.chinchilla import chinchilla
 
 
@@ -27,7 +27,15 @@ def _to_natural(sampled, reference, loss):
     return {**sampled, **chinchilla.to_natural(sampled, reference[:2])}
 
 
-@law(coordinates=Coordinates((*chinchilla.coordinates.names, "bowl", "peak"), _to_natural)COMPUTE)
+BOWL = {"bowl": POSITIVE, "peak": POSITIVE}
+
+
+@law(
+    inputs=(PARAMS, TOKENS, context("learning_rate")),
+    parameters={**chinchilla.supports, **BOWL},
+    coordinates=Coordinates({**chinchilla.coordinates.supports, **BOWL}, _to_natural),
+    allocation=Allocation(COMPUTE),
+)
 def tuned(params, tokens, learning_rate, *, E, A, B, alpha, beta, bowl, peak):
     """Chinchilla's law times a bowl in the logarithm of the learning rate."""
     off = np.log(learning_rate) - np.log(peak)
@@ -35,7 +43,7 @@ def tuned(params, tokens, learning_rate, *, E, A, B, alpha, beta, bowl, peak):
         bowl * off**2
     )
 '''
-COMPUTE = """, optimum=lambda flops, k, *, learning_rate, bowl, peak, **own: chinchilla.optimum(
+COMPUTE = """optimum=lambda flops, k, *, learning_rate, bowl, peak, **own: chinchilla.optimum(
     flops, k, **own), compute=lambda loss, k, *, learning_rate, bowl, peak, **own:
     chinchilla.compute(loss / np.exp(bowl * np.log(learning_rate / peak) ** 2), k, **own)"""
 BOWL, PEAK = 0.02, 1e-3

@@ -5,12 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import TRUTH, known_grouped_fit, simulated_table
+from conftest import TRUTH, known_grouped_fit, simulated_table, to_line
 from scipy import stats
 
 from bayescale import fit, load_fit, load_model, read_runs
 from bayescale.errors import FitError, RunsError, RunsWarning
-from bayescale.laws import to_line
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import (
     arviz_tree,

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from bayescale.decisions.allocation import minimise_params, optimal_params
 from bayescale.laws import (
+    AXIS,
     LAWS,
+    POSITIVE,
     chance_level,
     chinchilla,
     coupled,
@@ -632,8 +634,12 @@ def test_name_of_another_modules_law_is_refused():
     def chinchilla(x, *, A):
         return A / x
 
+    like = {"inputs": (AXIS,), "coordinates": pure_power_law.coordinates}
+
     with pytest.raises(ValueError, match="a law named chinchilla exists already"):
-        law(coordinates=pure_power_law.coordinates)(chinchilla)
+        law(parameters={"A": POSITIVE}, **like)(chinchilla)
+    with pytest.raises(ValueError, match="declares the parameters B, its function takes A"):
+        law(parameters={"B": POSITIVE}, **like)(chinchilla)
 
 
 def test_chance_level_law_starts_at_chance_is_halfway_and_ends_at_the_floor():

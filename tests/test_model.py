@@ -6,11 +6,10 @@ import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
-from conftest import known_grouped_fit, simulated_table
+from conftest import from_line, known_grouped_fit, simulated_table, to_line
 from scipy import stats
 
 from bayescale.errors import FitError, RunsError, RunsWarning
-from bayescale.laws import from_line, to_line
 from bayescale.modelling.build import build_model, cells_of, draw_prior, inputs_in, model_data
 from bayescale.modelling.noise import noise_scale
 from bayescale.modelling.pooling import group_names
@@ -140,7 +139,7 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
             centre = centre + model[f"{error}_basis"].get_value() @ found[error]
     assert ("bend" in found) == (spec.bend is not None)
     scale = noise_scale(noise, cells["replicates"].to_numpy())
-    y = cells["log_loss"].to_numpy()
+    y = cells["observed"].to_numpy()
     ours = spec.noise_model.log_density(y, centre, scale, noise, inputs)
     # PyMC's ExGaussian is computed with the square root of 2 in single precision.
     rough = spec.noise in ("RepetitionExcess", "Undertuned")

@@ -29,7 +29,7 @@ def test_known_cells():
     runs = table_of(cell(*np.exp([1.0, 1.2, 1.4])), cell(np.exp(2.0), tokens=4e9))
     cells = collapse(runs, COLUMNS)
     assert len(cells) == 2
-    np.testing.assert_allclose(cells.table["log_loss"], [1.2, 2.0])
+    np.testing.assert_allclose(cells.table["observed"], [1.2, 2.0])
     assert cells.table["replicates"].tolist() == [3, 1]
     assert cells.table["weight"].tolist() == [1, 1]
     assert cells.table["run"].tolist() == ["0", "3"]  # the first of each
@@ -45,7 +45,7 @@ def test_cells_keep_the_order_of_the_table():
 
 def test_without_replicates_every_run_is_a_cell(runs):
     cells = collapse(runs, COLUMNS)
-    np.testing.assert_array_equal(cells.table["log_loss"], np.log(runs.table["loss"]))
+    np.testing.assert_array_equal(cells.table["observed"], np.log(runs.table["loss"]))
     assert (len(cells), cells.squares, cells.freedom) == (30, 0, 0)
 
 
@@ -53,7 +53,7 @@ def test_copied_row_counts_once():
     table = table_of(cell(3.0, 3.3)).table
     cells = collapse(Runs(pd.concat([table, table[:1]]), "test"), COLUMNS)
     assert (cells.table["replicates"].tolist(), cells.freedom) == ([2], 1)
-    np.testing.assert_allclose(cells.table["log_loss"], np.log([3.0, 3.3]).mean())
+    np.testing.assert_allclose(cells.table["observed"], np.log([3.0, 3.3]).mean())
     nearly = pd.concat([table, table[:1].assign(loss=3.0000001)])
     assert collapse(Runs(nearly, "test"), COLUMNS).freedom == 2
     elsewhere = collapse(table_of(cell(3.0), cell(3.0, tokens=4e9)), COLUMNS)
@@ -116,7 +116,7 @@ def test_run_of_weight_zero_leaves_its_cell():
     runs = table_of(cell(3.0, 3.3, 9.0), cell(2.5, 2.6, tokens=4e9))
     cells = collapse(runs, COLUMNS, weights=np.array([1, 1, 0, 0, 0]))
     without = collapse(table_of(cell(3.0, 3.3)), COLUMNS)
-    assert cells.table["log_loss"].iloc[0] == pytest.approx(without.table["log_loss"].iloc[0])
+    assert cells.table["observed"].iloc[0] == pytest.approx(without.table["observed"].iloc[0])
     assert cells.table["replicates"].iloc[0] == 2
     assert cells.table["weight"].tolist() == [1, 0]  # a cell of such runs alone stays, silent
 
@@ -145,7 +145,7 @@ def test_weight_of_a_cell_is_that_of_its_runs():
 def test_run_of_hardly_any_weight_hardly_counts():
     runs = table_of(cell(3.0, 3.3))
     one, nearly = (collapse(runs, COLUMNS, weights=np.array([1, w])) for w in (0.0, 1e-9))
-    for name in ("log_loss", "weight", "replicates"):
+    for name in ("observed", "weight", "replicates"):
         np.testing.assert_allclose(nearly.table[name], one.table[name], rtol=1e-6)
     assert nearly.freedom == pytest.approx(0, abs=1e-6)
 

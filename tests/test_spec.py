@@ -6,7 +6,7 @@ import pytest
 from conftest import simulated_table
 
 from bayescale.errors import ModelError
-from bayescale.laws import LAWS
+from bayescale.laws import LAWS, POSITIVE, context
 from bayescale.modelling.build import model_data
 from bayescale.modelling.spec import available_models, load_model, parse_model
 from bayescale.runs.table import read_runs
@@ -203,8 +203,8 @@ REFUSED = {
         r"\[bend\]: must be a table with sd \(of log loss\) and length \(decades\)",
     ),
     "axis that means something else": (
-        load_model("power-law").source.replace('axis = "flops"', 'axis = "log_loss"'),
-        r"the axis 'log_loss' has a name .* --column own_log_loss=log_loss .*, and name that$",
+        load_model("power-law").source.replace('axis = "flops"', 'axis = "observed"'),
+        r"the axis 'observed' has a name .* --column own_observed=observed .*, and name that$",
     ),
     "weights for an axis": (
         load_model("power-law").source.replace('axis = "flops"', 'axis = "weight"'),
@@ -411,9 +411,9 @@ def test_unpooled_of_a_model_without_groups_is_the_same():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ({"inputs": ("weight",)}, "the law own's input 'weight' has a name that bayescale uses"),
-        ({"parameters": ("E", "A", "sigma")}, "the law own has a parameter 'sigma', .* rename"),
-        ({"parameters": ("E", "A", "obs")}, "the law own has a parameter 'obs'"),
+        ({"reads": (context("weight"),)}, "the law own's input 'weight' has a name that bayescale uses"),
+        ({"supports": dict.fromkeys(("E", "A", "sigma"), POSITIVE)}, "the law own has a parameter 'sigma', .* rename"),
+        ({"supports": dict.fromkeys(("E", "A", "obs"), POSITIVE)}, "the law own has a parameter 'obs'"),
     ],
 )
 def test_law_with_names_of_something_else_is_refused(names, message, monkeypatch):
@@ -430,4 +430,4 @@ def test_remedy_for_a_name_that_is_taken_works():
     source = load_model("power-law").source.replace('axis = "flops"', 'axis = "own_log_loss"')
     data = model_data(parse_model(source, "mine"), runs)
     np.testing.assert_array_equal(data["input_own_log_loss"], table["log_loss"])
-    np.testing.assert_allclose(data["observed_log_loss"], np.log(table["loss"]))
+    np.testing.assert_allclose(data["observed"], np.log(table["loss"]))

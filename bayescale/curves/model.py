@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.laws import from_line, positive_part
+from bayescale.laws import into_support, positive_part
 from bayescale.modelling.compiling import Variable
 
 KNOTS = 7
@@ -113,13 +113,13 @@ def log_exponent(member: Member, values: Values, length: Any) -> Any:
 
 def _bottom(values: Values) -> tuple[Any, Any]:
     """Reducible share at the top, and log of how much larger that part is at the bottom."""
-    reducible = from_line("share", values["logit_reducible"])
+    reducible = into_support("unit", values["logit_reducible"])
     return reducible, np.log1p(np.expm1(np.exp(values["log_fall"])) / reducible)
 
 
 def _rise(values: Values, ratio: Any) -> tuple[Any, Any]:
     """Share of the way from chance to the floor left at the top, and w at the bottom, negated."""
-    start = from_line("share", values["logit_start"])
+    start = into_support("unit", values["logit_start"])
     left = start * np.exp(-ratio)
     return left, ratio + np.log1p(-left) - np.log1p(-start)
 

@@ -209,7 +209,7 @@ def _require_same_cells(first: str, one: Fit, name: str, other: Fit) -> None:
             f"because they read other columns ({', '.join(one.spec.columns)}; "
             f"{', '.join(other.spec.columns)})"
         )
-    for column in ("log_loss", "replicates", *dict.fromkeys((*one.spec.inputs, "loss"))):
+    for column in ("observed", "replicates", *dict.fromkeys((*one.spec.inputs, "loss"))):
         apart = ~np.isclose(mine[column], others[column], rtol=1e-9, atol=0)
         if apart.any():
             run = mine["run"][apart].iloc[0]

@@ -4,10 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.laws.law import Coordinates, Loss, Values, law
+from bayescale.laws.law import (
+    AXIS,
+    LOSS,
+    POSITIVE,
+    REAL,
+    UNIT,
+    Coordinates,
+    Function,
+    Values,
+    law,
+)
 
 
-def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """Level and shares at the reference run to floor, chance level and half-way point."""
     level = np.exp(sampled["level"])
     reducible = level * sampled["reducible"]
@@ -21,7 +31,14 @@ def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict
     }
 
 
-@law(coordinates=Coordinates(("level", "reducible", "remaining", "alpha"), _to_natural))
+@law(
+    response=LOSS,
+    inputs=(AXIS,),
+    parameters=dict.fromkeys(("E", "U", "x_half", "alpha"), POSITIVE),
+    coordinates=Coordinates(
+        {"level": REAL, "reducible": UNIT, "remaining": UNIT, "alpha": POSITIVE}, _to_natural
+    ),
+)
 def chance_level(x: Any, *, E: Any, U: Any, x_half: Any, alpha: Any) -> Any:
     r"""Power law that leaves a chance level, :math:`(L - E)/(U - L) = (x / x_{half})^{-\alpha}`.
 

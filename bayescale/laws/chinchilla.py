@@ -4,7 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.laws.law import law, positive_part, shares
+from bayescale.laws.law import (
+    LOSS,
+    PARAMS,
+    POSITIVE,
+    TOKENS,
+    Allocation,
+    law,
+    positive_part,
+    shares,
+)
 
 
 def _compute_optimal(flops: Any, k: float, *, E: Any, A: Any, B: Any, alpha: Any, beta: Any) -> Any:
@@ -22,9 +31,11 @@ def _compute(loss: Any, k: float, *, E: Any, A: Any, B: Any, alpha: Any, beta: A
 
 
 @law(
+    response=LOSS,
+    inputs=(PARAMS, TOKENS),
+    parameters=dict.fromkeys(("E", "A", "B", "alpha", "beta"), POSITIVE),
     coordinates=shares("A", "B", exponents=("alpha", "beta")),
-    optimum=_compute_optimal,
-    compute=_compute,
+    allocation=Allocation(optimum=_compute_optimal, compute=_compute),
 )
 def chinchilla(params: Any, tokens: Any, *, E: Any, A: Any, B: Any, alpha: Any, beta: Any) -> Any:
     r"""Joint law :math:`L(N, D) = E + A N^{-\alpha} + B D^{-\beta}`.

@@ -4,10 +4,23 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.laws.law import Coordinates, Loss, Values, law, positive_part
+from bayescale.laws.law import (
+    LOSS,
+    PARAMS,
+    POSITIVE,
+    REAL,
+    TOKENS,
+    UNIT,
+    Allocation,
+    Coordinates,
+    Function,
+    Values,
+    law,
+    positive_part,
+)
 
 
-def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """Level and reducible share at the reference run; N has the share `split` of the bracket."""
     level = np.exp(sampled["level"])
     reducible, k = level * sampled["reducible"], sampled["k"]
@@ -42,12 +55,18 @@ def _compute(loss: Any, per: float, *, E: Any, **bracket: Any) -> Any:
 
 
 _EXPONENTS = ("alpha", "beta")
+_SAMPLED = {
+    **{"level": REAL, "reducible": UNIT, "split": UNIT},
+    **dict.fromkeys((*_EXPONENTS, "k"), POSITIVE),
+}
 
 
 @law(
-    coordinates=Coordinates(("level", "reducible", "split", *_EXPONENTS, "k"), _to_natural),
-    optimum=_compute_optimal,
-    compute=_compute,
+    response=LOSS,
+    inputs=(PARAMS, TOKENS),
+    parameters=dict.fromkeys(("E", "A", "B", *_EXPONENTS, "k"), POSITIVE),
+    coordinates=Coordinates(_SAMPLED, _to_natural),
+    allocation=Allocation(optimum=_compute_optimal, compute=_compute),
 )
 def coupled(
     params: Any, tokens: Any, *, E: Any, A: Any, B: Any, alpha: Any, beta: Any, k: Any

@@ -5,13 +5,26 @@ from typing import Any
 import numpy as np
 
 from bayescale.laws.chinchilla import chinchilla
-from bayescale.laws.law import Coordinates, Loss, Values, law, positive_part
+from bayescale.laws.law import (
+    LOSS,
+    PARAMS,
+    POSITIVE,
+    REAL,
+    TOKENS,
+    UNIQUE_TOKENS,
+    Allocation,
+    Coordinates,
+    Function,
+    Values,
+    law,
+    positive_part,
+)
 
 _SIZE = 1e9  # params at which R_D is stated
 _MOST = 20.0  # log of N / U_N above which more parameters add nothing, and would overflow
 
 
-def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """Chinchilla's level and shares, at a run whose effective N and D are the reference's."""
     return {**sampled, **chinchilla.to_natural(sampled, reference[:2])}
 
@@ -31,10 +44,15 @@ def repetitions(params: Any, *, R_D: Any, r_N: Any = 0.0) -> Any:
     return R_D * np.exp(r_N * (np.log(params) - np.log(_SIZE)))
 
 
+_REPETITION = {"R_D": POSITIVE, "R_N": POSITIVE, "r_N": REAL}
+
+
 @law(
-    coordinates=Coordinates((*chinchilla.coordinates.names, "R_D", "R_N", "r_N"), _to_natural),
-    optimum=_compute_optimal,
-    compute=_compute,
+    response=LOSS,
+    inputs=(PARAMS, TOKENS, UNIQUE_TOKENS),
+    parameters={**chinchilla.supports, **_REPETITION},
+    coordinates=Coordinates({**chinchilla.coordinates.supports, **_REPETITION}, _to_natural),
+    allocation=Allocation(optimum=_compute_optimal, compute=_compute),
 )
 def data_constrained(
     params: Any,

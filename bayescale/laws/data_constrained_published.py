@@ -4,12 +4,25 @@ from typing import Any
 
 from bayescale.laws.chinchilla import chinchilla
 from bayescale.laws.data_constrained import data_constrained
-from bayescale.laws.law import Coordinates, Loss, Values, law
+from bayescale.laws.law import (
+    LOSS,
+    PARAMS,
+    POSITIVE,
+    REAL,
+    TOKENS,
+    UNIQUE_TOKENS,
+    UNIT,
+    Allocation,
+    Coordinates,
+    Function,
+    Values,
+    law,
+)
 
 
-def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     return data_constrained.coordinates.to_natural(
-        {**sampled, "beta": sampled["alpha"]}, reference, loss
+        {**sampled, "beta": sampled["alpha"]}, reference, function
     )
 
 
@@ -23,10 +36,18 @@ def _compute(loss: Any, k: float, *, E: Any, A: Any, B: Any, alpha: Any, R_D: An
     return chinchilla.compute(loss, k, E=E, A=A, B=B, alpha=alpha, beta=alpha)  # type: ignore[misc]
 
 
+_SAMPLED = {
+    **{"level": REAL, "reducible": UNIT, "split": UNIT},
+    **dict.fromkeys(("alpha", "R_D", "R_N"), POSITIVE),
+}
+
+
 @law(
-    coordinates=Coordinates(("level", "reducible", "split", "alpha", "R_D", "R_N"), _to_natural),
-    optimum=_compute_optimal,
-    compute=_compute,
+    response=LOSS,
+    inputs=(PARAMS, TOKENS, UNIQUE_TOKENS),
+    parameters=dict.fromkeys(("E", "A", "B", "alpha", "R_D", "R_N"), POSITIVE),
+    coordinates=Coordinates(_SAMPLED, _to_natural),
+    allocation=Allocation(optimum=_compute_optimal, compute=_compute),
 )
 def data_constrained_published(
     params: Any,

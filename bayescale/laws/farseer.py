@@ -5,12 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.laws.law import Coordinates, Loss, Values, law, positive_part
-
-_SAMPLED = (
-    *("level", "reducible", "alpha", "beta", "amplitude_slope", "exponent_slope"),
-    *("floor_bend", "amplitude_bend", "exponent_bend"),
+from bayescale.laws.law import (
+    LOSS,
+    PARAMS,
+    POSITIVE,
+    REAL,
+    TOKENS,
+    UNIT,
+    Allocation,
+    Coordinates,
+    Function,
+    Values,
+    law,
+    positive_part,
 )
+
+_SAMPLED = {
+    **{"level": REAL, "reducible": UNIT, "alpha": POSITIVE, "beta": POSITIVE},
+    **dict.fromkeys(("amplitude_slope", "exponent_slope"), REAL),
+    **dict.fromkeys(("floor_bend", "amplitude_bend", "exponent_bend"), REAL),
+}
 _NO_BEND = 1e-8
 """Stands for c = 0, where a N^c + b is a straight line in log N and neither a nor b is finite."""
 
@@ -23,7 +37,7 @@ _SIZES = (1e3, 1e15)
 _GRID, _HALVINGS = 30, 35
 
 
-def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """Value, slope and bend in log N of three logs at the reference run, to their a, b and c."""
     log_params, log_tokens = np.log(reference[0]), np.log(reference[1])
     reducible, beta = sampled["reducible"], sampled["beta"]
@@ -123,9 +137,11 @@ def _compute(loss: Any, k: float, **natural: Any) -> Any:
 
 
 @law(
+    response=LOSS,
+    inputs=(PARAMS, TOKENS),
+    parameters=dict.fromkeys((f"{name}{number}" for number in "123" for name in "abc"), REAL),
     coordinates=Coordinates(_SAMPLED, _to_natural),
-    optimum=_compute_optimal,
-    compute=_compute,
+    allocation=Allocation(optimum=_compute_optimal, compute=_compute),
 )
 def farseer(
     params: Any,

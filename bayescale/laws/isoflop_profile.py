@@ -4,12 +4,28 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.laws.law import Coordinates, Loss, Values, law
+from bayescale.laws.law import (
+    FLOPS,
+    LOSS,
+    PARAMS,
+    POSITIVE,
+    REAL,
+    UNIT,
+    Allocation,
+    Coordinates,
+    Function,
+    Values,
+    context,
+    law,
+)
 
-_SAMPLED = ("level", "size", "a", "curvature", "skew", "steepness")
+_SAMPLED = {
+    **{"level": REAL, "size": REAL, "a": UNIT},
+    **{"curvature": POSITIVE, "skew": UNIT, "steepness": POSITIVE},
+}
 
 
-def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """N* is exp(size) times the reference params at the reference budget; skew shares the walls."""
     params, _, budget = reference
     a, steepness = sampled["a"], sampled["steepness"]
@@ -29,8 +45,15 @@ def _compute_optimal(flops: Any, k: float, *, G: Any, a: Any, **shape: Any) -> A
 
 
 @law(
+    response=LOSS,
+    inputs=(PARAMS, FLOPS, context("budget")),
+    parameters={
+        **{"L_min": POSITIVE, "G": POSITIVE, "a": UNIT},
+        **{"curvature": POSITIVE, "left": POSITIVE, "right": POSITIVE},
+    },
     coordinates=Coordinates(_SAMPLED, _to_natural),
-    optimum=_compute_optimal,
+    allocation=Allocation(optimum=_compute_optimal),
+    minimum_along=("params",),
 )
 def isoflop_profile(
     params: Any,

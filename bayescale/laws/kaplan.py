@@ -4,10 +4,23 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.laws.law import Coordinates, Loss, Values, law, positive_part
+from bayescale.laws.law import (
+    LOSS,
+    PARAMS,
+    POSITIVE,
+    REAL,
+    TOKENS,
+    UNIT,
+    Allocation,
+    Coordinates,
+    Function,
+    Values,
+    law,
+    positive_part,
+)
 
 
-def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """At the reference run the bracket is exp(level / alpha_D); N has the share `split`."""
     params, tokens = reference
     alpha_N, alpha_D = sampled["alpha_N"], sampled["alpha_D"]
@@ -39,9 +52,13 @@ def _compute(loss: Any, k: float, *, N_c: Any, D_c: Any, alpha_N: Any, alpha_D: 
 
 
 @law(
-    coordinates=Coordinates(("level", "split", "alpha_N", "alpha_D"), _to_natural),
-    optimum=_compute_optimal,
-    compute=_compute,
+    response=LOSS,
+    inputs=(PARAMS, TOKENS),
+    parameters=dict.fromkeys(("N_c", "D_c", "alpha_N", "alpha_D"), POSITIVE),
+    coordinates=Coordinates(
+        {"level": REAL, "split": UNIT, "alpha_N": POSITIVE, "alpha_D": POSITIVE}, _to_natural
+    ),
+    allocation=Allocation(optimum=_compute_optimal, compute=_compute),
 )
 def kaplan(params: Any, tokens: Any, *, N_c: Any, D_c: Any, alpha_N: Any, alpha_D: Any) -> Any:
     r"""Joint law :math:`L(N, D) = [(N_c/N)^{\alpha_N/\alpha_D} + D_c/D]^{\alpha_D}`.

@@ -1,14 +1,14 @@
-"""What a scaling law is: one plain function, and the coordinates it is sampled in.
+"""What a scaling law is: one plain function, what it reads, what it says, and its coordinates.
 
-A law's function takes columns of the runs table by position and parameters by keyword. The same
-function builds the PyTensor graph and evaluates NumPy arrays and xarray posteriors, so it uses only
-``+ - * / **`` and ``np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.tanh``, which stay symbolic;
-`positive_part` gives it minima and bounds.
+A law's function takes inputs by position and parameters by keyword. The same function builds the
+PyTensor graph and evaluates NumPy arrays and xarray posteriors, so it uses only ``+ - * / **`` and
+``np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.tanh``, which stay symbolic; `positive_part` gives
+it minima and bounds, `total` sums over the shares of a mixture.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from typing import Any
 
@@ -17,7 +17,163 @@ import numpy as np
 Values = Mapping[str, Any]
 """Names to floats, arrays, DataArrays or tensors."""
 
-Loss = Callable[..., Any]
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a law says of a run.
+
+    Parameters
+    ----------
+    name : str
+        What sentences and pictures call it.
+    column : str
+        Column of the runs that holds it; a model file may name another one.
+    unit : str
+        Empty where it has none.
+    scale : str
+        Where errors add up: "log" for what is positive, so that they are relative, or "share" for
+        numbers of successes among a number of trials.
+    better : str
+        "lower", "higher", or "" where neither is.
+    """
+
+    name: str
+    column: str
+    unit: str = ""
+    scale: str = "log"
+    better: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name and unit, for the axis of a picture."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    @property
+    def variable(self) -> str:
+        """Name of the observed variable of a model: of what errors add up on."""
+        return f"log_{self.column}" if self.scale == "log" else self.column
+
+    @property
+    def sign(self) -> float:
+        """What to multiply by so that lower is better."""
+        return -1.0 if self.better == "higher" else 1.0
+
+    def onto(self, value: Any) -> Any:
+        """Map a value to the scale on which errors add up.
+
+        >>> LOSS.onto(1.0), ACCURACY.onto(0.5)
+        (np.float64(0.0), 0.5)
+        """
+        return np.log(value) if self.scale == "log" else value
+
+    def back(self, value: Any) -> Any:
+        """Invert `onto`."""
+        return np.exp(value) if self.scale == "log" else value
+
+
+LOSS = Response("loss", "loss", "nats per token", better="lower")
+"""A loss: positive, lower is better, errors are relative."""
+
+ACCURACY = Response("accuracy", "accuracy", scale="share", better="higher")
+"""Share of the items of a task that a model gets right."""
+
+
+def quantity(column: str, unit: str = "", *, name: str = "", better: str = "") -> Response:
+    """Describe a positive quantity that may rise or fall: batch size, steps, learning rate, N*."""
+    return Response(name or column.replace("_", " "), column, unit, better=better)
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a law reads of a run.
+
+    Parameters
+    ----------
+    name : str
+        Column of the runs. ``x`` stands for the column that a model file names as its ``axis``; of
+        shares it is the beginning of the names of their columns.
+    role : str
+        "size" (the parameters that compute counts), "data" (the tokens that it counts), "compute",
+        "axis", "knob" (at its best value where none is given), "shares" (a mixture: a vector of
+        shares that sum to 1, zeros allowed) or "context" (must be given).
+    scale : str
+        "log" for what is positive, "linear", or "shares".
+    fill : str
+        Input that stands for it where it is not given.
+    """
+
+    name: str
+    role: str
+    scale: str = "log"
+    fill: str = ""
+
+
+PARAMS = Input("params", "size")
+"""Parameters N, that compute counts."""
+
+TOKENS = Input("tokens", "data")
+"""Tokens D, every pass counted."""
+
+UNIQUE_TOKENS = Input("unique_tokens", "unique", fill="tokens")
+"""Distinct tokens U; where they are not given, none is repeated."""
+
+FLOPS = Input("flops", "compute")
+"""Training compute C, FLOPs."""
+
+AXIS = Input("x", "axis")
+"""Any one column of the runs: a model file names it."""
+
+
+def size(column: str) -> Input:
+    """Name the parameters that compute counts, where they are not ``params``: active ones."""
+    return Input(column, "size")
+
+
+def knob(column: str, *, scale: str = "log") -> Input:
+    """Name a setting that is chosen for every run, as a learning rate.
+
+    Where none is given, the best value of each draw is taken.
+    """
+    return Input(column, "knob", scale)
+
+
+def context(column: str, *, scale: str = "log") -> Input:
+    """Name what a run was made with, and every question has to give: experts, chance level."""
+    return Input(column, "context", scale)
+
+
+def mixture(prefix: str) -> Input:
+    """Name shares of a mixture by the beginning of their columns: ``w_`` for w_web, w_code, ...
+
+    The law's function gets one array, whose last axis (dim `prefix` without the underscore at its
+    end) has an entry for every share. They sum to 1; zeros are allowed.
+    """
+    return Input(prefix.rstrip("_"), "shares", "shares")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Where a parameter may lie.
+
+    Parameters
+    ----------
+    support : str
+        "real", "positive" or "unit" (0 to 1).
+    along : str
+        Shares for each of which it has an entry; empty for a number.
+    """
+
+    support: str
+    along: str = ""
+
+    def over(self, shares: str) -> "Parameter":
+        """Return the parameter with an entry for each of some shares, by the name of the input."""
+        return replace(self, along=shares)
+
+
+REAL, POSITIVE, UNIT = Parameter("real"), Parameter("positive"), Parameter("unit")
 
 
 @dataclass(frozen=True)
@@ -26,15 +182,44 @@ class Coordinates:
 
     Parameters
     ----------
-    names : tuple of str
+    supports : mapping of str to Parameter
         The sampled coordinates; a model file states its priors on these.
     to_natural : callable
-        ``(sampled, reference, loss) -> natural``, with `reference` one value for each input of the
-        law (the geometric mean of the runs), and `loss` the law's own function.
+        ``(sampled, reference, function) -> natural``, with `reference` one value for each input of
+        the law (the geometric mean of the runs; of shares and of linear inputs the mean), and
+        `function` the law's own.
     """
 
-    names: tuple[str, ...]
-    to_natural: Callable[[Values, tuple[Any, ...], Loss], dict[str, Any]]
+    supports: Mapping[str, Parameter] = field(hash=False)
+    to_natural: Callable[[Values, tuple[Any, ...], Function], dict[str, Any]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the sampled coordinates."""
+        return tuple(self.supports)
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Closed forms of how a law allocates compute C = k N D, where it has them.
+
+    Parameters
+    ----------
+    optimum : callable, optional
+        ``optimum(flops, k, **parameters) -> params``: the compute-optimal N without repeated
+        tokens; NaN where no size is best. Without it the optimum is found numerically.
+    compute : callable, optional
+        ``compute(value, k, **parameters) -> flops``: the least compute that reaches a value of the
+        response, by its compute-optimal model and without repeated tokens; infinite where no
+        compute does. What compares the compute of groups needs it.
+
+    Notes
+    -----
+    Of a law that reads more than params and tokens both take the further inputs by keyword.
+    """
+
+    optimum: Function | None = None
+    compute: Function | None = None
 
 
 @dataclass(frozen=True)
@@ -44,74 +229,126 @@ class Law:
     Parameters
     ----------
     name : str
-    inputs : tuple of str
-        Columns of the runs table, in the order `loss` takes them. The name ``x`` stands for the
-        column that a model file names as its ``axis``.
-    parameters : tuple of str
+    response : Response
+        What it says of a run.
+    reads : tuple of Input
+        What it reads of a run, in the order `loss` takes them.
+    supports : mapping of str to Parameter
         Natural parameters: what papers print.
     loss : callable
-        ``loss(*inputs, **parameters)``, nats per token.
+        ``loss(*inputs, **parameters)``, in the unit of the response.
     coordinates : Coordinates
         What is sampled.
-    optimum : callable, optional
-        ``optimum(flops, k, **parameters) -> params``: the compute-optimal N under C = k N D and no
-        repeated tokens, in closed form where there is one; NaN where no size is best. Without it
-        the optimum is found numerically.
-    compute : callable, optional
-        ``compute(loss, k, **parameters) -> flops``: the least C = k N D that reaches a loss, by its
-        compute-optimal model and without repeated tokens; infinite where no compute does. What
-        compares the compute of groups needs it. Of a law that reads more than params and tokens
-        both take the further inputs by keyword.
+    allocation : Allocation
+    rises_along, minimum_along : tuple of str
+        Inputs along which the response rises, and along which it has a minimum (a maximum where
+        higher is better). Along sizes, data, compute and an axis that are named in neither it
+        gets better, or falls where neither is better.
     """
 
     name: str
-    inputs: tuple[str, ...]
-    parameters: tuple[str, ...]
-    loss: Loss
-    coordinates: Coordinates
-    optimum: Loss | None = None
-    compute: Loss | None = None
+    response: Response
+    reads: tuple[Input, ...]
+    supports: Mapping[str, Parameter] = field(repr=False, hash=False)
+    loss: Function = field(repr=False)
+    coordinates: Coordinates = field(repr=False)
+    allocation: Allocation = field(default=Allocation(), repr=False)
+    rises_along: tuple[str, ...] = ()
+    minimum_along: tuple[str, ...] = ()
+
+    def __call__(self, *inputs: Any, **parameters: Any) -> Any:
+        """Evaluate the law's function."""
+        return self.loss(*inputs, **parameters)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what it reads."""
+        return tuple(own.name for own in self.reads)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the natural parameters."""
+        return tuple(self.supports)
+
+    @property
+    def optimum(self) -> Function | None:
+        """Closed form of the compute-optimal N, if there is one."""
+        return self.allocation.optimum
+
+    @property
+    def compute(self) -> Function | None:
+        """Closed form of the least compute, if there is one."""
+        return self.allocation.compute
 
     @property
     def summary(self) -> str:
         """First line of the law's docstring."""
         return inspect.getdoc(self.loss).splitlines()[0]  # type: ignore[union-attr]
 
+    def role(self, role: str) -> tuple[str, ...]:
+        """Names of the inputs of a role."""
+        return tuple(own.name for own in self.reads if own.role == role)
+
+    @property
+    def trades(self) -> bool:
+        """Whether it reads a size and data, between which compute is allocated."""
+        return bool(self.role("size") and self.role("data"))
+
     @property
     def is_joint(self) -> bool:
         """Whether it trades params against tokens, so that a budget has a best allocation.
 
-        A law that reads more, such as a learning rate, does so only `at` a value of it.
+        A law that reads more, such as a number of experts, does so only `at` a value of it.
         """
-        return {"params", "tokens"} <= set(self.inputs) and not self.further
+        return self.trades and not self.further
 
     @property
     def further(self) -> tuple[str, ...]:
-        """Inputs beside params and tokens that no allocation of compute says anything of."""
-        both = {"params", "tokens"} <= set(self.inputs)
-        known = {"params", "tokens", "unique_tokens"}
-        return tuple(name for name in self.inputs if name not in known) if both else ()
+        """Inputs beside size and data that no allocation of compute says anything of."""
+        known = ("size", "data", "unique")
+        return tuple(r.name for r in self.reads if r.role not in known) if self.trades else ()
 
-    def at(self, given: Mapping[str, float]) -> "Law":
+    def along(self, axis: str) -> "Law":
+        """Return a law of any one axis as one of a column."""
+        named = (replace(r, name=axis) if r.role == "axis" else r for r in self.reads)
+        return replace(self, reads=tuple(named))
+
+    def at(self, given: Mapping[str, Any]) -> "Law":
         """Return the law of the other inputs, with those given at their value."""
         if not given:
             return self
-        free = tuple(name for name in self.inputs if name not in given)
+        free = tuple(own for own in self.reads if own.name not in given)
 
         @wraps(self.loss)
         def loss(*inputs: Any, **natural: Any) -> Any:
-            known = {**dict(zip(free, inputs, strict=True)), **given}
+            known = {**{o.name: v for o, v in zip(free, inputs, strict=True)}, **given}
             return self.loss(*(known[name] for name in self.inputs), **natural)
 
         optimum, compute = (
             None if own is None else partial(own, **given) for own in (self.optimum, self.compute)
         )
-        return replace(self, inputs=free, loss=loss, optimum=optimum, compute=compute)
+        return replace(self, reads=free, loss=loss, allocation=Allocation(optimum, compute))
+
+    def filled(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Give every input a value: those that are not given, where another stands for them.
+
+        Raises
+        ------
+        KeyError
+            With the names of inputs that have none.
+        """
+        found = dict(given)
+        for own in self.reads:
+            if own.name not in found and own.fill in given:
+                found[own.name] = given[own.fill]
+        if missing := [name for name in self.inputs if name not in found]:
+            raise KeyError(*missing)
+        return {name: found[name] for name in self.inputs}
 
     def fresh_loss(self, params: Any, tokens: Any, **natural: Any) -> Any:
-        """Loss of a joint law where no token is repeated, nats per token."""
-        at = {"params": params, "tokens": tokens, "unique_tokens": tokens}
-        return self.loss(*(at[name] for name in self.inputs), **natural)
+        """Evaluate a law that trades params against tokens where no token is repeated."""
+        (size,), (data,) = self.role("size"), self.role("data")
+        return self.loss(*self.filled({size: params, data: tokens}).values(), **natural)
 
     def to_natural(self, sampled: Values, reference: tuple[Any, ...]) -> dict[str, Any]:
         """Turn sampled coordinates at a reference run into the law's parameters, in their order."""
@@ -119,52 +356,14 @@ class Law:
         return {name: natural[name] for name in self.parameters}
 
 
-SUPPORT = {
-    "level": "real",
-    "reducible": "unit",
-    "split": "unit",
-    "share": "unit",
-    "remaining": "unit",
-    "size": "real",
-    "skew": "unit",
-    "a": "unit",
-    "r_N": "real",
-    "excess_interaction": "real",
-    "amplitude_slope": "real",
-    "exponent_slope": "real",
-    "floor_bend": "real",
-    "amplitude_bend": "real",
-    "exponent_bend": "real",
-    **dict.fromkeys(("a1", "b1", "c1", "a2", "b2", "c2", "a3", "b3", "c3"), "real"),
-}
-"""Where a coordinate or noise parameter may lie: the real line, or (0, 1); others are positive."""
-
-
-def to_line(name: str, value: Any) -> Any:
-    """Map a coordinate to the real line, where groups differ by normal distances.
-
-    As it is on the real line, by the logit for a share, by the logarithm for all others.
-
-    >>> float(to_line("level", 1.5)), float(to_line("split", 0.5)), float(to_line("alpha", 1.0))
-    (1.5, 0.0, 0.0)
-    """
-    return onto_line(SUPPORT.get(name, "positive"), value)
-
-
-def from_line(name: str, value: Any) -> Any:
-    """Invert `to_line`.
-
-    >>> float(from_line("split", 0.0)), float(from_line("alpha", 0.0))
-    (0.5, 1.0)
-    """
-    return into_support(SUPPORT.get(name, "positive"), value)
-
-
 def onto_line(support: str, value: Any) -> Any:
     """Map a support (real, positive, or unit: 0 to 1) to the real line; undone by `into_support`.
 
-    >>> float(onto_line("unit", 0.5))
-    0.0
+    As it is on the real line, by the logit for a share, by the logarithm for what is positive:
+    there groups differ by normal distances.
+
+    >>> float(onto_line("unit", 0.5)), float(onto_line("positive", 1.0))
+    (0.0, 0.0)
     """
     if support == "real":
         return value
@@ -174,8 +373,8 @@ def onto_line(support: str, value: Any) -> Any:
 def into_support(support: str, value: Any) -> Any:
     """Map the real line to a support: real, positive, or unit (0 to 1).
 
-    >>> float(into_support("positive", 0.0))
-    1.0
+    >>> float(into_support("unit", 0.0)), float(into_support("positive", 0.0))
+    (0.5, 1.0)
     """
     if support == "real":
         return value
@@ -187,24 +386,60 @@ LAWS: dict[str, Law] = {}
 
 
 def law(
-    *, coordinates: Coordinates, optimum: Loss | None = None, compute: Loss | None = None
-) -> Callable[[Loss], Law]:
-    """Register a function as a law; its signature names the inputs and the parameters.
+    *,
+    response: Response = LOSS,
+    inputs: tuple[Input, ...],
+    parameters: Mapping[str, Parameter],
+    coordinates: Coordinates,
+    allocation: Allocation = Allocation(),
+    rises_along: tuple[str, ...] = (),
+    minimum_along: tuple[str, ...] = (),
+) -> Callable[[Function], Law]:
+    """Register a function as a law: inputs by position, parameters by keyword.
+
+    Parameters
+    ----------
+    response, coordinates, allocation, rises_along, minimum_along
+        See `Law`.
+    inputs : tuple of Input
+        In the order of the function's.
+    parameters : mapping of str to Parameter
+        Of the function's keywords.
 
     Raises
     ------
     ValueError
-        If another module has registered a law of that name.
+        If the signature has other inputs or parameters than are declared, or another module has
+        registered a law of that name.
     """
 
-    def register(loss: Loss) -> Law:
-        kinds = inspect.signature(loss).parameters.values()
-        inputs = tuple(p.name for p in kinds if p.kind is p.POSITIONAL_OR_KEYWORD)
-        parameters = tuple(p.name for p in kinds if p.kind is p.KEYWORD_ONLY)
-        name = loss.__name__
-        if name in LAWS and LAWS[name].loss.__module__ != loss.__module__:
+    def register(function: Function) -> Law:
+        name, kinds = function.__name__, inspect.signature(function).parameters.values()
+        positional = tuple(p.name for p in kinds if p.kind is p.POSITIONAL_OR_KEYWORD)
+        keywords = tuple(p.name for p in kinds if p.kind is p.KEYWORD_ONLY)
+        declared = tuple(own.name for own in inputs)
+        for what, own, given in (
+            ("inputs", positional, declared),
+            ("parameters", keywords, tuple(parameters)),
+        ):
+            if own != given:
+                raise ValueError(
+                    f"the law {name} declares the {what} {', '.join(given)}, its function takes "
+                    f"{', '.join(own)}: name the same, in the same order"
+                )
+        if name in LAWS and LAWS[name].loss.__module__ != function.__module__:
             raise ValueError(f"a law named {name} exists already in {LAWS[name].loss.__module__}")
-        LAWS[name] = Law(name, inputs, parameters, loss, coordinates, optimum, compute)
+        LAWS[name] = Law(
+            name,
+            response,
+            inputs,
+            parameters,
+            function,
+            coordinates,
+            allocation,
+            rises_along,
+            minimum_along,
+        )
         return LAWS[name]
 
     return register
@@ -218,33 +453,48 @@ def positive_part(x: Any) -> Any:
     return (x + abs(x)) / 2
 
 
+def total(values: Any, shares: str) -> Any:
+    """Sum over the shares of a mixture: arrays and tensors over their last axis.
+
+    Parameters
+    ----------
+    values : array, DataArray or tensor
+        Last axis or dim `shares`: an entry for each share.
+    shares : str
+        Name of the input, and of the dim of DataArrays.
+    """
+    return values.sum(shares) if hasattr(values, "dims") else values.sum(axis=-1)
+
+
 def shares(*amplitudes: str, exponents: tuple[str, ...]) -> Coordinates:
     r"""Level-and-shares coordinates for a law ``E + sum of amplitude × term``.
 
     Amplitudes and offset of a power law trade off so strongly that samplers crawl. Instead of them
     sample what the centre of the data pins down:
 
-    * ``level``: log of the loss :math:`L_0` at the reference run,
-    * ``reducible``: share :math:`\phi` of that loss above the irreducible part, so
+    * ``level``: log of the response :math:`L_0` at the reference run,
+    * ``reducible``: share :math:`\phi` of it above the irreducible part, so
       :math:`E = L_0 (1 - \phi)`,
     * ``split`` (two amplitudes): share :math:`\psi` of the reducible part that belongs to the first
       amplitude.
 
-    Exponents are sampled as they are. An amplitude is its share of the loss at the reference run
-    divided by its term there, which is the law itself with that amplitude 1 and all others 0.
+    Exponents, and all else that is named as one, are sampled as they are. An amplitude is its share
+    of the response at the reference run divided by its term there, which is the law itself with
+    that amplitude 1 and all others 0.
     """
-    names = ("level", "reducible", *(("split",) if len(amplitudes) == 2 else ()), *exponents)
+    split = {"split": UNIT} if len(amplitudes) == 2 else {}
+    supports = {"level": REAL, "reducible": UNIT, **split, **dict.fromkeys(exponents, POSITIVE)}
 
-    def to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
+    def to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> Any:
         level = np.exp(sampled["level"])
         reducible = level * sampled["reducible"]
-        split = sampled["split"] if len(amplitudes) == 2 else 1.0
+        first = sampled["split"] if split else 1.0
         natural = {name: sampled[name] for name in exponents}
         natural["E"] = level - reducible
         off = dict.fromkeys(("E", *amplitudes), 0.0)
-        for amplitude, share in zip(amplitudes, (split, 1.0 - split), strict=False):
-            term = loss(*reference, **{**natural, **off, amplitude: 1.0})
+        for amplitude, share in zip(amplitudes, (first, 1.0 - first), strict=False):
+            term = function(*reference, **{**natural, **off, amplitude: 1.0})
             natural[amplitude] = reducible * share / term
         return natural
 
-    return Coordinates(names, to_natural)
+    return Coordinates(supports, to_natural)

@@ -2,10 +2,15 @@
 
 from typing import Any
 
-from bayescale.laws.law import law, shares
+from bayescale.laws.law import AXIS, LOSS, POSITIVE, law, shares
 
 
-@law(coordinates=shares("A", exponents=("alpha",)))
+@law(
+    response=LOSS,
+    inputs=(AXIS,),
+    parameters=dict.fromkeys(("E", "A", "alpha"), POSITIVE),
+    coordinates=shares("A", exponents=("alpha",)),
+)
 def power_law(x: Any, *, E: Any, A: Any, alpha: Any) -> Any:
     r"""Power law with offset :math:`L(x) = E + A x^{-\alpha}`.
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.laws.law import Coordinates, Loss, Values, law
+from bayescale.laws.law import AXIS, LOSS, POSITIVE, REAL, Coordinates, Function, Values, law
 
 
-def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict[str, Any]:
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """Loss exp(level) at the reference run x0: x_c = x0 exp(level / alpha)."""
     return {
         "x_c": reference[0] * np.exp(sampled["level"] / sampled["alpha"]),
@@ -15,7 +15,12 @@ def _to_natural(sampled: Values, reference: tuple[Any, ...], loss: Loss) -> dict
     }
 
 
-@law(coordinates=Coordinates(("level", "alpha"), _to_natural))
+@law(
+    response=LOSS,
+    inputs=(AXIS,),
+    parameters=dict.fromkeys(("x_c", "alpha"), POSITIVE),
+    coordinates=Coordinates({"level": REAL, "alpha": POSITIVE}, _to_natural),
+)
 def pure_power_law(x: Any, *, x_c: Any, alpha: Any) -> Any:
     r"""Pure power law :math:`L(x) = (x_c / x)^{\alpha}`: no irreducible loss.
 

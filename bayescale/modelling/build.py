@@ -9,9 +9,17 @@ import numpy as np
 import xarray as xr
 
 from bayescale.errors import ModelError
-from bayescale.laws import from_line, into_support, onto_line, to_line
+from bayescale.laws import into_support, onto_line
 from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_runs
 from bayescale.modelling.compiling import Variable
+from bayescale.modelling.inputs import (
+    columns_of,
+    inputs_of,
+    observed_of,
+    parts_of_mixtures,
+    read_by,
+    reference_of,
+)
 from bayescale.modelling.noise import SEED, noise_scale
 from bayescale.modelling.pooling import anchoring, group_names
 from bayescale.modelling.priors import Prior
@@ -26,28 +34,35 @@ type Values = Mapping[str, Any]
 
 def input_data(spec: ModelSpec) -> dict[str, str]:
     """Name the ``pm.Data`` of each input: a column may have the name of a parameter or a dim."""
-    return {name: f"{_INPUT}{name}" for name in spec.inputs}
+    return {own.name: f"{_INPUT}{own.name}" for own in read_by(spec)}
+
+
+def positive_data(spec: ModelSpec) -> tuple[str, ...]:
+    """Name the data of a model that are positive and mostly taken to a power."""
+    names = [own.name for own in spec.reads if own.scale == "log"]
+    return tuple(f"{part}{name}" for part in (_INPUT, "reference_") for name in names)
 
 
 def inputs_in(spec: ModelSpec, data: Values) -> dict[str, Any]:
-    """Take the inputs of the law from the data of a model, by their columns."""
+    """Take the inputs of the law and its noise from the data of a model, by their names."""
     return {name: data[own] for name, own in input_data(spec).items()}
 
 
 def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Any:
-    r"""Build the PyMC model: priors on the law's coordinates, noise on log loss.
+    r"""Build the PyMC model: priors on the law's coordinates, noise on what the law says.
 
-    :math:`\log L_i \sim \mathrm{StudentT}(\nu, \log \mathrm{law}(x_i), \sigma)`, or other noise.
+    Of a loss :math:`\log L_i \sim \mathrm{StudentT}(\nu, \log \mathrm{law}(x_i), \sigma)`, or
+    other noise.
     Replicates enter as one cell each: their mean with the scale
     :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m}`, and their pooled sum of squares S around the cell
     means as :math:`-f \log \sigma_{seed} - S / (2 \sigma_{seed}^2)`, f the degrees of freedom.
 
     A partially pooled parameter has a ``<name>_population`` value with the parameter's prior and a
-    ``<name>_scale``, the sd between groups on the real line (`bayescale.laws.to_line`). How its
+    ``<name>_scale``, the sd between groups on the real line (`bayescale.laws.onto_line`). How its
     groups are sampled, by ``<name>_anchor`` and ``<name>_offset``, says
     `bayescale.modelling.pooling`.
 
-    Inputs (``input_<column>``), log losses, observation weights and prior arguments are
+    Inputs (``input_<column>``), observed values, observation weights and prior arguments are
     ``pm.Data``, so that one compiled model serves refits, subsets, simulated data and other priors.
 
     Parameters
@@ -62,7 +77,8 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     pymc.Model
         Free variables: the law's coordinates and the noise parameters. Deterministics: the law's
         natural parameters; those that differ between groups have the dim ``group``. Observed:
-        ``log_loss``, dim ``obs``, one a cell. Use it for whatever a model file cannot say.
+        ``log_loss`` (`Response.variable`), dim ``obs``, one a cell. Use it for whatever a model file
+        cannot say.
 
     Raises
     ------
@@ -76,11 +92,12 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     cells = cells_of(spec, runs, weights)
     coords: dict[str, Any] = {"obs": cells.table["run"].to_numpy(dtype=str)}
     coords |= {"group": group_names(spec, runs)} if spec.group else {}
+    coords |= parts_of_mixtures(spec, runs.table)
     coords |= {"basis": range(FEATURES)} if spec.bend else {}
     coords |= {"size_basis": range(FEATURES)} if spec.size_error else {}
     with pm.Model(coords=coords) as model:
         data = {
-            name: pm.Data(name, value, dims=_dims(name, value))
+            name: pm.Data(name, value, dims=_dims(spec, name, value) or None)
             for name, value in _data(spec, runs, cells).items()
         }
         free: dict[str, Any] = {}
@@ -88,7 +105,7 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
             _add_variables(spec, name, data, free)
         known = derived(spec, free, data)
         for name, value in known.items():
-            pm.Deterministic(name, value, dims="group" if value.ndim else None)
+            pm.Deterministic(name, value, dims=_dims_of(spec, name, value.ndim) or None)
         if SEED in free:
             squared = data["seed_squares"] / (2 * free[SEED] ** 2)
             pm.Potential("seeds", -data["seed_freedom"] * np.log(free[SEED]) - squared)
@@ -108,10 +125,10 @@ def model_data(
 ) -> dict[str, np.ndarray]:
     """All data of the model by the name of their ``pm.Data``: the runs, and the prior arguments.
 
-    Shapes are (cells,) for each ``input_<column>``, ``observed_log_loss``, ``weight``,
-    ``replicates`` and ``group_index``, (groups,) for what `bayescale.modelling.pooling` chooses,
-    and () for each ``reference_<column>``, the geometric mean of that input over the cells,
-    ``seed_squares``, ``seed_freedom`` and arguments of priors.
+    Shapes are (cells,) for each ``input_<column>`` ((cells, parts) for shares of a mixture),
+    ``observed``, ``weight``, ``replicates`` and ``group_index``, (groups,) for what
+    `bayescale.modelling.pooling` chooses, and () for each ``reference_<column>``, the geometric
+    mean of that input over the cells, ``seed_squares``, ``seed_freedom`` and arguments of priors.
     """
     data = _data(spec, runs, cells_of(spec, runs, weights))
     for name in _active(spec, data):
@@ -125,22 +142,21 @@ def model_data(
 
 
 def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
-    inputs = {name: cells.table[name].to_numpy(dtype=float) for name in spec.inputs}
+    inputs = inputs_of(spec, cells.table)
     data = {
         **{own: inputs[name] for name, own in input_data(spec).items()},
-        **{
-            f"reference_{name}": np.asarray(np.exp(np.log(values).mean()))
-            for name, values in inputs.items()
-        },
-        "observed_log_loss": cells.table["log_loss"].to_numpy(),
+        **{f"reference_{own.name}": reference_of(own, inputs[own.name]) for own in spec.reads},
+        "observed": cells.table["observed"].to_numpy(),
         "weight": cells.table["weight"].to_numpy(),
     }
+    if spec.response.scale == "share":
+        data["observed_count"] = np.round(data["observed"] * inputs["trials"])
     if spec.group:
         names = list(group_names(spec, runs))
         labels = cells.table[spec.group].astype(str)
         index = np.array([names.index(label) for label in labels], dtype=np.int64)
         data["group_index"] = index
-        data |= anchoring(spec, cells.table, index)
+        data |= anchoring(spec, inputs, data["observed"], index)
     if spec.bend:
         bending, at = bending_from(spec, data), tuple(inputs.values())
         data["bend_basis"] = _padded(bending.basis(at))
@@ -179,7 +195,7 @@ def bending_from(spec: ModelSpec, data: Values) -> Bending:
     """How the law of a model may bend, given the data of its cells."""
     priors = {name: (prior.support, *prior.on_line()) for name, prior in spec.priors.items()}
     inputs = tuple(np.asarray(values) for values in inputs_in(spec, data).values())
-    log_loss, weight = (np.asarray(data[name]) for name in ("observed_log_loss", "weight"))
+    log_loss, weight = (np.asarray(data[name]) for name in ("observed", "weight"))
     if spec.bend is None:
         raise ModelError(f"the law of the model {spec.name} does not bend")
     return bending_of(spec.law, spec.bend, inputs, log_loss, weight, priors, spec.fixed)
@@ -187,11 +203,16 @@ def bending_from(spec: ModelSpec, data: Values) -> Bending:
 
 def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Cells:
     """Collapse the replicates of runs in the columns that a model reads."""
-    for name in spec.inputs:
-        runs.column(name)  # refuses what is not positive
+    inputs_of(spec, runs.table)  # refuses what no input can be
     if weights is None and "weight" in runs.table:
         weights = runs.table["weight"].to_numpy(dtype=float)
-    cells = collapse(runs, spec.columns, weights=weights)
+    cells = collapse(
+        runs,
+        columns_of(spec, runs.table),
+        observed=observed_of(spec, runs.table),
+        apart=spec.response.scale == "share",
+        weights=weights,
+    )
     if cells.freedom and SEED not in spec.noise_priors:
         raise ModelError(
             f"the runs have replicates, and the model {spec.name} has no prior on the sd between "
@@ -200,33 +221,61 @@ def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> 
     return cells
 
 
-def _dims(name: str, value: np.ndarray) -> str | tuple[str, str] | None:
+def _dims(spec: ModelSpec, name: str, value: np.ndarray) -> tuple[str, ...]:
+    """Dims of data of a model."""
+    for mixture in spec.law.role("shares"):
+        if name == f"{_INPUT}{mixture}":
+            return "obs", mixture
+        if name == f"reference_{mixture}":
+            return (mixture,)
     if not value.ndim:
-        return None
+        return ()
     if value.ndim == 2:
         return "obs", "size_basis" if name == "size_error_basis" else "basis"
     of_groups = name.endswith(("_centring", "_weight")) and not name.startswith(_INPUT)
-    return "group" if of_groups else "obs"
+    return ("group",) if of_groups else ("obs",)
+
+
+def _dims_of(spec: ModelSpec, name: str, ndim: int) -> tuple[str, ...]:
+    """Dims of a coordinate, or of a parameter of the law, that has so many."""
+    along = spec.along(name.removesuffix("_population"))
+    own = (along,) if along else ()
+    return ("group", *own) if ndim > len(own) else own
+
+
+def _parts(spec: ModelSpec, name: str, data: Values) -> dict[str, int]:
+    """Dim along which a coordinate has entries, and their number; empty for a number."""
+    along = spec.along(name)
+    return {along: np.shape(data[f"reference_{along}"])[0]} if along else {}
 
 
 def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
     """Free variables of the model of some data (`model_data`), in the order that they are made."""
-    groups = (int(data["group_index"].max()) + 1,) if "group_index" in data else ()
+    groups = _groups(data)
     found = []
     for name in _active(spec, data):
         prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")
+        parts = _parts(spec, name, data)
         if kind == "partial":
             found += [
                 Variable(f"{name}_scale", spec.scales[name].support),
-                Variable(f"{name}_anchor"),
-                Variable(f"{name}_offset", "real", groups, ("group",)),
+                _variable(f"{name}_anchor", "real", parts),
+                _variable(f"{name}_offset", "real", {**groups, **parts}),
             ]
         elif kind == "none":
-            found.append(Variable(name, prior.support, groups, ("group",)))
+            found.append(_variable(name, prior.support, {**groups, **parts}))
         else:
-            found.append(Variable(name, prior.support))
+            found.append(_variable(name, prior.support, parts))
     found += [Variable(e.name, "real", (FEATURES,), (e.dim,)) for e in _errors(spec)]
     return tuple(found)
+
+
+def _variable(name: str, support: str, sizes: Mapping[str, int]) -> Variable:
+    return Variable(name, support, tuple(sizes.values()), tuple(sizes))
+
+
+def _groups(data: Values) -> dict[str, int]:
+    return {"group": int(data["group_index"].max()) + 1} if "group_index" in data else {}
 
 
 def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
@@ -236,14 +285,15 @@ def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
     ----------
     spec : ModelSpec
     free, data : mapping of str to array_like
-        Tensors, or xarray DataArrays with dims (chain, draw) and, last, group.
+        Tensors, or xarray DataArrays with dims (chain, draw), group and, last, parts of a mixture.
     """
     values: dict[str, Any] = {}
     for name in spec.partial:
         if f"{name}_offset" in free:
-            middle, distance = _from_population(name, free, data)
-            values[f"{name}_population"] = from_line(name, middle)
-            values[name] = from_line(name, middle + distance)
+            middle, distance = _from_population(spec, name, free, data)
+            support = spec.supports[name]
+            values[f"{name}_population"] = into_support(support, middle)
+            values[name] = into_support(support, middle + distance)
     sampled = {**free, **values, **spec.fixed}
     reference = tuple(data[f"reference_{name}"] for name in spec.inputs)
     natural = spec.law.to_natural(
@@ -263,7 +313,7 @@ def draw_prior(spec: ModelSpec, data: Values, *, draws: int = 2000, seed: int = 
         return xr.DataArray(prior.draw(rng, tuple(shape.values())), dims=tuple(shape))
 
     free = _free(spec, data, value)
-    return xr.Dataset({**free, **derived(spec, free, as_arrays(data))})
+    return xr.Dataset({**free, **derived(spec, free, as_arrays(spec, data))})
 
 
 def start(spec: ModelSpec, data: Values) -> np.ndarray:
@@ -274,13 +324,16 @@ def start(spec: ModelSpec, data: Values) -> np.ndarray:
         return xr.DataArray(np.full(tuple(groups.values()), middle), dims=tuple(groups))
 
     free = _free(spec, data, value)
-    lines = (onto_line(v.support, np.ravel(free[v.name])) for v in variables_of(spec, data))
-    return np.concatenate(list(lines)).astype(float)
+    lines = [
+        onto_line(own.support, np.ravel(free[own.name].transpose(*own.dims)))
+        for own in variables_of(spec, data)
+    ]
+    return np.concatenate(lines).astype(float)
 
 
-def as_arrays(data: Values) -> dict[str, xr.DataArray]:
+def as_arrays(spec: ModelSpec, data: Values) -> dict[str, xr.DataArray]:
     """Give the data of a model their dims, to reckon with draws."""
-    return {name: xr.DataArray(v, dims=_dims(name, np.asarray(v))) for name, v in data.items()}
+    return {n: xr.DataArray(v, dims=_dims(spec, n, np.asarray(v))) for n, v in data.items()}
 
 
 _STANDARD = Prior("Normal", (("mu", 0.0), ("sigma", 1.0)))
@@ -290,16 +343,16 @@ def _free(
     spec: ModelSpec, data: Values, value: Callable[[str, Prior, dict[str, int]], xr.DataArray]
 ) -> dict[str, xr.DataArray]:
     """Values of the free variables, given how to choose one by its name, prior and groups."""
-    groups = {"group": int(data["group_index"].max()) + 1} if "group_index" in data else {}
-    arrays, free = as_arrays(data), {}
+    groups, arrays, free = _groups(data), as_arrays(spec, data), {}
     for name in _active(spec, data):
         prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")
+        parts = _parts(spec, name, data)
         if kind != "partial":
-            free[name] = value(name, prior, groups if kind == "none" else {})
+            free[name] = value(name, prior, {**(groups if kind == "none" else {}), **parts})
             continue
         scale = free[f"{name}_scale"] = value(f"{name}_scale", spec.scales[name], {})
-        middle = to_line(name, value(name, prior, {}))
-        apart = value(f"{name}_offset", _STANDARD, groups)
+        middle = onto_line(spec.supports[name], value(name, prior, parts))
+        apart = value(f"{name}_offset", _STANDARD, {**groups, **parts})
         if f"{name}_centring" in data:
             centred = arrays[f"{name}_centring"]
             free[f"{name}_anchor"] = middle
@@ -323,29 +376,43 @@ def _add_variables(spec: ModelSpec, name: str, data: Values, free: dict[str, Any
     import pymc as pm
 
     prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")
+    parts = (spec.along(name),) if spec.along(name) else ()
     if kind != "partial":
-        free[name] = prior.variable(name, dims="group" if kind == "none" else None)
+        dims = ("group", *parts) if kind == "none" else parts
+        free[name] = prior.variable(name, dims=dims or None)
         return
     scale = free[f"{name}_scale"] = spec.scales[name].variable(f"{name}_scale")
     anchor, offset = f"{name}_anchor", f"{name}_offset"
+    dims = ("group", *parts)
     if f"{name}_centring" in data:
-        centred = data[f"{name}_centring"]
-        free[anchor] = prior.line_variable(anchor)
-        free[offset] = pm.Normal(offset, centred * free[anchor], scale**centred, dims="group")
+        centred = _of_each(data[f"{name}_centring"], parts)
+        free[anchor] = prior.line_variable(anchor, dims=parts or None)
+        free[offset] = pm.Normal(offset, centred * free[anchor], scale**centred, dims=dims)
     else:
-        free[offset] = pm.Normal(offset, dims="group")
-        shift = (free[offset] * scale * data[f"{name}_weight"]).sum(axis=-1)
-        free[anchor] = prior.line_variable(anchor, shift)
+        free[offset] = pm.Normal(offset, dims=dims)
+        weighted = free[offset] * scale * _of_each(data[f"{name}_weight"], parts)
+        free[anchor] = prior.line_variable(anchor, _over_groups(weighted), dims=parts or None)
 
 
-def _from_population(name: str, free: Values, data: Values) -> tuple[Any, Any]:
+def _from_population(spec: ModelSpec, name: str, free: Values, data: Values) -> tuple[Any, Any]:
     """Middle of a population on the real line, and the distances of its groups from it."""
     scale, anchor, offset = (free[f"{name}_{part}"] for part in ("scale", "anchor", "offset"))
+    along = spec.along(name)
     if f"{name}_centring" in data:
-        centred = data[f"{name}_centring"]
+        centred = _of_each(data[f"{name}_centring"], along)
         return anchor, (offset - centred * anchor) * scale ** (1.0 - centred)
     distance = offset * scale
-    return anchor - (distance * data[f"{name}_weight"]).sum(axis=-1), distance
+    return anchor - _over_groups(distance * _of_each(data[f"{name}_weight"], along)), distance
+
+
+def _of_each(of_groups: Any, parts: Any) -> Any:
+    """Give what groups have to each part of a mixture; DataArrays do so by their dims."""
+    return of_groups if not parts or hasattr(of_groups, "dims") else of_groups[:, None]
+
+
+def _over_groups(values: Any) -> Any:
+    """Sum over the groups: a dim of DataArrays, the first axis of tensors."""
+    return values.sum("group") if hasattr(values, "dims") else values.sum(axis=0)
 
 
 def _observe(
@@ -355,7 +422,7 @@ def _observe(
     noise: dict[str, Any],
     apart: Any,
 ) -> None:
-    """Add the likelihood of the cells' log losses, each raised to its weight.
+    """Add the likelihood of what was observed of the cells, each raised to its weight.
 
     The observed variable keeps PyMC's own predictive sampling and log-likelihood working; the
     potential turns its likelihood p into p^weight and is zero for weights of 1.
@@ -363,12 +430,17 @@ def _observe(
     import pymc as pm
 
     def at_cells(values: dict[str, Any]) -> dict[str, Any]:
-        return {n: v[data["group_index"]] if np.ndim(v) else v for n, v in values.items()}
+        return {
+            name: value[data["group_index"]] if np.ndim(value) > bool(spec.along(name)) else value
+            for name, value in values.items()
+        }
 
     inputs, values = inputs_in(spec, data), at_cells(noise)
-    mu = np.log(spec.law.loss(*inputs.values(), **at_cells(natural))) + apart
+    said = spec.law.loss(*(inputs[name] for name in spec.inputs), **at_cells(natural))
+    mu = spec.response.onto(said) + apart
     scale = noise_scale(values, data.get("replicates", 1.0))
     family, arguments = spec.noise_model.pymc(mu, scale, values, inputs)
-    family("log_loss", **arguments, observed=data["observed_log_loss"], dims="obs")
-    excess = (data["weight"] - 1.0) * pm.logp(family.dist(**arguments), data["observed_log_loss"])
+    observed = data["observed_count" if "observed_count" in data else "observed"]
+    family(spec.response.variable, **arguments, observed=observed, dims="obs")
+    excess = (data["weight"] - 1.0) * pm.logp(family.dist(**arguments), observed)
     pm.Potential("weighting", excess.sum())

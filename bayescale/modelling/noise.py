@@ -35,8 +35,12 @@ class Noise(Protocol):
     """What a kind of noise must say."""
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """What needs a prior in the model file."""
+    def parameters(self) -> Mapping[str, str]:
+        """What needs a prior in the model file, and where it may lie: real, positive or unit."""
+
+    @property
+    def scale(self) -> str:
+        """Scale of the responses that have it, as `bayescale.laws.Response.scale`."""
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """Return the PyMC distribution of log loss, and its arguments as tensors."""
@@ -53,7 +57,8 @@ class Noise(Protocol):
 class Normal:
     """Normal noise of sd ``sigma``."""
 
-    parameters = ("sigma",)
+    parameters = {"sigma": "positive"}  # noqa: RUF012
+    scale = "log"
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """See `Noise`."""
@@ -75,7 +80,8 @@ class Normal:
 class StudentT:
     """Student-t noise of scale ``sigma`` and ``nu`` degrees of freedom: a few runs lie far off."""
 
-    parameters = ("sigma", "nu")
+    parameters = {"sigma": "positive", "nu": "positive"}  # noqa: RUF012
+    scale = "log"
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """See `Noise`."""
@@ -110,7 +116,8 @@ class Undertuned:
     edge of the runs rather than their middle.
     """
 
-    parameters = ("sigma", "excess", "share")
+    parameters = {"sigma": "positive", "excess": "positive", "share": "unit"}  # noqa: RUF012
+    scale = "log"
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """See `Noise`."""
@@ -160,7 +167,11 @@ class RepetitionExcess:
     part: sigma, and what averaging over seeds leaves.
     """
 
-    parameters = ("sigma", "excess", "excess_epochs", "excess_size", "excess_interaction")
+    parameters = {  # noqa: RUF012
+        **dict.fromkeys(("sigma", "excess", "excess_epochs", "excess_size"), "positive"),
+        "excess_interaction": "real",
+    }
+    scale = "log"
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """Distribution of log loss as a PyMC class and its arguments; all tensors."""
@@ -213,11 +224,78 @@ class RepetitionExcess:
         return (free + np.sqrt(free**2 + _LEAST_GROWTH**2)) / 2
 
 
+class BetaBinomial:
+    r"""Successes among trials, whose probability differs from run to run about the law's.
+
+    .. math:: k \sim \mathrm{Binomial}(n, q), \qquad
+        q \sim \mathrm{Beta}(p \, c, (1 - p) \, c)
+
+    with p the law and c the ``concentration``: the larger, the nearer to the binomial. A variance
+    of :math:`p(1-p)(1 + (n-1)/(c+1))/n` about the law.
+    """
+
+    parameters = {"concentration": "positive"}  # noqa: RUF012
+    scale = "share"
+
+    def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
+        """Distribution of the number of successes as a PyMC class and its arguments."""
+        import pymc as pm
+
+        alpha, beta = self._shapes(mu, values)
+        return pm.BetaBinomial, {"alpha": alpha, "beta": beta, "n": inputs["trials"]}
+
+    def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
+        """Log probability of the share `y` of successes."""
+        alpha, beta = self._shapes(mu, values)
+        return _elementwise(_log_beta_binomial, y, inputs["trials"], alpha, beta)
+
+    def draw(
+        self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
+    ) -> Draws:
+        """Draw shares of successes, for each entry of `mu` one."""
+        alpha, beta = (
+            part.broadcast_like(mu).transpose(*mu.dims) for part in self._shapes(mu, values)
+        )
+        trials = (inputs["trials"] + 0.0 * mu).transpose(*mu.dims).to_numpy()
+        share = rng.beta(alpha.to_numpy(), beta.to_numpy())
+        return mu.copy(data=rng.binomial(np.round(trials).astype(int), share) / trials)
+
+    def _shapes(self, mu: Any, values: Values) -> tuple[Any, Any]:
+        return mu * values["concentration"], (1.0 - mu) * values["concentration"]
+
+
+class Binomial:
+    """Successes among trials, independent given the law."""
+
+    parameters: Mapping[str, str] = {}
+    scale = "share"
+
+    def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
+        """Distribution of the number of successes as a PyMC class and its arguments."""
+        import pymc as pm
+
+        return pm.Binomial, {"p": mu, "n": inputs["trials"]}
+
+    def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
+        """Log probability of the share `y` of successes."""
+        return _elementwise(_log_binomial, y, inputs["trials"], mu)
+
+    def draw(
+        self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
+    ) -> Draws:
+        """Draw shares of successes, for each entry of `mu` one."""
+        trials = (inputs["trials"] + 0.0 * mu).transpose(*mu.dims).to_numpy()
+        drawn = rng.binomial(np.round(trials).astype(int), mu.to_numpy())
+        return mu.copy(data=drawn / trials)
+
+
 NOISE: dict[str, Noise] = {
     "StudentT": StudentT(),
     "Normal": Normal(),
     "Undertuned": Undertuned(),
     "RepetitionExcess": RepetitionExcess(),
+    "BetaBinomial": BetaBinomial(),
+    "Binomial": Binomial(),
 }
 """Kinds of noise by the name that model files use."""
 
@@ -228,6 +306,8 @@ def noise_scale(values: Values, replicates: Any = 1.0) -> Any:
     Misfit of the law is the same for every seed of a configuration, so replicates do not shrink it.
     Where nothing tells the seeds' share apart, ``sigma`` is all there is.
     """
+    if "sigma" not in values:
+        return np.nan  # of shares of successes: their spread follows from the trials
     if SEED not in values:
         return values["sigma"]
     return np.sqrt(values["sigma"] ** 2 + values[SEED] ** 2 / replicates)
@@ -238,6 +318,22 @@ def _log_gamma_ratio(nu: np.ndarray) -> np.ndarray:
     from scipy.special import gammaln
 
     return gammaln((nu + 1) / 2) - gammaln(nu / 2)
+
+
+def _log_beta_binomial(
+    share: np.ndarray, trials: np.ndarray, alpha: np.ndarray, beta: np.ndarray
+) -> np.ndarray:
+    """Log probability of a share of successes."""
+    from scipy.stats import betabinom
+
+    return betabinom.logpmf(np.round(share * trials), np.round(trials), alpha, beta)
+
+
+def _log_binomial(share: np.ndarray, trials: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Log probability of a share of successes."""
+    from scipy.stats import binom
+
+    return binom.logpmf(np.round(share * trials), np.round(trials), probability)
 
 
 def _log_exgaussian(centred: np.ndarray, sigma: np.ndarray, excess: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Which groups the runs of a hierarchical model belong to."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ from scipy.optimize import brentq, least_squares
 from scipy.stats import chi2
 
 from bayescale.errors import RunsError
-from bayescale.laws import from_line
+from bayescale.laws import into_support
+from bayescale.modelling.inputs import reference_of
 from bayescale.modelling.spec import ModelSpec
 from bayescale.runs.table import Runs
 from bayescale.words import rows
@@ -62,14 +64,18 @@ def _numbers_first(label: str) -> tuple[float, str]:
     return (np.inf if np.isnan(number) else number, label)
 
 
-def anchoring(spec: ModelSpec, cells: pd.DataFrame, index: np.ndarray) -> dict[str, np.ndarray]:
+def anchoring(
+    spec: ModelSpec, inputs: Mapping[str, np.ndarray], observed: np.ndarray, index: np.ndarray
+) -> dict[str, np.ndarray]:
     """Choose the form of every partially pooled parameter.
 
     Parameters
     ----------
     spec : ModelSpec
-    cells : pandas.DataFrame
-        Inputs of the law and ``log_loss``, one row a cell of replicates.
+    inputs : mapping of str to numpy.ndarray, shape (cells,) or (cells, parts)
+        Of the law.
+    observed : numpy.ndarray, shape (cells,)
+        The response of each cell of replicates, as `bayescale.laws.Response.onto` maps it.
     index : numpy.ndarray of int, shape (cells,)
         The group of each cell.
 
@@ -79,21 +85,24 @@ def anchoring(spec: ModelSpec, cells: pd.DataFrame, index: np.ndarray) -> dict[s
         ``<name>_centring``, lambda, where the groups differ; else ``<name>_weight``, w.
     """
     groups = index.max() + 1
-    inputs = [cells[name].to_numpy(dtype=float) for name in spec.inputs]
-    reference = tuple(float(np.exp(np.log(values).mean())) for values in inputs)
-    log_loss = cells["log_loss"].to_numpy()
-    place, error = np.empty((2, len(spec.priors), groups))
+    law = [inputs[name] for name in spec.inputs]
+    reference = tuple(reference_of(own, inputs[own.name]) for own in spec.reads)
+    names = _entries(spec, reference)
+    place, error = np.empty((2, len(names), groups))
     for group in range(groups):
         own = index == group
         place[:, group], error[:, group] = _estimate(
-            spec, [values[own] for values in inputs], log_loss[own], reference
+            spec, names, [values[own] for values in law], observed[own], reference
         )
-    found = dict(zip(spec.priors, zip(place, error, strict=True), strict=True))
-    noise = np.zeros(groups), 1 / np.sqrt(2.0 * np.bincount(index))  # error of the log of an sd
+    noise = 1 / np.sqrt(2.0 * np.bincount(index))  # error of the log of an sd
     chosen = {}
     for name in spec.partial:
-        own_place, own_error = found.get(name, noise)
-        least, precision = _least_variance(own_place, own_error), own_error**-2
+        rows = [row for row, other in enumerate(names) if other == name]
+        least, own_error = 0.0, noise
+        if rows:  # of several entries, which have one sd between groups, the middle
+            least = float(np.mean([_least_variance(place[row], error[row]) for row in rows]))
+            own_error = np.sqrt((error[rows] ** 2).mean(axis=0))
+        precision = own_error**-2
         if least > 0:
             chosen[f"{name}_centring"] = least / (least + own_error**2)
         else:
@@ -112,26 +121,40 @@ def _least_variance(place: np.ndarray, error: np.ndarray) -> float:
     return brentq(excess, 0.0, 1e6) if excess(0.0) > 0 else 0.0
 
 
+def _entries(spec: ModelSpec, reference: tuple[np.ndarray, ...]) -> list[str]:
+    """Name the coordinate of every number that is sampled: several have more than one entry."""
+    parts = dict(zip(spec.inputs, reference, strict=True))
+    names: list[str] = []
+    for name in spec.priors:
+        along = spec.along(name)
+        names += [name] * (len(parts[along]) if along else 1)
+    return names
+
+
 def _estimate(
-    spec: ModelSpec, inputs: list[np.ndarray], log_loss: np.ndarray, reference: tuple[float, ...]
+    spec: ModelSpec,
+    names: list[str],
+    inputs: list[np.ndarray],
+    observed: np.ndarray,
+    reference: tuple[np.ndarray, ...],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Estimate one group's coordinates on the real line, with standard errors.
 
     Penalised least squares: the priors hold what the runs leave open, and count for little in the
     errors, to keep them finite.
     """
-    middle, width = np.array([prior.on_line() for prior in spec.priors.values()]).T
-    sigma = np.exp(spec.noise_priors["sigma"].on_line()[0])
+    middle, width = np.array([spec.priors[name].on_line() for name in names]).T
+    sigma = np.exp(spec.noise_priors["sigma"].on_line()[0]) if "sigma" in spec.noise_priors else 0.1
 
     def misfit(step: np.ndarray) -> np.ndarray:
-        return _misfit(spec, middle + width * step, inputs, log_loss, reference)
+        return _misfit(spec, names, middle + width * step, inputs, observed, reference)
 
     def penalised(step: np.ndarray) -> np.ndarray:
         return np.concatenate([misfit(step) / sigma, step])
 
     best = least_squares(penalised, np.zeros(len(middle)), max_nfev=200)
-    jacobian = best.jac[: len(log_loss)] * sigma
-    freedom = max(len(log_loss) - len(middle), 1)
+    jacobian = best.jac[: len(observed)] * sigma
+    freedom = max(len(observed) - len(middle), 1)
     noise = np.sqrt((misfit(best.x) ** 2).sum() / freedom) + 1e-4
     precision = jacobian.T @ jacobian / noise**2 + 0.1 * np.eye(len(middle))
     return middle + width * best.x, width * np.sqrt(np.diag(np.linalg.inv(precision)))
@@ -139,13 +162,16 @@ def _estimate(
 
 def _misfit(
     spec: ModelSpec,
+    names: list[str],
     line: np.ndarray,
     inputs: list[np.ndarray],
-    log_loss: np.ndarray,
-    reference: tuple[float, ...],
+    observed: np.ndarray,
+    reference: tuple[np.ndarray, ...],
 ) -> np.ndarray:
-    sampled: dict[str, Any] = {
-        name: from_line(name, value) for name, value in zip(spec.priors, line, strict=True)
-    }
+    sampled: dict[str, Any] = {}
+    for name in spec.priors:
+        entries = line[[other == name for other in names]]
+        value = entries if spec.along(name) else entries[0]
+        sampled[name] = into_support(spec.supports[name], value)
     natural = spec.law.to_natural(sampled, reference)
-    return np.log(spec.law.loss(*inputs, **natural)) - log_loss
+    return spec.response.onto(spec.law.loss(*inputs, **natural)) - observed

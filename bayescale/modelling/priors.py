@@ -75,7 +75,7 @@ class Prior:
             raise ModelError(f"{where}: {dist} needs {', '.join(missing)}")
         return cls(dist, tuple((name, _argument(entry[name], name, where)) for name in expected))
 
-    def variable(self, name: str, *, dims: str | None = None) -> Any:
+    def variable(self, name: str, *, dims: tuple[str, ...] | None = None) -> Any:
         """Add the prior to the PyMC model in context, its arguments as ``pm.Data``.
 
         Arguments as data let one compiled model serve every choice of them.
@@ -92,12 +92,14 @@ class Prior:
         """Whether the value is Normal once a support (real, positive, unit) is mapped to a line."""
         return self.dist == NORMAL_ON[support]
 
-    def line_variable(self, name: str, shift: Any = 0.0) -> Any:
+    def line_variable(
+        self, name: str, shift: Any = 0.0, *, dims: tuple[str, ...] | None = None
+    ) -> Any:
         """Add a variable for the value mapped to the real line, plus a `shift`."""
         import pymc as pm
 
         args = self._as_data(name)
-        return pm.Normal(name, args["mu"] + shift, args["sigma"])
+        return pm.Normal(name, args["mu"] + shift, args["sigma"], dims=dims)
 
     def _as_data(self, name: str) -> dict[str, Any]:
         import pymc as pm

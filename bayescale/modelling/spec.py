@@ -1,25 +1,26 @@
 """Model specifications, from a TOML file: a law, priors on its coordinates, pooling and noise."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import module_from_spec, spec_from_file_location
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from bayescale import words
 from bayescale.errors import ModelError
-from bayescale.laws import LAWS, SUPPORT, Law
+from bayescale.laws import LAWS, Input, Law, Response
 from bayescale.modelling.noise import NOISE, SEED, Noise
 from bayescale.modelling.priors import DISTRIBUTIONS, NORMAL_ON, Prior
 
 POOLING = ("complete", "partial", "none")
 """One value for all groups; one each, drawn from a population that is learned; one each, apart."""
 
-_MEANT = ("run", "loss", "weight")  # columns whose meaning is given: `bayescale.read_runs`
-_OF_RUNS = ("log_loss", "replicates", "fitted", "residual", "predicted_q05", "predicted_q95")
+_MEANT = ("run", "weight")  # columns whose meaning is given: `bayescale.read_runs`
+_OF_RUNS = ("observed", "replicates", "fitted", "residual", "predicted_q05", "predicted_q95")
 _ANSWERS = (
     *_OF_RUNS,
     *("group", "chain", "draw", "member", "summary", "chosen", "inside"),
@@ -31,15 +32,19 @@ _ANSWERS = (
 _VARIABLES = (
     *("obs", "group", "chain", "draw", "member", "basis", "size_basis", "beyond"),
     *("bend", "bend_beyond", "size_error", "bend_basis", "size_error_basis", "group_index"),
-    *("log_loss", "observed_log_loss", "weight", "weighting", "replicates"),
+    *("observed", "observed_count", "weight", "weighting", "replicates"),
     *("seeds", "seed_squares", "seed_freedom"),
 )
 """Variables, data and dims of every model: no parameter of a law may have their name."""
+
+_COMMON = ("trials", "chance")
+"""What [response] may say of all runs, where it is a share: items of a task, and of guessing."""
 
 _KEYS = (
     "summary",
     "law",
     "axis",
+    "response",
     "group",
     "bend",
     "size_error",
@@ -80,6 +85,10 @@ class ModelSpec:
     summary : str
         One line for lists of models.
     law : Law
+    response : Response
+        What the law says of a run: the law's own, with the column and unit of the model file.
+    constants : mapping of str to float
+        What the model file gives for all runs, by the column that it stands for: trials, chance.
     axis : str or None
         Column of the runs that a single-axis law reads.
     group : str or None
@@ -112,6 +121,8 @@ class ModelSpec:
     name: str
     summary: str = field(repr=False)
     law: Law = field(repr=False)
+    response: Response = field(repr=False)
+    constants: Mapping[str, float] = field(repr=False)
     axis: str | None = field(repr=False)
     group: str | None = field(repr=False)
     pooling: Mapping[str, str] = field(repr=False)
@@ -155,24 +166,45 @@ class ModelSpec:
         )
 
     @property
+    def reads(self) -> tuple[Input, ...]:
+        """What the law reads."""
+        return self.law.reads
+
+    @property
     def inputs(self) -> tuple[str, ...]:
-        """Columns of the runs table that the law reads."""
-        return tuple(self.axis or name if name == "x" else name for name in self.law.inputs)
+        """Names of what the law reads: columns of the runs, or of shares what theirs begin with."""
+        return tuple(own.name for own in self.reads)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the runs table that the model reads: inputs of the law, and the group."""
+        """What the model reads of a table of runs: inputs of the law, and the group."""
         return (*self.inputs, *([self.group] if self.group else []))
 
     @property
     def size(self) -> str:
-        """Column of the runs that says how near a run is to what lies beyond all of them."""
-        return "flops" if {"params", "tokens"} <= set(self.inputs) else self.inputs[0]
+        """Column of the runs that says how near a run is to what lies beyond all of them.
+
+        Compute of a law that trades params against tokens, else the first input that has a size.
+        """
+        if self.law.trades:
+            return "flops"
+        return next((own.name for own in self.reads if own.scale == "log"), self.inputs[0])
 
     @property
     def size_column(self) -> str:
         """Column of the runs along which an error is shared by runs of nearly one size."""
-        return "params" if "params" in self.inputs else self.inputs[0]
+        return next((own.name for own in self.reads if own.role == "size"), self.inputs[0])
+
+    @property
+    def supports(self) -> dict[str, str]:
+        """Where everything that is sampled may lie: real, positive or unit (0 to 1)."""
+        law = {name: own.support for name, own in self.law.coordinates.supports.items()}
+        return {**law, **self.noise_model.parameters, SEED: "positive"}
+
+    def along(self, name: str) -> str:
+        """Name of the shares for each of which a coordinate has an entry; empty for a number."""
+        own = self.law.coordinates.supports.get(name) or self.law.supports.get(name)
+        return own.along if own else ""
 
     @property
     def noise_model(self) -> Noise:
@@ -196,6 +228,7 @@ class ModelSpec:
         return (
             self.law,
             self.inputs,
+            self.response.scale,
             self.noise,
             self.bend is not None,
             self.size_error is not None,
@@ -241,6 +274,9 @@ def available_models() -> dict[str, str]:
 def load_model(model: str | Path) -> ModelSpec:
     """Load a model specification by its name, or from a TOML file of your own.
 
+    A law of your own is found in a file of its name, ``<law>.py``, beside the model file, unless it
+    is imported already.
+
     Raises
     ------
     ModelError
@@ -256,15 +292,25 @@ def load_model(model: str | Path) -> ModelSpec:
             f"{words.did_you_mean(str(model), list(packaged))}; or a path to a .toml"
         )
     try:
-        return parse_model(path.read_text("utf-8"), path.stem)
+        return parse_model(path.read_text("utf-8"), path.stem, laws=(path.parent,))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: cannot be read, it is not UTF-8 text") from error
 
 
-def parse_model(text: str, name: str) -> ModelSpec:
+def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec:
     """Parse and check the TOML text of a model specification.
+
+    Parameters
+    ----------
+    text, name : str
+    laws : sequence of Path
+        Folders in which the file of an unknown law, ``<law>.py``, is looked for.
+
+    Returns
+    -------
+    ModelSpec
 
     Raises
     ------
@@ -279,32 +325,52 @@ def parse_model(text: str, name: str) -> ModelSpec:
     for key in ("law", "priors", "noise"):
         if key not in entries:
             raise ModelError(f"model {name}: the key {key!r} is missing")
-    law = LAWS.get(entries["law"]) if isinstance(entries["law"], str) else None
-    if law is None:
-        raise ModelError(
-            f"model {name}: unknown law {entries['law']!r}; "
-            f"{words.did_you_mean(str(entries['law']), list(LAWS))}"
-        )
-    noise, noise_priors = _noise(entries["noise"], f"model {name} [noise]")
-    _require_own_names(law, noise_priors, name)
-    priors = _priors(entries["priors"], law.coordinates.names, f"model {name} [priors]")
-    pooling = _pooling(entries, {**priors, **noise_priors}, name)
+    law = _law(entries["law"], laws, f"model {name}")
+    noise, noise_priors = _noise(entries["noise"], law.response, f"model {name} [noise]")
+    response, constants = _response(entries, law, name)
+    axis = _axis(entries, law, response, name)
+    law = law.along(axis) if axis else law
+    _require_own_names(law, response, noise_priors, name)
+    supports = {key: own.support for key, own in law.coordinates.supports.items()}
+    priors = _priors(entries["priors"], supports, f"model {name} [priors]")
+    supports |= {**NOISE[noise].parameters, SEED: "positive"}
+    pooling = _pooling(entries, {**priors, **noise_priors}, supports, response, name)
     return ModelSpec(
         name=name,
         summary=str(entries.get("summary", law.summary)),
         law=law,
-        axis=_axis(entries, law, name),
+        response=response,
+        constants=constants,
+        axis=axis,
         group=entries.get("group"),
         pooling=pooling,
         priors=priors,
         scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
         bend=(bend := _bend(entries, law, name)),
         size_error=_size_error(entries, bend, name),
-        members=_members(entries, priors, bend, name),
+        members=_members(entries, priors, supports, bend, name),
         noise=noise,
         noise_priors=noise_priors,
         source=text,
     )
+
+
+def _law(name: Any, folders: Sequence[Path], where: str) -> Law:
+    """Find a law by its name, importing the file that holds it if need be."""
+    files = [folder / f"{name}.py" for folder in folders]
+    file = next((file for file in files if file.is_file()), None)
+    if isinstance(name, str) and name not in LAWS and file is not None:
+        found = spec_from_file_location(f"law_of_{name}", file)
+        if found is not None and found.loader is not None:
+            found.loader.exec_module(module_from_spec(found))
+    if not isinstance(name, str) or name not in LAWS:
+        beside = f"; {file} holds none of that name" if file else ""
+        raise ModelError(
+            f"{where}: unknown law {name!r}{beside}; "
+            f"{words.did_you_mean(str(name), list(LAWS))}; or, for a law of your own, put its file "
+            f"{name}.py beside the model file or the fit, or import it first"
+        )
+    return LAWS[name]
 
 
 def _packaged() -> dict[str, Traversable]:
@@ -324,12 +390,15 @@ def _only(entries: Mapping[str, Any], valid: tuple[str, ...], where: str) -> Non
             raise ModelError(f"{where}: unknown key {key!r}; {words.did_you_mean(key, valid)}")
 
 
-def _require_own_names(law: Law, noise: Mapping[str, Prior], model: str) -> None:
+def _require_own_names(
+    law: Law, response: Response, noise: Mapping[str, Prior], model: str
+) -> None:
     """Refuse a law whose inputs or parameters have names that mean something else already."""
     for column in law.inputs:
-        _require_free(column, (*_MEANT, *_ANSWERS), f"model {model}: the law {law.name}'s input")
+        taken = (*_MEANT, response.column, *_ANSWERS)
+        _require_free(column, taken, f"model {model}: the law {law.name}'s input")
     for parameter in (*law.coordinates.names, *law.parameters):
-        if parameter in (*noise, *_VARIABLES):
+        if parameter in (*noise, response.variable, *_VARIABLES):
             raise ModelError(
                 f"model {model}: the law {law.name} has a parameter {parameter!r}, which is the "
                 "name of something else in its model; rename the parameter in the law"
@@ -346,9 +415,38 @@ def _require_free(column: str, taken: tuple[str, ...], what: str) -> None:
         )
 
 
-def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
+def _response(
+    entries: Mapping[str, Any], law: Law, model: str
+) -> tuple[Response, dict[str, float]]:
+    """Read which column holds the response, its unit, and what all runs have in common."""
+    where, given = f"model {model} [response]", entries.get("response", {})
+    if not isinstance(given, Mapping):
+        raise ModelError(f'{where}: must be a table, e.g. column = "{law.response.column}"')
+    known = ("column", "unit", *(_COMMON if law.response.scale == "share" else ()))
+    _only(given, known, where)
+    named = {key: given[key] for key in ("column", "unit") if key in given}
+    for key, value in named.items():
+        if not isinstance(value, str) or (key == "column" and value in ("", *_MEANT)):
+            raise ModelError(f"{where} {key}: must name a column of the runs, got {value!r}")
+    constants = {key: _common(given[key], key, where) for key in _COMMON if key in given}
+    own = law.response
+    name = own.name if named.get("column", own.column) == own.column else named["column"]
+    return replace(own, **named, name=name.replace("_", " ")), constants
+
+
+def _common(value: Any, key: str, where: str) -> float:
+    if key == "chance" and value == 0 and not isinstance(value, bool):
+        return 0.0
+    found = _positive(value, f"{where} {key}")
+    if found >= 1 if key == "chance" else found != round(found):
+        valid = "0 or more and less than 1" if key == "chance" else "a whole number"
+        raise ModelError(f"{where} {key}: must be {valid}, got {value!r}")
+    return found
+
+
+def _axis(entries: Mapping[str, Any], law: Law, response: Response, name: str) -> str | None:
     axis = entries.get("axis")
-    if "x" in law.inputs and (not isinstance(axis, str) or axis in ("", "loss")):
+    if "x" in law.inputs and (not isinstance(axis, str) or axis in ("", response.column)):
         raise ModelError(
             f"model {name}: the law {law.name} reads one axis; name a column of the runs, "
             'e.g. axis = "tokens"'
@@ -357,13 +455,23 @@ def _axis(entries: Mapping[str, Any], law: Law, name: str) -> str | None:
         raise ModelError(
             f"model {name}: the law {law.name} reads {', '.join(law.inputs)}; remove the key 'axis'"
         )
-    _require_free(str(axis), (*_MEANT, *_ANSWERS), f"model {name}: the axis")
+    taken = (*_MEANT, response.column, *_ANSWERS)
+    _require_free(str(axis), taken, f"model {name}: the axis")
     return axis
 
 
 def _bend(entries: Mapping[str, Any], law: Law, model: str) -> Bend | None:
     """Read how a law may bend."""
     found, where = _smooth_error(entries, "bend", ("axes",), model), f"model {model} [bend] axes"
+    if found is not None and any(own.scale != "log" for own in law.reads):
+        raise ModelError(
+            f"model {model} [bend]: a law bends along logarithms of its inputs, and {law.name} "
+            "reads one that is no logarithm; leave [bend] out"
+        )
+    if found is not None and law.response.scale != "log":
+        raise ModelError(
+            f"model {model} [bend]: a law of {law.response.name} cannot bend; leave [bend] out"
+        )
     if found is None or "axes" not in entries["bend"]:
         return found
     axes = entries["bend"]["axes"]
@@ -399,7 +507,11 @@ def _size_error(entries: Mapping[str, Any], bend: Bend | None, model: str) -> Be
 
 
 def _members(
-    entries: Mapping[str, Any], priors: Mapping[str, Prior], bend: Bend | None, model: str
+    entries: Mapping[str, Any],
+    priors: Mapping[str, Prior],
+    supports: Mapping[str, str],
+    bend: Bend | None,
+    model: str,
 ) -> tuple[Mapping[str, float], ...]:
     """Read how the members of a pool differ: coordinates that are given, lengths of the bend."""
     where, given = f"model {model} [[members]]", entries.get("members", [])
@@ -410,7 +522,7 @@ def _members(
     for own in given:
         _only(own, (*priors, *(["length"] if bend else [])), where)
         for name, value in own.items():
-            if _positive(value, f"{where} {name}") >= 1 and SUPPORT.get(name) == "unit":
+            if _positive(value, f"{where} {name}") >= 1 and supports.get(name) == "unit":
                 raise ModelError(f"{where} {name}: must be less than 1, got {value!r}")
     return tuple({name: float(value) for name, value in own.items()} for own in given)
 
@@ -421,15 +533,22 @@ def _positive(value: Any, where: str) -> float:
     return float(value)
 
 
-def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str) -> dict[str, str]:
+def _pooling(
+    entries: Mapping[str, Any],
+    priors: Mapping[str, Prior],
+    supports: Mapping[str, str],
+    response: Response,
+    model: str,
+) -> dict[str, str]:
     """Read what differs between groups; completely pooled parameters are left out."""
     where, pooling, group = f"model {model} [pooling]", entries.get("pooling", {}), "group"
-    if group in entries and (not isinstance(entries[group], str) or entries[group] in ("", "loss")):
+    no_group = ("", response.column)
+    if group in entries and (not isinstance(entries[group], str) or entries[group] in no_group):
         raise ModelError(
             f'model {model}: group must name a column of the runs, e.g. group = "family"'
         )
     if group in entries:
-        taken = ("loss", "weight", *_OF_RUNS)
+        taken = (response.column, "weight", *_OF_RUNS)
         _require_free(entries[group], taken, f"model {model}: the group")
     if not isinstance(pooling, Mapping):
         raise ModelError(f'{where}: must be a table such as level = "partial"')
@@ -439,7 +558,7 @@ def _pooling(entries: Mapping[str, Any], priors: Mapping[str, Prior], model: str
             raise ModelError(
                 f"{where} {name}: {kind!r}; {words.did_you_mean(str(kind), list(POOLING))}"
             )
-        support = SUPPORT.get(name, "positive")
+        support = supports[name]
         if kind == "partial" and not priors[name].normal_on(support):
             raise ModelError(
                 f"{where} {name}: groups are Normal about a population whose prior must be Normal "
@@ -483,18 +602,22 @@ def _scales(
     return {name: scales[name] for name in partial}
 
 
-def _priors(entries: Any, names: tuple[str, ...], where: str) -> dict[str, Prior]:
+def _priors(entries: Any, names: Mapping[str, str], where: str) -> dict[str, Prior]:
+    """Read a prior for each name; `names` says where it may lie."""
     if not isinstance(entries, Mapping):
         raise ModelError(f"{where}: must be a table of priors, one for each of {', '.join(names)}")
-    _only(entries, names, where)
+    _only(entries, tuple(names), where)
     missing = [name for name in names if name not in entries]
     if missing:
         raise ModelError(f"{where}: no prior for {', '.join(missing)}")
-    return {name: _prior(entries[name], name, f"{where} {name}") for name in names}
+    return {
+        name: _prior(entries[name], name, support, f"{where} {name}")
+        for name, support in names.items()
+    }
 
 
-def _prior(entry: Any, name: str, where: str) -> Prior:
-    prior, support = Prior.parse(entry, where), SUPPORT.get(name, "positive")
+def _prior(entry: Any, name: str, support: str, where: str) -> Prior:
+    prior = Prior.parse(entry, where)
     if not prior.within(support):
         raise ModelError(
             f"{where}: {prior.dist} can leave the range of {name} ({support}); use "
@@ -503,13 +626,17 @@ def _prior(entry: Any, name: str, where: str) -> Prior:
     return prior
 
 
-def _noise(entries: Any, where: str) -> tuple[str, dict[str, Prior]]:
-    if not isinstance(entries, Mapping) or str(entries.get("dist")) not in NOISE:
+def _noise(entries: Any, response: Response, where: str) -> tuple[str, dict[str, Prior]]:
+    kinds = [name for name, kind in NOISE.items() if kind.scale == response.scale]
+    if not isinstance(entries, Mapping) or str(entries.get("dist")) not in kinds:
         given = entries.get("dist") if isinstance(entries, Mapping) else entries
         raise ModelError(
-            f"{where}: dist is {given!r}; {words.did_you_mean(str(given), list(NOISE))}"
+            f"{where}: dist is {given!r}, which is no noise of a {response.name}; "
+            f"{words.did_you_mean(str(given), kinds)}"
+            if str(given) in NOISE
+            else f"{where}: dist is {given!r}; {words.did_you_mean(str(given), kinds)}"
         )
-    names = NOISE[entries["dist"]].parameters
+    names = dict(NOISE[entries["dist"]].parameters)
     priors = {key: value for key, value in entries.items() if key != "dist"}
-    optional = (SEED,) if SEED in priors else ()
-    return entries["dist"], _priors(priors, (*names, *optional), where)
+    seeds = {SEED: "positive"} if SEED in priors and response.scale == "log" else {}
+    return entries["dist"], _priors(priors, {**names, **seeds}, where)

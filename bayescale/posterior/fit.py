@@ -24,7 +24,7 @@ from bayescale import words
 from bayescale.draws import CI_PROB
 from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning, UnansweredError
 from bayescale.files import replacing
-from bayescale.laws import SUPPORT, Law, from_line, to_line
+from bayescale.laws import Law, into_support, onto_line
 from bayescale.modelling.bend import Bending, Features, features_beyond
 from bayescale.modelling.build import (
     as_arrays,
@@ -35,10 +35,13 @@ from bayescale.modelling.build import (
     input_data,
     inputs_in,
     model_data,
+    positive_data,
     start,
     variables_of,
 )
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
+from bayescale.modelling.inputs import parts_of_mixtures
+from bayescale.modelling.noise import SEED
 from bayescale.modelling.pooling import group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model
 from bayescale.posterior.sampling import (
@@ -51,17 +54,18 @@ from bayescale.posterior.sampling import (
     sample,
     whitened,
 )
+from bayescale.posterior.search import at_best, in_numbers
 from bayescale.posterior.surface import Drawn, bent
 from bayescale.runs.design import require_identifiable
 from bayescale.runs.doubts import Notice
 from bayescale.runs.reading import from_text, to_text
-from bayescale.runs.table import Runs
+from bayescale.runs.table import SHARES_WITHIN, Runs
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400
 """Vehtari et al. (2021, doi:10.1214/20-BA1221): R-hat and effective sample size a result needs."""
 
-FORMAT = 2
+FORMAT = 3
 """Of the file of a fit; one without a number is of format 1, whose runs were kept as CSV."""
 
 _ERRORS = ("bend", "size_error")  # coefficients of smooth errors
@@ -74,6 +78,8 @@ _SAMPLING = (
     "seconds_sample",
     "versions",
 )
+_DRAWS = ("chain", "draw")
+_KNOB_BEYOND = np.sqrt(10.0)  # factor beyond the runs to which the best value is looked for
 _NODES = ("prior", "observed_data", "constant_data")
 _LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
 
@@ -151,14 +157,27 @@ class Fit:
 
     @property
     def natural(self) -> dict[str, xr.DataArray]:
-        """Posterior draws of the parameters of `law`, ready for ``law.loss``."""
+        """Posterior draws of the parameters of `law`, each a number: ``t[web]`` of a vector."""
         posterior = self.posterior.drop_vars("member", errors="ignore")
-        natural = {name: posterior[name] for name in self.spec.law.parameters}
+        natural = {
+            f"{name}[{part}]" if own.along else name: posterior[name].sel(
+                {own.along: part} if own.along else {}, drop=True
+            )
+            for name, own in self.spec.law.supports.items()
+            for part in (self.parts[own.along] if own.along else ("",))
+        }
         if not self.bends:
             return natural
         shape = (posterior.sizes["chain"], posterior.sizes["draw"])
         number = np.arange(np.prod(shape)).reshape(shape)
         return {**natural, "bend": xr.DataArray(number, dims=("chain", "draw"))}
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Names of the parts of each mixture that the law reads."""
+        known = self.tree["constant_data" if "constant_data" in self.tree else "posterior"].coords
+        names = self.spec.law.role("shares")
+        return {name: tuple(map(str, known[name].to_numpy())) for name in names if name in known}
 
     @property
     def bends(self) -> bool:
@@ -166,25 +185,28 @@ class Fit:
         return self.spec.bend is not None and "bend_beyond" in self.tree["posterior"]
 
     @property
-    def given(self) -> dict[str, float]:
-        """Values at which `at` fixed inputs of the law."""
-        return dict(json.loads(self.tree.attrs.get("given", "{}")))
+    def given(self) -> dict[str, Any]:
+        """Values at which `at` fixed inputs of the law: numbers, and arrays of shares."""
+        found = json.loads(self.tree.attrs.get("given", "{}"))
+        return {n: np.array(v) if isinstance(v, list) else v for n, v in found.items()}
 
-    def at(self, **given: float) -> "Fit":
+    def at(self, **given: float | Mapping[str, float]) -> "Fit":
         """Fix what the law reads beside params and tokens, for all that asks about these two.
 
         Runs keep their own values, as do predictions that name another one.
 
         Parameters
         ----------
-        **given : float
-            Inputs by name, e.g. ``learning_rate=1e-3``.
+        **given : float, or mapping of str to float
+            Inputs by name, e.g. ``learning_rate=1e-3``; shares of a mixture by their parts, e.g.
+            ``w={"web": 0.8, "code": 0.2}``, those left out are 0.
 
         Raises
         ------
         FitError
             For another input, a value that is not a positive number, or a law that bends.
         """
+        fixed = {}
         for name, value in given.items():
             if name not in self.spec.law.further:
                 raise FitError(
@@ -192,20 +214,68 @@ class Fit:
                     + (", ".join(self.spec.law.further) or "nothing")
                     + " beside what an allocation of compute says"
                 )
-            if not (np.isscalar(value) and 0 < value < np.inf):
-                raise FitError(f"{name} must be one positive number, got {value!r}")
+            fixed[name] = self._fixed(name, value)
         if given and self.bends:
             raise FitError(
                 f"the law of the model {self.spec.name} may bend along {', '.join(given)} too; fix "
                 "it for a law that is taken as exact: fit(runs, spec.exact).at(...)"
             )
-        tree = self.tree.copy()
-        tree.attrs["given"] = json.dumps({**self.given, **{n: float(v) for n, v in given.items()}})
+        tree, known = self.tree.copy(), {**json.loads(self.tree.attrs.get("given", "{}")), **fixed}
+        tree.attrs["given"] = json.dumps(known)
         return replace(self, tree=tree)
 
+    def _fixed(self, name: str, value: Any) -> float | list[float]:
+        """Check a value at which an input of the law is fixed."""
+        own = next(own for own in self.spec.law.reads if own.name == name)
+        if own.scale == "shares":
+            return list(map(float, self.shares(name, value)))
+        least = 0.0 if own.scale == "log" else -np.inf
+        if not isinstance(value, int | float | np.integer | np.floating) or not least < value < np.inf:
+            kind = "positive" if own.scale == "log" else "finite"
+            raise FitError(f"{name} must be one {kind} number, got {value!r}")
+        return float(value)
+
+    def shares(self, name: str, given: Any) -> np.ndarray:
+        """Read the shares of a mixture, in the order of the parts of the runs.
+
+        Parameters
+        ----------
+        name : str
+            Of the input.
+        given : mapping of str to float
+            Shares by part; those left out are 0.
+
+        Returns
+        -------
+        numpy.ndarray, shape (parts,)
+
+        Raises
+        ------
+        FitError
+            If a part is unknown, a share is negative, or they do not sum to 1 within 2%.
+        """
+        parts = self.parts[name]
+        if not isinstance(given, Mapping):
+            example = ", ".join(f"{part!r}: {1 / len(parts):.2g}" for part in parts)
+            raise FitError(f"give the shares of {name} by their parts, e.g. {name}={{{example}}}")
+        for part in given:
+            if part not in parts:
+                raise FitError(f"{name} has no part {part!r}; {words.did_you_mean(part, parts)}")
+        found = np.array([float(given.get(part, 0.0)) for part in parts])
+        if not (found >= 0).all() or abs(found.sum() - 1) > SHARES_WITHIN:
+            raise FitError(
+                f"shares of {name} must be at least 0 and sum to 1, got {found.tolist()}, "
+                f"which sum to {found.sum():.4g}"
+            )
+        return found / found.sum()
+
     def require_given(self) -> None:
-        """Raise FitError if the law reads more than params and tokens and no value is given."""
-        if further := [name for name in self.spec.law.further if name not in self.given]:
+        """Raise FitError if the law reads more than params and tokens and no value is given.
+
+        A knob is at its best value where none is given.
+        """
+        known = (*self.given, *self.spec.law.role("knob"))
+        if further := [name for name in self.spec.law.further if name not in known]:
             values = ", ".join(f"{name}=..." for name in further)
             raise FitError(
                 f"the law {self.spec.law.name} reads {', '.join(further)} beside params and "
@@ -223,14 +293,48 @@ class Fit:
 
     @property
     def law(self) -> Law:
-        """The law of the answers: that of the model, bent where it may, at what is `given`."""
-        return self.whole_law.at(self.given)
+        """The law of the answers: that of the model, bent where it may, at what is `given`.
+
+        Knobs for which no value is given are at the best one of each draw.
+        """
+        law = self.whole_law.at(self.given)
+        if law.further and not self.bends:
+            for name in law.role("knob"):
+                law = at_best(law, name, self.ends_of(name))
+        return law
+
+    def ends_of(self, name: str) -> tuple[float, float]:
+        """Return the values between which the best one of a knob is looked for.
+
+        Half a decade beyond the runs on both sides; on a linear scale a quarter of their range.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        tuple of float
+
+        Raises
+        ------
+        FitError
+            If there are no runs that say where to look.
+        """
+        if len(self.runs) == 0:
+            raise FitError(f"these are given constants: no run says which {name} is possible")
+        own = next(own for own in self.spec.law.reads if own.name == name)
+        values = self.runs.table[name].to_numpy(dtype=float)
+        low, high = float(values.min()), float(values.max())
+        if own.scale == "log":
+            return low / _KNOB_BEYOND, high * _KNOB_BEYOND
+        return low - (high - low) / 4, high + (high - low) / 4
 
     @cached_property
     def whole_law(self) -> Law:
         """The law of all its inputs: that of the model, bent where the model lets it bend."""
         if not self.bends:
-            return self.spec.law
+            return in_numbers(self.spec.law, self.parts)
         found = []
         for own in self.members:
             bending, everywhere = _bending(own)
@@ -338,9 +442,8 @@ class Fit:
             for n in self.spec.sampled
             if n in posterior
         }
-        reference = tuple(
-            float(self.tree["constant_data"][f"reference_{name}"]) for name in self.spec.inputs
-        )
+        data = self.tree["constant_data"]
+        reference = tuple(data[f"reference_{name}"] for name in self.spec.inputs)
         coordinates = {name: drawn[name] for name in self.spec.priors}
         new = xr.Dataset({**self.spec.law.to_natural(coordinates, reference), **drawn})
         varying = [n for n in new.data_vars if "group" in posterior[n].dims]
@@ -359,12 +462,14 @@ class Fit:
         if kind == "complete":
             return posterior[name]
         shape = posterior.sizes["chain"], posterior.sizes["draw"]
+        support = self.spec.supports[name]
         if kind == "none":
-            own = self.prior[name].isel(group=0).to_numpy().ravel()
-            return xr.DataArray(rng.choice(own, shape), dims=("chain", "draw"))
-        distance = xr.DataArray(spread * rng.standard_normal(shape), dims=("chain", "draw"))
-        middle = to_line(name, posterior[f"{name}_population"])
-        return from_line(name, middle + distance * posterior[f"{name}_scale"])
+            own = self.prior[name].isel(group=0, drop=True).stack(sample=("chain", "draw"))
+            chosen = xr.DataArray(rng.integers(own.sizes["sample"], size=shape), dims=_DRAWS)
+            return own.drop_vars(("sample", *_DRAWS)).isel(sample=chosen)
+        middle = onto_line(support, posterior[f"{name}_population"])
+        distance = middle.copy(data=spread * rng.standard_normal(middle.shape))
+        return into_support(support, middle + distance * posterior[f"{name}_scale"])
 
     def require_group(self, name: str) -> None:
         """Raise FitError unless there is such a group."""
@@ -637,7 +742,7 @@ def _sampled(
         tree = sample(target, {**settings, **attempt})
         drawn = _complete(spec, tree["posterior"].to_dataset())
         for name, dataset in {"posterior": drawn, **beside}.items():
-            tree[name] = dataset.assign_coords(group=list(names)) if spec.group else dataset
+            tree[name] = dataset.assign_coords(_labels(spec, runs, names))
         tree.attrs |= {
             **_identity(spec),
             "seed": seed,
@@ -649,6 +754,12 @@ def _sampled(
         if not replace(result.diagnostics, needed=enough).problems:
             break
     return result
+
+
+def _labels(spec: ModelSpec, runs: Runs, groups: Sequence[str]) -> dict[str, list[str]]:
+    """Name the entries of the dims that draws may have: groups, and parts of mixtures."""
+    parts = {name: list(own) for name, own in parts_of_mixtures(spec, runs.table).items()}
+    return {"group": list(groups), **parts} if spec.group else parts
 
 
 def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
@@ -707,11 +818,11 @@ def _bending(own: Fit) -> tuple[Bending, Features]:
 def _target(spec: ModelSpec, runs: Runs) -> Target:
     """Compile the model of a specification, for these runs."""
     data = model_data(spec, runs)
-    arrays, variables, middle = as_arrays(data), variables_of(spec, data), start(spec, data)
+    arrays, variables = as_arrays(spec, data), variables_of(spec, data)
+    middle = start(spec, data)
     if spec.bend:
         data |= {CENTRE: middle, SCALE: np.eye(len(middle))}
-    positive = (*input_data(spec).values(), *(f"reference_{name}" for name in spec.inputs))
-    slots = slots_of(data, positive)
+    slots = slots_of(data, positive_data(spec))
     # A law from elsewhere may change without this package's code changing: its name says nothing.
     ours = spec.law.loss.__module__.startswith("bayescale.")
     shape = Shape(
@@ -729,8 +840,8 @@ def _beside(spec: ModelSpec, data: Mapping[str, np.ndarray], seed: int) -> dict[
     """Collect what a fit keeps beside its posterior."""
     return {
         "prior": _complete(spec, draw_prior(spec, data, seed=seed)),
-        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed_log_loss"])}),
-        "constant_data": xr.Dataset(as_arrays(data)),
+        "observed_data": xr.Dataset({spec.response.variable: ("obs", data["observed"])}),
+        "constant_data": xr.Dataset(as_arrays(spec, data)),
     }
 
 
@@ -803,7 +914,7 @@ def load_fit(path: str | Path) -> Fit:
                 f"{path}: an earlier version of bayescale wrote this fit, with one posterior for "
                 "what lies within the runs and another for what lies beyond; fit the runs again"
             )
-        return _read(tree)
+        return _read(tree, path.parent)
     except (AttributeError, KeyError, ModelError, TypeError, ValueError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise FitError(
@@ -811,7 +922,7 @@ def load_fit(path: str | Path) -> Fit:
         ) from error
 
 
-def _read(tree: xr.DataTree) -> Fit:
+def _read(tree: xr.DataTree, folder: Path) -> Fit:
     """Make a fit of what its file holds; KeyError where something is missing."""
     facts, table = _runs_of(tree)
     notices = tuple(Notice(n["name"], n["message"], tuple(n["rows"])) for n in facts["notices"])
@@ -823,12 +934,12 @@ def _read(tree: xr.DataTree) -> Fit:
         tuple(facts["ledger"]),
         notices,
     )
-    spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"])
+    spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"], laws=(folder, Path()))
     found = Fit(spec.exact if tree.attrs.get("law_exact") else spec, runs, tree)
     if "constant_data" in tree:
         data = tree["constant_data"].to_dataset()  # inputs had their plain names in format 1
-        plain = {old: new for old, new in input_data(found.spec).items() if new not in data}
-        tree["constant_data"] = data.rename(plain)
+        older = {**input_data(found.spec), "observed_log_loss": "observed"}  # up to format 2
+        tree["constant_data"] = data.rename({o: n for o, n in older.items() if n not in data})
     nodes, facts_of_sampling = (_NODES, _SAMPLING) if found.sampled else ((), ())
     for held, names in (
         (tree["posterior"], found.spec.law.parameters),
@@ -891,15 +1002,16 @@ def constants_fit(model: str, **parameters: Any) -> Fit:
         draws = dict(zip(parameters, np.broadcast_arrays(*parameters.values()), strict=True))
     except ValueError:
         raise FitError("the parameters are arrays of different lengths: one entry a draw") from None
+    supports = {name: own.support for name, own in spec.law.supports.items()}
     for name, value in draws.items():
-        support = SUPPORT.get(name, "positive")
+        support = {**supports, **spec.noise_model.parameters, SEED: "positive"}[name]
         inside = np.isfinite(value) & ((support == "real") | (value > 0))
         if not (inside & ((support != "unit") | (value < 1))).all():
             kind = {"real": "", "positive": "positive and ", "unit": "between 0 and 1 and "}[
                 support
             ]
             raise FitError(f"{name} must be {kind}finite, got {np.min(value):g}")
-    table = pd.DataFrame(columns=["run", *spec.inputs, "loss"])
+    table = pd.DataFrame(columns=["run", *spec.inputs, spec.response.column])
     tree = az.from_dict(
         {"posterior": {name: np.atleast_1d(value)[None] * 1.0 for name, value in draws.items()}}
     )

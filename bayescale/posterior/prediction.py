@@ -11,10 +11,13 @@ from scipy.stats import binomtest
 
 from bayescale.draws import CI_PROB, summarise
 from bayescale.errors import FitError
+from bayescale.laws import Input
 from bayescale.modelling.build import cells_of
+from bayescale.modelling.inputs import inputs_of, observed_of, read_by
 from bayescale.modelling.noise import Noise, noise_scale
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.search import at_best
 from bayescale.runs.table import Runs
 
 MOST_VALUES = 20_000_000
@@ -55,7 +58,11 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     FitError
         If an input is missing or not positive, or a group is not one of the fit's.
     """
-    return fit.whole_law.loss(*_arrays(fit, inputs), **_at(fit, fit.natural, inputs))
+    given, law = _given(fit, inputs), fit.whole_law
+    for name in law.role("knob"):
+        if name not in given:
+            law = at_best(law, name, fit.ends_of(name))
+    return law(*(given[name] for name in law.inputs), **_at(fit, fit.natural, inputs))
 
 
 def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
@@ -63,10 +70,14 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
 
     Parameters, dims and errors as in `predict`.
     """
-    if "sigma" not in fit.noise:
-        raise FitError("these constants have no noise: give sigma, or ask for the law's loss alone")
-    middle = xr.ufuncs.log(predict(fit, inputs)) + _size_error(fit, inputs, seed)
-    return xr.ufuncs.exp(_draw_noise(fit, middle, inputs, seed))
+    own = fit.spec.response
+    if missing := [name for name in fit.spec.noise_model.parameters if name not in fit.noise]:
+        raise FitError(
+            f"these constants have no noise: give {', '.join(missing)}, or ask for the law's "
+            f"{own.name} alone"
+        )
+    middle = own.onto(predict(fit, inputs)) + _size_error(fit, inputs, seed)
+    return own.back(_draw_noise(fit, middle, inputs, seed))
 
 
 def bend_per_decade(fit: Fit) -> xr.DataArray:
@@ -109,7 +120,7 @@ def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:
     error = fit.spec.size_error
     if error is None or not fit.knows_sizes:
         return 0.0
-    given = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
+    given = _given(fit, inputs)
     size, draws = given[fit.spec.size_column], fit.posterior.sizes
     shape = draws["chain"], draws["draw"]
     if {"chain", "draw"} & set(size.dims):  # a size of its own for every draw
@@ -124,9 +135,9 @@ def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:
 
 
 def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:
-    """Draw the log losses of new runs around `mu`."""
+    """Draw what is observed of new runs around `mu`."""
     noise, rng = _at(fit, fit.noise, inputs), np.random.default_rng(seed)
-    own = dict(zip(fit.spec.inputs, _arrays(fit, inputs), strict=True))
+    own = _given(fit, inputs, of_noise=True)
     return fit.spec.noise_model.draw(rng, mu, noise_scale(noise), noise, own)
 
 
@@ -139,7 +150,7 @@ class CellDraws:
     table : pandas.DataFrame
         The cells (`bayescale.runs.cells.Cells`), one row each.
     mu : xarray.DataArray
-        Log of the law's loss, dims (chain, draw, obs).
+        What the law says, as `bayescale.laws.Response.onto` maps it, dims (chain, draw, obs).
     scale : xarray.DataArray
         Scale of the noise of the cell's mean log loss, dims (chain, draw) and obs where it differs.
     noise : dict of str to xarray.DataArray
@@ -159,8 +170,8 @@ class CellDraws:
 
     @property
     def observed(self) -> xr.DataArray:
-        """Mean log loss of each cell."""
-        return _vector(self.table["log_loss"])
+        """Mean of what was observed of each cell: of a loss its logarithm."""
+        return _vector(self.table["observed"])
 
     def log_density(self) -> xr.DataArray:
         """Log density of the observed log losses, dims (chain, draw, obs)."""
@@ -191,13 +202,13 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
         inputs = _columns(fit, cells)
         noise = _at(fit, fit.noise, inputs)
         apart = _size_error(fit, inputs, 1) if others else fit.size_error_of_cells(part)
-        middle = xr.ufuncs.log(predict(fit, inputs)) + apart
+        middle = fit.spec.response.onto(predict(fit, inputs)) + apart
         yield CellDraws(
             cells,
             middle.transpose("chain", "draw", "obs"),
             noise_scale(noise, _vector(cells["replicates"])),
             noise,
-            {name: inputs[name] for name in fit.spec.inputs},
+            {own.name: inputs[own.name] for own in read_by(fit.spec)},
             fit.spec.noise_model,
         )
 
@@ -267,20 +278,20 @@ def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
     fitted, low, high = np.concatenate(found, axis=1)
     return table.assign(
         fitted=fitted,
-        residual=np.log(table["loss"] / fitted),
+        residual=observed_of(fit.spec, table) - fit.spec.response.onto(fitted),
         predicted_q05=low,
         predicted_q95=high,
     )
 
 
-def score(table: pd.DataFrame) -> dict[str, float]:
+def score(table: pd.DataFrame, response: str = "loss") -> dict[str, float]:
     """Score a table of `residuals`: ``runs``, ``inside``, ``coverage``, ``p_value``, ``rmsle``.
 
     ``inside`` is the number of runs inside their central 90% predictive interval, ``coverage`` its
     share, ``p_value`` the probability of as few if each were inside with 90% (binomial), ``rmsle``
     the root mean square of the residuals of log loss.
     """
-    inside = int(table["loss"].between(table["predicted_q05"], table["predicted_q95"]).sum())
+    inside = int(table[response].between(table["predicted_q05"], table["predicted_q95"]).sum())
     return {
         "runs": len(table),
         "inside": inside,
@@ -330,22 +341,24 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     likelihood, drawn = zip(
         *((cells.log_likelihood(), cells.draw(rng)) for cells in cell_draws(fit)), strict=True
     )
-    tree["log_likelihood"] = xr.Dataset({"log_loss": xr.concat(likelihood, dim="obs")})
-    tree["posterior_predictive"] = xr.Dataset({"log_loss": xr.concat(drawn, dim="obs")})
+    observed = fit.spec.response.variable
+    tree["log_likelihood"] = xr.Dataset({observed: xr.concat(likelihood, dim="obs")})
+    tree["posterior_predictive"] = xr.Dataset({observed: xr.concat(drawn, dim="obs")})
     return tree
 
 
 def run_inputs(fit: Fit, runs: Runs) -> dict[str, xr.DataArray]:
     """Read the inputs of the law, and the group, at existing runs, dim ``obs``."""
-    for name in fit.spec.inputs:
-        runs.column(name)  # refuses what is not positive
     if fit.groups:
         group_labels(fit.spec, runs)  # refuses a run without a group
     return _columns(fit, runs.table)
 
 
 def _columns(fit: Fit, table: pd.DataFrame) -> dict[str, xr.DataArray]:
-    columns = {name: _vector(table[name]) for name in fit.spec.inputs}
+    columns = {
+        name: xr.DataArray(values, dims=("obs", name)[: values.ndim])
+        for name, values in inputs_of(fit.spec, table).items()
+    }
     if fit.groups:
         labels = table[str(fit.spec.group)].astype(str).to_numpy(dtype=object)
         column = str(fit.spec.group)
@@ -395,21 +408,52 @@ def _at(fit: Fit, values: dict[str, xr.DataArray], inputs: Inputs) -> dict[str, 
     }
 
 
-def _arrays(fit: Fit, given: Inputs) -> list[xr.DataArray]:
-    fixed = fit.given
-    missing = [name for name in fit.spec.inputs if name not in given and name not in fixed]
+def _given(fit: Fit, inputs: Inputs, *, of_noise: bool = False) -> dict[str, xr.DataArray]:
+    """Give every input its value, as arrays; knobs that have none are left out."""
+    spec = fit.spec
+    given: dict[str, Any] = {**fit.given, **dict(inputs)}
+    for name in spec.law.role("shares"):
+        named = {part: f"{name}_{part}" for part in fit.parts[name]}
+        columns = {part: given[column] for part, column in named.items() if column in given}
+        if name not in given and columns:
+            given[name] = columns
+    found: dict[str, xr.DataArray] = {}
+    read = read_by(spec) if of_noise else spec.reads
+    for own in read:
+        filled = own.fill if own.name not in given else own.name
+        if filled in given:
+            found[own.name] = _array(fit, own, given[filled])
+        elif own.name in spec.constants:
+            found[own.name] = xr.DataArray(spec.constants[own.name])
+    missing = [own.name for own in read if own.name not in found and own.role != "knob"]
     if missing:
         raise FitError(
-            f"the model {fit.spec.name} predicts from {', '.join(fit.spec.inputs)}; "
+            f"the model {spec.name} predicts from {', '.join(own.name for own in read)}; "
             f"{', '.join(missing)} missing"
         )
-    arrays = []
-    for name in fit.spec.inputs:
-        value = given[name] if name in given else fixed[name]
-        if not isinstance(value, xr.DataArray):
-            values = np.asarray(value, dtype=float)
-            value = xr.DataArray(values, dims="run" if values.ndim else ())
-        if not (value > 0).all():
-            raise FitError(f"{name} must be positive, got {float(value.min()):g}")
-        arrays.append(value)
-    return arrays
+    return found
+
+
+def _array(fit: Fit, own: Input, value: Any) -> xr.DataArray:
+    """Check the values of one input."""
+    if own.scale == "shares" and not isinstance(value, xr.DataArray):
+        if isinstance(value, Mapping):
+            return _shares(fit, own.name, value)
+        array = np.asarray(value, dtype=float)
+        value = xr.DataArray(array, dims=("run", own.name)[-array.ndim :])
+    if not isinstance(value, xr.DataArray):
+        array = np.asarray(value, dtype=float)
+        value = xr.DataArray(array, dims="run" if array.ndim else ())
+    if own.scale == "log" and not (value > 0).all():
+        raise FitError(f"{own.name} must be positive, got {float(value.min()):g}")
+    if not np.isfinite(value).all():
+        raise FitError(f"{own.name} must be finite")
+    return value
+
+
+def _shares(fit: Fit, name: str, given: Mapping[str, Any]) -> xr.DataArray:
+    """Read the shares of a mixture by its parts: of one run, or of several."""
+    runs = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in given.values()))
+    rows = [dict(zip(given, row, strict=True)) for row in np.stack(runs, -1).reshape(-1, len(runs))]
+    found = np.stack([fit.shares(name, row) for row in rows]).reshape(*runs[0].shape, -1)
+    return xr.DataArray(found, dims=("run", name)[-found.ndim :])

@@ -10,7 +10,7 @@ import xarray as xr
 from scipy.linalg import block_diag, solve_triangular
 from scipy.ndimage import map_coordinates, spline_filter1d
 
-from bayescale.laws import Law
+from bayescale.laws import REAL, Allocation, Law
 from bayescale.modelling.bend import Bending, Features
 
 _SEARCH, _CANDIDATES = 2.0, 31  # decades about the law's own optimum, and sizes tried there
@@ -87,10 +87,11 @@ def bent(members: Sequence[Drawn], law: Law) -> Law:
     surface = _Surface(law, tuple(distinct), tuple(own.bending for own in members), weights)
     return replace(
         law,
-        parameters=(*law.parameters, "bend"),
+        supports={**law.supports, "bend": REAL},
         loss=surface.loss,
-        optimum=surface.optimum if law.optimum is not None else None,
-        compute=surface.compute if law.optimum is not None else None,
+        allocation=Allocation(surface.optimum, surface.compute)
+        if law.optimum is not None
+        else Allocation(),
     )
 
 

@@ -30,10 +30,11 @@ class Cells:
     Parameters
     ----------
     table : pandas.DataFrame
-        First run of each cell, with the columns ``log_loss`` (mean over its replicates),
+        First run of each cell, with the columns ``observed`` (mean over its replicates),
         ``replicates`` (their number) and ``weight`` (their common weight).
     squares : float
-        Sum of squared deviations of log loss from the cell means, each times its cell's weight.
+        Sum of squared deviations of what was observed from the cell means, each times its cell's
+        weight.
     freedom : float
         Degrees of freedom of `squares`: distinct runs less cells, both counted by weight.
     members : numpy.ndarray, shape (runs,)
@@ -49,7 +50,14 @@ class Cells:
         return len(self.table)
 
 
-def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None = None) -> Cells:
+def collapse(
+    runs: Runs,
+    columns: tuple[str, ...],
+    *,
+    observed: np.ndarray | None = None,
+    apart: bool = False,
+    weights: np.ndarray | None = None,
+) -> Cells:
     r"""Collapse replicates to their cell means.
 
     Replicates agree in `columns` and in every column of `CONFIGURATION` that the table has. A row
@@ -65,11 +73,19 @@ def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None
     runs : Runs
     columns : tuple of str
         Columns that the model reads: inputs of the law and the group.
+    observed : numpy.ndarray, shape (runs,), optional
+        What a law says of the runs, on the scale on which its errors add up; by default log loss.
+    apart : bool
+        Whether every run is a cell of its own: shares of successes are no means to be averaged.
     weights : numpy.ndarray, shape (runs,), optional
         Exponents of the runs' likelihoods.
+
+    Returns
+    -------
+    Cells
     """
     table = runs.table.assign(
-        log_loss=np.log(runs.column("loss")),
+        observed=np.log(runs.column("loss")) if observed is None else observed,
         weight=np.ones(len(runs)) if weights is None else np.asarray(weights, dtype=float),
     )
     keys = pd.DataFrame(
@@ -79,6 +95,8 @@ def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None
             if name in table
         }
     )
+    if apart:
+        keys = keys.assign(**{_CELL: originals(runs.table)})
     cell = of_run = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     silent = table["weight"].groupby(cell).transform("max") == 0
     table = table[(table["weight"] > 0) | silent].assign(**{_CELL: cell})
@@ -90,10 +108,10 @@ def collapse(runs: Runs, columns: tuple[str, ...], *, weights: np.ndarray | None
     largest = table["weight"].groupby(cell).transform("max")
     share = (table["weight"] / largest).where(largest > 0, 1.0)  # a silent cell has a mean as well
     total, squared = (values.groupby(cell).transform("sum") for values in (share, share**2))
-    mean = (share * table["log_loss"]).groupby(cell).transform("sum") / total
+    mean = (share * table["observed"]).groupby(cell).transform("sum") / total
     weight = largest * squared / total
-    squares = (table["weight"] * (table["log_loss"] - mean) ** 2).sum()
-    known = {"log_loss": mean, "weight": weight, "replicates": total**2 / squared}
+    squares = (table["weight"] * (table["observed"] - mean) ** 2).sum()
+    known = {"observed": mean, "weight": weight, "replicates": total**2 / squared}
     first = ~table.duplicated(_CELL)
     freedom = (largest * (total - squared / total))[first].sum()
     members = pd.Index(cell[first]).get_indexer(of_run)

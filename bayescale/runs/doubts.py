@@ -11,7 +11,7 @@ from bayescale import words
 FLOPS_PER_PARAM_TOKEN = 6.0
 """k in C = k N D: 2 forward, 4 backward (Kaplan et al. 2020, section 2.1)."""
 
-COUNTS = ("params", "tokens", "unique_tokens", "flops")
+COUNTS = ("params", "active_params", "tokens", "unique_tokens", "flops")
 """Columns that are counts: positive, and float64 because 6 N D overflows 64-bit integers."""
 
 GROUPS = (
@@ -62,7 +62,8 @@ def _swapped(table: pd.DataFrame) -> list[Notice]:
 def _flops_disagree(table: pd.DataFrame) -> list[Notice]:
     if not {"params", "tokens", "flops"} <= set(table.columns):
         return []
-    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * table["params"] * table["tokens"])
+    size = table.get("active_params", table["params"])
+    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * size * table["tokens"])
     if ratio.between(0.9, 1.1).all():
         return []
     return [
@@ -82,7 +83,8 @@ def originals(table: pd.DataFrame) -> np.ndarray:
     equal as well where they are rounded.
     """
     place = pd.Series(np.arange(len(table)))
-    twice = table.duplicated("loss", keep=False).to_numpy()
+    some = table[["loss"]] if "loss" in table else _comparable(table)
+    twice = some.duplicated(keep=False).to_numpy()
     like = _comparable(table[twice])
     kind = like.groupby(list(like.columns), dropna=False).ngroup().to_numpy()
     place[twice] = place[twice].groupby(kind).transform("min")
@@ -98,7 +100,7 @@ def _duplicates(table: pd.DataFrame) -> list[Notice]:
     """Name copies, and rows of equal counts and loss that no number of a seed tells apart."""
     table = _comparable(table)
     keys = [name for name in table.columns if name in (*COUNTS, "loss")]
-    if len(keys) < 3:  # the axis is a column of the table's own
+    if len(keys) < 3 or "loss" not in keys:  # the axis is a column of the table's own
         keys = [name for name in table.columns if name != "run"]
     told_apart = [name for name in ("seed", "replicate") if name in table and name not in keys]
     place, rows = originals(table), table.index
@@ -268,15 +270,17 @@ def _flagged(table: pd.DataFrame) -> list[Notice]:
     return notices
 
 
-DOUBTS: tuple[Callable[[pd.DataFrame], list[Notice]], ...] = (
+type Doubt = Callable[[pd.DataFrame], list[Notice]]
+
+OF_ANY: tuple[Doubt, ...] = (
     _swapped,
     _apart,
     _flops_disagree,
     _duplicates,
     _checkpoints,
-    _swept,
     _flagged,
-    _constant,
-    _rising,
-    _perplexity,
 )
+"""What can be doubted of runs whatever was measured of them."""
+
+DOUBTS: tuple[Doubt, ...] = (*OF_ANY, _swept, _constant, _rising, _perplexity)
+"""What can be doubted of runs and their losses."""

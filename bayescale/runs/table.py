@@ -15,7 +15,15 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.errors import RunsError, RunsWarning
-from bayescale.runs.doubts import COUNTS, DOUBTS, FLOPS_PER_PARAM_TOKEN, Notice, originals, small
+from bayescale.runs.doubts import (
+    COUNTS,
+    DOUBTS,
+    FLOPS_PER_PARAM_TOKEN,
+    OF_ANY,
+    Notice,
+    originals,
+    small,
+)
 from bayescale.runs.reading import load_table
 from bayescale.runs.schedule import MidSchedule, settle
 
@@ -25,6 +33,9 @@ _ALIASES = {
     "flops": ("c", "flop", "compute", "training_flop", "training flop", "total_flops"),
     "loss": ("l", "val_loss", "valid_loss", "final_loss", "eval_loss", "test_loss", "ce_loss"),
 }
+SHARES_WITHIN = 0.02
+"""How far the shares of a mixture may be from a sum of 1: published ones are rounded."""
+
 _FILLED = ("params", "tokens", "flops")
 _TAKEN = -1  # in place of a number of sizes, for runs that a budget has
 _NEAR = 1.5  # factor between sizes that count FLOPs alike
@@ -70,15 +81,21 @@ class Runs:
         return len(self.table)
 
     @property
+    def counted_params(self) -> str:
+        """Column of the parameters that compute counts: the active ones where they are known."""
+        return "active_params" if "active_params" in self.table else "params"
+
+    @property
     def flops_per_param_token(self) -> float:
         """FLOPs per parameter and token, k in C = k N D: 6, or what the table's own C says.
 
         Then the geometric mean of C/(N D) over the largest decade of compute: embeddings and
         attention weigh less in larger models, and larger models are what one extrapolates to.
         """
-        if len(self) == 0 or not {"params", "tokens", "flops"} <= set(self.table.columns):
+        size = self.counted_params
+        if len(self) == 0 or not {size, "tokens", "flops"} <= set(self.table.columns):
             return FLOPS_PER_PARAM_TOKEN
-        ratio = self.table["flops"] / (self.table["params"] * self.table["tokens"])
+        ratio = self.table["flops"] / (self.table[size] * self.table["tokens"])
         largest = self.table["flops"] >= self.table["flops"].max() / 10
         k = float(np.exp(np.log(ratio[largest]).mean()))
         return FLOPS_PER_PARAM_TOKEN if np.isclose(k, FLOPS_PER_PARAM_TOKEN, rtol=1e-3) else k
@@ -93,7 +110,7 @@ class Runs:
         k = self.flops_per_param_token
         if k == FLOPS_PER_PARAM_TOKEN:
             return np.full(np.shape(params), k)
-        sizes, own = np.log(self.column("params")), np.log(self.column("flops"))
+        sizes, own = np.log(self.column(self.counted_params)), np.log(self.column("flops"))
         own = own - sizes - np.log(self.column("tokens"))
         grid = np.linspace(sizes.min(), sizes.max(), 100)
         near = (np.exp(-0.5 * ((centre - sizes) / np.log(_NEAR)) ** 2) for centre in grid)
@@ -108,11 +125,7 @@ class Runs:
         RunsError
             If the table does not have it, or has missing, non-positive or infinite values there.
         """
-        if name not in self.table:
-            raise RunsError(f"the model needs the column {name!r}{_hint(self.table, name)}")
-        values = _as_float(self.table[name])
-        _require_positive(values, name)
-        return values.to_numpy()
+        return positive(self.table, name)
 
     def hold_out(self, where: str) -> tuple["Runs", "Runs"]:
         """Split into the runs to fit and those held back to test the fit, which match a query.
@@ -173,6 +186,7 @@ def read_runs(
     mid_schedule: MidSchedule = "exclude",
     best_per: Sequence[str] = (),
     params_are: str = "not stated",
+    response: str = "loss",
 ) -> Runs:
     """Read a table of training runs and refuse or flag what would give a silent wrong number.
 
@@ -200,6 +214,8 @@ def read_runs(
         hyper-parameters were swept.
     params_are : str
         What N counts ("total", "non-embedding", ...): this convention moves exponents.
+    response : str
+        Column of what laws say of the runs; another one than ``loss`` for laws of something else.
 
     Returns
     -------
@@ -217,12 +233,12 @@ def read_runs(
         For tables that can be used but look wrong: swapped columns, duplicates, rising loss, ...
     """
     raw, name, digest = load_table(source)
-    named = _rename(raw, columns or {})
-    scaled = _apply_units(named, units or {})
+    named = _rename(raw, columns or {}, response)
+    scaled = _apply_units(named, units or {}, response)
     filled = _fill(scaled)
     kept = _select(filled, where)
     settled, settling, unfinished = settle(kept, mid_schedule)
-    _require_values(settled, named)
+    _require_values(settled, named, response)
     table = _best(settled, best_per)
     if "run" not in table:
         rows = table.index[originals(table)]  # a copied row has the name of its original
@@ -241,11 +257,129 @@ def read_runs(
         if best_per
         else []
     )
-    doubts = DOUBTS if "params" in (units or {}) else (*DOUBTS, small)
+    doubts = DOUBTS if response == "loss" else OF_ANY
+    doubts = doubts if "params" in (units or {}) else (*doubts, small)
     notices = (*unfinished, *(notice for doubt in doubts for notice in doubt(table)))
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
     return Runs(table, name, digest, params_are, tuple(ledger), notices)
+
+
+def positive(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Read a column of a table of runs as positive float64, shape (rows,).
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    name : str
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Raises
+    ------
+    RunsError
+        If the table does not have it, or has missing, non-positive or infinite values there.
+    """
+    values = _as_float(_found(table, name))
+    _require_positive(values, name)
+    return values.to_numpy()
+
+
+def finite(table: pd.DataFrame, name: str, *, least: float = -np.inf) -> np.ndarray:
+    """Read a column of a table of runs as finite float64 of any sign, shape (rows,).
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    name : str
+    least : float
+        Smallest value that is allowed.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Raises
+    ------
+    RunsError
+        If the table does not have it, or has missing, infinite or smaller values there.
+    """
+    values = _as_float(_found(table, name))
+    bad = ~np.isfinite(values) | (values < least)
+    if bad.any():
+        raise RunsError(
+            f"column {name!r}, {words.rows(values.index[bad])}: "
+            f"{table.loc[bad, name].iloc[0]!r} is not a finite number"
+            + (f" of at least {least:g}" if np.isfinite(least) else "")
+            + f"; correct it, or leave such rows out with --where, e.g. '{name}.notna()'"
+        )
+    return values.to_numpy()
+
+
+def share_columns(table: pd.DataFrame, name: str) -> tuple[str, ...]:
+    """Name the columns that hold the shares of a mixture: those that begin with ``<name>_``.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    name : str
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    RunsError
+        If there are fewer than two.
+    """
+    found = tuple(str(c) for c in table.columns if str(c).startswith(f"{name}_"))
+    if len(found) < 2:
+        raise RunsError(
+            f"the model reads shares of a mixture from columns named {name}_..., one for each "
+            f"part of it; the table has {', '.join(found) or 'none'}; its columns are "
+            f"{', '.join(map(str, table.columns))}: rename them with --column {name}_web=YOURS"
+        )
+    return found
+
+
+def shares(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Read the shares of a mixture, shape (rows, parts), each row divided by its sum.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    name : str
+        See `share_columns`.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Raises
+    ------
+    RunsError
+        If a share is missing or negative, or those of a row do not sum to 1 within 2%.
+    """
+    columns = share_columns(table, name)
+    found = np.column_stack([finite(table, column, least=0.0) for column in columns])
+    sums = found.sum(axis=1)
+    bad = np.abs(sums - 1) > SHARES_WITHIN
+    if bad.any():
+        raise RunsError(
+            f"columns {', '.join(columns)}, {words.rows(table.index[bad])}: the shares sum to "
+            f"{sums[bad][0]:.4g}, not to 1; if they are percents or tokens, divide each row by its "
+            "sum"
+        )
+    return found / sums[:, None]
+
+
+def _found(table: pd.DataFrame, name: str) -> pd.Series:
+    if name not in table:
+        raise RunsError(f"the model needs the column {name!r}{_hint(table, name)}")
+    return table[name]
 
 
 def _distinct_in_windows(place: np.ndarray, kind: np.ndarray, width: float) -> np.ndarray:
@@ -281,7 +415,7 @@ def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -
     return _select(raw, where)
 
 
-def _rename(raw: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+def _rename(raw: pd.DataFrame, columns: Mapping[str, str], response: str) -> pd.DataFrame:
     for ours, theirs in columns.items():
         if theirs in raw.columns:
             continue
@@ -310,20 +444,21 @@ def _rename(raw: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
             f"the table has one column, {table.columns[0]!r}: its separator is no comma; save it "
             "with commas, or read it with pandas and pass the table"
         )
-    if "loss" not in table:
-        raise RunsError(f"the table has no column 'loss' (nats per token){_hint(table, 'loss')}")
+    if response not in table:
+        unit = " (nats per token)" if response == "loss" else ""
+        raise RunsError(f"the table has no column {response!r}{unit}{_hint(table, response)}")
     return table
 
 
-def _apply_units(table: pd.DataFrame, units: Mapping[str, float]) -> pd.DataFrame:
-    """Make counts and losses float64, NaN where a cell is no number, and multiply by the units."""
+def _apply_units(table: pd.DataFrame, units: Mapping[str, float], response: str) -> pd.DataFrame:
+    """Make counts and the response float64, NaN where a cell is no number; apply the units."""
     for name, unit in units.items():
         if name not in table:
             raise RunsError(f"a unit is given for {name}, which the table lacks")
         if not (np.isfinite(unit) and unit > 0):
             raise RunsError(f"the unit of {name} must be a positive number, got {unit:g}")
     table = table.copy()
-    for name in dict.fromkeys((*COUNTS, "loss", *units)):
+    for name in dict.fromkeys((*COUNTS, response, *units)):
         if name in table:
             table[name] = _as_float(table[name]) * units.get(name, 1.0)
     return table
@@ -336,16 +471,22 @@ def _as_float(values: pd.Series) -> pd.Series:
 
 
 def _fill(table: pd.DataFrame) -> pd.DataFrame:
-    """Complete each of params, tokens and flops from the other two by C = 6ND."""
-    known = set(_FILLED) & set(table.columns)
+    """Complete each of params, tokens and flops from the other two by C = 6ND.
+
+    Where the table says how many parameters are active, these are what compute counts.
+    """
+    sizes = {"active_params": "params"}
+    known = {sizes.get(name, name) for name in table.columns} & set(_FILLED)
     if len(known) < 2:
         return table
     nothing = pd.Series(np.nan, index=table.index)
     params, tokens, flops = (table.get(name, nothing) for name in _FILLED)
     k = FLOPS_PER_PARAM_TOKEN
-    table["params"] = params.fillna(flops / (k * tokens))
-    table["tokens"] = tokens.fillna(flops / (k * params))
-    table["flops"] = flops.fillna(k * params * tokens)
+    counted = table.get("active_params", params)
+    if "active_params" not in table:
+        table["params"] = params.fillna(flops / (k * tokens))
+    table["tokens"] = tokens.fillna(flops / (k * counted))
+    table["flops"] = flops.fillna(k * counted * tokens)
     return table
 
 
@@ -377,6 +518,11 @@ def _select(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
 def _best(table: pd.DataFrame, best_per: Sequence[str]) -> pd.DataFrame:
     if not best_per:
         return table
+    if "loss" not in table:
+        raise RunsError(
+            "the best run is that of the lowest loss, and these runs have none; keep the rows you "
+            "mean with --where"
+        )
     missing = [name for name in best_per if name not in table]
     if missing:
         raise RunsError(
@@ -387,9 +533,9 @@ def _best(table: pd.DataFrame, best_per: Sequence[str]) -> pd.DataFrame:
     return table.loc[np.sort(best)].copy()
 
 
-def _require_values(table: pd.DataFrame, named: pd.DataFrame) -> None:
-    """Refuse losses and counts that are no positive numbers, by the row of the raw table."""
-    for name in ("loss", *_FILLED):
+def _require_values(table: pd.DataFrame, named: pd.DataFrame, response: str) -> None:
+    """Refuse responses and counts that are no positive numbers, by the row of the raw table."""
+    for name in (response, *_FILLED):
         if name not in table:
             continue
         text = table[name].isna() & named.get(name, table[name]).loc[table.index].notna()
@@ -399,7 +545,10 @@ def _require_values(table: pd.DataFrame, named: pd.DataFrame) -> None:
                 f"column {name!r}, {words.rows(table.index[text])}: {cell!r} is not a number; "
                 "write plain digits or 1.5e9, without units or commas"
             )
-        _require_positive(table[name], name)
+        if name in ("loss", *_FILLED):
+            _require_positive(table[name], name)
+        else:
+            finite(table, name, least=0.0)
 
 
 def _hint(table: pd.DataFrame, name: str) -> str:
@@ -451,7 +600,8 @@ def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:
 
 
 def _require_flop_units(table: pd.DataFrame) -> None:
-    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * table["params"] * table["tokens"])
+    size = table.get("active_params", table["params"])
+    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * size * table["tokens"])
     typical = float(ratio.median())
     if not 0.01 < typical < 100:
         raise RunsError(

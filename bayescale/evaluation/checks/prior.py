@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayescale import words
-from bayescale.laws import to_line
+from bayescale.laws import onto_line
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import Check, Status, not_computed, worst_first
 
@@ -38,8 +38,8 @@ def _names(fit: Fit) -> list[str]:
 
 
 def _on_line(fit: Fit, name: str) -> tuple[xr.DataArray, xr.DataArray]:
-    plain = name.removesuffix("_population")
-    return to_line(plain, fit.posterior[name]), to_line(plain, fit.prior[name])
+    support = fit.spec.supports[name.removesuffix("_population")]
+    return onto_line(support, fit.posterior[name]), onto_line(support, fit.prior[name])
 
 
 def power_scaled(fit: Fit, name: str) -> float:
@@ -47,9 +47,8 @@ def power_scaled(fit: Fit, name: str) -> float:
     plain = name.removesuffix("_population")
     posterior = fit.posterior[name]
     log_prior = fit.spec.priors[plain].log_density(posterior)
-    value = to_line(plain, posterior)
-    if "group" in value.dims:
-        log_prior = log_prior.sum("group")
+    value = onto_line(fit.spec.supports[plain], posterior)
+    log_prior = log_prior.sum([dim for dim in value.dims if dim not in ("chain", "draw")])
     shifts = [abs(_mean_shift(value, log_prior, power)) for power in _POWERS]
     return float(max(shift.max() for shift in shifts))
 

@@ -158,7 +158,7 @@ def _parts(fit: Fit, chosen: np.ndarray, rng: np.random.Generator) -> Iterator[_
         relative = scale / np.sqrt((scale**2).mean(axis=0))
         yield _Part(
             cells.table,
-            cells.table["log_loss"].to_numpy() - mu.mean(axis=0),
+            cells.table["observed"].to_numpy() - mu.mean(axis=0),
             noise,
             relative,
             relative * cells.table["weight"].to_numpy() * score,

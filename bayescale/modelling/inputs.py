@@ -1,0 +1,146 @@
+"""Inputs of a law, and of its noise, from a table of runs."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from bayescale import words
+from bayescale.errors import RunsError
+from bayescale.laws import Input
+from bayescale.modelling.spec import ModelSpec
+from bayescale.runs.table import finite, positive, share_columns, shares
+
+TRIALS = Input("trials", "context")
+"""Number of trials behind a share of successes."""
+
+
+def read_by(spec: ModelSpec) -> tuple[Input, ...]:
+    """Name what the law of a model reads, then what its noise reads beside.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    tuple of Input
+    """
+    return (*spec.reads, TRIALS) if spec.response.scale == "share" else spec.reads
+
+
+def inputs_of(spec: ModelSpec, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Read the inputs of a model from a table of runs.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    table : pandas.DataFrame
+        One row a run, or a cell of replicates.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        By the name of the input, shape (rows,), or (rows, parts) for shares of a mixture.
+
+    Raises
+    ------
+    RunsError
+        If a column is missing, or has values that the input cannot have.
+    """
+    return {own.name: _values(own, spec, table) for own in read_by(spec)}
+
+
+def _values(own: Input, spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:
+    if own.scale == "shares":
+        return shares(table, own.name)
+    if own.name not in table and own.name in spec.constants:
+        return np.full(len(table), spec.constants[own.name])
+    name = own.fill if own.name not in table and own.fill in table else own.name
+    return positive(table, name) if own.scale == "log" else finite(table, name)
+
+
+def observed_of(spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:
+    """Read the response of a model from a table of runs, on the scale on which errors add up.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    numpy.ndarray, shape (rows,)
+
+    Raises
+    ------
+    RunsError
+        If the column is missing, or has values that the response cannot have.
+    """
+    own = spec.response
+    if own.scale == "log":
+        return np.asarray(own.onto(positive(table, own.column)))
+    found = finite(table, own.column, least=0.0)
+    if (above := found > 1).any():
+        raise RunsError(
+            f"column {own.column!r}, {words.rows(table.index[above])}: {found[above][0]:g} is no "
+            f"share; divide percents by 100, e.g. --unit {own.column}=0.01"
+        )
+    return found
+
+
+def columns_of(spec: ModelSpec, table: pd.DataFrame) -> tuple[str, ...]:
+    """Name the columns of a table that a model reads: inputs and the group.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    tuple of str
+    """
+    return tuple(name for name in _names(spec, table) if name in table)
+
+
+def _names(spec: ModelSpec, table: pd.DataFrame) -> Iterable[str]:
+    for own in read_by(spec):
+        yield from share_columns(table, own.name) if own.scale == "shares" else (own.name,)
+    yield from (spec.group,) if spec.group else ()
+
+
+def parts_of_mixtures(spec: ModelSpec, table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Name the parts of each mixture that the law reads, by the ends of their columns.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    dict of str to tuple of str
+        By the name of the input.
+    """
+    return {
+        name: tuple(column.removeprefix(f"{name}_") for column in share_columns(table, name))
+        for name in spec.law.role("shares")
+    }
+
+
+def reference_of(own: Input, values: np.ndarray) -> np.ndarray:
+    """Return the value at the reference run: the geometric mean, or the mean.
+
+    Parameters
+    ----------
+    own : Input
+    values : numpy.ndarray, shape (cells,) or (cells, parts)
+
+    Returns
+    -------
+    numpy.ndarray, shape () or (parts,)
+    """
+    if own.scale == "log":
+        return np.asarray(np.exp(np.log(values).mean()))
+    return np.asarray(values.mean(axis=0))
