@@ -328,9 +328,9 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
     law = _law(entries["law"], laws, f"model {name}")
     noise, noise_priors = _noise(entries["noise"], law.response, f"model {name} [noise]")
     response, constants = _response(entries, law, name)
+    _require_own_names(law, response, noise_priors, name)
     axis = _axis(entries, law, response, name)
     law = law.along(axis) if axis else law
-    _require_own_names(law, response, noise_priors, name)
     supports = {key: own.support for key, own in law.coordinates.supports.items()}
     priors = _priors(entries["priors"], supports, f"model {name} [priors]")
     supports |= {**NOISE[noise].parameters, SEED: "positive"}
