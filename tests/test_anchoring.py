@@ -8,7 +8,7 @@ from scipy.stats import chi2
 from bayescale import fit, load_model, read_runs
 from bayescale.errors import RunsWarning
 from bayescale.modelling import build as model
-from bayescale.modelling.build import cells_of
+from bayescale.modelling.build import cells_of, placed
 from bayescale.modelling.pooling import _least_variance, anchoring
 from bayescale.runs.table import Runs
 
@@ -26,7 +26,8 @@ def groups_of(*levels: float, sizes: tuple[int, ...] = (30, 30, 30)) -> Runs:
 
 def chosen(runs: Runs) -> dict[str, np.ndarray]:
     cells = cells_of(SPEC, runs).table
-    return anchoring(SPEC, cells, pd.factorize(cells["family"], sort=True)[0])
+    spec = placed(SPEC, {"observed_log_loss": cells["log_loss"], "weight": cells["weight"]})
+    return anchoring(spec, cells, pd.factorize(cells["family"], sort=True)[0])
 
 
 def test_equal_groups_are_anchored_at_their_weighted_mean():

@@ -412,7 +412,8 @@ def test_power_scaling_of_a_normal_prior_is_that_of_its_formula(line):
     posterior = posterior.assign(alpha=(("chain", "draw"), np.exp(draws)))
     prior = Prior("LogNormal", (("mu", -1.0), ("sigma", 0.9)))
     spec = replace(fitted.spec, priors={**fitted.spec.priors, "alpha": prior})
-    tree = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": xr.Dataset()})
+    known = xr.Dataset({"observed_log_loss": ("obs", [1.0, 1.2]), "weight": ("obs", [1.0, 1.0])})
+    tree = xr.DataTree.from_dict({"posterior": posterior, "constant_data": known})
     moved = []
     for power in (0.8, 1.25):
         added = (power - 1) / 0.9**2
@@ -434,7 +435,9 @@ def test_prior_that_decides_or_contradicts_is_named(runs, small_fit):
     sensitivity, _ = prior_checks(tight)
     assert sensitivity.status is Status.REVIEW
     assert "prior-dominated: alpha" in sensitivity.message
-    source = small_fit.spec.source.replace("mu = 1.163, sigma = 0.4", "mu = 2.5, sigma = 0.3")
+    source = small_fit.spec.source.replace(
+        'about = "runs", mu = 0.0, sigma = 0.5', "mu = 2.5, sigma = 0.3"
+    )
     far = fit(runs, parse_model(source, "far"), draws=500, tune=500, progress=False)
     _, conflict = prior_checks(far)
     assert conflict.status is Status.REVIEW

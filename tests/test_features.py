@@ -17,7 +17,7 @@ from bayescale.modelling.bend import (
     features_beyond,
     features_of_runs,
 )
-from bayescale.modelling.build import bending_from, model_data
+from bayescale.modelling.build import bending_from, model_data, placed
 from bayescale.modelling.spec import Bend
 from bayescale.posterior.surface import Drawn, bent
 
@@ -94,13 +94,13 @@ def test_features_beyond_begin_with_those_of_the_runs(bending, everywhere, decad
 def wide_and_narrow(spec, inputs) -> list[Bending]:
     table = simulated_table()
     weight = np.random.default_rng(1).uniform(0.2, 1.0, len(table))
-    found = []
+    log_loss, found = np.log(table["loss"].to_numpy()), []
+    stated = placed(spec, {"observed_log_loss": log_loss, "weight": weight}).priors
     for factor in (30.0, 0.03):
         priors = {
             name: (prior.support, prior.on_line()[0], factor * prior.on_line()[1])
-            for name, prior in spec.priors.items()
+            for name, prior in stated.items()
         }
-        log_loss = np.log(table["loss"].to_numpy())
         found.append(bending_of(chinchilla, BEND, inputs, log_loss, weight, priors, {}))
     return [*found, weight]
 

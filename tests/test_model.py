@@ -10,7 +10,15 @@ from conftest import from_line, known_grouped_fit, simulated_table, to_line
 from scipy import stats
 
 from bayescale.errors import FitError, RunsError, RunsWarning
-from bayescale.modelling.build import build_model, cells_of, draw_prior, inputs_in, model_data
+from bayescale.modelling.build import (
+    build_model,
+    cells_of,
+    draw_prior,
+    inputs_in,
+    model_data,
+    placed,
+    start,
+)
 from bayescale.modelling.noise import noise_scale
 from bayescale.modelling.pooling import group_names
 from bayescale.modelling.spec import available_models, load_model, parse_model
@@ -154,6 +162,73 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
         np.testing.assert_allclose(found["log_density"], family.logpdf(y), rtol=1e-10, atol=1e-10)
 
 
+def log_density(model: pm.Model, raised: float = 0.0) -> float:
+    """Log density of the model at `point`, with every level raised."""
+    values = {}
+    for rv in model.free_RVs:
+        transform, number = model.rvs_to_transforms[rv], point(model)[rv.name]
+        if rv.name in ("level", "level_anchor"):
+            number = number + raised
+        if rv.name == "level_offset" and "level_centring" in model.named_vars:
+            number = number + raised * model["level_centring"].get_value()
+        value = number if transform is None else transform.forward(number).eval()
+        values[model.rvs_to_values[rv]] = value
+    density = model.logp()
+    return float(density.eval(values, mode="FAST_COMPILE", on_unused_input="ignore"))
+
+
+def in_other_units(runs: Runs, factor: float) -> Runs:
+    return replace(runs, table=runs.table.assign(loss=factor * runs.table["loss"]))
+
+
+@pytest.mark.parametrize("factor", [100.0, 0.01, 1 / np.log(2)], ids=["times 100", "/ 100", "bits"])
+@pytest.mark.parametrize("name", available_models())
+def test_data_of_a_model_are_the_same_in_any_unit_of_loss(name, factor):
+    """But for the log losses and the middle of the level's prior, which move together."""
+    spec, runs = load_model(name), grouped_runs("three seeds")
+    own, raised = model_data(spec, runs), model_data(spec, in_other_units(runs, factor))
+    moved = {"observed_log_loss", "level_prior_mu", "level_anchor_prior_mu"}
+    for data in own.keys() & raised.keys():
+        by = np.log(factor) if data in moved else 0.0
+        np.testing.assert_allclose(raised[data], own[data] + by, rtol=1e-4, atol=1e-5, err_msg=data)
+    assert own.keys() == raised.keys()
+    assert moved & own.keys() > {"observed_log_loss"}
+    assert np.ptp(start(spec, raised) - start(spec, own)) > 0  # chains start about these levels
+
+
+@pytest.mark.parametrize("name", ["chinchilla", "chinchilla-hierarchical", "joint"])
+def test_posterior_of_the_relative_level_is_the_same_in_any_unit_of_loss(name):
+    source, runs = load_model(name).source, grouped_runs("three seeds")
+    absolute = source.replace('about = "runs", mu = 0.0', "mu = 1.163")
+
+    def change(text: str) -> float:
+        """Of the density, where losses are 100 times as high and so are the levels."""
+        spec = parse_model(text, "mine").each_member[0]
+        other = build_model(spec, in_other_units(runs, 100.0))
+        return log_density(other, np.log(100.0)) - log_density(build_model(spec, runs))
+
+    assert change(source) == pytest.approx(0.0, abs=1e-3)
+    assert change(absolute) < -10  # the control
+
+
+def test_runs_without_weight_have_no_centre():
+    spec, runs = load_model("chinchilla"), read_runs(simulated_table())
+    with pytest.raises(RunsError, match=r"weight 0, .* take about out"):
+        build_model(spec, runs, weights=np.zeros(len(runs)))
+    remedy = spec.source.replace('about = "runs", ', "")
+    build_model(parse_model(remedy, "own"), runs, weights=np.zeros(len(runs)))
+
+
+def test_a_part_of_the_runs_has_a_centre_of_its_own():
+    spec, runs = load_model("chinchilla"), read_runs(simulated_table())
+    large = runs.table["loss"] < runs.table["loss"].median()
+    weights = large.to_numpy(dtype=float)
+    own = model_data(spec, replace(runs, table=runs.table[large]))["level_prior_mu"]
+    assert own == pytest.approx(np.log(runs.table["loss"][large]).mean())
+    assert model_data(spec, runs, weights)["level_prior_mu"] == pytest.approx(own)
+    assert model_data(spec, runs)["level_prior_mu"] > own + 0.05
+
+
 @pytest.mark.parametrize("kind", TABLES)
 def test_groups_lie_at_normal_distances_from_their_population(kind):
     """Both forms of sampling: theta_g = m + tau z_g, whatever is sampled in place of m and z."""
@@ -189,7 +264,7 @@ def test_prior_of_a_population_is_the_one_stated(kind):
         tau = found[f"{name}_scale"]
         middle = to_line(name, found[f"{name}_population"])
         z = (to_line(name, found[name]) - middle) / tau
-        expected = stats.norm(*spec.sampled[name].on_line()).logpdf(middle)
+        expected = stats.norm(*placed(spec, data).sampled[name].on_line()).logpdf(middle)
         expected += stats.norm.logpdf(z).sum()
         jacobian = (data.get(f"{name}_centring", np.zeros(1)) * np.log(tau)).sum()  # z to offset
         density = sum(
@@ -359,7 +434,10 @@ def test_prior_draws_of_a_parameter_are_the_same_whatever_else_there_is(model):
     draws = draw_prior(spec, model_data(spec, runs), seed=5)
     alone = {"level", "nu", "sigma_seed"} - set(spec.partial)
     assert not np.array_equal(draws["nu"], draw_prior(spec, model_data(spec, runs), seed=6)["nu"])
+    centre = placed(spec, model_data(spec, runs)).priors["level"]
     for other, table in others:
+        # A prior about the runs has another middle where it reads other runs.
+        other = replace(other, priors={**other.priors, "level": centre})
         found = draw_prior(other, model_data(other, table), seed=5)
         for name in alone & set(found):
             np.testing.assert_array_equal(found[name], draws[name], err_msg=name)

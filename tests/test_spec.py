@@ -12,6 +12,7 @@ from bayescale.modelling.spec import available_models, load_model, parse_model
 from bayescale.runs.table import read_runs
 
 GOOD = load_model("chinchilla").source
+LEVEL = 'level = { dist = "Normal", about = "runs", mu = 0.0, sigma = 0.5 }'
 GROUPED = load_model("chinchilla-hierarchical").source
 POOL = load_model("joint").source
 SIZE_ERROR = "\n[size_error]\nsd = 0.002\nlength = 0.15\n"
@@ -40,25 +41,48 @@ REFUSED = {
         "alpha: unknown distribution 'LogNorm'; did you mean 'LogNormal'",
     ),
     "wrong argument": (
-        GOOD.replace("mu = 1.163, sigma = 0.4", "mu = 1.163, sd = 0.4"),
+        GOOD.replace("mu = 0.0, sigma = 0.5", "mu = 0.0, sd = 0.5"),
         "level: Normal has no argument 'sd'",
     ),
     "missing argument": (
-        GOOD.replace("mu = 1.163, sigma = 0.4", "mu = 1.163"),
+        GOOD.replace("mu = 0.0, sigma = 0.5", "mu = 0.0"),
         "level: Normal needs sigma",
     ),
     "negative scale": (
-        GOOD.replace("mu = 1.163, sigma = 0.4", "mu = 1.163, sigma = -0.4"),
-        "level: sigma must be positive, got -0.4",
+        GOOD.replace("mu = 0.0, sigma = 0.5", "mu = 0.0, sigma = -0.5"),
+        "level: sigma must be positive, got -0.5",
     ),
-    "text for a number": (GOOD.replace("mu = 1.163", 'mu = "1.163"'), "mu must be a finite number"),
+    "text for a number": (GOOD.replace("mu = 0.0", 'mu = "0.0"'), "mu must be a finite number"),
     "infinite argument": (
-        GOOD.replace("mu = 1.163", "mu = inf"),
+        GOOD.replace("mu = 0.0", "mu = inf"),
         "mu must be a finite number, got inf",
     ),
     "prior that is a number": (
-        GOOD.replace('{ dist = "Normal", mu = 1.163, sigma = 0.4 }', "1.163"),
+        GOOD.replace(LEVEL, "level = 1.163"),
         "level: a prior is written",
+    ),
+    "prior about something else": (
+        GOOD.replace('about = "runs"', 'about = "run"'),
+        r"level: a prior about the centre .* got about = 'run' for Normal; leave about out",
+    ),
+    "prior about the runs that is not Normal": (
+        GOOD.replace(
+            'alpha = { dist = "LogNormal"', 'alpha = { dist = "LogNormal", about = "runs"'
+        ),
+        r"alpha: a prior about the centre .* got about = 'runs' for LogNormal; leave about out",
+    ),
+    "prior about the runs of no log loss": (
+        load_model("data-constrained").source.replace(
+            'r_N = { dist = "Normal"', 'r_N = { dist = "Normal", about = "runs"'
+        ),
+        "r_N: only the level lies about the log losses of the runs; leave about out",
+    ),
+    "noise about the runs": (
+        load_model("data-constrained").source.replace(
+            'excess_interaction = { dist = "Normal"',
+            'excess_interaction = { dist = "Normal", about = "runs"',
+        ),
+        "excess_interaction: only the level lies about the log losses",
     ),
     "unknown noise": (
         GOOD.replace('"StudentT"', '"Student"'),
@@ -140,10 +164,7 @@ REFUSED = {
         r"\[pooling\] sigma: .* use LogNormal, not HalfNormal",
     ),
     "partial pooling of a prior on another line": (
-        GROUPED.replace(
-            'level = { dist = "Normal", mu = 1.163, sigma = 0.4 }',
-            'level = { dist = "LogNormal", mu = 0.15, sigma = 0.3 }',
-        ),
+        GROUPED.replace(LEVEL, 'level = { dist = "LogNormal", mu = 0.15, sigma = 0.3 }'),
         r"\[pooling\] level: .* use Normal, not LogNormal",
     ),
     "member with an unknown coordinate": (
@@ -224,7 +245,8 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_bad_model_file_is_refused_with_the_valid_choices(kind):
     text, message = REFUSED[kind]
-    assert text not in (GOOD, GROUPED, POOL, load_model("power-law").source)
+    shipped = [load_model(name).source for name in ("power-law", "data-constrained")]
+    assert text not in (GOOD, GROUPED, POOL, *shipped)
     with pytest.raises(ModelError, match=message):
         parse_model(text, "mine")
 
@@ -267,6 +289,21 @@ def test_every_law_has_a_shipped_model():
     assert {load_model(name).law.name for name in available_models()} == set(LAWS)
 
 
+def test_a_prior_about_the_runs_counts_from_their_centre():
+    stated = load_model("chinchilla").priors["level"]
+    assert str(stated) == "Normal(mu=0, sigma=0.5) about the runs"
+    assert str(stated.about(1.25)) == "Normal(mu=1.25, sigma=0.5)"
+    assert stated.about(1.25).about(7.0) == stated.about(1.25)  # once is enough
+    for use in (stated.on_line, lambda: stated.log_density(1.0), lambda: stated.arguments_of("x")):
+        with pytest.raises(ValueError, match="give it their centre first"):
+            use()
+
+
+@pytest.mark.parametrize("name", available_models())
+def test_no_shipped_prior_holds_for_one_unit_only(name):
+    assert load_model(name).priors["level"].about_runs
+
+
 def test_unknown_model_lists_the_known_ones():
     with pytest.raises(ModelError, match=r"did you mean 'kaplan'\?.*or a path to a .toml"):
         load_model("kaplna")
@@ -285,7 +322,7 @@ def test_missing_file_is_refused(tmp_path):
 
 
 def test_shape_ignores_numbers_and_sees_structure():
-    other = parse_model(GOOD.replace("mu = 1.163", "mu = 2.0"), "other")
+    other = parse_model(GOOD.replace("mu = 0.0", "mu = 2.0"), "other")
     assert other.shape == load_model("chinchilla").shape
     assert load_model("chinchilla-normal").shape != load_model("chinchilla").shape
     assert load_model("power-law").shape != load_model("power-law-tokens").shape

@@ -1,14 +1,14 @@
 """From a model specification and runs to a PyMC model."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import xarray as xr
 
-from bayescale.errors import ModelError
+from bayescale.errors import ModelError, RunsError
 from bayescale.laws import into_support, onto_line
 from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_runs
 from bayescale.modelling.compiling import Variable
@@ -95,10 +95,12 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     coords |= parts_of_mixtures(spec, runs.table)
     coords |= {"basis": range(FEATURES)} if spec.bend else {}
     coords |= {"size_basis": range(FEATURES)} if spec.size_error else {}
+    values = _data(spec, runs, cells)
+    spec = placed(spec, values)
     with pm.Model(coords=coords) as model:
         data = {
             name: pm.Data(name, value, dims=_dims(spec, name, value) or None)
-            for name, value in _data(spec, runs, cells).items()
+            for name, value in values.items()
         }
         free: dict[str, Any] = {}
         for name in _active(spec, data):
@@ -109,9 +111,9 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         if SEED in free:
             squared = data["seed_squares"] / (2 * free[SEED] ** 2)
             pm.Potential("seeds", -data["seed_freedom"] * np.log(free[SEED]) - squared)
-        values = {**free, **known, **spec.fixed}
-        natural = {name: values[name] for name in spec.law.parameters}
-        noise = {name: values[name] for name in spec.noise_priors if name in values}
+        found = {**free, **known, **spec.fixed}
+        natural = {name: found[name] for name in spec.law.parameters}
+        noise = {name: found[name] for name in spec.noise_priors if name in found}
         apart = 0.0  # of the runs from the law, on log loss
         for error in _errors(spec):
             free[error.name] = pm.Normal(error.name, dims=error.dim)
@@ -131,6 +133,7 @@ def model_data(
     mean of that input over the cells, ``seed_squares``, ``seed_freedom`` and arguments of priors.
     """
     data = _data(spec, runs, cells_of(spec, runs, weights))
+    spec = placed(spec, data)
     for name in _active(spec, data):
         partial = name in spec.partial
         priors = {f"{name}_anchor" if partial else name: spec.sampled[name]}
@@ -139,6 +142,29 @@ def model_data(
             arguments = prior.arguments_of(variable)
             data |= {argument: np.asarray(value) for argument, value in arguments.items()}
     return data
+
+
+def placed(spec: ModelSpec, data: Mapping[Any, Any]) -> ModelSpec:
+    """Return the model with priors about the runs moved to the centre of these log losses.
+
+    The centre is the mean of ``observed`` over the cells by ``weight``, so that a prior
+    means the same for losses in any unit. Every use of a prior asks for it by its own data.
+
+    Raises
+    ------
+    RunsError
+        If all weights are 0.
+    """
+    if not any(prior.about_runs for prior in spec.priors.values()):
+        return spec
+    log_loss, weight = (np.asarray(data[name]) for name in ("observed", "weight"))
+    if not weight.any():
+        raise RunsError(
+            f"every run has the weight 0, and the model {spec.name} has a prior about the runs: "
+            "give a run weight, or take about out of the prior in a copy of the model file"
+        )
+    centre = float(np.average(log_loss, weights=weight))
+    return replace(spec, priors={name: p.about(centre) for name, p in spec.priors.items()})
 
 
 def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
@@ -156,7 +182,7 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         labels = cells.table[spec.group].astype(str)
         index = np.array([names.index(label) for label in labels], dtype=np.int64)
         data["group_index"] = index
-        data |= anchoring(spec, inputs, data["observed"], index)
+        data |= anchoring(placed(spec, data), inputs, data["observed"], index)
     if spec.bend:
         bending, at = bending_from(spec, data), tuple(inputs.values())
         data["bend_basis"] = _padded(bending.basis(at))
@@ -193,7 +219,8 @@ def _errors(spec: ModelSpec) -> tuple[_Error, ...]:
 
 def bending_from(spec: ModelSpec, data: Values) -> Bending:
     """How the law of a model may bend, given the data of its cells."""
-    priors = {name: (prior.support, *prior.on_line()) for name, prior in spec.priors.items()}
+    stated = placed(spec, data).priors
+    priors = {name: (prior.support, *prior.on_line()) for name, prior in stated.items()}
     inputs = tuple(np.asarray(values) for values in inputs_in(spec, data).values())
     log_loss, weight = (np.asarray(data[name]) for name in ("observed", "weight"))
     if spec.bend is None:
@@ -343,6 +370,7 @@ def _free(
     spec: ModelSpec, data: Values, value: Callable[[str, Prior, dict[str, int]], xr.DataArray]
 ) -> dict[str, xr.DataArray]:
     """Values of the free variables, given how to choose one by its name, prior and groups."""
+    spec = placed(spec, data)
     groups, arrays, free = _groups(data), as_arrays(spec, data), {}
     for name in _active(spec, data):
         prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")

@@ -39,6 +39,8 @@ class Prior:
         One of `DISTRIBUTIONS`.
     args : tuple of (str, float)
         Its arguments, in PyMC's order.
+    about_runs : bool
+        Whether ``mu`` counts from the centre of the runs' log losses, which `about` adds.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Prior:
 
     dist: str
     args: tuple[tuple[str, float], ...]
+    about_runs: bool = False
 
     @classmethod
     def parse(cls, entry: object, where: str) -> "Prior":
@@ -64,8 +67,14 @@ class Prior:
                 f"{words.did_you_mean(str(dist), list(DISTRIBUTIONS))}"
             )
         expected = DISTRIBUTIONS[dist]
+        if "about" in entry and (entry["about"] != "runs" or dist != "Normal"):
+            raise ModelError(
+                f"{where}: a prior about the centre of the runs is written "
+                '{ dist = "Normal", about = "runs", mu = 0.0, sigma = 0.5 }; '
+                f"got about = {entry['about']!r} for {dist}; leave about out of other priors"
+            )
         for name in entry:
-            if name != "dist" and name not in expected:
+            if name not in ("dist", "about", *expected):
                 raise ModelError(
                     f"{where}: {dist} has no argument {name!r}; "
                     f"{words.did_you_mean(name, expected)}"
@@ -73,7 +82,24 @@ class Prior:
         missing = [name for name in expected if name not in entry]
         if missing:
             raise ModelError(f"{where}: {dist} needs {', '.join(missing)}")
-        return cls(dist, tuple((name, _argument(entry[name], name, where)) for name in expected))
+        args = tuple((name, _argument(entry[name], name, where)) for name in expected)
+        return cls(dist, args, "about" in entry)
+
+    def about(self, centre: float) -> "Prior":
+        """Return the prior with ``mu`` counted from 0, for runs of that mean log loss."""
+        if not self.about_runs:
+            return self
+        args = dict(self.args)
+        return Prior(self.dist, tuple({**args, "mu": args["mu"] + centre}.items()))
+
+    @property
+    def _known_args(self) -> dict[str, float]:
+        """Arguments by name, of a prior that says all of them itself."""
+        if self.about_runs:
+            raise ValueError(
+                f"{self}: give it their centre first, by bayescale.modelling.build.placed"
+            )
+        return dict(self.args)
 
     def variable(self, name: str, *, dims: tuple[str, ...] | None = None) -> Any:
         """Add the prior to the PyMC model in context, its arguments as ``pm.Data``.
@@ -120,7 +146,7 @@ class Prior:
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw values."""
-        args = dict(self.args)
+        args = self._known_args
         if self.dist in NORMAL_ON.values():
             line = args["mu"] + args["sigma"] * rng.standard_normal(shape)
             return np.asarray(into_support(self.support, line))
@@ -134,11 +160,11 @@ class Prior:
 
     def arguments_of(self, name: str) -> dict[str, float]:
         """Arguments by the names that their ``pm.Data`` has for a variable."""
-        return {f"{name}_prior_{argument}": value for argument, value in self.args}
+        return {f"{name}_prior_{argument}": value for argument, value in self._known_args.items()}
 
     def log_density(self, value: Any) -> Any:
         """Log density at values inside its support, in NumPy or xarray; equal to PyMC's own."""
-        args = [argument for _, argument in self.args]
+        args = list(self._known_args.values())
         if self.dist in NORMAL_ON.values():
             mu, sigma = args
             support = {dist: name for name, dist in NORMAL_ON.items()}[self.dist]
@@ -168,7 +194,7 @@ class Prior:
         >>> Prior("LogNormal", (("mu", -1.05), ("sigma", 0.5))).on_line()
         (-1.05, 0.5)
         """
-        args = [value for _, value in self.args]
+        args = list(self._known_args.values())
         if self.dist in NORMAL_ON.values():
             return args[0], args[1]
         if self.dist == "HalfNormal":  # half the logarithm of a chi-squared variable
@@ -183,7 +209,8 @@ class Prior:
         return float(digamma(shape)) - math.log(rate), math.sqrt(polygamma(1, shape))
 
     def __str__(self) -> str:
-        return f"{self.dist}({', '.join(f'{name}={value:g}' for name, value in self.args)})"
+        args = ", ".join(f"{name}={value:g}" for name, value in self.args)
+        return f"{self.dist}({args}){' about the runs' if self.about_runs else ''}"
 
 
 def _argument(value: object, name: str, where: str) -> float:

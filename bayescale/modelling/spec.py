@@ -98,7 +98,8 @@ class ModelSpec:
         all others are completely pooled.
     priors : mapping of str to Prior
         One for each coordinate of the law: of its value, or of the population's where it is
-        partially pooled.
+        partially pooled. As the file states them: `bayescale.modelling.build.placed` gives those
+        of some runs.
     scales : mapping of str to Prior
         Of the sd between groups of each partially pooled parameter: on its own scale for the level
         (a log loss), on the logit scale for shares, on the log scale for all others.
@@ -622,6 +623,10 @@ def _prior(entry: Any, name: str, support: str, where: str) -> Prior:
         raise ModelError(
             f"{where}: {prior.dist} can leave the range of {name} ({support}); use "
             f"{' or '.join(dist for dist in DISTRIBUTIONS if Prior(dist, ()).within(support))}"
+        )
+    if prior.about_runs and name != "level":
+        raise ModelError(
+            f"{where}: only the level lies about the log losses of the runs; leave about out"
         )
     return prior
 

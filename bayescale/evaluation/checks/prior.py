@@ -10,6 +10,7 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.laws import onto_line
+from bayescale.modelling.build import placed
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import Check, Status, not_computed, worst_first
 
@@ -46,7 +47,8 @@ def power_scaled(fit: Fit, name: str) -> float:
     """Return the largest shift of that coordinate, in posterior sds, by powers of its own prior."""
     plain = name.removesuffix("_population")
     posterior = fit.posterior[name]
-    log_prior = fit.spec.priors[plain].log_density(posterior)
+    stated = placed(fit.spec, fit.tree["constant_data"].to_dataset()).priors
+    log_prior = stated[plain].log_density(posterior)
     value = onto_line(fit.spec.supports[plain], posterior)
     log_prior = log_prior.sum([dim for dim in value.dims if dim not in ("chain", "draw")])
     shifts = [abs(_mean_shift(value, log_prior, power)) for power in _POWERS]
