@@ -6,6 +6,7 @@ import pymc as pm
 import pytest
 import xarray as xr
 from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
+from scipy import stats
 
 from bayescale import Fit, Runs, Status, check_fit, fit, load_model, parse_model, read_runs
 from bayescale.decisions.allocation import compute_optimal
@@ -387,10 +388,29 @@ def test_calibrated_and_uncalibrated_predictions():
     assert "lie lower" in statuses(pit**2)[1][0]
 
 
+def prior_of(dist):
+    given = {"mu": 0.3, "sigma": 0.8, "lam": 2.0, "alpha": 2.0, "beta": 0.7}
+    return Prior(dist, tuple((name, given[name]) for name in DISTRIBUTIONS[dist]))
+
+
+@pytest.mark.parametrize("dist", list(DISTRIBUTIONS))
+def test_draws_of_a_prior_are_pymcs(dist):
+    prior = prior_of(dist)
+    ours = prior.draw(np.random.default_rng(1), (2000,))
+    family = getattr(pm, dist).dist(**dict(prior.args))
+    theirs = pm.draw(family, draws=2000, random_seed=2, mode="FAST_COMPILE")
+    assert stats.ks_2samp(ours, theirs).pvalue > 1e-3
+    assert stats.ks_2samp(1.3 * ours, theirs).pvalue < 1e-3  # the control
+
+
+@pytest.mark.parametrize("far", [1e-40, 1e-12, 1 - 1e-12])
+def test_density_of_a_share_is_known_far_from_its_prior(far):
+    assert -1e7 < Prior("LogitNormal", (("mu", 0.0), ("sigma", 0.05))).log_density(far) < -1e4
+
+
 @pytest.mark.parametrize("dist", list(DISTRIBUTIONS))
 def test_density_of_a_prior_equals_pymcs(dist):
-    given = {"mu": 0.3, "sigma": 0.8, "lam": 2.0, "alpha": 2.0, "beta": 0.7}
-    prior = Prior(dist, tuple((name, given[name]) for name in DISTRIBUTIONS[dist]))
+    prior = prior_of(dist)
     values = np.array([0.05, 0.4, 0.93])
     arguments = dict(prior.args)
     expected = pm.logp(getattr(pm, dist).dist(**arguments), values).eval(mode="FAST_COMPILE")

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayescale import words
 from bayescale.errors import ModelError
-from bayescale.laws import into_support
+from bayescale.laws import into_support, onto_line
 
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "Normal": ("mu", "sigma"),
@@ -26,7 +26,6 @@ NORMAL_ON = {"real": "Normal", "positive": "LogNormal", "unit": "LogitNormal"}
 """What is Normal once its support is mapped to the real line."""
 
 _ANY_SIGN = {"mu"}
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -146,17 +145,8 @@ class Prior:
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw values."""
-        args = self._known_args
-        if self.dist in NORMAL_ON.values():
-            line = args["mu"] + args["sigma"] * rng.standard_normal(shape)
-            return np.asarray(into_support(self.support, line))
-        if self.dist == "HalfNormal":
-            return args["sigma"] * abs(rng.standard_normal(shape))
-        if self.dist == "Beta":
-            return rng.beta(args["alpha"], args["beta"], shape)
-        if self.dist == "Exponential":
-            return rng.standard_exponential(shape) / args["lam"]
-        return rng.gamma(args["alpha"], 1 / args["beta"], shape)
+        drawn = np.asarray(self._scipy().rvs(size=shape, random_state=rng))
+        return into_support("unit", drawn) if self.dist == "LogitNormal" else drawn
 
     def arguments_of(self, name: str) -> dict[str, float]:
         """Arguments by the names that their ``pm.Data`` has for a variable."""
@@ -164,29 +154,34 @@ class Prior:
 
     def log_density(self, value: Any) -> Any:
         """Log density at values inside its support, in NumPy or xarray; equal to PyMC's own."""
-        args = list(self._known_args.values())
-        if self.dist in NORMAL_ON.values():
-            mu, sigma = args
-            support = {dist: name for name, dist in NORMAL_ON.items()}[self.dist]
-            line, jacobian = value, 0.0
-            if support == "positive":
-                line, jacobian = np.log(value), -np.log(value)
-            if support == "unit":
-                log, log_rest = np.log(value), np.log1p(-value)
-                line, jacobian = log - log_rest, -log - log_rest
-            normal = -0.5 * ((line - mu) / sigma) ** 2 - math.log(sigma) - _HALF_LOG_2PI
-            return normal + jacobian
-        if self.dist == "HalfNormal":
-            scaled = (value / args[0]) ** 2
-            return -0.5 * scaled - math.log(args[0]) - _HALF_LOG_2PI + math.log(2)
-        if self.dist == "Beta":
-            from scipy.special import betaln  # slow to import, and model files are read without
+        import xarray as xr
 
-            a, b = args
-            return (a - 1) * np.log(value) + (b - 1) * np.log1p(-value) - betaln(a, b)
-        shape, rate = (1.0, args[0]) if self.dist == "Exponential" else (args[0], args[1])
-        constant = shape * math.log(rate) - math.lgamma(shape)
-        return constant + (shape - 1) * np.log(value) - rate * value
+        if self.dist != "LogitNormal":
+            return xr.apply_ufunc(self._scipy().logpdf, value)
+        line = xr.apply_ufunc(self._scipy().logpdf, onto_line("unit", value))
+        return line - np.log(value) - np.log1p(-value)
+
+    def _scipy(self) -> Any:
+        """Its distribution in SciPy; of a LogitNormal that of the logit.
+
+        SciPy's own LogitNormal, johnsonsb, has a log density of minus infinity in its tails.
+        """
+        from scipy import stats  # takes a second; reading and showing model files does not need it
+
+        args = self._known_args
+        match self.dist:
+            case "Normal" | "LogitNormal":
+                return stats.norm(args["mu"], args["sigma"])
+            case "LogNormal":
+                return stats.lognorm(args["sigma"], scale=math.exp(args["mu"]))
+            case "HalfNormal":
+                return stats.halfnorm(scale=args["sigma"])
+            case "Exponential":
+                return stats.expon(scale=1 / args["lam"])
+            case "Gamma":
+                return stats.gamma(args["alpha"], scale=1 / args["beta"])
+            case _:
+                return stats.beta(args["alpha"], args["beta"])
 
     def on_line(self) -> tuple[float, float]:
         """Mean and sd of the value mapped to the real line: its logit, logarithm, or itself.
