@@ -27,7 +27,7 @@ import pymc as pm
 import xarray as xr
 
 from bayescale import Fit, ModelSpec, Runs, RunsWarning, build_model, fit, load_model
-from bayescale.laws import from_line, to_line
+from bayescale.laws import into_support, to_line
 from bayescale.modelling import build as model
 
 SETTINGS = {"draws": 500, "tune": 700, "progress": False}
@@ -169,7 +169,7 @@ def textbook(non_centred: bool) -> Any:
             line = middle + scale * pm.Normal(f"{name}_offset", dims="group")
         else:
             line = pm.Normal(f"{name}_line", middle, scale, dims="group")
-        free[name] = pm.Deterministic(name, from_line(name, line), dims="group")
+        free[name] = pm.Deterministic(name, into_support(spec.supports[name], line), dims="group")
 
     return add
 

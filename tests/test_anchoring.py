@@ -26,7 +26,7 @@ def groups_of(*levels: float, sizes: tuple[int, ...] = (30, 30, 30)) -> Runs:
 
 def chosen(runs: Runs) -> dict[str, np.ndarray]:
     cells = cells_of(SPEC, runs).table
-    spec = placed(SPEC, {"observed_log_loss": cells["log_loss"], "weight": cells["weight"]})
+    spec = placed(SPEC, {"observed": cells["observed"], "weight": cells["weight"]})
     return anchoring(spec, cells, pd.factorize(cells["family"], sort=True)[0])
 
 

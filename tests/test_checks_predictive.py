@@ -432,7 +432,7 @@ def test_power_scaling_of_a_normal_prior_is_that_of_its_formula(line):
     posterior = posterior.assign(alpha=(("chain", "draw"), np.exp(draws)))
     prior = Prior("LogNormal", (("mu", -1.0), ("sigma", 0.9)))
     spec = replace(fitted.spec, priors={**fitted.spec.priors, "alpha": prior})
-    known = xr.Dataset({"observed_log_loss": ("obs", [1.0, 1.2]), "weight": ("obs", [1.0, 1.0])})
+    known = xr.Dataset({"observed": ("obs", [1.0, 1.2]), "weight": ("obs", [1.0, 1.0])})
     tree = xr.DataTree.from_dict({"posterior": posterior, "constant_data": known})
     moved = []
     for power in (0.8, 1.25):

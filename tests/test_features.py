@@ -95,7 +95,7 @@ def wide_and_narrow(spec, inputs) -> list[Bending]:
     table = simulated_table()
     weight = np.random.default_rng(1).uniform(0.2, 1.0, len(table))
     log_loss, found = np.log(table["loss"].to_numpy()), []
-    stated = placed(spec, {"observed_log_loss": log_loss, "weight": weight}).priors
+    stated = placed(spec, {"observed": log_loss, "weight": weight}).priors
     for factor in (30.0, 0.03):
         priors = {
             name: (prior.support, prior.on_line()[0], factor * prior.on_line()[1])

@@ -187,12 +187,12 @@ def test_data_of_a_model_are_the_same_in_any_unit_of_loss(name, factor):
     """But for the log losses and the middle of the level's prior, which move together."""
     spec, runs = load_model(name), grouped_runs("three seeds")
     own, raised = model_data(spec, runs), model_data(spec, in_other_units(runs, factor))
-    moved = {"observed_log_loss", "level_prior_mu", "level_anchor_prior_mu"}
+    moved = {"observed", "level_prior_mu", "level_anchor_prior_mu"}
     for data in own.keys() & raised.keys():
         by = np.log(factor) if data in moved else 0.0
         np.testing.assert_allclose(raised[data], own[data] + by, rtol=1e-4, atol=1e-5, err_msg=data)
     assert own.keys() == raised.keys()
-    assert moved & own.keys() > {"observed_log_loss"}
+    assert moved & own.keys() > {"observed"}
     assert np.ptp(start(spec, raised) - start(spec, own)) > 0  # chains start about these levels
 
 
