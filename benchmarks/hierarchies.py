@@ -120,8 +120,8 @@ def score(study: Study, table: int) -> dict[str, Any]:
     apart = fit(runs, study.spec.unpooled(), **settings)
 
     def error(fitted: Fit, name: str) -> list[float]:
-        lines = to_line(name, fitted.posterior[name]).mean(("chain", "draw"))
-        return (lines.to_numpy() - to_line(name, truth[name])).tolist()
+        lines = onto_line(fitted.spec.supports[name], fitted.posterior[name]).mean(("chain", "draw"))
+        return (lines.to_numpy() - onto_line(fitted.spec.supports[name], truth[name])).tolist()
 
     below = {
         name: np.atleast_1d((kept.posterior[name] < _vector(value)).mean(("chain", "draw")))
