@@ -25,7 +25,7 @@ from .evaluation.checks.suite import check_fit as check_fit, check_runs as check
 from .evaluation.compare import Comparison as Comparison, compare as compare
 from .evaluation.compare import summarise_comparison as summarise_comparison
 from .runs.datasets import available_datasets as available_datasets, load_dataset as load_dataset
-from .decisions.data_wall import best_under_wall as best_under_wall, next_epoch as next_epoch
+from .decisions.wall import best_under_wall as best_under_wall, next_epoch as next_epoch
 from .decisions.multiplier import (
     compute_multiplier as compute_multiplier,
     constancy as constancy,

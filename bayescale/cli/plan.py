@@ -157,8 +157,8 @@ def repetition(
 
     advice = advise_repetition(fitted, flops, unique_tokens, qualities=quality or ())
     if plot is not None:
-        from bayescale.decisions.data_wall import best_under_wall
         from bayescale.decisions.draws import around
+        from bayescale.decisions.wall import best_under_wall
         from bayescale.plots.decisions import plot_wall
 
         _save(plot_wall(best_under_wall(fitted, around(flops), unique_tokens)), plot)

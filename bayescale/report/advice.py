@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.report.answers import distance
-from bayescale.decisions.data_wall import best_under_wall, next_epoch
+from bayescale.decisions.wall import best_under_wall, next_epoch
 from bayescale.decisions.next_runs import NextRuns
 from bayescale.decisions.overtraining import at_size, break_even
 from bayescale.decisions.plans import plan_outcomes, rank_plans, stack_outcomes

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bayescale import plots, words
 from bayescale.report.advice import advise_repetition, describe_next_runs, describe_overtraining
-from bayescale.decisions.data_wall import best_under_wall
+from bayescale.decisions.wall import best_under_wall
 from bayescale.decisions.draws import around
 from bayescale.decisions.next_runs import log_optimum, suggest_runs
 from bayescale.decisions.overtraining import at_size, cheapest, target_loss
