@@ -15,7 +15,6 @@ import pandas as pd
 import pymc as pm
 
 from bayescale import Runs, build_model, compute_optimal, fit, load_model
-from bayescale.decisions.allocation import optimal_params
 from bayescale.laws import LAWS
 
 FLOPS = 5.76e23
@@ -50,7 +49,7 @@ def score(model: str, truth: pd.Series, log_loss: np.ndarray, seed: int) -> dict
     runs = Runs(design().assign(loss=np.exp(log_loss)), "simulated")
     fitted = fit(runs, model, seed=seed, progress=False)
     law = LAWS["chinchilla"]
-    best = optimal_params(law, FLOPS, 6.0, {name: truth[name] for name in law.parameters})
+    best = law.optimum(FLOPS, 6.0, **{name: truth[name] for name in law.parameters})
     row = {name: float((fitted.posterior[name] < truth[name]).mean()) for name in truth.index}
     row["N*"] = float((compute_optimal(fitted, FLOPS)["params"] < best).mean())
     diagnostics = fitted.diagnostics

@@ -26,9 +26,9 @@ from bayescale import (
     suggest_runs,
     target_loss,
 )
-from bayescale.decisions.allocation import isoflop, least_compute
 from bayescale.errors import FitError
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import with_few_draws
 
 BUDGETS = [1e20, 3e21, 3e22]  # a decade beyond the runs, which end at 3e21
@@ -75,7 +75,7 @@ def basins(own):
 
 def isoflops(own):
     sizes = xr.DataArray([1e8, 1e9, 1e10], dims="params")
-    return isoflop(own, xr.DataArray(1e21), sizes).to_dataset(name="loss")
+    return Posterior.of(own).isoflop(1e21, sizes).to_dataset(name="loss")
 
 
 def predictions(own):
@@ -85,8 +85,7 @@ def predictions(own):
 
 def computes(own):
     losses = xr.DataArray([2.9, 2.5, 2.3], dims="loss")
-    found = least_compute(own.law, losses, 6.0, own.natural)
-    return found.to_dataset(name="flops")
+    return Posterior.of(own).least_compute(losses).to_dataset(name="flops")
 
 
 def targets(own):
@@ -177,14 +176,14 @@ def test_without_a_bend_the_loss_is_the_law_of_either_member(member, straight, l
 def test_least_compute_is_that_of_the_optimum_which_has_the_loss(bent):
     for flops in BUDGETS[:2]:
         loss = compute_optimal(bent, flops)["loss"].squeeze("flops", drop=True)
-        found = least_compute(bent.law, loss, 6.0, bent.natural)
+        found = Posterior.of(bent).least_compute(loss)
         # Never more; less where the least loss had been there before.
         assert (found <= flops * 1.003).mean() > 0.97
         assert float(np.isclose(found, flops, rtol=1e-3).mean()) > 0.95
 
 
 def test_no_compute_reaches_a_loss_below_all(bent):
-    found = least_compute(bent.law, xr.DataArray(0.1), 6.0, bent.natural)
+    found = Posterior.of(bent).least_compute(xr.DataArray(0.1))
     assert np.isinf(found).all()
 
 

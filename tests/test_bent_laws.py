@@ -21,9 +21,9 @@ from bayescale import (
     suggest_runs,
     target_loss,
 )
-from bayescale.decisions.allocation import isoflop
 from bayescale.errors import FitError, RunsWarning
 from bayescale.laws import coupled, farseer
+from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import residuals
 
 FARSEER = {  # within the rounding of the constants that Li et al. (2025) print
@@ -67,13 +67,13 @@ def test_optima_and_basins_are_least_and_limited_along_their_budget(model):
     fake, flops = constants()[model], [1e20, 5e21]
     best, ends = compute_optimal(fake, flops), basin(fake, flops, excess=0.1).squeeze("excess")
     for factor in (0.8, 1.25):
-        other = isoflop(fake, best["flops"], best["params"] * factor, k=6.0)
+        other = Posterior.of(fake).isoflop(best["flops"], best["params"] * factor)
         assert (other > best["loss"]).all()
     assert (ends.sel(bound="lower") < best["params"]).all()
     assert (ends.sel(bound="upper") > best["params"]).all()
     reached = compute_optimal(fake, [c / 1.1 for c in flops])["loss"].to_numpy()
     for bound in ("lower", "upper"):
-        loss = isoflop(fake, best["flops"], ends.sel(bound=bound), k=6.0)
+        loss = Posterior.of(fake).isoflop(best["flops"], ends.sel(bound=bound))
         np.testing.assert_allclose(loss.transpose("chain", "draw", "flops"), reached, rtol=1e-9)
 
 

@@ -11,11 +11,11 @@ from conftest import TRUTH, simulated_table
 
 import bayescale as bs
 from bayescale import plots
-from bayescale.decisions.allocation import isoflop
 from bayescale.errors import FitError, RunsWarning
 from bayescale.evaluation.scores import score_runs
 from bayescale.laws import LAWS
 from bayescale.modelling.spec import Bend
+from bayescale.posterior.posterior import Posterior
 
 LAW = '''
 import numpy as np
@@ -101,7 +101,7 @@ def known(spec, tuned_runs):
 DECISIONS = {
     "compute_optimal": lambda own: bs.compute_optimal(own, 1e21),
     "basin": lambda own: bs.basin(own, 1e21),
-    "isoflop": lambda own: isoflop(own, xr.DataArray(1e21), xr.DataArray(1e9)),
+    "isoflop": lambda own: Posterior.of_joint_law(own).isoflop(1e21, xr.DataArray(1e9)),
     "target_loss": lambda own: bs.target_loss(own, flops=1e21),
     "cheapest": lambda own: bs.cheapest(own, bs.target_loss(own, flops=1e21), 1e12),
     "plans": lambda own: bs.plan_outcomes(own, PLANS),

@@ -1,4 +1,5 @@
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,11 @@ import xarray as xr
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from bayescale.decisions.allocation import minimise_params, optimal_params
 from bayescale.laws import (
     AXIS,
     LAWS,
     POSITIVE,
+    Allocation,
     chance_level,
     chinchilla,
     coupled,
@@ -27,6 +28,9 @@ from bayescale.laws import (
     power_law,
     pure_power_law,
 )
+from bayescale.modelling.noise import Normal
+from bayescale.posterior.posterior import Posterior
+from bayescale.runs.table import Runs
 
 share = st.floats(0.02, 0.98)
 exponent = st.floats(0.05, 1.0)
@@ -206,10 +210,12 @@ def test_closed_form_optimum_equals_the_numeric_one(law, data, flops):
     natural = {
         name: xr.DataArray(value) for name, value in law.to_natural(sampled, reference).items()
     }
-    closed = float(optimal_params(law, flops, 6.0, natural))
+    posterior = Posterior(law, natural, {}, Normal(), Runs(pd.DataFrame(), "none"), 6.0)
+    closed = float(posterior.optimum(flops))
     if not 1e4 < closed < flops / 6e4:
         reject()  # outside what the numeric search looks at
-    numeric = float(minimise_params(law, flops, 6.0, natural))
+    searched = replace(posterior, law=replace(law, allocation=Allocation()))
+    numeric = float(searched.optimum(flops))
     best = law.fresh_loss(closed, flops / (6 * closed), **natural)
     found = law.fresh_loss(numeric, flops / (6 * numeric), **natural)
     assert float(best) <= float(found) * (1 + 1e-12)

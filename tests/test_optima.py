@@ -4,9 +4,10 @@ import xarray as xr
 from conftest import TRUTH, known_fit
 
 from bayescale import basin, compute_optimal, constants_fit
-from bayescale.decisions.allocation import find_minimum, isoflop
 from bayescale.draws import numbers, summarise
 from bayescale.errors import FitError
+from bayescale.posterior.posterior import Posterior
+from bayescale.posterior.search import find_minimum
 
 EPOCH = {"E": 1.81686, "A": 482.01, "B": 2085.43, "alpha": 0.34781, "beta": 0.36585}  # 2404.10102
 
@@ -24,7 +25,7 @@ def test_optimum_of_every_draw_is_a_minimum_along_its_isoflop():
     fake = known_fit(spread=0.05)
     best = compute_optimal(fake, [1e20, 1e23])
     for factor in (0.9, 1.1):
-        other = isoflop(fake, best["flops"], best["params"] * factor, k=6.0)
+        other = Posterior.of(fake).isoflop(best["flops"], best["params"] * factor)
         assert (other > best["loss"]).all()
 
 
@@ -42,7 +43,9 @@ def test_basin_ends_lose_exactly_the_stated_compute():
         reached = compute_optimal(one, 1e22 / (1 + excess))["loss"].item()
         for bound in ("lower", "upper"):
             params = ends.sel(excess=excess, bound=bound)
-            assert isoflop(one, 1e22, params).item() == pytest.approx(reached, rel=1e-12)
+            assert Posterior.of(one).isoflop(1e22, params).item() == pytest.approx(
+                reached, rel=1e-12
+            )
     best = compute_optimal(one, 1e22)["params"].item()
     low, high = ends.sel(excess=0.1).to_numpy()
     assert (

@@ -121,8 +121,7 @@ def overtraining(
 
     target = target_loss(fitted, loss=loss, flops=flops, params=params)
     if plot is not None:
-        from bayescale.decisions.draws import around
-        from bayescale.plots.decisions import plot_overtraining
+        from bayescale.plots.decisions import around, plot_overtraining
 
         curve = cheapest(fitted, target, around(served), prices=prices, **caps)
         _save(plot_overtraining(curve), plot)
@@ -157,9 +156,8 @@ def repetition(
 
     advice = advise_repetition(fitted, flops, unique_tokens, qualities=quality or ())
     if plot is not None:
-        from bayescale.decisions.draws import around
         from bayescale.decisions.wall import best_under_wall
-        from bayescale.plots.decisions import plot_wall
+        from bayescale.plots.decisions import around, plot_wall
 
         _save(plot_wall(best_under_wall(fitted, around(flops), unique_tokens)), plot)
     _print(whole, advice, as_json, allow_unconverged)

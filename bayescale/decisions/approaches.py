@@ -15,10 +15,12 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import words
-from bayescale.decisions.allocation import compute_optimal, distinct_budgets, isoflop
+from bayescale.decisions.allocation import compute_optimal, distinct_budgets
 from bayescale.errors import FitError, RunsError
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.prediction import decades_beyond, parts_of
+from bayescale.posterior.posterior import Posterior
+from bayescale.posterior.prediction import parts_of
+from bayescale.runs.range import decades_beyond
 from bayescale.runs.table import Runs
 
 FEWEST_SIZES = 4
@@ -179,7 +181,7 @@ def profile_optima(
             "a": a,
             "b": 1 - a,
             "scatter": scatter,
-            "decades_beyond": ("flops", decades_beyond(fit, "flops", budget.to_numpy())),
+            "decades_beyond": ("flops", decades_beyond(fit.runs, flops=budget)),
         },
         attrs={"k": k},
     ).transpose("chain", "draw", "flops")
@@ -535,8 +537,9 @@ def _minimum(fit: Fit, budget: float, sizes: np.ndarray, k: float) -> xr.DataArr
     params = xr.DataArray(sizes, dims="point")
     x, centre = np.log(sizes), np.log(sizes).mean()
     solve = xr.DataArray(np.linalg.pinv(np.vander(x - centre, 3)), dims=("term", "point"))
+    posterior = Posterior.of_joint_law(fit, k)
     square, slope, _ = sum(
-        solve.isel(point=part) @ isoflop(fit, xr.DataArray(budget), params.isel(point=part), k=k)
+        solve.isel(point=part) @ posterior.isoflop(budget, params.isel(point=part))
         for part in parts_of(fit, len(sizes))
     )
     return (centre - slope / (2 * square)).where(square > 0)

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import elementwise
 
-from bayescale.decisions.allocation import least_compute, optimal_params
-from bayescale.decisions.draws import Draws
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.surface import first, vertex
 
 _LOG_RANGE = (np.log(1e2), np.log(1e40))
@@ -32,19 +30,16 @@ _NEAR = (0.1, 0.02)  # steps of log D about the least of the grid
 _TOLERANCES = {"xatol": 1e-9, "xrtol": 1e-9}
 
 
-def equal_loss(fit: Fit, k: float | None, prices: Prices = IN_FLOPS) -> "EqualLoss":
-    """Read the fit, or refuse it."""
-    draws, constant = Draws.of(fit), fit.runs.flops_per_param_token if k is None else k
-    if not fit.bends:
-        return EqualLoss(draws, constant, prices, np.linspace(*_LOG_RANGE, _SIZES))
-    params, tokens = (np.log(fit.runs.column(name)) for name in ("params", "tokens"))
-    return BentEqualLoss(
-        draws,
-        constant,
-        prices,
-        np.arange(params.min() - _BELOW, params.max() + _ABOVE, _SIZE_STEP),
-        np.arange(tokens.min() - _BELOW, tokens.max() + _ABOVE, _TOKEN_STEP),
+def equal_loss(posterior: Posterior, prices: Prices = IN_FLOPS) -> "EqualLoss":
+    """Choose the grids for a joint law."""
+    if not posterior.bends:
+        return EqualLoss(posterior.rows, prices, np.linspace(*_LOG_RANGE, _SIZES))
+    sizes, tokens = (
+        np.arange(np.log(low) - _BELOW, np.log(high) + _ABOVE, step)
+        for name, step in (("params", _SIZE_STEP), ("tokens", _TOKEN_STEP))
+        for low, high in [posterior.range(name)]
     )
+    return BentEqualLoss(posterior.rows, prices, sizes, tokens)
 
 
 @dataclass(frozen=True)
@@ -53,16 +48,14 @@ class EqualLoss:
 
     Parameters
     ----------
-    draws : Draws
-    k : float
-        FLOPs per parameter and token.
+    draws : Posterior
+        In rows.
     prices : Prices
     sizes : numpy.ndarray
         Logs of those among which the first that reaches a loss is looked for.
     """
 
-    draws: Draws
-    k: float
+    draws: Posterior
     prices: Prices
     sizes: np.ndarray
 
@@ -131,7 +124,7 @@ class EqualLoss:
 
         Infinite where none is.
         """
-        ratio = SERVING_FLOPS * self.prices.serving * served / (self.k * self.prices.training)
+        ratio = SERVING_FLOPS * self.prices.serving * served / (self.draws.k * self.prices.training)
         least, most = self.least_size(loss, _LOG_RANGE[1]), self.optimal_size(loss) + 0.1
         known = np.isfinite(most)
         most = np.where(known, most, _LOG_RANGE[1])
@@ -154,12 +147,11 @@ class EqualLoss:
 
     def optimal_size(self, loss: np.ndarray) -> np.ndarray:
         """Log of the compute-optimal size for a loss: with serving none is larger."""
-        law, natural = self.draws.law, self.natural
-        if law.compute is None:
+        if self.draws.law.compute is None:
             return np.full_like(loss, _LOG_RANGE[1])
-        flops = least_compute(law, loss, self.k, natural)
+        flops = self.draws.least_compute(loss)
         with np.errstate(over="ignore"):
-            return np.log(optimal_params(law, flops, self.k, natural))
+            return np.log(self.draws.optimum(flops))
 
     def slope_ratio(self, log_params: Any, log_tokens: Any, *natural: Any) -> Any:
         """Slope of the loss in log N over that in log D."""
@@ -219,7 +211,7 @@ class EqualLoss:
         reached = np.isfinite(log_tokens) & np.isfinite(log_params)
         params = np.exp(np.where(reached, log_params, np.nan))
         tokens = np.exp(np.where(reached, log_tokens, np.nan))
-        training = self.prices.training * self.k * params * tokens
+        training = self.prices.training * self.draws.k * params * tokens
         serving = self.prices.serving * SERVING_FLOPS * params * served
         cost = np.where(reached, training + serving, np.inf)
         return {
@@ -322,7 +314,7 @@ class BentEqualLoss(EqualLoss):
     def _log_cost(self, size: Any, tokens: Any, served: np.ndarray) -> np.ndarray:
         """Log of what training and serving cost; infinite for an infinite size."""
         known = np.where(np.isfinite(size), size, 0.0)
-        training = np.log(self.prices.training * self.k) + known + tokens
+        training = np.log(self.prices.training * self.draws.k) + known + tokens
         with np.errstate(divide="ignore"):  # nothing served
             serving = np.log(self.prices.serving * SERVING_FLOPS * served) + known
         return np.where(np.isfinite(size), np.logaddexp(training, serving), np.inf)

@@ -25,10 +25,10 @@ import numpy as np
 import xarray as xr
 
 from bayescale import words
-from bayescale.decisions.allocation import distinct_budgets, least_compute, optimal_params
+from bayescale.decisions.allocation import distinct_budgets
 from bayescale.errors import FitError
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.prediction import decades_beyond
+from bayescale.posterior.posterior import Posterior
 from bayescale.runs.table import Runs
 
 VALIDATION = "validation"
@@ -94,7 +94,7 @@ def compute_multiplier(
 
     flops = xr.concat([side.least_compute(loss) for side in sides], dim=names)
     middle = flops.median(("chain", "draw")).transpose("group", "loss").to_numpy()
-    decades = [side.decades_beyond(c) for side, c in zip(sides, middle, strict=True)]
+    decades = [side.draws.beyond(flops=c) for side, c in zip(sides, middle, strict=True)]
     with np.errstate(invalid="ignore"):  # infinite over infinite: neither reaches the loss
         multiplier = flops.sel(group=group, drop=True) / flops.sel(group=reference, drop=True)
     return xr.Dataset(
@@ -202,7 +202,7 @@ def crossing(
     worse = difference > 0
     crossed = ((worse != worse.isel(flops=0)).cumsum("flops") > 0).assign_coords(flops=grid)
     found = xr.Dataset({"crossed": crossed, "difference": difference}).sel(flops=asked)
-    beyond = [side.decades_beyond(asked) for side in sides]
+    beyond = [side.draws.beyond(flops=asked) for side in sides]
     return xr.Dataset(
         {
             **found,
@@ -216,52 +216,45 @@ def crossing(
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One of the two groups: the frontier of its compute-optimal models."""
+class _Frontier:
+    """Compute-optimal models of one group, each size at its own FLOPs per parameter and token."""
 
-    name: str
-    fit: Fit
+    group: str
+    draws: Posterior
     counted: Runs  # that say how many FLOPs a parameter and token cost
 
     @property
     def range(self) -> tuple[float, float]:
         """Compute of the smallest and of the largest run, FLOPs."""
-        if len(self.fit.runs) == 0:
+        if len(self.draws.runs) == 0:
             raise FitError(
-                f"the group {self.name!r} has no runs to say what it reaches; name a group that "
+                f"the group {self.group!r} has no runs to say what it reaches; name a group that "
                 "has, or target losses with losses="
             )
-        seen = self.fit.runs.column("flops")
-        return float(seen.min()), float(seen.max())
+        return self.draws.range("flops")
 
     def least_compute(self, loss: xr.DataArray) -> xr.DataArray:
         """Least compute that reaches a loss."""
-        law, k = self.fit.law, self.counted.flops_per_param_token
-        flops = least_compute(law, loss, k, self.fit.natural)
-        return flops * self._cost(optimal_params(law, flops, k, self.fit.natural))
+        flops = self.draws.least_compute(loss)
+        return flops * self._cost(self.draws.optimum(flops))
 
     def loss(self, flops: xr.DataArray) -> xr.DataArray:
         """Loss that a compute reaches."""
-        law, k = self.fit.law, self.counted.flops_per_param_token
-        params, constant = optimal_params(law, flops, k, self.fit.natural), flops
+        params, constant = self.draws.optimum(flops), flops
         for _ in range(4):  # the cost of a size hardly changes it: each step gains two digits
             constant = flops / self._cost(params)
-            params = optimal_params(law, constant, k, self.fit.natural)
-        return law.fresh_loss(params, constant / (k * params), **self.fit.natural)
-
-    def decades_beyond(self, flops: np.ndarray) -> np.ndarray:
-        """Decades of compute outside the runs."""
-        return decades_beyond(self.fit, "flops", flops)
+            params = self.draws.optimum(constant)
+        return self.draws.isoflop(constant, params)
 
     def _cost(self, params: xr.DataArray) -> xr.DataArray:
         """FLOPs of a size per parameter and token, relative to those of the largest runs."""
         k = xr.apply_ufunc(self.counted.flops_per_param_token_at, params)
-        return k / self.counted.flops_per_param_token
+        return k / self.draws.k
 
 
 def _compared(
     fit: Fit, group: str, reference: str, same_validation: bool | None
-) -> tuple[_Side, _Side]:
+) -> tuple[_Frontier, _Frontier]:
     """Take the two groups out of the fit, or refuse to compare them."""
     fit.require_given()
     for name in (group, reference):
@@ -269,13 +262,14 @@ def _compared(
     if group == reference:
         raise FitError(f"a group is not compared with itself: {group!r} is given twice")
     _require_same_validation(fit, [group, reference], same_validation)
-    return _side(fit, group), _side(fit, reference)
+    return _frontier(fit, group), _frontier(fit, reference)
 
 
-def _side(fit: Fit, name: str) -> _Side:
+def _frontier(fit: Fit, group: str) -> _Frontier:
     """Take one group; without runs of its own it counts FLOPs as all runs together do."""
-    own = fit.of_group(name)
-    return _Side(name, own, own.runs if len(own.runs) else fit.runs)
+    own = fit.of_group(group)
+    counted = own.runs if len(own.runs) else fit.runs
+    return _Frontier(group, Posterior.of(own, counted.flops_per_param_token), counted)
 
 
 def _require_same_validation(fit: Fit, groups: list[str], stated: bool | None) -> None:
@@ -308,7 +302,7 @@ def _targets(losses: Sequence[float]) -> np.ndarray:
     return values
 
 
-def _default_losses(sides: tuple[_Side, _Side]) -> np.ndarray:
+def _default_losses(sides: tuple[_Frontier, _Frontier]) -> np.ndarray:
     """Choose what both frontiers reach within the runs, then up to one decade of compute beyond."""
     reached = []
     for side in sides:
@@ -318,7 +312,7 @@ def _default_losses(sides: tuple[_Side, _Side]) -> np.ndarray:
     easy, (_, hard, harder) = np.min(reached, axis=0)[0], np.max(reached, axis=0)
     if not easy > hard:
         raise FitError(
-            f"{sides[0].name!r} and {sides[1].name!r} reach no common loss with the compute of "
+            f"{sides[0].group!r} and {sides[1].group!r} reach no common loss with the compute of "
             "their runs; name target losses with losses="
         )
     return np.concatenate(

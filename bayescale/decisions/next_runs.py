@@ -22,19 +22,19 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal
-from bayescale.decisions.draws import require_one_joint_law
 from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError
-from bayescale.modelling.noise import RepetitionExcess, noise_scale
+from bayescale.modelling.noise import noise_scale
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.posterior import Posterior
 
 _BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
 
 
 def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArray:
     """Natural log of N* at a budget, dims (chain, draw): the default quantity to make surer."""
-    require_one_joint_law(fit)
+    k = Posterior.of_joint_law(fit, k).k  # refuses several groups
     best = compute_optimal(fit, flops, k=k, exponents=False)["params"].squeeze("flops")
     return xr.ufuncs.log(best.drop_vars("flops")).rename(f"log N* at {words.flops(flops)} FLOPs")
 
@@ -64,15 +64,13 @@ def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.
     FitError
         If the budget is below the cost of the smallest run.
     """
-    require_one_joint_law(fit)
+    posterior = Posterior.of_joint_law(fit, k)
     require_positive("max_flops", max_flops)
-    k = fit.runs.flops_per_param_token if k is None else k
-    table = fit.runs.table
+    k, table = posterior.k, posterior.runs.table
     least, ratios = max_flops * 1e-4, np.array([1.0, 500.0])
     if len(table):
         least = float((k * table["params"] * table["tokens"]).min())
-        seen = table["tokens"] / table["params"]
-        low, high = seen.min(), seen.max()
+        low, high = posterior.range("tokens_per_param")
         ratios = np.array([min(low, max(1.0, low / 3)), max(high, min(1000.0, high * 3))])
     if max_flops < least:
         raise FitError(
@@ -159,11 +157,10 @@ def suggest_runs(
     FitError
         If nothing is affordable, the quantity is the same in every draw, or the fit has no noise.
     """
-    require_one_joint_law(fit)
+    k = Posterior.of_joint_law(fit, k).k
     require_positive("max_flops", max_flops)
     if runs < 1:
         raise FitError(f"at least one run must be allowed, got {runs}")
-    k = fit.runs.flops_per_param_token if k is None else k
     table = candidate_runs(fit, max_flops, k=k) if candidates is None else _priced(candidates, k)
     moments = _Moments.of(fit, quantity, table)
     flops = table["flops"].to_numpy()
@@ -222,10 +219,11 @@ class _Moments:
         names = [name for name in ("params", "tokens", "unique_tokens") if name in table]
         inputs = {name: xr.DataArray(table[name].to_numpy(float), dims="run") for name in names}
         inputs.setdefault("unique_tokens", inputs["tokens"])
-        loss = loss_with_excess(fit, {name: inputs[name] for name in fit.law.inputs})
+        posterior = Posterior.of_joint_law(fit)
+        loss = loss_with_excess(posterior, inputs)
         logs, noise = (
             values.transpose("chain", "draw", "run").to_numpy().reshape(-1, len(table))
-            for values in (xr.ufuncs.log(loss), _noise_variance(fit, inputs))
+            for values in (xr.ufuncs.log(loss), _noise_variance(posterior, inputs))
         )
         decides = quantity.transpose("chain", "draw").to_numpy().ravel()
         draws = np.column_stack([logs, decides])
@@ -337,13 +335,13 @@ def _priced(table: pd.DataFrame, k: float) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def _noise_variance(fit: Fit, inputs: dict[str, xr.DataArray]) -> xr.DataArray:
+def _noise_variance(posterior: Posterior, inputs: dict[str, xr.DataArray]) -> xr.DataArray:
     """Variance of Normal noise that tells as much as each run does, dims (chain, draw, run).
 
     Of Student-t noise (nu + 3)/(nu + 1) times the squared scale: the inverse Fisher information.
     The spread of what repeating data, or undertuning, adds is noise as well.
     """
-    noise = fit.noise
+    noise = posterior.noise
     if "sigma" not in noise:
         raise FitError("these constants have no noise: give sigma, else every run would tell all")
     variance = noise_scale(noise) ** 2
@@ -351,6 +349,6 @@ def _noise_variance(fit: Fit, inputs: dict[str, xr.DataArray]) -> xr.DataArray:
         variance = variance * (noise["nu"] + 3) / (noise["nu"] + 1)
     if "share" in noise:
         variance = variance + noise["share"] * (2 - noise["share"]) * noise["excess"] ** 2
-    if isinstance(fit.spec.noise_model, RepetitionExcess):
-        variance = variance + fit.spec.noise_model.mean_excess(noise, inputs) ** 2
+    if posterior.mean_excess is not None:
+        variance = variance + posterior.mean_excess(noise, inputs) ** 2
     return variance + 0.0 * inputs["params"]

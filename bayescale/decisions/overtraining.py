@@ -25,6 +25,7 @@ from bayescale.decisions.equal_loss import equal_loss
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_positive
 from bayescale.errors import FitError
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.posterior import Posterior
 
 
 def target_loss(
@@ -70,16 +71,16 @@ def target_loss(
         )
     ((name, value),) = given.items()
     require_positive(name, value)
-    question = equal_loss(fit, k)
-    draws = question.draws
+    posterior = Posterior.of_joint_law(fit, k)
     if name == "loss":
-        return draws.array(np.full(draws.shape, float(value)))
+        return posterior.from_rows({"loss": np.array(float(value))})["loss"]
     if name == "flops":
         reached = compute_optimal(fit, value, k=k, exponents=False)["loss"]
         reached = reached.squeeze("flops", drop=True)
         return reached.drop_vars(["chain", "draw"], errors="ignore")
-    size = np.full(draws.shape, np.log(value))
-    return draws.array(question.loss(size, question.balanced_tokens(size)))
+    question, size = equal_loss(posterior), np.full((posterior.number, 1), np.log(value))
+    reached = question.loss(size, question.balanced_tokens(size))
+    return posterior.from_rows({"loss": reached})["loss"]
 
 
 def cheapest(
@@ -126,12 +127,13 @@ def cheapest(
     FitError
         For a law that is not joint, a fit with groups, a negative T or a cap that is not positive.
     """
-    question = equal_loss(fit, k, prices)
+    posterior = Posterior.of_joint_law(fit, k)
+    question = equal_loss(posterior, prices)
     for name, cap in (("max_params", max_params), ("max_tokens", max_tokens)):
         if cap is not None:
             require_positive(name, cap)
     served = _served(inference_tokens)
-    loss = question.draws.rows(target)
+    loss = posterior.to_rows(target)
     log_params, log_tokens = question.cheapest(loss, np.append(served, 0.0))  # 0: the baseline
     best = log_params[:, :-1], log_tokens[:, :-1]
     found = question.costs(question.clipped(loss, best, max_params, max_tokens), served)
@@ -139,7 +141,7 @@ def cheapest(
     found |= {"baseline_params": baseline["params"], "baseline_cost": baseline["cost"]}
     with np.errstate(invalid="ignore"):  # where no model at all reaches the loss
         found["saved"] = 1.0 - found["cost"] / found["baseline_cost"]
-    result = question.draws.dataset(found, inference_tokens=served).assign_attrs(unit=prices.unit)
+    result = posterior.from_rows(found, inference_tokens=served).assign_attrs(unit=prices.unit)
     return result.assign(infeasible=result["params"].isnull().mean(("chain", "draw")))
 
 
@@ -176,11 +178,12 @@ def at_size(
     FitError
         As in `cheapest`.
     """
-    question = equal_loss(fit, k, prices)
+    posterior = Posterior.of_joint_law(fit, k)
+    question = equal_loss(posterior, prices)
     sizes = np.unique(np.asarray(params, dtype=float))
     for size in sizes:
         require_positive("params", size)
-    served, loss = _served(inference_tokens), question.draws.rows(target)
+    served, loss = _served(inference_tokens), posterior.to_rows(target)
     if len(served) != 1:
         raise FitError("one number of inference tokens at a time, or compare with cheapest()")
     least = question.costs(question.cheapest(loss, served), served)
@@ -188,7 +191,7 @@ def at_size(
     with np.errstate(invalid="ignore"):
         found["overhead"] = found["cost"] / least["cost"] - 1.0
     del found["params"]  # it is the dim
-    result = question.draws.dataset(found, params=sizes).assign_attrs(unit=prices.unit)
+    result = posterior.from_rows(found, params=sizes).assign_attrs(unit=prices.unit)
     return result.assign(infeasible=result["tokens"].isnull().mean(("chain", "draw")))
 
 

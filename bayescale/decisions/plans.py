@@ -19,14 +19,13 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import words
-from bayescale.decisions.allocation import BASIN_EXCESS, least_compute
-from bayescale.decisions.draws import require_one_joint_law
+from bayescale.decisions.allocation import BASIN_EXCESS
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
 from bayescale.decisions.repetition import loss_with_excess
 from bayescale.draws import stack_draws
 from bayescale.errors import FitError, RunsError
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.prediction import decades_beyond, farthest_beyond
+from bayescale.posterior.posterior import Posterior
 from bayescale.runs.table import read_table
 
 _NEEDED = ("params", "tokens")
@@ -112,8 +111,8 @@ def plan_outcomes(
         For a law that is not joint, a fit with groups, or plans that repeat data under a law that
         does not know repetition.
     """
-    law = fit.law
-    require_one_joint_law(fit)
+    posterior = Posterior.of_joint_law(fit, k)
+    law = posterior.law
     columns = {name: _vector(plans, name) for name in _NEEDED}
     columns["unique_tokens"] = (
         _vector(plans, "unique_tokens") if "unique_tokens" in plans else columns["tokens"]
@@ -124,15 +123,14 @@ def plan_outcomes(
             f"the plan {repeated.iloc[0]!r} repeats its data, which the law {law.name} takes for "
             "fresh; fit the model data-constrained, or leave out unique_tokens"
         )
-    k = fit.runs.flops_per_param_token if k is None else k
     given = {name: columns[name] for name in law.inputs}
-    loss = loss_with_excess(fit, given)
-    worth = least_compute(law, loss, k, fit.natural)
+    loss = loss_with_excess(posterior, given)
+    flops = posterior.k * columns["params"] * columns["tokens"]
     # A plan reaches its loss by its own compute: where the least is not found it is no more.
-    worth = np.fmin(worth, k * columns["params"] * columns["tokens"])
-    flops = k * columns["params"] * columns["tokens"]
+    worth = np.fmin(posterior.least_compute(loss), flops)
     if "flops" in plans:
         flops = _vector(plans, "flops")
+    farthest = np.maximum(posterior.beyond(**given, flops=flops), 0.0)
     outcomes = xr.Dataset(
         {
             "loss": loss,
@@ -140,10 +138,10 @@ def plan_outcomes(
             **columns,
             "flops": flops,
             "cost": _cost(plans, columns["params"], flops, prices),
-            "decades_beyond": ("plan", decades_beyond(fit, "flops", flops.to_numpy())),
-            "farthest": ("plan", farthest_beyond(fit, {**given, "flops": flops})),
+            "decades_beyond": ("plan", posterior.beyond(flops=flops)),
+            "farthest": ("plan", farthest),
         },
-        attrs={"unit": prices.unit, "price": prices.training, "bends": fit.bends},
+        attrs={"unit": prices.unit, "price": prices.training, "bends": posterior.bends},
     )
     return outcomes.transpose("chain", "draw", "plan")
 

@@ -9,7 +9,7 @@ section 3; there :math:`r_N = 0`). This is the worth of a token to the law. The 
 repeats its data often can lie above its law by an excess that this leaves out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from bayescale.draws import numbers
 from bayescale.errors import FitError
 from bayescale.laws.data_constrained import repetitions
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.prediction import Inputs, predict
+from bayescale.posterior.posterior import Posterior
 
 WORTH = (0.9, 0.5, 0.1)
 """Shares of a fresh token's worth that `epochs_until` answers for."""
@@ -115,16 +115,16 @@ def epochs_until(
     return until.rename("epochs").transpose("chain", "draw", "params", "worth", ...)
 
 
-def loss_with_excess(fit: Fit, inputs: Inputs) -> xr.DataArray:
+def loss_with_excess(posterior: Posterior, inputs: Mapping[str, Any]) -> xr.DataArray:
     """Loss of the law and the mean excess that repeating data often brings, per draw.
 
-    As `bayescale.predict`, where the noise of the model has no such excess.
+    The loss alone, where the noise of the model has no such excess.
     """
-    loss, excess = predict(fit, inputs), getattr(fit.spec.noise_model, "mean_excess", None)
-    if excess is None or not fit.noise:
+    own = {name: xr.DataArray(inputs[name]) for name in posterior.law.inputs}
+    loss = posterior.law.loss(*own.values(), **posterior.natural)
+    if posterior.mean_excess is None:
         return loss
-    own = {name: xr.DataArray(inputs[name]) for name in fit.law.inputs}
-    return loss * np.exp(excess(fit.noise, own))
+    return loss * np.exp(posterior.mean_excess(posterior.noise, own))
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import elementwise
 
-from bayescale.decisions.allocation import distinct_budgets, find_minimum, optimal_params
-from bayescale.decisions.draws import Draws, require_one_joint_law
+from bayescale.decisions.allocation import distinct_budgets
 from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess, require_repetition
 from bayescale.errors import FitError
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.prediction import decades_beyond
+from bayescale.posterior.posterior import Posterior
+from bayescale.posterior.search import find_minimum
 
 _SPACING = 0.45  # of log epochs, in the grid looked at before the best is refined
 _EPOCHS = np.arange(-1, 21) * _SPACING
@@ -73,21 +73,21 @@ def best_under_wall(
     require_repetition(fit)
     require_positive("unique_tokens", unique_tokens)
     budgets = np.array(distinct_budgets(np.atleast_1d(flops).tolist()))
-    wall = _Wall.of(fit, unique_tokens, k)
-    alone = optimal_params(fit.law, budgets, wall.k, wall.draws.natural)
-    fresh = budgets / (wall.k * alone)
+    posterior = Posterior.of_joint_law(fit, k)
+    wall = _Wall(posterior.rows, float(np.log(unique_tokens)))
+    alone = wall.draws.optimum(budgets)
     spent, size = wall.best(np.log(budgets), np.log(alone))
     found = {
         "params": np.exp(size),
-        "tokens": np.exp(spent - size) / wall.k,
-        "epochs": np.exp(spent - size) / (wall.k * unique_tokens),
+        "tokens": np.exp(spent - size) / posterior.k,
+        "epochs": np.exp(spent - size) / (posterior.k * unique_tokens),
         "spent": np.exp(spent),
         "loss": np.exp(wall.log_loss(size, spent)),
-        "fresh_loss": fit.law.fresh_loss(alone, fresh, **wall.draws.natural),
+        "fresh_loss": wall.draws.isoflop(budgets, alone),
         "price_of_a_token": wall.price(size, spent, np.log(budgets)),
     }
-    result = wall.draws.dataset(found, flops=budgets)
-    return result.assign(decades_beyond=("flops", decades_beyond(fit, "flops", budgets)))
+    result = posterior.from_rows(found, flops=budgets)
+    return result.assign(decades_beyond=("flops", posterior.beyond(flops=budgets)))
 
 
 def next_epoch(
@@ -117,7 +117,7 @@ def next_epoch(
         As in `best_under_wall`; for less than one epoch.
     """
     require_repetition(fit)
-    require_one_joint_law(fit)
+    posterior = Posterior.of_joint_law(fit)
     for name, value in (("params", params), ("unique_tokens", unique_tokens)):
         require_positive(name, value)
     made = np.unique(np.atleast_1d(np.asarray(epochs, dtype=float)))
@@ -126,7 +126,8 @@ def next_epoch(
     passes = xr.DataArray(made, dims="epochs", coords={"epochs": made})
     after = [
         loss_with_excess(
-            fit, {"params": params, "tokens": unique_tokens * e, "unique_tokens": unique_tokens}
+            posterior,
+            {"params": params, "tokens": unique_tokens * e, "unique_tokens": unique_tokens},
         )
         for e in (passes, passes + 1)
     ]
@@ -138,25 +139,13 @@ def next_epoch(
 class _Wall:
     """Log loss with its mean excess at every draw, in logs of size, compute and unique tokens."""
 
-    draws: Draws
-    noise_model: Any
+    draws: Posterior  # in rows
     log_unique: float
-    k: float
-
-    @classmethod
-    def of(cls, fit: Fit, unique_tokens: float, k: float | None) -> "_Wall":
-        constant = fit.runs.flops_per_param_token if k is None else k
-        return cls(Draws.of(fit), fit.spec.noise_model, float(np.log(unique_tokens)), constant)
 
     @property
     def values(self) -> tuple[np.ndarray, ...]:
         """Parameters of the law and then of the noise."""
         return (*self.draws.natural.values(), *self.draws.noise.values())
-
-    @property
-    def has_excess(self) -> bool:
-        """Whether repeating data can do harm."""
-        return hasattr(self.noise_model, "mean_excess") and bool(self.draws.noise)
 
     def log_loss(
         self, size: Any, log_flops: Any, *values: Any, more_unique: float = 0.0
@@ -165,14 +154,14 @@ class _Wall:
         named = dict(
             zip((*self.draws.natural, *self.draws.noise), values or self.values, strict=True)
         )
-        tokens = np.exp(log_flops - size) / self.k
+        tokens = np.exp(log_flops - size) / self.draws.k
         unique = np.minimum(np.exp(self.log_unique + more_unique), tokens)
         inputs = {"params": np.exp(size), "tokens": tokens, "unique_tokens": unique}
         own = [inputs[name] for name in self.draws.law.inputs]
         natural = {name: named[name] for name in self.draws.natural}
         found = np.log(self.draws.law.loss(*own, **natural))
-        if self.has_excess:
-            found = found + self.noise_model.mean_excess(named, inputs)
+        if self.draws.mean_excess is not None:
+            found = found + self.draws.mean_excess(named, inputs)
         return found
 
     def price(self, size: Any, spent: Any, budget: Any) -> np.ndarray:
@@ -184,7 +173,7 @@ class _Wall:
         by_unique = self.log_loss(size, spent, more_unique=_STEP)
         by_unique = by_unique - self.log_loss(size, spent, more_unique=-_STEP)
         unspent = spent < budget - _STEP
-        unused = spent - size - np.log(self.k) < self.log_unique - _STEP
+        unused = spent - size - np.log(self.draws.k) < self.log_unique - _STEP
         with np.errstate(divide="ignore", invalid="ignore"):  # more compute may tell nothing
             price = np.where(unspent, np.inf, by_unique / by_flops)
         return np.where(unused, 0.0, price) * np.exp(spent - self.log_unique)
@@ -196,8 +185,9 @@ class _Wall:
         tokens are no more than there are.
         """
         budget = budget + 0.0 * fresh
-        enough_data = budget - fresh - np.log(self.k) <= self.log_unique
-        spent = budget if not self.has_excess else self._worth_spending(budget, fresh)
+        enough_data = budget - fresh - np.log(self.draws.k) <= self.log_unique
+        harmless = self.draws.mean_excess is None
+        spent = budget if harmless else self._worth_spending(budget, fresh)
         size = self._size(spent, self.best_epochs(spent))
         return np.where(enough_data, budget, spent), np.where(enough_data, fresh, size)
 
@@ -218,7 +208,7 @@ class _Wall:
         return self.log_loss(self._size(spent, log_epochs), spent, *values)
 
     def _size(self, spent: Any, log_epochs: Any) -> Any:
-        return spent - np.log(self.k) - self.log_unique - log_epochs
+        return spent - np.log(self.draws.k) - self.log_unique - log_epochs
 
     def _coarse(self, spent: Any, *values: Any) -> tuple[np.ndarray, np.ndarray]:
         """Best of a grid of epochs, and its log loss."""
@@ -260,8 +250,7 @@ class _Wall:
         Log tokens of that optimum are linear in log compute.
         """
         low, high = budget[:, :1], budget[:, :1] + 1.0
-        natural, law = self.draws.natural, self.draws.law
-        size = np.log(optimal_params(law, np.exp(high), self.k, natural))
-        tokens = low - fresh[:, :1] - np.log(self.k)
-        slope = (high - size - np.log(self.k)) - tokens
+        size = np.log(self.draws.optimum(np.exp(high)))
+        tokens = low - fresh[:, :1] - np.log(self.draws.k)
+        slope = (high - size - np.log(self.draws.k)) - tokens
         return low + (self.log_unique - tokens) / slope

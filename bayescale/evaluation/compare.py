@@ -12,11 +12,12 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import words
-from bayescale.decisions.allocation import compute_optimal, distinct_budgets, isoflop, least_compute
+from bayescale.decisions.allocation import compute_optimal, distinct_budgets
 from bayescale.draws import numbers, stack_draws
 from bayescale.errors import FitError
 from bayescale.evaluation.cross_validation import Progress, cells, cross_validate
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import decades_beyond, predict
 
 STACKED = "stacked"
@@ -271,8 +272,8 @@ def _regret(true: str, fit: Fit, decisions: Mapping[str, xr.Dataset]) -> xr.Data
 
 
 def _waste(fit: Fit, true: str, chosen: xr.DataArray) -> xr.DataArray:
-    loss = isoflop(fit, chosen["flops"], chosen)
-    worth = least_compute(fit.law, loss, fit.runs.flops_per_param_token, fit.natural)
+    posterior = Posterior.of_joint_law(fit)
+    worth = posterior.least_compute(posterior.isoflop(chosen["flops"], chosen))
     worth = np.fmin(worth, chosen["flops"])  # which reaches the loss in any case
     return worth.sel(chosen=true, drop=True) / worth - 1
 

@@ -1,5 +1,7 @@
 """Pictures of decisions: serving, plans, next runs, the end of the data."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
@@ -17,6 +19,15 @@ from bayescale.runs.table import Runs
 _KNOWN = {"GPT-3": 2.0, "Chinchilla": 20.0, "Llama 3 70B": 215.0}
 """Tokens per parameter of published models (Brown et al. 2020, Hoffmann et al. 2022, Dubey et al.
 2024)."""
+
+
+def around(values: Sequence[float], *, points: int = 25) -> list[float]:
+    """Log-spaced values from a tenth of the least of those asked to ten times the largest.
+
+    Zeros are left out.
+    """
+    asked = [value for value in values if value > 0] or [1e12]
+    return np.geomspace(min(asked) / 10, max(asked) * 10, points).tolist()
 
 
 def plot_overtraining(found: xr.Dataset) -> Figure:

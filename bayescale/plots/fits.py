@@ -13,8 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogFormatter
 from scipy.stats import gaussian_kde
 
 from bayescale import words
-from bayescale.decisions.allocation import BASIN_EXCESS, basin, compute_optimal, isoflop
-from bayescale.decisions.draws import require_one_joint_law
+from bayescale.decisions.allocation import BASIN_EXCESS, basin, compute_optimal
 from bayescale.draws import summarise
 from bayescale.errors import FitError
 from bayescale.plots.style import (
@@ -31,6 +30,7 @@ from bayescale.plots.style import (
     styled,
 )
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import predict, predict_runs, with_few_draws
 
 MOST_BARS = 2000
@@ -70,7 +70,7 @@ def plot_isoflop(fit: Fit) -> Figure:
     FitError
         For a law that does not trade params against tokens, several groups at once, or constants.
     """
-    require_one_joint_law(fit)
+    posterior = Posterior.of_joint_law(fit)
     _require_runs(fit)
     table = fit.runs.table.assign(curve=fit.runs.budgets())
     if "unique_tokens" in fit.spec.inputs:
@@ -86,7 +86,7 @@ def plot_isoflop(fit: Fit) -> Figure:
         axis.plot(others["params"], others["loss"], "o", ms=2.5, color="#c4c4c4", zorder=1)
         for budget in budgets:
             on_curve = table[table["curve"] == budget]
-            _isoflop_curve(axis, fit, budget, on_curve, colours[budget])
+            _isoflop_curve(axis, posterior, budget, on_curve, colours[budget])
         path = compute_optimal(fit, list(budgets), exponents=False)
         path = summarise(path[["params", "loss"]])
         middle = path.sel(summary="median")
@@ -168,6 +168,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
     at most 1% and 10% of the compute, 95% sure at either end.
     """
     k = optima.attrs["k"]
+    posterior = Posterior.of_joint_law(fit, k)
     with styled():
         number = optima.sizes["flops"]
         figure, axes = plt.subplots(1, number, figsize=(4.6 * number + 0.4, 3.6), squeeze=False)
@@ -189,7 +190,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
                     label=f"wastes at most {wasted:.0%}: {words.span(low, high)}",
                 )
             grid = np.geomspace(float(ends.min()) / 1.8, float(ends.max()) * 1.8, 80)
-            curve = isoflop(fit, xr.DataArray(flops), xr.DataArray(grid, dims="params"), k=k)
+            curve = posterior.isoflop(flops, xr.DataArray(grid, dims="params"))
             band(axis, grid, summarise(curve - best["loss"]), BLUE)
             low, high = summarise(best["params"]).sel(summary=["q05", "q95"]).to_numpy()
             axis.plot(
@@ -314,10 +315,12 @@ def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray
     axis.spines["left"].set_visible(False)
 
 
-def _isoflop_curve(axis: Axes, fit: Fit, budget: float, runs: pd.DataFrame, colour: Any) -> None:
-    sizes = runs["params"] if len(runs) else fit.runs.table["params"]
+def _isoflop_curve(
+    axis: Axes, posterior: Posterior, budget: float, runs: pd.DataFrame, colour: Any
+) -> None:
+    sizes = runs["params"] if len(runs) else posterior.runs.table["params"]
     grid = np.geomspace(sizes.min() / 1.15, sizes.max() * 1.15, 60)
-    curve = isoflop(fit, xr.DataArray(budget), xr.DataArray(grid, dims="params"))
+    curve = posterior.isoflop(budget, xr.DataArray(grid, dims="params"))
     band(axis, grid, summarise(curve), colour)
     axis.plot(runs["params"], runs["loss"], "o", ms=3.5, color=colour, zorder=3)
     end = float(summarise(curve).sel(summary="median")[-1])

@@ -18,6 +18,7 @@ from bayescale.modelling.noise import Noise, noise_scale
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.search import at_best
+from bayescale.runs import range as range_of_runs
 from bayescale.runs.table import Runs
 
 MOST_VALUES = 20_000_000
@@ -302,28 +303,13 @@ def score(table: pd.DataFrame, response: str = "loss") -> dict[str, float]:
 
 
 def decades_beyond(fit: Fit, axis: str, values: Any) -> np.ndarray:
-    """Decades by which values of an axis lie above the largest run (negative: below the smallest).
-
-    0 inside the range of the runs, NaN for a fit without runs. An axis is a column of the runs, or
-    ``tokens_per_param``.
-    """
-    asked = np.log10(np.asarray(values, dtype=float))
-    if len(fit.runs) == 0:
-        return np.full(asked.shape, np.nan)
-    ratio = axis == "tokens_per_param"
-    seen = np.log10(
-        fit.runs.column("tokens") / fit.runs.column("params") if ratio else fit.runs.column(axis)
-    )
-    return np.maximum(asked - seen.max(), 0) + np.minimum(asked - seen.min(), 0)
+    """Decades by which values of an axis lie outside the runs (`bayescale.runs.range`)."""
+    return range_of_runs.decades_beyond(fit.runs, **{axis: values})
 
 
 def farthest_beyond(fit: Fit, along: Mapping[str, Any]) -> np.ndarray:
-    """Decades above the largest run, along the axis of which there are most; 0 inside, NaN without.
-
-    `along` gives the values by axis, arrays of one shape, as `decades_beyond` takes them.
-    """
-    decades = [decades_beyond(fit, name, values) for name, values in along.items()]
-    return np.maximum(np.max(decades, axis=0), 0.0)
+    """Decades above the largest run, along the axis of which there are most; 0 inside."""
+    return np.maximum(range_of_runs.decades_beyond(fit.runs, **along), 0.0)
 
 
 def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:

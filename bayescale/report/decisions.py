@@ -8,13 +8,13 @@ import pandas as pd
 from bayescale import plots, words
 from bayescale.report.advice import advise_repetition, describe_next_runs, describe_overtraining
 from bayescale.decisions.wall import best_under_wall
-from bayescale.decisions.draws import around
 from bayescale.decisions.next_runs import log_optimum, suggest_runs
 from bayescale.decisions.overtraining import at_size, cheapest, target_loss
 from bayescale.posterior.fit import Fit
 from bayescale.draws import CAPTION
 from bayescale.decisions.allocation import compute_optimal
 from bayescale.posterior.prediction import with_few_draws
+from bayescale.plots.decisions import around
 from bayescale.report.section import Section
 from bayescale.report.summary import summarise_repetition
 
