@@ -147,6 +147,19 @@ def test_saved_fit_predicts_the_same_numbers(small_fit, tmp_path):
     assert list(tmp_path.iterdir()) == [path]  # no partial file left
 
 
+def test_what_the_fit_is_of_survives_the_file_and_is_no_metadata(tmp_path):
+    whole = known_grouped_fit(a={}, b={"E": 1.9}).with_failures({"noise": "too wide"})
+    own = whole.of_group("b")
+    attrs = dict(own.tree.attrs)
+    again = load_fit(own.save(tmp_path / "fit.nc"))
+    assert (again.own_group, again.failures, again.given) == ("b", {"noise": "too wide"}, {})
+    assert own.tree.attrs == attrs
+    assert set(again.tree.attrs) == set(attrs)
+    again.tree.attrs |= {"group": "a", "given": '{"tokens": 1.0}', "failures": "{}"}
+    assert (again.own_group, list(again.failures), again.given) == ("b", ["noise"], {})
+    assert load_fit(whole.save(tmp_path / "fit.nc")).own_group is None
+
+
 def test_any_column_survives_the_file(tmp_path):
     table = simulated_table().assign(family=["a", None] * 15, row=range(30), **{"eval/loss": 1.5})
     fake = replace(known_fit(), runs=read_runs(table))
@@ -283,11 +296,13 @@ def test_fit_of_the_format_before_is_read(small_fit, tmp_path):
         facts = json.loads(tree["runs"]["facts"].item()) | {"text": ["run", "family"]}
         tree["runs"] = xr.Dataset({"csv": table.to_csv(index_label="index")})
         tree.attrs["runs"] = json.dumps(facts)
-        del tree.attrs["format"]
+        for name in ("format", "given", "failures"):
+            del tree.attrs[name]
 
     again = load_fit(edited(small_fit, tmp_path / "fit.nc", as_before))
     assert again.diagnostics == small_fit.diagnostics
     assert again.runs.ledger == small_fit.runs.ledger
+    assert (again.given, again.own_group, again.failures) == ({}, None, {})
     assert set(again.runs.table["family"]) == {"01"}
     assert load_fit(again.save(tmp_path / "new.nc")).runs.ledger == again.runs.ledger
 

@@ -139,11 +139,20 @@ class Fit:
         groups; the sampled coordinates, the law's natural parameters and the noise),
         ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates).
         For ArviZ; `bayescale.arviz_tree` adds the groups that LOO and predictive plots need.
+    given : mapping of str to float or numpy.ndarray
+        Values at which `at` fixed inputs of the law: numbers, and arrays of shares.
+    own_group : str, optional
+        Name of the group whose fit this is, None for a fit of all runs.
+    failures : mapping of str to str
+        Checks that FAILed when a report was made of this fit: name to what was found.
     """
 
     spec: ModelSpec
     runs: Runs
     tree: xr.DataTree = field(repr=False)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    own_group: str | None = None
+    failures: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def posterior(self) -> xr.Dataset:
@@ -184,12 +193,6 @@ class Fit:
         """Whether answers are of a bent law."""
         return self.spec.bend is not None and "bend_beyond" in self.tree["posterior"]
 
-    @property
-    def given(self) -> dict[str, Any]:
-        """Values at which `at` fixed inputs of the law: numbers, and arrays of shares."""
-        found = json.loads(self.tree.attrs.get("given", "{}"))
-        return {n: np.array(v) if isinstance(v, list) else v for n, v in found.items()}
-
     def at(self, **given: float | Mapping[str, float]) -> "Fit":
         """Fix what the law reads beside params and tokens, for all that asks about these two.
 
@@ -220,15 +223,13 @@ class Fit:
                 f"the law of the model {self.spec.name} may bend along {', '.join(given)} too; fix "
                 "it for a law that is taken as exact: fit(runs, spec.exact).at(...)"
             )
-        tree, known = self.tree.copy(), {**json.loads(self.tree.attrs.get("given", "{}")), **fixed}
-        tree.attrs["given"] = json.dumps(known)
-        return replace(self, tree=tree)
+        return replace(self, given={**self.given, **fixed})
 
-    def _fixed(self, name: str, value: Any) -> float | list[float]:
+    def _fixed(self, name: str, value: Any) -> float | np.ndarray:
         """Check a value at which an input of the law is fixed."""
         own = next(own for own in self.spec.law.reads if own.name == name)
         if own.scale == "shares":
-            return list(map(float, self.shares(name, value)))
+            return self.shares(name, value)
         least = 0.0 if own.scale == "log" else -np.inf
         if not isinstance(value, int | float | np.integer | np.floating) or not least < value < np.inf:
             kind = "positive" if own.scale == "log" else "finite"
@@ -415,9 +416,8 @@ class Fit:
             if node in tree and "group" in tree[node].dims:
                 own = {"group": name} if name in tree[node]["group"] else {"group": self.groups[0]}
                 tree[node] = tree[node].to_dataset().sel(own, drop=True)  # all have one prior
-        tree.attrs = {**tree.attrs, "group": name}
         of_group = replace(self.runs, table=table[table[column].astype(str) == name])
-        return replace(self, runs=of_group, tree=tree)
+        return replace(self, runs=of_group, tree=tree, own_group=name)
 
     def with_new_group(self, name: str = "new", *, typical: bool = False, seed: int = 1) -> "Fit":
         """Add a group that has no runs: each draw of it comes from that draw's population.
@@ -563,11 +563,6 @@ class Fit:
         return (*self.runs.notices, *_design(self.spec, self.runs))
 
     @property
-    def own_group(self) -> str | None:
-        """Name of the group whose fit this is, None for a fit of all runs."""
-        return self.tree.attrs.get("group")
-
-    @property
     def population(self) -> tuple[str, ...]:
         """Names of the population values and the sds between groups, of partial pooling."""
         if not self.groups:
@@ -580,16 +575,9 @@ class Fit:
         law = [name for name in self.spec.law.parameters if name not in self.spec.fixed]
         return (*law, *self.noise, *self.population)
 
-    @property
-    def failures(self) -> dict[str, str]:
-        """Checks that FAILed when a report was made of this fit: name to what was found."""
-        return dict(json.loads(self.tree.attrs.get("failures", "{}")))
-
     def with_failures(self, failures: Mapping[str, str]) -> "Fit":
         """Keep with the fit which checks FAILed, so that whoever asks it for an answer hears it."""
-        tree = self.tree.copy()
-        tree.attrs["failures"] = json.dumps(dict(failures))
-        return replace(self, tree=tree)
+        return replace(self, failures=dict(failures))
 
     def summary(self) -> pd.DataFrame:
         """Mean, sd, central 90% interval, effective draws and R-hat of every parameter.
@@ -629,7 +617,12 @@ class Fit:
         }
         # As text: netCDF takes neither every column name nor every type that a table may have.
         tree["runs"] = xr.Dataset({"table": to_text(self.runs.table), "facts": json.dumps(facts)})
-        tree.attrs["format"] = FORMAT
+        tree.attrs |= {
+            "format": FORMAT,
+            "given": json.dumps({n: np.asarray(v).tolist() for n, v in self.given.items()}),
+            "failures": json.dumps(dict(self.failures)),
+            **({} if self.own_group is None else {"group": self.own_group}),
+        }
         with replacing(path) as partial:
             tree.to_netcdf(partial, engine="h5netcdf")
         return path
@@ -935,7 +928,15 @@ def _read(tree: xr.DataTree, folder: Path) -> Fit:
         notices,
     )
     spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"], laws=(folder, Path()))
-    found = Fit(spec.exact if tree.attrs.get("law_exact") else spec, runs, tree)
+    given = json.loads(tree.attrs.pop("given", "{}"))
+    found = Fit(
+        spec.exact if tree.attrs.get("law_exact") else spec,
+        runs,
+        tree,
+        {n: np.array(v) if isinstance(v, list) else v for n, v in given.items()},
+        tree.attrs.pop("group", None),
+        json.loads(tree.attrs.pop("failures", "{}")),
+    )
     if "constant_data" in tree:
         data = tree["constant_data"].to_dataset()  # inputs had their plain names in format 1
         older = {**input_data(found.spec), "observed_log_loss": "observed"}  # up to format 2
