@@ -1,5 +1,7 @@
 # Each public name once, by the module it lives in; `as` lets type checkers see it.
+from .decisions.answer import Answer as Answer
 from .decisions.approaches import (
+    answer_approaches as answer_approaches,
     compare_approaches as compare_approaches,
     envelope as envelope,
     minima as minima,
@@ -8,9 +10,8 @@ from .decisions.approaches import (
     profile_optima as profile_optima,
 )
 from .evaluation.backtest import (
+    answer_backtest as answer_backtest,
     backtested_at as backtested_at,
-    describe_backtest as describe_backtest,
-    summarise_backtest as summarise_backtest,
 )
 from .evaluation.backtest import Backtest as Backtest, backtest as backtest
 from .curves.table import classify_curves as classify_curves
@@ -21,36 +22,56 @@ from .curves.shape import (
     classify_curve as classify_curve,
     shape_check as shape_check,
 )
-from .evaluation.checks.suite import check_fit as check_fit, check_runs as check_runs
+from .evaluation.checks.held_out import answer_held_out as answer_held_out
+from .evaluation.checks.suite import (
+    answer_checks as answer_checks,
+    check_fit as check_fit,
+    check_runs as check_runs,
+)
 from .evaluation.compare import Comparison as Comparison, compare as compare
-from .evaluation.compare import summarise_comparison as summarise_comparison
+from .evaluation.compare import answer_comparison as answer_comparison
 from .runs.datasets import available_datasets as available_datasets, load_dataset as load_dataset
-from .decisions.wall import best_under_wall as best_under_wall, next_epoch as next_epoch
+from .decisions.wall import (
+    answer_wall as answer_wall,
+    best_under_wall as best_under_wall,
+    next_epoch as next_epoch,
+)
 from .decisions.multiplier import (
+    answer_multiplier as answer_multiplier,
+    answer_multipliers as answer_multipliers,
     compute_multiplier as compute_multiplier,
     constancy as constancy,
     crossing as crossing,
 )
 from .decisions.next_runs import (
+    answer_next_runs as answer_next_runs,
     candidate_runs as candidate_runs,
     expected_reduction as expected_reduction,
     log_optimum as log_optimum,
     suggest_runs as suggest_runs,
 )
 from .decisions.overtraining import (
+    answer_overtraining as answer_overtraining,
     at_size as at_size,
     break_even as break_even,
     cheapest as cheapest,
     target_loss as target_loss,
 )
 from .decisions.plans import (
+    answer_plans as answer_plans,
+    answer_plans_by_law as answer_plans_by_law,
     plan_outcomes as plan_outcomes,
     rank_plans as rank_plans,
     read_plans as read_plans,
     stack_outcomes as stack_outcomes,
 )
+from .decisions.predictions import (
+    answer_bend as answer_bend,
+    answer_predictions as answer_predictions,
+)
 from .decisions.prices import Prices as Prices
 from .decisions.repetition import (
+    answer_repetition as answer_repetition,
     effective_repetitions as effective_repetitions,
     epochs_until as epochs_until,
     identified as identified,
@@ -81,7 +102,11 @@ from .curves.forecasts import (
 from .draws import summarise as summarise
 from .laws import LAWS as LAWS, Law as Law, law as law
 from .modelling.build import build_model as build_model
-from .decisions.allocation import basin as basin, compute_optimal as compute_optimal
+from .decisions.allocation import (
+    answer_optima as answer_optima,
+    basin as basin,
+    compute_optimal as compute_optimal,
+)
 from .plots import (
     plot_allocation as plot_allocation,
     plot_approaches as plot_approaches,

@@ -9,6 +9,9 @@ import xarray as xr
 
 from bayescale.errors import FitError
 
+STACKED = "stacked"
+"""Name of the mixture of laws by their weights."""
+
 
 def stack_draws[Draws: (xr.DataArray, xr.Dataset)](
     draws: Mapping[str, Draws], weights: Mapping[str, float], *, seed: int = 1

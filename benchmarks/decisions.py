@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayescale import (
     Prices,
+    answer_overtraining,
     at_size,
     best_under_wall,
     break_even,
@@ -27,7 +28,6 @@ from bayescale import (
     suggest_runs,
     target_loss,
 )
-from bayescale.report.advice import describe_overtraining
 
 BUDGET, SERVED = 1e24, (1e12, 1e13, 1e14)
 RENTED = Prices.of_hardware(2.0, training_utilisation=0.4, serving_utilisation=0.1)
@@ -70,8 +70,7 @@ def main() -> None:
     timed("compute_optimal", lambda: compute_optimal(joint, BUDGET))
     for prices in (Prices(), RENTED):
         found = cheapest(joint, target, SERVED, prices=prices)
-        for sentence in describe_overtraining(joint, target, found, prices=prices)["sentences"]:
-            print(sentence)
+        print(answer_overtraining(joint, target, found, prices=prices))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import pymc as pm
 import xarray as xr
 
 from bayescale import Fit, ModelSpec, Runs, RunsWarning, build_model, fit, load_model
-from bayescale.laws import into_support, to_line
+from bayescale.laws import into_support
 from bayescale.modelling import build as model
 
 SETTINGS = {"draws": 500, "tune": 700, "progress": False}
@@ -120,7 +120,9 @@ def score(study: Study, table: int) -> dict[str, Any]:
     apart = fit(runs, study.spec.unpooled(), **settings)
 
     def error(fitted: Fit, name: str) -> list[float]:
-        lines = onto_line(fitted.spec.supports[name], fitted.posterior[name]).mean(("chain", "draw"))
+        lines = onto_line(fitted.spec.supports[name], fitted.posterior[name]).mean(
+            ("chain", "draw")
+        )
         return (lines.to_numpy() - onto_line(fitted.spec.supports[name], truth[name])).tolist()
 
     below = {

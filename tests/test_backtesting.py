@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from conftest import known_fit, simulated_table
 
+from bayescale import answer_backtest, load_model, plot_backtest, read_runs
 from bayescale import backtested_at as at_distance
-from bayescale import describe_backtest, load_model, plot_backtest, read_runs, summarise_backtest
 from bayescale.errors import ModelError, RunsError, RunsWarning
 from bayescale.evaluation.backtest import Backtest, backtest
 from bayescale.evaluation.folds import WINDOWS, choose_cuts, plan_cuts
 from bayescale.evaluation.scores import score_runs
-from bayescale.report.backtest import backtest_section
+from bayescale.report.page import backtest_section
 
 CHINCHILLA = load_model("chinchilla")
 BUDGETS = np.geomspace(6e18, 3e21, 5)
@@ -187,7 +187,7 @@ def test_fits_that_did_not_converge_are_named(runs):
     assert found.problems[0].startswith("flops <= 1e21: ")
     assert found.problems[-1].startswith("flops <= 1e21 (the exact law): ")
     assert not found.table["converged"].any()
-    assert "Not converged" in " ".join(describe_backtest(found))
+    assert "Not converged" in " ".join(answer_backtest(found).sentences)
 
 
 def test_the_summary_counts_cuts_and_distances(found):
@@ -202,20 +202,20 @@ def test_the_summary_counts_cuts_and_distances(found):
 
 
 def test_sentences_say_how_far_and_by_how_many_cuts(found):
-    first, second, *_ = describe_backtest(found)
+    first, second, *_ = answer_backtest(found).sentences
     assert first.startswith("Backtested to 1.3 decades beyond the fitted runs (2 cuts, 18 pred")
     assert "of the loss of new runs held" in first
     assert "(the exact law: " in first
     assert "count cuts rather than predictions" in second
     alone = found.of("exact").assign(law="model")
     narrow = Backtest(alone, "chinchilla", "flops")
-    assert "FAILED: that is fewer than chance allows" in describe_backtest(narrow)[2]
+    assert "FAILED: that is fewer than chance allows" in answer_backtest(narrow).sentences[2]
     few = Backtest(narrow.table.iloc[:2].assign(inside90=[True, False]), "chinchilla", "flops")
-    assert "FAILED" not in " ".join(describe_backtest(few))  # chance is enough
+    assert "FAILED" not in " ".join(answer_backtest(few).sentences)  # chance is enough
     (one,) = (
         Backtest(part, "m", "flops") for _, part in narrow.table.groupby("cut") if len(part) < 9
     )
-    assert "about one test" in describe_backtest(one)[1]
+    assert "about one test" in answer_backtest(one).sentences[1]
 
 
 def test_an_answer_is_set_against_how_far_the_backtest_went(found):
@@ -227,8 +227,7 @@ def test_an_answer_is_set_against_how_far_the_backtest_went(found):
 
 def test_json_without_nan(found):
     table = found.table.assign(log_score=-np.inf)
-    text = json.dumps(summarise_backtest(Backtest(table, "m", "flops")), allow_nan=False)
-    summary = json.loads(text)
+    summary = json.loads(answer_backtest(Backtest(table, "m", "flops")).to_json())
     assert summary["laws"] == ["model", "exact"]
     assert summary["distances"][0]["log_score"] is None
     assert {"law", "cut", "fitted", "coverage90"} <= set(summary["cuts"][0])
@@ -252,7 +251,7 @@ def test_the_section_of_the_report(found):
 
 def test_an_interval_without_end_is_said_and_drawn(found):
     endless = Backtest(found.table.assign(q95=np.inf), "chinchilla", "flops")
-    assert summarise_backtest(endless)["cuts"][0]["width90"] is None
+    assert answer_backtest(endless).numbers["cuts"][0]["width90"] is None
     figure = plot_backtest(endless)
     figure.canvas.draw()
     assert np.isfinite(figure.axes[0].get_ylim()).all()

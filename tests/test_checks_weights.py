@@ -10,7 +10,7 @@ from bayescale.evaluation.checks.influence import left_out
 from bayescale.evaluation.checks.refits import refits
 from bayescale.posterior.prediction import log_likelihood
 from bayescale.report.page import sections
-from bayescale.report.summary import Companions
+from bayescale.report.record import Companions
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,6 +13,7 @@ from scipy.optimize import brentq, minimize_scalar
 from bayescale import (
     FitError,
     Runs,
+    answer_comparison,
     compare,
     compute_optimal,
     constants_fit,
@@ -23,10 +24,10 @@ from bayescale import (
     plot_comparison,
     predict,
     read_runs,
-    summarise_comparison,
 )
+from bayescale.draws import STACKED
 from bayescale.evaluation import cross_validation
-from bayescale.evaluation.compare import STACKED, Comparison, _decision, _regret, sentences
+from bayescale.evaluation.compare import Comparison, _decision, _regret, sentences
 from bayescale.evaluation.cross_validation import folds_of
 
 BUDGET = 1e23
@@ -343,8 +344,10 @@ def test_single_axis_laws_are_compared_by_the_loss_they_predict():
 
 
 def test_numbers_and_picture_say_the_same(comparison):
-    summary = summarise_comparison(comparison)
-    json.dumps(summary, allow_nan=False)
+    answer = answer_comparison(comparison)
+    summary = json.loads(answer.to_json())
+    assert summary["schema"] == 1
+    assert summary["sentences"] == sentences(comparison)
     assert [entry["model"] for entry in summary["models"]] == list(comparison.fits)
     assert [entry["told_apart"] for entry in summary["models"]] == [False, False, True]
     assert len(summary["decisions"]) == 4 * 2

@@ -9,6 +9,8 @@ import pytest
 from conftest import known_fit, simulated_table
 
 from bayescale import (
+    answer_optima,
+    answer_plans,
     compute_optimal,
     exact_fit,
     fit,
@@ -21,13 +23,12 @@ from bayescale import (
     read_plans,
     read_runs,
 )
+from bayescale.decisions.allocation import _optimum_sentence
 from bayescale.errors import FitError, ModelError
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import decades_beyond, farthest_beyond, with_few_draws
-from bayescale.report.advice import describe_plans
-from bayescale.report.answers import answers
-from bayescale.report.laws import _beyond_sections, law_sections
-from bayescale.report.summary import summarise_optima
+from bayescale.report.page import _beyond_sections, law_sections
+from bayescale.report.record import _failed_sentence
 
 INSIDE, BEYOND = 1e20, 3e22
 
@@ -116,14 +117,18 @@ def test_a_bent_law_is_less_sure_beyond_the_runs_than_the_exact_one(joint_fit, e
 
 
 def test_summary_says_what_the_exact_law_says_beyond_the_runs(joint_fit, exact):
-    inside, beyond = summarise_optima(joint_fit, [INSIDE, BEYOND], exact)
-    alone = summarise_optima(exact, [BEYOND])[0]
+    bent, straight = (
+        answer_optima(joint_fit, [INSIDE, BEYOND], exact=exact),
+        answer_optima(exact, [BEYOND]),
+    )
+    inside, beyond = bent.numbers["optima"]
+    alone = straight.numbers["optima"][0]
     assert inside["bends"]
     assert not inside["exact"]["disagrees"]
     assert (beyond["bends"], alone["bends"]) == (True, False)
     assert beyond["exact"]["params"] == alone["params"]
-    assert summarise_optima(joint_fit, [BEYOND])[0]["exact"] is None
-    sentences = answers({"optima": [inside, beyond, alone], "predictions": []})
+    assert answer_optima(joint_fit, [BEYOND]).numbers["optima"][0]["exact"] is None
+    sentences = (*bent.sentences, *straight.sentences)
     assert "Inside the range of the runs." in sentences[0]
     assert "the interval allows for a law that bends on the way." in sentences[1]
     assert "Taken as exact the law says " in sentences[1]
@@ -139,12 +144,10 @@ def test_the_report_sets_the_exact_law_beside_the_bent_one(joint_fit, exact):
     assert not list(_beyond_sections(few, [INSIDE], other))
 
 
-def test_failing_checks_of_a_law_that_may_bend_say_so(joint_fit):
-    checks = [{"name": "law along tokens", "status": "FAIL"}]
-    summary = {"optima": summarise_optima(joint_fit, [BEYOND]), "predictions": [], "checks": checks}
-    assert "the law of this model may bend" in answers(summary)[0]
-    summary["optima"] = [{**entry, "bends": False} for entry in summary["optima"]]
-    assert "take the model for true" in answers(summary)[0]
+def test_failing_checks_of_a_law_that_may_bend_say_so():
+    names = ["law along tokens"]
+    assert "the law of this model may bend" in _failed_sentence(names, bends=True)
+    assert "take the model for true" in _failed_sentence(names, bends=False)
 
 
 def test_decades_are_counted_outside_the_runs(known):
@@ -163,9 +166,9 @@ def test_plans_say_how_far_they_lie_and_whether_the_law_may_bend(joint_fit, know
         (joint_fit, "the assumed smoothness of the bend decides"),
         (known, "holds only if the law does"),
     ):
-        found = describe_plans(rank_plans(plan_outcomes(own, plans)))
-        assert found["bends"] == own.bends
-        assert said in found["sentences"][-1]
+        found = answer_plans(own, rank_plans(plan_outcomes(own, plans)))
+        assert found.numbers["bends"] == own.bends
+        assert said in found.sentences[-1]
 
 
 def test_plans_of_a_bent_law_from_the_shell(joint_fit, tmp_path, run):
@@ -176,11 +179,10 @@ def test_plans_of_a_bent_law_from_the_shell(joint_fit, tmp_path, run):
 
 
 def test_a_best_size_outside_its_own_basin_is_said_to_be(known):
-    entry = summarise_optima(known, [INSIDE])[0]
+    answer = answer_optima(known, [INSIDE])
+    [entry], [first] = answer.numbers["optima"], answer.sentences
     moved = {**entry["params"], "median": 100 * entry["params"]["q95"]}
-    first, second = (
-        answers({"optima": [e], "predictions": []})[0] for e in (entry, {**entry, "params": moved})
-    )
+    second = _optimum_sentence({**entry, "params": moved})
     assert "the median of the best sizes is not among them" not in first
     assert "the median of the best sizes is not among them" in second
 

@@ -27,9 +27,10 @@ from bayescale import (
     suggest_runs,
     target_loss,
 )
+from bayescale.draws import STACKED
 from bayescale.errors import FitError, RunsError, RunsWarning
-from bayescale.evaluation.compare import STACKED, Comparison
-from bayescale.report.summary import default_budgets
+from bayescale.evaluation.compare import Comparison
+from bayescale.report.record import default_budgets
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from bayescale import Fit, Runs, constants_fit, load_model, read_runs
 from bayescale.errors import FitError
+from bayescale.evaluation.checks.held_out import held_out_rows
 from bayescale.evaluation.cross_validation import cross_validate
 from bayescale.modelling.build import build_model, draw_prior, model_data
 from bayescale.modelling.pooling import group_names
@@ -24,7 +25,6 @@ from bayescale.posterior.prediction import (
     run_inputs,
     score,
 )
-from bayescale.report.summary import summarise_held_out
 
 
 def test_prediction_of_constants_is_the_law():
@@ -203,7 +203,7 @@ def test_scores_of_known_residuals():
 @pytest.mark.parametrize("axis", ["count", "batch size", "index"])
 def test_runs_held_back_are_told_along_an_axis_of_any_name(axis):
     found = residuals(known_fit(), read_runs(simulated_table())).assign(**{axis: range(30)})
-    rows = summarise_held_out(Runs(found, "test"), found, axis)["rows"]
+    rows = held_out_rows(found, axis)
     assert [row[axis] for row in rows] == list(range(30))
     assert [row["predicted"]["median"] for row in rows] == found["fitted"].tolist()
 

@@ -5,17 +5,19 @@ from dataclasses import replace
 import pytest
 from conftest import known_fit, simulated_table
 
-from bayescale import check_fit, fit, load_fit, read_runs, write_report
-from bayescale.errors import BayescaleError, RunsWarning
-from bayescale.report.answers import answers
-from bayescale.report.page import sections
-from bayescale.report.summary import (
-    Companions,
-    default_budgets,
-    summarise_checks,
-    summarise_fit,
-    summarise_optima,
+from bayescale import (
+    answer_checks,
+    answer_optima,
+    check_fit,
+    fit,
+    load_fit,
+    read_runs,
+    write_report,
 )
+from bayescale.errors import BayescaleError, RunsWarning
+from bayescale.report.page import sections
+from bayescale.report.record import Companions, answer_fit, default_budgets
+from bayescale.runs.check import Check, Status
 from bayescale.runs.doubts import Notice
 
 
@@ -44,7 +46,10 @@ def test_checks_of_a_report_have_the_seed_of_its_fit(written, small_fit):
     summary = json.loads((written.parent / "summary.json").read_text())
     found = [check["statistic"] for check in summary["checks"]]
     same, other = (
-        [check["statistic"] for check in summarise_checks(check_fit(small_fit, seed=seed))]
+        [
+            check["statistic"]
+            for check in answer_checks(check_fit(small_fit, seed=seed)).numbers["checks"]
+        ]
         for seed in (3, 1)
     )
     assert found == same
@@ -148,7 +153,7 @@ def test_held_out_runs_are_a_check(small_fit, tmp_path):
 
 
 def test_summary_of_notices(small_fit):
-    assert summarise_fit(small_fit, [1e22])["notices"] == []
+    assert answer_fit(small_fit, [1e22]).numbers["notices"] == []
 
 
 def test_folder_that_is_a_file_is_refused(small_fit, tmp_path):
@@ -169,23 +174,24 @@ def test_runs_held_back_are_scored_and_shown(runs, tmp_path):
     assert "Fitted without the runs with flops &gt; 2e21 and tested on them" in page
     assert "The law fails" not in page
     wrong = replace(held, table=held.table.assign(loss=held.table["loss"] * 1.1))
-    failed = summarise_fit(fitted, [1e22], Companions(wrong))
-    assert failed["held_out"]["inside"] == 0
-    assert "The law fails on them" in answers(failed)[0]
+    failed = answer_fit(fitted, [1e22], Companions(wrong))
+    assert failed.numbers["held_out"]["inside"] == 0
+    assert "The law fails on them" in failed.sentences[0]
 
 
 def test_basin_that_no_draw_agrees_on_is_said(runs):
     wide = known_fit(spread=0.2)
-    [entry] = summarise_optima(wide, [1e23])
-    assert (
-        "No size is 95% sure to waste less than 10%"
-        in answers({"optima": [entry], "predictions": []})[0]
+    [sentence] = answer_optima(wide, [1e23]).sentences
+    assert "No size is 95% sure to waste less than 10%" in sentence
+
+
+def test_failed_checks_are_said_first(small_fit):
+    checks = tuple(
+        Check(name, status, 0.0, 0.0, "found")
+        for name, status in (("law along tokens", Status.FAIL), ("convergence", Status.PASS))
     )
-
-
-def test_failed_checks_are_said_first():
-    failed = {"name": "law along tokens", "status": "FAIL"}
-    checks = [failed, {"name": "convergence", "status": "PASS"}]
-    summary = {"optima": [], "predictions": [], "checks": checks}
-    assert answers(summary)[0].startswith("1 check FAILs: law along tokens.")
-    assert answers({**summary, "checks": checks[1:]}) == []
+    first, *others = answer_fit(small_fit, [1e22], Companions(checks=checks)).sentences
+    assert first.startswith("1 check FAILs: law along tokens.")
+    assert "take the model for true" in first
+    passed = answer_fit(small_fit, [1e22], Companions(checks=checks[1:]))
+    assert list(passed.sentences) == others

@@ -9,18 +9,11 @@ import pytest
 import xarray as xr
 from conftest import TRUTH, known_grouped_fit, simulated_table
 
-from bayescale import constants_fit, read_runs
+from bayescale import answer_optima, answer_repetition, constants_fit, read_runs
+from bayescale.decisions.multiplier import multipliers
 from bayescale.posterior.fit import Fit
-from bayescale.report.answers import answers
 from bayescale.report.page import sections
-from bayescale.report.summary import (
-    Companions,
-    multipliers,
-    summarise_fit,
-    summarise_optima,
-    summarise_parameters,
-    summarise_repetition,
-)
+from bayescale.report.record import Companions, answer_fit, parameters
 from bayescale.report.write import write_report
 
 GROUPS = {"dense": {}, "sparse": {"A": 300.0, "B": 1100.0}}  # sparse needs less compute
@@ -63,7 +56,7 @@ def grouped() -> Fit:
 
 
 def test_every_group_has_its_own_optimum(grouped):
-    entries = summarise_optima(grouped, [1e22])
+    entries = answer_optima(grouped, [1e22]).numbers["optima"]
     assert [entry["group"] for entry in entries] == ["dense", "sparse"]
     truth = TRUTH["alpha"] + TRUTH["beta"]
     ratio = (TRUTH["alpha"] * TRUTH["A"] / (TRUTH["beta"] * TRUTH["B"])) ** (1 / truth)
@@ -73,7 +66,7 @@ def test_every_group_has_its_own_optimum(grouped):
 
 
 def test_parameters_are_listed_by_group_and_population(grouped):
-    found = summarise_parameters(grouped)
+    found = parameters(grouped)
     assert {"alpha[dense]", "alpha[sparse]", "alpha_population", "alpha_scale"} <= set(found)
     assert found["A[sparse]"]["median"] == pytest.approx(300, rel=0.01)
     assert found["A[dense]"]["median"] == pytest.approx(400, rel=0.01)
@@ -83,11 +76,11 @@ def test_multiplier_is_against_the_better_group_and_needs_one_validation_set(gro
     [found] = multipliers(grouped, True)
     assert (found.attrs["group"], found.attrs["reference"]) == ("dense", "sparse")
     assert (found["multiplier"].median(("chain", "draw")) > 1).all()
-    refused = summarise_fit(grouped, [1e22])["multipliers"]
-    assert "same validation set" in refused[0]["refused"]
-    said = answers(summarise_fit(grouped, [1e22], Companions(same_validation=True)))
+    refused = answer_fit(grouped, [1e22])
+    assert "same validation set" in refused.numbers["multipliers"][0]["refused"]
+    assert any("is not compared" in sentence for sentence in refused.sentences)
+    said = answer_fit(grouped, [1e22], Companions(same_validation=True)).sentences
     assert any(sentence.startswith("dense needs") for sentence in said)
-    assert any("is not compared" in text for text in answers(summarise_fit(grouped, [1e22])))
 
 
 def test_report_of_groups(grouped, tmp_path):
@@ -117,7 +110,7 @@ def test_pictures_of_few_groups_only():
     many = as_sampled(known_grouped_fit(**{f"group-{i}": {"A": 400.0 + i} for i in range(7)}))
     titles = [part.title for part in sections(many, [1e22])]
     assert sum(title.startswith("Compute-optimal models") for title in titles) == 4
-    assert len(summarise_optima(many, [1e22])) == 7
+    assert len(answer_optima(many, [1e22]).sentences) == 7
 
 
 def repetition_fit(R_D: float, epochs: float) -> Fit:
@@ -133,7 +126,7 @@ def repetition_fit(R_D: float, epochs: float) -> Fit:
 
 
 def test_repetition_is_said_where_the_runs_tell_it():
-    entry = summarise_repetition(repetition_fit(R_D=12.0, epochs=60.0))[0]
+    entry = answer_repetition(repetition_fit(R_D=12.0, epochs=60.0)).numbers["repetition"][0]
     assert entry["identified"]
     assert entry["R_D"]["median"] == pytest.approx(12, rel=0.02)
     half = next(at["epochs"] for at in entry["epochs_until"] if at["worth"] == 0.5)
@@ -142,10 +135,11 @@ def test_repetition_is_said_where_the_runs_tell_it():
 
 def test_repetition_is_only_bounded_where_the_runs_do_not_tell_it():
     fit = repetition_fit(R_D=40.0, epochs=10.0)
-    entry = summarise_repetition(fit)[0]
+    answer = answer_repetition(fit)
+    entry = answer.numbers["repetition"][0]
     assert not entry["identified"]
     assert entry["R_D"]["median"] is entry["R_D"]["q95"] is None
     assert entry["R_D"]["q05"] == pytest.approx(40 * (1 - 1.645 * 0.05), rel=0.02)
-    [sentence] = answers({"optima": [], "predictions": [], "repetition": [entry]})
+    sentence = answer.sentences[0]
     assert "not identified: at least" in sentence
     assert "after at least" in sentence

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bayescale import fit
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.posterior.prediction import decades_beyond
-from bayescale.report.summary import default_budgets
+from bayescale.report.record import default_budgets
 from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN
 from bayescale.runs.table import Runs, read_runs
 

@@ -448,9 +448,18 @@ def test_unpooled_of_a_model_without_groups_is_the_same():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ({"reads": (context("weight"),)}, "the law own's input 'weight' has a name that bayescale uses"),
-        ({"supports": dict.fromkeys(("E", "A", "sigma"), POSITIVE)}, "the law own has a parameter 'sigma', .* rename"),
-        ({"supports": dict.fromkeys(("E", "A", "obs"), POSITIVE)}, "the law own has a parameter 'obs'"),
+        (
+            {"reads": (context("weight"),)},
+            "the law own's input 'weight' has a name that bayescale uses",
+        ),
+        (
+            {"supports": dict.fromkeys(("E", "A", "sigma"), POSITIVE)},
+            "the law own has a parameter 'sigma', .* rename",
+        ),
+        (
+            {"supports": dict.fromkeys(("E", "A", "obs"), POSITIVE)},
+            "the law own has a parameter 'obs'",
+        ),
     ],
 )
 def test_law_with_names_of_something_else_is_refused(names, message, monkeypatch):

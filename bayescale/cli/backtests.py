@@ -22,8 +22,8 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import runs_of, spec_of
-from bayescale.cli.sampling import convergence, say_problems, steps, stop_unless_converged
-from bayescale.files import make_room, replacing, to_json
+from bayescale.cli.sampling import steps, stop_unless_converged
+from bayescale.files import make_room, replacing
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
     import pandas as pd
@@ -61,8 +61,8 @@ def backtest(
             make_room(path)  # before the long work, not after it
     with steps("backtest", 1 + len(cut or range(4))) as step:
         step("starting PyMC")
+        from bayescale.evaluation.backtest import answer_backtest
         from bayescale.evaluation.backtest import backtest as test_past
-        from bayescale.evaluation.backtest import summarise_backtest
 
         found = test_past(table, spec, cuts=cut, seed=seed, progress=step)
     if out is not None:
@@ -73,16 +73,12 @@ def backtest(
         from bayescale.plots.style import save_figure
 
         save_figure(plot_backtest(found), plot)
-    summary = summarise_backtest(found)
-    if as_json:
-        typer.echo(to_json(convergence(found.problems) | summary))
-    else:
-        say_problems(found.problems)
-        typer.echo(_text(found, summary["sentences"]))
+    answer = answer_backtest(found)
+    typer.echo(answer.to_json() if as_json else f"{answer}\n{_scores(found)}")
     stop_unless_converged(found.problems, allow_unconverged)
 
 
-def _text(found: "Backtest", sentences: list[str]) -> str:
+def _scores(found: "Backtest") -> str:
     import pandas as pd
 
     distances = [
@@ -96,7 +92,6 @@ def _text(found: "Backtest", sentences: list[str]) -> str:
     ]
     return "\n".join(
         [
-            *sentences,
             "",
             "Share of predicted runs inside their central intervals; width is that of the 90% one.",
             pd.DataFrame(distances).to_string(index=False),

@@ -18,10 +18,9 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import fit_of, runs_of, spec_of
-from bayescale.cli.sampling import convergence, sample
+from bayescale.cli.sampling import sample
 from bayescale.errors import FitError
-from bayescale.files import to_json
-from bayescale.runs.check import Check, Status, worst, worst_first
+from bayescale.runs.check import Status, worst
 
 FAILED = 3
 
@@ -62,18 +61,13 @@ def check(
         found = check_runs(table, spec)
         if not any(one.name == "design" and one.status is Status.FAIL for one in found):
             found = check_fit(sample(table, spec, seed), seed=seed)
-    if as_json:
-        from bayescale.report.summary import summarise_checks
+    from bayescale.evaluation.checks.suite import answer_checks
 
-        said = {"worst": worst(found), "checks": summarise_checks(found)}
-        sampled = any(one.name == "convergence" for one in found)
-        typer.echo(to_json(convergence(_problems(found), sampled=sampled) | said))
-    else:
-        for one in worst_first(found):
-            typer.echo(str(one))
-        tally = [f"{sum(one.status is status for one in found)} {status}" for status in Status]
-        typer.echo(", ".join(reversed(tally)))
-    raise typer.Exit(_code(found))
+    answer = answer_checks(found)
+    typer.echo(answer.to_json() if as_json else answer)
+    if answer.numbers["problems"]:
+        raise typer.Exit(1)
+    raise typer.Exit(FAILED if worst(found) is Status.FAIL else 0)
 
 
 _OF_A_FIT = ("context", "runs_or_fit", "seed", "as_json")
@@ -89,15 +83,3 @@ def _refuse_reading(context: typer.Context) -> None:
                 f"{option.opts[0]} says how to read or fit a table, and this is a fit already: "
                 "leave it out, or give the table of runs"
             )
-
-
-def _problems(checks: list[Check]) -> list[str]:
-    return [
-        one.message for one in checks if one.name == "convergence" and one.status is Status.FAIL
-    ]
-
-
-def _code(checks: list[Check]) -> int:
-    if _problems(checks):
-        return 1
-    return FAILED if worst(checks) is Status.FAIL else 0

@@ -1,7 +1,8 @@
 """The command that compares laws."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,11 +23,15 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import runs_of, spec_of, values_asked
-from bayescale.cli.sampling import sample, say_problems, steps, stop_unless_converged
+from bayescale.cli.sampling import sample, steps, stop_unless_converged
 from bayescale.errors import ModelError
-from bayescale.files import make_folder, replacing, to_json
+from bayescale.files import make_folder, replacing
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.runs.reading import Table, kind_of
+
+if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
+    from bayescale.decisions.answer import Answer
+    from bayescale.evaluation.compare import Comparison
 
 
 def compare(
@@ -75,24 +80,26 @@ def compare(
     fits = {spec.name: sample(table, spec, seed) for spec in specs}
     with steps("compare", len(specs) * folds) as step:
         step("starting ArviZ")
+        from bayescale.evaluation.compare import answer_comparison
         from bayescale.evaluation.compare import compare as compare_fits
-        from bayescale.evaluation.compare import summarise_comparison
 
         comparison = compare_fits(fits, flops=asked, folds=folds, seed=seed, progress=step)
-    summary = summarise_comparison(comparison)
+    answer = answer_comparison(comparison)
     if candidates is not None:
-        from bayescale.report.advice import advise_plans_by_law
+        from bayescale.decisions.plans import answer_plans_by_law
 
-        summary["plans"] = advise_plans_by_law(comparison.fits, comparison.weights, candidates)
-        summary["sentences"] += summary["plans"]["sentences"]
+        chosen = answer_plans_by_law(comparison.fits, comparison.weights, candidates)
+        answer = replace(
+            answer,
+            numbers={**answer.numbers, "plans": chosen.record},
+            sentences=(*answer.sentences, *chosen.sentences),
+        )
     if out is not None:
-        _write(comparison, summary, out)
-    if not as_json:
-        say_problems(summary["problems"])
-    typer.echo(to_json(summary) if as_json else _text(summary))
+        _write(comparison, answer, out)
+    typer.echo(answer.to_json() if as_json else _text(answer))
     if out is not None:
         typer.echo(f"comparison: {out / 'comparison.json'}, {out / 'comparison.png'}", err=as_json)
-    stop_unless_converged(summary["problems"], allow_unconverged)
+    stop_unless_converged(answer.numbers["problems"], allow_unconverged)
 
 
 def _specs(models: str, group: str | None) -> list[ModelSpec]:
@@ -136,18 +143,19 @@ def _require_one_question(specs: list[ModelSpec]) -> None:
         )
 
 
-def _write(comparison: Any, summary: dict[str, Any], out: Path) -> None:
+def _write(comparison: "Comparison", answer: "Answer", out: Path) -> None:
     from bayescale.plots import plot_comparison
     from bayescale.plots.style import save_figure
 
     with replacing(out / "comparison.json") as partial:
-        partial.write_text(to_json(summary), "utf-8")
+        partial.write_text(answer.to_json(), "utf-8")
     save_figure(plot_comparison(comparison), out / "comparison.png")
 
 
-def _text(summary: dict[str, Any]) -> str:
+def _text(answer: "Answer") -> str:
     import pandas as pd
 
+    summary = answer.numbers
     cells, rows = summary["runs"]["cells"], summary["runs"]["rows"]
     elpd = pd.DataFrame(
         {
@@ -160,6 +168,7 @@ def _text(summary: dict[str, Any]) -> str:
         for entry in summary["models"]
     )
     parts = [
+        *answer.caveats,
         f"elpd of {cells} cells of {rows} runs, in nats; difference to the best ± standard error",
         _table(elpd, [entry["model"] for entry in summary["models"]]),
     ]
@@ -172,7 +181,7 @@ def _text(summary: dict[str, Any]) -> str:
         parts.append(f"\n{what} at {shown} {unit}, median and central 90%")
         names = [" ".join(filter(None, (e["model"], e["group"]))) for e in entries]
         parts.append(_table(pd.DataFrame(map(_decision, entries)), names))
-    return "\n".join([*parts, "", *summary["sentences"]])
+    return "\n".join([*parts, "", *answer.sentences])
 
 
 def _axis(summary: dict[str, Any]) -> str:

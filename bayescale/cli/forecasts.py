@@ -21,7 +21,7 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import table_of
-from bayescale.cli.sampling import convergence, say_problems, stop_unless_converged
+from bayescale.cli.sampling import stop_unless_converged
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, make_room, replacing, to_json
 from bayescale.runs.reading import Table
@@ -52,6 +52,7 @@ def forecast(
         make_folder(plots)
     points = table_of(table, where)
     from bayescale.curves.forecasts import forecast_curves, forecast_table
+    from bayescale.decisions.answer import convergence, unconverged
 
     forecasts = forecast_curves(
         points,
@@ -85,7 +86,8 @@ def forecast(
     if as_json:
         typer.echo(to_json(convergence(problems) | {"forecasts": rows.to_dict("records")}))
     else:
-        say_problems(problems)
+        for caveat in unconverged(problems):
+            typer.echo(caveat)
         _show(rows, x)
     stop_unless_converged(problems, allow_unconverged)
 

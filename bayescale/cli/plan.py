@@ -8,22 +8,17 @@ from typer.core import TyperGroup
 
 from bayescale.cli.options import AllowUnconverged, Json, Plot
 from bayescale.cli.reading import pairs_of, require_fit
-from bayescale.cli.sampling import (
-    convergence,
-    problems_of,
-    say_failures,
-    say_problems,
-    stop_unless_converged,
-)
+from bayescale.cli.sampling import stop_unless_converged
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.errors import FitError
-from bayescale.files import make_room, to_json
+from bayescale.files import make_room
 from bayescale.modelling.spec import load_model
 from bayescale.runs.reading import kind_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bayescale.decisions.answer import Answer
     from bayescale.posterior.fit import Fit
 
 
@@ -112,13 +107,11 @@ def overtraining(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
-    whole, fitted = _fits(fit, group, plot)
-    from bayescale.decisions.overtraining import cheapest, target_loss
-    from bayescale.report.advice import describe_overtraining
+    fitted = _asked(fit, group, plot)
+    from bayescale.decisions.overtraining import answer_overtraining, cheapest, target_loss
 
     served = inference_tokens
     caps = {"max_params": max_params, "max_tokens": max_tokens}
-
     target = target_loss(fitted, loss=loss, flops=flops, params=params)
     if plot is not None:
         from bayescale.plots.decisions import around, plot_overtraining
@@ -126,10 +119,8 @@ def overtraining(
         curve = cheapest(fitted, target, around(served), prices=prices, **caps)
         _save(plot_overtraining(curve), plot)
     found = cheapest(fitted, target, served, prices=prices, **caps)
-    advice = describe_overtraining(
-        fitted, target, found, prices=prices, caps=caps, sizes=size or []
-    )
-    _print(whole, advice, as_json, allow_unconverged)
+    answer = answer_overtraining(fitted, target, found, prices=prices, caps=caps, sizes=size or [])
+    _print(answer, as_json, allow_unconverged)
 
 
 @plan_app.command()
@@ -151,16 +142,15 @@ def repetition(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Find the best size and number of epochs when the data end."""
-    whole, fitted = _fits(fit, group, plot)
-    from bayescale.report.advice import advise_repetition
+    fitted = _asked(fit, group, plot)
+    from bayescale.decisions.wall import answer_wall, best_under_wall
 
-    advice = advise_repetition(fitted, flops, unique_tokens, qualities=quality or ())
+    answer = answer_wall(fitted, flops, unique_tokens, qualities=quality or ())
     if plot is not None:
-        from bayescale.decisions.wall import best_under_wall
         from bayescale.plots.decisions import around, plot_wall
 
         _save(plot_wall(best_under_wall(fitted, around(flops), unique_tokens)), plot)
-    _print(whole, advice, as_json, allow_unconverged)
+    _print(answer, as_json, allow_unconverged)
 
 
 @plan_app.command()
@@ -193,16 +183,15 @@ def plans(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
-    whole, fitted = _fits(fit, group, plot, beside=table)
-    from bayescale.decisions.plans import plan_outcomes, rank_plans, read_plans
-    from bayescale.report.advice import describe_plans
+    fitted = _asked(fit, group, plot, beside=table)
+    from bayescale.decisions.plans import answer_plans, plan_outcomes, rank_plans, read_plans
 
     ranked = rank_plans(plan_outcomes(fitted, read_plans(table), prices=prices))
     if plot is not None:
         from bayescale.plots.decisions import plot_plans
 
         _save(plot_plans(ranked), plot)
-    _print(whole, describe_plans(ranked), as_json, allow_unconverged)
+    _print(answer_plans(fitted, ranked), as_json, allow_unconverged)
 
 
 @plan_app.command("next-runs")
@@ -224,20 +213,18 @@ def next_runs(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Suggest the runs that would make the best size at a budget surest."""
-    whole, fitted = _fits(fit, group, plot, beside=candidates)
-    from bayescale.decisions.next_runs import log_optimum, suggest_runs
+    fitted = _asked(fit, group, plot, beside=candidates)
+    from bayescale.decisions.next_runs import answer_next_runs, log_optimum, suggest_runs
     from bayescale.decisions.plans import read_plans
-    from bayescale.report.advice import describe_next_runs
 
     table = None if candidates is None else read_plans(candidates)
-
     quantity = log_optimum(fitted, flops)
     found = suggest_runs(fitted, quantity, max_flops=max_flops, runs=runs, candidates=table)
     if plot is not None:
         from bayescale.plots.decisions import plot_next_runs
 
         _save(plot_next_runs(found, fitted.runs), plot)
-    _print(whole, describe_next_runs(found), as_json, allow_unconverged)
+    _print(answer_next_runs(fitted, found), as_json, allow_unconverged)
 
 
 @plan_app.command()
@@ -260,9 +247,8 @@ def multiplier(
         raise FitError(
             "name the group: bayescale plan FIT multiplier --group NAME --reference NAME"
         )
-    whole, _ = _fits(fit, None, plot)
-    from bayescale.decisions.multiplier import compute_multiplier
-    from bayescale.report.advice import describe_multiplier
+    whole = _asked(fit, None, plot)
+    from bayescale.decisions.multiplier import answer_multiplier, compute_multiplier
 
     found = compute_multiplier(
         whole, group, than, losses=loss, same_validation=same_validation or None
@@ -271,18 +257,17 @@ def multiplier(
         from bayescale.plots.multiplier import plot_multiplier
 
         _save(plot_multiplier(found), plot)
-    _print(whole, describe_multiplier(found), as_json, allow_unconverged)
+    _print(answer_multiplier(whole, found), as_json, allow_unconverged)
 
 
-def _fits(
+def _asked(
     source: str, group: str | None, plot: Path | None, *, beside: Path | None = None
-) -> "tuple[Fit, Fit]":
-    """Give the whole fit, which says whether it converged, and that of the group which is asked."""
+) -> "Fit":
+    """Give the fit that is asked, of one group if it is named."""
     whole = _load(source, beside)
-    fitted = whole if group is None else whole.of_group(group)
     if plot is not None:
         make_room(plot)  # before the long work, not after it
-    return whole, fitted
+    return whole if group is None else whole.of_group(group)
 
 
 def _load(source: str, beside: Path | None = None) -> "Fit":
@@ -331,15 +316,10 @@ def _save(figure: "Figure", path: Path) -> None:
     typer.echo(f"figure: {path}", err=True)
 
 
-def _print(whole: "Fit", advice: dict[str, Any], as_json: bool, allow_unconverged: bool) -> None:
-    problems = problems_of(whole)
+def _print(answer: "Answer", as_json: bool, allow_unconverged: bool) -> None:
     if as_json:
-        said = convergence(problems, sampled=whole.sampled)
-        typer.echo(to_json({**said, **advice, "failed": list(whole.failures)}))
+        typer.echo(answer.to_json())
     else:
-        say_problems(problems)
-        say_failures(whole)
-        for sentence in advice["sentences"]:
-            typer.echo(sentence)
+        typer.echo(answer)
         typer.echo("Medians with central 90% credible intervals in brackets.")
-    stop_unless_converged(problems, allow_unconverged)
+    stop_unless_converged(answer.numbers["problems"], allow_unconverged)

@@ -28,17 +28,9 @@ from bayescale.cli.options import (
     Where,
 )
 from bayescale.cli.reading import fit_of, runs_of, spec_of, values_asked
-from bayescale.cli.sampling import (
-    convergence,
-    problems_of,
-    sample,
-    say_failures,
-    say_problems,
-    steps,
-    stop_unless_converged,
-)
+from bayescale.cli.sampling import sample, steps, stop_unless_converged
 from bayescale.errors import ModelError, RunsError
-from bayescale.files import make_folder, make_room, to_json
+from bayescale.files import make_folder, make_room
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.runs import datasets as tables
 
@@ -130,13 +122,16 @@ def fit(
     make_room(out)  # before the long work, not after it
     fitted = sample(table, spec, seed)
     fitted.save(out)
+    from bayescale.decisions.answer import problems_of, unconverged
+
     problems = problems_of(fitted)
     if as_json:
-        from bayescale.report.summary import summarise_fit
+        from bayescale.report.record import answer_fit
 
-        typer.echo(to_json(summarise_fit(fitted, ())))
+        typer.echo(answer_fit(fitted, ()).to_json())
     else:
-        say_problems(problems)
+        for caveat in unconverged(problems):
+            typer.echo(caveat)
         typer.echo(fitted.summary().to_string(float_format="{:.4g}".format))
         typer.echo(f"\nintervals: central 90%; the fit is in {out}")
     stop_unless_converged(problems, allow_unconverged)
@@ -152,20 +147,11 @@ def optima(
 ) -> None:
     """Print the compute-optimal model and its basin for given budgets."""
     fitted = fit_of(fit)
-    from bayescale.report.answers import answers
-    from bayescale.report.summary import summarise_optima
+    from bayescale.decisions.allocation import answer_optima
 
-    summary = {"optima": summarise_optima(fitted, flops), "predictions": []}
-    problems = problems_of(fitted)
-    if as_json:
-        found = {"optima": summary["optima"], "failed": list(fitted.failures)}
-        typer.echo(to_json(convergence(problems) | found))
-    else:
-        say_problems(problems)
-        say_failures(fitted)
-        for sentence in answers(summary):
-            typer.echo(sentence)
-    stop_unless_converged(problems, allow_unconverged)
+    answer = answer_optima(fitted, flops)
+    typer.echo(answer.to_json() if as_json else answer)
+    stop_unless_converged(answer.numbers["problems"], allow_unconverged)
 
 
 def _report(
@@ -207,7 +193,6 @@ def _report(
     tested = None
     if backtest or (backtest is None and fitted.bends):
         tested = _backtested(fitted, asked=backtest is not None)
-    from bayescale.report.answers import answers
     from bayescale.report.write import write_report
 
     with steps("report", 5) as step:
@@ -222,12 +207,11 @@ def _report(
             backtest=tested,
             progress=step,
         )
-    problems = problems_of(fitted, unpooled, profiles)
-    say_problems(problems)
-    for sentence in answers(json.loads((out / "summary.json").read_text("utf-8"))):
+    answer = json.loads((out / "summary.json").read_text("utf-8"))
+    for sentence in (*answer["caveats"], *answer["sentences"]):
         typer.echo(sentence)
     typer.echo(f"report: {path}")
-    stop_unless_converged(problems, allow_unconverged)
+    stop_unless_converged(answer["problems"], allow_unconverged)
 
 
 def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | str":

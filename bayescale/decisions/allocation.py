@@ -12,9 +12,25 @@ import xarray as xr
 from scipy.optimize import elementwise
 
 from bayescale import words
+from bayescale.decisions.answer import (
+    Answer,
+    Quantity,
+    Tested,
+    beside_exact,
+    count_of,
+    distance,
+    each_group,
+    loss_of,
+    of_group,
+    reliability,
+    standing,
+)
+from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsWarning
+from bayescale.files import plain
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
+from bayescale.runs.range import decades_beyond
 
 BASIN_EXCESS = (0.01, 0.10)
 """Shares of the compute that a size in the basin may waste."""
@@ -194,3 +210,132 @@ def _exponent(posterior: Posterior, flops: Any, params: Any, step: float = 0.02)
 
     across = (loss(1, 1) - loss(-1, 1) - loss(1, -1) + loss(-1, -1)) / 4
     return -across / (loss(1, 0) - 2 * loss(0, 0) + loss(-1, 0))
+
+
+def answer_optima(
+    fit: Fit,
+    budgets: Sequence[float],
+    *,
+    exact: Fit | None = None,
+    tested: Tested | None = None,
+) -> Answer:
+    """Say the compute-optimal model and its basin for each budget (and group).
+
+    Parameters
+    ----------
+    fit : Fit
+    budgets : sequence of float
+    exact : Fit, optional
+        The same law taken as exact (`bayescale.exact_fit`), to set what it says beside that.
+    tested : callable, optional
+        Says what a backtest tells of an answer so many decades beyond the runs, as
+        `bayescale.backtested_at` does.
+    """
+    entries = [
+        standing(fit, entry, tested)
+        for entry in each_group(fit, lambda own: _with_basins(own, budgets, exact))
+    ]
+    result = plain({"optima": entries})
+    return Answer.by(fit, numbers=result, sentences=map(_optimum_sentence, result["optima"]))
+
+
+def best_models(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
+    """Compute-optimal model for each budget as numbers, beside that of the exact law."""
+    optima = compute_optimal(fit, list(budgets))
+    of_exact = None if exact is None else compute_optimal(exact, list(budgets))
+    entries = []
+    for flops in optima["flops"].to_numpy():
+        best = optima.sel(flops=flops)
+        beyond = float(best["decades_beyond"])
+        found = _quantities(best)
+        exactly = None if of_exact is None else _quantities(of_exact.sel(flops=flops))
+        entries.append(
+            {
+                "flops": float(flops),
+                "decades_beyond": None if np.isnan(beyond) else beyond,
+                "beyond": _beyond(fit, best),
+                "data": " of fresh data" if "unique_tokens" in fit.spec.inputs else "",
+                "bends": fit.bends,
+                "without_optimum": float(best["without_optimum"]),
+                "exact": beside_exact(found, exactly),
+                **found,
+            }
+        )
+    return entries
+
+
+def _with_basins(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
+    entries, ends = best_models(fit, budgets, exact), basin(fit, list(budgets))
+    for entry in entries:
+        entry["basin"] = [
+            {
+                "excess": float(excess),
+                **{
+                    str(bound): numbers(ends.sel(flops=entry["flops"], excess=excess, bound=bound))
+                    for bound in ends["bound"].to_numpy()
+                },
+            }
+            for excess in ends["excess"].to_numpy()
+        ]
+    return entries
+
+
+def _quantities(best: xr.Dataset) -> dict[str, Quantity]:
+    names = ("params", "tokens", "tokens_per_param", "loss", "a", "b")
+    return {name: dict(numbers(best[name])) for name in names}
+
+
+def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
+    """Give the decades by which the median optimum lies outside the runs, along each axis."""
+    medians = best[["params", "tokens", "tokens_per_param"]].median()
+    found = {
+        str(name): float(decades_beyond(fit.runs, **{str(name): medians[name]})) for name in medians
+    }
+    return {name: None if np.isnan(value) else value for name, value in found.items()}
+
+
+def _optimum_sentence(entry: dict[str, Any]) -> str:
+    params, tokens, ratio = (entry[name] for name in ("params", "tokens", "tokens_per_param"))
+    opening = f"{of_group(entry)}For {words.flops(entry['flops'])} FLOPs{entry['data']}: "
+    if params["median"] is None:
+        return (
+            f"{opening}no size is best in any draw, because the loss keeps falling towards larger "
+            f"or smaller models. {distance(entry['decades_beyond'], bends=entry['bends'])}"
+        )
+    return (
+        f"{opening}{count_of(params, 'parameters')} on {count_of(tokens, 'tokens')}, "
+        f"{words.significant(ratio['median'])} tokens per parameter, "
+        f"loss at the optimum {loss_of(entry['loss'])}. "
+        f"{_basin_sentence(entry['basin'][-1], params['median'])} "
+        f"{reliability(entry, _outside(entry))}"
+    )
+
+
+def _outside(entry: dict[str, Any]) -> str:
+    """Name the axes along which the optimum leaves the runs by more than a factor of two."""
+    names = {"params": "parameters", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
+    far = [
+        f"{words.significant(10 ** abs(value), 2)} times "
+        f"{'more' if value > 0 else 'fewer'} {names[name]}"
+        for name, value in entry["beyond"].items()
+        if value is not None and abs(value) > np.log10(2)
+    ]
+    said = f" The answer has {' and '.join(far)} than any fitted run." if far else ""
+    if entry["without_optimum"] >= NOTABLE:
+        share = entry["without_optimum"]
+        said += f" In {share:.0%} of the draws no size is best: not counted here."
+    return said
+
+
+def _basin_sentence(near: dict[str, Any], best: float) -> str:
+    """Name the sizes that are safe whichever draw is true: inner ends of the basin's two ends."""
+    low, high = near["lower"]["q95"], near["upper"]["q05"]
+    if low >= high:
+        return f"No size is 95% sure to waste less than {near['excess']:.0%} of the compute."
+    said = (
+        f"Any size from {words.span(low, high)} wastes at most {near['excess']:.0%} of the "
+        "compute (95% sure at either end)"
+    )
+    if low <= best <= high:
+        return f"{said}."
+    return f"{said}; the median of the best sizes is not among them, so uncertain are they."

@@ -16,7 +16,10 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal, distinct_budgets
+from bayescale.decisions.answer import Answer
+from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsError
+from bayescale.files import plain
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import parts_of
@@ -549,3 +552,74 @@ def _axis(name: str, values: Any) -> xr.DataArray:
     """Give distinct positive values the dimension and the coordinate `name`."""
     array = np.array(distinct_budgets(np.atleast_1d(values).tolist()))
     return xr.DataArray(array, dims=name, coords={name: array})
+
+
+def answer_approaches(fit: Fit, found: xr.Dataset) -> Answer:
+    """Say what `compare_approaches` found: the exponents, and what a parabola would get wrong."""
+    result = plain({"approaches": _approach_numbers(fit, found)})
+    said = (_exponents_sentence, _parabola_sentence)
+    sentences = [say(result["approaches"]) for say in said]
+    return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
+
+
+def _approach_numbers(fit: Fit, found: xr.Dataset) -> dict[str, Any]:
+    names = [str(name) for name in found["approach"].to_numpy()]
+    bias = parabola_bias(fit, found["flops"].to_numpy().tolist())["tokens_error"]
+    return {
+        "a": {name: numbers(found["a"].isel(flops=0).sel(approach=name)) for name in names},
+        "optima": [
+            {
+                "flops": float(flops),
+                "approach": name,
+                **{
+                    quantity: numbers(found[quantity].sel(flops=flops, approach=name))
+                    for quantity in ("params", "tokens", "tokens_per_param")
+                },
+            }
+            for flops in found["flops"].to_numpy()
+            for name in names
+        ],
+        "disagreement": [
+            {
+                "flops": float(flops),
+                "first": str(pair["first"].item()),
+                "second": str(pair["second"].item()),
+                "log_ratio": numbers(pair["disagreement"].sel(flops=flops)),
+                "p_first_larger": float(pair["first_larger"].sel(flops=flops)),
+            }
+            for flops in found["flops"].to_numpy()
+            for pair in (found.isel(pair=i) for i in range(found.sizes["pair"]))
+        ],
+        "parabola_tokens_error": [
+            {"flops": float(flops), **numbers(bias.sel(flops=flops))}
+            for flops in bias["flops"].to_numpy()
+        ],
+        "left_out": [line for line in str(found.attrs["left_out"]).splitlines() if line],
+    }
+
+
+def _exponents_sentence(entry: dict[str, Any]) -> str:
+    """Say the exponents side by side, and whether any two approaches disagree."""
+    exponents = ", ".join(
+        f"{words.significant(a['median'])} "
+        f"({words.span(a['q05'], a['q95'], 'plain')}) by the {name}"
+        for name, a in entry["a"].items()
+    )
+    apart = [
+        f"{pair['first']} and {pair['second']} at {words.flops(pair['flops'])} FLOPs"
+        for pair in entry["disagreement"]
+        if None not in pair["log_ratio"].values()
+        and not pair["log_ratio"]["q05"] <= 0 <= pair["log_ratio"]["q95"]
+    ]
+    verdict = f"They disagree: {'; '.join(apart)}" if apart else "Their N* agree within intervals"
+    return f"The exponent of N* in compute is {exponents}. {verdict}."
+
+
+def _parabola_sentence(entry: dict[str, Any]) -> str:
+    """Say what a parabola for each budget would get wrong on the grid of these runs."""
+    error = max(entry["parabola_tokens_error"], key=lambda at: at["flops"])
+    return (
+        "As published, Approach 2 fits parabolas: on the sizes of these runs they would miss D* at "
+        f"{words.flops(error['flops'])} FLOPs by {error['median']:+.1%} ({error['q05']:+.1%} to "
+        f"{error['q95']:+.1%}), were the joint law true."
+    )

@@ -20,13 +20,17 @@ is the one for the k of the largest runs; at a minimum that is second order.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayescale import words
-from bayescale.decisions.allocation import distinct_budgets
+from bayescale.decisions.allocation import compute_optimal, distinct_budgets
+from bayescale.decisions.answer import Answer, Quantity, number_of
+from bayescale.draws import numbers
 from bayescale.errors import FitError
+from bayescale.files import plain
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.runs.table import Runs
@@ -317,4 +321,141 @@ def _default_losses(sides: tuple[_Frontier, _Frontier]) -> np.ndarray:
         )
     return np.concatenate(
         [np.linspace(easy, hard, _TARGETS), np.linspace(hard, harder, _BEYOND + 1)[1:]]
+    )
+
+
+def answer_multiplier(fit: Fit, found: xr.Dataset) -> Answer:
+    """Say how many times the compute a group needs at each loss; see `compute_multiplier`."""
+    group, reference = found.attrs["group"], found.attrs["reference"]
+    targets = _targets_of(found)
+    result = plain({"group": group, "reference": reference, "targets": targets})
+    shown = result["targets"]
+    if len(shown) > 5:  # a curve: its ends, and its end within the runs
+        inside = [at for at in shown if not any(at["decades_beyond"].values())]
+        shown = [*inside[:1], *inside[-1:], shown[-1]]
+    sentences = [_multiplier_sentence(at, group, reference) for at in shown]
+    return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
+
+
+def _targets_of(found: xr.Dataset) -> list[dict[str, Any]]:
+    """Compute multiplier at each target loss, as plain numbers."""
+    names = found.attrs["group"], found.attrs["reference"]
+    return [
+        {
+            "loss": float(loss),
+            "multiplier": numbers(at["multiplier"]),
+            "unreachable": {name: float(at["unreachable"].sel(group=name)) for name in names},
+            "decades_beyond": {name: float(at["decades_beyond"].sel(group=name)) for name in names},
+        }
+        for loss in found["loss"].to_numpy()
+        for at in [found.sel(loss=loss)]
+    ]
+
+
+def _multiplier_sentence(at: dict[str, Any], group: str, reference: str) -> str:
+    outside = any(at["decades_beyond"].values())
+    lost = [
+        f" Probability that no compute of {name} reaches it: {share:.0%}."
+        for name, share in at["unreachable"].items()
+        if share > 0.005
+    ]
+    return (
+        f"For a loss of {words.significant(at['loss'], 4)} {group} needs "
+        f"{number_of(at['multiplier'])} times the compute of {reference}"
+        f"{', outside the runs of one of them' if outside else ''}.{''.join(lost)}"
+    )
+
+
+def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str]:
+    """Compute multiplier of every group but the best one, against it.
+
+    The best one reaches the least loss with the most compute that all groups have; so the others
+    need more than it there. Empty where there is nothing to compare; in place of a multiplier the
+    reason why two groups cannot be compared.
+    """
+    if not fit.groups or fit.law.compute is None:
+        return []
+    largest = min(float(fit.of_group(name).runs.column("flops").max()) for name in fit.groups)
+    losses = (
+        compute_optimal(fit, largest, exponents=False)["loss"]
+        .squeeze("flops")
+        .median(("chain", "draw"))
+    )
+    best = fit.groups[int(losses.to_numpy().argmin())]
+    found: list[xr.Dataset | str] = []
+    for name in fit.groups:
+        if name != best:
+            try:
+                against = compute_multiplier(fit, name, best, same_validation=same_validation)
+                constancy(against)  # needs targets within the runs of both
+                found.append(against)
+            except FitError as error:
+                found.append(str(error))
+    return found
+
+
+def answer_multipliers(fit: Fit, same_validation: bool | None = None) -> Answer:
+    """Say what compute every group needs against the best one; see `multipliers`."""
+    found = [
+        {"refused": one} if isinstance(one, str) else _against_best(fit, one, same_validation)
+        for one in multipliers(fit, same_validation)
+    ]
+    result = plain({"multipliers": found})
+    sentences = dict.fromkeys(map(_against_best_sentence, result["multipliers"]))
+    return Answer.by(fit, numbers=result, sentences=sentences)
+
+
+def _against_best(fit: Fit, found: xr.Dataset, same_validation: bool | None) -> dict[str, Any]:
+    group, reference = found.attrs["group"], found.attrs["reference"]
+    steady = constancy(found)
+    largest = float(fit.runs.column("flops").max())
+    budgets = [10 * largest, 100 * largest]
+    crossed = crossing(fit, group, reference, budgets, same_validation=same_validation)
+    return {
+        "group": group,
+        "reference": reference,
+        "targets": _targets_of(found),
+        "constancy": {
+            "easiest": float(steady["easiest"]),
+            "hardest": float(steady["hardest"]),
+            "log_ratio": numbers(steady["log_ratio"]),
+            "p_grows": float(steady["grows"]),
+        },
+        "crossing": [
+            {"flops": float(flops), "probability": float(crossed["probability"].sel(flops=flops))}
+            for flops in crossed["flops"].to_numpy()
+        ],
+    }
+
+
+def _against_best_sentence(entry: dict[str, Any]) -> str:
+    if "refused" in entry:
+        return f"Compute of the groups is not compared: {entry['refused']}."
+    steady, crossed = entry["constancy"], entry["crossing"][-1]
+    ends = [
+        next(at["multiplier"] for at in entry["targets"] if at["loss"] == steady[end])
+        for end in ("easiest", "hardest")
+    ]
+    low, high = steady["log_ratio"]["q05"], steady["log_ratio"]["q95"]  # None: unbounded
+    verdict = (
+        "the factor grows"
+        if low is not None and low > 0
+        else "the factor shrinks"
+        if high is not None and high < 0
+        else "a constant factor is compatible with that"
+    )
+    return (
+        f"{entry['group']} needs {_times(ends[0])} the compute of {entry['reference']} for a loss "
+        f"of {steady['easiest']:.3f} and {_times(ends[1])} for {steady['hardest']:.3f}, the "
+        f"easiest and the hardest that the runs of both reach: {verdict}. Probability that the two "
+        f"cross below {words.flops(crossed['flops'])} FLOPs: {crossed['probability']:.0%}."
+    )
+
+
+def _times(multiplier: Quantity) -> str:
+    middle, low, high = (multiplier[name] for name in ("median", "q05", "q95"))
+    if middle is None or low is None or high is None:
+        return "an unbounded multiple of"
+    return (
+        f"{words.significant(middle)} times ({words.significant(low)} to {words.significant(high)})"
     )

@@ -15,6 +15,7 @@ the pool takes as many draws of each member whatever runs say, so none decides b
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,11 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal
+from bayescale.decisions.answer import Answer
 from bayescale.decisions.prices import require_positive
 from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError
+from bayescale.files import plain
 from bayescale.modelling.noise import noise_scale
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
@@ -352,3 +355,39 @@ def _noise_variance(posterior: Posterior, inputs: dict[str, xr.DataArray]) -> xr
     if posterior.mean_excess is not None:
         variance = variance + posterior.mean_excess(noise, inputs) ** 2
     return variance + 0.0 * inputs["params"]
+
+
+def answer_next_runs(fit: Fit, suggestion: NextRuns) -> Answer:
+    """Say which runs to make, and what they and the usual ones would do; see `suggest_runs`."""
+    result = plain(
+        {
+            "quantity": suggestion.quantity,
+            "sd": suggestion.sd,
+            "expected_sd": suggestion.expected_sd,
+            "next_runs": suggestion.picks.to_dict("records"),
+            "baselines": suggestion.baselines.to_dict("records"),
+        }
+    )
+    return Answer.by(fit, numbers=result, sentences=_next_sentences(result))
+
+
+def _next_sentences(result: dict[str, Any]) -> list[str]:
+    runs, last = result["next_runs"], result["next_runs"][-1]
+    listed = "; ".join(
+        f"{words.count(run['params'])} parameters on {words.count(run['tokens'])} tokens "
+        f"({words.flops(run['flops'])} FLOPs)"
+        for run in runs
+    )
+    total = sum(run["flops"] for run in runs)
+    sentences = [
+        f"To make {result['quantity']} surer, run {listed}. Together, for "
+        f"{words.flops(total)} FLOPs, they are expected to lower its sd from "
+        f"{words.significant(result['sd'], 2)} to "
+        f"{words.significant(result['expected_sd'], 2)}, {last['reduction']:.0%} less variance."
+    ]
+    sentences += [
+        f"Spent on {baseline['spent_on']} ({baseline['runs']} runs), "
+        f"{words.flops(baseline['flops'])} FLOPs remove {baseline['reduction']:.0%}."
+        for baseline in result["baselines"]
+    ]
+    return sentences

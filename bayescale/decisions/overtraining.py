@@ -14,18 +14,35 @@ whose left side falls and whose right side rises with N: the root is the only on
 D beyond it is met with equality. No token is repeated; losses are in nats per token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal
+from bayescale.decisions.answer import (
+    Answer,
+    Quantity,
+    amount,
+    count_of,
+    distance,
+    flops_of,
+    interval_of,
+    negated,
+    number_of,
+    share_of,
+)
 from bayescale.decisions.equal_loss import equal_loss
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_positive
+from bayescale.draws import numbers
 from bayescale.errors import FitError
+from bayescale.files import plain
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
+from bayescale.runs.range import decades_beyond
 
 
 def target_loss(
@@ -243,3 +260,159 @@ def _served(inference_tokens: float | Sequence[float]) -> np.ndarray:
     if not (np.isfinite(values) & (values >= 0)).all():
         raise FitError(f"inference tokens must not be negative, got {values.min():g}")
     return values
+
+
+def answer_overtraining(
+    fit: Fit,
+    target: xr.DataArray,
+    found: xr.Dataset,
+    *,
+    prices: Prices = IN_FLOPS,
+    caps: Mapping[str, float | None] | None = None,
+    sizes: Sequence[float] = (),
+) -> Answer:
+    """Say the cheapest model for each number of tokens served, and what other sizes would cost.
+
+    Parameters
+    ----------
+    fit : Fit
+    target : xarray.DataArray
+        The loss, of `target_loss`.
+    found : xarray.Dataset
+        What `cheapest` says of that target, at these prices and caps.
+    prices : Prices
+    caps : mapping of str to float, optional
+        ``max_params``, ``max_tokens``, as `cheapest` had them.
+    sizes : sequence of float
+        Other sizes to price: `at_size`, and `break_even` of neighbours.
+    """
+    sizes = sorted(set(sizes))
+    entries = [
+        {
+            "inference_tokens": float(served),
+            **{str(name): numbers(one[name]) for name in one.data_vars if name != "infeasible"},
+            "infeasible": float(one["infeasible"]),
+            "farthest": _farthest(fit, one),
+            "sizes": _sizes(fit, target, sizes, float(served), prices),
+        }
+        for served in found["inference_tokens"].to_numpy()
+        for one in [found.sel(inference_tokens=served)]
+    ]
+    crossings = [
+        {
+            "smaller": smaller,
+            "larger": larger,
+            "inference_tokens": numbers(turn),
+            "p_neither": float(turn.isnull().mean()),
+            "p_only_larger": float(np.isinf(turn).mean()),
+        }
+        for smaller, larger in pairwise(sizes)
+        for turn in [break_even(fit, target, smaller, larger, prices=prices)]
+    ]
+    result = plain(
+        {
+            "target_loss": numbers(target),
+            "bends": fit.bends,
+            "unit": prices.unit,
+            "caps": {name: cap for name, cap in (caps or {}).items() if cap is not None},
+            "overtraining": entries,
+            "break_even": crossings,
+        }
+    )
+    sentences = [_overtraining_sentence(entry, result) for entry in result["overtraining"]]
+    sentences += [_break_even_sentence(entry) for entry in result["break_even"]]
+    known = [entry["farthest"] for entry in result["overtraining"]]
+    if known and None not in known:
+        sentences.append(distance(max(known), bends=result["bends"]))
+    return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
+
+
+def _farthest(fit: Fit, found: xr.Dataset) -> float:
+    """Decades by which the median model lies above the largest run, along N, D or their product."""
+    medians = {name: found[name].median() for name in ("params", "tokens")}
+    flops = fit.runs.flops_per_param_token * medians["params"] * medians["tokens"]
+    return float(np.maximum(decades_beyond(fit.runs, **medians, flops=flops), 0.0))
+
+
+def _sizes(
+    fit: Fit, target: xr.DataArray, sizes: Sequence[float], served: float, prices: Prices
+) -> list[dict[str, Any]]:
+    if not sizes:
+        return []
+    found = at_size(fit, target, sizes, served, prices=prices)
+    names = ("tokens", "tokens_per_param", "training", "serving", "cost", "overhead")
+    return [
+        {
+            "params": float(size),
+            **{name: numbers(one[name]) for name in names},
+            "infeasible": float(one["infeasible"]),
+        }
+        for size in found["params"].to_numpy()
+        for one in [found.sel(params=size)]
+    ]
+
+
+def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str:
+    within = " within these caps" if result["caps"] else ""
+    if entry["infeasible"] > 0.5:
+        return (
+            f"No model{within} reaches a loss of {number_of(result['target_loss'])} (probability "
+            f"{entry['infeasible']:.0%})."
+        )
+    unlikely = (
+        f" Probability that no model{within} reaches the loss: {entry['infeasible']:.0%}; sizes "
+        "and tokens are of the draws where one does."
+        if entry["infeasible"] > 0.005
+        else ""
+    )
+    saved = entry["saved"]
+    price = _price(entry["cost"], result["unit"])
+    saves = saved["median"] is not None and saved["median"] >= 0
+    less, more = share_of(saved), share_of(negated(saved))
+    change = f"saves {less} of" if saves else f"costs {more} more than"
+    return (
+        f"To serve {words.trimmed(entry['inference_tokens'])} tokens at a loss of "
+        f"{number_of(result['target_loss'])}: {count_of(entry['params'])} parameters on "
+        f"{count_of(entry['tokens'])} tokens, {number_of(entry['tokens_per_param'])} tokens per "
+        f"parameter; {price} in all, which {change} "
+        "what the compute-optimal model of that loss, "
+        f"{count_of(entry['baseline_params'])} parameters, costs.{unlikely}"
+        + "".join(f" {_size_sentence(size)}" for size in entry["sizes"])
+    )
+
+
+def _size_sentence(size: dict[str, Any]) -> str:
+    name = words.trimmed(size["params"])
+    if size["infeasible"] > 0.5:
+        return f"{name} parameters do not reach it (probability {size['infeasible']:.0%})."
+    return (
+        f"{name} parameters need {count_of(size['tokens'])} tokens and cost "
+        f"{share_of(size['overhead'])} more than the cheapest size."
+    )
+
+
+def _break_even_sentence(entry: dict[str, Any]) -> str:
+    names = words.trimmed(entry["smaller"]), words.trimmed(entry["larger"])
+    served = entry["inference_tokens"]
+    if entry["p_neither"] > 0.05:
+        return (
+            f"Neither {names[0]} nor {names[1]} parameters reach the loss with probability "
+            f"{entry['p_neither']:.0%}: they are not compared."
+        )
+    if served["median"] is None:
+        return (
+            f"However much is served, {names[1]} parameters are cheaper than {names[0]}, which do "
+            f"not reach the loss (probability {entry['p_only_larger']:.0%})."
+        )
+    if served["q95"] == 0:
+        return f"However little is served, {names[0]} parameters are cheaper than {names[1]}."
+    return (
+        f"From {count_of(served)} tokens served on, {names[0]} parameters are cheaper than "
+        f"{names[1]}."
+    )
+
+
+def _price(value: Quantity, unit: str) -> str:
+    if unit == "FLOPs":
+        return f"{flops_of(value)} FLOPs"
+    return interval_of(value, lambda number: amount(number, unit))

@@ -13,6 +13,7 @@ make where being wrong costs in proportion.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,12 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.decisions.allocation import BASIN_EXCESS
+from bayescale.decisions.answer import Answer, amount, distance, number_of
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
 from bayescale.decisions.repetition import loss_with_excess
-from bayescale.draws import stack_draws
+from bayescale.draws import STACKED, numbers, stack_draws
 from bayescale.errors import FitError, RunsError
+from bayescale.files import plain
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.runs.table import read_table
@@ -271,3 +274,85 @@ def _name(plan: dict) -> str:
     if plan.get("unique_tokens", plan["tokens"]) < plan["tokens"]:
         name += f" ({plan['tokens'] / plan['unique_tokens']:.2g} epochs)"
     return name
+
+
+def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
+    """Say what each plan is worth, the one to make first.
+
+    Parameters
+    ----------
+    fit : Fit
+    ranked : xarray.Dataset
+        What `rank_plans` says of its outcomes.
+    *others : Fit
+        Fits whose outcomes were stacked with those.
+    """
+    entries = [
+        {
+            "plan": str(name),
+            **{n: float(one[n]) for n in ("params", "tokens", "unique_tokens", "flops", "cost")},
+            "loss": numbers(one["loss"]),
+            "p_best": float(one["p_best"]),
+            "p_within": [
+                {"excess": float(share), "probability": float(one["p_within"].sel(within=share))}
+                for share in ranked["within"].to_numpy()
+            ],
+            "p_dominated": float(one["p_dominated"]),
+            "expected_regret": float(one["expected_regret"]),
+            "expected_regret_flops": float(one["expected_regret_flops"]),
+            "expected_regret_cost": float(one["expected_regret_cost"]),
+            "regret": numbers(one["regret"]),
+            "decades_beyond": float(one["decades_beyond"]),
+            "farthest": float(one["farthest"]),
+        }
+        for name in ranked["plan"].to_numpy()
+        for one in [ranked.sel(plan=name)]
+    ]
+    unit = str(ranked.attrs["unit"])
+    bends = bool(ranked.attrs["bends"])
+    found = {"plans": entries, "choice": ranked.attrs["choice"], "unit": unit, "bends": bends}
+    result = plain(found)
+    order = sorted(result["plans"], key=lambda entry: entry["expected_regret"])
+    sentences = [_plan_sentence(entry, unit) for entry in order]
+    known = [e["farthest"] for e in result["plans"] if e["farthest"] is not None]
+    if known:
+        sentences.append(distance(max(known), bends=bends))
+    return Answer.by(fit, *others, numbers=result, sentences=sentences, draws=ranked)
+
+
+def answer_plans_by_law(
+    fits: Mapping[str, Fit], weights: Mapping[str, float], plans: pd.DataFrame
+) -> Answer:
+    """Say which plan each law would choose, and which one all of them by their weights."""
+    outcomes = {law: plan_outcomes(fit, plans) for law, fit in fits.items()}
+    outcomes[STACKED] = stack_outcomes(outcomes, weights)
+    first, *others = fits.values()
+    found = {law: answer_plans(fit, rank_plans(outcomes[law])) for law, fit in fits.items()}
+    found[STACKED] = answer_plans(first, rank_plans(outcomes[STACKED]), *others)
+    choices = {law: answer.numbers["choice"] for law, answer in found.items()}
+    apart = [f"{law} {choice}" for law, choice in choices.items() if choice != choices[STACKED]]
+    sentence = f"All laws by their weights would choose {choices[STACKED]}; " + (
+        f"by itself {', '.join(apart)}." if apart else "so would each of them."
+    )
+    return Answer.by(
+        *fits.values(),
+        numbers={"by_law": {law: own.record for law, own in found.items()}, "choices": choices},
+        sentences=[sentence, *found[STACKED].sentences],
+        draws=found[STACKED].draws,
+    )
+
+
+def _plan_sentence(entry: dict[str, Any], unit: str) -> str:
+    regret = (
+        f"{words.significant(entry['expected_regret'], 2)} nats per token, as much as "
+        f"{amount(entry['expected_regret_cost'], unit)} of training buy"
+        if entry["expected_regret"] > 0
+        else "none"
+    )
+    near = entry["p_within"][-1]
+    return (
+        f"{entry['plan']}: loss {number_of(entry['loss'], 4)}, best with probability "
+        f"{entry['p_best']:.0%}, wasting at most {near['excess']:.0%} of the compute with "
+        f"{near['probability']:.0%}; expected regret {regret}; costs "
+        f"{amount(entry['cost'], unit)}."
+    )

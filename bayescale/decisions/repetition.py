@@ -15,16 +15,22 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from bayescale import words
+from bayescale.decisions.answer import Answer, each_group, of_group
 from bayescale.draws import numbers
 from bayescale.errors import FitError
+from bayescale.files import plain
 from bayescale.laws.data_constrained import repetitions
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 
 WORTH = (0.9, 0.5, 0.1)
 """Shares of a fresh token's worth that `epochs_until` answers for."""
+
+REFERENCE_SIZE = 1e9
+"""Parameters at which R_D is stated."""
 
 _NEAR = 3.0  # factor in N within which runs speak about a size
 
@@ -256,3 +262,62 @@ def _axis(name: str, values: float | Sequence[float], least: float, allowed: boo
         bound = f"at least {least:g}" if allowed else f"above {least:g}"
         raise FitError(f"{name} must be {bound}, got {bad[0]:g}")
     return xr.DataArray(array, dims=name, coords={name: array})
+
+
+def answer_repetition(fit: Fit) -> Answer:
+    """Say what repeated data are worth at several sizes (of each group), the stated one first.
+
+    Of a law that does not know repeated data there is nothing to say.
+    """
+    knows = "R_D" in fit.law.parameters
+    result = plain({"repetition": each_group(fit, _worths) if knows else []})
+    return Answer.by(fit, numbers=result, sentences=map(_worth_sentence, result["repetition"]))
+
+
+def _worths(fit: Fit) -> list[dict[str, Any]]:
+    """Say what repetition is worth: at one size, 1B where it is near the runs, then at the ends."""
+    sizes = fit.runs.column("params")
+    low, middle, high = (float(f(sizes)) for f in (np.min, stats.gmean, np.max))
+    stated = REFERENCE_SIZE if low / 3 < REFERENCE_SIZE < 3 * high else middle
+    return [_worth(fit, params) for params in dict.fromkeys((stated, low, high))]
+
+
+def _worth(fit: Fit, params: float) -> dict[str, Any]:
+    told = identified(fit, params)
+    until = epochs_until(fit, params).squeeze("params")
+    only = ("q05",) if told.only_bound else ("median", "q05", "q95")
+    return {
+        "params": params,
+        "identified": told.identified,
+        "most_repetitions": told.most_repetitions,
+        "R_D": {
+            name: None if name not in only else value
+            for name, value in (
+                ("median", told.median),
+                ("q05", told.at_least),
+                ("q95", told.at_most),
+            )
+        },
+        "epochs_until": [
+            {
+                "worth": float(worth),
+                "epochs": {
+                    name: value if name in only else None
+                    for name, value in numbers(until.sel(worth=worth)).items()
+                },
+            }
+            for worth in until["worth"].to_numpy()
+        ],
+        "sentence": told.sentence,
+    }
+
+
+def _worth_sentence(entry: dict[str, Any]) -> str:
+    half = next(at["epochs"] for at in entry["epochs_until"] if at["worth"] == 0.5)
+    lasts = (
+        f"at least {words.significant(half['q05'], 2)} epochs"
+        if half["median"] is None
+        else f"{words.significant(half['median'], 2)} epochs "
+        f"({words.span(half['q05'], half['q95'], 'plain')})"
+    )
+    return f"{of_group(entry)}{entry['sentence']}. A token is worth half a fresh one after {lasts}."

@@ -19,10 +19,19 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import elementwise
 
+from bayescale import words
 from bayescale.decisions.allocation import distinct_budgets
+from bayescale.decisions.answer import Answer, count_of, flops_of, negated, number_of
 from bayescale.decisions.prices import require_positive
-from bayescale.decisions.repetition import loss_with_excess, require_repetition
+from bayescale.decisions.repetition import (
+    epochs_until,
+    identified,
+    loss_with_excess,
+    require_repetition,
+)
+from bayescale.draws import numbers
 from bayescale.errors import FitError
+from bayescale.files import plain
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.search import find_minimum
@@ -34,6 +43,9 @@ _STEP = 1e-3  # of log C and log U in slopes
 _AROUND = 1.5  # log of compute around the best of that grid
 _POINTS = 5  # of a grid there
 _TOLERANCES = {"xatol": 1e-6, "xrtol": 1e-6}
+
+QUALITIES = (0.9, 0.7, 0.5, 0.3)
+"""Worth of other data, in fresh tokens, for which repeating is compared with adding them."""
 
 
 def best_under_wall(
@@ -254,3 +266,93 @@ class _Wall:
         tokens = low - fresh[:, :1] - np.log(self.draws.k)
         slope = (high - size - np.log(self.draws.k)) - tokens
         return low + (self.log_unique - tokens) / slope
+
+
+def answer_wall(
+    fit: Fit, flops: Sequence[float], unique_tokens: float, *, qualities: Sequence[float] = ()
+) -> Answer:
+    """Say the best model and epochs for budgets with U unique tokens, and when to add other data.
+
+    Parameters
+    ----------
+    fit, flops, unique_tokens
+        As in `best_under_wall`.
+    qualities : sequence of float
+        Worth of a token of other data in fresh tokens; by default `QUALITIES`.
+    """
+    found = best_under_wall(fit, flops, unique_tokens)
+    worths = list(qualities) or list(QUALITIES)
+    entries = []
+    for budget in found["flops"].to_numpy():
+        one = found.sel(flops=budget)
+        size = float(one["params"].median())
+        until = epochs_until(fit, size, worths)
+        entries.append(
+            {
+                "flops": float(budget),
+                "unique_tokens": float(unique_tokens),
+                "decades_beyond": float(one["decades_beyond"]),
+                **{
+                    name: numbers(one[name])
+                    for name in (
+                        "params",
+                        "tokens",
+                        "epochs",
+                        "spent",
+                        "loss",
+                        "fresh_loss",
+                        "price_of_a_token",
+                    )
+                },
+                "next_epoch": _next_epoch(fit, one, float(unique_tokens)),
+                "R_D_identified": not identified(fit, size).only_bound,
+                "repeat_until": [
+                    {"quality": worth, "epochs": numbers(until.sel(worth=worth).squeeze("params"))}
+                    for worth in worths
+                ],
+            }
+        )
+    result = plain({"repetition": entries})
+    sentences = [_wall_sentence(entry) for entry in result["repetition"]]
+    return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
+
+
+def _next_epoch(fit: Fit, best: xr.Dataset, unique_tokens: float) -> dict[str, Any] | None:
+    """Say what one epoch more than the best number of them would do."""
+    made = float(best["epochs"].median())
+    if made < 1:
+        return None
+    found = next_epoch(fit, float(best["params"].median()), unique_tokens, made).squeeze("epochs")
+    return {"after": made, "gain": numbers(found["gain"]), "harm": float(found["harm"])}
+
+
+def _wall_sentence(entry: dict[str, Any]) -> str:
+    opening = (
+        f"With {words.trimmed(entry['unique_tokens'])} unique tokens and "
+        f"{words.flops(entry['flops'])} FLOPs"
+    )
+    params, loss = count_of(entry["params"]), number_of(entry["loss"], 4)
+    if entry["epochs"]["median"] < 1:
+        return (
+            f"{opening} no token need be repeated: {params} parameters on "
+            f"{count_of(entry['tokens'])} tokens, loss {loss}."
+        )
+    spent, following = entry["spent"]["median"], entry["next_epoch"]
+    other = "; ".join(
+        f"data worth {at['quality']:.0%} of these a token pay after "
+        f"{number_of(at['epochs'])} epochs"
+        for at in entry["repeat_until"]
+    )
+    parts = [
+        f"{opening}: {params} parameters for {number_of(entry['epochs'])} epochs, "
+        f"loss {loss} (with all data fresh {number_of(entry['fresh_loss'], 4)}).",
+        f"Only {words.flops(spent)} of the FLOPs are worth spending: more would overfit."
+        if spent < 0.99 * entry["flops"]
+        else f"One more unique token is worth {flops_of(entry['price_of_a_token'])} FLOPs.",
+        "One more epoch of that size changes the loss by "
+        f"{number_of(negated(following['gain']), 2)} nats per token, and does harm with "
+        f"probability {following['harm']:.0%}. Other {other}.",
+        "" if entry["R_D_identified"] else "The runs hardly tell what repetition is worth here.",
+        "Numbers of epochs hold within a factor of two.",
+    ]
+    return " ".join(filter(None, parts))

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from bayescale.decisions.answer import Answer, convergence, unconverged
 from bayescale.draws import CI_PROB
 from bayescale.errors import FitError, RunsWarning
 from bayescale.evaluation.folds import Split, plan_cuts, up_to
@@ -296,22 +297,21 @@ def failure(found: Backtest) -> str | None:
     return None
 
 
-def summarise_backtest(found: Backtest) -> dict[str, Any]:
-    """Write a backtest as plain numbers and sentences, None for what is not finite."""
-    return {
+def answer_backtest(found: Backtest) -> Answer:
+    """Say how far the intervals were tested, what they held, and how much that tells."""
+    numbers = {
         "model": found.model,
         "axis": found.axis,
         "farthest": found.farthest,
         "laws": list(found.laws),
         "cuts": _records(found.by_cut),
         "distances": _records(found.summary),
-        "problems": list(found.problems),
-        "sentences": list(describe_backtest(found)),
+        **convergence(found.problems),
     }
+    return Answer(None, plain(numbers), _sentences(found), unconverged(found.problems))
 
 
-def describe_backtest(found: Backtest) -> tuple[str, ...]:
-    """Say how far the intervals were tested, what they held, and how much that tells."""
+def _sentences(found: Backtest) -> tuple[str, ...]:
     scores = found.summary.xs("all", level="distance")
     held, cuts = scores.loc[MODEL], len(found.cuts)
     beside = "".join(
@@ -376,4 +376,4 @@ def _cuts(number: int) -> str:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return list(plain(table.reset_index().to_dict("records")))
+    return table.reset_index().to_dict("records")

@@ -13,15 +13,13 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal, distinct_budgets
-from bayescale.draws import numbers, stack_draws
+from bayescale.decisions.answer import Answer, convergence, unconverged
+from bayescale.draws import STACKED, numbers, stack_draws
 from bayescale.errors import FitError
 from bayescale.evaluation.cross_validation import Progress, cells, cross_validate
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import decades_beyond, predict
-
-STACKED = "stacked"
-"""Name of the mixture of the laws by their stacking weights."""
 
 SIMILAR_ELPD = 4.0
 """Differences of elpd below this say nothing (Sivula et al. 2025, doi:10.48550/arXiv.2008.10296)"""
@@ -278,8 +276,6 @@ def _waste(fit: Fit, true: str, chosen: xr.DataArray) -> xr.DataArray:
     return worth.sel(chosen=true, drop=True) / worth - 1
 
 
-SCHEMA = 1
-
 COSTLY = 0.01
 """Share of the compute that a choice must waste to matter."""
 
@@ -288,8 +284,8 @@ APART = 0.01
 with a probability above one half."""
 
 
-def summarise_comparison(comparison: Comparison) -> dict[str, Any]:
-    """Everything a script wants, in the schema of this module's docstring."""
+def answer_comparison(comparison: Comparison) -> Answer:
+    """Say for each value asked whether the choice of law matters, and how the laws compare."""
     first = next(iter(comparison.fits.values()))
     runs = first.runs
     problems = [
@@ -301,8 +297,7 @@ def summarise_comparison(comparison: Comparison) -> dict[str, Any]:
         ),
         *comparison.problems,
     ]
-    return {
-        "schema": SCHEMA,
+    numbers = {
         "runs": {
             "rows": len(runs),
             "cells": comparison.pointwise.sizes["obs"],
@@ -321,10 +316,10 @@ def summarise_comparison(comparison: Comparison) -> dict[str, Any]:
         ],
         "decisions": list(_decisions(comparison)),
         "regret": list(_regrets(comparison)),
-        "sentences": sentences(comparison),
-        "converged": not problems,
-        "problems": problems,
+        **convergence(problems),
     }
+    said = tuple(sentences(comparison))
+    return Answer(None, numbers, said, unconverged(problems))
 
 
 def _decisions(comparison: Comparison) -> Iterable[dict[str, Any]]:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bayescale import words
-from bayescale.draws import summarise
-from bayescale.evaluation.compare import STACKED, Comparison
+from bayescale.draws import STACKED, summarise
+from bayescale.evaluation.compare import Comparison
 from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, named, size_axis, styled
 
 _WHITE = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}

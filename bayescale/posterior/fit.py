@@ -145,6 +145,8 @@ class Fit:
         Name of the group whose fit this is, None for a fit of all runs.
     failures : mapping of str to str
         Checks that FAILed when a report was made of this fit: name to what was found.
+    part_of : Fit, optional
+        The fit that this one has some draws of, or one group: whether it converged is said of all.
     """
 
     spec: ModelSpec
@@ -153,6 +155,7 @@ class Fit:
     given: Mapping[str, Any] = field(default_factory=dict)
     own_group: str | None = None
     failures: Mapping[str, str] = field(default_factory=dict, repr=False)
+    part_of: "Fit | None" = field(default=None, repr=False, compare=False)
 
     @property
     def posterior(self) -> xr.Dataset:
@@ -231,7 +234,10 @@ class Fit:
         if own.scale == "shares":
             return self.shares(name, value)
         least = 0.0 if own.scale == "log" else -np.inf
-        if not isinstance(value, int | float | np.integer | np.floating) or not least < value < np.inf:
+        if (
+            not isinstance(value, int | float | np.integer | np.floating)
+            or not least < value < np.inf
+        ):
             kind = "positive" if own.scale == "log" else "finite"
             raise FitError(f"{name} must be one {kind} number, got {value!r}")
         return float(value)
@@ -417,7 +423,7 @@ class Fit:
                 own = {"group": name} if name in tree[node]["group"] else {"group": self.groups[0]}
                 tree[node] = tree[node].to_dataset().sel(own, drop=True)  # all have one prior
         of_group = replace(self.runs, table=table[table[column].astype(str) == name])
-        return replace(self, runs=of_group, tree=tree, own_group=name)
+        return replace(self, runs=of_group, tree=tree, own_group=name, part_of=self.part_of or self)
 
     def with_new_group(self, name: str = "new", *, typical: bool = False, seed: int = 1) -> "Fit":
         """Add a group that has no runs: each draw of it comes from that draw's population.
@@ -523,6 +529,12 @@ class Fit:
             seconds_sample=float(self.tree.attrs["seconds_sample"]),
             unsampled=_unsampled(draws),
         )
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Reasons not to trust the draws, with those of the whole fit; empty for constants."""
+        whole = self if self.part_of is None else self.part_of
+        return whole.diagnostics.problems if whole.sampled else ()
 
     @contextmanager
     def asked(self) -> Iterator[None]:

@@ -244,7 +244,7 @@ def with_few_draws(fit: Fit) -> Fit:
     places = (np.arange(each) + 0.5) * sizes["draw"] / each
     tree = fit.tree.copy()
     tree["posterior"] = fit.posterior.isel(draw=places.astype(int))
-    return replace(fit, tree=tree)
+    return replace(fit, tree=tree, part_of=fit.part_of or fit)
 
 
 def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:

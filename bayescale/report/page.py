@@ -1,34 +1,58 @@
 """The parts of a report in reading order."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
 
-from bayescale import plots
-from bayescale.report.answers import loss_of
-from bayescale.evaluation.checks.refits import MOST_SHOWN
-from bayescale.runs.check import Check
+from bayescale import plots, words
 from bayescale.curves.shape import CurveShape
-from bayescale.errors import UnansweredError
-from bayescale.posterior.fit import Fit
+from bayescale.decisions.allocation import best_models, compute_optimal
+from bayescale.decisions.answer import Quantity, count_of, loss_of
+from bayescale.decisions.approaches import answer_approaches
+from bayescale.decisions.multiplier import multipliers
+from bayescale.decisions.next_runs import answer_next_runs, log_optimum, suggest_runs
+from bayescale.decisions.overtraining import answer_overtraining, at_size, cheapest, target_loss
+from bayescale.decisions.predictions import answer_predictions
+from bayescale.decisions.repetition import answer_repetition
+from bayescale.decisions.wall import answer_wall, best_under_wall
 from bayescale.draws import CAPTION
-from bayescale.posterior.prediction import residuals
+from bayescale.errors import UnansweredError
+from bayescale.evaluation.backtest import SCORED, Backtest, answer_backtest
+from bayescale.evaluation.checks.held_out import held_out_rows
+from bayescale.evaluation.checks.refits import MOST_SHOWN
+from bayescale.plots.decisions import around
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import residuals, with_few_draws
+from bayescale.report.record import Companions, parameters
+from bayescale.runs.check import Check
 from bayescale.runs.table import Runs
-from bayescale.report.backtest import backtest_section
-from bayescale.report.decisions import decision_sections, repetition_section, wall_section
-from bayescale.report.laws import approach_sections, group_sections, law_sections
-from bayescale.report.parameters import conventions_section, parameter_section
-from bayescale.report.section import Section
-from bayescale.report.summary import (
-    Companions,
-    axis_of,
-    summarise_held_out,
-    value_of,
-)
+
+MOST_GROUPS_SHOWN = 4
+"""Groups whose own pictures a report shows; tables and summary.json have all."""
 
 MOST_LISTED = 200
 """Runs held back that the page lists."""
+
+DEMANDS = (1.0, 10.0, 100.0)
+"""Tokens served for which a report prices models, in about as many as the best model trains on."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the report."""
+
+    title: str
+    text: str
+    table: pd.DataFrame | None = None
+    figure: Figure | None = None
+    caption: str = ""
+    code: str = ""
 
 
 def sections(
@@ -107,16 +131,16 @@ def _shape_sections(checks: Sequence[Check]) -> Iterator[Section]:
 
 
 def _held_out_section(fit: Fit, runs: Runs) -> Section:
-    table, axis = residuals(fit, runs), axis_of(fit)
+    table, axis = residuals(fit, runs), fit.spec.size
     rows = [
         {
             "run": row["run"],
-            axis: value_of(axis, row[axis]),
+            axis: words.size(axis, row[axis]),
             "observed loss": f"{row['loss']:.3f}",
             "predicted, 90% of new runs": loss_of(row["predicted"]),
             "observed against predicted": f"{np.expm1(row['residual']):+.1%}",
         }
-        for row in summarise_held_out(runs, table.head(MOST_LISTED), axis)["rows"]
+        for row in held_out_rows(table.head(MOST_LISTED), axis)
     ]
     rest = len(table) - len(rows)
     return Section(
@@ -129,3 +153,352 @@ def _held_out_section(fit: Fit, runs: Runs) -> Section:
         plots.plot_predicted(table),
         "Bars: central 90% posterior predictive intervals of runs the model has not seen.",
     )
+
+
+def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Iterator[Section]:
+    """Show the law and its runs, for each group alone where there are few."""
+    for name in fit.groups[:MOST_GROUPS_SHOWN] or (None,):
+        own = fit if name is None else fit.of_group(name)
+        if fit.law.is_joint:
+            parts = _allocation_sections(own, compute_optimal(own, list(budgets)))
+        else:
+            parts = iter([_curve_section(own, max(budgets))])
+        for part in (*parts, *_beyond_sections(own, budgets, exact)):
+            yield part if name is None else replace(part, title=f"{part.title}: {name}")
+
+
+def _beyond_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Iterator[Section]:
+    """Set the law that may bend beside the exact one, where they answer beyond the runs."""
+    if exact is None:
+        return
+    if fit.law.is_joint:
+        entries = best_models(fit, budgets, exact)
+    else:
+        entries = answer_predictions(fit, budgets, exact=exact).numbers["predictions"]
+    entries = [entry for entry in entries if entry["decades_beyond"]]
+    if not entries:
+        return
+    yield Section(
+        "Beyond the runs",
+        "Taken as exact, every run narrows the law, however far the answer lies from the runs. "
+        "This page answers by a law that may bend: it follows the runs where they bend, and the "
+        "farther from them the less is known of how it goes on.",
+        pd.DataFrame([row for entry in entries for row in _beyond_rows(entry)]),
+        plots.plot_beyond(fit, exact, max(budgets)),
+        f"Lines: medians; bands: {CAPTION}s of the law, without run-to-run noise.",
+    )
+
+
+def _beyond_rows(entry: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """One row a quantity: by the law that may bend, and by the exact one."""
+    axis, value = ("flops", entry["flops"]) if "flops" in entry else (entry["axis"], entry["value"])
+    place = f"at {words.size(axis, value)} {'FLOPs' if axis == 'flops' else axis}"
+    writers: dict[str, tuple[str, Callable[[Quantity], str]]] = {
+        "params": ("N*", count_of),
+        "tokens": ("D*", count_of),
+        "loss": ("loss", loss_of),
+        "loss_new_run": ("loss of a new run", loss_of),
+    }
+    for name, (label, write) in writers.items():
+        if name in entry:
+            yield {
+                "quantity": f"{label} {place}",
+                "law may bend (used)": write(entry[name]),
+                "law exact": write(entry["exact"][name]),
+                "decades beyond": words.significant(entry["decades_beyond"], 2),
+            }
+
+
+def _curve_section(fit: Fit, value: float) -> Section:
+    return Section(
+        "The law",
+        "The runs, the fitted law and where new runs would fall.",
+        figure=plots.plot_curve(fit, value),
+        caption=f"Bands: {CAPTION}s.",
+    )
+
+
+def _allocation_sections(fit: Fit, optima: xr.Dataset) -> Iterator[Section]:
+    yield Section(
+        "Compute-optimal models",
+        "How the best size and number of tokens move with compute.",
+        figure=plots.plot_allocation(fit, optima),
+        caption=f"Bands (of about 1,000 draws) and bars: {CAPTION}s. Shaded: compute of the runs.",
+    )
+    yield Section(
+        "How much the choice matters",
+        "IsoFLOP curves are flat at the bottom: a range of sizes "
+        "is nearly as good as the best one.",
+        figure=plots.plot_basin(fit, optima),
+        caption=f"Loss above the optimum at the same compute; band: {CAPTION}. Green: sizes "
+        "that waste at most 1% or 10% of the compute, 95% sure at either end.",
+    )
+    yield Section(
+        "The runs and the law",
+        "Runs of equal compute, with the fitted isoFLOP curves.",
+        figure=plots.plot_isoflop(fit),
+        caption=f"Coloured: runs on an isoFLOP curve; grey: the others; bands: {CAPTION}s of the "
+        "law, without run-to-run noise.",
+    )
+
+
+def group_sections(fit: Fit, beside: Companions) -> Iterator[Section]:
+    """Show what differs between groups, what pooling does, and the compute each needs."""
+    if any("group" in value.dims for value in fit.natural.values()):
+        yield Section(
+            "What differs between groups",
+            f"Parameters of each {fit.spec.group}. A new group is what the population of groups "
+            "leads one to expect where there are no runs yet; with few groups that is mostly the "
+            "prior. A model with groups takes its law as exact, also beyond the runs.",
+            figure=plots.plot_forest(fit),
+            caption=f"Medians and {CAPTION}s; arrows and numbers: ends outside the panel.",
+        )
+    if beside.unpooled is not None:
+        yield Section(
+            "What pooling does",
+            "Estimates of groups with few or noisy runs are drawn to the others; those with many "
+            "stay where their runs put them.",
+            figure=plots.plot_shrinkage(fit, beside.unpooled),
+            caption=f"Medians and {CAPTION}s, each group alone and with the others.",
+        )
+    yield from _multiplier_sections(fit, beside.same_validation)
+
+
+def _multiplier_sections(fit: Fit, same_validation: bool | None) -> Iterator[Section]:
+    found = multipliers(fit, same_validation)
+    for reason in dict.fromkeys(reason for reason in found if isinstance(reason, str)):
+        yield Section("Compute multiplier", f"Not shown: {reason}.")
+    for multiplier in [one for one in found if not isinstance(one, str)][:MOST_GROUPS_SHOWN]:
+        group, reference = multiplier.attrs["group"], multiplier.attrs["reference"]
+        yield Section(
+            f"Compute multiplier: {group} against {reference}",
+            "How many times the compute one group needs for the loss of the other, both "
+            "compute-optimal. A flat line would be a constant factor.",
+            figure=plots.plot_multiplier(multiplier),
+            caption=f"Line: median; band: {CAPTION}. Grey: losses outside the runs of one group, "
+            "where the curve is the law's word alone.",
+        )
+
+
+def approach_sections(fit: Fit, profiles: Fit, approaches: xr.Dataset) -> Iterator[Section]:
+    """Set the three approaches to compute-optimal models side by side."""
+    said = answer_approaches(fit, approaches)
+    left_out, parabola = said.numbers["approaches"]["left_out"], said.sentences[1]
+    path = approaches if approaches.sizes["flops"] > 1 else None  # one budget makes no line
+    yield Section(
+        "IsoFLOP profiles",
+        "A curve for every budget, each with a minimum of its own, tied by a power law in compute "
+        "with scatter (Approach 2 of Hoffmann et al. 2022, without the bias of a parabola).",
+        figure=plots.plot_minima(profiles, path),
+        caption=f"Bars and bands: {CAPTION}s.",
+    )
+    yield Section(
+        "Three approaches",
+        "The lower envelope of the runs, the isoFLOP profiles and the joint law, side by side. "
+        f"Where they disagree, the law is the first suspect. {parabola}"
+        + (f" Left out: {' '.join(left_out)}" if left_out else ""),
+        figure=plots.plot_approaches(approaches),
+        caption=f"Medians and {CAPTION}s of N* and of its exponent in compute.",
+    )
+
+
+def repetition_section(fit: Fit) -> Section:
+    """Say what repeated data are worth, at several sizes."""
+    rows = [
+        {
+            "model": words.trimmed(entry["params"]),
+            "what the runs say": entry["sentence"],
+            "epochs until a token is worth 50%": _least_or_all(entry["epochs_until"][1]["epochs"]),
+        }
+        for entry in answer_repetition(fit).numbers["repetition"]
+    ]
+    return Section(
+        "What repeated data are worth",
+        "The worth of the next token of data seen before, in fresh tokens. Runs that repeat their "
+        "data often may also end above the law, by overfitting: the curves leave that out, the "
+        "predictive intervals of this page do not.",
+        pd.DataFrame(rows),
+        plots.plot_repetition_value(fit),
+        f"Bands: {CAPTION}s; dotted: beyond the epochs of the runs of about that size; dashed: "
+        "a lower bound, where the runs tell no more.",
+    )
+
+
+def wall_section(fit: Fit, budgets: Sequence[float]) -> Section:
+    """Show the best model when only so many unique tokens are to be had."""
+    unique = float(fit.runs.column("unique_tokens").max())
+    said = answer_wall(fit, budgets, unique).sentences
+    return Section(
+        "When the data end",
+        f"The best model for a budget with {words.trimmed(unique)} unique tokens, the most that "
+        "one of the runs has.",
+        pd.DataFrame({"the best model": said}),
+        plots.plot_wall(best_under_wall(fit, around(budgets, points=8), unique)),
+        f"Bands: {CAPTION}s.",
+    )
+
+
+def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Section]:
+    """Show what serving changes and what to run next, for a joint law without groups."""
+    if not fit.law.is_joint or fit.groups:
+        return
+    few = with_few_draws(fit)  # a search for every draw and demand
+    target = target_loss(few, flops=flops)
+    trained = compute_optimal(few, flops, exponents=False)["tokens"].median()
+    demands = (10.0 ** np.round(np.log10(trained.item())) * np.array(DEMANDS)).tolist()
+    found = cheapest(few, target, [*demands, *around(demands)])
+    asked = found.sel(inference_tokens=demands)
+    said = {"the cheapest model": answer_overtraining(few, target, asked).sentences}
+    if exact is not None:
+        exact = with_few_draws(exact)
+        of_exact = target_loss(exact, flops=flops)
+        beside = cheapest(exact, of_exact, demands)
+        said["were the law exact"] = answer_overtraining(exact, of_exact, beside).sentences
+    yield Section(
+        "If the model will be served",
+        "The loss is that of the compute-optimal model of "
+        f"{words.flops(flops)} FLOPs. A smaller model trained for longer reaches it too, and "
+        "costs less to serve: every token served takes 2 FLOPs per parameter, every token trained "
+        f"on {fit.runs.flops_per_param_token:.3g}. By about 1,000 draws.",
+        pd.DataFrame(said),
+        plots.plot_overtraining(found),
+        f"Bands: {CAPTION}s, of about 1,000 draws. Dashed: tokens per parameter of published "
+        "models. A FLOP of serving is priced as one of training.",
+    )
+    served, best = demands[1], found.sel(inference_tokens=[demands[1]])
+    sizes = at_size(few, target, around([float(best["params"].median())]), served)
+    if (sizes["infeasible"] < 0.5).any():
+        yield Section(
+            "What another size would cost",
+            "Too small a model needs more and more tokens until none are enough; too large a one "
+            "is dear to serve. In between the choice is cheap.",
+            figure=plots.plot_cost(sizes, best),
+            caption=f"Band: {CAPTION} of the cost of training and serving together, of about "
+            "1,000 draws.",
+        )
+    spent = float(fit.runs.column("flops").sum())
+    suggestion = suggest_runs(fit, log_optimum(fit, flops), max_flops=spent)
+    yield Section(
+        "What to run next",
+        " ".join(answer_next_runs(fit, suggestion).sentences)
+        + " The budget is what all runs so far cost together.",
+        figure=plots.plot_next_runs(suggestion, fit.runs),
+        caption="Colour: share of the posterior variance that one run is expected to remove, from "
+        "the draws; rings: the runs to make together, in order.",
+    )
+
+
+def _least_or_all(epochs: Quantity) -> str:
+    low, middle, high = (epochs[name] for name in ("q05", "median", "q95"))
+    if low is None:
+        return "not identified"
+    if middle is None or high is None:
+        return f"at least {words.significant(low, 2)}"
+    return f"{words.significant(middle, 2)} ({words.span(low, high, 'plain')})"
+
+
+def backtest_section(found: Backtest) -> Section:
+    """Show what the intervals of earlier fits held of the runs that came later."""
+    rows = [
+        {
+            "decades beyond": distance,
+            "law": SCORED[law],
+            "predictions": f"{row['predictions']:.0f} from {row['cuts']:.0f} "
+            f"cut{'s' if row['cuts'] > 1 else ''}",
+            "inside 90%": f"{row['coverage90']:.0%}",
+            "80%": f"{row['coverage80']:.0%}",
+            "50%": f"{row['coverage50']:.0%}",
+            "width of 90%": f"{row['width90']:.1%}",
+            "typical error": f"{row['rmsle']:.1%}",
+            "CRPS": words.significant(row["crps"], 2),
+        }
+        for (law, distance), row in found.summary.iterrows()
+    ]
+    return Section(
+        "How far the intervals were tested",
+        " ".join(answer_backtest(found).sentences),
+        pd.DataFrame(rows),
+        plots.plot_backtest(found),
+        "Each fit saw only the runs up to its cut and predicted the later ones, noise included. "
+        "CRPS on log loss (about relative error, smaller is better); next block: up to the next "
+        "cut, so that every run counts once.",
+    )
+
+
+def parameter_section(fit: Fit) -> Section:
+    """List every parameter beside its prior."""
+    rows = [
+        {
+            "parameter": name,
+            "median": _digits(entry["median"]),
+            "90% interval": f"{_digits(entry['q05'])} to {_digits(entry['q95'])}"
+            if entry["q95"] is not None
+            else f"at least {_digits(entry['q05'])} (not identified)",
+            "prior": _prior(fit, name),
+            "R-hat": f"{entry['r_hat']:.3f}",
+            "effective draws": f"{entry['ess_bulk']:.0f}",
+        }
+        for name, entry in parameters(fit).items()
+    ]
+    return Section(
+        "Parameters",
+        f"{fit.spec.summary} Rounded here: decide with the draws in fit.nc, since exponents "
+        "of two digits move a best size by a tenth and more.",
+        pd.DataFrame(rows),
+        plots.plot_parameters(fit),
+        f"Grey: prior; blue: posterior with its {CAPTION}; each scaled to the same height. Where "
+        "they look alike, the runs say nothing about that parameter.",
+    )
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else words.significant(value, 4)
+
+
+def _prior(fit: Fit, label: str) -> str:
+    """Say where a parameter's prior comes from."""
+    name = label.partition("[")[0]
+    if name.endswith("_scale"):
+        return str(fit.spec.scales[name.removesuffix("_scale")])
+    if name in fit.spec.partial:
+        return "the population"
+    name = name.removesuffix("_population")
+    return str(fit.spec.sampled.get(name, "follows from the sampled coordinates"))
+
+
+def conventions_section(fit: Fit) -> Section:
+    """Say what the numbers on the page count and how they were made."""
+    return Section(
+        "Conventions",
+        "What the numbers on this page count and how they were made.",
+        table=_ledger(fit),
+    )
+
+
+def _ledger(fit: Fit) -> pd.DataFrame:
+    runs, attrs = fit.runs, fit.tree.attrs
+    entries = {
+        "Runs": f"{len(runs)} used, from {runs.source}",
+        "sha256 of the file": runs.sha256 or "none: a table in memory",
+        "What was done to the table": "; ".join(runs.ledger) or "nothing",
+        "N counts": f"{runs.params_are} parameters"
+        if runs.params_are != "not stated"
+        else "not stated (say it with --params-are: embeddings in or out moves the exponents)",
+        "Compute": f"C = kND with k = {runs.flops_per_param_token:.3g}",
+        "Units": "loss in nats per token, natural logarithm, compute in FLOPs",
+        "Likelihood": f"{fit.spec.noise} on log loss",
+        "Intervals": f"{CAPTION}, from the 5% to the 95% quantile",
+        "Sampler": f"nutpie, {fit.posterior.sizes['chain']} chains of "
+        f"{fit.posterior.sizes['draw']} draws, "
+        f"{attrs['adaptation']} adaptation, target acceptance {attrs['target_accept']:g}, "
+        f"{'' if attrs.get('thin', 1) == 1 else 'one draw in ' + str(attrs['thin']) + ' kept, '}"
+        f"seed {attrs['seed']}",
+        "Versions": ", ".join(
+            f"{name} {number}" for name, number in json.loads(attrs["versions"]).items()
+        ),
+    }
+    if fit.given:
+        entries["Answers"] = "at " + ", ".join(f"{n} = {v:g}" for n, v in fit.given.items())
+    if not (fit.spec.law.is_joint or fit.given):
+        del entries["N counts"], entries["Compute"]
+    return pd.DataFrame({"convention": entries.keys(), "here": entries.values()})

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,21 +11,19 @@ import jinja2
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from bayescale.report.answers import answers
+from bayescale.decisions.allocation import distinct_budgets
+from bayescale.decisions.answer import Answer
 from bayescale.decisions.approaches import compare_approaches
-from bayescale.evaluation.backtest import Backtest
-from bayescale.evaluation.checks.held_out import backtest_check
-from bayescale.evaluation.checks.held_out import held_out_check
-from bayescale.runs.check import Check, Status, worst_first
-from bayescale.evaluation.checks.suite import check_fit
 from bayescale.errors import UnansweredError
+from bayescale.evaluation.backtest import Backtest
+from bayescale.evaluation.checks.held_out import backtest_check, held_out_check
+from bayescale.evaluation.checks.suite import check_fit
 from bayescale.files import make_folder, replacing
 from bayescale.posterior.fit import Fit, exact_fit
-from bayescale.decisions.allocation import distinct_budgets
+from bayescale.report.page import Section, sections
+from bayescale.report.record import Companions, answer_fit, default_budgets
+from bayescale.runs.check import Check, Status, worst_first
 from bayescale.runs.table import Runs
-from bayescale.report.page import sections
-from bayescale.report.section import Section
-from bayescale.report.summary import Companions, default_budgets, summarise_fit
 
 
 def write_report(
@@ -107,12 +104,12 @@ def write_report(
         reason,
         exact,
     )
-    summary = summarise_fit(fit, budgets, beside)
+    answer = answer_fit(fit, budgets, beside)
     progress("drawing")
-    page = render(fit, summary, sections(fit, budgets, beside), checks)
+    page = render(fit, answer, sections(fit, budgets, beside), checks)
     progress("writing")
     for name, text in (
-        ("summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n"),
+        ("summary.json", answer.to_json() + "\n"),
         ("report.html", page),
     ):
         with replacing(folder / name) as partial:
@@ -120,11 +117,9 @@ def write_report(
     return folder / "report.html"
 
 
-def render(
-    fit: Fit, summary: dict[str, Any], parts: Iterator[Section], checks: Sequence[Check]
-) -> str:
+def render(fit: Fit, answer: Answer, parts: Iterator[Section], checks: Sequence[Check]) -> str:
     """Fill the page's template; figures become embedded PNG."""
-    problems = summary["diagnostics"]["problems"]  # their box says them already
+    problems = fit.problems  # their box says them already
     shown = [check for check in checks if not (problems and check.name == "convergence")]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bayescale"),
@@ -136,8 +131,8 @@ def render(
     return environment.get_template("report.html").render(
         title=f"Scaling law of {fit.runs.source}",
         subtitle=f"{len(fit.runs)} runs, model {fit.spec.name}: {fit.spec.summary}",
-        answers=answers(summary),
-        problems=problems,
+        answers=answer.sentences,
+        problems=answer.numbers["problems"],
         doubts=[check for check in worst_first(shown) if check.status is not Status.PASS],
         passed=[check for check in shown if check.status is Status.PASS],
         parts=[_filled(part) for part in parts],

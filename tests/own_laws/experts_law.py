@@ -14,9 +14,7 @@ def _to_natural(sampled, reference, function):
     response=LOSS,
     inputs=(size("active_params"), TOKENS, context("experts")),
     parameters={**chinchilla.supports, "gain": POSITIVE},
-    coordinates=Coordinates(
-        {**chinchilla.coordinates.supports, "gain": POSITIVE}, _to_natural
-    ),
+    coordinates=Coordinates({**chinchilla.coordinates.supports, "gain": POSITIVE}, _to_natural),
 )
 def experts_law(active_params, tokens, experts, *, E, A, B, alpha, beta, gain):
     r"""Joint law of the parameters that a token meets, worth more with more experts.

@@ -1,7 +1,11 @@
 """Whether runs that were not fitted lie where they were predicted: held back, or in a backtest."""
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from bayescale.decisions.answer import Answer
 from bayescale.errors import UnansweredError
 from bayescale.evaluation.backtest import MATERIAL, MODEL, RARE, Backtest, failure
 from bayescale.evaluation.checks.predictive import FAIL_BELOW, REVIEW_BELOW
@@ -57,3 +61,41 @@ def backtest_check(found: Backtest) -> Check:
     chance = f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'} were the model true"
     message = f"{said} ({chance})"
     return Check("backtest", status, p, RARE, message, advice if status != Status.PASS else "")
+
+
+def answer_held_out(fit: Fit, runs: Runs) -> Answer:
+    """Say how runs that were not fitted lie in their predictive intervals."""
+    table = residuals(fit, runs)
+    found = {"where": runs.source, **score(table), "rows": held_out_rows(table, fit.spec.size)}
+    return Answer.by(fit, numbers={"held_out": found}, sentences=[_held_out_sentence(found)])
+
+
+def held_out_rows(table: pd.DataFrame, axis: str) -> list[dict[str, Any]]:
+    """Each row of a table of residuals as numbers."""
+    return [
+        {
+            "run": str(row["run"]),
+            axis: float(row[axis]),
+            "loss": float(row["loss"]),
+            "residual": float(row["residual"]),
+            "predicted": {
+                "median": float(row["fitted"]),
+                "q05": float(row["predicted_q05"]),
+                "q95": float(row["predicted_q95"]),
+            },
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def _held_out_sentence(scores: dict[str, Any]) -> str:
+    verdict = (
+        "The law fails on them: treat every interval beyond the fitted runs as too narrow."
+        if scores["p_value"] < 0.01
+        else "That is no fewer than chance allows."
+    )
+    return (
+        f"Fitted without {scores['where']} and tested on them: {scores['inside']} of "
+        f"{scores['runs']} lie inside their 90% predictive interval, typical error "
+        f"{scores['rmsle']:.1%}. {verdict}"
+    )

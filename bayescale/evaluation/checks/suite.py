@@ -1,12 +1,14 @@
 """All checks of a table of runs, and of a fit, in the order a reader wants."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bayescale.curves.rule import Shape
+from bayescale.decisions.answer import Answer, convergence
 from bayescale.errors import FitError, UnansweredError
 from bayescale.evaluation.checks.axes import axis_checks
 from bayescale.evaluation.checks.identifiability import bracketing_check, design_checks
@@ -19,10 +21,11 @@ from bayescale.evaluation.checks.influence import (
 from bayescale.evaluation.checks.predictive import residual_checks, seed_check
 from bayescale.evaluation.checks.prior import prior_checks
 from bayescale.evaluation.checks.refits import Refits, refits
+from bayescale.files import plain
 from bayescale.modelling.build import cells_of
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit
-from bayescale.runs.check import Check, Status, not_computed
+from bayescale.runs.check import Check, Status, not_computed, worst, worst_first
 from bayescale.runs.table import Runs
 
 _FEWEST_FULL = 8  # runs of weight 1 whose residuals are looked at where others weigh less
@@ -153,3 +156,26 @@ def _convergence(fit: Fit) -> Check:
         "Use none of these numbers: simplify the model, or tighten the priors that the runs cannot "
         "tell.",
     )
+
+
+def answer_checks(checks: Sequence[Check]) -> Answer:
+    """Say what checks found, the worst first, and how many ended how."""
+    asked = [check for check in checks if check.name == "convergence"]
+    problems = [check.message for check in asked if check.status is Status.FAIL]
+    numbers = {
+        **convergence(problems),
+        **({} if asked else {"converged": None}),  # of runs alone
+        "failed": [check.name for check in checks if check.status is Status.FAIL],
+        "worst": str(worst(checks)),
+        "checks": check_records(checks),
+    }
+    tally = [f"{sum(check.status is status for check in checks)} {status}" for status in Status]
+    sentences = (*map(str, worst_first(checks)), ", ".join(reversed(tally)))
+    return Answer(None, numbers, sentences)
+
+
+def check_records(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Write checks as plain numbers and text, None where a check has no number."""
+    names = ("name", "status", "statistic", "threshold", "message", "advice")
+    entries = [{name: getattr(check, name) for name in names} for check in checks]
+    return [plain({**entry, "status": str(entry["status"])}) for entry in entries]

@@ -1,0 +1,254 @@
+"""What a question answers: draws, their numbers for scripts, and the sentences that say them.
+
+Numbers are plain JSON: quantities as {"median", "q05", "q95"}, null where one is unbounded or does
+not exist. Intervals are central 90%.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+
+from bayescale import words
+from bayescale.files import plain, to_json
+from bayescale.posterior.fit import Fit
+
+SCHEMA = 1
+"""Version of what `Answer.to_json` writes."""
+
+FAR = 1.5
+"""Decades beyond the runs from which on kernels that fit them alike say different things."""
+
+type Quantity = dict[str, float | None]
+"""Median, q05 and q95; None where one is unbounded."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Draws, numbers and sentences that say one thing.
+
+    Parameters
+    ----------
+    draws : xarray.Dataset or None
+        What the numbers summarise, dims (chain, draw, ...); None where they are of no draws.
+    numbers : dict
+        For scripts; `to_json` writes null for what is infinite or not defined.
+    sentences : tuple of str
+        For people.
+    caveats : tuple of str
+        What speaks against all of it, to be said first: a sampler that did not converge, checks
+        that FAILed.
+    """
+
+    draws: xr.Dataset | None
+    numbers: dict[str, Any]
+    sentences: tuple[str, ...]
+    caveats: tuple[str, ...] = ()
+
+    @classmethod
+    def by(
+        cls,
+        *fits: Fit,
+        numbers: dict[str, Any],
+        sentences: Iterable[str],
+        draws: xr.Dataset | None = None,
+    ) -> Self:
+        """Answer by some fits: their problems and failed checks are numbers and caveats of it."""
+        problems = problems_of(*fits)
+        failures = {name: said for fit in fits for name, said in fit.failures.items()}
+        caveats = (
+            *unconverged(problems),
+            *(
+                f"FAIL {name}: {said}. Read why in the report before you decide."
+                for name, said in failures.items()
+                if name != "convergence"  # said already, of the fit as it is
+            ),
+        )
+        standing = {**convergence(problems, *fits), "failed": list(failures)}
+        return cls(draws, plain({**standing, **numbers}), tuple(sentences), caveats)
+
+    def __str__(self) -> str:
+        return "\n".join((*self.caveats, *self.sentences))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Numbers, sentences and caveats, as one part of a larger answer has them."""
+        return {
+            **self.numbers,
+            "sentences": list(self.sentences),
+            "caveats": list(self.caveats),
+        }
+
+    def to_json(self) -> str:
+        """Write numbers, sentences and caveats, and the version of their schema."""
+        return to_json({"schema": SCHEMA, **self.record})
+
+
+def problems_of(*fits: Fit | None) -> list[str]:
+    """Say what speaks against the convergence of each fit; nothing of constants."""
+    return [
+        f"{fit.spec.name}: {problem}" for fit in fits if fit is not None for problem in fit.problems
+    ]
+
+
+def unconverged(problems: Iterable[str]) -> tuple[str, ...]:
+    """Say before the numbers that they must not be used."""
+    said = "; ".join(problems)
+    return (f"not converged, do not use these numbers: {said}",) if said else ()
+
+
+def convergence(problems: Iterable[str], *fits: Fit) -> dict[str, Any]:
+    """Say in JSON whether the numbers beside it can be used; null of what was not sampled."""
+    found = list(problems)
+    sampled = not fits or any(fit.sampled for fit in fits)
+    return {"converged": not found if sampled else None, "problems": found}
+
+
+def each_group(fit: Fit, ask: Callable[[Fit], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Ask a fit, or each of its groups; every entry names its group."""
+    if not fit.groups:
+        return [{"group": None, **entry} for entry in ask(fit)]
+    return [{"group": name, **entry} for name in fit.groups for entry in ask(fit.of_group(name))]
+
+
+def of_group(entry: dict[str, Any]) -> str:
+    """Open a sentence about an entry of `each_group`."""
+    return "" if entry["group"] is None else f"{entry['group']}. "
+
+
+def interval_of(
+    value: Quantity,
+    write: Callable[[float], str],
+    span: Callable[[float, float], str] | None = None,
+    *,
+    unit: str = "",
+) -> str:
+    """Write median and interval; of one draw the value alone; unbounded ends in words."""
+    low, middle, high = (value[name] for name in ("q05", "median", "q95"))
+    if low is None or middle is None:
+        return f"an unbounded number of {unit}".rstrip()
+    if high is None:
+        return f"at least {write(low)}"
+    said = " ".join(filter(None, (write(middle), unit)))
+    if np.isclose(low, high, rtol=1e-12, atol=0.0):
+        return said
+    ends = f"{write(low)} to {write(high)}" if span is None else span(low, high)
+    return f"{said} ({ends})"
+
+
+def count_of(value: Quantity, unit: str = "") -> str:
+    """Write a count, of something if it is named, with its interval.
+
+    >>> count_of({"median": 70.2e9, "q05": 60.1e9, "q95": 88.4e9}, "parameters")
+    '70.2B parameters (60.1 to 88.4B)'
+    """
+    return interval_of(value, words.count, words.span, unit=unit)
+
+
+def flops_of(value: Quantity) -> str:
+    """Write FLOPs with their interval."""
+    return interval_of(value, words.flops)
+
+
+def number_of(value: Quantity, digits: int = 3) -> str:
+    """Write a plain number with its interval."""
+    return interval_of(value, lambda number: words.significant(number, digits))
+
+
+def share_of(value: Quantity) -> str:
+    """Write a share in percent with its interval."""
+    return interval_of(value, lambda number: f"{number:.1%}")
+
+
+def loss_of(loss: Quantity) -> str:
+    """Write a loss with its interval."""
+    return f"{loss['median']:.3f} ({loss['q05']:.3f} to {loss['q95']:.3f})"
+
+
+def negated(value: Quantity) -> Quantity:
+    """Turn what is saved into what it costs more; unbounded where nothing is saved any more."""
+    low, middle, high = (value[name] for name in ("q05", "median", "q95"))
+    turn = {"q05": high, "median": middle, "q95": low}
+    return {name: None if number is None else -number for name, number in turn.items()}
+
+
+def amount(value: float, unit: str) -> str:
+    """Write FLOPs as FLOPs are written, and money as money."""
+    return f"{words.flops(value)} FLOPs" if unit == "FLOPs" else f"{unit}{words.count(value)}"
+
+
+def distance(decades: float | None, *, bends: bool) -> str:
+    """Say how far out an answer lies, and what its interval takes for true.
+
+    Parameters
+    ----------
+    decades : float or None
+        Above the largest run, negative below the smallest, 0 inside; None without runs.
+    bends : bool
+        Whether the law that answered may bend.
+    """
+    if decades is None:
+        return "These are given constants: there are no runs to compare with."
+    if decades == 0:
+        return "Inside the range of the runs."
+    side = "above the largest" if decades > 0 else "below the smallest"
+    out = f"Extrapolation: {words.significant(abs(decades), 2)} decades {side} fitted run"
+    if bends and abs(decades) > FAR:
+        return (
+            f"{out}. So far out the assumed smoothness of the bend decides, not the runs: take the "
+            "interval for a range of readings that the runs allow, not for a measurement."
+        )
+    if bends:
+        return f"{out}; the interval allows for a law that bends on the way."
+    return f"{out}, so the interval holds only if the law does."
+
+
+def beside_exact(entry: dict[str, Any], exact: dict[str, Quantity] | None) -> dict[str, Any] | None:
+    """Add to what the exact law says whether the two disagree: 90% intervals without overlap."""
+    if exact is None:
+        return None
+    apart = (
+        max(entry[name]["q05"], exact[name]["q05"]) > min(entry[name]["q95"], exact[name]["q95"])
+        for name in ("params", "loss")
+        if name in exact
+    )
+    return {**exact, "disagrees": any(apart)}
+
+
+type Tested = Callable[[float], str]
+"""Says of an answer so many decades beyond the runs what a backtest tells of it."""
+
+
+def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str, Any]:
+    """Add to an answer what a backtest tells of it, and which checks of the fit FAILed."""
+    decades = entry["decades_beyond"]
+    asked = tested is not None and decades is not None and decades > 0
+    return {
+        **entry,
+        "tested": tested(decades) if tested is not None and asked else None,
+        "failed": list(fit.failures),
+    }
+
+
+def reliability(entry: dict[str, Any], outside: str = "") -> str:
+    """Say how far out an answer lies, what the exact law would say, and what was tested.
+
+    `outside` says more of where it lies.
+    """
+    said = distance(entry["decades_beyond"], bends=entry["bends"]) + outside
+    exact = entry["exact"]
+    if exact is not None and exact["disagrees"]:
+        said += (
+            f" The law taken as exact disagrees: {_exact(exact)}. The runs do not obey it "
+            "exactly; weigh both before you decide."
+        )
+    elif exact is not None and entry["decades_beyond"]:
+        said += f" Taken as exact the law says {_exact(exact)}."
+    return f"{said} {entry['tested']}" if entry["tested"] else said
+
+
+def _exact(exact: dict[str, Any]) -> str:
+    size = f"{count_of(exact['params'], 'parameters')}, " if "params" in exact else ""
+    return f"{size}loss {loss_of(exact['loss'])}"

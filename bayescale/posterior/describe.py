@@ -1,0 +1,45 @@
+"""What a fit consists of, as plain numbers for scripts: parameters, groups, diagnostics."""
+
+from dataclasses import asdict
+from typing import Any
+
+from bayescale.draws import numbers
+from bayescale.posterior.fit import Fit
+
+
+def parameter_numbers(fit: Fit) -> dict[str, dict[str, Any]]:
+    """Summarise every parameter; of one that differs between groups each value, as alpha[name]."""
+    table, posterior = fit.summary(), fit.posterior
+    found: dict[str, dict[str, Any]] = {}
+    for label in table.index:
+        name, _, group = label.removesuffix("]").partition("[")
+        draws = posterior[name].sel(group=group) if group else posterior[name]
+        statistics = ("mean", "sd", "r_hat", "ess_bulk")
+        found[label] = {
+            **numbers(draws),
+            **{key: float(table.loc[label, key]) for key in statistics},
+        }
+    return found
+
+
+def group_numbers(fit: Fit) -> dict[str, Any] | None:
+    """Describe the groups and one that has no runs yet; None where there are none."""
+    if not fit.groups:
+        return None
+    counts = fit.runs.table[str(fit.spec.group)].astype(str).value_counts()
+    new = next(name for name in ("new", "new group", "a new group") if name not in fit.groups)
+    return {
+        "column": fit.spec.group,
+        "runs": {name: int(counts.get(name, 0)) for name in fit.groups},
+        "pooling": dict(fit.spec.pooling),
+        "new_group": {
+            name: numbers(value)
+            for name, value in fit.with_new_group(new).of_group(new).natural.items()
+        },
+    }
+
+
+def diagnostic_numbers(fit: Fit) -> dict[str, Any]:
+    """Describe whether the sampler reached the posterior, and what it cost."""
+    found = fit.diagnostics
+    return {"converged": found.converged, "problems": list(found.problems), **asdict(found)}

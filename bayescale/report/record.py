@@ -1,0 +1,235 @@
+"""What a report answers: every answer of a fit as one record.
+
+The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"})::
+
+    {"schema": 1, "model": str, "law": str,
+     "converged": bool, "problems": [reason], "failed": [name of a check],
+     "runs": {"rows": int, "source": str, "sha256": str},
+     "groups": null | {"column", "runs": {group: int}, "pooling": {parameter: kind},
+                       "new_group": {parameter: Q}},
+     "parameters": {name: Q and {"mean", "sd", "r_hat", "ess_bulk"}},
+     "optima": [{"group", "flops", "data", "decades_beyond",
+                 "beyond": {"params", "tokens", "tokens_per_param"},
+                 "bends": bool, "without_optimum": probability, "failed": [name],
+                 "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
+                 "basin": [{"excess", "lower": Q, "upper": Q}],
+                 "exact": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q,
+                                  "disagrees": bool},
+                 "tested": null | sentence}],
+     "predictions": [{"group", "axis", "value", "decades_beyond", "bends", "failed": [name],
+                      "loss": Q, "loss_new_run": Q,
+                      "exact": null | {"loss": Q, "loss_new_run": Q, "disagrees": bool},
+                      "tested": null | sentence}],
+     "bend": null | {"sd", "length", "axes", "per_decade": Q},
+     "multipliers": [{"group", "reference",
+                      "targets": [{"loss", "multiplier": Q,
+                                   "unreachable": {group: probability},
+                                   "decades_beyond": {group: float}}],
+                      "constancy": {"easiest", "hardest", "log_ratio": Q, "p_grows"},
+                      "crossing": [{"flops", "probability"}]} | {"refused": reason}],
+     "repetition": [{"group", "params", "identified", "most_repetitions", "R_D": Q,
+                     "epochs_until": [{"worth", "epochs": Q}], "sentence"}],
+     "approaches": null | {"a": {approach: Q},
+                           "optima": [{"flops", "approach", "params": Q, "tokens": Q,
+                                       "tokens_per_param": Q}],
+                           "disagreement": [{"flops", "first", "second", "log_ratio": Q of N*,
+                                             "p_first_larger"}],
+                           "parabola_tokens_error": [{"flops" and Q}], "left_out": [reason]},
+     "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
+                     "min_ess_bulk", "seconds_compile", "seconds_sample", "needed", "unsampled"},
+     "checks": [{"name", "status": "PASS" | "REVIEW" | "FAIL", "statistic", "threshold",
+                 "message", "advice"}],
+     "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
+                         "rows": [{"run", axis, "loss", "residual", "predicted": Q}]},
+     "not_backtested": null | reason,
+     "backtest": null | {"model", "axis", "farthest", ...: see `bayescale.evaluation.backtest`},
+     "notices": [{"name", "message", "rows"}],
+     "sentences": [str], "caveats": [str]}
+
+``optima`` is filled for laws of params and tokens, ``predictions`` for single-axis laws,
+``multipliers`` for joint laws with groups (null where no compute reaches the loss), ``repetition``
+for laws of repeated data (null where the runs give only a lower bound); parameters that differ
+between groups are named alpha[group]. ``approaches`` where they were asked for (a and N* by each,
+log ratio of their N*). ``checks`` in reading order, where they were asked for, as a report does;
+statistic and threshold are null where the question is not one of size. ``held_out`` where runs were
+held back (its scores: `bayescale.posterior.prediction.score`). ``beyond`` are decades outside the
+runs along each axis, of the median. ``bends`` says whether the law may bend
+(`bayescale.modelling.bend`); where it may, ``exact`` is what the law taken as exact says, and
+``disagrees`` whether any of its 90% intervals does not overlap; ``without_optimum`` the share of
+draws in which no size is best; ``bend`` its scale, and how much it changes among the runs
+(`bayescale.posterior.prediction.bend_per_decade`); ``failed`` the checks that speak against an
+answer; ``caveats`` what
+speaks against all of it, ``sentences`` what opens the page; empty or null what draws that did not converge cannot say; ``tested`` what the backtest
+tells of one so far out. Intervals are central 90%.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import xarray as xr
+
+from bayescale.decisions.allocation import answer_optima
+from bayescale.decisions.answer import Answer, convergence, problems_of, unconverged
+from bayescale.decisions.approaches import answer_approaches
+from bayescale.decisions.multiplier import answer_multipliers
+from bayescale.decisions.predictions import answer_bend, answer_predictions
+from bayescale.decisions.repetition import REFERENCE_SIZE, answer_repetition, identified
+from bayescale.errors import FitError, UnansweredError
+from bayescale.evaluation.backtest import Backtest, answer_backtest, backtested_at
+from bayescale.evaluation.checks.held_out import answer_held_out
+from bayescale.evaluation.checks.suite import check_records
+from bayescale.files import plain
+from bayescale.posterior.describe import diagnostic_numbers, group_numbers, parameter_numbers
+from bayescale.posterior.fit import Fit
+from bayescale.runs.check import Check, Status
+from bayescale.runs.table import Runs
+
+_UNTOLD: dict[str, Any] = {
+    "groups": None,
+    "parameters": {},
+    "optima": [],
+    "predictions": [],
+    "bend": None,
+    "multipliers": [],
+    "repetition": [],
+    "approaches": None,
+    "held_out": None,
+}
+
+
+_BEFORE_BACKTEST = ("held_out", "optima", "predictions", "bend")
+
+
+def default_budgets(fit: Fit) -> tuple[float, ...]:
+    """Return the largest budget (or axis value) of the runs, and ten times that."""
+    if len(fit.runs) == 0:
+        raise FitError("these are given constants: there is no largest run; name a budget")
+    largest = float(fit.runs.column(fit.spec.size).max())
+    return largest, 10 * largest
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What a report shows beside the fit.
+
+    Parameters
+    ----------
+    held_out : Runs, optional
+        Runs that were not fitted.
+    unpooled : Fit, optional
+        The same runs without pooling, for a fit with partially pooled groups.
+    same_validation : bool, optional
+        Whether the losses of all groups are of one validation set: only then is their compute
+        compared.
+    profiles : Fit, optional
+        ``isoflop-profiles`` fitted to the isoFLOP curves of the runs.
+    approaches : xarray.Dataset, optional
+        What `bayescale.compare_approaches` says of the budgets.
+    checks : tuple of Check
+        What `bayescale.check_fit` says of the fit.
+    backtest : Backtest, optional
+        What `bayescale.backtest` says of the runs and the model.
+    not_backtested : str
+        Why it says nothing, where it was to.
+    exact : Fit, optional
+        What `bayescale.exact_fit` makes of the fit.
+    """
+
+    held_out: Runs | None = None
+    unpooled: Fit | None = None
+    same_validation: bool | None = None
+    profiles: Fit | None = None
+    approaches: xr.Dataset | None = None
+    checks: tuple[Check, ...] = ()
+    backtest: Backtest | None = None
+    not_backtested: str = ""
+    exact: Fit | None = None
+
+
+def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = None) -> Answer:
+    """Answer all that a fit says of budgets (or values of its axis), with what stands beside it.
+
+    Numbers in the schema of this module's docstring, sentences in the order of a page's head.
+    """
+    beside = beside or Companions()
+    numbers = _UNTOLD
+    said: dict[str, tuple[str, ...]] = {}
+    with suppress(UnansweredError), fit.asked():
+        numbers, said = _told(fit, budgets, beside)
+    backtest = None if beside.backtest is None else answer_backtest(beside.backtest)
+    failed = [check.name for check in beside.checks if check.status is Status.FAIL]
+    problems = problems_of(fit, beside.unpooled, beside.profiles)
+    record = {
+        "model": fit.spec.name,
+        "law": fit.spec.law.name,
+        **convergence(problems, fit),
+        "failed": failed,
+        "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
+        **numbers,
+        "diagnostics": diagnostic_numbers(fit),
+        "checks": check_records(beside.checks),
+        "not_backtested": beside.not_backtested or None,
+        "backtest": None if backtest is None else backtest.record,
+        "notices": [asdict(notice) for notice in fit.notices],
+    }
+    sentences = (
+        *([_failed_sentence(failed, bends=fit.bends)] if failed else []),
+        *(line for name in _BEFORE_BACKTEST for line in said.get(name, ())),
+        *(() if backtest is None else backtest.sentences[:1]),
+        *([f"Not backtested: {beside.not_backtested}."] if beside.not_backtested else []),
+        *said.get("multipliers", ()),
+        *said.get("repetition", ())[:1],
+        *said.get("approaches", ())[:1],
+    )
+    return Answer(None, plain(record), sentences, unconverged(problems))
+
+
+def _told(
+    fit: Fit, budgets: Sequence[float], beside: Companions
+) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """Numbers and sentences of everything that the draws tell."""
+    asked: dict[str, Any] = {"exact": beside.exact, "tested": None}
+    if beside.backtest is not None:
+        asked["tested"] = partial(backtested_at, beside.backtest)
+    answers = {
+        "bend": answer_bend(fit),
+        "multipliers": answer_multipliers(fit, beside.same_validation),
+        "repetition": answer_repetition(fit),
+    }
+    if fit.law.is_joint:
+        answers["optima"] = answer_optima(fit, budgets, **asked)
+    else:
+        answers["predictions"] = answer_predictions(fit, budgets, **asked)
+    if beside.held_out is not None:
+        answers["held_out"] = answer_held_out(fit, beside.held_out)
+    if beside.approaches is not None:
+        answers["approaches"] = answer_approaches(fit, beside.approaches)
+    numbers = {name: own.numbers[name] for name, own in answers.items()}
+    described = {"groups": group_numbers(fit), "parameters": parameters(fit)}
+    return _UNTOLD | described | numbers, {name: own.sentences for name, own in answers.items()}
+
+
+def parameters(fit: Fit) -> dict[str, dict[str, Any]]:
+    """Describe every parameter, and of R_D only the lower bound where the runs tell no more."""
+    found = parameter_numbers(fit)
+    if "R_D" in found and not fit.groups and identified(fit, REFERENCE_SIZE).only_bound:
+        found["R_D"] |= dict.fromkeys(("median", "mean", "q95"))
+    return found
+
+
+def _failed_sentence(names: Sequence[str], *, bends: bool) -> str:
+    """Say first what speaks against the numbers that follow."""
+    count = "1 check FAILs" if len(names) == 1 else f"{len(names)} checks FAIL"
+    failing = f"{count}: {'; '.join(names)}."
+    if not bends:
+        return (
+            f"{failing} The numbers below take the model for true, so do not decide on them before "
+            "reading why."
+        )
+    return (
+        f"{failing} Read why before you decide: the law of this model may bend, which allows for "
+        "smooth errors of it, beyond the runs as far as it was backtested."
+    )
