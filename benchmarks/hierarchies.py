@@ -27,7 +27,7 @@ import pymc as pm
 import xarray as xr
 
 from bayescale import Fit, ModelSpec, Runs, RunsWarning, build_model, fit, load_model
-from bayescale.laws import into_support
+from bayescale.laws import into_support, onto_line
 from bayescale.modelling import build as model
 
 SETTINGS = {"draws": 500, "tune": 700, "progress": False}

@@ -1,0 +1,153 @@
+"""Answers: what speaks against one travels with it, and what cannot be said is not said."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import known_fit, known_grouped_fit
+
+from bayescale import (
+    Answer,
+    Fit,
+    answer_bend,
+    answer_multiplier,
+    answer_next_runs,
+    answer_optima,
+    answer_overtraining,
+    answer_plans,
+    answer_plans_by_law,
+    answer_repetition,
+    cheapest,
+    compute_multiplier,
+    constants_fit,
+    log_optimum,
+    plan_outcomes,
+    rank_plans,
+    read_plans,
+    suggest_runs,
+    target_loss,
+)
+from bayescale.decisions.allocation import _optimum_sentence
+from bayescale.decisions.answer import count_of, interval_of, number_of
+from bayescale.posterior.prediction import with_few_draws
+
+BUDGET = 1e22
+FALLING = {  # the farseer law where tokens are worth nothing
+    **{"a1": 0.0, "b1": -20.0, "c1": -0.5},
+    **{"a2": 88.01, "b2": -6.287, "c2": -0.1},
+    **{"a3": -0.021, "b3": -0.091, "c3": 0.169},
+}
+PLANS = pd.DataFrame({"params": [5e9, 2e10], "tokens": [2e12, 5e11]})
+
+
+def discredited(own: Fit) -> Fit:
+    """A sampler that missed part of the posterior, and a check that FAILed."""
+    tree = own.tree.copy(deep=True)
+    tree["sample_stats"]["diverging"][0, :7] = True
+    broken = replace(own, tree=tree)
+    return broken.with_failures({"convergence": "7 divergent", "law along tokens": "it bends"})
+
+
+def overtraining(own: Fit) -> Answer:
+    target = target_loss(own, flops=BUDGET)
+    return answer_overtraining(own, target, cheapest(own, target, 1e12))
+
+
+def plans(own: Fit) -> Answer:
+    return answer_plans(own, rank_plans(plan_outcomes(own, read_plans(PLANS))))
+
+
+def next_runs(own: Fit) -> Answer:
+    return answer_next_runs(own, suggest_runs(own, log_optimum(own, BUDGET), max_flops=1e21))
+
+
+def by_law(own: Fit) -> Answer:
+    return answer_plans_by_law({"a": own, "b": own}, {"a": 0.5, "b": 0.5}, read_plans(PLANS))
+
+
+ASKED = {
+    "optima": lambda own: answer_optima(own, [BUDGET]),
+    "overtraining": overtraining,
+    "plans": plans,
+    "plans by law": by_law,
+    "next runs": next_runs,
+    "bend": answer_bend,
+    "repetition": answer_repetition,
+}
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+def test_what_discredits_an_answer_travels_with_it(small_fit, ask):
+    sound, answer = (ask(with_few_draws(own)) for own in (small_fit, discredited(small_fit)))
+    assert (sound.caveats, sound.numbers["converged"], sound.numbers["failed"]) == ((), True, [])
+    first, second = answer.caveats[:2]
+    assert first.startswith("not converged, do not use these numbers: chinchilla: 7 divergent")
+    assert second.startswith("FAIL law along tokens: it bends.")
+    assert len(answer.caveats) == 2  # that it did not converge is said once
+    assert answer.numbers["converged"] is False
+    assert answer.numbers["failed"] == ["convergence", "law along tokens"]
+    assert answer.sentences == sound.sentences
+    assert str(answer) == "\n".join((*answer.caveats, *answer.sentences))
+    written = json.loads(answer.to_json())
+    assert (written["schema"], written["caveats"]) == (1, list(answer.caveats))
+    assert written["sentences"] == list(answer.sentences)
+
+
+def test_a_part_of_a_fit_says_whether_the_whole_converged(small_fit):
+    few = with_few_draws(small_fit)
+    assert few.part_of is small_fit
+    assert few.problems == small_fit.problems == ()
+    assert with_few_draws(discredited(small_fit)).problems[0].startswith("7 divergent")
+    whole = known_grouped_fit(a={}, b={"E": 1.9})
+    assert whole.of_group("a").part_of is whole
+    assert with_few_draws(whole.of_group("a")).part_of is whole
+
+
+def test_constants_are_neither_converged_nor_not():
+    answer = answer_optima(known_fit(), [BUDGET])
+    assert (answer.numbers["converged"], answer.numbers["problems"], answer.caveats) == (
+        None,
+        [],
+        (),
+    )
+
+
+def test_one_target_of_a_multiplier_is_one_sentence():
+    whole = known_grouped_fit(a={}, b={"A": 300.0})
+    found = compute_multiplier(whole, "a", "b", losses=[2.2], same_validation=True)
+    answer = answer_multiplier(whole, found)
+    assert answer.draws is found
+    [sentence] = answer.sentences
+    assert sentence.startswith("For a loss of 2.200 a needs ")
+    assert f"{answer.numbers['targets'][0]['multiplier']['median']:.2f}" in sentence
+
+
+@pytest.mark.filterwarnings("ignore:in .* of the draws no size is best")
+def test_a_budget_without_a_best_size_is_said_to_have_none():
+    answer = answer_optima(constants_fit("farseer", **FALLING), [1e21])
+    [entry], [sentence] = answer.numbers["optima"], answer.sentences
+    assert entry["params"]["median"] is None
+    assert sentence.startswith("For 1e21 FLOPs: no size is best in any draw")
+    assert json.loads(answer.to_json())["optima"][0]["without_optimum"] == 1
+    best = answer_optima(known_fit(), [1e21])
+    assert "no size is best" not in _optimum_sentence(best.numbers["optima"][0])
+
+
+def test_ends_that_are_unbounded_are_words():
+    value = {"q05": 1e9, "median": 2e9, "q95": 4e9}
+    assert count_of(value, "tokens") == "2.00B tokens (1.00 to 4.00B)"
+    assert count_of({**value, "q95": None}) == "at least 1.00B"
+    assert count_of(dict.fromkeys(value), "tokens") == "an unbounded number of tokens"
+    assert number_of(dict.fromkeys(value, 0.0)) == "0.0"
+    near = {"q05": 0.0, "median": 1e-9, "q95": 2e-9}  # different, however small
+    assert interval_of(near, str) == "1e-09 (0.0 to 2e-09)"
+
+
+def test_json_of_an_answer_is_strict():
+    answer = Answer(None, {"loss": np.inf, "params": {"q95": float("nan")}}, ("a",))
+    assert json.loads(answer.to_json()) == {
+        **{"schema": 1, "loss": None, "params": {"q95": None}},
+        **{"sentences": ["a"], "caveats": []},
+    }
