@@ -48,7 +48,7 @@ def test_one_axis_alone_is_one_curve():
     table = grid_fit().runs.table.query("params == params.max() and tokens < 2e11")
     table = table.assign(**{axis: table["tokens"]})
     (check,) = axis_checks(Fit(made.spec, Runs(table, "a curve"), made.tree))
-    assert check.name == f"shape along {axis}"
+    assert (check.name, check.along) == (f"shape along {axis}", axis)
     assert check.detail.label == "power_law"
     assert check.status is Status.PASS
 

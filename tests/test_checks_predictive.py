@@ -156,6 +156,7 @@ def test_bend_along_an_axis_is_named_with_its_size(small_fit, name):
     bend = ((x - x.mean()) / np.ptp(x)) ** 2
     checks = law_checks(with_losses(small_fit, np.exp(0.1 * (bend - bend.mean()))))
     check = named(checks, f"law along {label}")
+    assert check.along == label
     assert check.status is Status.FAIL
     assert "% above the law" in check.message
     assert check.advice

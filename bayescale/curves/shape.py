@@ -233,7 +233,7 @@ def shape_check(
     )
     status, advice = _VERDICTS[shape.label]
     message, nan = f"{shape.label}: {shape.message}", float("nan")
-    return Check(f"shape along {axis}", status, nan, nan, message, advice, shape)
+    return Check(f"shape along {axis}", status, nan, nan, message, advice, shape, axis)
 
 
 _LAW_OF = dict.fromkeys(Shape, "power_law") | {

@@ -78,9 +78,9 @@ def _residuals(axis: Axes, check: Check) -> None:
     reach = 100 * max(np.quantile(np.abs(detail.residual), _SHOWN), np.abs(detail.bin_mean).max())
     axis.set_ylim(-1.15 * reach, 1.15 * reach)
     log_axis(axis.xaxis, detail.values, detail.axis)
-    axis.set_xlabel(LABELS.get(detail.axis, named(check.name.removeprefix("law along "))))
+    axis.set_xlabel(LABELS.get(detail.axis, named(check.along)))
     axis.set_ylabel("residual of log loss (%)")
-    _title(axis, check, named(check.name.removeprefix("law along "), 25).capitalize())
+    _title(axis, check, named(check.along, 25).capitalize())
 
 
 def _pit(axis: Axes, check: Check) -> None:

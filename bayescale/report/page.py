@@ -120,12 +120,11 @@ def _misfit_section(checks: Sequence[Check]) -> Section:
 def _shape_sections(checks: Sequence[Check]) -> Iterator[Section]:
     for check in checks:
         if isinstance(check.detail, CurveShape):
-            axis = check.name.removeprefix("shape along ")
             yield Section(
                 check.name.capitalize(),
                 f"{check.message.rstrip('.').capitalize()}. Of several curves the one is shown "
                 "that looks least like a power law.",
-                figure=plots.plot_shape(check.detail, x=axis),
+                figure=plots.plot_shape(check.detail, x=check.along),
                 caption=f"Bands: {CAPTION}s of the curve, without noise.",
             )
 

@@ -35,6 +35,8 @@ class Check:
         What to do about it; empty when it passed.
     detail : Any, optional
         What a picture or a table of this check needs.
+    along : str
+        Axis along which was asked, as `name` has it; empty where there is none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Check:
     message: str
     advice: str = ""
     detail: Any = None
+    along: str = ""
 
     def __str__(self) -> str:
         advice = f". {self.advice}" if self.advice else ""

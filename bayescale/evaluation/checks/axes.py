@@ -64,6 +64,7 @@ def _of_several(found: list[Check], axis: str, *, alone: bool) -> Check:
         f"of {len(found)} curves of runs that differ in {axis} alone: {counts}",
         worst.advice if failed else "",
         worst.detail,
+        axis,
     )
 
 

@@ -228,13 +228,14 @@ def _along(
     check = f"law along {label}"
     if status is Status.PASS:
         message = f"residuals have no pattern along {label} ({_chance(p)})"
-        return Check(check, status, p, REVIEW_BELOW, message, detail=detail)
+        return Check(check, status, p, REVIEW_BELOW, message, detail=detail, along=label)
     message = f"{_KINDS[worst]} along {label}: {_where(detail, label)} ({_chance(p)})"
     status, too_small = _weighed(status, detail)
     message += too_small
     if status is Status.PASS:
-        return Check(check, status, p, REVIEW_BELOW, message, detail=detail)
-    return Check(check, status, p, REVIEW_BELOW, message, _advice(name, label, rises=rises), detail)
+        return Check(check, status, p, REVIEW_BELOW, message, detail=detail, along=label)
+    advice = _advice(name, label, rises=rises)
+    return Check(check, status, p, REVIEW_BELOW, message, advice, detail, label)
 
 
 def _weighed(status: Status, detail: AxisDetail) -> tuple[Status, str]:

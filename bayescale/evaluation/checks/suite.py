@@ -135,9 +135,7 @@ def _few_of_full_weight(fit: Fit) -> list[Check]:
 
 def _of_residuals(fit: Fit, simulated: Refits, shapes: list[Check]) -> list[Check]:
     rising = tuple(
-        shape.name.removeprefix("shape along ")
-        for shape in shapes
-        if shape.detail.label in (Shape.INVERSE, Shape.NON_MONOTONE)
+        shape.along for shape in shapes if shape.detail.label in (Shape.INVERSE, Shape.NON_MONOTONE)
     )
     return residual_checks(simulated, fit.spec.inputs, rising=rising)
 
