@@ -58,9 +58,9 @@ runs along each axis, of the median. ``bends`` says whether the law may bend
 ``disagrees`` whether any of its 90% intervals does not overlap; ``without_optimum`` the share of
 draws in which no size is best; ``bend`` its scale, and how much it changes among the runs
 (`bayescale.posterior.prediction.bend_per_decade`); ``failed`` the checks that speak against an
-answer; ``caveats`` what
-speaks against all of it, ``sentences`` what opens the page; empty or null what draws that did not converge cannot say; ``tested`` what the backtest
-tells of one so far out. Intervals are central 90%.
+answer; ``caveats`` what speaks against all of it, ``sentences`` what opens the page; empty or null
+what draws that did not converge cannot say; ``tested`` what the backtest tells of one so far out.
+Intervals are central 90%.
 """
 
 from collections.abc import Sequence
