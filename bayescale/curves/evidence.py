@@ -51,7 +51,22 @@ class Family:
         return "logit_share" in self.priors
 
     def mu(self, theta: np.ndarray, z: np.ndarray, half: float) -> np.ndarray:
-        """Mean of centred log loss: coordinates (..., coordinate) to (..., len(z))."""
+        """Mean of centred log loss.
+
+        Parameters
+        ----------
+        theta : ndarray
+            Coordinates, shape (..., coordinate).
+        z : ndarray
+            log x less the middle of its range, shape (n,).
+        half : float
+            Half of the range of log x.
+
+        Returns
+        -------
+        ndarray
+            Shape (..., n).
+        """
         level = theta[..., :1]
         if self.log_reducible is None:
             return level + np.zeros_like(z)
@@ -62,7 +77,18 @@ class Family:
         return level + _softplus(logit + log_g) - _softplus(logit)
 
     def reducible_share(self, theta: np.ndarray, z: np.ndarray, half: float) -> np.ndarray:
-        """Share of the loss that is above the irreducible part, (..., len(z))."""
+        """Share of the loss that is above the irreducible part.
+
+        Parameters
+        ----------
+        theta, z, half
+            As in `mu`.
+
+        Returns
+        -------
+        ndarray
+            Shape (..., n); 1 for a family without an irreducible part.
+        """
         if self.log_reducible is None or not self.has_floor:
             return np.ones(theta.shape[:-1] + z.shape)
         return expit(theta[..., 1:2] + self.log_reducible(theta[..., 2:-1], z, half))
@@ -235,7 +261,18 @@ class Evidence:
     mode: np.ndarray
 
     def draws(self, name: str) -> np.ndarray:
-        """Posterior draws of a coordinate."""
+        """Posterior draws of a coordinate.
+
+        Parameters
+        ----------
+        name : str
+            One of the family's ``priors``.
+
+        Returns
+        -------
+        ndarray
+            Shape (draws,).
+        """
         return self.theta[:, list(self.family.priors).index(name)]
 
 
@@ -257,7 +294,7 @@ def evidence(
     Evidence
     """
     target = Target(family, curve)
-    modes, heights = distinct_modes(target)
+    modes, heights = _distinct_modes(target)
     simple = len(family.priors) <= _SIMPLE
     draws, rounds = (_ONCE, 1) if simple else (_DRAWS, _ROUNDS)
     proposals = [_at_modes(target, modes, heights)]
@@ -295,6 +332,14 @@ class Target:
     """Log posterior density of a family for a curve, up to the evidence, in whitened coordinates.
 
     The log density includes all constants, so that its integral is the evidence.
+
+    Parameters
+    ----------
+    family : Family
+    curve : Curve
+    y : ndarray, optional
+        Centred log loss in place of the curve's, shape (n,), or (s, n) for one curve each of s
+        places.
     """
 
     def __init__(self, family: Family, curve: Curve, y: np.ndarray | None = None) -> None:
@@ -303,15 +348,48 @@ class Target:
         self.mean, self.sd = np.array(list(family.priors.values())).T
 
     def natural(self, u: np.ndarray) -> np.ndarray:
-        """Coordinates from whitened ones."""
+        """Coordinates from whitened ones.
+
+        Parameters
+        ----------
+        u : ndarray
+            Whitened coordinates, shape (..., coordinate).
+
+        Returns
+        -------
+        ndarray
+            The same in units of the priors.
+        """
         return self.mean + self.sd * u
 
     def mu(self, u: np.ndarray) -> np.ndarray:
-        """Mean of centred log loss, (..., n)."""
+        """Mean of centred log loss.
+
+        Parameters
+        ----------
+        u : ndarray
+            Whitened coordinates, shape (..., coordinate).
+
+        Returns
+        -------
+        ndarray
+            Shape (..., n).
+        """
         return self.family.mu(self.natural(u), self.curve.z, self.curve.half)
 
     def variance(self, u: np.ndarray) -> np.ndarray:
-        """Variance of each point, (..., n)."""
+        """Variance of each point: of the family's noise, the known one, and that of rounding.
+
+        Parameters
+        ----------
+        u : ndarray
+            Whitened coordinates, shape (..., coordinate).
+
+        Returns
+        -------
+        ndarray
+            Shape (..., n).
+        """
         return np.exp(2 * self.natural(u)[..., -1:]) + self.curve.variance + _ROUNDING
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
@@ -324,7 +402,20 @@ class Target:
         return points - 0.5 * (u**2 + np.log(2 * np.pi)).sum(-1)
 
     def slopes(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient (s, p) and expected information (s, p, p) of the log density at (s, p)."""
+        """Gradient and expected information of the log density.
+
+        Parameters
+        ----------
+        u : ndarray
+            Whitened coordinates of s places, shape (s, p).
+
+        Returns
+        -------
+        gradient : ndarray
+            Shape (s, p), by differences for all but log sigma.
+        information : ndarray
+            Fisher's, with the prior's, shape (s, p, p).
+        """
         size = u.shape[-1]
         steps = 1e-5 * np.eye(size)[: size - 1]
         mu = self.mu(np.concatenate([u[:, None], u[:, None] + steps], axis=1))
@@ -342,7 +433,21 @@ class Target:
 
 
 def climb(target: Target, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Climb from many starts at once to local maxima: places (s, p) and log densities (s,)."""
+    """Climb from many starts at once to local maxima, by damped Fisher scoring.
+
+    Parameters
+    ----------
+    target : Target
+    u : ndarray
+        Whitened coordinates of s starts, shape (s, p).
+
+    Returns
+    -------
+    u : ndarray
+        Where each of them ends, shape (s, p).
+    value : ndarray
+        Log density there, shape (s,).
+    """
     value, damping = target(u), np.full(len(u), 1e-2)
     calm = np.zeros(len(u), int)
     for _ in range(_STEPS):
@@ -361,7 +466,7 @@ def climb(target: Target, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return u, value
 
 
-def distinct_modes(target: Target) -> tuple[np.ndarray, np.ndarray]:
+def _distinct_modes(target: Target) -> tuple[np.ndarray, np.ndarray]:
     """Climb from the family's starts; modes that differ, the highest first, and their heights."""
     u, value = climb(target, _starts(target))
     _, information = target.slopes(u)

@@ -92,6 +92,16 @@ def sample_members(
 ) -> Posterior:
     """Sample every member given the points of a curve.
 
+    Parameters
+    ----------
+    points : Points
+    members : sequence of Member, optional
+    seed : int, optional
+
+    Returns
+    -------
+    Posterior
+
     Raises
     ------
     RunsError
@@ -144,7 +154,18 @@ def _compiled(member: Member) -> Any:
 
 
 def require_falling(points: Points) -> None:
-    """Raise RunsError unless points can be extrapolated as a falling curve."""
+    """Refuse points that cannot be extrapolated as a falling curve.
+
+    Parameters
+    ----------
+    points : Points
+
+    Raises
+    ------
+    RunsError
+        If there are fewer than 6 different x, they span less than half a decade, or the log loss of
+        the upper third of the range is not below that of the lower.
+    """
     if points.sizes < FEWEST:
         raise RunsError(f"{points.sizes} different x: a forecast needs at least {FEWEST}")
     if points.decades < SHORTEST:
@@ -159,7 +180,19 @@ def require_falling(points: Points) -> None:
 
 
 def require_beyond(top: float, at: Sequence[float]) -> None:
-    """Raise RunsError unless all values of x lie beyond the largest of a curve."""
+    """Refuse values of x that do not lie beyond the largest of a curve.
+
+    Parameters
+    ----------
+    top : float
+        The largest x of the curve.
+    at : sequence of float
+
+    Raises
+    ------
+    RunsError
+        If one of them lies inside or is not finite.
+    """
     inside = [value for value in at if not (np.isfinite(value) and value > top)]
     if inside:
         raise RunsError(f"x = {inside[0]:g} is not beyond the curve, which ends at {top:g}")
@@ -194,7 +227,20 @@ class Forecast:
 def reweighted(
     posterior: Posterior, weights: Mapping[str, np.ndarray], *, seed: int = 1
 ) -> Posterior:
-    """Resample the draws of some members by their weights, systematically."""
+    """Resample the draws of some members by their weights, systematically.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    weights : mapping of str to ndarray
+        By member, one for each draw, shape (chain * draw,), with sum 1.
+    seed : int, optional
+
+    Returns
+    -------
+    Posterior
+        As many draws as before; members without weights keep theirs.
+    """
     resampled = {
         name: _resampled(posterior.draws[name], weight, seed) for name, weight in weights.items()
     }
@@ -221,6 +267,10 @@ def predict_beyond(posterior: Posterior, at: Sequence[float], *, seed: int = 1) 
         Values of x above the largest of the curve.
     seed : int
         Of the noise, and of how the exponent drifts beyond the range.
+
+    Returns
+    -------
+    Forecast
 
     Raises
     ------
@@ -297,7 +347,22 @@ def _predict(
 def member_curve(
     member: Member, posterior: Posterior, v: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Log loss less the last point's by one member, (draws, len(v)), with fresh steps beyond."""
+    """Draw log loss by one member, less that of the last point, with fresh steps beyond the range.
+
+    Parameters
+    ----------
+    member : Member
+    posterior : Posterior
+    v : ndarray
+        log(x / x_top), shape (n,).
+    rng : numpy.random.Generator
+        Of how the exponent drifts beyond the range.
+
+    Returns
+    -------
+    ndarray
+        Shape (chain * draw, n).
+    """
     draws = posterior.draws[member.name]
     values = {name: draws[name].to_numpy().reshape(-1, 1) for name in member.coordinates}
     fresh = fresh_steps(float(v.max()), posterior.length) if member.drift else 0

@@ -87,7 +87,16 @@ class CurveForecast:
         return self.forecast is None or not _unmixed(self.forecast.posterior)
 
     def metric(self, loss: np.ndarray) -> np.ndarray:
-        """Turn losses into the metric of the table; a share stays between 0 and 1."""
+        """Turn losses into the metric of the table; a share stays between 0 and 1.
+
+        Parameters
+        ----------
+        loss : ndarray
+
+        Returns
+        -------
+        ndarray
+        """
         return 1 - np.minimum(loss, 1.0) if self.higher_is_better else loss
 
 
@@ -177,6 +186,11 @@ def forecast_curves(
 
 def forecast_table(forecasts: Sequence[CurveForecast]) -> pd.DataFrame:
     """Turn forecasts into a table.
+
+    Parameters
+    ----------
+    forecasts : sequence of CurveForecast
+        What `forecast_curves` returns.
 
     Returns
     -------

@@ -90,6 +90,23 @@ def log_curve(member: Member, values: Values, v: Any, length: Any, *, fresh: int
 
     Tensors and NumPy arrays alike: scalars with v of shape (points,), or draws of shape (draws, 1)
     with ``steps`` of shape (draws, knots). The last `fresh` of them lie at the top and beyond.
+
+    Parameters
+    ----------
+    member : Member
+    values : mapping of str to array-like or tensor
+        Sampled coordinates by name.
+    v : array-like or tensor
+        log(x / x_top), shape (points,).
+    length : float or tensor
+        Range of log x.
+    fresh : int, optional
+        Steps at the top and beyond.
+
+    Returns
+    -------
+    array-like or tensor
+        Shape (points,), or (draws, points).
     """
     reducible, ratio = _bottom(values)
     walk = v / length
@@ -104,7 +121,7 @@ def log_curve(member: Member, values: Values, v: Any, length: Any, *, fresh: int
     return values["level"] + np.log1p(reducible * np.expm1(log_g))
 
 
-def log_exponent(member: Member, values: Values, length: Any) -> Any:
+def _log_exponent(member: Member, values: Values, length: Any) -> Any:
     """Log of the mean exponent over the range."""
     _, ratio = _bottom(values)
     rise = _rise(values, ratio)[1] if member.chance else ratio
@@ -131,12 +148,34 @@ def _ramps(t: Any, fresh: int) -> Any:
 
 
 def fresh_steps(top: float, length: float) -> int:
-    """How many knots lie between the top of the range and v = `top`."""
+    """How many knots lie between the top of the range and v = `top`.
+
+    Parameters
+    ----------
+    top : float
+        log(x / x_top) of the farthest place asked for.
+    length : float
+        Range of log x.
+
+    Returns
+    -------
+    int
+        0 inside the range.
+    """
     return max(0, int(np.ceil(top / length * (KNOTS + 1))))
 
 
 def curve_variables(member: Member) -> tuple[Variable, ...]:
-    """Free variables of the PyMC model of a curve."""
+    """Free variables of the PyMC model of a curve.
+
+    Parameters
+    ----------
+    member : Member
+
+    Returns
+    -------
+    tuple of Variable
+    """
     steps = [Variable("steps", shape=(KNOTS,), dims=("step",))] if member.drift else []
     return (*(Variable(name) for name in member.coordinates), *steps)
 
@@ -146,6 +185,14 @@ def build_curve_model(member: Member) -> Any:
 
     Data are ``v``, ``log_loss`` (less that of the last point), ``stderr`` and ``weight``, one each
     for a point, and ``length``.
+
+    Parameters
+    ----------
+    member : Member
+
+    Returns
+    -------
+    pymc.Model
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -165,7 +212,7 @@ def build_curve_model(member: Member) -> Any:
         if member.drift:
             values["steps"] = pm.Normal("steps", shape=KNOTS)
         exponent = pm.Normal.dist(*EXPONENT[member.chance])
-        pm.Potential("exponent", pm.logp(exponent, log_exponent(member, values, length)))
+        pm.Potential("exponent", pm.logp(exponent, _log_exponent(member, values, length)))
         sigma = pt.sqrt(pt.exp(2 * values["log_sigma"]) + stderr**2)
         noise = pm.StudentT.dist(nu=NU, mu=log_curve(member, values, v, length), sigma=sigma)
         pm.Potential("likelihood", (weight * pm.logp(noise, log_loss)).sum())
@@ -173,6 +220,16 @@ def build_curve_model(member: Member) -> Any:
 
 
 def curve_start(member: Member) -> np.ndarray:
-    """Flat vector of the free variables about which chains start: the middle of the priors."""
+    """Flat vector of the free variables about which chains start: the middle of the priors.
+
+    Parameters
+    ----------
+    member : Member
+
+    Returns
+    -------
+    ndarray
+        In the order of `curve_variables`.
+    """
     middle = [PRIORS[name][0] for name in member.coordinates]
     return np.array([*middle, *([0.0] * KNOTS if member.drift else [])])

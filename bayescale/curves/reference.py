@@ -129,9 +129,19 @@ def reference(
 
 
 def log_marginal(curve: Curve, *, precise: bool = False) -> np.ndarray:
-    """Log marginal likelihood of every cell, sigma integrated out: shape (3, 14).
+    """Log marginal likelihood of every cell of the grid, sigma integrated out.
 
-    For curves without known variances.
+    Parameters
+    ----------
+    curve : Curve
+        Without known variances.
+    precise : bool, optional
+        As in `reference`.
+
+    Returns
+    -------
+    ndarray
+        Shape (3, 14): length scales by ratios of process to noise.
     """
     a0, s0 = _PRECISE if precise else _WEAK
     square, log_det = _Cells.of(curve).fit(curve.y)

@@ -120,7 +120,18 @@ class Facts:
 
 
 def judge(facts: Facts) -> tuple[Shape, str]:
-    """Label a curve, the first rule that matches; with the reason."""
+    """Label a curve by the first rule that matches, as `classify_curve` states them.
+
+    Parameters
+    ----------
+    facts : Facts
+
+    Returns
+    -------
+    label : Shape
+    reason : str
+        Why, in numbers.
+    """
     for rule in (_flat, _rising, _short, _other_law, _saturated, _vague, _ambiguous):
         answer = rule(facts)
         if answer is not None:

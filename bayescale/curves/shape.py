@@ -97,11 +97,30 @@ class CurveShape:
     chance: float | None = None
 
     def metric(self, loss: np.ndarray) -> np.ndarray:
-        """Return losses in the units of the metric."""
+        """Return losses in the units of the metric.
+
+        Parameters
+        ----------
+        loss : ndarray
+
+        Returns
+        -------
+        ndarray
+        """
         return 1 - loss if self.higher_is_better else loss
 
     def log_bayes_factor(self, family: str) -> float:
-        """Log evidence of a family less that of the power law."""
+        """Log evidence of a family less that of the power law.
+
+        Parameters
+        ----------
+        family : str
+            One of `log_evidence`.
+
+        Returns
+        -------
+        float
+        """
         return self.log_evidence[family] - self.log_evidence["power_law"]
 
 
@@ -168,7 +187,23 @@ def classify_curve(
 def classify_points(
     points: Points, *, higher_is_better: bool = False, chance: float | None = None, seed: int = 1
 ) -> CurveShape:
-    """Classify points of log loss; parameters, rule and errors as in `classify_curve`."""
+    """Classify points of log loss by the rule of `classify_curve`.
+
+    The other parameters and errors are as in `classify_curve`.
+
+    Parameters
+    ----------
+    points : Points
+
+    Returns
+    -------
+    CurveShape
+
+    Raises
+    ------
+    RunsError
+        If there are fewer than 3 different x.
+    """
     if points.sizes < FEWEST:
         raise RunsError(f"{points.sizes} different x make no curve: at least {FEWEST} are needed")
     chance_loss = chance_level(chance, higher_is_better)
@@ -217,10 +252,19 @@ def shape_check(
 ) -> Check:
     """Check whether a curve may be extrapolated as a power law.
 
-    Parameters as in `classify_curve`; `axis` names x. PASS for power_law and
-    exponential_indistinguishable, REVIEW for saturated and insufficient_range, else FAIL. An
-    ordered rule decides, no single number: statistic and threshold are NaN; `detail` is the
-    `CurveShape`.
+    The other parameters and errors are as in `classify_curve`.
+
+    Parameters
+    ----------
+    axis : str, optional
+        Name of x.
+
+    Returns
+    -------
+    Check
+        PASS for power_law and exponential_indistinguishable, REVIEW for saturated and
+        insufficient_range, else FAIL. An ordered rule decides, no single number: statistic and
+        threshold are NaN; `detail` is the `CurveShape`.
     """
     shape = classify_curve(
         x,
@@ -272,7 +316,25 @@ def _curve(points: Points) -> tuple[Curve, float]:
 
 
 def chance_level(chance: float | None, higher_is_better: bool) -> float | None:
-    """Loss of guessing; RunsError where it cannot be one."""
+    """Loss of guessing.
+
+    Parameters
+    ----------
+    chance : float or None
+        Level of guessing in units of the metric.
+    higher_is_better : bool
+        Whether the metric is one minus the loss.
+
+    Returns
+    -------
+    float or None
+        None if no level is given.
+
+    Raises
+    ------
+    RunsError
+        If it cannot be one: not positive, or not below 1 where higher is better.
+    """
     if chance is None:
         return None
     loss = 1 - chance if higher_is_better else chance

@@ -118,10 +118,20 @@ def curve_shapes(
     seed: int = 1,
     progress: Progress = iter,
 ) -> Iterator[tuple[str, Points, CurveShape | None]]:
-    """Classify the curves of a table one after another: name, points and shape of each.
+    """Classify the curves of a table one after another.
 
-    Parameters and errors as in `classify_curves`; `progress` wraps the names. The whole table is
-    validated before the first curve is classified. The shape is None for fewer than 3 different x.
+    The other parameters and errors are as in `classify_curves`. The whole table is validated before
+    the first curve is classified.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Wraps the names of the curves while they are classified.
+
+    Returns
+    -------
+    iterator of (str, Points, CurveShape or None)
+        Name, points and shape of each curve; no shape for fewer than 3 different x.
     """
     chance_level(chance, higher_is_better)
     measured = measured_curves(
@@ -155,9 +165,14 @@ def measured_curves(
     trials: str | None = None,
     higher_is_better: bool = False,
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """x, log loss and its standard error of every curve of a table, by its name.
+    """Log losses of every curve of a table.
 
-    Parameters, errors and warnings as in `classify_curves`.
+    Parameters, errors and warnings are as in `classify_curves`.
+
+    Returns
+    -------
+    dict of str to (ndarray, ndarray, ndarray)
+        By name of the curve: x, log loss and its standard error, in the order of the table.
     """
     names = _curve_names(table, by)
     _require(table, [name for name in (x, y, stderr, trials) if name])
@@ -178,7 +193,20 @@ def measured_curves(
 
 
 def row_of(name: str, points: Points, shape: CurveShape | None) -> dict[str, object]:
-    """One row of the table of labels."""
+    """One row of the table of labels.
+
+    Parameters
+    ----------
+    name : str
+    points : Points
+    shape : CurveShape or None
+        None for too few points.
+
+    Returns
+    -------
+    dict
+        Keys are ``COLUMNS``; NaN where there is no shape.
+    """
     if shape is None:
         reason = f"{points.sizes} different x make no curve: at least {FEWEST} are needed"
         row: dict[str, object] = {"label": str(Shape.INSUFFICIENT_RANGE), "message": reason}
