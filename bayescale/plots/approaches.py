@@ -31,6 +31,10 @@ def plot_minima(fit: Fit, comparison: xr.Dataset | None = None) -> Figure:
         What `bayescale.compare_approaches` returns at two budgets or more: the joint law's path is
         drawn too, from the least to the largest of them.
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     FitError
@@ -71,6 +75,10 @@ def plot_approaches(comparison: xr.Dataset) -> Figure:
     ----------
     comparison : xarray.Dataset
         What `bayescale.compare_approaches` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     names = [str(name) for name in comparison["approach"].to_numpy()]
     budgets = comparison["flops"].to_numpy()

@@ -29,6 +29,10 @@ def plot_backtest(found: Backtest) -> Figure:
     ----------
     found : Backtest
         What `bayescale.backtest` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     names = found.laws
     with styled():

@@ -27,6 +27,10 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
         What `bayescale.exact_fit` makes of it.
     farthest : float
         FLOPs, or value of the axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     fit, exact = with_few_draws(fit), with_few_draws(exact)
     name = fit.spec.size

@@ -25,6 +25,15 @@ def plot_checks(checks: Sequence[Check]) -> Figure:
     Residuals of log loss with their binned means, and where the means of 90% of simulated refits
     lie were the law true; the LOO-PIT is drawn as its distribution function less the uniform one.
 
+    Parameters
+    ----------
+    checks : sequence of Check
+        What `bayescale.check_fit` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     FitError

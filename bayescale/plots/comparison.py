@@ -29,6 +29,10 @@ def plot_comparison(comparison: Comparison) -> Figure:
     ----------
     comparison : Comparison
         What `bayescale.compare` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     panels = _panels(comparison)
     names = [*comparison.fits, STACKED]

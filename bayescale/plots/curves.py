@@ -50,6 +50,10 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
         Name of the curve.
     x, y : str, optional
         Names of the axis and of the metric, with units.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     if y is None:
         y = "metric" if shape.higher_is_better else LABELS["loss"]
@@ -71,7 +75,12 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
 
 
 def save_shape(shape: CurveShape, path: Path, title: str = "", *, x: str, y: str) -> None:
-    """Draw a curve into a file, and free the picture."""
+    """Draw a curve into a file, and free the picture; other parameters as in `plot_shape`.
+
+    Parameters
+    ----------
+    path : Path
+    """
     save_figure(plot_shape(shape, title, x=x, y=y), path)
 
 

@@ -37,6 +37,10 @@ def plot_overtraining(found: xr.Dataset) -> Figure:
     ----------
     found : xarray.Dataset
         What `bayescale.cheapest` returns for many positive numbers of tokens served.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     served = found["inference_tokens"]
     with styled():
@@ -70,6 +74,15 @@ def plot_cost(sizes: xr.Dataset, found: xr.Dataset) -> Figure:
         What `bayescale.at_size` returns for many sizes.
     found : xarray.Dataset
         What `bayescale.cheapest` returns for the same target and number of tokens served.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FitError
+        If none of the sizes reaches the target in half of the draws.
     """
     unit = sizes.attrs["unit"]
     best = summarise(found["params"].squeeze("inference_tokens"))
@@ -110,6 +123,10 @@ def plot_plans(ranked: xr.Dataset) -> Figure:
     ----------
     ranked : xarray.Dataset
         What `bayescale.rank_plans` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     order = ranked["expected_regret"].argsort().to_numpy()[::-1]
     plans = ranked.isel(plan=order)
@@ -149,6 +166,10 @@ def plot_next_runs(suggestion: NextRuns, runs: Runs) -> Figure:
         What `bayescale.suggest_runs` returns.
     runs : Runs
         Those of the fit.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     candidates, picks = suggestion.candidates, suggestion.picks
     with styled():
@@ -192,6 +213,10 @@ def plot_wall(found: xr.Dataset) -> Figure:
     ----------
     found : xarray.Dataset
         What `bayescale.best_under_wall` returns for many budgets.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     flops = found["flops"]
     with styled():

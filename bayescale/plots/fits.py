@@ -42,6 +42,19 @@ def plot_parameters(fit: Fit) -> Figure:
 
     Both are scaled to the same height: compare widths and places. Where the two look alike, the
     data said nothing.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FitError
+        For constants, which have no runs.
     """
     _require_runs(fit)
     posterior = fit.posterior
@@ -64,6 +77,15 @@ def plot_isoflop(fit: Fit) -> Figure:
     """Draw runs, fitted isoFLOP curves with bands, and the path of the compute-optimal N.
 
     Of a law of repeated data the curves are those of fresh data, and so are the runs.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -111,6 +133,22 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
     """Draw N* and D* against compute; the runs' range is shaded, the asked budgets are marked.
 
     The line is of about 1,000 draws.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law.
+    optima : xarray.Dataset
+        What `bayescale.compute_optimal` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FitError
+        For constants, which have no runs.
     """
     _require_runs(fit)
     seen = fit.runs.column("flops")
@@ -166,6 +204,17 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
 
     The loss above each draw's own optimum along N at fixed compute, and the basins of N that waste
     at most 1% and 10% of the compute, 95% sure at either end.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law.
+    optima : xarray.Dataset
+        What `bayescale.compute_optimal` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     k = optima.attrs["k"]
     posterior = Posterior.of_joint_law(fit, k)
@@ -211,7 +260,24 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
 
 
 def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
-    """Loss along the axis of a single-axis law: runs, law and new runs, both with bands."""
+    """Loss along the axis of a single-axis law: runs, law and new runs, both with bands.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a single-axis law.
+    flops : float, optional
+        Value of the axis to draw to, if it lies beyond ten times the largest of the runs.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FitError
+        For constants, which have no runs.
+    """
     _require_runs(fit)
     name = fit.spec.inputs[0]
     seen = fit.runs.column(name)
@@ -243,6 +309,14 @@ def plot_predicted(table: pd.DataFrame) -> Figure:
     """Predicted against observed loss of every run of `bayescale.posterior.prediction.residuals`.
 
     Of more than 2,000 runs that many are drawn, at random; numbers count all of them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     inside = table["loss"].between(table["predicted_q05"], table["predicted_q95"])
     drawn = table.assign(inside=inside).sample(min(len(table), MOST_BARS), random_state=0)

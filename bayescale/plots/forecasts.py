@@ -43,6 +43,10 @@ def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = "loss") -> Figur
     x, y : str, optional
         Names of the axis and of the metric, with units.
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     RunsError
@@ -82,7 +86,12 @@ def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = "loss") -> Figur
 
 
 def save_forecast(one: CurveForecast, path: Path, *, x: str, y: str) -> None:
-    """Draw a forecast into a file, and free the picture."""
+    """Draw a forecast into a file, and free the picture; other parameters as in `plot_forecast`.
+
+    Parameters
+    ----------
+    path : Path
+    """
     save_figure(plot_forecast(one, x=x, y=y), path)
 
 

@@ -33,6 +33,10 @@ def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
         Parameters that differ between groups, each a panel; by default the law's own, the
         exponents first.
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     FitError
@@ -60,6 +64,10 @@ def plot_shrinkage(fit: Fit, unpooled: Fit) -> Figure:
         With partially pooled groups.
     unpooled : Fit
         Of the same runs without pooling: ``fit(runs, spec.unpooled())``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------

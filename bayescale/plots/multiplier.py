@@ -24,6 +24,10 @@ def plot_multiplier(multiplier: xr.Dataset) -> Figure:
     ----------
     multiplier : xarray.Dataset
         What `bayescale.compute_multiplier` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     group, reference = multiplier.attrs["group"], multiplier.attrs["reference"]
     names = named(group, 22), named(reference, 22)

@@ -41,6 +41,10 @@ def plot_repetition_value(fit: Fit, params: Sequence[float] | None = None) -> Fi
     params : sequence of float, optional
         Sizes N; by default the smallest and the largest of the runs and the one in the middle.
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     FitError

@@ -58,7 +58,14 @@ def styled() -> Iterator[None]:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a picture, replacing an old one only when the new one is complete, and free it."""
+    """Write a picture, replacing an old one only when the new one is complete, and free it.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : Path
+        Its ending says the kind of picture; PNG without one.
+    """
     with replacing(path) as partial:
         figure.savefig(partial, format=path.suffix.lstrip(".") or "png")
     plt.close(figure)
@@ -67,6 +74,18 @@ def save_figure(figure: Figure, path: Path) -> None:
 def named(name: Any, most: int = 40) -> str:
     """Write a name of the user's so that a picture has room for it: the middle of a long one goes.
 
+    Parameters
+    ----------
+    name : object
+    most : int, optional
+        Letters that there is room for.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> named("Llama"), named("a" * 30 + "b" * 30, 11)
     ('Llama', 'aaaaa…bbbbb')
     """
@@ -76,12 +95,33 @@ def named(name: Any, most: int = 40) -> str:
 
 
 def label_of(name: str) -> str:
-    """Label the axis of a column or a metric."""
+    """Label the axis of a column or a metric.
+
+    Parameters
+    ----------
+    name : str
+        Name of a column, or label of a metric with its unit.
+
+    Returns
+    -------
+    str
+    """
     return LABELS.get(name, named(name))
 
 
 def band(axis: Axes, x: Any, summary: xr.DataArray, colour: Any, label: str | None = None) -> None:
-    """Draw the median as a line and the central 90% as a band."""
+    """Draw the median as a line and the central 90% as a band.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    x : array-like
+    summary : xarray.DataArray
+        What `bayescale.summarise` returns, one value for each x.
+    colour : matplotlib colour
+    label : str, optional
+        Of the line, for the legend.
+    """
     axis.fill_between(
         x, summary.sel(summary="q05"), summary.sel(summary="q95"), color=colour, alpha=0.25, lw=0
     )
@@ -89,7 +129,17 @@ def band(axis: Axes, x: Any, summary: xr.DataArray, colour: Any, label: str | No
 
 
 def sequence(number: int) -> Any:
-    """Dark to light, light end left out: readable on white and in grey print."""
+    """Colours from dark to light, the light end left out: readable on white and in grey print.
+
+    Parameters
+    ----------
+    number : int
+
+    Returns
+    -------
+    ndarray
+        Shape (number, 4), RGBA.
+    """
     return plt.get_cmap("viridis")(np.linspace(0.0, 0.85, number))
 
 
@@ -97,6 +147,13 @@ def size_axis(axis: Axes, *, room: float) -> None:
     """Few ticks along N, and room: an interval that fills its axis looks wide whatever it is.
 
     On either side `room` of the log range that the lines fill, at least a factor 1.25.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+        With the lines drawn.
+    room : float
+        Share of the log range left free on either side.
     """
     seen: Any = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axis.lines])
     low, high = float(seen.min()), float(seen.max())
@@ -110,7 +167,17 @@ def size_axis(axis: Axes, *, room: float) -> None:
 
 
 def log_axis(axis: Any, values: Any, name: str) -> None:
-    """Log scale, ticks at decades (1, 2, 5 in short ranges), written as people write counts."""
+    """Log scale, ticks at decades (1, 2, 5 in short ranges), written as people write counts.
+
+    Parameters
+    ----------
+    axis : matplotlib.axis.Axis
+        The x or the y axis of a panel.
+    values : array-like
+        What it must hold, positive.
+    name : str
+        Column, or label, of what is counted along it.
+    """
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     decades = float(np.log10(np.max(values) / np.min(values)))
     axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=12))
