@@ -82,6 +82,10 @@ def cross_validate(
     progress : callable
         Called with the name of each refit.
 
+    Returns
+    -------
+    CrossValidation
+
     Raises
     ------
     FitError
@@ -123,7 +127,20 @@ def cross_validate(
 
 
 def folds_of(fits: Mapping[str, Fit], folds: int, seed: int) -> np.ndarray:
-    """Draw the fold of each cell; the cells of one group are dealt to different folds in turn."""
+    """Draw the fold of each cell; the cells of one group are dealt to different folds in turn.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        Of the same cells.
+    folds : int
+    seed : int
+
+    Returns
+    -------
+    ndarray
+        One number from 0 up for each cell.
+    """
     grouped = next((own for own in fits.values() if own.groups), next(iter(fits.values())))
     table = cells(grouped).table
     order = np.random.default_rng(seed).permutation(len(table))
@@ -136,7 +153,16 @@ def folds_of(fits: Mapping[str, Fit], folds: int, seed: int) -> np.ndarray:
 
 
 def cells(own: Fit) -> Cells:
-    """Cells of replicates that a fit has seen."""
+    """Cells of replicates that a fit has seen.
+
+    Parameters
+    ----------
+    own : Fit
+
+    Returns
+    -------
+    Cells
+    """
     return cells_of(own.spec, own.runs)
 
 

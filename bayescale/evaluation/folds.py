@@ -34,7 +34,16 @@ _A_HAIR = 1.0 + 1e-9  # C = kND of a run need not be its FLOPs to the last digit
 
 @dataclass(frozen=True)
 class Split:
-    """Runs up to a cut, and the later ones that a fit of them is asked for."""
+    """Runs up to a cut, and the later ones that a fit of them is asked for.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    cut : float
+        Largest size of the past.
+    past : Runs
+    later : Runs
+    """
 
     spec: ModelSpec
     cut: float
@@ -52,12 +61,33 @@ class Split:
         group_names(self.spec, self.past)
 
     def weaknesses(self, runs: Runs) -> list[Notice]:
-        """Notices about the design of the past that do not hold for all runs."""
+        """Notices about the design of the past that do not hold for all runs.
+
+        Parameters
+        ----------
+        runs : Runs
+            All of them.
+
+        Returns
+        -------
+        list of Notice
+        """
         known = {notice.name for notice in _design(self.spec, runs)}
         return [notice for notice in _design(self.spec, self.past) if notice.name not in known]
 
     def decades(self, rows: pd.DataFrame) -> np.ndarray:
-        """Decades of scored rows beyond the largest run of the past, of their own group."""
+        """Decades of scored rows beyond the largest run of the past, of their own group.
+
+        Parameters
+        ----------
+        rows : pandas.DataFrame
+            What `score_runs` returns for the later runs.
+
+        Returns
+        -------
+        ndarray
+            One for each row; negative within the past.
+        """
         sizes = np.log10(rows[self.spec.size].to_numpy(dtype=float))
         past = pd.Series(np.log10(self.past.column(self.spec.size)), index=self.past.table.index)
         if self.spec.group is None:
@@ -71,7 +101,23 @@ def plan_cuts(
 ) -> tuple[Split, ...]:
     """Split the runs at each cut, and refuse before sampling what cannot be fitted or predicted.
 
-    Parameters and errors as in `backtest`.
+    The other parameters are as in `bayescale.backtest`.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    tuple of Split
+        By growing cut.
+
+    Raises
+    ------
+    RunsError
+        As `bayescale.backtest` says.
+    ModelError
+        For a law without an axis to cut along.
     """
     if len(spec.inputs) > 1 and spec.size != "flops":
         raise ModelError(
@@ -103,6 +149,16 @@ def choose_cuts(runs: Runs, spec: ModelSpec) -> tuple[Split, ...]:
     cut whose past has twice as many runs as parameters and three values or more of every input, and
     that leaves two runs to predict; where no window has one, the highest such gap below them. Of
     each window the hundred widest gaps are tried, and below them the hundred highest.
+
+    Parameters
+    ----------
+    runs : Runs
+    spec : ModelSpec
+
+    Returns
+    -------
+    tuple of Split
+        By growing cut, one a window at most.
 
     Raises
     ------
@@ -160,7 +216,18 @@ def _split(runs: Runs, spec: ModelSpec, sizes: np.ndarray, cut: float) -> Split:
 
 
 def up_to[Sizes: (np.ndarray, pd.Series)](sizes: Sizes, cut: float) -> Sizes:
-    """Whether sizes lie at or below a cut, from which they may differ in the last digits."""
+    """Whether sizes lie at or below a cut, from which they may differ in the last digits.
+
+    Parameters
+    ----------
+    sizes : ndarray or pandas.Series
+    cut : float
+
+    Returns
+    -------
+    ndarray or pandas.Series
+        Of bool.
+    """
     return sizes <= cut * _A_HAIR
 
 

@@ -46,6 +46,14 @@ def leave_each_out(fit: Fit) -> Iterator[LeftOut]:
     One part of the cells after another, in their order. By every draw for up to 20 million draws
     times rows. Of larger tables by 1,000 draws, and weights are smoothed only of cells that tell
     something: where plain weights are worth `EVEN` of the draws there is no tail to smooth.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Yields
+    ------
+    LeftOut
     """
     even = EVEN if is_large(fit, len(fit.runs)) else 1.0
     fit = thinned(fit, len(fit.runs))

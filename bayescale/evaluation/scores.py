@@ -35,6 +35,10 @@ def crps(draws: np.ndarray, observed: np.ndarray) -> np.ndarray:
     draws : numpy.ndarray, shape (..., m)
     observed : numpy.ndarray, shape (...)
 
+    Returns
+    -------
+    numpy.ndarray, shape (...)
+
     Examples
     --------
     >>> float(crps(np.array([0.0, 1.0]), np.array(0.0)))
@@ -50,7 +54,18 @@ def crps(draws: np.ndarray, observed: np.ndarray) -> np.ndarray:
 
 
 def log_score(log_density: xr.DataArray) -> np.ndarray:
-    """Log of the mean over (chain, draw) of densities: the posterior predictive log density."""
+    """Log of the mean over (chain, draw) of densities: the posterior predictive log density.
+
+    Parameters
+    ----------
+    log_density : xarray.DataArray
+        Dims (chain, draw) and one more.
+
+    Returns
+    -------
+    ndarray
+        Nats, one for each entry of that dim.
+    """
     stacked = log_density.stack(sample=("chain", "draw"))
     total = logsumexp(stacked.to_numpy(), axis=stacked.get_axis_num("sample"))
     return total - np.log(stacked.sizes["sample"])
@@ -102,7 +117,16 @@ class Chance:
 
 
 def score_with_chance(fit: Fit, runs: Runs, *, seed: int = 1) -> tuple[pd.DataFrame, Chance]:
-    """Score as `score_runs` does, and simulate what the scores would be by chance."""
+    """Score as `score_runs` does, and simulate what the scores would be by chance.
+
+    Parameters are as in `score_runs`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        That of `score_runs`.
+    chance : Chance
+    """
     fit, rng = thinned(fit, len(runs)), np.random.default_rng(seed)
     tables, chances = zip(
         *(_scored_cells(fit, cells, rng) for cells in cell_draws(fit, runs)), strict=True
@@ -118,9 +142,16 @@ def score_with_chance(fit: Fit, runs: Runs, *, seed: int = 1) -> tuple[pd.DataFr
 def average(table: pd.DataFrame) -> dict[str, float]:
     """Average scores of rows of `score_runs`.
 
-    ``predictions``, ``rmsle`` (root mean square of the error of the median), ``bias`` (mean error),
-    ``crps``, ``log_score``, and for each central interval ``coverage90`` (share inside) and
-    ``width90`` (mean log of its upper over its lower end), ...
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    dict of str to float
+        ``predictions``, ``rmsle`` (root mean square of the error of the median), ``bias`` (mean
+        error), ``crps``, ``log_score``, and for each central interval ``coverage90`` (share inside)
+        and ``width90`` (mean log of its upper over its lower end), ...
     """
     found = {
         "predictions": len(table),

@@ -22,6 +22,11 @@ def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
     least 6 that span half a decade. Runs of a weight below 1 are left out: they count as doubtful.
     Laws of repeated data are not asked: repeating the same tokens is no power law.
 
+    Parameters
+    ----------
+    fit : Fit
+    seed : int, optional
+
     Returns
     -------
     list of Check

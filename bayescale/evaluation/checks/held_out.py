@@ -16,7 +16,19 @@ from bayescale.runs.table import Runs
 
 
 def held_out_check(fit: Fit, runs: Runs) -> Check:
-    """Count the runs inside their 90% predictive interval; too few speak against extrapolation."""
+    """Count the runs inside their 90% predictive interval; too few speak against extrapolation.
+
+    Parameters
+    ----------
+    fit : Fit
+    runs : Runs
+        Those held back.
+
+    Returns
+    -------
+    Check
+        REVIEW and FAIL by the binomial p-value of as few runs inside, below 5% and 1%.
+    """
     try:
         with fit.asked():
             table = residuals(fit, runs)
@@ -45,6 +57,15 @@ def backtest_check(found: Backtest) -> Check:
 
     FAIL where fewer lay inside their 90% intervals than chance allows (`failure`),
     or where all were missed to the same side from every cut, by more than 0.2% of the loss.
+
+    Parameters
+    ----------
+    found : Backtest
+        What `bayescale.backtest` returns.
+
+    Returns
+    -------
+    Check
     """
     own, p, bias = found.of(MODEL), found.p_coverage, found.bias
     held = f"{int(own['inside90'].sum())} of {len(own)} predictions ({own['inside90'].mean():.0%})"

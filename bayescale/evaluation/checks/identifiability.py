@@ -32,6 +32,15 @@ def design_checks(runs: Runs, spec: ModelSpec) -> list[Check]:
 
     One check for each doubt that there is, in the order of reading, fitting; one PASS where there
     is none.
+
+    Parameters
+    ----------
+    runs : Runs
+    spec : ModelSpec
+
+    Returns
+    -------
+    list of Check
     """
     try:
         notices = require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
@@ -47,7 +56,20 @@ def design_checks(runs: Runs, spec: ModelSpec) -> list[Check]:
 
 
 def bracketing_check(fit: Fit) -> list[Check]:
-    """Whether the optimum at the largest budget lies between sizes that were tried there."""
+    """Whether the optimum at the largest budget lies between sizes that were tried there.
+
+    Tried there are the sizes of runs within a factor 3 of that budget.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    list of Check
+        REVIEW where N* lies below, or above, all of them with a probability of one half or more.
+        Empty unless of a joint law of fresh data without groups.
+    """
     fresh = fit.law.is_joint and "unique_tokens" not in fit.spec.inputs
     if not fresh or fit.groups or fit.own_group is not None:
         return []
@@ -139,7 +161,20 @@ def _checkpoints(status: Status, share: float, most: float, seen: str, advice: s
 
 
 def evenly_spaced(table: pd.DataFrame, many: int = _MANY) -> float:
-    """Share of rows at sizes whose token counts are that many and mostly equal steps apart."""
+    """Share of rows at sizes whose token counts are that many and mostly equal steps apart.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of runs.
+    many : int, optional
+        Fewest token counts of such a size.
+
+    Returns
+    -------
+    float
+        0 for a table without params or tokens.
+    """
     if not {"params", "tokens"} <= set(table.columns):
         return 0.0
     rows = 0

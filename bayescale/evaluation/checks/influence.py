@@ -39,6 +39,12 @@ def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
 
     By every draw, of large tables by 1,000: see `bayescale.evaluation.loo.leave_each_out`.
 
+    Parameters
+    ----------
+    fit : Fit
+    seed : int, optional
+        Of the noise that is drawn for ``pit``.
+
     Returns
     -------
     xarray.Dataset
@@ -107,12 +113,38 @@ def _shift(
 
 
 def outlying_checks(fit: Fit, refit: Refits) -> list[Check]:
-    """Outlying runs and groups."""
+    """Name runs that lie farther from the law than the noise explains, and a group that scatters.
+
+    A run is outlying where fewer than 1% of the simulated refits have any run as far out, a group
+    where its noise is 5 times that of the median other group.
+
+    Parameters
+    ----------
+    fit : Fit
+    refit : Refits
+
+    Returns
+    -------
+    list of Check
+        For runs REVIEW; for groups FAIL, and nothing where they share their noise.
+    """
     return [_outlying(refit), *_outlying_groups(fit)]
 
 
 def influence_checks(found: xr.Dataset) -> list[Check]:
-    """Ask which runs decide, and for which leaving them out is rough."""
+    """Ask which runs decide, and for which leaving them out is rough.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        What `left_out` returns.
+
+    Returns
+    -------
+    list of Check
+        "influential runs": REVIEW where one moves the answer by more than a posterior sd; "Pareto
+        k": REVIEW where one is above 1, or more than a tenth above 0.7.
+    """
     names = found["run"].to_numpy()
     return [_influence(found, names), _pareto(found, names)]
 
@@ -121,6 +153,17 @@ def calibration_checks(found: xr.Dataset) -> list[Check]:
     """LOO-PIT: whether runs fall into their predictive distributions as often as these say.
 
     Of cells of weight 1: the others were weighed down because the noise is not theirs.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        What `left_out` returns.
+
+    Returns
+    -------
+    list of Check
+        "LOO-PIT" by the test of Cramér and von Mises, ``detail`` the sorted values; "coverage" of
+        the central 90% by the binomial one. REVIEW for a p-value below 1%.
     """
     pit = found["pit"].dropna("obs").to_numpy()
     p = float(cramervonmises(pit, "uniform").pvalue)

@@ -48,9 +48,25 @@ _CRITICAL = 0.01  # p-value at which statistics are given the same weight
 
 @dataclass(frozen=True)
 class AxisDetail:
-    """Residuals along one axis, for a picture; log loss, binned means with the central 90%.
+    """Residuals along one axis, for a picture.
 
-    ``half_width`` is half the central 90% of the residuals of one run.
+    Parameters
+    ----------
+    axis : str
+    values : ndarray
+        Of each cell along the axis.
+    residual : ndarray
+        Log loss of each cell less the fitted one.
+    bin_values : ndarray
+        Geometric mean of each bin.
+    bin_mean : ndarray
+        Mean residual of each bin.
+    bin_low, bin_high : ndarray
+        Central 90% of these means in simulated refits.
+    half_width : float
+        Half the central 90% of the residuals of one run.
+    unit : str, optional
+        What a cell is: runs, or configurations.
     """
 
     axis: str
@@ -76,6 +92,18 @@ def axes_of(cells: pd.DataFrame, inputs: tuple[str, ...]) -> dict[str, np.ndarra
     """Logarithms along which residuals are looked at: inputs of the law, C, D/N and D/U.
 
     Left out are those of fewer than three levels and those proportional to one before them.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        One row a cell of replicates.
+    inputs : tuple of str
+        Of the law.
+
+    Returns
+    -------
+    dict of str to ndarray
+        One value for each cell, by name of the axis.
     """
     logs = {name: np.log(cells[name].to_numpy(float)) for name in inputs}
     if {"params", "tokens"} <= set(cells.columns):
@@ -102,6 +130,20 @@ def residual_checks(
     """Centring, then one check for each axis (trend, curvature, neighbours), then unequal noise.
 
     Along an axis on which the loss rises, one of `rising`, part of the range is no remedy.
+
+    Parameters
+    ----------
+    refit : Refits
+    inputs : tuple of str
+        Of the law.
+    rising : tuple of str, optional
+        Axes along which the loss was found to rise.
+
+    Returns
+    -------
+    list of Check
+        FAIL for a family-wise p-value below 1%, REVIEW below 5%; of patterns too small to matter
+        (under 0.2% of the loss, or a quarter of the half width of an interval) one step less.
     """
     axes = axes_of(refit.cells, inputs)
     number = refit.scores.shape[1]
@@ -132,7 +174,17 @@ def _too_few_levels(inputs: tuple[str, ...]) -> Check:
 
 
 def family_wise(family: list[_Statistic]) -> np.ndarray:
-    """Adjust the p-value of each statistic: how often a simulation has any as extreme."""
+    """Adjust the p-value of each statistic: how often a simulation has any as extreme.
+
+    Parameters
+    ----------
+    family : list of _Statistic
+
+    Returns
+    -------
+    ndarray
+        One for each statistic.
+    """
     extreme = np.stack([_extremeness(statistic) for statistic in family])
     largest = np.sort(extreme[:, 1:].max(axis=0))
     beyond = len(largest) - np.searchsorted(largest, extreme[:, 0])
@@ -353,7 +405,15 @@ MAX_RATIO = 2.0
 def seed_check(fit: Fit) -> list[Check]:
     """Compare sigma, what configurations have in common with no law, with the sd between seeds.
 
-    Empty where no configuration has replicates.
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    list of Check
+        REVIEW where sigma is more than twice as large, 95% sure. Empty where no configuration has
+        replicates.
     """
     noise = fit.noise
     if SEED not in noise:

@@ -29,6 +29,15 @@ def prior_checks(fit: Fit) -> list[Check]:
 
     Noise parameters are left out: their tails are known from priors alone in most tables. Of a pool
     every member is asked, and the worst of them answers.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    list of Check
+        "prior sensitivity" and "prior-data conflict".
     """
     found = [(_sensitivity(own), _conflict(own)) for own in fit.members]
     return [worst_first(checks)[0] for checks in zip(*found, strict=True)]
@@ -44,7 +53,18 @@ def _on_line(fit: Fit, name: str) -> tuple[xr.DataArray, xr.DataArray]:
 
 
 def power_scaled(fit: Fit, name: str) -> float:
-    """Return the largest shift of that coordinate, in posterior sds, by powers of its own prior."""
+    """Return the largest shift of that coordinate, in posterior sds, by powers of its own prior.
+
+    Parameters
+    ----------
+    fit : Fit
+    name : str
+        A coordinate, or its ``_population``.
+
+    Returns
+    -------
+    float
+    """
     plain = name.removesuffix("_population")
     posterior = fit.posterior[name]
     stated = placed(fit.spec, fit.tree["constant_data"].to_dataset()).priors

@@ -81,7 +81,18 @@ class Refits:
 
 
 def unit(cells: pd.DataFrame) -> str:
-    """Name what a row of cells is: a run, or a configuration whose replicates were collapsed."""
+    """Name what a row of cells is: a run, or a configuration whose replicates were collapsed.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        With the column ``replicates``.
+
+    Returns
+    -------
+    str
+        In the plural.
+    """
     return "configurations" if (cells["replicates"] > 1).any() else "runs"
 
 
@@ -91,6 +102,15 @@ def refits(fit: Fit, *, seed: int = 1) -> Refits:
     4,000 simulations of up to 500 cells, fewer of more, and 500 of 4,000 or more. Every cell takes
     part in the refits and is compared with its simulated residuals; 10,000 are shown. By every draw
     for up to 20 million draws times rows, else by 1,000 draws.
+
+    Parameters
+    ----------
+    fit : Fit
+    seed : int, optional
+
+    Returns
+    -------
+    Refits
 
     Raises
     ------
