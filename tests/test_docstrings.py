@@ -128,10 +128,6 @@ def faults(thing: Any, module: ModuleType) -> list[str]:
 
 
 UNFINISHED: set[str] = {
-    "bayescale.cli.curves",
-    "bayescale.cli.reading",
-    "bayescale.cli.sampling",
-    "bayescale.cli.shipped",
     "bayescale.decisions.allocation",
     "bayescale.decisions.draws",
     "bayescale.decisions.equal_loss",

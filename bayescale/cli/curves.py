@@ -83,7 +83,17 @@ def curves(
 
 
 def with_bar(names: Iterable[str]) -> Iterator[str]:
-    """Progress bar on stderr, silent where stderr is not a terminal."""
+    """Progress bar on stderr, silent where stderr is not a terminal.
+
+    Parameters
+    ----------
+    names : iterable of str
+
+    Yields
+    ------
+    str
+        Each of them.
+    """
     if not sys.stderr.isatty():
         yield from names
         return
@@ -108,5 +118,15 @@ def _show(labels: Table, as_json: bool, *, whole: bool) -> None:
 
 
 def file_name(name: str) -> str:
-    """Turn the name of a curve into one that every file system takes."""
+    """Turn the name of a curve into one that every file system takes.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+        At most 80 of the letters, digits, dots, signs and underscores.
+    """
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", name).strip("_.")[:80] or "curve"

@@ -13,13 +13,46 @@ if TYPE_CHECKING:
 
 
 def spec_of(model: str, group: str | None) -> ModelSpec:
-    """Load a model file, with groups in another column if one is given."""
+    """Load a model file, with groups in another column if one is given.
+
+    Parameters
+    ----------
+    model : str
+        Name of a shipped model, or path of a TOML file.
+    group : str or None
+        Column of the groups.
+
+    Returns
+    -------
+    ModelSpec
+    """
     spec = load_model(model)
     return spec if group is None else spec.grouped_by(group)
 
 
 def values_asked(spec: ModelSpec, flops: list[float], at: list[float]) -> list[float]:
-    """Choose the values to answer for, refused before the long work rather than after it."""
+    """Choose the values to answer for, refused before the long work rather than after it.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    flops : list of float
+        Values of ``--flops``.
+    at : list of float
+        Values of ``--at``.
+
+    Returns
+    -------
+    list of float
+        Compute for a joint law, else values of the one axis.
+
+    Raises
+    ------
+    ModelError
+        For a law that has no report, or an option that its inputs do not fit.
+    RunsError
+        For a value that is no positive number.
+    """
     if len(spec.inputs) > 1 and not spec.law.is_joint:
         raise ModelError(
             f"the model {spec.name} has no report of its own: fit a joint law with --approaches"
@@ -47,7 +80,32 @@ def runs_of(
     best_per: str | None,
     params_are: str,
 ) -> "Runs":
-    """Read runs as the options say."""
+    """Read runs as the options say.
+
+    Parameters
+    ----------
+    path : Path
+    where : list of str or None
+        Conditions that all must hold.
+    columns : list of str or None
+        Entries OURS=YOURS.
+    units : list of str or None
+        Entries COLUMN=NUMBER.
+    mid_schedule : str
+        "exclude", "keep", or a weight.
+    best_per : str or None
+        Columns, by comma.
+    params_are : str
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    RunsError
+        If a unit is no number; else as `bayescale.read_runs`.
+    """
     sizes = {}
     for name, text in pairs_of(units, "--unit").items():
         try:
@@ -70,7 +128,18 @@ def runs_of(
 
 
 def table_of(path: Path, where: list[str] | None) -> Table:
-    """Read a table of curves as the options say."""
+    """Read a table of curves as the options say.
+
+    Parameters
+    ----------
+    path : Path
+    where : list of str or None
+        Conditions that all must hold.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
     kind_of(path)
     from bayescale.runs.table import read_table
 
@@ -78,7 +147,16 @@ def table_of(path: Path, where: list[str] | None) -> Table:
 
 
 def fit_of(path: Path) -> "Fit":
-    """Read a fit."""
+    """Read a fit.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Fit
+    """
     require_fit(path)
     from bayescale.posterior.fit import load_fit
 
@@ -86,7 +164,17 @@ def fit_of(path: Path) -> "Fit":
 
 
 def require_fit(path: Path) -> None:
-    """Refuse a fit that is not there before PyMC is imported, which takes seconds."""
+    """Refuse a fit that is not there before PyMC is imported, which takes seconds.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    FitError
+        If there is no such file.
+    """
     if not path.is_file():
         raise FitError(f"{path}: no such file")
 
@@ -110,7 +198,23 @@ def _all_of(conditions: list[str]) -> str | None:
 
 
 def pairs_of(entries: list[str] | None, option: str) -> dict[str, str]:
-    """Split entries NAME=VALUE of a repeated option."""
+    """Split entries NAME=VALUE of a repeated option.
+
+    Parameters
+    ----------
+    entries : list of str or None
+    option : str
+        Its name, for errors.
+
+    Returns
+    -------
+    dict of str to str
+
+    Raises
+    ------
+    RunsError
+        If an entry is written otherwise, or a name stands twice.
+    """
     pairs = {}
     for entry in entries or ():
         left, equals, right = entry.partition("=")

@@ -20,7 +20,7 @@ models_app = typer.Typer(
 def models(context: typer.Context, as_json: Json = False) -> None:
     """List the shipped model files."""
     if context.invoked_subcommand is None:
-        print_listing(available_models(), as_json)
+        _print_listing(available_models(), as_json)
 
 
 @models_app.command()
@@ -40,7 +40,7 @@ def datasets(
 ) -> None:
     """List the tables that can be fetched by name, or write one as CSV."""
     if name is None:
-        print_listing(tables.available_datasets(), as_json)
+        _print_listing(tables.available_datasets(), as_json)
         return
     target = out or Path(f"{name}.csv")
     if target.exists():
@@ -52,7 +52,7 @@ def datasets(
     typer.echo(f"{len(table)} rows in {target}")
 
 
-def print_listing(entries: dict[str, str], as_json: bool) -> None:
+def _print_listing(entries: dict[str, str], as_json: bool) -> None:
     """Print names beside what they are."""
     if as_json:
         typer.echo(to_json(entries))
