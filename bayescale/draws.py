@@ -153,6 +153,17 @@ def summarise(draws: Any) -> Any:
 def numbers(draws: xr.DataArray) -> dict[str, float]:
     """Median, q05 and q95 of a scalar quantity, as plain numbers for JSON.
 
+    Parameters
+    ----------
+    draws : xarray.DataArray
+        Dims (chain, draw).
+
+    Returns
+    -------
+    dict of str to float
+
+    Examples
+    --------
     >>> numbers(xr.DataArray([[0.0, 1.0, 2.0]], dims=("chain", "draw")))
     {'median': 1.0, 'q05': 0.1, 'q95': 1.9}
     """

@@ -14,6 +14,10 @@ from bayescale.errors import BayescaleError
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents where they do not exist, and see that it can be written to.
 
+    Parameters
+    ----------
+    folder : Path
+
     Raises
     ------
     BayescaleError
@@ -33,6 +37,10 @@ def make_folder(folder: Path) -> None:
 def make_room(path: Path) -> None:
     """Make the folder of a file that will be written, and see that it can be: before long work.
 
+    Parameters
+    ----------
+    path : Path
+
     Raises
     ------
     BayescaleError
@@ -45,6 +53,15 @@ def make_room(path: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary file beside `path`; it takes the place of `path` only if the block succeeds.
+
+    Parameters
+    ----------
+    path : Path
+
+    Yields
+    ------
+    Path
+        Of the temporary file.
 
     Raises
     ------
@@ -67,7 +84,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def plain(value: Any) -> Any:
-    """Write None for what JSON has no number for: infinite, or not defined."""
+    """Write None for what JSON has no number for: infinite, or not defined.
+
+    Parameters
+    ----------
+    value : object
+        Numbers, text, and lists, tuples and dicts of these.
+
+    Returns
+    -------
+    object
+        The same; tuples become lists.
+    """
     if isinstance(value, dict):
         return {name: plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -76,7 +104,17 @@ def plain(value: Any) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """Write JSON, null for what it has no number for."""
+    """Write JSON, null for what it has no number for.
+
+    Parameters
+    ----------
+    value : object
+        As in `plain`.
+
+    Returns
+    -------
+    str
+    """
     return json.dumps(plain(value), indent=1, allow_nan=False)
 
 

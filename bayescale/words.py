@@ -11,6 +11,18 @@ _SUFFIXES = ((1e15, "Q"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 def count(value: float, digits: int = 3) -> str:
     """Parameters or tokens with a suffix.
 
+    Parameters
+    ----------
+    value : float
+    digits : int, optional
+        Significant ones.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> count(70.2e9), count(1.41e12), count(350), count(999.9e6)
     ('70.2B', '1.41T', '350', '1.00B')
     """
@@ -28,6 +40,16 @@ def count(value: float, digits: int = 3) -> str:
 def trimmed(value: float) -> str:
     """Write a count without needless zeros, as the name of a model has it.
 
+    Parameters
+    ----------
+    value : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> trimmed(1e9), trimmed(8.67e9), trimmed(150e6), trimmed(59)
     ('1B', '8.67B', '150M', '59')
     """
@@ -39,6 +61,16 @@ def trimmed(value: float) -> str:
 def flops(value: float) -> str:
     """FLOPs in scientific notation, without a plus sign or needless zeros.
 
+    Parameters
+    ----------
+    value : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> flops(5.76e23), flops(1e24)
     ('5.76e23', '1e24')
     """
@@ -49,6 +81,18 @@ def flops(value: float) -> str:
 def size(axis: str, value: float) -> str:
     """Value of an axis as that axis is counted.
 
+    Parameters
+    ----------
+    axis : str
+        Column that the value is of.
+    value : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> size("flops", 3e20), size("tokens", 3e9)
     ('3e20', '3.00B')
     """
@@ -58,6 +102,17 @@ def size(axis: str, value: float) -> str:
 def significant(value: float, digits: int = 3) -> str:
     """Round to significant digits, never in scientific notation.
 
+    Parameters
+    ----------
+    value : float
+    digits : int, optional
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> significant(0.034781), significant(18.42), significant(2143.4)
     ('0.0348', '18.4', '2143')
     """
@@ -70,6 +125,18 @@ def significant(value: float, digits: int = 3) -> str:
 def span(low: float, high: float, form: str = "count") -> str:
     """Two ends of an interval, the shared suffix written once.
 
+    Parameters
+    ----------
+    low, high : float
+    form : str, optional
+        "count", with suffixes; else plain numbers.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> span(60.1e9, 88.4e9), span(8.2e8, 1.3e9)
     ('60.1 to 88.4B', '820M to 1.30B')
     """
@@ -84,6 +151,19 @@ def span(low: float, high: float, form: str = "count") -> str:
 def rows(indices: Iterable[int], limit: int = 8) -> str:
     """Name data rows, counted from 1 below the header.
 
+    Parameters
+    ----------
+    indices : iterable of int
+        Counted from 0.
+    limit : int, optional
+        Most that are named.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> rows([0]), rows([2, 7, 11]), rows(range(20), limit=3)
     ('row 1', 'rows 3, 8, 12', 'rows 1, 2, 3 and 17 more')
     """
@@ -96,6 +176,17 @@ def rows(indices: Iterable[int], limit: int = 8) -> str:
 def did_you_mean(name: str, valid: Sequence[str]) -> str:
     """Suggest the nearest valid name and list all of them.
 
+    Parameters
+    ----------
+    name : str
+    valid : sequence of str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> did_you_mean("chinchila", ["chinchilla", "kaplan"])
     "did you mean 'chinchilla'? Valid: chinchilla, kaplan"
     """

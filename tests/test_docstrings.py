@@ -134,8 +134,6 @@ UNFINISHED: set[str] = {
     "bayescale.decisions.next_runs",
     "bayescale.decisions.prices",
     "bayescale.decisions.repetition",
-    "bayescale.draws",
-    "bayescale.files",
     "bayescale.laws.chance_level",
     "bayescale.laws.chinchilla",
     "bayescale.laws.coupled",
@@ -168,14 +166,7 @@ UNFINISHED: set[str] = {
     "bayescale.report.section",
     "bayescale.report.summary",
     "bayescale.report.write",
-    "bayescale.runs.cells",
-    "bayescale.runs.check",
-    "bayescale.runs.datasets",
-    "bayescale.runs.doubts",
-    "bayescale.runs.reading",
-    "bayescale.runs.schedule",
     "bayescale.runs.table",
-    "bayescale.words",
 }
 """Modules whose docstrings are incomplete; one that is complete may not be here."""
 

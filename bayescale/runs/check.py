@@ -54,7 +54,19 @@ class Check:
 
 
 def not_computed(name: str, why: object) -> Check:
-    """Say of a check that these draws leave it without an answer."""
+    """Say of a check that these draws leave it without an answer.
+
+    Parameters
+    ----------
+    name : str
+    why : object
+        An error, or its text.
+
+    Returns
+    -------
+    Check
+        REVIEW.
+    """
     return Check(
         name,
         Status.REVIEW,
@@ -66,10 +78,28 @@ def not_computed(name: str, why: object) -> Check:
 
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:
-    """Sort by status, keeping the order within each."""
+    """Sort by status, keeping the order within each.
+
+    Parameters
+    ----------
+    checks : iterable of Check
+
+    Returns
+    -------
+    list of Check
+    """
     return sorted(checks, key=lambda check: -list(Status).index(check.status))
 
 
 def worst(checks: Iterable[Check]) -> Status:
-    """Return the worst status among checks; PASS where there is none."""
+    """Return the worst status among checks; PASS where there is none.
+
+    Parameters
+    ----------
+    checks : iterable of Check
+
+    Returns
+    -------
+    Status
+    """
     return max((check.status for check in checks), key=list(Status).index, default=Status.PASS)

@@ -17,7 +17,21 @@ from bayescale.words import did_you_mean
 
 @dataclass(frozen=True)
 class Published:
-    """A published table: where it comes from and how to know that it is the right file."""
+    """A published table: where it comes from and how to know that it is the right file.
+
+    Parameters
+    ----------
+    summary : str
+        One line.
+    file : str
+        Name of our file of it, in the folder of ``BAYESCALE_DATA``.
+    rows : int
+    sha256 : str
+        Of that file.
+    citation, licence : str
+    upstream_url, upstream_sha256 : str
+        Of the publisher's own file.
+    """
 
     summary: str
     file: str
@@ -184,6 +198,11 @@ def load_dataset(name: str) -> Table:
     variable ``BAYESCALE_DATA`` names. Without it ``chinchilla``, ``learning_curves_language``,
     ``misfitting`` and ``misfitting_checkpoints`` are downloaded once from their publishers,
     checked by sha256 and kept in pooch's cache.
+
+    Parameters
+    ----------
+    name : str
+        One of `available_datasets`.
 
     Returns
     -------

@@ -31,7 +31,14 @@ GROUPS = (
 class Notice:
     """Something about the runs that a reader of the result must know.
 
-    Rows are positions in the raw table, counted from 0.
+    Parameters
+    ----------
+    name : str
+        What it is about, in a few words.
+    message : str
+        What was found; after the last semicolon what to do.
+    rows : tuple of int, optional
+        Positions in the raw table, counted from 0.
     """
 
     name: str
@@ -81,6 +88,15 @@ def originals(table: pd.DataFrame) -> np.ndarray:
 
     A row that has another's is a copy of it. Equal losses alone prove no copy: those of seeds are
     equal as well where they are rounded.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With the column ``loss``.
+
+    Returns
+    -------
+    ndarray
     """
     place = pd.Series(np.arange(len(table)))
     some = table[["loss"]] if "loss" in table else _comparable(table)
@@ -214,7 +230,17 @@ def _apart(table: pd.DataFrame) -> list[Notice]:
 
 
 def small(table: pd.DataFrame) -> list[Notice]:
-    """Doubt a table whose largest model is tiny, unless its unit was stated."""
+    """Doubt a table whose largest model is tiny, unless its unit was stated.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    list of Notice
+        One, or none.
+    """
     if "params" not in table or table["params"].max() >= 1e6:
         return []
     return [

@@ -19,6 +19,15 @@ _KINDS = (".csv", ".csv.gz", ".tsv", ".jsonl", ".ndjson", ".parquet")
 def kind_of(path: Path) -> str:
     """Say which kind of table a file is, by its name, without reading it.
 
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+        The ending: ".csv", ".csv.gz", ".tsv", ".jsonl", ".ndjson" or ".parquet".
+
     Raises
     ------
     RunsError
@@ -40,6 +49,10 @@ def kind_of(path: Path) -> str:
 
 def load_table(source: str | Path | Table) -> tuple[Table, str, str]:
     """Read a CSV, TSV, JSON lines or Parquet file, or take a table in memory as it is.
+
+    Parameters
+    ----------
+    source : str, path or pandas.DataFrame
 
     Returns
     -------
@@ -112,7 +125,16 @@ def _tidy_header(raw: Table) -> Table:
 
 
 def to_text(table: Table) -> str:
-    """Write a table as JSON text from which `from_text` makes it again, types and all."""
+    """Write a table as JSON text from which `from_text` makes it again, types and all.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    str
+    """
     import pandas as pd
 
     def plain(value: Any) -> Any:
@@ -128,7 +150,16 @@ def to_text(table: Table) -> str:
 
 
 def from_text(text: str) -> Table:
-    """Make the table again that `to_text` wrote."""
+    """Make the table again that `to_text` wrote.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
     import pandas as pd
 
     entries = json.loads(text)

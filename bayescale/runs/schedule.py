@@ -26,6 +26,12 @@ def settle(
     ``is_final_checkpoint`` is false, or ``portion_of_schedule`` is below 1. A checkpoint that is
     not the last but lies at the end of the schedule or beyond it is a finished run.
 
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    choice : "exclude", "keep" or float
+        What to do with them; a number in (0, 1) is the weight of their likelihood.
+
     Returns
     -------
     table : pandas.DataFrame
