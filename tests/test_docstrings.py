@@ -158,14 +158,7 @@ UNFINISHED: set[str] = {
     "bayescale.posterior.surface",
     "bayescale.report.advice",
     "bayescale.report.answers",
-    "bayescale.report.backtest",
-    "bayescale.report.decisions",
-    "bayescale.report.laws",
-    "bayescale.report.page",
-    "bayescale.report.parameters",
-    "bayescale.report.section",
     "bayescale.report.summary",
-    "bayescale.report.write",
     "bayescale.runs.table",
 }
 """Modules whose docstrings are incomplete; one that is complete may not be here."""

@@ -58,7 +58,20 @@ class Section:
 def sections(
     fit: Fit, budgets: Sequence[float], beside: Companions | None = None
 ) -> Iterator[Section]:
-    """Build the parts of the report in reading order, one at a time."""
+    """Build the parts of the report in reading order, one at a time.
+
+    Parameters
+    ----------
+    fit : Fit
+    budgets : sequence of float
+        Values to answer for: compute, or those of the one axis.
+    beside : Companions, optional
+        What was made beside the fit.
+
+    Yields
+    ------
+    Section
+    """
     for title, make in _parts(fit, budgets, beside or Companions()):
         try:
             with fit.asked():
