@@ -69,11 +69,31 @@ class Features:
         return cholesky(own + _JITTER * np.eye(len(own)), lower=True)
 
     def same(self, other: "Features") -> bool:
-        """Whether they are the features of the same points."""
+        """Whether they are the features of the same points.
+
+        Parameters
+        ----------
+        other : Features
+
+        Returns
+        -------
+        bool
+        """
         return self.bend == other.bend and np.array_equal(self.points, other.points)
 
     def kernels(self, inputs: tuple[Any, ...]) -> list[np.ndarray]:
-        """Kernel of each point with places given by their inputs, arrays that broadcast."""
+        """Kernel of each point with places given by their inputs, arrays that broadcast.
+
+        Parameters
+        ----------
+        inputs : tuple of array_like
+            Of the law, in its order; they broadcast.
+
+        Returns
+        -------
+        list of ndarray
+            One for each point, of the common shape of the inputs along which it bends.
+        """
         scale = -0.5 / self.bend.length**2
         # A product over axes: points of a lattice share most of its factors.
         along = [
@@ -88,11 +108,32 @@ class Features:
         ]
 
     def correlations(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
-        """Kernels of all points at places given by full arrays of inputs: (places, points)."""
+        """Kernels of all points at places given by full arrays of inputs.
+
+        Parameters
+        ----------
+        inputs : tuple of ndarray, shape (places,)
+
+        Returns
+        -------
+        ndarray
+            Shape (places, points).
+        """
         return _kernel(self.bend, _decades(self.bend, inputs), self.points)
 
     def at(self, decades: np.ndarray) -> np.ndarray:
-        """Features at places of shape (..., axes), scaled: (..., features)."""
+        """Features at places, times the sd of the bend.
+
+        Parameters
+        ----------
+        decades : ndarray
+            log10 of the inputs, shape (..., axes).
+
+        Returns
+        -------
+        ndarray
+            Shape (..., features).
+        """
         flat = decades.reshape(-1, decades.shape[-1])
         kernel = _kernel(self.bend, self.points, flat)
         found = solve_triangular(self.factor, kernel, lower=True).T
@@ -100,12 +141,35 @@ class Features:
 
 
 def features_of_runs(bend: Bend, decades: np.ndarray) -> Features:
-    """Choose points among the runs: at most `FEATURES`, the least known first."""
+    """Choose points among the runs: at most `FEATURES`, the least known first.
+
+    Parameters
+    ----------
+    bend : Bend
+    decades : ndarray
+        log10 of the inputs of the runs, shape (runs, axes).
+
+    Returns
+    -------
+    Features
+    """
     return Features(bend, _pivots(bend, decades, np.empty((0, decades.shape[1])), FEATURES, _LEAST))
 
 
 def features_beyond(features: Features, inputs: tuple[np.ndarray, ...]) -> Features:
-    """Add points of a lattice around and beyond the runs, until they say nearly all of it."""
+    """Add points of a lattice around and beyond the runs, until they say nearly all of it.
+
+    Parameters
+    ----------
+    features : Features
+        Of points among the runs.
+    inputs : tuple of ndarray, shape (runs,)
+
+    Returns
+    -------
+    Features
+        Those given first.
+    """
     bend = features.bend
     decades = _decades(bend, inputs)
     ends = zip(decades.min(axis=0), decades.max(axis=0), _along(bend, len(inputs)), strict=True)
@@ -172,14 +236,36 @@ class Bending:
     pull: np.ndarray
 
     def log_law(self, inputs: tuple[Any, ...], line: np.ndarray) -> Any:
-        """Log of the law for coordinates on the real line."""
+        """Log of the law for coordinates on the real line.
+
+        Parameters
+        ----------
+        inputs : tuple of array_like
+        line : ndarray
+            Shape (coordinates,), or (coordinates, places) for a law of its own at each place.
+
+        Returns
+        -------
+        array_like
+        """
         named = zip(self.supports.items(), line, strict=True)
         sampled = {name: into_support(support, value) for (name, support), value in named}
         natural = self.law.to_natural({**sampled, **self.fixed}, self.reference)
         return np.log(self.law.loss(*inputs, **natural))
 
     def tangents(self, inputs: tuple[Any, ...]) -> list[Any]:
-        """Differentiate the log law by each of its coordinates, at the best-fitting law."""
+        """Differentiate the log law by each of its coordinates, at the best-fitting law.
+
+        Parameters
+        ----------
+        inputs : tuple of array_like
+            They broadcast.
+
+        Returns
+        -------
+        list of array_like
+            One for each coordinate.
+        """
         steps = _DIFFERENCE * np.eye(len(self.line))
         pairs = (
             (self.log_law(inputs, self.line + h), self.log_law(inputs, self.line - h))
@@ -190,7 +276,16 @@ class Bending:
     def along(self, inputs: tuple[np.ndarray, ...], ways: np.ndarray) -> np.ndarray:
         """Differentiate the log law at each place along a way of its own: sums of tangents.
 
-        `ways` have shape (places, coordinates).
+        Parameters
+        ----------
+        inputs : tuple of ndarray, shape (places,)
+        ways : ndarray
+            Shape (places, coordinates).
+
+        Returns
+        -------
+        ndarray
+            Shape (places,).
         """
         step = _DIFFERENCE / np.maximum(np.abs(ways).max(axis=1), np.finfo(float).tiny)
         moved = step * ways.T
@@ -198,14 +293,36 @@ class Bending:
         return (above - below) / (2 * step)
 
     def basis(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
-        """Return what coefficients are multiplied by at runs, s (phi - J A): (runs, features)."""
+        """Return what coefficients are multiplied by at runs, s (phi - J A).
+
+        Parameters
+        ----------
+        inputs : tuple of ndarray, shape (runs,)
+
+        Returns
+        -------
+        ndarray
+            Shape (runs, features).
+        """
         return (
             self.features.at(_decades(self.features.bend, inputs))
             - np.stack(self.tangents(inputs), 1) @ self.shift
         )
 
     def projected(self, inputs: tuple[np.ndarray, ...], errors: np.ndarray) -> np.ndarray:
-        """Take off errors of the cells, shape (cells, features), what the law can draw of them."""
+        """Take off errors of the cells what the law can draw of them.
+
+        Parameters
+        ----------
+        inputs : tuple of ndarray, shape (cells,)
+        errors : ndarray
+            Shape (cells, features).
+
+        Returns
+        -------
+        ndarray
+            Of the same shape.
+        """
         return errors - np.stack(self.tangents(inputs), 1) @ (self.pull @ errors)
 
 
@@ -230,6 +347,10 @@ def bending_of(
         Of each coordinate, mean and sd on the real line.
     fixed : mapping of str to float
         Coordinates that are given.
+
+    Returns
+    -------
+    Bending
     """
     reference = tuple(float(np.exp(np.log(values).mean())) for values in inputs)
     middle, width = (np.array([prior[i] for prior in priors.values()]) for i in (1, 2))

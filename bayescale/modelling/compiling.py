@@ -57,12 +57,22 @@ class Variable:
 
 @dataclass(frozen=True)
 class Slot:
-    """An array that the function takes."""
+    """An array that the function takes.
+
+    Parameters
+    ----------
+    name : str
+    ndim : int
+    whole : bool
+        Integers, such as an index of groups.
+    logged : bool
+        Passed as its logarithm: a power of it is then one exponential.
+    """
 
     name: str
     ndim: int
-    whole: bool  # integers, such as an index of groups
-    logged: bool  # passed as its logarithm: a power of it is then one exponential
+    whole: bool
+    logged: bool
 
 
 @dataclass(frozen=True)
@@ -88,12 +98,33 @@ class Density:
         return sum(variable.size for variable in self.variables)
 
     def place(self, name: str) -> int:
-        """First entry of a variable in the flat vector."""
+        """First entry of a variable in the flat vector.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        int
+        """
         before = takewhile(lambda variable: variable.name != name, self.variables)
         return sum(variable.size for variable in before)
 
     def bind(self, data: Mapping[str, Any]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Lay out data for the function: the table of addresses, and the arrays that they are of.
+        """Lay out data for the function.
+
+        Parameters
+        ----------
+        data : mapping of str to array_like
+            By name of the slot.
+
+        Returns
+        -------
+        table : ndarray of int
+            Addresses and shapes, as the function reads them.
+        arrays : list of ndarray
+            What they are the addresses of: keep them as long as the table.
 
         Raises
         ------
@@ -106,14 +137,39 @@ class Density:
         return np.array(table, dtype=np.int64), arrays
 
     def evaluate(self, table: np.ndarray, vector: np.ndarray) -> tuple[float, np.ndarray]:
-        """Log density and gradient at one point, NaN where there is none."""
+        """Log density and gradient at one point, NaN where there is none.
+
+        Parameters
+        ----------
+        table : ndarray of int
+            Of `bind`.
+        vector : ndarray
+            Flat vector, shape (size,).
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray
+            Shape (size,).
+        """
         value, gradient = np.empty(1), np.full(self.size, np.nan)
         arrays = (np.ascontiguousarray(vector, dtype=float), gradient, value, table)
         self.function.ctypes(self.size, *(_address(array) for array in arrays))
         return float(value[0]), gradient
 
     def split(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """Values of the variables on their own scale from flat vectors of shape (..., size)."""
+        """Values of the variables on their own scale.
+
+        Parameters
+        ----------
+        flat : ndarray
+            Flat vectors, shape (..., size).
+
+        Returns
+        -------
+        dict of str to ndarray
+            Each of shape (..., *shape of the variable).
+        """
         values, begin = {}, 0
         for variable in self.variables:
             part = flat[..., begin : begin + variable.size]
@@ -129,7 +185,19 @@ def _address(array: np.ndarray) -> Any:
 
 
 def slots_of(data: Mapping[str, Any], logged: Iterable[str]) -> tuple[Slot, ...]:
-    """Describe the arrays of a model by one set of them."""
+    """Describe the arrays of a model by one set of them.
+
+    Parameters
+    ----------
+    data : mapping of str to array_like
+    logged : iterable of str
+        Names of those passed as their logarithm.
+
+    Returns
+    -------
+    tuple of Slot
+        By name.
+    """
     return tuple(
         Slot(name, np.ndim(value), np.asarray(value).dtype.kind in "iu", name in set(logged))
         for name, value in sorted(data.items())
@@ -155,6 +223,10 @@ def compile_density(
     identity : str or None
         What, beside variables, slots and this package's own code, decides the graph. None: it
         cannot be told, so that the graph is made to find the code on disk.
+
+    Returns
+    -------
+    Density
 
     Raises
     ------

@@ -19,6 +19,15 @@ from bayescale.words import rows
 def group_names(spec: ModelSpec, runs: Runs) -> tuple[str, ...]:
     """Name the groups among the runs, sorted; empty for a model without groups.
 
+    Parameters
+    ----------
+    spec : ModelSpec
+    runs : Runs
+
+    Returns
+    -------
+    tuple of str
+
     Raises
     ------
     RunsError
@@ -37,6 +46,17 @@ def group_names(spec: ModelSpec, runs: Runs) -> tuple[str, ...]:
 
 def group_labels(spec: ModelSpec, runs: Runs) -> pd.Series:
     """Name the group of every run, for a model with groups.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        With groups.
+    runs : Runs
+
+    Returns
+    -------
+    pandas.Series
+        Of str, one for each run.
 
     Raises
     ------
