@@ -66,5 +66,10 @@ def chance_level(x: Any, *, E: Any, U: Any, x_half: Any, alpha: Any) -> Any:
         Where half of the way from U to E is done, in units of x.
     alpha : array_like
         Exponent.
+
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
     """
     return E + (U - E) / (1.0 + (x / x_half) ** alpha)

@@ -52,5 +52,10 @@ def chinchilla(params: Any, tokens: Any, *, E: Any, A: Any, B: Any, alpha: Any, 
         Loss due to finite N at N = 1 and to finite D at D = 1, nats per token.
     alpha, beta : array_like
         Exponents of N and D.
+
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
     """
     return E + A * params**-alpha + B * tokens**-beta

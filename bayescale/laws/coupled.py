@@ -96,6 +96,11 @@ def coupled(
     k : array_like
         Coupling; not the FLOPs per parameter and token.
 
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
+
     Notes
     -----
     Sampled are the log loss at the reference run, the share of it that is reducible, the share

@@ -40,7 +40,20 @@ def _compute(loss: Any, k: float, *, R_D: Any, R_N: Any, r_N: Any, **fresh: Any)
 
 
 def repetitions(params: Any, *, R_D: Any, r_N: Any = 0.0) -> Any:
-    """R_D(N) = R_D (N / 1e9)^r_N: repetitions after which one more is worth 1/e of the first."""
+    """Repetitions after which one more is worth 1/e of the first, R_D(N) = R_D (N / 1e9)^r_N.
+
+    Parameters
+    ----------
+    params : array_like
+        N, a count.
+    R_D : array_like
+        For 1e9 params.
+    r_N : array_like, optional
+
+    Returns
+    -------
+    array_like
+    """
     return R_D * np.exp(r_N * (np.log(params) - np.log(_SIZE)))
 
 
@@ -102,6 +115,11 @@ def data_constrained(
         Likewise for parameters: N/U_N - 1 after which one more is worth 1/e of a useful one.
     r_N : array_like
         Exponent of N in R_D; negative where larger models tire of repetition sooner.
+
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
     """
     log_params, log_tokens = np.log(params), np.log(tokens)
     log_repeats = positive_part(log_tokens - np.log(unique_tokens))  # 0 where nothing is repeated

@@ -80,6 +80,11 @@ def data_constrained_published(
     R_D, R_N : array_like
         Repetitions of the tokens, and of the parameters the unique tokens can teach, after which
         one more is worth 1/e of the first.
+
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
     """
     return data_constrained.loss(
         params,

@@ -182,6 +182,11 @@ def farseer(
     a3, b3, c3 : array_like
         Of the log of the floor, the loss on endless tokens.
 
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
+
     Notes
     -----
     The constants trade off against each other over many orders of magnitude. Sampled is what runs

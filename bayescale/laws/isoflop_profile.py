@@ -95,6 +95,11 @@ def isoflop_profile(
     left, right : array_like
         p and q, exponents of the walls: how fast loss rises in models too small and too large.
 
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
+
     Notes
     -----
     Sampled are level = log L_min, size = log of N* over the runs' geometric mean of N, both at the

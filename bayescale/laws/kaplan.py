@@ -74,5 +74,10 @@ def kaplan(params: Any, tokens: Any, *, N_c: Any, D_c: Any, alpha_N: Any, alpha_
         Where the loss from N alone, and from D alone, would be 1 nat per token.
     alpha_N, alpha_D : array_like
         Exponents of N and D.
+
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
     """
     return ((N_c / params) ** (alpha_N / alpha_D) + D_c / tokens) ** alpha_D

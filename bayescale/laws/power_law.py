@@ -26,5 +26,10 @@ def power_law(x: Any, *, E: Any, A: Any, alpha: Any) -> Any:
         Reducible loss at x = 1, nats per token.
     alpha : array_like
         Exponent.
+
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
     """
     return E + A * x**-alpha

@@ -34,5 +34,10 @@ def pure_power_law(x: Any, *, x_c: Any, alpha: Any) -> Any:
         Where the loss would be 1 nat per token, in units of `x`.
     alpha : array_like
         Exponent.
+
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
     """
     return (x_c / x) ** alpha
