@@ -140,8 +140,6 @@ UNFINISHED: set[str] = {
     "bayescale.modelling.spec",
     "bayescale.posterior.fit",
     "bayescale.posterior.prediction",
-    "bayescale.posterior.sampling",
-    "bayescale.posterior.surface",
     "bayescale.report.advice",
     "bayescale.report.answers",
     "bayescale.report.summary",

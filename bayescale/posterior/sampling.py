@@ -71,7 +71,19 @@ type Derive = Callable[[Mapping[str, xr.DataArray]], Mapping[str, xr.DataArray]]
 
 @dataclass(frozen=True)
 class Shape:
-    """A model to compile, equal to every other of the same structure."""
+    """A model to compile, equal to every other of the same structure.
+
+    Parameters
+    ----------
+    key : tuple
+        What tells models of one structure from others.
+    variables : tuple of Variable
+    slots : tuple of Slot
+    build : callable
+        Returns the PyMC model.
+    identity : str or None
+        As in `compile_density`.
+    """
 
     key: tuple[Any, ...]
     variables: tuple[Variable, ...]
@@ -82,7 +94,16 @@ class Shape:
 
 @lru_cache(maxsize=64)
 def compile_model(shape: Shape) -> Density:
-    """Compile, or load from disk, once per process and shape."""
+    """Compile, or load from disk, once per process and shape.
+
+    Parameters
+    ----------
+    shape : Shape
+
+    Returns
+    -------
+    Density
+    """
     return compile_density(shape.variables, shape.slots, shape.build, shape.identity)
 
 
@@ -116,6 +137,16 @@ def whitened(target: Target) -> Target:
     density, by Laplace's approximation.
 
     Data of the model must hold `CENTRE` and `SCALE`, the place to look from and the identity.
+
+    Parameters
+    ----------
+    target : Target
+        With a noise scale ``sigma``.
+
+    Returns
+    -------
+    Target
+        With data for the linear map, started at 0.
     """
     density = target.density
     table, _kept = density.bind(target.data)
@@ -162,7 +193,19 @@ def whitened(target: Target) -> Target:
 
 
 def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
-    """Sample once: groups ``posterior`` and ``sample_stats``.
+    """Sample once.
+
+    Parameters
+    ----------
+    target : Target
+    settings : mapping
+        For ``nutpie.sample``, with ``draws``; and ``thin``, optional, of which one draw is kept.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` (dims chain, draw, ...) and ``sample_stats``; attributes
+        ``adaptation``, ``target_accept`` and ``thin``.
 
     Raises
     ------

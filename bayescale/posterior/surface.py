@@ -65,6 +65,10 @@ def bent(members: Sequence[Drawn], law: Law) -> Law:
         Of each member of a pool.
     law : Law
         Whose parameters the draws are of.
+
+    Returns
+    -------
+    Law
     """
     # Members of one length have the same points. Other parts lie side by side, and are zero in the
     # draws of other members.
@@ -286,6 +290,20 @@ def first(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
     By a cubic between two points of the grid x, whose steps are equal, with the slopes of the
     parabolas through their neighbours. Infinite where a curve never does, NaN where its first
     known point does already.
+
+    Parameters
+    ----------
+    x : ndarray
+        Shape (points,).
+    y : ndarray
+        Shape (..., points); NaN where it is not known.
+    asked : ndarray
+        Of a shape that broadcasts with that of `y` less its last axis.
+
+    Returns
+    -------
+    ndarray
+        In units of `x`.
     """
     shape = np.broadcast_shapes(y.shape[:-1], np.shape(asked))
     y, asked = np.broadcast_to(y, (*shape, len(x))), np.broadcast_to(asked, shape)
@@ -310,7 +328,18 @@ def first(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
 
 
 def vertex(below: np.ndarray, at: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """Where a parabola through three equidistant points is least, in steps from the middle one."""
+    """Where a parabola through three equidistant points is least, in steps from the middle one.
+
+    Parameters
+    ----------
+    below, at, above : ndarray
+        Values at the three points.
+
+    Returns
+    -------
+    ndarray
+        At most 5 steps to either side.
+    """
     curvature = np.maximum(below - 2 * at + above, np.finfo(float).tiny)
     with np.errstate(over="ignore"):  # of a straight line
         return np.clip(0.5 * (below - above) / curvature, -_MOST_STEPS, _MOST_STEPS)
