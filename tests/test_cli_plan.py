@@ -1,10 +1,7 @@
 """Decisions from the shell."""
 
 import json
-import re
-import shlex
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -112,34 +109,10 @@ def test_repetition(run, tmp_path):
     assert [at["quality"] for at in entry["repeat_until"]] == [0.5]
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-SHOWN = [
-    re.split(r" {3,}", line.strip())[0]
-    for line in README.splitlines()
-    if line.startswith("    bayescale plan ")
-]
-
-
 @pytest.fixture(scope="module")
 def grouped_file(tmp_path_factory):
     own = known_grouped_fit(a={}, b={"E": 1.9})
     return str(own.save(tmp_path_factory.mktemp("fits") / "grouped.nc"))
-
-
-def test_the_readme_shows_every_question():
-    asked = {line.split()[3] for line in SHOWN}
-    assert asked == {"overtraining", "repetition", "plans", "next-runs", "multiplier"}
-
-
-@pytest.mark.parametrize("line", SHOWN)
-def test_command_lines_of_the_readme_work(run, line, fit_file, grouped_file, tmp_path):
-    (tmp_path / "PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
-    fits = {"repetition": REPEATED, "multiplier": grouped_file}
-    words = shlex.split(re.sub(r"[][]", "", line).replace("--max-params N", "--max-params 1e11"))
-    _, *arguments = [fits.get(words[3], fit_file) if w == "FIT" else w for w in words]
-    code, out, err = run(*arguments)
-    assert (code, err) == (0, "")
-    assert out.endswith("Medians with central 90% credible intervals in brackets.\n")
 
 
 def test_options_may_stand_before_and_after_the_question(run, grouped_file):

@@ -1,0 +1,192 @@
+"""Every command and every line of Python that the README shows works as it stands there."""
+
+import ast
+import re
+import shlex
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from conftest import known_grouped_fit, simulated_table
+
+import bayescale
+from bayescale import available_models, fit, load_model, parse_model
+from bayescale.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+SLOW = {"demo", "report", "forecast"}
+REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
+FILLED = {
+    "--hold-out EXPR": "--hold-out 'flops > 2e21'",
+    "--group COLUMN": "--group family",
+    "--by COLUMN": "--by curve",
+    "--max-params N": "--max-params 1e11",
+    "COLUMN=NUMBER": "params=1",
+    "OURS=YOURS": "params=N",
+    "keep|WEIGHT": "0.1",
+    "RUNS_OR_FIT": "runs.csv",
+    "RUNS": "runs.csv",
+    "CURVES": "curves.csv",
+    "EXPR": "'loss < 6'",
+    "show NAME": "show chinchilla",
+    "NAME": "minisweep",
+    "SE": "se",
+    "DIR": "made",
+    "FILE": "made.png",
+    "CSV": "made.csv",
+    "M": "chinchilla",
+    "C": "3e20",
+}
+"""What stands in a command for what the README writes in capitals."""
+
+
+def commands() -> list[str]:
+    """Commands of the README with all their options, those of groups in a command of their own."""
+    whole = re.sub(r"\n {10,}\[", " [", README)  # lines that go on
+    found = []
+    for shown in re.findall(r"^ {4}(?:.*uv run )?(bayescale .*)$", whole, re.MULTILINE):
+        line = re.split(r" {3,}", shown)[0]
+        optional = re.findall(r"\[([^][]*)\]", line)
+        groups = [one for one in optional if one.startswith(("--group", "--same-validation"))]
+        bare = re.sub(r" *\[[^][]*\]", "", line)
+        found.append(" ".join([bare, *(one for one in optional if one not in groups)]))
+        if groups:
+            found.append(" ".join([bare, *groups, "--model chinchilla-hierarchical"]))
+    return list(dict.fromkeys(found))
+
+
+def filled(line: str) -> list[str]:
+    """Arguments of a command."""
+    for word, value in FILLED.items():
+        line = re.sub(rf"(?<![\w.-]){re.escape(word)}(?![\w.=|])", value, line)
+    return shlex.split(line)[1:]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch, small_fit):
+    """Give the files that the README reads, and take fewer draws than it does."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(fit.__kwdefaults__, "draws", 400)
+    monkeypatch.setitem(fit.__kwdefaults__, "tune", 600)
+    tokens = np.geomspace(1e9, 1e11, 12)
+    curve = pd.DataFrame({"curve": "a", "tokens": tokens, "se": 0.003})
+    curve["loss"] = 0.1 + 0.5 * (tokens / 1e9) ** -0.3
+    curve["loss"] += 0.003 * np.random.default_rng(0).standard_normal(12)
+    curve.to_csv("curves.csv", index=False)
+    Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
+    small_fit.save("fit.nc")
+
+
+def write_runs(shown: str) -> None:
+    """Write the table that a command or a block of Python reads: of groups if it names some."""
+    table = simulated_table().assign(family="Llama", finished=True)
+    if "family" in shown:
+        other = simulated_table(seed=1, E=1.9).assign(family="xLSTM", finished=True)
+        table = pd.concat([table, other])
+    if "params=N" in shown or '"params": "N"' in shown:
+        table = table.rename(columns={"params": "N"})
+    table.to_csv("runs.csv", index=False)
+
+
+def fit_to_plan(question: str) -> str:
+    if question == "repetition":
+        return REPEATED
+    if question == "multiplier":
+        return str(known_grouped_fit(a={}, b={"E": 1.9}).save("grouped.nc"))
+    return "fit.nc"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(line, marks=[pytest.mark.slow] if line.split()[1] in SLOW else [])
+        for line in commands()
+    ],
+)
+def test_commands_work(run, files, line, request):
+    arguments = filled(line)
+    write_runs(" ".join(arguments))
+    if "FIT" in arguments:
+        arguments[arguments.index("FIT")] = fit_to_plan(arguments[2])
+    if "chinchilla.csv" in arguments:
+        request.getfixturevalue("data_folder")
+        run("datasets", "chinchilla")  # writes it
+    code, out, err = run(*arguments)
+    assert code == 0, err
+    assert out or "--out" in arguments
+    if arguments[0] == "plan":
+        assert err == ""
+        assert out.endswith("Medians with central 90% credible intervals in brackets.\n")
+
+
+def test_constants_in_quotes_are_a_fit(run):
+    (constants,) = re.findall(r'`"([\w-]+: [^"]+)"`', README)
+    ask = ("overtraining", "--flops", "1e24", "--inference-tokens", "1e13")
+    code, out, err = run("plan", constants, *ask)
+    assert (code, err) == (0, "")
+    assert "parameters on" in out
+
+
+def test_all_commands_and_questions_are_shown():
+    shown = [line.split() for line in commands()]
+    group = typer.main.get_command(app)
+    assert {words[1] for words in shown} == set(group.commands)
+    questions = set(group.commands["plan"].commands)
+    assert {words[3] for words in shown if words[1] == "plan"} == questions
+
+
+def test_options_named_exist():
+    def options(command) -> set[str]:
+        below = getattr(command, "commands", {}).values()
+        own = [name for one in command.params for name in (*one.opts, *one.secondary_opts)]
+        return {*own}.union(*(options(one) for one in below))
+
+    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", README))
+    assert "--mid-schedule" in named
+    assert named <= options(typer.main.get_command(app))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_works(files, block, capsys):
+    write_runs(block)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # doubts about the runs, and ArviZ's
+        exec(compile(block, "README.md", "exec"), {"bs": bayescale})
+    assert bool(capsys.readouterr().out) == ("print(" in block)
+
+
+def test_names_of_the_package_exist():
+    """Also those outside of blocks, and keywords that blocks give to them."""
+    named = set(re.findall(r"\bbs\.(\w+)", README))
+    assert len(named) > 20
+    assert named <= set(bayescale.__all__)
+    assert all(ast.parse(block) for block in PYTHON)
+
+
+def test_model_files_are_listed():
+    section = README.split("## What it fits")[1].split("\n\nSeeds")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
+    assert named == set(available_models())
+
+
+def test_the_part_of_a_model_file_is_one():
+    (part,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    source = load_model("chinchilla-bend").source
+    changed = re.sub(r"\[bend\].*?\n\n", lambda found: f"{part}\n", source, flags=re.DOTALL)
+    assert changed != source
+    bend = parse_model(changed, "readme").bend
+    assert (bend.sd, bend.length) == (0.10, 2.0)
+
+
+def test_files_named_exist():
+    named = set(re.findall(r"[`(]([\w/.-]+/[\w.-]+\.(?:py|ipynb|png|md))", README))
+    assert len(named) > 5
+    assert [name for name in named if not (ROOT / name).exists()] == []
