@@ -77,8 +77,8 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     pymc.Model
         Free variables: the law's coordinates and the noise parameters. Deterministics: the law's
         natural parameters; those that differ between groups have the dim ``group``. Observed:
-        ``log_loss`` (`Response.variable`), dim ``obs``, one a cell. Use it for whatever a model file
-        cannot say.
+        ``log_loss`` (`Response.variable`), dim ``obs``, one a cell. Use it for whatever a model
+        file cannot say.
 
     Raises
     ------
