@@ -172,7 +172,7 @@ def _report(
 
     runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
     group_names(spec, runs)
-    require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
+    require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)
     on_curves = None
     if approaches:
         from bayescale.decisions.approaches import on_isoflops

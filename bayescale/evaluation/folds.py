@@ -57,7 +57,7 @@ class Split:
 
     def require_identified(self) -> None:
         """Raise RunsError unless the runs up to the cut identify the law and its groups."""
-        require_identifiable(self.past, self.spec.inputs, len(self.spec.priors))
+        require_identifiable(self.past, self.spec.designed, len(self.spec.priors))
         group_names(self.spec, self.past)
 
     def weaknesses(self, runs: Runs) -> list[Notice]:
@@ -254,4 +254,4 @@ def _require_usable(split: Split) -> None:
 
 
 def _design(spec: ModelSpec, runs: Runs) -> tuple[Notice, ...]:
-    return require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
+    return require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)

@@ -177,6 +177,11 @@ class ModelSpec:
         return tuple(own.name for own in self.reads)
 
     @property
+    def designed(self) -> tuple[str, ...]:
+        """Columns along which runs must differ for the law to be learned."""
+        return tuple(own.name for own in self.reads if own.scale == "log")
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """What the model reads of a table of runs: inputs of the law, and the group."""
         return (*self.inputs, *([self.group] if self.group else []))

@@ -1078,4 +1078,4 @@ def _require_weights(weights: np.ndarray, runs: int) -> None:
 
 
 def _design(spec: ModelSpec, runs: Runs) -> tuple[Notice, ...]:
-    return require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
+    return require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)

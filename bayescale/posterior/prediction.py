@@ -59,7 +59,7 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     FitError
         If an input is missing or not positive, or a group is not one of the fit's.
     """
-    given, law = _given(fit, inputs), fit.whole_law
+    given, law = given_inputs(fit, inputs), fit.whole_law
     for name in law.role("knob"):
         if name not in given:
             law = at_best(law, name, fit.ends_of(name))
@@ -121,7 +121,7 @@ def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:
     error = fit.spec.size_error
     if error is None or not fit.knows_sizes:
         return 0.0
-    given = _given(fit, inputs)
+    given = given_inputs(fit, inputs)
     size, draws = given[fit.spec.size_column], fit.posterior.sizes
     shape = draws["chain"], draws["draw"]
     if {"chain", "draw"} & set(size.dims):  # a size of its own for every draw
@@ -138,7 +138,7 @@ def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:
 def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:
     """Draw what is observed of new runs around `mu`."""
     noise, rng = _at(fit, fit.noise, inputs), np.random.default_rng(seed)
-    own = _given(fit, inputs, of_noise=True)
+    own = given_inputs(fit, inputs, of_noise=True)
     return fit.spec.noise_model.draw(rng, mu, noise_scale(noise), noise, own)
 
 
@@ -394,8 +394,30 @@ def _at(fit: Fit, values: dict[str, xr.DataArray], inputs: Inputs) -> dict[str, 
     }
 
 
-def _given(fit: Fit, inputs: Inputs, *, of_noise: bool = False) -> dict[str, xr.DataArray]:
-    """Give every input its value, as arrays; knobs that have none are left out."""
+def given_inputs(
+    fit: Fit, inputs: Inputs, *, of_noise: bool = False, without: str = ""
+) -> dict[str, xr.DataArray]:
+    """Give every input of a law its value, as arrays; knobs that have none are left out.
+
+    Parameters
+    ----------
+    fit : Fit
+    inputs : mapping or pandas.DataFrame
+        As `predict` takes them.
+    of_noise : bool
+        Whether what the noise reads is wanted as well.
+    without : str
+        An input that is left out.
+
+    Returns
+    -------
+    dict of str to xarray.DataArray
+
+    Raises
+    ------
+    FitError
+        If an input is missing, or has values that it cannot have.
+    """
     spec = fit.spec
     given: dict[str, Any] = {**fit.given, **dict(inputs)}
     for name in spec.law.role("shares"):
@@ -404,7 +426,7 @@ def _given(fit: Fit, inputs: Inputs, *, of_noise: bool = False) -> dict[str, xr.
         if name not in given and columns:
             given[name] = columns
     found: dict[str, xr.DataArray] = {}
-    read = read_by(spec) if of_noise else spec.reads
+    read = [r for r in (read_by(spec) if of_noise else spec.reads) if r.name != without]
     for own in read:
         filled = own.fill if own.name not in given else own.name
         if filled in given:

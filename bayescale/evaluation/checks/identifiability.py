@@ -43,7 +43,7 @@ def design_checks(runs: Runs, spec: ModelSpec) -> list[Check]:
     list of Check
     """
     try:
-        notices = require_identifiable(runs, spec.inputs, len(spec.priors), group=spec.group)
+        notices = require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)
         refused = []
     except RunsError as error:
         notices, refused = (), [_refusal(error)]

@@ -1,0 +1,324 @@
+"""A law is one file: laws of a user's own, each with every tool."""
+
+import json
+import shutil
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayescale as bs
+from bayescale import plots
+from bayescale.laws import LAWS
+
+OWN = Path(__file__).parent / "own_laws"
+LOSS = {"E": 1.8, "A": 400.0, "B": 1500.0, "alpha": 0.34, "beta": 0.36}
+PEAK, WIDTH, GAIN = 1.1e-3, 8.0, 0.3
+MIXED = {"E": 1.7, "B": 900.0, "beta": 0.33, "gamma": 0.5}
+WORTH = np.array([0.5, 0.0, -0.5])
+HALF, SLOPE = 3e20, 0.6
+BATCH, POWER = 0.02, 0.43
+
+
+def sizes():
+    """N and D of a grid."""
+    params, ratio = np.meshgrid(np.geomspace(2e7, 2e9, 6), [8, 20, 60, 150])
+    return params.ravel(), (params * ratio).ravel()
+
+
+def joint(params, tokens):
+    return LOSS["E"] + LOSS["A"] * params ** -LOSS["alpha"] + LOSS["B"] * tokens ** -LOSS["beta"]
+
+
+def learning_rates(rng, factor):
+    params, tokens = (np.repeat(values[::2], 5) for values in sizes())
+    rate = np.tile([3e-4, 6e-4, 1.2e-3, 2.4e-3, 5e-3], len(params) // 5)
+    loss = factor * joint(params, tokens) * (1 + (np.log(rate / PEAK) / WIDTH) ** 2)
+    loss *= np.exp(0.004 * rng.standard_normal(len(loss)))
+    return pd.DataFrame({"params": params, "tokens": tokens, "learning_rate": rate, "loss": loss})
+
+
+def mixtures(rng, factor):
+    shares = rng.dirichlet([1, 1, 1], 60)
+    shares[:6, 0] = 0  # parts that are left out
+    shares /= shares.sum(axis=1, keepdims=True)
+    tokens = rng.choice(np.geomspace(1e9, 1e11, 8), 60)
+    useful = np.exp(WORTH + MIXED["gamma"] * np.log(shares + 1e-3)).sum(axis=1)
+    loss = factor * (MIXED["E"] + MIXED["B"] * tokens ** -MIXED["beta"] / useful)
+    named = {f"w_{part}": shares[:, i] for i, part in enumerate(("web", "code", "math"))}
+    return pd.DataFrame({"tokens": tokens, **named, "loss": loss * noise(rng, 60)})
+
+
+def noise(rng, runs):
+    return np.exp(0.004 * rng.standard_normal(runs))
+
+
+def experts(rng, factor):
+    active, tokens = (np.repeat(values, 3) for values in sizes())
+    number = np.tile([1, 4, 16], len(active) // 3)
+    loss = factor * joint(active * number**GAIN, tokens) * noise(rng, len(active))
+    return pd.DataFrame(
+        {
+            "params": active * number,
+            "active_params": active,
+            "tokens": tokens,
+            "experts": number,
+            "loss": loss,
+        }
+    )
+
+
+def accuracies(rng, factor):
+    flops = np.geomspace(1e18, 1e23, 24)
+    right = 0.25 + 0.75 / (1 + (flops * factor / HALF) ** -SLOPE)
+    share = rng.beta(right * 150, (1 - right) * 150)
+    return pd.DataFrame({"flops": flops, "accuracy": rng.binomial(800, share) / 800})
+
+
+def batches(rng, factor):
+    tokens = np.geomspace(1e9, 1e12, 18)
+    batch = factor * BATCH * tokens**POWER * np.exp(0.05 * rng.standard_normal(18))
+    return pd.DataFrame({"tokens": tokens, "batch_size": batch})
+
+
+CASES = {
+    "learning-rate": (learning_rates, {"alpha": 0.34, "beta": 0.36, "peak": PEAK, "width": WIDTH}),
+    "mixture": (mixtures, {"E": 1.7, "beta": 0.33, "gamma": 0.5}),
+    "experts": (experts, {"alpha": 0.34, "beta": 0.36, "gain": GAIN}),
+    "accuracy": (accuracies, {"half": HALF, "slope": SLOPE}),
+    "batch-size": (batches, {"b": BATCH, "power": POWER}),
+}
+AT = {
+    "learning-rate": {"params": 1e9, "tokens": 2e10, "learning_rate": 1e-3},
+    "mixture": {"tokens": 1e11, "w": {"web": 0.5, "code": 0.3, "math": 0.2}},
+    "experts": {"active_params": 1e9, "tokens": 2e10, "experts": 8},
+    "accuracy": {"flops": 1e22},
+    "batch-size": {"tokens": 1e11},
+}
+
+
+def said(name):
+    """What the true law says at `AT`."""
+    at = AT[name]
+    if name == "learning-rate":
+        bowl = 1 + (np.log(at["learning_rate"] / PEAK) / WIDTH) ** 2
+        return joint(at["params"], at["tokens"]) * bowl
+    if name == "mixture":
+        shares = np.array([0.5, 0.3, 0.2])
+        useful = np.exp(WORTH + MIXED["gamma"] * np.log(shares + 1e-3)).sum()
+        return MIXED["E"] + MIXED["B"] * at["tokens"] ** -MIXED["beta"] / useful
+    if name == "experts":
+        return joint(at["active_params"] * at["experts"] ** GAIN, at["tokens"])
+    if name == "accuracy":
+        return 0.25 + 0.75 / (1 + (at["flops"] / HALF) ** -SLOPE)
+    return BATCH * at["tokens"] ** POWER
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget():
+    """Leave no law of these behind for other tests."""
+    known = set(LAWS)
+    yield
+    for name in set(LAWS) - known:
+        del LAWS[name]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the laws, the model files and the runs of a user."""
+    found = tmp_path_factory.mktemp("own")
+    for path in OWN.iterdir():
+        if path.is_file():
+            shutil.copy(path, found)
+    for name, (simulate, _) in CASES.items():
+        simulate(np.random.default_rng(1), 1.0).to_csv(found / f"{name}.csv", index=False)
+    return found
+
+
+def fitted(folder, name, *, model=None, runs=None, **options):
+    spec = bs.load_model(folder / f"{name}.toml") if model is None else model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bs.RunsWarning)
+        table = pd.read_csv(folder / f"{name}.csv") if runs is None else runs
+        read = bs.read_runs(table, response=spec.response.column)
+        return bs.fit(read, spec, draws=500, tune=500, progress=False, **options)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def own(request, folder):
+    return request.param, fitted(folder, request.param)
+
+
+def inside(draws, value):
+    low, high = draws.quantile([0.01, 0.99], ("chain", "draw"))
+    return float(low) < value < float(high)
+
+
+def test_truth_is_recovered_and_predicted(own):
+    name, fit = own
+    assert fit.diagnostics.converged, fit.diagnostics.problems
+    for parameter, value in CASES[name][1].items():
+        assert inside(fit.posterior[parameter], value), parameter
+    assert inside(bs.predict(fit, AT[name]), said(name))
+    new = bs.predict_runs(fit, AT[name])
+    assert new.std() > bs.predict(fit, AT[name]).std()
+    table = bs.residuals(fit)
+    held = table[fit.spec.response.column].between(table["predicted_q05"], table["predicted_q95"])
+    assert 0.75 < held.mean() <= 1
+
+
+def test_it_is_kept_and_read_again(own, folder, tmp_path, monkeypatch):
+    name, fit = own
+    path = fit.save(folder / f"{name}.nc")
+    again = bs.load_fit(path)
+    np.testing.assert_array_equal(bs.predict(again, AT[name]), bs.predict(fit, AT[name]))
+    law = fit.spec.law.name
+    monkeypatch.delitem(LAWS, law)
+    assert bs.load_fit(path).spec.law.name == law  # found beside the fit, as in another process
+    monkeypatch.delitem(LAWS, law)
+    elsewhere = shutil.copy(path, tmp_path / "fit.nc")
+    with pytest.raises(
+        bs.FitError, match=rf"put its file {law}.py beside the model file or the fit"
+    ):
+        bs.load_fit(elsewhere)
+
+
+def test_checks_pass_where_the_law_is_true_and_fail_where_it_is_not(own, folder):
+    name, fit = own
+    checks = bs.check_fit(fit)
+    assert not [str(check) for check in checks if check.status is bs.Status.FAIL]
+    table, column = pd.read_csv(folder / f"{name}.csv"), fit.spec.response.column
+    axis = fit.spec.size if fit.spec.size in table else "tokens"
+    above = table[axis] > table[axis].median()
+    bad = table.assign(**{column: table[column].where(~above, table[column] ** 0.5)})
+    wrong = fitted(folder, name, runs=bad)
+    assert [check for check in bs.check_fit(wrong) if check.status is bs.Status.FAIL]
+
+
+def test_laws_are_compared_and_backtested(own, folder):
+    name, fit = own
+    text = fit.spec.source.replace(
+        'dist = "Normal"\nsigma',
+        'dist = "StudentT"\nnu = { dist = "Gamma", alpha = 2.0, beta = 0.1 }\nsigma',
+    )
+    if name == "accuracy":
+        text = fit.spec.source.replace("mu = 5.0, sigma = 1.5", "mu = 4.0, sigma = 1.0")
+    other = fitted(folder, name, model=replace(bs.parse_model(text, "other"), name="other"))
+    found = bs.compare({"own": fit, "other": other})
+    assert set(found.table.index) == {"own", "other"}
+    result = bs.backtest(fit.runs, fit.spec, cuts=2, draws=200, tune=300, progress=False)
+    assert result.table["inside90"].mean() > 0.6
+    assert result.axis == fit.spec.size
+
+
+def test_groups_have_laws_of_their_own(own, folder):
+    name, fit = own
+    simulate, _ = CASES[name]
+    tables = [
+        simulate(np.random.default_rng(number), factor).assign(recipe=f"r{number}")
+        for number, factor in enumerate((0.95, 1.0, 1.1))
+    ]
+    text = fit.spec.source.replace(
+        "\n[priors]",
+        '\ngroup = "recipe"\n\n[pooling]\nlevel = "partial"\n\n[scales]\n'
+        'level = { dist = "HalfNormal", sigma = 0.3 }\n\n[priors]',
+        1,
+    )
+    if name == "accuracy":
+        text = 'group = "recipe"\n' + text.replace('\ngroup = "recipe"\n', "")
+    hierarchical = bs.parse_model(text, "hierarchical")
+    grouped = fitted(folder, name, model=hierarchical, runs=pd.concat(tables, ignore_index=True))
+    assert grouped.groups == ("r0", "r1", "r2")
+    assert grouped.diagnostics.divergences <= 5
+    by_group = bs.predict(grouped, AT[name]).median(("chain", "draw"))
+    order = by_group.sel(group=["r0", "r1", "r2"]).to_numpy()
+    assert (np.diff(order) > 0).all()
+    new = grouped.with_new_group("r9")
+    assert bs.predict(new, AT[name]).sel(group="r9").std() > by_group.std()
+    plots.plot_shrinkage(
+        grouped,
+        fitted(
+            folder, name, model=hierarchical.unpooled(), runs=pd.concat(tables, ignore_index=True)
+        ),
+    )
+    plots.plot_forest(grouped)
+    plt.close("all")
+
+
+def test_pictures_and_report(own, tmp_path):
+    name, fit = own
+    for draw in (plots.plot_predicted, plots.plot_parameters, plots.plot_curve):
+        figure = draw(fit)
+        labels = {text for axes in figure.axes for text in (axes.get_xlabel(), axes.get_ylabel())}
+        if name in ("accuracy", "batch-size"):
+            assert not any("loss" in label for label in labels)
+    plt.close("all")
+    page = bs.write_report(fit, tmp_path / "report")
+    text = (
+        (tmp_path / "report" / "report.html").read_text()
+        if page is None
+        else Path(page).read_text()
+    )
+    if name in ("accuracy", "batch-size"):
+        assert "nats per token" not in text
+    assert fit.spec.response.name in text
+
+
+def test_best_inputs(own):
+    name, fit = own
+    if name == "learning-rate":
+        best = bs.optimum(fit, "learning_rate", params=1e9, tokens=2e10)
+        assert inside(best["learning_rate"], PEAK)
+        assert float(best["at_end"].max()) < 0.05
+        sized = bs.compute_optimal(fit, 1e21)  # at the best learning rate of each draw
+        assert inside(sized["loss"], joint(*truly_best(1e21)))
+        tuned = bs.compute_optimal(fit.at(learning_rate=PEAK), 1e21)
+        assert inside(sized["params"] / tuned["params"], 1.0)
+    elif name == "mixture":
+        best = bs.optimum(fit, "w", tokens=1e11)
+        assert inside(best["w"].sel(w="web"), best_mixture()[0])
+        np.testing.assert_allclose(best["w"].sum("w"), 1.0, rtol=1e-6)
+    elif name == "experts":
+        best = bs.compute_optimal(fit.at(experts=8), 1e21)
+        assert inside(best["loss"], joint_experts(1e21, 8))
+        np.testing.assert_allclose(6 * best["params"] * best["tokens"], 1e21, rtol=1e-6)
+    else:
+        with pytest.raises(bs.FitError, match=r"no knob or mixture"):
+            bs.optimum(fit, fit.spec.inputs[0])
+
+
+def truly_best(flops):
+    params = np.geomspace(1e8, 1e11, 20_000)
+    tokens = flops / (6 * params)
+    place = joint(params, tokens).argmin()
+    return params[place], tokens[place]
+
+
+def joint_experts(flops, number):
+    params = np.geomspace(1e8, 1e11, 20_000)
+    return joint(params * number**GAIN, flops / (6 * params)).min()
+
+
+def best_mixture():
+    web, code = np.meshgrid(np.linspace(0, 1, 401), np.linspace(0, 1, 401))
+    shares = np.stack([web, code, np.clip(1 - web - code, 0, 1)], axis=-1)[web + code <= 1]
+    useful = np.exp(WORTH + MIXED["gamma"] * np.log(shares + 1e-3)).sum(axis=1)
+    return shares[useful.argmax()]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_command_line_takes_it(name, folder, tmp_path, run):
+    path = tmp_path / "fit.nc"
+    code, out, err = run(
+        *("fit", folder / f"{name}.csv", "--model", folder / f"{name}.toml", "--out", path),
+        *("--draws", 300, "--tune", 300, "--allow-unconverged"),
+    )
+    assert code == 0, err
+    shutil.copy(folder / f"{bs.load_model(folder / f'{name}.toml').law.name}.py", tmp_path)
+    code, out, err = run("check", path, "--json", "--allow-unconverged")
+    assert code in (0, 3), err
+    assert json.loads(out)["checks"]
