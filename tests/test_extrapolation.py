@@ -26,7 +26,7 @@ from bayescale import (
 from bayescale.decisions.allocation import _optimum_sentence
 from bayescale.errors import FitError, ModelError
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.prediction import decades_beyond, farthest_beyond, with_few_draws
+from bayescale.posterior.prediction import with_few_draws
 from bayescale.report.page import _beyond_sections, law_sections
 from bayescale.report.record import _failed_sentence
 
@@ -148,16 +148,6 @@ def test_failing_checks_of_a_law_that_may_bend_say_so():
     names = ["law along tokens"]
     assert "the law of this model may bend" in _failed_sentence(names, bends=True)
     assert "take the model for true" in _failed_sentence(names, bends=False)
-
-
-def test_decades_are_counted_outside_the_runs(known):
-    largest = float(known.runs.column("flops").max())
-    assert decades_beyond(known, "flops", 10 * largest) == pytest.approx(1.0)
-    assert decades_beyond(known, "flops", largest) == 0
-    smallest = float(known.runs.column("flops").min())
-    assert decades_beyond(known, "flops", smallest / 100) == pytest.approx(-2.0)
-    far = {"flops": largest, "tokens": 100 * known.runs.column("tokens").max()}
-    assert farthest_beyond(known, far) == pytest.approx(2.0)
 
 
 def test_plans_say_how_far_they_lie_and_whether_the_law_may_bend(joint_fit, known):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from bayescale import fit
 from bayescale.errors import RunsError, RunsWarning
-from bayescale.posterior.prediction import decades_beyond
 from bayescale.report.record import default_budgets
 from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN
+from bayescale.runs.range import decades_beyond
 from bayescale.runs.table import Runs, read_runs
 
 
@@ -495,7 +495,8 @@ def test_runs_of_weight_0_count_nowhere():
         assert default_budgets(fitted) == default_budgets(alone)
         for axis in ("params", "tokens", "flops", "tokens_per_param"):
             at = [1e6, 1e12, 1e25]
-            assert (decades_beyond(fitted, axis, at) == decades_beyond(alone, axis, at)).all()
+            beyond = [decades_beyond(own.runs, **{axis: at}) for own in (fitted, alone)]
+            np.testing.assert_array_equal(*beyond)
     counted = fit(given, "chinchilla", **few)  # the control
     assert "groups pooled" in [notice.name for notice in counted.notices]
-    assert decades_beyond(counted, "flops", 1e25) == 0
+    assert decades_beyond(counted.runs, flops=1e25) == 0

@@ -18,7 +18,8 @@ from bayescale.decisions.answer import (
 from bayescale.draws import numbers
 from bayescale.files import plain
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.prediction import bend_per_decade, decades_beyond, predict, predict_runs
+from bayescale.posterior.prediction import bend_per_decade, predict, predict_runs
+from bayescale.runs.range import decades_beyond
 
 
 def answer_predictions(
@@ -52,7 +53,7 @@ def _predictions(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[d
             {
                 "axis": axis,
                 "value": float(value),
-                "decades_beyond": float(decades_beyond(fit, axis, value)),
+                "decades_beyond": float(decades_beyond(fit.runs, **{axis: value})),
                 "bends": fit.bends,
                 "exact": beside_exact(found, exactly),
                 **found,

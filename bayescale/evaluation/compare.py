@@ -19,7 +19,8 @@ from bayescale.errors import FitError
 from bayescale.evaluation.cross_validation import Progress, cells, cross_validate
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
-from bayescale.posterior.prediction import decades_beyond, predict
+from bayescale.posterior.prediction import predict
+from bayescale.runs.range import decades_beyond
 
 SIMILAR_ELPD = 4.0
 """Differences of elpd below this say nothing (Sivula et al. 2025, doi:10.48550/arXiv.2008.10296)"""
@@ -369,7 +370,7 @@ def _at(comparison: Comparison, value: float) -> str:
 
 def _beyond(comparison: Comparison, value: float) -> float:
     first = next(iter(comparison.fits.values()))
-    decades = abs(float(decades_beyond(first, comparison.axis, value)))
+    decades = abs(float(decades_beyond(first.runs, **{comparison.axis: value})))
     return decades if decades >= 0.05 else 0.0
 
 

@@ -18,7 +18,6 @@ from bayescale.modelling.noise import Noise, noise_scale
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.search import at_best
-from bayescale.runs import range as range_of_runs
 from bayescale.runs.table import Runs
 
 MOST_VALUES = 20_000_000
@@ -300,16 +299,6 @@ def score(table: pd.DataFrame, response: str = "loss") -> dict[str, float]:
         "p_value": float(binomtest(inside, len(table), CI_PROB, alternative="less").pvalue),
         "rmsle": float(np.sqrt((table["residual"] ** 2).mean())),
     }
-
-
-def decades_beyond(fit: Fit, axis: str, values: Any) -> np.ndarray:
-    """Decades by which values of an axis lie outside the runs (`bayescale.runs.range`)."""
-    return range_of_runs.decades_beyond(fit.runs, **{axis: values})
-
-
-def farthest_beyond(fit: Fit, along: Mapping[str, Any]) -> np.ndarray:
-    """Decades above the largest run, along the axis of which there are most; 0 inside."""
-    return np.maximum(range_of_runs.decades_beyond(fit.runs, **along), 0.0)
 
 
 def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
