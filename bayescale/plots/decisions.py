@@ -24,7 +24,17 @@ _KNOWN = {"GPT-3": 2.0, "Chinchilla": 20.0, "Llama 3 70B": 215.0}
 def around(values: Sequence[float], *, points: int = 25) -> list[float]:
     """Log-spaced values from a tenth of the least of those asked to ten times the largest.
 
-    Zeros are left out.
+    Parameters
+    ----------
+    values : sequence of float
+        What is asked; zeros are left out.
+    points : int
+        How many are returned.
+
+    Returns
+    -------
+    list of float
+        Ascending.
     """
     asked = [value for value in values if value > 0] or [1e12]
     return np.geomspace(min(asked) / 10, max(asked) * 10, points).tolist()

@@ -56,6 +56,10 @@ class Posterior:
         k : float, optional
             By default what the runs say, else 6.
 
+        Returns
+        -------
+        Posterior
+
         Raises
         ------
         FitError
@@ -73,7 +77,19 @@ class Posterior:
     def of_joint_law(cls, fit: Fit, k: float | None = None) -> "Posterior":
         """Take the draws of a fit whose law trades params against tokens.
 
-        Parameters and errors as in `of`; FitError also for another law.
+        Parameters
+        ----------
+        fit, k
+            As in `of`.
+
+        Returns
+        -------
+        Posterior
+
+        Raises
+        ------
+        FitError
+            As in `of`, for another law, and where a further input of the law is not given.
         """
         fit.require_joint()
         return cls.of(fit, k)
@@ -92,30 +108,92 @@ class Posterior:
         return getattr(self.noise_model, "mean_excess", None) if self.noise else None
 
     def range(self, axis: str) -> tuple[float, float]:
-        """Least and largest value of the runs along an axis, as `axis_range`."""
+        """Least and largest value of the runs along an axis.
+
+        Parameters
+        ----------
+        axis : str
+            A column of the runs, or ``tokens_per_param``.
+
+        Returns
+        -------
+        tuple of float
+            NaN without runs.
+        """
         return axis_range(self.runs, axis)
 
     def beyond(self, **along: Any) -> np.ndarray:
-        """Decades by which values of some axes lie outside the runs, as `decades_beyond`."""
+        """Decades by which values lie above the largest run; negative: below the smallest one.
+
+        Parameters
+        ----------
+        **along : float or array
+            Values by axis; of several axes the one counts along which there are most decades above.
+
+        Returns
+        -------
+        numpy.ndarray
+            0 inside the range of the runs, NaN without runs.
+        """
         return decades_beyond(self.runs, **along)
 
     def loss(self, params: Any, tokens: Any) -> Any:
-        """Loss at N parameters and D tokens, none of them repeated, nats per token."""
+        """Loss where no token is repeated.
+
+        Parameters
+        ----------
+        params, tokens : xarray.DataArray or float
+            N and D; of `rows` arrays that broadcast with (draws, 1).
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            In the unit of the law's response, without noise, of each draw.
+        """
         return self.law.fresh_loss(params, tokens, **self.natural)
 
     def isoflop(self, flops: Any, params: Any) -> Any:
-        """Loss along an isoFLOP curve: N varies, D = C/(k N)."""
+        """Loss along an isoFLOP curve: N varies, D = C/(k N).
+
+        Parameters
+        ----------
+        flops, params : xarray.DataArray or float
+            C and N, as in `loss`.
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            As of `loss`.
+        """
         return self.loss(params, flops / (self.k * params))
 
     def optimum(self, flops: Any) -> Any:
-        """Compute-optimal N of each draw; NaN where no size is best.
+        """Compute-optimal N, in closed form where the law has one, else by a search.
 
-        In closed form where the law has one, else by a search.
+        Parameters
+        ----------
+        flops : xarray.DataArray or float
+            Budgets C, as in `loss`.
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            N of each draw; NaN where no size is best.
         """
         return self._ask(self.law.optimum or self._search, flops)
 
     def least_compute(self, loss: Any) -> Any:
-        """Compute of the compute-optimal model that reaches a loss, of each draw; may be infinite.
+        """Compute of the compute-optimal model that reaches a loss.
+
+        Parameters
+        ----------
+        loss : xarray.DataArray or float
+            As `loss` returns it.
+
+        Returns
+        -------
+        xarray.DataArray or numpy.ndarray
+            FLOPs, of each draw; infinite where no compute reaches it.
 
         Raises
         ------
@@ -170,7 +248,16 @@ class Posterior:
         return self.sizes["chain"] * self.sizes["draw"]
 
     def to_rows(self, draws: xr.DataArray) -> np.ndarray:
-        """Turn dims (chain, draw) into one value a draw, shape (draws, 1).
+        """Turn draws into rows.
+
+        Parameters
+        ----------
+        draws : xarray.DataArray
+            Dims (chain, draw).
+
+        Returns
+        -------
+        numpy.ndarray, shape (draws, 1)
 
         Raises
         ------

@@ -19,6 +19,10 @@ def axis_range(runs: Runs, axis: str) -> tuple[float, float]:
     axis : str
         A column of the runs, or ``tokens_per_param``.
 
+    Returns
+    -------
+    tuple of float
+
     Raises
     ------
     RunsError
@@ -44,6 +48,11 @@ def decades_beyond(runs: Runs, **along: Any) -> np.ndarray:
     runs : Runs
     **along : float or array
         Values by axis, of shapes that broadcast; an axis as in `axis_range`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Decades, of the shape of the values.
 
     Raises
     ------
