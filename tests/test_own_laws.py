@@ -154,8 +154,8 @@ def own(request, folder):
 
 
 def inside(draws, value):
-    low, high = draws.quantile([0.01, 0.99], ("chain", "draw"))
-    return float(low) < value < float(high)
+    """Whether a value lies within three standard deviations of some draws."""
+    return abs(float(draws.mean()) - value) < 3 * float(draws.std())
 
 
 def test_truth_is_recovered_and_predicted(own):
@@ -272,7 +272,7 @@ def test_best_inputs(own):
     name, fit = own
     if name == "learning-rate":
         best = bs.optimum(fit, "learning_rate", params=1e9, tokens=2e10)
-        assert inside(best["learning_rate"], PEAK)
+        assert inside(best["best"], PEAK)
         assert float(best["at_end"].max()) < 0.05
         sized = bs.compute_optimal(fit, 1e21)  # at the best learning rate of each draw
         assert inside(sized["loss"], joint(*truly_best(1e21)))
@@ -280,8 +280,8 @@ def test_best_inputs(own):
         assert inside(sized["params"] / tuned["params"], 1.0)
     elif name == "mixture":
         best = bs.optimum(fit, "w", tokens=1e11)
-        assert inside(best["w"].sel(w="web"), best_mixture()[0])
-        np.testing.assert_allclose(best["w"].sum("w"), 1.0, rtol=1e-6)
+        assert inside(best["best"].sel(w="web"), best_mixture()[0])
+        np.testing.assert_allclose(best["best"].sum("w"), 1.0, rtol=1e-6)
     elif name == "experts":
         best = bs.compute_optimal(fit.at(experts=8), 1e21)
         assert inside(best["loss"], joint_experts(1e21, 8))

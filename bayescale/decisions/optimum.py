@@ -37,7 +37,7 @@ def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Dims (chain, draw): the input `over` (and its parts, for a mixture), the response there
+        Dims (chain, draw): ``best``, the value of `over` (of a mixture also its parts), the response there
         under its own name, and ``at_end``, whether the best value lies at an end of what was looked
         at: then the runs do not tell where it is. Of a mixture ``at_end`` has its parts: whether
         they are left out.
@@ -75,7 +75,7 @@ def _best_knob(fit: Fit, over: str, inputs: dict[str, Any]) -> xr.Dataset:
     low, high, place = (np.log(x) if logged else x for x in (*ends, best))
     near = _NEAR_END * (high - low)
     at_end = (place < low + near) | (place > high - near)
-    return xr.Dataset({over: best, fit.spec.response.column: value, "at_end": at_end})
+    return xr.Dataset({"best": best, fit.spec.response.column: value, "at_end": at_end})
 
 
 def _best_mixture(fit: Fit, over: str, inputs: dict[str, Any]) -> xr.Dataset:
@@ -94,7 +94,7 @@ def _best_mixture(fit: Fit, over: str, inputs: dict[str, Any]) -> xr.Dataset:
     at = {**inputs, over: best}
     value = law(*(at[name] for name in law.inputs), **fit.natural)
     left_out = (best < _LEAST_SHARE).rename("at_end")
-    found = {f"{over}": best, fit.spec.response.column: value.drop_vars(over, errors="ignore")}
+    found = {"best": best, fit.spec.response.column: value.drop_vars(over, errors="ignore")}
     return xr.Dataset({**found, "at_end": left_out})
 
 
