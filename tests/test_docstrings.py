@@ -128,21 +128,15 @@ def faults(thing: Any, module: ModuleType) -> list[str]:
 
 
 UNFINISHED: set[str] = {
-    "bayescale.decisions.allocation",
-    "bayescale.decisions.draws",
-    "bayescale.decisions.equal_loss",
-    "bayescale.decisions.next_runs",
-    "bayescale.decisions.prices",
-    "bayescale.decisions.repetition",
+    "bayescale.decisions.predictions",
     "bayescale.laws.law",
     "bayescale.modelling.build",
     "bayescale.modelling.noise",
+    "bayescale.modelling.priors",
     "bayescale.modelling.spec",
+    "bayescale.posterior.describe",
     "bayescale.posterior.fit",
     "bayescale.posterior.prediction",
-    "bayescale.report.advice",
-    "bayescale.report.answers",
-    "bayescale.report.summary",
     "bayescale.runs.table",
 }
 """Modules whose docstrings are incomplete; one that is complete may not be here."""

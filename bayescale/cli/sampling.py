@@ -15,7 +15,18 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
 
 
 def sample(runs: "Runs", spec: ModelSpec, seed: int) -> "Fit":
-    """Fit a model with a progress bar on a terminal."""
+    """Fit a model with a progress bar on a terminal.
+
+    Parameters
+    ----------
+    runs : Runs
+    spec : ModelSpec
+    seed : int
+
+    Returns
+    -------
+    Fit
+    """
     with steps("fit", 2) as step:
         step("starting PyMC")
         from bayescale.posterior.fit import fit
@@ -25,7 +36,13 @@ def sample(runs: "Runs", spec: ModelSpec, seed: int) -> "Fit":
 
 
 def stop_unless_converged(problems: Sequence[str], allow: bool) -> None:
-    """Exit with 1 for what did not converge, unless told that it may."""
+    """Exit with 1 for what did not converge, unless told that it may.
+
+    Parameters
+    ----------
+    problems : sequence of str
+    allow : bool
+    """
     for problem in problems:
         typer.echo(f"not converged: {problem}", err=True)
     if problems and not allow:
@@ -34,7 +51,19 @@ def stop_unless_converged(problems: Sequence[str], allow: bool) -> None:
 
 @contextmanager
 def steps(label: str, steps: int) -> Iterator[Any]:
-    """Progress bar on stderr, silent where stderr is not a terminal."""
+    """Progress bar on stderr, silent where stderr is not a terminal.
+
+    Parameters
+    ----------
+    label : str
+    steps : int
+        How many there will be.
+
+    Yields
+    ------
+    callable
+        Called with the name of each step as it starts.
+    """
     if not sys.stderr.isatty():
         yield lambda step: None
         return

@@ -127,8 +127,13 @@ def basin(
     """Sizes that are nearly as good as the compute-optimal one.
 
     The smallest and the largest N whose loss at the full budget is no worse than the optimum of
-    C / (1 + excess): choosing them wastes at most that share of the compute. Parameters and errors
-    as in `compute_optimal`.
+    C / (1 + excess): choosing them wastes at most that share of the compute. The other parameters
+    and errors are as in `compute_optimal`.
+
+    Parameters
+    ----------
+    excess : float or sequence of float, optional
+        Shares of the compute that may be wasted.
 
     Returns
     -------
@@ -180,6 +185,14 @@ def _by_group(fit: Fit, ask: Callable[[Fit], Any]) -> Any:
 def distinct_budgets(flops: Sequence[float]) -> tuple[float, ...]:
     """Return the budgets without repetitions, in their order.
 
+    Parameters
+    ----------
+    flops : sequence of float
+
+    Returns
+    -------
+    tuple of float
+
     Raises
     ------
     FitError
@@ -230,6 +243,11 @@ def answer_optima(
     tested : callable, optional
         Says what a backtest tells of an answer so many decades beyond the runs, as
         `bayescale.backtested_at` does.
+
+    Returns
+    -------
+    Answer
+        Numbers: ``optima``, an entry for each budget (and group).
     """
     entries = [
         standing(fit, entry, tested)
@@ -240,7 +258,21 @@ def answer_optima(
 
 
 def best_models(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
-    """Compute-optimal model for each budget as numbers, beside that of the exact law."""
+    """Compute-optimal model for each budget as numbers, beside that of the exact law.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of one group where there are groups.
+    budgets : sequence of float
+    exact : Fit or None
+        The same law taken as exact.
+
+    Returns
+    -------
+    list of dict
+        An entry for each budget.
+    """
     optima = compute_optimal(fit, list(budgets))
     of_exact = None if exact is None else compute_optimal(exact, list(budgets))
     entries = []

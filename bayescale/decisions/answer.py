@@ -55,7 +55,19 @@ class Answer:
         sentences: Iterable[str],
         draws: xr.Dataset | None = None,
     ) -> Self:
-        """Answer by some fits: their problems and failed checks are numbers and caveats of it."""
+        """Answer by some fits: their problems and failed checks are numbers and caveats of it.
+
+        Parameters
+        ----------
+        fits : Fit
+        numbers : dict
+        sentences : iterable of str
+        draws : xarray.Dataset, optional
+
+        Returns
+        -------
+        Answer
+        """
         problems = problems_of(*fits)
         failures = {name: said for fit in fits for name, said in fit.failures.items()}
         caveats = (
@@ -87,34 +99,88 @@ class Answer:
 
 
 def problems_of(*fits: Fit | None) -> list[str]:
-    """Say what speaks against the convergence of each fit; nothing of constants."""
+    """Say what speaks against the convergence of each fit; nothing of constants.
+
+    Parameters
+    ----------
+    fits : Fit or None
+
+    Returns
+    -------
+    list of str
+        Each begins with the name of its model.
+    """
     return [
         f"{fit.spec.name}: {problem}" for fit in fits if fit is not None for problem in fit.problems
     ]
 
 
 def unconverged(problems: Iterable[str]) -> tuple[str, ...]:
-    """Say before the numbers that they must not be used."""
+    """Say before the numbers that they must not be used.
+
+    Parameters
+    ----------
+    problems : iterable of str
+
+    Returns
+    -------
+    tuple of str
+        One sentence; empty where there is no problem.
+    """
     said = "; ".join(problems)
     return (f"not converged, do not use these numbers: {said}",) if said else ()
 
 
 def convergence(problems: Iterable[str], *fits: Fit) -> dict[str, Any]:
-    """Say in JSON whether the numbers beside it can be used; null of what was not sampled."""
+    """Say in JSON whether the numbers beside it can be used; null of what was not sampled.
+
+    Parameters
+    ----------
+    problems : iterable of str
+    fits : Fit
+        That were asked; constants alone were not sampled.
+
+    Returns
+    -------
+    dict
+        ``converged`` and ``problems``.
+    """
     found = list(problems)
     sampled = not fits or any(fit.sampled for fit in fits)
     return {"converged": not found if sampled else None, "problems": found}
 
 
 def each_group(fit: Fit, ask: Callable[[Fit], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Ask a fit, or each of its groups; every entry names its group."""
+    """Ask a fit, or each of its groups; every entry names its group.
+
+    Parameters
+    ----------
+    fit : Fit
+    ask : callable
+        Answers for a fit without groups, by a list of entries.
+
+    Returns
+    -------
+    list of dict
+        Entries with the key ``group``, None where there are no groups.
+    """
     if not fit.groups:
         return [{"group": None, **entry} for entry in ask(fit)]
     return [{"group": name, **entry} for name in fit.groups for entry in ask(fit.of_group(name))]
 
 
 def of_group(entry: dict[str, Any]) -> str:
-    """Open a sentence about an entry of `each_group`."""
+    """Open a sentence about an entry of `each_group`.
+
+    Parameters
+    ----------
+    entry : dict
+
+    Returns
+    -------
+    str
+        Empty where there are no groups.
+    """
     return "" if entry["group"] is None else f"{entry['group']}. "
 
 
@@ -125,7 +191,23 @@ def interval_of(
     *,
     unit: str = "",
 ) -> str:
-    """Write median and interval; of one draw the value alone; unbounded ends in words."""
+    """Write median and interval; of one draw the value alone; unbounded ends in words.
+
+    Parameters
+    ----------
+    value : dict
+        Median, q05 and q95.
+    write : callable
+        Writes one number.
+    span : callable, optional
+        Writes the two ends.
+    unit : str, optional
+        Of what it is a number.
+
+    Returns
+    -------
+    str
+    """
     low, middle, high = (value[name] for name in ("q05", "median", "q95"))
     if low is None or middle is None:
         return f"an unbounded number of {unit}".rstrip()
@@ -141,6 +223,18 @@ def interval_of(
 def count_of(value: Quantity, unit: str = "") -> str:
     """Write a count, of something if it is named, with its interval.
 
+    Parameters
+    ----------
+    value : dict
+        Median, q05 and q95.
+    unit : str, optional
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> count_of({"median": 70.2e9, "q05": 60.1e9, "q95": 88.4e9}, "parameters")
     '70.2B parameters (60.1 to 88.4B)'
     """
@@ -148,34 +242,98 @@ def count_of(value: Quantity, unit: str = "") -> str:
 
 
 def flops_of(value: Quantity) -> str:
-    """Write FLOPs with their interval."""
+    """Write FLOPs with their interval.
+
+    Parameters
+    ----------
+    value : dict
+        Median, q05 and q95.
+
+    Returns
+    -------
+    str
+    """
     return interval_of(value, words.flops)
 
 
 def number_of(value: Quantity, digits: int = 3) -> str:
-    """Write a plain number with its interval."""
+    """Write a plain number with its interval.
+
+    Parameters
+    ----------
+    value : dict
+        Median, q05 and q95.
+    digits : int, optional
+        Significant ones.
+
+    Returns
+    -------
+    str
+    """
     return interval_of(value, lambda number: words.significant(number, digits))
 
 
 def share_of(value: Quantity) -> str:
-    """Write a share in percent with its interval."""
+    """Write a share in percent with its interval.
+
+    Parameters
+    ----------
+    value : dict
+        Median, q05 and q95.
+
+    Returns
+    -------
+    str
+    """
     return interval_of(value, lambda number: f"{number:.1%}")
 
 
 def loss_of(loss: Quantity) -> str:
-    """Write a loss with its interval."""
+    """Write a loss with its interval.
+
+    Parameters
+    ----------
+    loss : dict
+        Median, q05 and q95.
+
+    Returns
+    -------
+    str
+    """
     return f"{loss['median']:.3f} ({loss['q05']:.3f} to {loss['q95']:.3f})"
 
 
 def negated(value: Quantity) -> Quantity:
-    """Turn what is saved into what it costs more; unbounded where nothing is saved any more."""
+    """Turn what is saved into what it costs more; unbounded where nothing is saved any more.
+
+    Parameters
+    ----------
+    value : dict
+        Median, q05 and q95.
+
+    Returns
+    -------
+    dict
+        The same of the number with its sign turned.
+    """
     low, middle, high = (value[name] for name in ("q05", "median", "q95"))
     turn = {"q05": high, "median": middle, "q95": low}
     return {name: None if number is None else -number for name, number in turn.items()}
 
 
 def amount(value: float, unit: str) -> str:
-    """Write FLOPs as FLOPs are written, and money as money."""
+    """Write FLOPs as FLOPs are written, and money as money.
+
+    Parameters
+    ----------
+    value : float
+    unit : str
+        "FLOPs", or a sign of money.
+
+    Returns
+    -------
+    str
+    """
     return f"{words.flops(value)} FLOPs" if unit == "FLOPs" else f"{unit}{words.count(value)}"
 
 
@@ -188,6 +346,10 @@ def distance(decades: float | None, *, bends: bool) -> str:
         Above the largest run, negative below the smallest, 0 inside; None without runs.
     bends : bool
         Whether the law that answered may bend.
+
+    Returns
+    -------
+    str
     """
     if decades is None:
         return "These are given constants: there are no runs to compare with."
@@ -206,7 +368,20 @@ def distance(decades: float | None, *, bends: bool) -> str:
 
 
 def beside_exact(entry: dict[str, Any], exact: dict[str, Quantity] | None) -> dict[str, Any] | None:
-    """Add to what the exact law says whether the two disagree: 90% intervals without overlap."""
+    """Add to what the exact law says whether the two disagree: 90% intervals without overlap.
+
+    Parameters
+    ----------
+    entry : dict
+        Quantities that the law itself says.
+    exact : dict or None
+        The same of the exact law.
+
+    Returns
+    -------
+    dict or None
+        Those of the exact law, and ``disagrees``.
+    """
     if exact is None:
         return None
     apart = (
@@ -222,7 +397,20 @@ type Tested = Callable[[float], str]
 
 
 def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str, Any]:
-    """Add to an answer what a backtest tells of it, and which checks of the fit FAILed."""
+    """Add to an answer what a backtest tells of it, and which checks of the fit FAILed.
+
+    Parameters
+    ----------
+    fit : Fit
+    entry : dict
+        With ``decades_beyond``.
+    tested : callable or None
+
+    Returns
+    -------
+    dict
+        The entry with ``tested``, a sentence or None, and ``failed``.
+    """
     decades = entry["decades_beyond"]
     asked = tested is not None and decades is not None and decades > 0
     return {
@@ -236,6 +424,17 @@ def reliability(entry: dict[str, Any], outside: str = "") -> str:
     """Say how far out an answer lies, what the exact law would say, and what was tested.
 
     `outside` says more of where it lies.
+
+    Parameters
+    ----------
+    entry : dict
+        Of `standing`, with ``bends`` and ``exact``.
+    outside : str, optional
+        Says more of where it lies.
+
+    Returns
+    -------
+    str
     """
     said = distance(entry["decades_beyond"], bends=entry["bends"]) + outside
     exact = entry["exact"]

@@ -555,7 +555,19 @@ def _axis(name: str, values: Any) -> xr.DataArray:
 
 
 def answer_approaches(fit: Fit, found: xr.Dataset) -> Answer:
-    """Say what `compare_approaches` found: the exponents, and what a parabola would get wrong."""
+    """Say what `compare_approaches` found: the exponents, and what a parabola would get wrong.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law.
+    found : xarray.Dataset
+
+    Returns
+    -------
+    Answer
+        Numbers: ``approaches``.
+    """
     result = plain({"approaches": _approach_numbers(fit, found)})
     said = (_exponents_sentence, _parabola_sentence)
     sentences = [say(result["approaches"]) for say in said]

@@ -31,7 +31,18 @@ _TOLERANCES = {"xatol": 1e-9, "xrtol": 1e-9}
 
 
 def equal_loss(posterior: Posterior, prices: Prices = IN_FLOPS) -> "EqualLoss":
-    """Choose the grids for a joint law."""
+    """Choose the grids for a joint law.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Of a joint law.
+    prices : Prices, optional
+
+    Returns
+    -------
+    EqualLoss
+    """
     if not posterior.bends:
         return EqualLoss(posterior.rows, prices, np.linspace(*_LOG_RANGE, _SIZES))
     sizes, tokens = (
@@ -65,14 +76,39 @@ class EqualLoss:
         return self.draws.natural
 
     def loss(self, log_params: np.ndarray, log_tokens: np.ndarray, *natural: np.ndarray) -> Any:
-        """Loss at each draw, without repeated tokens."""
+        """Loss at each draw, without repeated tokens.
+
+        Parameters
+        ----------
+        log_params, log_tokens : ndarray
+            Of shapes that broadcast with (draws, 1).
+        natural : ndarray
+            The law's parameters in their order; by default those of all draws.
+
+        Returns
+        -------
+        ndarray
+            Nats per token.
+        """
         values = natural or tuple(self.natural.values())
         named = dict(zip(self.natural, values, strict=True))
         with np.errstate(over="ignore", under="ignore"):
             return self.draws.law.fresh_loss(np.exp(log_params), np.exp(log_tokens), **named)
 
     def needed_tokens(self, loss: np.ndarray, log_params: np.ndarray) -> np.ndarray:
-        """Log of the tokens that bring a size to a loss; infinite where none do."""
+        """Log of the tokens that bring a size to a loss; infinite where none do.
+
+        Parameters
+        ----------
+        loss : ndarray
+            Shape (draws, 1).
+        log_params : ndarray
+            Of a shape that broadcasts with it.
+
+        Returns
+        -------
+        ndarray
+        """
         return self._needed(loss, log_params, *self.natural.values())
 
     def _needed(self, loss: Any, log_params: Any, *natural: Any) -> np.ndarray:
@@ -84,6 +120,17 @@ class EqualLoss:
         """Log of the size that reaches a loss on that many tokens; infinite where none does.
 
         The first one: the loss may rise again with N, on hardly any tokens for its size.
+
+        Parameters
+        ----------
+        loss : ndarray
+            Shape (draws, 1).
+        log_tokens : float
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, 1).
         """
         return self._first_root(self._gap_of_size, self.sizes, np.full((1, 1), log_tokens), loss)
 
@@ -123,6 +170,20 @@ class EqualLoss:
         """Find logs of the cheapest size for each number of tokens served, and of its tokens.
 
         Infinite where none is.
+
+        Parameters
+        ----------
+        loss : ndarray
+            Shape (draws, 1).
+        served : ndarray
+            Numbers of tokens served, shape (asked,).
+
+        Returns
+        -------
+        log_params : ndarray
+            Shape (draws, asked).
+        log_tokens : ndarray
+            Shape (draws, asked).
         """
         ratio = SERVING_FLOPS * self.prices.serving * served / (self.draws.k * self.prices.training)
         least, most = self.least_size(loss, _LOG_RANGE[1]), self.optimal_size(loss) + 0.1
@@ -146,7 +207,18 @@ class EqualLoss:
         return size, self.needed_tokens(loss, size)
 
     def optimal_size(self, loss: np.ndarray) -> np.ndarray:
-        """Log of the compute-optimal size for a loss: with serving none is larger."""
+        """Log of the compute-optimal size for a loss: with serving none is larger.
+
+        Parameters
+        ----------
+        loss : ndarray
+            Shape (draws, 1).
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, 1); very large for a law that does not say it in closed form.
+        """
         if self.draws.law.compute is None:
             return np.full_like(loss, _LOG_RANGE[1])
         flops = self.draws.least_compute(loss)
@@ -154,7 +226,18 @@ class EqualLoss:
             return np.log(self.draws.optimum(flops))
 
     def slope_ratio(self, log_params: Any, log_tokens: Any, *natural: Any) -> Any:
-        """Slope of the loss in log N over that in log D."""
+        """Slope of the loss in log N over that in log D.
+
+        Parameters
+        ----------
+        log_params, log_tokens : ndarray
+        natural : ndarray
+            As in `loss`.
+
+        Returns
+        -------
+        ndarray
+        """
         by_params = self.loss(log_params - _STEP, log_tokens, *natural) - self.loss(
             log_params + _STEP, log_tokens, *natural
         )
@@ -165,7 +248,16 @@ class EqualLoss:
             return by_params / by_tokens
 
     def balanced_tokens(self, log_params: np.ndarray) -> np.ndarray:
-        """Log of the tokens for which a size is compute-optimal: both slopes are the same."""
+        """Log of the tokens for which a size is compute-optimal: both slopes are the same.
+
+        Parameters
+        ----------
+        log_params : ndarray
+
+        Returns
+        -------
+        ndarray
+        """
 
         def excess(log_tokens: Any, log_params: Any, *natural: Any) -> Any:
             with np.errstate(divide="ignore"):
@@ -185,7 +277,21 @@ class EqualLoss:
         max_params: float | None,
         max_tokens: float | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Move the cheapest model to the caps it violates; infinite where they leave none."""
+        """Move the cheapest model to the caps it violates; infinite where they leave none.
+
+        Parameters
+        ----------
+        loss : ndarray
+            Shape (draws, 1).
+        model : tuple of ndarray
+            Logs of size and tokens, shape (draws, asked).
+        max_params, max_tokens : float or None
+
+        Returns
+        -------
+        log_params : ndarray
+        log_tokens : ndarray
+        """
         log_params, log_tokens = model
         most = np.inf if max_params is None else np.log(max_params)
         if max_tokens is not None:
@@ -200,13 +306,42 @@ class EqualLoss:
     def at_sizes(
         self, loss: np.ndarray, log_params: np.ndarray, served: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Return tokens and costs of sizes that reach a loss; NaN where none does."""
+        """Return tokens and costs of sizes that reach a loss; NaN where none does.
+
+        Parameters
+        ----------
+        loss : ndarray
+            Shape (draws, 1).
+        log_params : ndarray
+            Shape (asked,).
+        served : ndarray
+            Number of tokens served.
+
+        Returns
+        -------
+        dict of str to ndarray
+            As of `costs`.
+        """
         return self.costs((log_params, self.needed_tokens(loss, log_params)), served)
 
     def costs(
         self, model: tuple[np.ndarray, np.ndarray], served: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Return costs of models given by logs of size and tokens; NaN where these are infinite."""
+        """Return costs of models given by logs of size and tokens; NaN where these are infinite.
+
+        Parameters
+        ----------
+        model : tuple of ndarray
+            Logs of size and tokens, shape (draws, asked).
+        served : ndarray
+            Numbers of tokens served.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``params``, ``tokens``, ``tokens_per_param``, ``training`` and ``serving``; their sum
+            ``cost``, infinite where the others are NaN. Costs in the unit of the prices.
+        """
         log_params, log_tokens = model
         reached = np.isfinite(log_tokens) & np.isfinite(log_params)
         params = np.exp(np.where(reached, log_params, np.nan))
@@ -227,6 +362,8 @@ class EqualLoss:
 @dataclass(frozen=True)
 class BentEqualLoss(EqualLoss):
     """The same of a law that may bend: the first tokens that reach a loss count.
+
+    The other parameters are as in `EqualLoss`.
 
     Parameters
     ----------

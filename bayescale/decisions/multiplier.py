@@ -325,7 +325,19 @@ def _default_losses(sides: tuple[_Frontier, _Frontier]) -> np.ndarray:
 
 
 def answer_multiplier(fit: Fit, found: xr.Dataset) -> Answer:
-    """Say how many times the compute a group needs at each loss; see `compute_multiplier`."""
+    """Say how many times the compute a group needs at each loss; see `compute_multiplier`.
+
+    Parameters
+    ----------
+    fit : Fit
+    found : xarray.Dataset
+        What `compute_multiplier` returns.
+
+    Returns
+    -------
+    Answer
+        Numbers: ``group``, ``reference`` and ``targets``.
+    """
     group, reference = found.attrs["group"], found.attrs["reference"]
     targets = _targets_of(found)
     result = plain({"group": group, "reference": reference, "targets": targets})
@@ -372,6 +384,16 @@ def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str
     The best one reaches the least loss with the most compute that all groups have; so the others
     need more than it there. Empty where there is nothing to compare; in place of a multiplier the
     reason why two groups cannot be compared.
+
+    Parameters
+    ----------
+    fit : Fit
+    same_validation : bool or None
+        As in `compute_multiplier`.
+
+    Returns
+    -------
+    list of xarray.Dataset or str
     """
     if not fit.groups or fit.law.compute is None:
         return []
@@ -395,7 +417,19 @@ def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str
 
 
 def answer_multipliers(fit: Fit, same_validation: bool | None = None) -> Answer:
-    """Say what compute every group needs against the best one; see `multipliers`."""
+    """Say what compute every group needs against the best one; see `multipliers`.
+
+    Parameters
+    ----------
+    fit : Fit
+    same_validation : bool, optional
+        As in `compute_multiplier`.
+
+    Returns
+    -------
+    Answer
+        Numbers: ``multipliers``.
+    """
     found = [
         {"refused": one} if isinstance(one, str) else _against_best(fit, one, same_validation)
         for one in multipliers(fit, same_validation)

@@ -36,7 +36,21 @@ _BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
 
 
 def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArray:
-    """Natural log of N* at a budget, dims (chain, draw): the default quantity to make surer."""
+    """Natural log of N* at a budget: the default quantity to make surer.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law.
+    flops : float
+    k : float, optional
+        FLOPs per parameter and token, as in `compute_optimal`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims (chain, draw).
+    """
     k = Posterior.of_joint_law(fit, k).k  # refuses several groups
     best = compute_optimal(fit, flops, k=k, exponents=False)["params"].squeeze("flops")
     return xr.ufuncs.log(best.drop_vars("flops")).rename(f"log N* at {words.flops(flops)} FLOPs")
@@ -196,6 +210,11 @@ def expected_reduction(fit: Fit, quantity: xr.DataArray, new: pd.DataFrame) -> f
         As in `suggest_runs`.
     new : pandas.DataFrame
         ``params`` and ``tokens`` of the runs.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
     """
     moments = _Moments.of(fit, quantity, _priced(new, fit.runs.flops_per_param_token))
     variance = moments.variance
@@ -358,7 +377,18 @@ def _noise_variance(posterior: Posterior, inputs: dict[str, xr.DataArray]) -> xr
 
 
 def answer_next_runs(fit: Fit, suggestion: NextRuns) -> Answer:
-    """Say which runs to make, and what they and the usual ones would do; see `suggest_runs`."""
+    """Say which runs to make, and what they and the usual ones would do; see `suggest_runs`.
+
+    Parameters
+    ----------
+    fit : Fit
+    suggestion : NextRuns
+
+    Returns
+    -------
+    Answer
+        Numbers: ``quantity``, ``sd``, ``expected_sd``, ``next_runs`` and ``baselines``.
+    """
     result = plain(
         {
             "quantity": suggestion.quantity,

@@ -285,6 +285,11 @@ def answer_overtraining(
         ``max_params``, ``max_tokens``, as `cheapest` had them.
     sizes : sequence of float
         Other sizes to price: `at_size`, and `break_even` of neighbours.
+
+    Returns
+    -------
+    Answer
+        Numbers: ``overtraining``, an entry for each number of tokens served, and ``break_even``.
     """
     sizes = sorted(set(sizes))
     entries = [

@@ -286,6 +286,11 @@ def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
         What `rank_plans` says of its outcomes.
     *others : Fit
         Fits whose outcomes were stacked with those.
+
+    Returns
+    -------
+    Answer
+        Numbers: ``plans``, an entry each, and ``choice``, the name of the one to make.
     """
     entries = [
         {
@@ -323,7 +328,22 @@ def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
 def answer_plans_by_law(
     fits: Mapping[str, Fit], weights: Mapping[str, float], plans: pd.DataFrame
 ) -> Answer:
-    """Say which plan each law would choose, and which one all of them by their weights."""
+    """Say which plan each law would choose, and which one all of them by their weights.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        By name of the law.
+    weights : mapping of str to float
+        Of the laws, with sum 1.
+    plans : pandas.DataFrame
+        What `read_plans` returns.
+
+    Returns
+    -------
+    Answer
+        Numbers: ``by_law``, the answer of each, and ``choices``.
+    """
     outcomes = {law: plan_outcomes(fit, plans) for law, fit in fits.items()}
     outcomes[STACKED] = stack_outcomes(outcomes, weights)
     first, *others = fits.values()

@@ -31,7 +31,17 @@ def answer_predictions(
 ) -> Answer:
     """Say the loss at each value of the axis (and group) of a single-axis law.
 
-    Of a law of more axes there is nothing to say. Parameters as in `bayescale.answer_optima`.
+    Of a law of more axes there is nothing to say. The other parameters are as in
+    `bayescale.decisions.allocation.answer_optima`.
+
+    Parameters
+    ----------
+    values : sequence of float
+
+    Returns
+    -------
+    Answer
+        Numbers: ``predictions``, an entry for each value (and group).
     """
     entries = [
         standing(fit, entry, tested)
@@ -79,7 +89,17 @@ def _prediction_sentence(entry: dict[str, Any]) -> str:
 
 
 def answer_bend(fit: Fit) -> Answer:
-    """Say what the bend of a law is, and how much these runs bend; nothing of an exact law."""
+    """Say what the bend of a law is, and how much these runs bend; nothing of an exact law.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Answer
+        Numbers: ``bend``, None of an exact law.
+    """
     bend = _bend(fit)
     sentences = [] if bend is None else [_bend_sentence(bend)]
     return Answer.by(fit, numbers={"bend": bend}, sentences=sentences)

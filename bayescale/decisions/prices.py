@@ -16,7 +16,19 @@ _SECONDS_PER_HOUR = 3600.0
 
 
 def require_positive(what: str, value: float) -> None:
-    """Refuse what is no positive finite number."""
+    """Refuse what is no positive finite number.
+
+    Parameters
+    ----------
+    what : str
+        Its name in the error.
+    value : float
+
+    Raises
+    ------
+    FitError
+        If it is not.
+    """
     if not (np.isfinite(value) and value > 0):
         raise FitError(f"{what} must be positive, got {value:g}")
 
@@ -70,6 +82,17 @@ class Prices:
             Share of the peak that training and serving achieve, above 0 and at most 1.
         serving_per_hour, serving_peak : float, optional
             Of the accelerators that serve, where they are others.
+        unit : str
+            Of the prices.
+
+        Returns
+        -------
+        Prices
+
+        Raises
+        ------
+        FitError
+            If a price or a peak is not positive, or a utilisation no share.
 
         Examples
         --------

@@ -125,6 +125,18 @@ def loss_with_excess(posterior: Posterior, inputs: Mapping[str, Any]) -> xr.Data
     """Loss of the law and the mean excess that repeating data often brings, per draw.
 
     The loss alone, where the noise of the model has no such excess.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Of a law of params and tokens.
+    inputs : mapping of str to array_like
+        Every input of the law.
+
+    Returns
+    -------
+    xarray.DataArray
+        Nats per token.
     """
     own = {name: xr.DataArray(inputs[name]) for name in posterior.law.inputs}
     loss = posterior.law.loss(*own.values(), **posterior.natural)
@@ -200,6 +212,10 @@ def identified(fit: Fit, params: float) -> Identification:
     params : float
         Size N of the model.
 
+    Returns
+    -------
+    Identification
+
     Raises
     ------
     FitError
@@ -223,7 +239,19 @@ def identified(fit: Fit, params: float) -> Identification:
 
 
 def near_epochs(fit: Fit, params: float) -> np.ndarray:
-    """Epochs D/U, at least 1, of the runs within a factor 3 of a size, ascending."""
+    """Epochs D/U, at least 1, of the runs within a factor 3 of a size, ascending.
+
+    Parameters
+    ----------
+    fit : Fit
+    params : float
+        Size N of a model.
+
+    Returns
+    -------
+    ndarray
+        Empty without runs.
+    """
     if len(fit.runs) == 0:
         return np.empty(0)
     near = np.abs(np.log(fit.runs.column("params") / params)) <= np.log(_NEAR)
@@ -246,7 +274,17 @@ def _most_repetitions(fit: Fit, params: float) -> tuple[float, int | None]:
 
 
 def require_repetition(fit: Fit) -> None:
-    """Refuse a law that does not know repeated data."""
+    """Refuse a law that does not know repeated data.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Raises
+    ------
+    FitError
+        For such a law.
+    """
     if "R_D" not in fit.law.parameters:
         raise FitError(
             f"the law {fit.law.name} does not know repeated data; fit the model "
@@ -268,6 +306,15 @@ def answer_repetition(fit: Fit) -> Answer:
     """Say what repeated data are worth at several sizes (of each group), the stated one first.
 
     Of a law that does not know repeated data there is nothing to say.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Answer
+        Numbers: ``repetition``, an entry for each size (and group).
     """
     knows = "R_D" in fit.law.parameters
     result = plain({"repetition": each_group(fit, _worths) if knows else []})

@@ -279,6 +279,11 @@ def answer_wall(
         As in `best_under_wall`.
     qualities : sequence of float
         Worth of a token of other data in fresh tokens; by default `QUALITIES`.
+
+    Returns
+    -------
+    Answer
+        Numbers: ``repetition``, an entry for each budget.
     """
     found = best_under_wall(fit, flops, unique_tokens)
     worths = list(qualities) or list(QUALITIES)

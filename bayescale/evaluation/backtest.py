@@ -120,7 +120,17 @@ class Backtest:
         return float(self.table["decades"].max())
 
     def of(self, law: str) -> pd.DataFrame:
-        """Rows of the model, or of its law taken as exact."""
+        """Rows of the model, or of its law taken as exact.
+
+        Parameters
+        ----------
+        law : str
+            "model" or "exact".
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
         return self.table[self.table["law"] == law]
 
     @property
@@ -162,7 +172,18 @@ class Backtest:
 
 
 def by_distance(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Part rows by `DISTANCES` beyond the fitted runs; distances that no row has are left out."""
+    """Part rows by `DISTANCES` beyond the fitted runs; distances that no row has are left out.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of `Backtest.table`.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        By the distance in words.
+    """
     found = {}
     for low, high in pairwise(DISTANCES):
         part = table[(table["decades"] > low) & (table["decades"] <= high)]
@@ -288,6 +309,15 @@ def failure(found: Backtest) -> str | None:
     """Say how a backtest failed: too few runs inside, or all to one side; None where it did not.
 
     Chance counts that runs predicted from one cut share the error of one fit.
+
+    Parameters
+    ----------
+    found : Backtest
+
+    Returns
+    -------
+    str or None
+        A sentence.
     """
     if found.p_coverage < RARE:
         return "The backtest FAILED: that is fewer than chance allows."
@@ -298,7 +328,18 @@ def failure(found: Backtest) -> str | None:
 
 
 def answer_backtest(found: Backtest) -> Answer:
-    """Say how far the intervals were tested, what they held, and how much that tells."""
+    """Say how far the intervals were tested, what they held, and how much that tells.
+
+    Parameters
+    ----------
+    found : Backtest
+
+    Returns
+    -------
+    Answer
+        Numbers: ``model``, ``axis``, ``farthest`` (decades), ``laws``; ``cuts`` and ``distances``,
+        records of `Backtest.by_cut` and `Backtest.summary`.
+    """
     numbers = {
         "model": found.model,
         "axis": found.axis,
@@ -335,7 +376,19 @@ def _sentences(found: Backtest) -> tuple[str, ...]:
 
 
 def backtested_at(found: Backtest, decades: float) -> str:
-    """Say what a backtest tells of an answer that lies some decades beyond the runs."""
+    """Say what a backtest tells of an answer that lies some decades beyond the runs.
+
+    Parameters
+    ----------
+    found : Backtest
+    decades : float
+        How far the answer lies beyond the largest run; 0 or less for one within the runs.
+
+    Returns
+    -------
+    str
+        One sentence, or two where the backtest failed.
+    """
     if not decades > 0:
         return "This answer lies within the runs; the backtest is about what lies beyond."
     if decades > found.farthest:

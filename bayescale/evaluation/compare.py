@@ -117,6 +117,10 @@ def compare(
     progress : callable
         Called with the name of each refit: about a second, of a hierarchical model a minute.
 
+    Returns
+    -------
+    Comparison
+
     Raises
     ------
     FitError
@@ -286,7 +290,16 @@ with a probability above one half."""
 
 
 def answer_comparison(comparison: Comparison) -> Answer:
-    """Say for each value asked whether the choice of law matters, and how the laws compare."""
+    """Say for each value asked whether the choice of law matters, and how the laws compare.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    Answer
+    """
     first = next(iter(comparison.fits.values()))
     runs = first.runs
     problems = [
@@ -335,7 +348,17 @@ def _decisions(comparison: Comparison) -> Iterable[dict[str, Any]]:
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """Say for each value asked whether the choice of law matters to the decision."""
+    """Say for each value asked whether the choice of law matters to the decision.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    list of str
+        One for each value.
+    """
     if comparison.regret:
         budgets = comparison.decisions[STACKED]["flops"].to_numpy()
         return [_on_budget(comparison, float(flops)) for flops in budgets]

@@ -27,9 +27,7 @@ def around(values: Sequence[float], *, points: int = 25) -> list[float]:
     Parameters
     ----------
     values : sequence of float
-        What is asked; zeros are left out.
-    points : int
-        How many are returned.
+    points : int, optional
 
     Returns
     -------

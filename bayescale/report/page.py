@@ -45,7 +45,18 @@ DEMANDS = (1.0, 10.0, 100.0)
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the report."""
+    """One part of the report.
+
+    Parameters
+    ----------
+    title, text : str
+    table : pandas.DataFrame, optional
+    figure : matplotlib.figure.Figure, optional
+    caption : str, optional
+        Of the figure.
+    code : str, optional
+        Shown as it is.
+    """
 
     title: str
     text: str
@@ -168,7 +179,20 @@ def _held_out_section(fit: Fit, runs: Runs) -> Section:
 
 
 def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Iterator[Section]:
-    """Show the law and its runs, for each group alone where there are few."""
+    """Show the law and its runs, for each group alone where there are few.
+
+    Parameters
+    ----------
+    fit : Fit
+    budgets : sequence of float
+        Values to answer for: compute, or those of the one axis.
+    exact : Fit or None
+        The law taken as exact, where that of `fit` may bend.
+
+    Yields
+    ------
+    Section
+    """
     for name in fit.groups[:MOST_GROUPS_SHOWN] or (None,):
         own = fit if name is None else fit.of_group(name)
         if fit.law.is_joint:
@@ -255,7 +279,18 @@ def _allocation_sections(fit: Fit, optima: xr.Dataset) -> Iterator[Section]:
 
 
 def group_sections(fit: Fit, beside: Companions) -> Iterator[Section]:
-    """Show what differs between groups, what pooling does, and the compute each needs."""
+    """Show what differs between groups, what pooling does, and the compute each needs.
+
+    Parameters
+    ----------
+    fit : Fit
+        With groups.
+    beside : Companions
+
+    Yields
+    ------
+    Section
+    """
     if any("group" in value.dims for value in fit.natural.values()):
         yield Section(
             "What differs between groups",
@@ -293,7 +328,21 @@ def _multiplier_sections(fit: Fit, same_validation: bool | None) -> Iterator[Sec
 
 
 def approach_sections(fit: Fit, profiles: Fit, approaches: xr.Dataset) -> Iterator[Section]:
-    """Set the three approaches to compute-optimal models side by side."""
+    """Set the three approaches to compute-optimal models side by side.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law.
+    profiles : Fit
+        Of ``isoflop-profiles``, to the same runs.
+    approaches : xarray.Dataset
+        What `bayescale.compare_approaches` returns.
+
+    Yields
+    ------
+    Section
+    """
     said = answer_approaches(fit, approaches)
     left_out, parabola = said.numbers["approaches"]["left_out"], said.sentences[1]
     path = approaches if approaches.sizes["flops"] > 1 else None  # one budget makes no line
@@ -315,7 +364,17 @@ def approach_sections(fit: Fit, profiles: Fit, approaches: xr.Dataset) -> Iterat
 
 
 def repetition_section(fit: Fit) -> Section:
-    """Say what repeated data are worth, at several sizes."""
+    """Say what repeated data are worth, at several sizes.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a law that knows repeated data.
+
+    Returns
+    -------
+    Section
+    """
     rows = [
         {
             "model": words.trimmed(entry["params"]),
@@ -337,7 +396,18 @@ def repetition_section(fit: Fit) -> Section:
 
 
 def wall_section(fit: Fit, budgets: Sequence[float]) -> Section:
-    """Show the best model when only so many unique tokens are to be had."""
+    """Show the best model when only so many unique tokens are to be had.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a law that knows repeated data.
+    budgets : sequence of float
+
+    Returns
+    -------
+    Section
+    """
     unique = float(fit.runs.column("unique_tokens").max())
     said = answer_wall(fit, budgets, unique).sentences
     return Section(
@@ -351,7 +421,20 @@ def wall_section(fit: Fit, budgets: Sequence[float]) -> Section:
 
 
 def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Section]:
-    """Show what serving changes and what to run next, for a joint law without groups."""
+    """Show what serving changes and what to run next, for a joint law without groups.
+
+    Parameters
+    ----------
+    fit : Fit
+    flops : float
+        Compute of the model that a smaller one is to equal in loss.
+    exact : Fit or None
+        The law taken as exact, where that of `fit` may bend.
+
+    Yields
+    ------
+    Section
+    """
     if not fit.law.is_joint or fit.groups:
         return
     few = with_few_draws(fit)  # a search for every draw and demand
@@ -410,7 +493,16 @@ def _least_or_all(epochs: Quantity) -> str:
 
 
 def backtest_section(found: Backtest) -> Section:
-    """Show what the intervals of earlier fits held of the runs that came later."""
+    """Show what the intervals of earlier fits held of the runs that came later.
+
+    Parameters
+    ----------
+    found : Backtest
+
+    Returns
+    -------
+    Section
+    """
     rows = [
         {
             "decades beyond": distance,
@@ -438,7 +530,16 @@ def backtest_section(found: Backtest) -> Section:
 
 
 def parameter_section(fit: Fit) -> Section:
-    """List every parameter beside its prior."""
+    """List every parameter beside its prior.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Section
+    """
     rows = [
         {
             "parameter": name,
@@ -479,7 +580,16 @@ def _prior(fit: Fit, label: str) -> str:
 
 
 def conventions_section(fit: Fit) -> Section:
-    """Say what the numbers on the page count and how they were made."""
+    """Say what the numbers on the page count and how they were made.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Section
+    """
     return Section(
         "Conventions",
         "What the numbers on this page count and how they were made.",

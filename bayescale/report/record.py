@@ -104,7 +104,21 @@ _BEFORE_BACKTEST = ("held_out", "optima", "predictions", "bend")
 
 
 def default_budgets(fit: Fit) -> tuple[float, ...]:
-    """Return the largest budget (or axis value) of the runs, and ten times that."""
+    """Return the largest budget (or axis value) of the runs, and ten times that.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    tuple of float
+
+    Raises
+    ------
+    FitError
+        For constants, which have no runs.
+    """
     if len(fit.runs) == 0:
         raise FitError("these are given constants: there is no largest run; name a budget")
     largest = float(fit.runs.column(fit.spec.size).max())
@@ -153,6 +167,16 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
     """Answer all that a fit says of budgets (or values of its axis), with what stands beside it.
 
     Numbers in the schema of this module's docstring, sentences in the order of a page's head.
+
+    Parameters
+    ----------
+    fit : Fit
+    budgets : sequence of float
+    beside : Companions, optional
+
+    Returns
+    -------
+    Answer
     """
     beside = beside or Companions()
     numbers = _UNTOLD
@@ -213,7 +237,16 @@ def _told(
 
 
 def parameters(fit: Fit) -> dict[str, dict[str, Any]]:
-    """Describe every parameter, and of R_D only the lower bound where the runs tell no more."""
+    """Describe every parameter, and of R_D only the lower bound where the runs tell no more.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    dict of str to dict
+    """
     found = parameter_numbers(fit)
     if "R_D" in found and not fit.groups and identified(fit, REFERENCE_SIZE).only_bound:
         found["R_D"] |= dict.fromkeys(("median", "mean", "q95"))

@@ -118,7 +118,21 @@ def write_report(
 
 
 def render(fit: Fit, answer: Answer, parts: Iterator[Section], checks: Sequence[Check]) -> str:
-    """Fill the page's template; figures become embedded PNG."""
+    """Fill the page's template; figures become embedded PNG.
+
+    Parameters
+    ----------
+    fit : Fit
+    answer : Answer
+        Of `answer_fit`.
+    parts : iterator of Section
+    checks : sequence of Check
+
+    Returns
+    -------
+    str
+        The page.
+    """
     problems = fit.problems  # their box says them already
     shown = [check for check in checks if not (problems and check.name == "convergence")]
     environment = jinja2.Environment(

@@ -85,14 +85,37 @@ def backtest_check(found: Backtest) -> Check:
 
 
 def answer_held_out(fit: Fit, runs: Runs) -> Answer:
-    """Say how runs that were not fitted lie in their predictive intervals."""
+    """Say how runs that were not fitted lie in their predictive intervals.
+
+    Parameters
+    ----------
+    fit : Fit
+    runs : Runs
+
+    Returns
+    -------
+    Answer
+        Numbers: ``held_out``, the scores of `score` and the runs themselves.
+    """
     table = residuals(fit, runs)
     found = {"where": runs.source, **score(table), "rows": held_out_rows(table, fit.spec.size)}
     return Answer.by(fit, numbers={"held_out": found}, sentences=[_held_out_sentence(found)])
 
 
 def held_out_rows(table: pd.DataFrame, axis: str) -> list[dict[str, Any]]:
-    """Each row of a table of residuals as numbers."""
+    """Each row of a table of residuals as numbers.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What `residuals` returns.
+    axis : str
+        Column along which the runs are told apart.
+
+    Returns
+    -------
+    list of dict
+    """
     return [
         {
             "run": str(row["run"]),

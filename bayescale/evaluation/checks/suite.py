@@ -157,7 +157,16 @@ def _convergence(fit: Fit) -> Check:
 
 
 def answer_checks(checks: Sequence[Check]) -> Answer:
-    """Say what checks found, the worst first, and how many ended how."""
+    """Say what checks found, the worst first, and how many ended how.
+
+    Parameters
+    ----------
+    checks : sequence of Check
+
+    Returns
+    -------
+    Answer
+    """
     asked = [check for check in checks if check.name == "convergence"]
     problems = [check.message for check in asked if check.status is Status.FAIL]
     numbers = {
@@ -173,7 +182,16 @@ def answer_checks(checks: Sequence[Check]) -> Answer:
 
 
 def check_records(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """Write checks as plain numbers and text, None where a check has no number."""
+    """Write checks as plain numbers and text, None where a check has no number.
+
+    Parameters
+    ----------
+    checks : sequence of Check
+
+    Returns
+    -------
+    list of dict
+    """
     names = ("name", "status", "statistic", "threshold", "message", "advice")
     entries = [{name: getattr(check, name) for name in names} for check in checks]
     return [plain({**entry, "status": str(entry["status"])}) for entry in entries]
