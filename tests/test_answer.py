@@ -18,6 +18,7 @@ from bayescale import (
     answer_overtraining,
     answer_plans,
     answer_plans_by_law,
+    answer_predictions,
     answer_repetition,
     cheapest,
     compute_multiplier,
@@ -112,6 +113,21 @@ def test_constants_are_neither_converged_nor_not():
         [],
         (),
     )
+
+
+def test_numbers_are_of_the_draws_beside_them():
+    whole = known_grouped_fit(a={}, b={"E": 1.9})
+    answer = answer_optima(whole, [1e21, BUDGET])
+    entry = answer.numbers["optima"][-1]
+    assert (entry["group"], entry["flops"]) == ("b", BUDGET)
+    draws = answer.draws.sel(group="b", flops=BUDGET)
+    assert entry["params"]["median"] == pytest.approx(float(draws["params"].median()))
+    assert entry["decades_beyond"] == pytest.approx(float(draws["decades_beyond"]))
+    law = {"E": 1.7, "A": 400.0, "alpha": 0.3, "sigma": 0.01, "nu": 5.0}
+    alone = answer_predictions(constants_fit("power-law-tokens", **law), [1e10, 1e12])
+    losses = alone.draws["loss"].squeeze().to_numpy().tolist()
+    assert losses == [entry["loss"]["median"] for entry in alone.numbers["predictions"]]
+    assert losses == pytest.approx([1.7 + 400.0 * at**-0.3 for at in (1e10, 1e12)])
 
 
 def test_one_target_of_a_multiplier_is_one_sentence():

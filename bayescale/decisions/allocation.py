@@ -249,12 +249,15 @@ def answer_optima(
     Answer
         Numbers: ``optima``, an entry for each budget (and group).
     """
-    entries = [
-        standing(fit, entry, tested)
-        for entry in each_group(fit, lambda own: _with_basins(own, budgets, exact))
-    ]
-    result = plain({"optima": entries})
-    return Answer.by(fit, numbers=result, sentences=map(_optimum_sentence, result["optima"]))
+    draws = compute_optimal(fit, list(budgets))
+
+    def ask(own: Fit) -> list[dict[str, Any]]:
+        optima = draws.sel(group=own.own_group) if fit.groups else draws
+        return _with_basins(own, _entries(own, optima, exact))
+
+    result = plain({"optima": [standing(fit, entry, tested) for entry in each_group(fit, ask)]})
+    sentences = map(_optimum_sentence, result["optima"])
+    return Answer.by(fit, numbers=result, sentences=sentences, draws=draws)
 
 
 def best_models(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
@@ -273,8 +276,13 @@ def best_models(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[d
     list of dict
         An entry for each budget.
     """
-    optima = compute_optimal(fit, list(budgets))
-    of_exact = None if exact is None else compute_optimal(exact, list(budgets))
+    return _entries(fit, compute_optimal(fit, list(budgets)), exact)
+
+
+def _entries(fit: Fit, optima: xr.Dataset, exact: Fit | None) -> list[dict[str, Any]]:
+    """Each budget of a fit without groups as numbers."""
+    budgets = optima["flops"].to_numpy().tolist()
+    of_exact = None if exact is None else compute_optimal(exact, budgets)
     entries = []
     for flops in optima["flops"].to_numpy():
         best = optima.sel(flops=flops)
@@ -296,8 +304,8 @@ def best_models(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[d
     return entries
 
 
-def _with_basins(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
-    entries, ends = best_models(fit, budgets, exact), basin(fit, list(budgets))
+def _with_basins(fit: Fit, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    ends = basin(fit, [entry["flops"] for entry in entries])
     for entry in entries:
         entry["basin"] = [
             {

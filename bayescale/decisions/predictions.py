@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import xarray as xr
+
 from bayescale import words
 from bayescale.decisions.answer import (
     Answer,
@@ -49,7 +51,14 @@ def answer_predictions(
     ]
     result = plain({"predictions": entries})
     sentences = map(_prediction_sentence, result["predictions"])
-    return Answer.by(fit, numbers=result, sentences=sentences)
+    draws = _draws(fit, values) if entries else None
+    return Answer.by(fit, numbers=result, sentences=sentences, draws=draws)
+
+
+def _draws(fit: Fit, values: Sequence[float]) -> xr.Dataset:
+    axis = fit.spec.inputs[0]
+    at = xr.DataArray(list(values), dims=axis, coords={axis: list(values)})
+    return predict(fit, {axis: at}).to_dataset(name="loss")
 
 
 def _predictions(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[dict[str, Any]]:
