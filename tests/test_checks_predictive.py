@@ -23,6 +23,7 @@ from bayescale.evaluation.checks.predictive import (
     MATERIAL_LOSS,
     AxisDetail,
     _Statistic,
+    _statistics,
     _weighed,
     _where,
     axes_of,
@@ -509,3 +510,11 @@ def test_chinchilla_without_its_offset_fails(chinchilla_runs):
     )
     failed = [check.name for check in law_checks(forced) if check.status is Status.FAIL]
     assert {"law along parameters", "law along tokens"} <= set(failed)
+
+
+def test_scores_of_one_size_scatter_alike():
+    """Five runs of a simulated table may all lie as far off as scores can be."""
+    scores = np.array([[2.6, -2.6, 2.6, -2.6, 2.6], [0.1, -0.2, 0.3, -1.0, 2.0]])
+    found = {s.kind: s.values for s in _statistics(scores, {"tokens": np.log(np.arange(1.0, 6))})}
+    assert found["tokens"][0] == 0.0
+    assert 0.5 < found["tokens"][1] <= 1.0

@@ -210,7 +210,8 @@ def _statistics(scores: np.ndarray, axes: dict[str, np.ndarray]) -> Iterator[_St
     centred = scores - scores.mean(axis=1, keepdims=True)
     size = np.sqrt((centred**2).sum(axis=1))
     distance = np.abs(scores) - np.abs(scores).mean(axis=1, keepdims=True)
-    spread = np.sqrt((distance**2).sum(axis=1))
+    # Few scores may all be as large as scores can be: then they scatter alike.
+    spread = np.maximum(np.sqrt((distance**2).sum(axis=1)), np.finfo(float).tiny)
     for name, values in axes.items():
         line, bend = _polynomials(values)
         yield _Statistic(name, "trend", centred @ line / size)
