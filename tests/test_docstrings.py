@@ -134,10 +134,6 @@ UNFINISHED: set[str] = {
     "bayescale.modelling.noise",
     "bayescale.modelling.priors",
     "bayescale.modelling.spec",
-    "bayescale.posterior.describe",
-    "bayescale.posterior.fit",
-    "bayescale.posterior.prediction",
-    "bayescale.runs.table",
 }
 """Modules whose docstrings are incomplete; one that is complete may not be here."""
 

@@ -8,7 +8,17 @@ from bayescale.posterior.fit import Fit
 
 
 def parameter_numbers(fit: Fit) -> dict[str, dict[str, Any]]:
-    """Summarise every parameter; of one that differs between groups each value, as alpha[name]."""
+    """Summarise every parameter; of one that differs between groups each value, as alpha[name].
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    dict of str to dict
+        By parameter: ``median``, ``q05``, ``q95``, ``mean``, ``sd``, ``r_hat`` and ``ess_bulk``.
+    """
     table, posterior = fit.summary(), fit.posterior
     found: dict[str, dict[str, Any]] = {}
     for label in table.index:
@@ -23,7 +33,17 @@ def parameter_numbers(fit: Fit) -> dict[str, dict[str, Any]]:
 
 
 def group_numbers(fit: Fit) -> dict[str, Any] | None:
-    """Describe the groups and one that has no runs yet; None where there are none."""
+    """Describe the groups and one that has no runs yet; None where there are none.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    dict or None
+        ``column``, ``runs`` and ``pooling`` by name, and ``new_group``, its parameters.
+    """
     if not fit.groups:
         return None
     counts = fit.runs.table[str(fit.spec.group)].astype(str).value_counts()
@@ -40,6 +60,16 @@ def group_numbers(fit: Fit) -> dict[str, Any] | None:
 
 
 def diagnostic_numbers(fit: Fit) -> dict[str, Any]:
-    """Describe whether the sampler reached the posterior, and what it cost."""
+    """Describe whether the sampler reached the posterior, and what it cost.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    dict
+        ``converged``, ``problems``, and the fields of `Diagnostics`.
+    """
     found = fit.diagnostics
     return {"converged": found.converged, "problems": list(found.problems), **asdict(found)}

@@ -86,7 +86,20 @@ _LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """Whether the sampler reached the posterior, and what it cost."""
+    """Whether the sampler reached the posterior, and what it cost.
+
+    Parameters
+    ----------
+    divergences, maxdepth_reached : int
+        Draws.
+    max_r_hat, min_ess_bulk : float
+        The worst of all parameters.
+    seconds_compile, seconds_sample : float
+    needed : float, optional
+        Effective draws that every parameter needs.
+    unsampled : tuple of str, optional
+        Parameters without a posterior, and why: stuck chains, draws that are no finite numbers.
+    """
 
     divergences: int
     maxdepth_reached: int
@@ -96,7 +109,6 @@ class Diagnostics:
     seconds_sample: float
     needed: float = MIN_ESS
     unsampled: tuple[str, ...] = ()
-    """Parameters without a posterior, and why: stuck chains, draws that are no finite numbers."""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -207,6 +219,10 @@ class Fit:
             Inputs by name, e.g. ``learning_rate=1e-3``; shares of a mixture by their parts, e.g.
             ``w={"web": 0.8, "code": 0.2}``, those left out are 0.
 
+        Returns
+        -------
+        Fit
+
         Raises
         ------
         FitError
@@ -277,9 +293,14 @@ class Fit:
         return found / found.sum()
 
     def require_given(self) -> None:
-        """Raise FitError if the law reads more than params and tokens and no value is given.
+        """Refuse a law that reads more than params and tokens where no value is given.
 
         A knob is at its best value where none is given.
+
+        Raises
+        ------
+        FitError
+            The message says what to give.
         """
         known = (*self.given, *self.spec.law.role("knob"))
         if further := [name for name in self.spec.law.further if name not in known]:
@@ -290,7 +311,13 @@ class Fit:
             )
 
     def require_joint(self) -> None:
-        """Raise FitError unless the law trades params against tokens, all else being given."""
+        """Refuse a law that does not trade params against tokens, all else being given.
+
+        Raises
+        ------
+        FitError
+            For such a law.
+        """
         self.require_given()
         if not self.law.is_joint:
             raise FitError(
@@ -358,7 +385,18 @@ class Fit:
         return self.spec.size_error is not None and "size_error" in self.tree["posterior"]
 
     def size_error_of_cells(self, part: slice) -> xr.DataArray | float:
-        """Error on log loss of some cells of the runs that those of nearly one size share."""
+        """Error on log loss of some cells of the runs that those of nearly one size share.
+
+        Parameters
+        ----------
+        part : slice
+            Of the cells.
+
+        Returns
+        -------
+        xarray.DataArray or float
+            Dims (chain, draw, obs); 0 for a model without.
+        """
         if not self.knows_sizes:
             return 0.0
         parts = [
@@ -405,6 +443,14 @@ class Fit:
     def of_group(self, name: str) -> "Fit":
         """Fit of one group: its draws and its runs, for all that a fit without groups can do.
 
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        Fit
+
         Raises
         ------
         FitError
@@ -431,6 +477,16 @@ class Fit:
         With `typical` it lies in the middle of the population instead: what is left is how well the
         middle is known. Parameters that are not pooled come from their prior. The runs stay as they
         are.
+
+        Parameters
+        ----------
+        name : str, optional
+        typical : bool, optional
+        seed : int, optional
+
+        Returns
+        -------
+        Fit
 
         Raises
         ------
@@ -478,7 +534,17 @@ class Fit:
         return into_support(support, middle + distance * posterior[f"{name}_scale"])
 
     def require_group(self, name: str) -> None:
-        """Raise FitError unless there is such a group."""
+        """Refuse a name that is none of a group.
+
+        Parameters
+        ----------
+        name : str
+
+        Raises
+        ------
+        FitError
+            If there is no such group.
+        """
         if name not in self.groups:
             raise FitError(
                 f"no group {name!r} in this fit; "
@@ -588,7 +654,17 @@ class Fit:
         return (*law, *self.noise, *self.population)
 
     def with_failures(self, failures: Mapping[str, str]) -> "Fit":
-        """Keep with the fit which checks FAILed, so that whoever asks it for an answer hears it."""
+        """Keep with the fit which checks FAILed, so that whoever asks it for an answer hears it.
+
+        Parameters
+        ----------
+        failures : mapping of str to str
+            Names of checks, and what they found.
+
+        Returns
+        -------
+        Fit
+        """
         return replace(self, failures=dict(failures))
 
     def summary(self) -> pd.DataFrame:
@@ -617,7 +693,16 @@ class Fit:
         return table.drop(columns=["mcse_mean", "mcse_sd"])
 
     def save(self, path: str | Path) -> Path:
-        """Write everything into one netCDF file, replacing it only when the new one is complete."""
+        """Write everything into one netCDF file, replacing it only when the new one is complete.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Path
+        """
         path = Path(path)
         tree = self.tree.copy()
         facts = {
@@ -884,6 +969,14 @@ def exact_fit(own: Fit) -> Fit | None:
 def load_fit(path: str | Path) -> Fit:
     """Read a fit written by `Fit.save`.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Fit
+
     Raises
     ------
     FitError
@@ -989,6 +1082,10 @@ def constants_fit(model: str, **parameters: Any) -> Fit:
     **parameters : float or numpy.ndarray
         The law's natural parameters, and the noise's (``sigma``, ``nu``) if predictions shall have
         noise. Arrays of equal length are taken as that many draws.
+
+    Returns
+    -------
+    Fit
 
     Raises
     ------

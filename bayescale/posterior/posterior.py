@@ -77,6 +77,8 @@ class Posterior:
     def of_joint_law(cls, fit: Fit, k: float | None = None) -> "Posterior":
         """Take the draws of a fit whose law trades params against tokens.
 
+        Parameters and errors are as in `of`; FitError also for another law.
+
         Parameters
         ----------
         fit, k
@@ -123,12 +125,12 @@ class Posterior:
         return axis_range(self.runs, axis)
 
     def beyond(self, **along: Any) -> np.ndarray:
-        """Decades by which values lie above the largest run; negative: below the smallest one.
+        """Decades by which values of some axes lie outside the runs, as `decades_beyond` says.
 
         Parameters
         ----------
-        **along : float or array
-            Values by axis; of several axes the one counts along which there are most decades above.
+        along : float or array
+            Values by axis.
 
         Returns
         -------
@@ -138,12 +140,12 @@ class Posterior:
         return decades_beyond(self.runs, **along)
 
     def loss(self, params: Any, tokens: Any) -> Any:
-        """Loss where no token is repeated.
+        """Loss at N parameters and D tokens, none of them repeated.
 
         Parameters
         ----------
-        params, tokens : xarray.DataArray or float
-            N and D; of `rows` arrays that broadcast with (draws, 1).
+        params, tokens : array_like
+            Arrays or DataArrays that broadcast with the draws.
 
         Returns
         -------
@@ -157,8 +159,8 @@ class Posterior:
 
         Parameters
         ----------
-        flops, params : xarray.DataArray or float
-            C and N, as in `loss`.
+        flops, params : array_like
+            C and N.
 
         Returns
         -------
@@ -172,8 +174,8 @@ class Posterior:
 
         Parameters
         ----------
-        flops : xarray.DataArray or float
-            Budgets C, as in `loss`.
+        flops : array_like
+            C.
 
         Returns
         -------
@@ -187,8 +189,7 @@ class Posterior:
 
         Parameters
         ----------
-        loss : xarray.DataArray or float
-            As `loss` returns it.
+        loss : array_like
 
         Returns
         -------

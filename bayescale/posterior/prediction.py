@@ -68,7 +68,21 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
 def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
     """Loss of new runs, per draw, with observation noise: the posterior predictive distribution.
 
-    Parameters, dims and errors as in `predict`.
+    The other parameters, dims and errors are as in `predict`.
+
+    Parameters
+    ----------
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    xarray.DataArray
+
+    Raises
+    ------
+    FitError
+        If constants were given without noise.
     """
     own = fit.spec.response
     if missing := [name for name in fit.spec.noise_model.parameters if name not in fit.noise]:
@@ -85,6 +99,10 @@ def bend_per_decade(fit: Fit) -> xr.DataArray:
 
     The root mean square over the runs of the slope of the log factor when all inputs grow in
     proportion: along log10 of compute for a joint law, along its axis for a single-axis law.
+
+    Parameters
+    ----------
+    fit : Fit
 
     Returns
     -------
@@ -183,7 +201,17 @@ class CellDraws:
         return self.log_density() * _vector(self.table["weight"])
 
     def draw(self, rng: np.random.Generator) -> xr.DataArray:
-        """Draw log losses of as many seeds at the same cells, dims (chain, draw, obs)."""
+        """Draw log losses of as many seeds at the same cells.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims (chain, draw, obs).
+        """
         drawn = self.kind.draw(rng, self.mu, self.scale, self.noise, self.inputs)
         return drawn.transpose("chain", "draw", "obs")
 
@@ -192,6 +220,16 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
     """Evaluate the law and the noise at the cells of the runs of a fit, or of others.
 
     One part of the cells after another, in their order, each as large as can be held at once.
+
+    Parameters
+    ----------
+    fit : Fit
+    runs : Runs, optional
+        Others than those of the fit.
+
+    Yields
+    ------
+    CellDraws
     """
     others, runs = runs is not None, fit.runs if runs is None else runs
     if fit.groups:
@@ -214,20 +252,50 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
 
 
 def parts_of(fit: Fit, rows: int) -> list[slice]:
-    """Part rows so that all draws of one part can be held at once; one part where that is all."""
+    """Part rows so that all draws of one part can be held at once; one part where that is all.
+
+    Parameters
+    ----------
+    fit : Fit
+    rows : int
+
+    Returns
+    -------
+    list of slice
+    """
     sizes = fit.posterior.sizes
     each = max(_AT_ONCE // (sizes["chain"] * sizes["draw"]), 1)
     return [slice(first, first + each) for first in range(0, max(rows, 1), each)]
 
 
 def is_large(fit: Fit, rows: int) -> bool:
-    """Whether the draws of a fit times `rows` are more than `MOST_VALUES`."""
+    """Whether the draws of a fit times `rows` are more than `MOST_VALUES`.
+
+    Parameters
+    ----------
+    fit : Fit
+    rows : int
+
+    Returns
+    -------
+    bool
+    """
     sizes = fit.posterior.sizes
     return sizes["chain"] * sizes["draw"] * rows > MOST_VALUES
 
 
 def thinned(fit: Fit, rows: int) -> Fit:
-    """Take about 1,000 draws of a fit if it has more and a table of so many rows is large."""
+    """Take about 1,000 draws of a fit if it has more and a table of so many rows is large.
+
+    Parameters
+    ----------
+    fit : Fit
+    rows : int
+
+    Returns
+    -------
+    Fit
+    """
     return with_few_draws(fit) if is_large(fit, rows) else fit
 
 
@@ -235,6 +303,14 @@ def with_few_draws(fit: Fit) -> Fit:
     """Take about 1,000 draws of a fit if it has more: enough for the quantiles of a picture.
 
     Evenly from every chain.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Fit
     """
     sizes = fit.posterior.sizes
     each = max(ENOUGH_DRAWS // sizes["chain"], 1)
@@ -247,10 +323,20 @@ def with_few_draws(fit: Fit) -> Fit:
 
 
 def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
-    """Log density of the log loss of each cell of replicates, per draw; dims (chain, draw, obs).
+    """Log density of the log loss of each cell of replicates, per draw.
 
     The runs of the fit, or others. Equal to PyMC's own ``compute_log_likelihood``, so not raised to
     weights of runs, as `arviz_tree` has it. All draws at all cells, 8 bytes each.
+
+    Parameters
+    ----------
+    fit : Fit
+    runs : Runs, optional
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims (chain, draw, obs).
     """
     return xr.concat([cells.log_density() for cells in cell_draws(fit, runs)], dim="obs")
 
@@ -259,12 +345,20 @@ def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
     """Observed, fitted and residual log loss of every run, beside the runs' own columns.
 
     The runs of the fit, or others that it has not seen; those of a group it has not seen are
-    predicted from the population.
+    predicted from the population. By every draw for up to 20 million draws times rows, 5,000 rows
+    of 4,000 draws; by 1,000 draws for larger tables.
 
-    Columns added: ``fitted`` (posterior median, nats per token), ``residual`` (log observed minus
-    log fitted, about the relative error), ``predicted_q05`` and ``predicted_q95`` (central 90% of
-    the posterior predictive distribution, nats per token). By every draw for up to 20 million draws
-    times rows, 5,000 rows of 4,000 draws; by 1,000 draws for larger tables.
+    Parameters
+    ----------
+    fit : Fit
+    runs : Runs, optional
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table of the runs, and ``fitted`` (posterior median, nats per token), ``residual`` (log
+        observed minus log fitted, about the relative error), ``predicted_q05`` and
+        ``predicted_q95`` (central 90% of the posterior predictive distribution, nats per token).
     """
     runs = fit.runs if runs is None else runs
     fit = thinned(with_groups_of(fit, runs), len(runs))
@@ -285,11 +379,20 @@ def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
 
 
 def score(table: pd.DataFrame, response: str = "loss") -> dict[str, float]:
-    """Score a table of `residuals`: ``runs``, ``inside``, ``coverage``, ``p_value``, ``rmsle``.
+    """Score a table of `residuals`.
 
-    ``inside`` is the number of runs inside their central 90% predictive interval, ``coverage`` its
-    share, ``p_value`` the probability of as few if each were inside with 90% (binomial), ``rmsle``
-    the root mean square of the residuals of log loss.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    response : str, optional
+        Column of what was observed.
+
+    Returns
+    -------
+    dict of str to float
+        ``runs``; ``inside``, the number of them inside their central 90% predictive interval;
+        ``coverage``, its share; ``p_value``, the probability of as few if each were inside with 90%
+        (binomial); ``rmsle``, the root mean square of the residuals of log loss.
     """
     inside = int(table[response].between(table["predicted_q05"], table["predicted_q95"]).sum())
     return {
@@ -311,6 +414,16 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     The likelihood is the one that was fitted: that of runs of weight w raised to w. So the elpd of
     ``az.loo`` is about such likelihoods (`bayescale.evaluation.cross_validation`); it says how well
     runs are predicted where all weigh 1.
+
+    Parameters
+    ----------
+    fit : Fit
+    seed : int, optional
+        Of the noise that is drawn.
+
+    Returns
+    -------
+    xarray.DataTree
     """
     tree, rng = fit.tree.copy(), np.random.default_rng(seed)
     likelihood, drawn = zip(
@@ -323,7 +436,17 @@ def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
 
 
 def run_inputs(fit: Fit, runs: Runs) -> dict[str, xr.DataArray]:
-    """Read the inputs of the law, and the group, at existing runs, dim ``obs``."""
+    """Read the inputs of the law, and the group, at existing runs, dim ``obs``.
+
+    Parameters
+    ----------
+    fit : Fit
+    runs : Runs
+
+    Returns
+    -------
+    dict of str to xarray.DataArray
+    """
     if fit.groups:
         group_labels(fit.spec, runs)  # refuses a run without a group
     return _columns(fit, runs.table)
@@ -346,7 +469,17 @@ def _vector(values: pd.Series) -> xr.DataArray:
 
 
 def with_groups_of(fit: Fit, runs: Runs) -> Fit:
-    """Add the groups of `runs` that the fit has not seen, drawn from the population."""
+    """Add the groups of `runs` that the fit has not seen, drawn from the population.
+
+    Parameters
+    ----------
+    fit : Fit
+    runs : Runs
+
+    Returns
+    -------
+    Fit
+    """
     if not fit.groups:
         return fit
     labels = group_labels(fit.spec, runs)

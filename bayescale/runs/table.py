@@ -106,6 +106,15 @@ class Runs:
         The geometric mean of C/(N D) over the runs near N, weighted by a Gaussian in log N of which
         one sd is a factor 1.5; beyond the sizes of the runs as at the nearest of them. The shape is
         that of `params`.
+
+        Parameters
+        ----------
+        params : ndarray
+            Sizes N.
+
+        Returns
+        -------
+        ndarray
         """
         k = self.flops_per_param_token
         if k == FLOPS_PER_PARAM_TOKEN:
@@ -118,7 +127,15 @@ class Runs:
         return np.exp(np.interp(np.log(params), grid, smooth))
 
     def column(self, name: str) -> np.ndarray:
-        """One column as float64, shape (runs,).
+        """One column as float64.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        ndarray, shape (runs,)
 
         Raises
         ------
@@ -129,6 +146,16 @@ class Runs:
 
     def hold_out(self, where: str) -> tuple["Runs", "Runs"]:
         """Split into the runs to fit and those held back to test the fit, which match a query.
+
+        Parameters
+        ----------
+        where : str
+            A pandas query on our names.
+
+        Returns
+        -------
+        kept : Runs
+        held : Runs
 
         Raises
         ------
@@ -151,6 +178,16 @@ class Runs:
         The column ``budget`` where it holds FLOPs; otherwise the windows of compute, a factor
         ``(1 + within)**2`` wide and no two nearer than that, that hold the most sizes of model, as
         long as they hold at least `sizes` of them.
+
+        Parameters
+        ----------
+        within : float, optional
+        sizes : int, optional
+
+        Returns
+        -------
+        pandas.Series
+            FLOPs, one for each run.
         """
         label = pd.Series(np.nan, index=self.table.index)
         if not {"params", "flops"} <= set(self.table.columns):
@@ -403,6 +440,15 @@ def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -
     """Read a table that is not one of runs, as of curves, and keep rows that match a query.
 
     The index holds the row of the raw table, counted from 0.
+
+    Parameters
+    ----------
+    source : path or pandas.DataFrame
+    where : str, optional
+
+    Returns
+    -------
+    pandas.DataFrame
 
     Raises
     ------
