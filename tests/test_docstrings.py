@@ -129,11 +129,7 @@ def faults(thing: Any, module: ModuleType) -> list[str]:
 
 UNFINISHED: set[str] = {
     "bayescale.decisions.predictions",
-    "bayescale.laws.law",
-    "bayescale.modelling.build",
     "bayescale.modelling.noise",
-    "bayescale.modelling.priors",
-    "bayescale.modelling.spec",
 }
 """Modules whose docstrings are incomplete; one that is complete may not be here."""
 

@@ -63,13 +63,32 @@ class Response:
     def onto(self, value: Any) -> Any:
         """Map a value to the scale on which errors add up.
 
+        Parameters
+        ----------
+        value : array_like or tensor
+
+        Returns
+        -------
+        array_like or tensor
+
+        Examples
+        --------
         >>> LOSS.onto(1.0), ACCURACY.onto(0.5)
         (np.float64(0.0), 0.5)
         """
         return np.log(value) if self.scale == "log" else value
 
     def back(self, value: Any) -> Any:
-        """Invert `onto`."""
+        """Invert `onto`.
+
+        Parameters
+        ----------
+        value : array_like or tensor
+
+        Returns
+        -------
+        array_like or tensor
+        """
         return np.exp(value) if self.scale == "log" else value
 
 
@@ -81,7 +100,22 @@ ACCURACY = Response("accuracy", "accuracy", scale="share", better="higher")
 
 
 def quantity(column: str, unit: str = "", *, name: str = "", better: str = "") -> Response:
-    """Describe a positive quantity that may rise or fall: batch size, steps, learning rate, N*."""
+    """Describe a positive quantity that may rise or fall: batch size, steps, learning rate, N*.
+
+    Parameters
+    ----------
+    column : str
+        Of the runs.
+    unit : str, optional
+    name : str, optional
+        By default that of the column, in words.
+    better : str, optional
+        "lower", "higher", or "" where neither is.
+
+    Returns
+    -------
+    Response
+    """
     return Response(name or column.replace("_", " "), column, unit, better=better)
 
 
@@ -127,7 +161,16 @@ AXIS = Input("x", "axis")
 
 
 def size(column: str) -> Input:
-    """Name the parameters that compute counts, where they are not ``params``: active ones."""
+    """Name the parameters that compute counts, where they are not ``params``: active ones.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    Input
+    """
     return Input(column, "size")
 
 
@@ -135,12 +178,33 @@ def knob(column: str, *, scale: str = "log") -> Input:
     """Name a setting that is chosen for every run, as a learning rate.
 
     Where none is given, the best value of each draw is taken.
+
+    Parameters
+    ----------
+    column : str
+    scale : str, optional
+        "log" or "linear".
+
+    Returns
+    -------
+    Input
     """
     return Input(column, "knob", scale)
 
 
 def context(column: str, *, scale: str = "log") -> Input:
-    """Name what a run was made with, and every question has to give: experts, chance level."""
+    """Name what a run was made with, and every question has to give: experts, chance level.
+
+    Parameters
+    ----------
+    column : str
+    scale : str, optional
+        "log" or "linear".
+
+    Returns
+    -------
+    Input
+    """
     return Input(column, "context", scale)
 
 
@@ -149,6 +213,14 @@ def mixture(prefix: str) -> Input:
 
     The law's function gets one array, whose last axis (dim `prefix` without the underscore at its
     end) has an entry for every share. They sum to 1; zeros are allowed.
+
+    Parameters
+    ----------
+    prefix : str
+
+    Returns
+    -------
+    Input
     """
     return Input(prefix.rstrip("_"), "shares", "shares")
 
@@ -169,7 +241,16 @@ class Parameter:
     along: str = ""
 
     def over(self, shares: str) -> "Parameter":
-        """Return the parameter with an entry for each of some shares, by the name of the input."""
+        """Return the parameter with an entry for each of some shares, by the name of the input.
+
+        Parameters
+        ----------
+        shares : str
+
+        Returns
+        -------
+        Parameter
+        """
         return replace(self, along=shares)
 
 
@@ -286,7 +367,16 @@ class Law:
         return inspect.getdoc(self.loss).splitlines()[0]  # type: ignore[union-attr]
 
     def role(self, role: str) -> tuple[str, ...]:
-        """Names of the inputs of a role."""
+        """Names of the inputs of a role.
+
+        Parameters
+        ----------
+        role : str
+
+        Returns
+        -------
+        tuple of str
+        """
         return tuple(own.name for own in self.reads if own.role == role)
 
     @property
@@ -309,12 +399,32 @@ class Law:
         return tuple(r.name for r in self.reads if r.role not in known) if self.trades else ()
 
     def along(self, axis: str) -> "Law":
-        """Return a law of any one axis as one of a column."""
+        """Return a law of any one axis as one of a column.
+
+        Parameters
+        ----------
+        axis : str
+            Column of the runs.
+
+        Returns
+        -------
+        Law
+        """
         named = (replace(r, name=axis) if r.role == "axis" else r for r in self.reads)
         return replace(self, reads=tuple(named))
 
     def at(self, given: Mapping[str, Any]) -> "Law":
-        """Return the law of the other inputs, with those given at their value."""
+        """Return the law of the other inputs, with those given at their value.
+
+        Parameters
+        ----------
+        given : mapping of str to float
+            Values by input.
+
+        Returns
+        -------
+        Law
+        """
         if not given:
             return self
         free = tuple(own for own in self.reads if own.name not in given)
@@ -332,6 +442,15 @@ class Law:
     def filled(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Give every input a value: those that are not given, where another stands for them.
 
+        Parameters
+        ----------
+        given : mapping
+
+        Returns
+        -------
+        dict
+            By input, in their order.
+
         Raises
         ------
         KeyError
@@ -346,12 +465,35 @@ class Law:
         return {name: found[name] for name in self.inputs}
 
     def fresh_loss(self, params: Any, tokens: Any, **natural: Any) -> Any:
-        """Evaluate a law that trades params against tokens where no token is repeated."""
+        """Evaluate a law that trades params against tokens where no token is repeated.
+
+        Parameters
+        ----------
+        params, tokens : array_like or tensor
+        natural : array_like or tensor
+            The law's parameters.
+
+        Returns
+        -------
+        array_like or tensor
+            In the unit of the response.
+        """
         (size,), (data,) = self.role("size"), self.role("data")
         return self.loss(*self.filled({size: params, data: tokens}).values(), **natural)
 
     def to_natural(self, sampled: Values, reference: tuple[Any, ...]) -> dict[str, Any]:
-        """Turn sampled coordinates at a reference run into the law's parameters, in their order."""
+        """Turn sampled coordinates at a reference run into the law's parameters, in their order.
+
+        Parameters
+        ----------
+        sampled : mapping of str to array_like or tensor
+        reference : tuple
+            One value for each input.
+
+        Returns
+        -------
+        dict
+        """
         natural = self.coordinates.to_natural(sampled, reference, self.loss)
         return {name: natural[name] for name in self.parameters}
 
@@ -362,6 +504,17 @@ def onto_line(support: str, value: Any) -> Any:
     As it is on the real line, by the logit for a share, by the logarithm for what is positive:
     there groups differ by normal distances.
 
+    Parameters
+    ----------
+    support : str
+    value : array_like or tensor
+
+    Returns
+    -------
+    array_like or tensor
+
+    Examples
+    --------
     >>> float(onto_line("unit", 0.5)), float(onto_line("positive", 1.0))
     (0.0, 0.0)
     """
@@ -373,6 +526,17 @@ def onto_line(support: str, value: Any) -> Any:
 def into_support(support: str, value: Any) -> Any:
     """Map the real line to a support: real, positive, or unit (0 to 1).
 
+    Parameters
+    ----------
+    support : str
+    value : array_like or tensor
+
+    Returns
+    -------
+    array_like or tensor
+
+    Examples
+    --------
     >>> float(into_support("unit", 0.0)), float(into_support("positive", 0.0))
     (0.5, 1.0)
     """
@@ -405,6 +569,11 @@ def law(
         In the order of the function's.
     parameters : mapping of str to Parameter
         Of the function's keywords.
+
+    Returns
+    -------
+    callable
+        Takes the function, and returns its `Law`.
 
     Raises
     ------
@@ -449,6 +618,14 @@ def positive_part(x: Any) -> Any:
     """Return x where it is positive and 0 elsewhere: floats, arrays, DataArrays and tensors alike.
 
     ``a - positive_part(a - b)`` is the smaller of a and b, exact where a is.
+
+    Parameters
+    ----------
+    x : array_like or tensor
+
+    Returns
+    -------
+    array_like or tensor
     """
     return (x + abs(x)) / 2
 
@@ -462,6 +639,10 @@ def total(values: Any, shares: str) -> Any:
         Last axis or dim `shares`: an entry for each share.
     shares : str
         Name of the input, and of the dim of DataArrays.
+
+    Returns
+    -------
+    array, DataArray or tensor
     """
     return values.sum(shares) if hasattr(values, "dims") else values.sum(axis=-1)
 
@@ -481,6 +662,16 @@ def shares(*amplitudes: str, exponents: tuple[str, ...]) -> Coordinates:
     Exponents, and all else that is named as one, are sampled as they are. An amplitude is its share
     of the response at the reference run divided by its term there, which is the law itself with
     that amplitude 1 and all others 0.
+
+    Parameters
+    ----------
+    amplitudes : str
+        One or two.
+    exponents : tuple of str
+
+    Returns
+    -------
+    Coordinates
     """
     split = {"split": UNIT} if len(amplitudes) == 2 else {}
     supports = {"level": REAL, "reducible": UNIT, **split, **dict.fromkeys(exponents, POSITIVE)}

@@ -33,18 +33,49 @@ type Values = Mapping[str, Any]
 
 
 def input_data(spec: ModelSpec) -> dict[str, str]:
-    """Name the ``pm.Data`` of each input: a column may have the name of a parameter or a dim."""
+    """Name the ``pm.Data`` of each input: a column may have the name of a parameter or a dim.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    dict of str to str
+        By input of the law and its noise.
+    """
     return {own.name: f"{_INPUT}{own.name}" for own in read_by(spec)}
 
 
 def positive_data(spec: ModelSpec) -> tuple[str, ...]:
-    """Name the data of a model that are positive and mostly taken to a power."""
+    """Name the data of a model that are positive and mostly taken to a power.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    tuple of str
+    """
     names = [own.name for own in spec.reads if own.scale == "log"]
     return tuple(f"{part}{name}" for part in (_INPUT, "reference_") for name in names)
 
 
 def inputs_in(spec: ModelSpec, data: Values) -> dict[str, Any]:
-    """Take the inputs of the law and its noise from the data of a model, by their names."""
+    """Take the inputs of the law and its noise from the data of a model, by their names.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : mapping
+        Of `model_data`, or tensors of the same names.
+
+    Returns
+    -------
+    dict
+        By input.
+    """
     return {name: data[own] for name, own in input_data(spec).items()}
 
 
@@ -125,12 +156,23 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
 def model_data(
     spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """All data of the model by the name of their ``pm.Data``: the runs, and the prior arguments.
+    """All data of the model: the runs, and the prior arguments.
 
-    Shapes are (cells,) for each ``input_<column>`` ((cells, parts) for shares of a mixture),
-    ``observed``, ``weight``, ``replicates`` and ``group_index``, (groups,) for what
-    `bayescale.modelling.pooling` chooses, and () for each ``reference_<column>``, the geometric
-    mean of that input over the cells, ``seed_squares``, ``seed_freedom`` and arguments of priors.
+    Parameters
+    ----------
+    spec : ModelSpec
+    runs : Runs
+    weights : ndarray, shape (runs,), optional
+        As in `build_model`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By the name of their ``pm.Data``. Shapes are (cells,) for each ``input_<column>`` ((cells,
+        parts) for shares of a mixture), ``observed``, ``weight``, ``replicates`` and
+        ``group_index``, (groups,) for what `bayescale.modelling.pooling` chooses, and () for each
+        ``reference_<column>``, the geometric mean of that input over the cells, ``seed_squares``,
+        ``seed_freedom`` and arguments of priors.
     """
     data = _data(spec, runs, cells_of(spec, runs, weights))
     spec = placed(spec, data)
@@ -149,6 +191,16 @@ def placed(spec: ModelSpec, data: Mapping[Any, Any]) -> ModelSpec:
 
     The centre is the mean of ``observed`` over the cells by ``weight``, so that a prior
     means the same for losses in any unit. Every use of a prior asks for it by its own data.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : mapping
+        With ``observed`` and ``weight``.
+
+    Returns
+    -------
+    ModelSpec
 
     Raises
     ------
@@ -218,7 +270,23 @@ def _errors(spec: ModelSpec) -> tuple[_Error, ...]:
 
 
 def bending_from(spec: ModelSpec, data: Values) -> Bending:
-    """How the law of a model may bend, given the data of its cells."""
+    """How the law of a model may bend, given the data of its cells.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : mapping
+        Of `model_data`.
+
+    Returns
+    -------
+    Bending
+
+    Raises
+    ------
+    ModelError
+        If it does not bend.
+    """
     stated = placed(spec, data).priors
     priors = {name: (prior.support, *prior.on_line()) for name, prior in stated.items()}
     inputs = tuple(np.asarray(values) for values in inputs_in(spec, data).values())
@@ -229,7 +297,24 @@ def bending_from(spec: ModelSpec, data: Values) -> Bending:
 
 
 def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Cells:
-    """Collapse the replicates of runs in the columns that a model reads."""
+    """Collapse the replicates of runs in the columns that a model reads.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    runs : Runs
+    weights : ndarray, shape (runs,), optional
+        As in `build_model`.
+
+    Returns
+    -------
+    Cells
+
+    Raises
+    ------
+    ModelError
+        If there are replicates, and the model has no prior on the sd between seeds.
+    """
     inputs_of(spec, runs.table)  # refuses what no input can be
     if weights is None and "weight" in runs.table:
         weights = runs.table["weight"].to_numpy(dtype=float)
@@ -277,7 +362,18 @@ def _parts(spec: ModelSpec, name: str, data: Values) -> dict[str, int]:
 
 
 def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
-    """Free variables of the model of some data (`model_data`), in the order that they are made."""
+    """Free variables of the model, in the order that they are made.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : mapping
+        Of `model_data`.
+
+    Returns
+    -------
+    tuple of Variable
+    """
     groups = _groups(data)
     found = []
     for name in _active(spec, data):
@@ -313,6 +409,11 @@ def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
     spec : ModelSpec
     free, data : mapping of str to array_like
         Tensors, or xarray DataArrays with dims (chain, draw), group and, last, parts of a mixture.
+
+    Returns
+    -------
+    dict
+        By name.
     """
     values: dict[str, Any] = {}
     for name in spec.partial:
@@ -330,7 +431,21 @@ def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
 
 
 def draw_prior(spec: ModelSpec, data: Values, *, draws: int = 2000, seed: int = 1) -> xr.Dataset:
-    """Draw all that `derived` and `variables_of` name from the prior, dims (chain, draw, group)."""
+    """Draw all that `derived` and `variables_of` name from the prior.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : mapping
+        Of `model_data`.
+    draws : int, optional
+    seed : int, optional
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (chain, draw), and group for what differs between groups.
+    """
     sizes = {"chain": 1, "draw": draws}
 
     def value(name: str, prior: Prior, groups: dict[str, int]) -> xr.DataArray:
@@ -344,7 +459,19 @@ def draw_prior(spec: ModelSpec, data: Values, *, draws: int = 2000, seed: int = 
 
 
 def start(spec: ModelSpec, data: Values) -> np.ndarray:
-    """Flat vector of the free variables about which chains start: the middle of the prior."""
+    """Flat vector of the free variables about which chains start: the middle of the prior.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : mapping
+        Of `model_data`.
+
+    Returns
+    -------
+    ndarray
+        In the order of `variables_of`.
+    """
 
     def value(name: str, prior: Prior, groups: dict[str, int]) -> xr.DataArray:
         middle = into_support(prior.support, prior.on_line()[0])
@@ -359,7 +486,18 @@ def start(spec: ModelSpec, data: Values) -> np.ndarray:
 
 
 def as_arrays(spec: ModelSpec, data: Values) -> dict[str, xr.DataArray]:
-    """Give the data of a model their dims, to reckon with draws."""
+    """Give the data of a model their dims, to reckon with draws.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : mapping
+        Of `model_data`.
+
+    Returns
+    -------
+    dict of str to xarray.DataArray
+    """
     return {n: xr.DataArray(v, dims=_dims(spec, n, np.asarray(v))) for n, v in data.items()}
 
 

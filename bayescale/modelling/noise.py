@@ -43,15 +43,58 @@ class Noise(Protocol):
         """Scale of the responses that have it, as `bayescale.laws.Response.scale`."""
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
-        """Return the PyMC distribution of log loss, and its arguments as tensors."""
+        """Return the PyMC distribution of what was observed.
+
+        Parameters
+        ----------
+        mu : tensor
+            What the law says, on the scale on which errors add up.
+        scale : tensor
+            Of the noise.
+        values : mapping of str to tensor
+            Parameters of the noise.
+        inputs : mapping of str to tensor
+            Inputs of the law and of the noise.
+
+        Returns
+        -------
+        family : type
+            Class of the distribution.
+        arguments : mapping of str to tensor
+        """
 
     def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
-        """Return the log density of log loss `y` in NumPy or xarray, equal to PyMC's own."""
+        """Return the log density of what was observed, equal to PyMC's own.
+
+        Parameters
+        ----------
+        y : array_like
+        mu, scale : array_like
+            As in `pymc`, in NumPy or xarray.
+        values, inputs : mapping of str to array_like
+
+        Returns
+        -------
+        array_like
+        """
 
     def draw(
         self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
     ) -> Draws:
-        """Draw one noisy log loss for each entry of `mu`."""
+        """Draw one noisy value for each entry of `mu`.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        mu : xarray.DataArray
+        scale : array_like
+        values, inputs : mapping of str to array_like
+
+        Returns
+        -------
+        xarray.DataArray
+            With the dims of `mu`.
+        """
 
 
 class Normal:
@@ -206,7 +249,18 @@ class RepetitionExcess:
         return centre + nu * exponential + scale * normal
 
     def mean_excess(self, values: Values, inputs: Values) -> Any:
-        """Mean excess of log loss; 0 where no token is repeated."""
+        """Mean excess of log loss; 0 where no token is repeated.
+
+        Parameters
+        ----------
+        values : mapping of str to array_like or tensor
+            Parameters of the noise.
+        inputs : mapping of str to array_like or tensor
+
+        Returns
+        -------
+        array_like or tensor
+        """
         log_repeats, log_size = _repetition(inputs)
         repeats = np.expm1(log_repeats)
         repeated = (repeats > 0) * 1.0
@@ -218,7 +272,18 @@ class RepetitionExcess:
         return repeated * np.exp(log_excess)
 
     def growth(self, values: Values, inputs: Values) -> Any:
-        """Exponent g of the repetitions in the mean excess: d log excess / d log R."""
+        """Exponent g of the repetitions in the mean excess: d log excess / d log R.
+
+        Parameters
+        ----------
+        values : mapping of str to array_like or tensor
+            Parameters of the noise.
+        inputs : mapping of str to array_like or tensor
+
+        Returns
+        -------
+        array_like or tensor
+        """
         _, log_size = _repetition(inputs)
         free = values["excess_epochs"] + values["excess_interaction"] * _within_range(log_size)
         return (free + np.sqrt(free**2 + _LEAST_GROWTH**2)) / 2
@@ -305,6 +370,18 @@ def noise_scale(values: Values, replicates: Any = 1.0) -> Any:
 
     Misfit of the law is the same for every seed of a configuration, so replicates do not shrink it.
     Where nothing tells the seeds' share apart, ``sigma`` is all there is.
+
+    Parameters
+    ----------
+    values : mapping of str to array_like or tensor
+        Parameters of the noise.
+    replicates : array_like or tensor, optional
+        Their number m.
+
+    Returns
+    -------
+    array_like or tensor
+        NaN for noise without ``sigma``.
     """
     if "sigma" not in values:
         return np.nan  # of shares of successes: their spread follows from the trials

@@ -53,7 +53,24 @@ class Prior:
 
     @classmethod
     def parse(cls, entry: object, where: str) -> "Prior":
-        """Build from a table like ``{dist = "Normal", mu = 0, sigma = 1}``; `where` names it."""
+        """Build from a table like ``{dist = "Normal", mu = 0, sigma = 1}``.
+
+        Parameters
+        ----------
+        entry : object
+            As read from a model file.
+        where : str
+            How errors name its place.
+
+        Returns
+        -------
+        Prior
+
+        Raises
+        ------
+        ModelError
+            As for a `Prior`; if the entry is no table, or an argument no finite number.
+        """
         if not isinstance(entry, Mapping) or "dist" not in entry:
             raise ModelError(
                 f'{where}: a prior is written {{ dist = "Normal", mu = 0.0, sigma = 1.0 }}, '
@@ -85,7 +102,16 @@ class Prior:
         return cls(dist, args, "about" in entry)
 
     def about(self, centre: float) -> "Prior":
-        """Return the prior with ``mu`` counted from 0, for runs of that mean log loss."""
+        """Return the prior with ``mu`` counted from 0, for runs of that mean log loss.
+
+        Parameters
+        ----------
+        centre : float
+
+        Returns
+        -------
+        Prior
+        """
         if not self.about_runs:
             return self
         args = dict(self.args)
@@ -104,6 +130,16 @@ class Prior:
         """Add the prior to the PyMC model in context, its arguments as ``pm.Data``.
 
         Arguments as data let one compiled model serve every choice of them.
+
+        Parameters
+        ----------
+        name : str
+        dims : str, optional
+            One value for each entry of a dim of the model.
+
+        Returns
+        -------
+        pytensor.tensor.TensorVariable
         """
         import pymc as pm  # takes seconds; reading and showing model files does not need it
         from pymc.distributions import transforms
@@ -114,13 +150,33 @@ class Prior:
         return getattr(pm, self.dist)(name, **args, **own, dims=dims)
 
     def normal_on(self, support: str) -> bool:
-        """Whether the value is Normal once a support (real, positive, unit) is mapped to a line."""
+        """Whether the value is Normal once a support (real, positive, unit) is mapped to a line.
+
+        Parameters
+        ----------
+        support : str
+
+        Returns
+        -------
+        bool
+        """
         return self.dist == NORMAL_ON[support]
 
     def line_variable(
         self, name: str, shift: Any = 0.0, *, dims: tuple[str, ...] | None = None
     ) -> Any:
-        """Add a variable for the value mapped to the real line, plus a `shift`."""
+        """Add a variable for the value mapped to the real line, plus a `shift`.
+
+        Parameters
+        ----------
+        name : str
+        shift : float or tensor, optional
+        dims : tuple of str, optional
+
+        Returns
+        -------
+        pytensor.tensor.TensorVariable
+        """
         import pymc as pm
 
         args = self._as_data(name)
@@ -139,21 +195,59 @@ class Prior:
         return {"Normal": "real", "LogitNormal": "unit", "Beta": "unit"}.get(self.dist, "positive")
 
     def within(self, support: str) -> bool:
-        """Whether every value it can take lies in a support: real, positive or unit (0 to 1)."""
+        """Whether every value it can take lies in a support: real, positive or unit (0 to 1).
+
+        Parameters
+        ----------
+        support : str
+
+        Returns
+        -------
+        bool
+        """
         order = ("unit", "positive", "real")
         return order.index(self.support) <= order.index(support)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Draw values."""
+        """Draw values.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        shape : tuple of int
+
+        Returns
+        -------
+        ndarray
+        """
         drawn = np.asarray(self._scipy().rvs(size=shape, random_state=rng))
         return into_support("unit", drawn) if self.dist == "LogitNormal" else drawn
 
     def arguments_of(self, name: str) -> dict[str, float]:
-        """Arguments by the names that their ``pm.Data`` has for a variable."""
+        """Arguments by the names that their ``pm.Data`` has for a variable.
+
+        Parameters
+        ----------
+        name : str
+            Of the variable.
+
+        Returns
+        -------
+        dict of str to float
+        """
         return {f"{name}_prior_{argument}": value for argument, value in self._known_args.items()}
 
     def log_density(self, value: Any) -> Any:
-        """Log density at values inside its support, in NumPy or xarray; equal to PyMC's own."""
+        """Log density at values inside its support, in NumPy or xarray; equal to PyMC's own.
+
+        Parameters
+        ----------
+        value : array_like
+
+        Returns
+        -------
+        array_like
+        """
         import xarray as xr
 
         if self.dist != "LogitNormal":

@@ -208,7 +208,17 @@ class ModelSpec:
         return {**law, **self.noise_model.parameters, SEED: "positive"}
 
     def along(self, name: str) -> str:
-        """Name of the shares for each of which a coordinate has an entry; empty for a number."""
+        """Name of the shares for each of which a coordinate has an entry; empty for a number.
+
+        Parameters
+        ----------
+        name : str
+            Of a coordinate or a parameter.
+
+        Returns
+        -------
+        str
+        """
         own = self.law.coordinates.supports.get(name) or self.law.supports.get(name)
         return own.along if own else ""
 
@@ -246,6 +256,15 @@ class ModelSpec:
     def grouped_by(self, column: str) -> "ModelSpec":
         """Return the same model with another column as its groups.
 
+        Parameters
+        ----------
+        column : str
+            Of the runs.
+
+        Returns
+        -------
+        ModelSpec
+
         Raises
         ------
         ModelError
@@ -282,6 +301,14 @@ def load_model(model: str | Path) -> ModelSpec:
 
     A law of your own is found in a file of its name, ``<law>.py``, beside the model file, unless it
     is imported already.
+
+    Parameters
+    ----------
+    model : str or path
+
+    Returns
+    -------
+    ModelSpec
 
     Raises
     ------
