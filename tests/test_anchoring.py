@@ -9,6 +9,7 @@ from bayescale import fit, load_model, read_runs
 from bayescale.errors import RunsWarning
 from bayescale.modelling import build as model
 from bayescale.modelling.build import cells_of, placed
+from bayescale.modelling.inputs import inputs_of
 from bayescale.modelling.pooling import _least_variance, anchoring
 from bayescale.runs.table import Runs
 
@@ -27,7 +28,8 @@ def groups_of(*levels: float, sizes: tuple[int, ...] = (30, 30, 30)) -> Runs:
 def chosen(runs: Runs) -> dict[str, np.ndarray]:
     cells = cells_of(SPEC, runs).table
     spec = placed(SPEC, {"observed": cells["observed"], "weight": cells["weight"]})
-    return anchoring(spec, cells, pd.factorize(cells["family"], sort=True)[0])
+    groups = pd.factorize(cells["family"], sort=True)[0]
+    return anchoring(spec, inputs_of(spec, cells), cells["observed"].to_numpy(), groups)
 
 
 def test_equal_groups_are_anchored_at_their_weighted_mean():

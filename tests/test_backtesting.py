@@ -158,7 +158,7 @@ def test_nothing_of_the_future_reaches_a_fit(table):
 def test_a_true_law_is_covered_and_one_that_bends_is_not(table, runs):
     """A law that bends beyond the cut: the exact one misses, the one that may bend less often."""
     beyond = np.log10(np.maximum(runs.column("flops") / BUDGETS[2], 1.0))
-    bent = runs_of(table, loss=table["loss"] * np.exp(0.008 * beyond))
+    bent = runs_of(table, loss=table["loss"] * np.exp(0.009 * beyond))
     true, wrong = (
         backtest(each, "joint", cuts=[BUDGETS[2]], **QUICK).summary.xs("all", level="distance")
         for each in (runs, bent)

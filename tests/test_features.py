@@ -8,7 +8,7 @@ from conftest import simulated_table
 from scipy.optimize import minimize_scalar
 
 from bayescale import load_model, read_runs
-from bayescale.laws import chinchilla
+from bayescale.laws import Allocation, chinchilla
 from bayescale.modelling.bend import (
     FEATURES,
     Bending,
@@ -257,6 +257,6 @@ def test_compute_is_the_inverse_of_the_least_loss(bending, everywhere):
 
 
 def test_a_law_without_an_optimum_bends_without_one(everywhere, bending):
-    law = bent([drawn(bending, everywhere)], replace(chinchilla, optimum=None, compute=None))
+    law = bent([drawn(bending, everywhere)], replace(chinchilla, allocation=Allocation()))
     assert law.optimum is None
     assert law.compute is None

@@ -7,7 +7,7 @@ from conftest import TRUTH, known_fit, known_grouped_fit
 
 from bayescale import compute_multiplier, compute_optimal, constancy, crossing, summarise
 from bayescale.errors import FitError
-from bayescale.laws import LAWS
+from bayescale.laws import LAWS, Allocation
 
 SLOW = {"A": TRUTH["A"] * 3**0.34, "B": TRUTH["B"] * 3**0.36}  # three times N and D for a loss
 
@@ -251,7 +251,8 @@ def test_other_groups_may_have_other_validation_sets():
 
 def test_law_that_does_not_say_what_compute_reaches_a_loss_is_refused(constant):
     silent = replace(
-        constant, spec=replace(constant.spec, law=replace(constant.spec.law, compute=None))
+        constant,
+        spec=replace(constant.spec, law=replace(constant.spec.law, allocation=Allocation())),
     )
     with pytest.raises(FitError, match="the law chinchilla does not say what compute reaches"):
         multiplier(silent, losses=[2.4])

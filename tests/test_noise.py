@@ -185,4 +185,4 @@ def test_seeds_shrink_their_own_part_of_the_noise_alone():
 
 def test_every_kind_is_called_by_its_class():
     assert {name: type(kind).__name__ for name, kind in KINDS.items()} == {n: n for n in KINDS}
-    assert all("sigma" in kind.parameters for kind in KINDS.values())
+    assert all(("sigma" in kind.parameters) == (kind.scale == "log") for kind in KINDS.values())

@@ -39,8 +39,8 @@ def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
     xarray.Dataset
         Dims (chain, draw): ``best``, the value of `over` (of a mixture also its parts), the
         response there under its own name, and ``at_end``, whether the best value lies at an end of
-        what was looked at: then the runs do not tell where it is. Of a mixture ``at_end`` has its parts: whether
-        they are left out.
+        what was looked at: then the runs do not tell where it is. Of a mixture ``at_end`` has its
+        parts: whether they are left out.
 
     Raises
     ------

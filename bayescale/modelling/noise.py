@@ -111,7 +111,9 @@ class Normal:
 
     def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
         """See `Noise`."""
-        return -0.5 * ((y - mu) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
+        from scipy.stats import norm  # slow to import, and model files are read without
+
+        return _elementwise(norm.logpdf, y, mu, scale)
 
     def draw(
         self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
@@ -134,9 +136,9 @@ class StudentT:
 
     def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
         """See `Noise`."""
-        nu = values["nu"]
-        constant = _elementwise(_log_gamma_ratio, nu) - 0.5 * np.log(nu * np.pi) - np.log(scale)
-        return constant - 0.5 * (nu + 1) * np.log1p(((y - mu) / scale) ** 2 / nu)
+        from scipy.stats import t
+
+        return _elementwise(t.logpdf, y, values["nu"], mu, scale)
 
     def draw(
         self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
@@ -388,13 +390,6 @@ def noise_scale(values: Values, replicates: Any = 1.0) -> Any:
     if SEED not in values:
         return values["sigma"]
     return np.sqrt(values["sigma"] ** 2 + values[SEED] ** 2 / replicates)
-
-
-def _log_gamma_ratio(nu: np.ndarray) -> np.ndarray:
-    """Log of Gamma((nu + 1)/2) / Gamma(nu/2)."""
-    from scipy.special import gammaln
-
-    return gammaln((nu + 1) / 2) - gammaln(nu / 2)
 
 
 def _log_beta_binomial(
