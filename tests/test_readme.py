@@ -15,6 +15,7 @@ from conftest import known_grouped_fit, simulated_table
 import bayescale
 from bayescale import available_models, fit, load_model, parse_model
 from bayescale.cli import app
+from bayescale.laws import LAWS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -154,8 +155,11 @@ def test_options_named_exist():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", PYTHON)
-def test_python_works(files, block, capsys):
+def test_python_works(files, block, capsys, monkeypatch):
     write_runs(block)
+    for name in re.findall(r"^def (\w+_law)", block, re.MULTILINE):
+        monkeypatch.setitem(LAWS, name, None)  # a law of the README is forgotten afterwards
+        del LAWS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # doubts about the runs, and ArviZ's
         exec(compile(block, "README.md", "exec"), {"bs": bayescale})
