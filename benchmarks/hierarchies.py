@@ -14,7 +14,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,8 +33,6 @@ from bayescale.modelling import build as model
 SETTINGS = {"draws": 500, "tune": 700, "progress": False}
 """Fewer draws than the defaults, for the many tables."""
 LOSS = 3.2  # about which the levels of a table are drawn
-PLAUSIBLE = (0.5, 12.0)
-"""Losses of a table that is used, nats per token; others are drawn anew."""
 
 
 def isoflops(rng: np.random.Generator) -> pd.DataFrame:
@@ -66,11 +64,16 @@ def epochs(rng: np.random.Generator) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Study:
-    """A hierarchical model, how many groups it is asked of, and the runs of each of them."""
+    """A hierarchical model, how many groups it is asked of, and the runs of each of them.
+
+    A table whose largest loss is more than `spread` times its least is drawn anew: of Student-t
+    noise with nu below 1, or of exponents and excess in the tails of their priors.
+    """
 
     spec: ModelSpec
     groups: int
     runs: Callable[[np.random.Generator], pd.DataFrame]
+    spread: float = 50.0
 
     def design(self, table: int) -> Runs:
         """Return the runs of a table, all with the same loss."""
@@ -82,7 +85,7 @@ class Study:
         return Runs(frame, "simulated")
 
     def simulate(self, table: int) -> tuple[dict[str, np.ndarray], Runs, int]:
-        """Draw the truth and the runs of a table; also how many tables were not plausible."""
+        """Draw the truth and the runs of a table; also how many tables were drawn before."""
         design = self.design(table)
         pymc_model = build_model(self.spec, design)
         varying = [f"{n}_{part}" for n in self.spec.partial for part in ("population", "scale")]
@@ -94,8 +97,7 @@ class Study:
             mode="FAST_COMPILE",
         )
         loss = np.exp(log_loss)
-        plausible = ((loss > PLAUSIBLE[0]) & (loss < PLAUSIBLE[1])).all(axis=1)
-        first = int(np.flatnonzero(plausible)[0])
+        first = int(np.flatnonzero(np.ptp(log_loss, axis=1) <= np.log(self.spread))[0])
         runs = Runs(design.table.assign(loss=loss[first]), "simulated")
         return {n: t[first] for n, t in zip(names, truths, strict=True)}, runs, first
 
@@ -114,7 +116,7 @@ def score(study: Study, table: int) -> dict[str, Any]:
     means of each group lie from the truth, on the line where groups are Normal, with and without
     pooling.
     """
-    truth, runs, implausible = study.simulate(table)
+    truth, runs, redrawn = study.simulate(table)
     settings = {**SETTINGS, "seed": table + 1}
     kept = fit(runs, study.spec, **settings)
     apart = fit(runs, study.spec.unpooled(), **settings)
@@ -132,7 +134,7 @@ def score(study: Study, table: int) -> dict[str, Any]:
     return {
         "groups": study.groups,
         "table": table,
-        "implausible": implausible,
+        "redrawn": redrawn,
         "below": {name: value.tolist() for name, value in below.items()},
         "error": {name: error(kept, name) for name in study.spec.partial},
         "apart": {name: error(apart, name) for name in study.spec.partial},
@@ -221,7 +223,7 @@ def report(rows: list[dict[str, Any]], spec: ModelSpec) -> None:
     """Print coverage, error, convergence and cost."""
     print(
         f"{spec.name}: {len(rows)} tables of {rows[0]['groups']} groups; "
-        f"{sum(row['implausible'] for row in rows)} were drawn anew"
+        f"{sum(row['redrawn'] for row in rows)} were drawn anew"
     )
     kinds = {
         "populations": [f"{name}_population" for name in spec.partial],
@@ -268,7 +270,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore", RunsWarning)
     study = STUDIES[options.law]
-    study = Study(study.spec, options.groups or study.groups, study.runs)
+    study = replace(study, groups=options.groups or study.groups)
     key = {"law": options.law, "groups": study.groups}
     lines = options.results.read_text().splitlines() if options.results.exists() else []
     rows = [row for row in map(json.loads, lines) if key.items() <= row.items()]
