@@ -1,15 +1,19 @@
+import tomllib
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pymc as pm
+import pytensor
 import pytest
+import tomlkit
 import xarray as xr
 from conftest import from_line, known_grouped_fit, simulated_table, to_line
 from scipy import stats
 
 from bayescale.errors import FitError, RunsError, RunsWarning
+from bayescale.laws import LAWS
 from bayescale.modelling.build import (
     build_model,
     cells_of,
@@ -21,7 +25,7 @@ from bayescale.modelling.build import (
 )
 from bayescale.modelling.noise import noise_scale
 from bayescale.modelling.pooling import group_names
-from bayescale.modelling.spec import available_models, load_model, parse_model
+from bayescale.modelling.spec import ModelSpec, available_models, load_model, parse_model
 from bayescale.posterior.fit import constants_fit, fit, load_fit
 from bayescale.posterior.prediction import log_likelihood, predict, residuals
 from bayescale.runs.table import Runs, read_runs
@@ -173,16 +177,60 @@ def log_density(model: pm.Model, raised: float = 0.0) -> float:
             number = number + raised * model["level_centring"].get_value()
         value = number if transform is None else transform.forward(number).eval()
         values[model.rvs_to_values[rv]] = value
-    density = model.logp()
-    return float(density.eval(values, mode="FAST_COMPILE", on_unused_input="ignore"))
+    graphs = model.logp(sum=False)  # Python adds no more than 32 terms at once
+    compiled = pytensor.function(list(values), graphs, mode="FAST_COMPILE")
+    return float(sum(density.sum() for density in compiled(*values.values())))
+
+
+MODEL_OF = {load_model(name).law.name: name for name in available_models()}
+
+
+def over_families(model: str, *partial: str) -> ModelSpec:
+    """Pool these parameters of a model partially over the column ``family``, and no others."""
+    entries = tomllib.loads(load_model(model).source)
+    for key in ("group", "bend", "size_error", "members"):
+        entries.pop(key, None)
+    entries |= {"pooling": dict.fromkeys(partial, "partial")}
+    entries |= {"scales": {name: {"dist": "HalfNormal", "sigma": 0.2} for name in partial}}
+    return parse_model(tomlkit.dumps({"group": "family", **entries}), "own")
+
+
+def alone(law: str) -> list:
+    """Each coordinate of a law; the default set looks at one law, and at all of them together."""
+    marks = [] if law == "power_law" else pytest.mark.slow
+    names = LAWS[law].coordinates.names
+    return [pytest.param(law, (name,), id=f"{law}-{name}", marks=marks) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("law", "partial"),
+    [one for law in LAWS for one in alone(law)]
+    + [pytest.param(law, LAWS[law].coordinates.names, id=f"{law}-all") for law in LAWS],
+)
+def test_any_coordinate_of_any_law_can_differ_between_groups(law, partial):
+    spec, runs = over_families(MODEL_OF[law], *partial), grouped_runs("three seeds")
+    model = build_model(spec, runs)
+    assert spec.partial == partial
+    assert {f"{name}_{part}" for name in partial for part in ("population", "scale")} <= set(
+        model.named_vars
+    )
+    assert np.isfinite(log_density(model))
+    for name in partial:
+        assert model[name].ndim == 1
 
 
 def in_other_units(runs: Runs, factor: float) -> Runs:
     return replace(runs, table=runs.table.assign(loss=factor * runs.table["loss"]))
 
 
-@pytest.mark.parametrize("factor", [100.0, 0.01, 1 / np.log(2)], ids=["times 100", "/ 100", "bits"])
-@pytest.mark.parametrize("name", available_models())
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        *((name, 100.0) for name in available_models()),
+        ("chinchilla", 0.01),
+        ("chinchilla", 1 / np.log(2)),  # bits for nats
+    ],
+)
 def test_data_of_a_model_are_the_same_in_any_unit_of_loss(name, factor):
     """But for the log losses and the middle of the level's prior, which move together."""
     spec, runs = load_model(name), grouped_runs("three seeds")
@@ -190,7 +238,7 @@ def test_data_of_a_model_are_the_same_in_any_unit_of_loss(name, factor):
     moved = {"observed", "level_prior_mu", "level_anchor_prior_mu"}
     for data in own.keys() & raised.keys():
         by = np.log(factor) if data in moved else 0.0
-        np.testing.assert_allclose(raised[data], own[data] + by, rtol=1e-4, atol=1e-5, err_msg=data)
+        np.testing.assert_allclose(raised[data], own[data] + by, rtol=1e-3, atol=1e-4, err_msg=data)
     assert own.keys() == raised.keys()
     assert moved & own.keys() > {"observed"}
     assert np.ptp(start(spec, raised) - start(spec, own)) > 0  # chains start about these levels

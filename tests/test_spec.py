@@ -289,6 +289,11 @@ def test_every_law_has_a_shipped_model():
     assert {load_model(name).law.name for name in available_models()} == set(LAWS)
 
 
+def test_every_law_has_a_shipped_model_of_groups():
+    pooled = {spec.law.name for name in available_models() if (spec := load_model(name)).partial}
+    assert pooled == set(LAWS) - {"farseer"}  # its nine constants need 400 runs of each group
+
+
 def test_a_prior_about_the_runs_counts_from_their_centre():
     stated = load_model("chinchilla").priors["level"]
     assert str(stated) == "Normal(mu=0, sigma=0.5) about the runs"
