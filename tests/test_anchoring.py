@@ -2,7 +2,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import simulated_table
+from conftest import TRUTH, simulated_table, to_line
 from scipy.stats import chi2
 
 from bayescale import fit, load_model, read_runs
@@ -10,7 +10,7 @@ from bayescale.errors import RunsWarning
 from bayescale.modelling import build as model
 from bayescale.modelling.build import cells_of, placed
 from bayescale.modelling.inputs import inputs_of
-from bayescale.modelling.pooling import _least_variance, anchoring
+from bayescale.modelling.pooling import _entries, _estimate, _least_variance, anchoring
 from bayescale.runs.table import Runs
 
 SPEC = load_model("chinchilla-hierarchical")
@@ -61,6 +61,34 @@ def test_groups_of_few_runs_lean_on_the_others():
     )
     assert apart["level_centring"][2] < apart["level_centring"][:2].min()
     assert alike["level_weight"][2] < alike["level_weight"][:2].min()
+
+
+def test_estimates_of_noisy_groups_are_as_far_off_as_their_errors_say():
+    """Noise of 15% where the prior expects 1%: the priors hold what so few runs do not tell."""
+    far = []
+    for seed in range(30):
+        cells = cells_of(SPEC, read_runs(simulated_table(0.15, seed).iloc[::2].assign(family="a")))
+        table = cells.table
+        spec = placed(SPEC, {"observed": table["observed"], "weight": table["weight"]})
+        inputs = [table[name].to_numpy() for name in spec.inputs]
+        reference = tuple(np.exp(np.log(values).mean()) for values in inputs)
+        observed, names = table["observed"].to_numpy(), _entries(spec, reference)
+        place, error = _estimate(spec, names, inputs, observed, reference)
+        found = dict(zip(spec.priors, (place - truth_at(reference)) / error, strict=True))
+        far.append([found["reducible"], found["alpha"], found["beta"]])
+    assert np.sqrt(np.mean(np.square(far))) < 1.1
+    assert np.abs(far).max() < 4
+
+
+def truth_at(reference: tuple[float, ...]) -> np.ndarray:
+    """Coordinates of `TRUTH` on the real line, at a reference run."""
+    from_params = TRUTH["A"] * reference[0] ** -TRUTH["alpha"]
+    from_tokens = TRUTH["B"] * reference[1] ** -TRUTH["beta"]
+    reducible = from_params + from_tokens
+    level = TRUTH["E"] + reducible
+    values = {"level": np.log(level), "reducible": reducible / level}
+    values |= {"split": from_params / reducible, "alpha": TRUTH["alpha"], "beta": TRUTH["beta"]}
+    return np.array([to_line(name, value) for name, value in values.items()])
 
 
 def test_variance_that_groups_show_at_least():

@@ -169,15 +169,21 @@ def _estimate(
     def misfit(step: np.ndarray) -> np.ndarray:
         return _misfit(spec, names, middle + width * step, inputs, observed, reference)
 
-    def penalised(step: np.ndarray) -> np.ndarray:
-        return np.concatenate([misfit(step) / sigma, step])
+    freedom, step = max(len(observed) - len(middle), 1), np.zeros(len(middle))
+    # Again with the noise that the first estimate leaves: by the prior's noise alone, noisy runs
+    # would outweigh the priors and look sure of whatever fits them.
+    for _ in range(2):
+        noise = sigma
 
-    best = least_squares(penalised, np.zeros(len(middle)), max_nfev=200)
-    jacobian = best.jac[: len(observed)] * sigma
-    freedom = max(len(observed) - len(middle), 1)
-    noise = np.sqrt((misfit(best.x) ** 2).sum() / freedom) + 1e-4
-    precision = jacobian.T @ jacobian / noise**2 + 0.1 * np.eye(len(middle))
-    return middle + width * best.x, width * np.sqrt(np.diag(np.linalg.inv(precision)))
+        def penalised(step: np.ndarray, noise: float = noise) -> np.ndarray:
+            return np.concatenate([misfit(step) / noise, step])
+
+        best = least_squares(penalised, step, max_nfev=200)
+        step = best.x
+        sigma = np.sqrt((misfit(step) ** 2).sum() / freedom) + 1e-4
+    jacobian = best.jac[: len(observed)] * noise
+    precision = jacobian.T @ jacobian / sigma**2 + 0.1 * np.eye(len(middle))
+    return middle + width * step, width * np.sqrt(np.diag(np.linalg.inv(precision)))
 
 
 def _misfit(
