@@ -1,13 +1,27 @@
 """Proper scores against closed forms and other people's densities."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 from scipy import stats
 
 from bayescale import read_runs
-from bayescale.evaluation.scores import CENTRAL, LEVELS, average, crps, log_score, score_runs
+from bayescale.evaluation.scores import (
+    CENTRAL,
+    LEVELS,
+    as_share,
+    average,
+    crps,
+    lies_below,
+    log_score,
+    percent,
+    score_runs,
+)
+from bayescale.laws import ACCURACY
+from bayescale.modelling.noise import Binomial
+from bayescale.posterior.prediction import CellDraws
 
 
 def normal_crps(z):
@@ -99,3 +113,31 @@ def test_groups_are_predicted_by_their_own_draws():
     scored = score_runs(own, own.runs)
     assert scored["group"].value_counts().to_dict() == {"one": 30, "other": 30}
     assert scored["error"].abs().max() < 0.05
+
+
+def successes(trials, cells=2000):
+    """Shares of successes among a few trials, and draws of the true model."""
+    rng = np.random.default_rng(3)
+    inputs = {"trials": xr.DataArray(np.full(cells, trials), dims="obs")}
+    mu = xr.DataArray(np.full((1, 400, cells), 0.6), dims=("chain", "draw", "obs"))
+    observed = Binomial().draw(rng, mu[:, :1], np.nan, {}, inputs).to_numpy().ravel()
+    table = pd.DataFrame({"observed": np.round(observed, 3)})  # as tables have them
+    own = CellDraws(table, mu, xr.DataArray(np.nan), {}, inputs, Binomial())
+    return own, own.draw(rng)
+
+
+def test_pit_of_few_trials_is_uniform():
+    own, drawn = successes(6)
+    pit = lies_below(own, drawn, np.random.default_rng(4)).mean(("chain", "draw"))
+    assert stats.cramervonmises(pit, "uniform").pvalue > 0.05
+    steps = (drawn <= own.observed).mean(("chain", "draw"))  # the control
+    assert stats.cramervonmises(steps, "uniform").pvalue < 1e-6
+
+
+def test_errors_of_shares_are_points():
+    scored = pd.DataFrame({"error": [0.02, -0.01], "crps": 0.01, "log_score": -3.0})
+    scored = scored.assign(**dict.fromkeys(("inside50", "inside80", "inside90"), True))
+    scored = scored.assign(q05=0.4, q10=0.42, q25=0.45, q75=0.55, q90=0.58, q95=0.6)
+    assert average(scored, ACCURACY)["width90"] == pytest.approx(0.2)
+    assert average(scored)["width90"] == pytest.approx(np.log(1.5))
+    assert (as_share(ACCURACY, 0.02), percent(ACCURACY)) == (0.02, " points")

@@ -20,8 +20,9 @@ from bayescale.decisions.answer import Answer, convergence, unconverged
 from bayescale.draws import CI_PROB
 from bayescale.errors import FitError, RunsWarning
 from bayescale.evaluation.folds import Split, plan_cuts, up_to
-from bayescale.evaluation.scores import Chance, average, score_with_chance
+from bayescale.evaluation.scores import Chance, average, percent, score_with_chance
 from bayescale.files import plain
+from bayescale.laws import LOSS, Response
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit, fit
 from bayescale.runs.table import Runs
@@ -57,11 +58,13 @@ class Backtest:
     model : str
         Name of the model.
     axis : str
-        Column along which the cuts were made: ``flops`` for joint laws.
+        Column along which the cuts were made: ``flops`` for laws that trade params for tokens.
     problems : tuple of str
         Fits that did not converge, one sentence each; their rows have ``converged`` false.
     chances : tuple of Chance
         Of each cut: what the scores of the model would be, were it true.
+    response : Response
+        What was predicted.
     """
 
     table: pd.DataFrame = field(repr=False)
@@ -69,6 +72,7 @@ class Backtest:
     axis: str
     problems: tuple[str, ...] = ()
     chances: tuple[Chance, ...] = field(default=(), repr=False)
+    response: Response = field(default=LOSS, repr=False)
 
     @property
     def p_coverage(self) -> float:
@@ -90,7 +94,7 @@ class Backtest:
 
     @property
     def bias(self) -> float:
-        """Mean error of the log loss if it has one sign in every cut and chance is no reason, or 0.
+        """Mean error if it has one sign in every cut and chance is no reason, or 0.
 
         Of at least three cuts, in half of which an error as large is rarer than one in ten.
         """
@@ -145,7 +149,7 @@ class Backtest:
             own = self.of(name)
             parts = {"all": own, "next block": own[own["block"] == "next"], **by_distance(own)}
             for label, part in parts.items():
-                rows[name, label] = {"cuts": part["cut"].nunique(), **average(part)}
+                rows[name, label] = {"cuts": part["cut"].nunique(), **average(part, self.response)}
         table = pd.DataFrame.from_dict(rows, orient="index")
         table.index = pd.MultiIndex.from_tuples(list(rows), names=["law", "distance"])
         return table.astype({"cuts": int, "predictions": int})
@@ -162,7 +166,7 @@ class Backtest:
                 "fitted": int(part["fitted"].iloc[0]),
                 "converged": bool(part["converged"].iloc[0]),
                 "farthest": float(part["decades"].max()),
-                **average(part),
+                **average(part, self.response),
             }
             for key, part in parts.items()
         }
@@ -207,8 +211,9 @@ def backtest(
     """Fit the runs up to each cut, predict the later ones with noise, and score the predictions.
 
     Where the law of the model may bend, its law taken as exact is fitted and scored beside it.
-    The cuts are made at growing compute for joint laws, along their axis for single-axis laws. All
-    groups are cut at the same compute; a group without runs up to a cut is not predicted from it.
+    The cuts are made at growing compute for laws that trade params against tokens, along the axis
+    or the first input on a log scale for all others. All groups are cut at the same size; a group
+    without runs up to a cut is not predicted from it.
     Unfinished runs (column ``mid_schedule``) are never predicted.
 
     Parameters
@@ -236,7 +241,7 @@ def backtest(
         For a cut outside the range of the runs, one whose past cannot identify the law, two cuts
         that leave the same runs, or where no cut can be chosen.
     ModelError
-        For a law without an axis to cut along.
+        For a law whose size lies at a minimum: no end of it is the future.
     FitError
         If a sampler could not start.
 
@@ -275,7 +280,7 @@ def backtest(
     table = pd.concat(parts, ignore_index=True)
     first = ["cut", "fitted", "converged", "law", "run", "decades", "block"]
     table = table[first + [name for name in table if name not in first]]
-    return Backtest(table, spec.name, spec.size, tuple(problems), tuple(chances))
+    return Backtest(table, spec.name, spec.size, tuple(problems), tuple(chances), spec.response)
 
 
 def _refit(split: Split, draws: int, tune: int, chains: int, seed: int) -> Fit:
@@ -302,7 +307,8 @@ RARE = 0.01
 """How rare so few runs inside their 90% intervals must be, were the model true, for a failure."""
 
 MATERIAL = 0.002
-"""Share of the loss by which larger runs must lie to one side from every cut for a failure."""
+"""Share of the response by which larger runs must lie to one side from every cut for a failure; of
+accuracies 0.2 points."""
 
 
 def failure(found: Backtest) -> str | None:
@@ -354,17 +360,18 @@ def answer_backtest(found: Backtest) -> Answer:
 
 def _sentences(found: Backtest) -> tuple[str, ...]:
     scores = found.summary.xs("all", level="distance")
-    held, cuts = scores.loc[MODEL], len(found.cuts)
+    held, cuts, unit = scores.loc[MODEL], len(found.cuts), percent(found.response)
     beside = "".join(
         f" ({SCORED[name]}: {scores.loc[name, 'coverage90']:.0%}, typical error "
-        f"{scores.loc[name, 'rmsle']:.1%})"
+        f"{100 * scores.loc[name, 'rmsle']:.1f}{unit})"
         for name in found.laws
         if name != MODEL
     )
     said = [
         f"Backtested to {found.farthest:.1f} decades beyond the fitted runs ({_cuts(cuts)}, "
-        f"{held['predictions']:.0f} predictions): the 90% intervals of the loss of new runs held "
-        f"{held['coverage90']:.0%} of them, typical error {held['rmsle']:.1%}{beside}.",
+        f"{held['predictions']:.0f} predictions): the 90% intervals of the {found.response.name} "
+        f"of new runs held {held['coverage90']:.0%} of them, typical error "
+        f"{100 * held['rmsle']:.1f}{unit}{beside}.",
         _worth(found),
     ]
     if (verdict := failure(found)) is not None:
@@ -402,7 +409,7 @@ def backtested_at(found: Backtest, decades: float) -> str:
     unit = "decade" if label == "more than 1" else "decades"
     verdict = failure(found)
     return (
-        f"Backtested at {label} {unit}: the 90% intervals of the loss of new runs "
+        f"Backtested at {label} {unit}: the 90% intervals of the {found.response.name} of new runs "
         f"held {part['inside90'].mean():.0%} of {len(part)} predictions from "
         f"{_cuts(part['cut'].nunique())}."
     ) + (f" {verdict} Do not decide by this interval." if verdict else "")

@@ -117,12 +117,12 @@ def plan_cuts(
     RunsError
         As `bayescale.backtest` says.
     ModelError
-        For a law without an axis to cut along.
+        For a law whose size lies at a minimum: no end of it is the future.
     """
-    if len(spec.inputs) > 1 and spec.size != "flops":
+    if spec.size in spec.law.minimum_along:
         raise ModelError(
-            f"the model {spec.name} reads {', '.join(spec.inputs)}: a backtest cuts along compute "
-            "for joint laws and along one axis for single-axis laws"
+            f"the model {spec.name} has a minimum along {spec.size}: a backtest cuts along compute "
+            "or another axis whose larger values lie ahead; fit a joint law such as chinchilla"
         )
     group_names(spec, runs)
     if cuts is None:

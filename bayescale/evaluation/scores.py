@@ -1,6 +1,8 @@
 r"""Proper scores of predictive distributions: how near they were, and whether they were honest.
 
-Everything is on log loss, so errors and widths are about relative: 0.01 is 1%.
+Everything is on the scale on which errors of the response add up. That of a loss is its logarithm,
+so errors and widths are about relative: 0.01 is 1%. Shares of successes are taken as they are: 0.01
+is one point.
 """
 
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ import pandas as pd
 import xarray as xr
 from scipy.special import logsumexp
 
+from bayescale.laws import LOSS, Response
+from bayescale.modelling.inputs import TRIALS, columns_of
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import CellDraws, cell_draws, thinned
@@ -74,8 +78,9 @@ def log_score(log_density: xr.DataArray) -> np.ndarray:
 def score_runs(fit: Fit, runs: Runs, *, seed: int = 1) -> pd.DataFrame:
     """Predict runs that a fit has not seen, and score the predictions.
 
-    Seeds of one configuration are one cell: their mean log loss is predicted, with the noise that
-    averaging leaves. By every draw for up to 20 million draws times rows, else by 1,000 draws.
+    Seeds of one configuration are one cell: their mean is predicted, that of a loss on its
+    logarithm, with the noise that averaging leaves. By every draw for up to 20 million draws times
+    rows, else by 1,000 draws.
 
     Parameters
     ----------
@@ -89,10 +94,11 @@ def score_runs(fit: Fit, runs: Runs, *, seed: int = 1) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row a cell: ``run`` (the first of the cell), ``group`` where there are groups, the
-        inputs of the law and the column of size, ``replicates``, ``loss`` (geometric mean of the
-        cell, nats per token), ``q05`` to ``q95`` (quantiles of the predictive distribution, noise
-        included, nats per token), ``error`` (log of loss over q50), ``pit`` (share of the draws
-        below the loss), ``crps`` and ``log_score`` of log loss (nats), ``inside50``, ``inside80``,
+        columns that the model reads and that of size, ``replicates``, the column of the response
+        (mean of the cell; of a loss the geometric one), ``q05`` to ``q95`` (quantiles of the predictive
+        distribution, noise included, in the unit of the response), ``error`` (log of loss over q50;
+        of a share its distance to q50), ``pit`` (share of the draws below what was observed, see
+        `lies_below`), ``crps`` on that scale and ``log_score`` (nats), ``inside50``, ``inside80``,
         ``inside90``.
     """
     return score_with_chance(fit, runs, seed=seed)[0]
@@ -109,7 +115,7 @@ class Chance:
     inside : numpy.ndarray, shape (draws,)
         Runs inside their 90% interval.
     error : numpy.ndarray, shape (draws,)
-        Mean error of the median, log loss.
+        Mean error of the median, as ``error`` of `score_runs`.
     """
 
     inside: np.ndarray
@@ -139,19 +145,21 @@ def score_with_chance(fit: Fit, runs: Runs, *, seed: int = 1) -> tuple[pd.DataFr
     return table.reset_index(drop=True), Chance(inside, error)
 
 
-def average(table: pd.DataFrame) -> dict[str, float]:
+def average(table: pd.DataFrame, response: Response = LOSS) -> dict[str, float]:
     """Average scores of rows of `score_runs`.
 
     Parameters
     ----------
     table : pandas.DataFrame
+    response : Response, optional
+        What was predicted.
 
     Returns
     -------
     dict of str to float
         ``predictions``, ``rmsle`` (root mean square of the error of the median), ``bias`` (mean
         error), ``crps``, ``log_score``, and for each central interval ``coverage90`` (share inside)
-        and ``width90`` (mean log of its upper over its lower end), ...
+        and ``width90`` (mean log of its upper over its lower end; of a share their distance), ...
     """
     found = {
         "predictions": len(table),
@@ -162,27 +170,88 @@ def average(table: pd.DataFrame) -> dict[str, float]:
     }
     for mass, (low, high) in CENTRAL.items():
         found[f"coverage{mass}"] = float(table[f"inside{mass}"].mean())
-        found[f"width{mass}"] = float(np.log(table[high] / table[low]).mean())
+        found[f"width{mass}"] = float(
+            (response.onto(table[high]) - response.onto(table[low])).mean()
+        )
     return found
+
+
+def lies_below(cells: CellDraws, drawn: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
+    """Say which draws lie below what was observed; their mean is the PIT.
+
+    A number of successes is often drawn again as it was observed. Such draws lie below it by a
+    random share, one of each cell, so that the PIT of a true model is uniform as that of a density
+    (randomised PIT; Czado, Gneiting and Held 2009, doi:10.1111/j.1541-0420.2009.01191.x).
+
+    Parameters
+    ----------
+    cells : CellDraws
+    drawn : xarray.DataArray
+        Of as many seeds at the same cells, dims (chain, draw, obs).
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    xarray.DataArray
+        Of the same dims: 1 below, 0 above, in between where both are the same number of successes.
+    """
+    above = drawn - cells.observed
+    if TRIALS.name not in cells.inputs:
+        return (above <= 0).astype(float)
+    step = 0.5 / cells.inputs[TRIALS.name]
+    part = cells.observed.copy(data=rng.random(cells.observed.size))
+    return xr.where(abs(above) < step, part, (above < 0).astype(float)).transpose(*drawn.dims)
+
+
+def as_share(response: Response, error: float) -> float:
+    """Turn an error into a share of the value, or of all where the response is a share itself.
+
+    Parameters
+    ----------
+    response : Response
+    error : float
+        On the scale on which its errors add up.
+
+    Returns
+    -------
+    float
+    """
+    return float(response.back(error) - response.back(0.0))
+
+
+def percent(response: Response) -> str:
+    """Name the unit of a hundred times such a share: percent of the value, or points.
+
+    Parameters
+    ----------
+    response : Response
+
+    Returns
+    -------
+    str
+        To follow a number at once.
+    """
+    return "%" if response.scale == "log" else " points"
 
 
 def _scored_cells(
     fit: Fit, cells: CellDraws, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, Chance]:
-    drawn = cells.draw(rng)
+    own, drawn = fit.spec.response, cells.draw(rng)
     draws = drawn.stack(sample=("chain", "draw")).transpose("obs", "sample").to_numpy()
     observed = cells.observed.to_numpy()
-    kept = dict.fromkeys(("run", *fit.spec.inputs, fit.spec.size, "replicates"))
+    read = [name for name in columns_of(fit.spec, cells.table) if name != fit.spec.group]
+    kept = dict.fromkeys(("run", *fit.spec.inputs, *read, fit.spec.size, "replicates"))
     table = cells.table[[name for name in kept if name in cells.table]].copy()
-    quantiles = np.quantile(draws, list(LEVELS.values()), axis=1)
-    table["loss"] = np.exp(observed)
-    table = table.assign(**dict(zip(LEVELS, np.exp(quantiles), strict=True)))
-    table["error"] = np.log(table["loss"] / table["q50"])
-    table["pit"] = (draws < observed[:, None]).mean(axis=1)
+    quantiles = dict(zip(LEVELS, np.quantile(draws, list(LEVELS.values()), axis=1), strict=True))
+    table[own.column] = own.back(observed)
+    table = table.assign(**{name: own.back(values) for name, values in quantiles.items()})
+    table["error"] = observed - quantiles["q50"]
+    table["pit"] = lies_below(cells, drawn, rng.spawn(1)[0]).mean(("chain", "draw")).to_numpy()
     table["crps"] = crps(draws, observed)
     table["log_score"] = log_score(cells.log_density())
     for mass, (low, high) in CENTRAL.items():
-        table[f"inside{mass}"] = table["loss"].between(table[low], table[high])
-    low, middle, high = (np.log(table[name].to_numpy())[:, None] for name in ("q05", "q50", "q95"))
+        table[f"inside{mass}"] = table[own.column].between(table[low], table[high])
+    low, middle, high = (quantiles[name][:, None] for name in ("q05", "q50", "q95"))
     inside = ((draws >= low) & (draws <= high)).sum(axis=0)
     return table, Chance(inside, (draws - middle).sum(axis=0))

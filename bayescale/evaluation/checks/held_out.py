@@ -2,13 +2,14 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bayescale.decisions.answer import Answer
 from bayescale.errors import UnansweredError
 from bayescale.evaluation.backtest import MATERIAL, MODEL, RARE, Backtest, failure
 from bayescale.evaluation.checks.predictive import FAIL_BELOW, REVIEW_BELOW
+from bayescale.evaluation.scores import as_share, percent
+from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import residuals, score
 from bayescale.runs.check import Check, Status, not_computed
@@ -34,10 +35,11 @@ def held_out_check(fit: Fit, runs: Runs) -> Check:
             table = residuals(fit, runs)
     except UnansweredError as error:
         return not_computed("held-out runs", error)
-    scores = score(table)
+    own = fit.spec.response
+    scores = score(table, own.column)
     p = float(scores["p_value"])
     status = Status.FAIL if p < FAIL_BELOW else Status.REVIEW if p < REVIEW_BELOW else Status.PASS
-    middle = float(np.expm1(table["residual"].median()))
+    middle = as_share(own, float(table["residual"].median()))
     side = "above" if middle > 0 else "below"
     return Check(
         "held-out runs",
@@ -45,7 +47,8 @@ def held_out_check(fit: Fit, runs: Runs) -> Check:
         p,
         REVIEW_BELOW,
         f"{scores['inside']:.0f} of {scores['runs']:.0f} runs held back lie inside their 90% "
-        f"predictive interval, the median one {abs(middle):.1%} {side} its prediction",
+        f"predictive interval, the median one {100 * abs(middle):.1f}{percent(own)} {side} its "
+        "prediction",
         ""
         if status is Status.PASS
         else "Every interval beyond the fitted runs is too narrow: fit up to them, or another law.",
@@ -56,7 +59,7 @@ def backtest_check(found: Backtest) -> Check:
     """Ask whether larger runs fell where the model, fitted to the smaller ones, said they would.
 
     FAIL where fewer lay inside their 90% intervals than chance allows (`failure`),
-    or where all were missed to the same side from every cut, by more than 0.2% of the loss.
+    or where all were missed to the same side from every cut, by more than 0.2% (of shares, points).
 
     Parameters
     ----------
@@ -72,7 +75,8 @@ def backtest_check(found: Backtest) -> Check:
     said = f"90% intervals up to {found.farthest:.1f} decades beyond the runs held {held}"
     if abs(bias) >= MATERIAL:
         side = "above" if bias > 0 else "below"
-        said += f", and from every cut larger runs lay {side} the median, by {abs(bias):.1%}"
+        said += f", and from every cut larger runs lay {side} the median, by "
+        said += f"{100 * abs(bias):.1f}{percent(found.response)}"
     review = Status.REVIEW if p < REVIEW_BELOW else Status.PASS
     status = Status.FAIL if failure(found) else review
     advice = (
@@ -97,13 +101,17 @@ def answer_held_out(fit: Fit, runs: Runs) -> Answer:
     Answer
         Numbers: ``held_out``, the scores of `score` and the runs themselves.
     """
-    table = residuals(fit, runs)
-    found = {"where": runs.source, **score(table), "rows": held_out_rows(table, fit.spec.size)}
-    return Answer.by(fit, numbers={"held_out": found}, sentences=[_held_out_sentence(found)])
+    table, own = residuals(fit, runs), fit.spec.response
+    rows = held_out_rows(table, fit.spec.size, own.column)
+    found = {"where": runs.source, **score(table, own.column), "rows": rows}
+    sentence = _held_out_sentence(found, percent(own))
+    return Answer.by(fit, numbers={"held_out": found}, sentences=[sentence])
 
 
-def held_out_rows(table: pd.DataFrame, axis: str) -> list[dict[str, Any]]:
-    """Each row of a table of residuals as numbers.
+def held_out_rows(
+    table: pd.DataFrame, axis: str, response: str = LOSS.column
+) -> list[dict[str, Any]]:
+    """Each row of a table of residuals as numbers, with the columns of its axis and response.
 
     Parameters
     ----------
@@ -111,6 +119,8 @@ def held_out_rows(table: pd.DataFrame, axis: str) -> list[dict[str, Any]]:
         What `residuals` returns.
     axis : str
         Column along which the runs are told apart.
+    response : str
+        Column of what the law says.
 
     Returns
     -------
@@ -120,7 +130,7 @@ def held_out_rows(table: pd.DataFrame, axis: str) -> list[dict[str, Any]]:
         {
             "run": str(row["run"]),
             axis: float(row[axis]),
-            "loss": float(row["loss"]),
+            response: float(row[response]),
             "residual": float(row["residual"]),
             "predicted": {
                 "median": float(row["fitted"]),
@@ -132,7 +142,7 @@ def held_out_rows(table: pd.DataFrame, axis: str) -> list[dict[str, Any]]:
     ]
 
 
-def _held_out_sentence(scores: dict[str, Any]) -> str:
+def _held_out_sentence(scores: dict[str, Any], unit: str) -> str:
     verdict = (
         "The law fails on them: treat every interval beyond the fitted runs as too narrow."
         if scores["p_value"] < 0.01
@@ -141,5 +151,5 @@ def _held_out_sentence(scores: dict[str, Any]) -> str:
     return (
         f"Fitted without {scores['where']} and tested on them: {scores['inside']} of "
         f"{scores['runs']} lie inside their 90% predictive interval, typical error "
-        f"{scores['rmsle']:.1%}. {verdict}"
+        f"{100 * scores['rmsle']:.1f}{unit}. {verdict}"
     )
