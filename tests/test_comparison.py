@@ -27,8 +27,15 @@ from bayescale import (
 )
 from bayescale.draws import STACKED
 from bayescale.evaluation import cross_validation
-from bayescale.evaluation.compare import Comparison, _decision, _regret, sentences
+from bayescale.evaluation.compare import (
+    Comparison,
+    _decision,
+    _difference,
+    _regret,
+    sentences,
+)
 from bayescale.evaluation.cross_validation import folds_of
+from bayescale.laws import ACCURACY
 
 BUDGET = 1e23
 
@@ -130,6 +137,20 @@ def test_the_choice_matters_where_it_wastes_compute(changes, elpd_diff, words):
     assert words in sentence
 
 
+def test_laws_without_standard_errors_are_told_apart_by_nats():
+    fits = {"one": known_fit(), "near": known_fit(E=1.7), "far": known_fit(E=1.9)}
+    found = hand_made(fits, [0.0, -3.0, -5.0], se_diff=np.nan)
+    assert found.plausible == ("one", "near")
+    assert replace(found, table=found.table.assign(se_diff=3.0)).plausible == tuple(fits)
+
+
+def test_differences_of_shares_are_points():
+    one = {"law": "a", "than": "b", "group": None, "p_agree": 0.2}
+    said = _difference({**one, "median": 0.031, "q05": -0.01, "q95": 0.05}, ACCURACY)
+    assert "the accuracy of a beside that of b is +3.1 points (-1.0 points to +5.0 p" in said
+    assert "within 1 point with probability 0.20" in said
+
+
 def test_decisions_of_groups_stand_beside_those_without():
     grouped, pooled = known_grouped_fit(a={}, b={"alpha": 0.30}), known_fit()
     comparison = hand_made({"grouped": grouped, "pooled": pooled}, [0.0, -1.0], groups=("a", "b"))
@@ -167,7 +188,7 @@ def on_one_axis(elpd_diff, **losses):
 
 def test_losses_differ_though_their_intervals_overlap():
     sentence = on_one_axis([0.0, -1.0], one=(2.0, 0.06), other=(2.19, 0.06))
-    assert "different losses, and the runs do not tell them apart" in sentence
+    assert "differ in the loss, and the runs do not tell them apart" in sentence
     assert "the loss of other beside that of one is +9.5% (+2." in sentence
 
 
@@ -303,11 +324,11 @@ def test_what_cannot_be_compared_is_refused(small_fit, kaplan_fit):
         (fewer, "true was fitted to 30 of .*, other to 29 of"),
         (
             of(kaplan_fit, loss=table["loss"] * (1 + (table.index == 4))),
-            "run 'run-5' has another log",
+            "run 'run-5' has another loss in",
         ),
         (of(kaplan_fit, weight=0.5), "other was fitted to weighted runs"),
         (known_fit(), "of given constants"),
-        (profiles, "has no decision of its own .* compare_approaches"),
+        (profiles, "no decision of its own .* compare_approaches"),
         (curve, "other from tokens: compare joint laws with joint laws"),
     ):
         with pytest.raises(FitError, match=message):
@@ -340,7 +361,7 @@ def test_single_axis_laws_are_compared_by_the_loss_they_predict():
     assert figure.axes[1].get_xlabel() == "loss (nats per token);\nmedian and central 90%"
     moved = {**found.decisions, "b": found.decisions["b"] - 1}
     (sentence,) = sentences(replace(found, decisions=moved))
-    assert "predict different losses" in sentence
+    assert "the laws differ in the loss: the loss of" in sentence
 
 
 def test_numbers_and_picture_say_the_same(comparison):

@@ -110,7 +110,6 @@ DECISIONS = {
     "next runs": lambda own: bs.suggest_runs(own, own.posterior["E"], max_flops=1e21),
     "plot_isoflop": plots.plot_isoflop,
     "multiplier": lambda own: bs.compute_multiplier(own, "a", "b"),
-    "compare": lambda own: bs.compare({"one": own, "other": own}),
     "report": lambda own: bs.write_report(own, "nowhere"),
 }
 PLANS = pd.DataFrame({"plan": ["a", "b"], "params": [1e9, 4e9], "tokens": [1e11, 3e10]})
@@ -122,9 +121,7 @@ def test_decision_asks_for_what_is_not_given(tuned_fit, question):
         DECISIONS[question](tuned_fit)
 
 
-@pytest.mark.parametrize(
-    "question", [q for q in DECISIONS if q not in ("multiplier", "compare", "report")]
-)
+@pytest.mark.parametrize("question", [q for q in DECISIONS if q not in ("multiplier", "report")])
 def test_decision_at_a_learning_rate(known, question):
     assert DECISIONS[question](known.at(learning_rate=RATE)) is not None
 

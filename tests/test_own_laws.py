@@ -13,6 +13,7 @@ import pytest
 
 import bayescale as bs
 from bayescale import plots
+from bayescale.evaluation.ahead import inputs_ahead
 from bayescale.laws import LAWS
 
 OWN = Path(__file__).parent / "own_laws"
@@ -210,9 +211,37 @@ def test_laws_are_compared_and_backtested(own, folder):
     other = fitted(folder, name, model=replace(bs.parse_model(text, "other"), name="other"))
     found = bs.compare({"own": fit, "other": other})
     assert set(found.table.index) == {"own", "other"}
-    result = bs.backtest(fit.runs, fit.spec, cuts=2, draws=200, tune=300, progress=False)
+    size, response = fit.spec.size, fit.spec.response
+    assert found.axis == size
+    assert all(draws[response.column].sizes[size] == 2 for draws in found.decisions.values())
+    assert all(response.name in sentence for sentence in bs.answer_comparison(found).sentences)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bs.RunsWarning)  # the past is weaker than all runs
+        result = bs.backtest(fit.runs, fit.spec, draws=200, tune=300)
     assert result.table["inside90"].mean() > 0.6
     assert result.axis == fit.spec.size
+
+
+def test_the_largest_run_grows_along_the_size_of_the_law(own):
+    name, fit = own
+    table, size = fit.runs.table, fit.spec.size
+    largest = table.loc[table[size].idxmax()]
+    asked = inputs_ahead(fit, [largest[size], 100 * largest[size]])
+    once, grown = (
+        {n: v.isel({size: i}, missing_dims="ignore") for n, v in asked.items()} for i in (0, 1)
+    )
+    if name == "mixture":
+        shares = [largest[f"w_{part}"] for part in fit.parts["w"]]
+        np.testing.assert_allclose(grown["w"], shares)
+    if name == "experts":
+        assert grown["experts"] == largest["experts"]
+        assert once["active_params"] == pytest.approx(largest["active_params"])
+        assert grown["active_params"] == pytest.approx(10 * largest["active_params"])
+        assert grown["tokens"] == pytest.approx(10 * largest["tokens"])
+    assert "learning_rate" not in asked  # at its best
+    if size in fit.spec.inputs:
+        assert grown[size] == 100 * largest[size]
+    assert dict(bs.predict(fit, asked).sizes) == {"chain": 4, "draw": 500, size: 2}
 
 
 def test_groups_have_laws_of_their_own(own, folder):

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -16,7 +17,11 @@ from bayescale.decisions.allocation import compute_optimal, distinct_budgets
 from bayescale.decisions.answer import Answer, convergence, unconverged
 from bayescale.draws import STACKED, numbers, stack_draws
 from bayescale.errors import FitError
+from bayescale.evaluation.ahead import STEP, inputs_ahead, largest_size
 from bayescale.evaluation.cross_validation import Progress, cells, cross_validate
+from bayescale.evaluation.scores import percent
+from bayescale.laws import LOSS, Response
+from bayescale.modelling.inputs import inputs_of, observed_of
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import predict
@@ -25,7 +30,7 @@ from bayescale.runs.range import decades_beyond
 SIMILAR_ELPD = 4.0
 """Differences of elpd below this say nothing (Sivula et al. 2025, doi:10.48550/arXiv.2008.10296)"""
 
-_QUANTITIES = ["params", "tokens", "tokens_per_param", "loss"]
+_QUANTITIES = ["params", "tokens", "tokens_per_param", LOSS.column]
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,14 @@ class Comparison:
     decisions : mapping of str to xarray.Dataset
         Draws of each law's answer at every value asked, and of the mixture `STACKED`. Of joint laws
         the compute-optimal ``params``, ``tokens``, ``tokens_per_param`` and ``loss``, dims (chain,
-        draw, flops); of single-axis laws the ``loss``, dims (chain, draw, axis). With dim group
-        where one of the laws has groups.
+        draw, flops); of others the response, by its column, dims (chain, draw, axis): on the one
+        axis of the law, or where the largest run is made larger
+        (`bayescale.evaluation.ahead.inputs_ahead`). With dim group where one of the laws has
+        groups.
     regret : mapping of str to xarray.DataArray
         By the law taken as true: draws of the compute wasted by each law's choice, see
-        `compare`; dims (chain, draw, flops, chosen). Empty for single-axis laws.
+        `compare`; dims (chain, draw, flops, chosen). Empty for laws that are not joint, and where
+        one does not say what compute reaches a loss.
     problems : tuple of str
         What did not converge among the refits.
     """
@@ -70,12 +78,20 @@ class Comparison:
     @property
     def axis(self) -> str:
         """Axis of the values that the laws answer for; "flops" for joint laws."""
-        return _axis_of(next(iter(self.fits.values())))
+        return next(iter(self.fits.values())).spec.size
+
+    @property
+    def response(self) -> Response:
+        """What the laws predict."""
+        return next(iter(self.fits.values())).spec.response
 
     @property
     def plausible(self) -> tuple[str, ...]:
-        """Laws that the runs do not tell from the best: within 4 nats, or 2 standard errors."""
-        room = np.maximum(SIMILAR_ELPD, 2 * self.table["se_diff"])
+        """Laws that the runs do not tell from the best: within 4 nats, or 2 standard errors.
+
+        Within 4 nats alone where a standard error is not defined.
+        """
+        room = np.fmax(SIMILAR_ELPD, 2 * self.table["se_diff"])  # NaN where not defined
         return tuple(map(str, self.table.index[-self.table["elpd_diff"] <= room]))
 
 
@@ -89,8 +105,8 @@ def compare(
 ) -> Comparison:
     r"""Compare laws by the runs they predict unseen, and by the decisions they lead to.
 
-    The elpd is that of the log loss of each cell of replicates, left out by importance sampling
-    (PSIS-LOO), by exact refits where that fails for at most five cells of a law, by K-fold
+    The elpd is that of what was observed of each cell of replicates, left out by importance
+    sampling (PSIS-LOO), by exact refits where that fails for at most five cells of a law, by K-fold
     cross-validation of all laws where it fails for more. Stacking weights maximise the log density
     that the mixture of the laws gives to the cells left out (Yao et al. 2018,
     doi:10.1214/17-BA1091): they say which mixture predicts best, not which law is probable. Both
@@ -106,10 +122,11 @@ def compare(
     Parameters
     ----------
     fits : mapping of str to Fit
-        Two or more, by name, of the same runs: joint laws, or laws of one and the same single axis.
+        Two or more, by name, of the same runs and the same response: joint laws, or laws whose size
+        is the same column.
     flops : sequence of float
-        Budgets to answer for, or values of a single-axis law's axis; by default the largest of the
-        runs and ten times that.
+        Budgets to answer for, or sizes of runs; by default the largest of the runs and ten times
+        that.
     folds : int
         Number of folds where K-fold cross-validation is needed.
     seed : int
@@ -124,8 +141,9 @@ def compare(
     Raises
     ------
     FitError
-        If the fits are not comparable (other runs, other cells, weighted runs, other axes, other
-        groups, constants), a law has no decision to compare, or cannot be refitted.
+        If the fits are not comparable (other runs, other cells, weighted runs, other responses,
+        other axes, other groups, constants), a law has no decision to compare, or cannot be
+        refitted.
     """
     _require_comparable(fits)
     first = next(iter(fits.values()))
@@ -139,14 +157,9 @@ def compare(
     weights = {name: float(table.loc[name, "weight"]) for name in ordered}
     decisions[STACKED] = stack_draws(decisions, weights, seed=seed)
     regret = {}
-    if first.law.is_joint:
+    if first.law.is_joint and all(own.law.compute for own in fits.values()):
         regret = {name: _regret(name, own, decisions) for name, own in ordered.items()}
     return Comparison(ordered, table, pointwise, decisions, regret, validated.problems)
-
-
-def _axis_of(fit: Fit) -> str:
-    """Axis of the values for which a law gives a decision."""
-    return "flops" if fit.law.is_joint else fit.spec.inputs[0]
 
 
 def _require_comparable(fits: Mapping[str, Fit]) -> None:
@@ -177,10 +190,9 @@ def _require_decision(name: str, fit: Fit) -> None:
             f"{name} is the fit of one group or of given constants, and cannot be refitted; "
             "compare fits of all runs"
         )
-    fit.require_given()
-    if len(fit.spec.inputs) > 1 and not fit.law.is_joint:
+    if fit.spec.size in fit.law.minimum_along:
         raise FitError(
-            f"the model {fit.spec.name} reads {', '.join(fit.spec.inputs)} and has no decision of "
+            f"the model {fit.spec.name} has a minimum along {fit.spec.size}, and no decision of "
             "its own to compare; compare joint laws such as chinchilla, and see isoFLOP profiles "
             "beside them with compare_approaches or report --approaches"
         )
@@ -192,11 +204,16 @@ def _require_decision(name: str, fit: Fit) -> None:
 
 
 def _require_same_question(first: str, one: Fit, name: str, other: Fit) -> None:
-    if (one.law.is_joint, _axis_of(one)) != (other.law.is_joint, _axis_of(other)):
+    if one.spec.response != other.spec.response:
+        raise FitError(
+            f"{first} predicts the {one.spec.response.label}, {name} the "
+            f"{other.spec.response.label}: compare laws of one response"
+        )
+    if (one.law.is_joint, one.spec.size) != (other.law.is_joint, other.spec.size):
         raise FitError(
             f"{first} decides from {', '.join(one.spec.inputs)}, {name} from "
-            f"{', '.join(other.spec.inputs)}: compare joint laws with joint laws, and single-axis "
-            "laws along the same axis"
+            f"{', '.join(other.spec.inputs)}: compare joint laws with joint laws, and others along "
+            "the same axis"
         )
 
 
@@ -213,10 +230,19 @@ def _require_same_cells(first: str, one: Fit, name: str, other: Fit) -> None:
             f"because they read other columns ({', '.join(one.spec.columns)}; "
             f"{', '.join(other.spec.columns)})"
         )
-    for column in ("observed", "replicates", *dict.fromkeys((*one.spec.inputs, "loss"))):
-        apart = ~np.isclose(mine[column], others[column], rtol=1e-9, atol=0)
+    read, read_there = (
+        {
+            one.spec.response.column: observed_of(one.spec, own),
+            f"mean {one.spec.response.name}": own["observed"].to_numpy(),
+            "number of replicates": own["replicates"].to_numpy(),
+            **inputs_of(one.spec, own),
+        }
+        for own in (mine, others)
+    )
+    for column, values in read.items():
+        apart = ~np.isclose(values, read_there[column], rtol=1e-9, atol=0)
         if apart.any():
-            run = mine["run"][apart].iloc[0]
+            run = mine["run"].iloc[np.argwhere(apart)[0][0]]
             raise FitError(
                 f"the runs differ: run {run!r} has another {column} in the fit of {name} than in "
                 f"that of {first}; fit all laws to the same runs"
@@ -224,8 +250,8 @@ def _require_same_cells(first: str, one: Fit, name: str, other: Fit) -> None:
 
 
 def _default_values(fit: Fit) -> tuple[float, ...]:
-    largest = float(fit.runs.column(_axis_of(fit)).max())
-    return largest, 10 * largest
+    largest = largest_size(fit)
+    return largest, STEP * largest
 
 
 def _table(elpds: Mapping[str, Any]) -> tuple[pd.DataFrame, xr.DataArray]:
@@ -254,13 +280,11 @@ def _decision(fit: Fit, values: Sequence[float], groups: Sequence[str]) -> xr.Da
     if fit.law.is_joint:
         answer = compute_optimal(fit, values)[_QUANTITIES]
     else:
-        axis = fit.spec.inputs[0]
-        asked = xr.DataArray(list(values), dims=axis, coords={axis: list(values)})
-        answer = predict(fit, {axis: asked}).to_dataset(name="loss")
+        answer = predict(fit, inputs_ahead(fit, values)).to_dataset(name=fit.spec.response.column)
     answer.attrs.clear()
     if groups and not fit.groups:  # one answer for all of them
         answer = answer.expand_dims(group=list(groups), axis=-1)
-    return answer.transpose("chain", "draw", _axis_of(fit), ...)
+    return answer.transpose("chain", "draw", fit.spec.size, ...)
 
 
 def _regret(true: str, fit: Fit, decisions: Mapping[str, xr.Dataset]) -> xr.DataArray:
@@ -285,8 +309,8 @@ COSTLY = 0.01
 """Share of the compute that a choice must waste to matter."""
 
 APART = 0.01
-"""Log ratio from which on two predicted losses differ: laws do if one is above the other by more
-with a probability above one half."""
+"""Log ratio of two predicted losses, or points between two predicted shares, from which on they
+differ: laws do if one is above the other by more with a probability above one half."""
 
 
 def answer_comparison(comparison: Comparison) -> Answer:
@@ -454,31 +478,32 @@ def _cost(entry: Mapping[str, Any]) -> str:
 
 
 def _on_value(comparison: Comparison, value: float) -> str:
-    start = _at(comparison, value)
+    start, name = _at(comparison, value), comparison.response.name
+    said = partial(_difference, response=comparison.response)
     found = list(_differences(comparison, value))
     undecided = _clearest([one for one in found if one["plausible"]])
     if undecided and undecided["p_differ"] > 0.5:
         return (
-            f"{start} the laws predict different losses, and the runs do not tell them apart: "
-            f"{_difference(undecided)}."
+            f"{start} the laws differ in the {name}, and the runs do not tell them apart: "
+            f"{said(undecided)}."
         )
     clearest = _clearest(found)
     if clearest["p_differ"] > 0.5:
         told = _told(comparison, clearest["law"], value)
-        return f"{start} the laws predict different losses: {_difference(clearest)}. {told}"
-    return f"{start} no two laws clearly differ in the loss: at most {_difference(clearest)}."
+        return f"{start} the laws differ in the {name}: {said(clearest)}. {told}"
+    return f"{start} no two laws clearly differ in the {name}: at most {said(clearest)}."
 
 
 def _differences(comparison: Comparison, value: float) -> Iterable[dict[str, Any]]:
-    """Log ratios of the losses of every two laws of which the runs leave one possible."""
-    likely = comparison.plausible
+    """Differences of what every two laws predict of which the runs leave one possible."""
+    likely, own = comparison.plausible, comparison.response
     for than, law in combinations(comparison.fits, 2):  # the best laws first
         if than not in likely:
             than, law = law, than
         if than in likely:
-            losses = (comparison.decisions[name]["loss"] for name in (law, than))
-            of_law, of_than = (loss.sel({comparison.axis: value}) for loss in losses)
-            for group, ratio in _by_group(np.log(of_law / of_than)):
+            predicted = (comparison.decisions[name][own.column] for name in (law, than))
+            of_law, of_than = (own.onto(one.sel({comparison.axis: value})) for one in predicted)
+            for group, ratio in _by_group(of_law - of_than):
                 yield {
                     "law": law,
                     "than": than,
@@ -487,7 +512,7 @@ def _differences(comparison: Comparison, value: float) -> Iterable[dict[str, Any
                     # above on one side: two vague laws may be far apart and not differ
                     "p_differ": max(float((side * ratio > APART).mean()) for side in (1, -1)),
                     "p_agree": float((np.abs(ratio) <= APART).mean()),
-                    **numbers(np.expm1(ratio)),
+                    **numbers(own.back(ratio) - own.back(0.0)),
                 }
 
 
@@ -495,10 +520,12 @@ def _clearest(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return max(found, key=lambda one: (one["p_differ"], abs(one["median"])), default={})
 
 
-def _difference(one: Mapping[str, Any]) -> str:
+def _difference(one: Mapping[str, Any], response: Response) -> str:
     of_group = "" if one["group"] is None else f" for {one['group']}"
+    unit = percent(response)
+    middle, low, high = (f"{100 * one[name]:+z.1f}{unit}" for name in ("median", "q05", "q95"))
     return (
-        f"the loss of {one['law']} beside that of {one['than']}{of_group} is {one['median']:+z.1%} "
-        f"({one['q05']:+z.1%} to {one['q95']:+z.1%}), within {APART:.0%} with probability "
+        f"the {response.name} of {one['law']} beside that of {one['than']}{of_group} is {middle} "
+        f"({low} to {high}), within {100 * APART:.0f}{unit.rstrip('s')} with probability "
         f"{one['p_agree']:.2f}"
     )

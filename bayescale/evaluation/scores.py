@@ -95,11 +95,11 @@ def score_runs(fit: Fit, runs: Runs, *, seed: int = 1) -> pd.DataFrame:
     pandas.DataFrame
         One row a cell: ``run`` (the first of the cell), ``group`` where there are groups, the
         columns that the model reads and that of size, ``replicates``, the column of the response
-        (mean of the cell; of a loss the geometric one), ``q05`` to ``q95`` (quantiles of the predictive
-        distribution, noise included, in the unit of the response), ``error`` (log of loss over q50;
-        of a share its distance to q50), ``pit`` (share of the draws below what was observed, see
-        `lies_below`), ``crps`` on that scale and ``log_score`` (nats), ``inside50``, ``inside80``,
-        ``inside90``.
+        (mean of the cell; of a loss the geometric one), ``q05`` to ``q95`` (quantiles of the
+        predictive distribution, noise included, in the unit of the response), ``error`` (log of
+        loss over q50; of a share its distance to q50), ``pit`` (share of the draws below what was
+        observed, see `lies_below`), ``crps`` on that scale and ``log_score`` (nats), ``inside50``,
+        ``inside80``, ``inside90``.
     """
     return score_with_chance(fit, runs, seed=seed)[0]
 
