@@ -33,6 +33,7 @@ from bayescale.evaluation.checks.predictive import (
 )
 from bayescale.evaluation.checks.prior import power_scaled, prior_checks
 from bayescale.evaluation.checks.refits import refits, unit
+from bayescale.laws import FLOPS, PARAMS, TOKENS
 from bayescale.modelling.priors import DISTRIBUTIONS, Prior
 from bayescale.posterior.prediction import residuals
 from bayescale.runs.check import worst
@@ -54,7 +55,7 @@ def with_losses(fitted: Fit, change) -> Fit:
 
 
 def law_checks(fitted):
-    return residual_checks(refits(fitted), fitted.spec.inputs)
+    return residual_checks(refits(fitted), fitted.spec)
 
 
 def straight_line(weight: np.ndarray) -> tuple[Fit, np.ndarray]:
@@ -121,11 +122,11 @@ def test_family_wise_p_values_are_those_of_independent_statistics():
 
 def test_axes_are_inputs_and_ratios_without_repetition():
     table = simulated_table().assign(flops=lambda t: 6 * t["params"] * t["tokens"])
-    both = axes_of(table, ("params", "tokens"))
+    both = axes_of(table, (PARAMS, TOKENS))
     assert list(both) == ["params", "tokens", "flops", "tokens_per_param"]
-    assert list(axes_of(table, ("flops",))) == ["flops", "tokens_per_param"]
+    assert list(axes_of(table, (FLOPS,))) == ["flops", "tokens_per_param"]
     curve = table.assign(tokens=lambda t: 20 * t["params"], flops=lambda t: 120 * t["params"] ** 2)
-    assert list(axes_of(curve, ("flops",))) == ["flops"]
+    assert list(axes_of(curve, (FLOPS,))) == ["flops"]
 
 
 def test_true_law_passes(small_fit):
@@ -346,7 +347,7 @@ def test_part_of_a_curve_that_rises_is_no_remedy(line):
     checks = {
         rising: [
             c
-            for c in residual_checks(bent, (axis,), rising=rising)
+            for c in residual_checks(bent, fitted.spec, rising=rising)
             if c.name.startswith("law along")
         ]
         for rising in ((), (axis,))
@@ -376,7 +377,7 @@ def test_calibrated_and_uncalibrated_predictions():
     pit = (np.arange(60) + 0.5) / 60
 
     def statuses(pit):
-        found = calibration_checks(xr.Dataset({"pit": ("obs", pit)}))
+        found = calibration_checks(xr.Dataset({"pit": ("obs", pit)}, attrs={"noise": "StudentT"}))
         return [check.status for check in found], [check.message for check in found]
 
     assert statuses(pit)[0] == [Status.PASS] * 2

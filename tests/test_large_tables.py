@@ -212,12 +212,10 @@ def test_outlier_is_found_among_cells_that_are_not_shown(monkeypatch):
     assert hidden not in refit.cells.index
     outlying, *_ = outlying_checks(fitted, refit)
     assert f"run-{hidden + 1} (+1" in outlying.message
-    centring = residual_checks(refit, ("params", "tokens"))[0]
+    centring = residual_checks(refit, fitted.spec)[0]
     assert "by 20 of 60, chosen at random" in centring.message
     monkeypatch.undo()
-    assert (
-        "chosen at random" not in residual_checks(refits(fitted), ("params", "tokens"))[0].message
-    )
+    assert "chosen at random" not in residual_checks(refits(fitted), fitted.spec)[0].message
 
 
 def test_predicted_runs_are_counted_though_not_all_are_drawn(monkeypatch):

@@ -1,13 +1,17 @@
-"""Shape of the loss along each axis, among runs that are equal in all else."""
+"""Shape of the response along each axis, among runs that are equal in all else."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from bayescale.curves.shape import shape_check
+from bayescale.laws import LOSS
+from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import Check, Status, worst_first
+from bayescale.runs.table import share_columns
 
 _EQUAL = 1.02  # factor within which two runs count as equal
 _FEWEST, _LEAST_RANGE = 6, np.log(10) / 2  # runs of a curve, and their range in log x
@@ -16,11 +20,13 @@ _CHANCE = 0.1  # share of curves that may look wrong by chance
 
 
 def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
-    """Ask whether the loss along each axis is that of a power law.
+    """Ask whether the response along each axis is that of a power law.
 
-    Along an axis a curve are runs of one group that are equal, within 2%, in every other input: at
-    least 6 that span half a decade. Runs of a weight below 1 are left out: they count as doubtful.
-    Laws of repeated data are not asked: repeating the same tokens is no power law.
+    Axes are sizes, data, compute and the one axis of a law, unless it has a minimum there. Along an
+    axis a curve are runs of one group that are equal, within 2%, in every other input: at least 6
+    that span half a decade. Runs of a weight below 1 are left out: they count as doubtful. Where
+    the law rises, the reciprocal is looked at, which falls. Laws of repeated data are not asked:
+    repeating the same tokens is no power law; nor are laws of shares, which end at 1.
 
     Parameters
     ----------
@@ -34,18 +40,33 @@ def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
         them, and more than one, fail; REVIEW where one does. ``detail`` is the
         `bayescale.CurveShape` of the worst of them.
     """
-    if len(fit.spec.inputs) > 1 and set(fit.spec.inputs) != {"params", "tokens"}:
-        return []
-    checks = []
-    for axis in fit.spec.inputs:
+    spec, checks = fit.spec, []
+    for axis in _axes(spec):
         curves = sorted(_curves(fit, axis), key=lambda curve: -_range(curve, axis))[:_MOST]
+        power = -1.0 if axis in spec.law.rises_along else 1.0
         found = [
-            shape_check(curve[axis].to_numpy(), curve["loss"].to_numpy(), axis=axis, seed=seed)
+            shape_check(
+                curve[axis].to_numpy(),
+                curve[spec.response.column].to_numpy(dtype=float) ** power,
+                axis=axis,
+                seed=seed,
+            )
             for curve in curves
         ]
         if found:
-            checks.append(_of_several(found, axis, alone=len(fit.spec.inputs) == 1))
+            check = _of_several(found, axis, alone=len(spec.inputs) == 1)
+            looked_at = spec.response.name if power > 0 else f"1/({spec.response.name})"
+            of = "" if spec.response == LOSS else f"{looked_at}, read as a loss: "
+            checks.append(replace(check, message=of + check.message))
     return checks
+
+
+def _axes(spec: ModelSpec) -> list[str]:
+    """Name the inputs along which the law may be a power law."""
+    if spec.response.scale != "log" or spec.law.role("unique"):
+        return []
+    names = [name for role in ("size", "data", "compute", "axis") for name in spec.law.role(role)]
+    return [name for name in spec.inputs if name in names and name not in spec.law.minimum_along]
 
 
 def _of_several(found: list[Check], axis: str, *, alone: bool) -> Check:
@@ -78,8 +99,12 @@ def _curves(fit: Fit, axis: str) -> Iterator[pd.DataFrame]:
     table = fit.runs.table
     if "weight" in table:  # others were weighed down because the law is not theirs
         table = table[table["weight"] >= 1]
-    others = [name for name in fit.spec.inputs if name != axis]
-    keys: list[pd.Series] = [_levels(table[name]) for name in others]
+    keys: list[pd.Series] = []
+    for own in fit.spec.reads:
+        if own.scale == "shares":
+            keys += [table[column].round(2) for column in share_columns(table, own.name)]
+        elif own.name != axis and own.name in table:
+            keys.append(_levels(table[own.name]) if own.scale == "log" else table[own.name])
     if fit.groups:
         keys.append(table[str(fit.spec.group)].astype(str))
     parts = [table] if not keys else [part for _, part in table.groupby(keys)]

@@ -12,6 +12,7 @@ import pandas as pd
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal
 from bayescale.errors import RunsError
+from bayescale.laws import Response
 from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import Check, Status
@@ -70,12 +71,13 @@ def bracketing_check(fit: Fit) -> list[Check]:
         REVIEW where N* lies below, or above, all of them with a probability of one half or more.
         Empty unless of a joint law of fresh data without groups.
     """
-    fresh = fit.law.is_joint and "unique_tokens" not in fit.spec.inputs
+    fresh = fit.law.is_joint and not fit.law.role("unique")
     if not fresh or fit.groups or fit.own_group is not None:
         return []
     flops = fit.runs.column("flops")
     largest = float(flops.max())
-    near = fit.runs.table.loc[flops > largest / _NEAR, "params"]
+    [size] = fit.law.role("size")
+    near = fit.runs.table.loc[flops > largest / _NEAR, size]
     best = compute_optimal(fit, largest, exponents=False)["params"]
     low, high = float((best < near.min()).mean()), float((best > near.max()).mean())
     outside, side = max((low, "below"), (high, "above"))
@@ -127,11 +129,12 @@ def _mid_schedule(runs: Runs, spec: ModelSpec) -> list[Check]:
             return []
         seen = f"{kept.sum()} of {len(table)} rows are marked as in"
         advice = "Leave them out (--mid-schedule exclude) or weigh them down (--mid-schedule 0.1)."
-        return [_checkpoints(Status.FAIL, float(kept.mean()), 0.0, f"{seen} mid-schedule", advice)]
-    return _look_like_checkpoints(table)
+        share, seen = float(kept.mean()), f"{seen} mid-schedule"
+        return [_checkpoints(Status.FAIL, share, 0.0, seen, advice, spec.response)]
+    return _look_like_checkpoints(table, spec.response)
 
 
-def _look_like_checkpoints(table: pd.DataFrame) -> list[Check]:
+def _look_like_checkpoints(table: pd.DataFrame, response: Response) -> list[Check]:
     """Evenly spaced token counts: so many are proof enough, fewer may be a design."""
     for many, status in ((_MOST, Status.FAIL), (_MANY, Status.REVIEW)):
         share = evenly_spaced(table, many)
@@ -144,18 +147,21 @@ def _look_like_checkpoints(table: pd.DataFrame) -> list[Check]:
                 "Keep the last checkpoint of each run; if the table does not say which, ask its "
                 "source. If all are finished runs, there is nothing to do."
             )
-            return [_checkpoints(status, share, _SOME, seen, advice)]
+            return [_checkpoints(status, share, _SOME, seen, advice, response)]
     return []
 
 
-def _checkpoints(status: Status, share: float, most: float, seen: str, advice: str) -> Check:
+def _checkpoints(
+    status: Status, share: float, most: float, seen: str, advice: str, response: Response
+) -> Check:
+    side = "above" if response.better == "lower" else "off"
     return Check(
         "mid-schedule checkpoints",
         status,
         share,
         most,
-        f"{seen}: a learning rate that has not decayed leaves the loss above that of a finished "
-        "run of as many tokens",
+        f"{seen}: a learning rate that has not decayed leaves the {response.name} {side} that of a "
+        "finished run of as many tokens",
         advice,
     )
 
@@ -215,14 +221,20 @@ def _conventions(runs: Runs, spec: ModelSpec) -> list[Check]:
 
 
 def _unbracketed(runs: Runs, spec: ModelSpec) -> list[Check]:
-    """Name isoFLOP budgets, of each group, whose lowest loss is at an edge of the sizes tried."""
-    if not {"params", "tokens"} <= set(spec.inputs):
+    """Name isoFLOP budgets, of each group, whose best response is at an edge of the sizes tried.
+
+    At the best value of every knob, and apart for every other further input.
+    """
+    if not spec.law.trades or not spec.response.better:
         return []
     keys = [runs.budgets().rename("budget")]
     if spec.group in runs.table:
         keys.append(runs.table[str(spec.group)].astype(str))
+    known = [name for name in spec.law.role("context") if name in runs.table]
+    keys += [f"{name} " + runs.table[name].astype(str) for name in known]
+    [size], response = spec.law.role("size"), spec.response
     curves = list(runs.table.groupby(keys))
-    edges = [(key, lack) for key, own in curves if (lack := _missing_sizes(own))]
+    edges = [(key, lack) for key, own in curves if (lack := _missing_sizes(own, size, response))]
     number = len(curves)
     if not edges or len(edges) < 0.5 * number:
         return []
@@ -236,16 +248,16 @@ def _unbracketed(runs: Runs, spec: ModelSpec) -> list[Check]:
             Status.REVIEW,
             len(edges) / number,
             0.5,
-            f"at {len(edges)} of {number} budgets the lowest loss is at the edge of the sizes "
-            f"tried: {where}",
+            f"at {len(edges)} of {number} budgets the best {response.name} is at the edge of the "
+            f"sizes tried: {where}",
             "Add sizes beyond that edge: N* is an extrapolation there.",
         )
     ]
 
 
-def _missing_sizes(own: pd.DataFrame) -> str:
-    """Say which sizes lack at a budget; nothing where the lowest loss lies between two others."""
-    losses = own.groupby("params")["loss"].min()
+def _missing_sizes(own: pd.DataFrame, size: str, response: Response) -> str:
+    """Say which sizes lack at a budget; nothing where the best lies between two others."""
+    losses = (response.sign * own[response.column]).groupby(own[size]).min()
     best = losses.idxmin()
     if len(losses) == 1:
         return f"the one size, {words.count(float(best))}, cannot bracket anything"
@@ -255,8 +267,8 @@ def _missing_sizes(own: pd.DataFrame) -> str:
 
 
 def _model_limited(runs: Runs, spec: ModelSpec) -> list[Check]:
-    """Doubt a data curve of models so small that their size sets the loss at its end."""
-    if spec.inputs != ("tokens",) or "params" not in runs.table:
+    """Doubt a data curve of models so small that their size decides its end."""
+    if spec.inputs != ("tokens",) or "params" not in runs.table or not spec.response.better:
         return []
     last = runs.table.loc[runs.table["tokens"].idxmax()]
     ratio = float(last["tokens"] / last["params"])
@@ -269,8 +281,8 @@ def _model_limited(runs: Runs, spec: ModelSpec) -> list[Check]:
             ratio,
             _RICH,
             f"the run of most tokens has {words.significant(ratio, 2)} tokens per parameter: "
-            "the floor of this curve holds the loss of its small model, and a larger one would "
-            "have another exponent",
+            f"the floor of this curve holds the {spec.response.name} of its small model, and a "
+            "larger one would have another exponent",
             "Repeat the largest amount of data with a larger model, or fit a joint law.",
         )
     ]

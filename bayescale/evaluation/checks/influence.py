@@ -14,9 +14,13 @@ from scipy.stats import binomtest, cramervonmises
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal
 from bayescale.draws import CI_PROB
+from bayescale.evaluation.ahead import STEP, inputs_ahead, largest_size
 from bayescale.evaluation.checks.refits import Refits, unit
 from bayescale.evaluation.loo import LeftOut, leave_each_out
+from bayescale.evaluation.scores import as_share, lies_below, percent
+from bayescale.laws import Response
 from bayescale.modelling.build import cells_of
+from bayescale.modelling.noise import NOISE
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import predict, thinned
 from bayescale.runs.check import Check, Status, not_computed
@@ -49,22 +53,28 @@ def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
     -------
     xarray.Dataset
         Dim obs: ``run``, the name of the cell's first run; ``pareto_k``, 0 for a cell that takes
-        too little with it to tell; ``pit``, the probability of a lower log loss given the other
-        runs, NaN for a cell of another weight than 1; ``shift``, by how many posterior sds the
+        too little with it to tell; ``pit``, the probability of less than was observed given the
+        other runs (`bayescale.evaluation.scores.lies_below`), NaN for a cell of another weight than
+        1; ``shift``, by how many posterior sds the
         answer (attribute ``answer``) moves without them.
     """
     name, answer = _answer(thinned(fit, len(fit.runs)))  # by the draws that are weighted
     rng = np.random.default_rng(seed)
     parts = [_without(fit, out, answer, rng) for out in leave_each_out(fit)]
     found = xr.concat(parts, dim="obs")
-    return found.assign_attrs(answer=name, unit=unit(cells_of(fit.spec, fit.runs).table))
+    scale = fit.spec.response.scale
+    return found.assign_attrs(
+        answer=name,
+        unit=unit(cells_of(fit.spec, fit.runs).table),
+        noise=", ".join(name for name, kind in NOISE.items() if kind.scale == scale),
+    )
 
 
 def _without(fit: Fit, out: LeftOut, answer: xr.DataArray, rng: np.random.Generator) -> xr.Dataset:
     """Say of some cells what leaving each of them out does."""
     cells, weight = out.cells.table, xr.DataArray(out.cells.table["weight"].to_numpy(), dims="obs")
     weights = _each_member_its_share(fit, xr.ufuncs.exp(out.log_weights))
-    below = out.cells.draw(rng) <= out.cells.observed
+    below = lies_below(out.cells, out.cells.draw(rng), rng.spawn(1)[0])
     return xr.Dataset(
         {
             "run": ("obs", cells["run"].astype(str).to_numpy(dtype=object)),
@@ -87,15 +97,14 @@ def _each_member_its_share(fit: Fit, weights: xr.DataArray) -> xr.DataArray:
 
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
-    """Take the decision: log N* at the largest budget, or log loss farther out."""
+    """Take the decision: log N* at the largest budget, or the response farther out."""
     if fit.law.is_joint:
         largest = float(fit.runs.column("flops").max())
         best = compute_optimal(fit, largest, exponents=False)["params"].squeeze("flops", drop=True)
         return f"N* at {words.flops(largest)} FLOPs", xr.ufuncs.log(best)
-    beyond = 10.0 if len(fit.spec.inputs) == 1 else 1.0
-    largest_of = {name: beyond * float(fit.runs.column(name).max()) for name in fit.spec.inputs}
-    far = ", ".join(f"{name} {words.flops(value)}" for name, value in largest_of.items())
-    return f"the loss at {far}", xr.ufuncs.log(predict(fit, largest_of))
+    size, own, far = fit.spec.size, fit.spec.response, STEP * largest_size(fit)
+    answer = own.onto(predict(fit, inputs_ahead(fit, [far])).squeeze(size, drop=True))
+    return f"the {own.name} at {size} {words.flops(far)}", answer
 
 
 def _shift(
@@ -128,7 +137,7 @@ def outlying_checks(fit: Fit, refit: Refits) -> list[Check]:
     list of Check
         For runs REVIEW; for groups FAIL, and nothing where they share their noise.
     """
-    return [_outlying(refit), *_outlying_groups(fit)]
+    return [_outlying(refit, fit.spec.response), *_outlying_groups(fit)]
 
 
 def influence_checks(found: xr.Dataset) -> list[Check]:
@@ -182,7 +191,7 @@ def calibration_checks(found: xr.Dataset) -> list[Check]:
             f"{what} fall into their predictive distributions as often as these say"
             if uniform
             else f"{what} {_shape(pit)} than their predictive distributions say (p = {p:.1g})",
-            "" if uniform else "Try another kind of noise: Normal, StudentT or Undertuned.",
+            "" if uniform else f"Try another kind of noise: {found.attrs['noise']}.",
             detail=np.sort(pit),
         ),
         Check(
@@ -204,7 +213,7 @@ def _shape(pit: np.ndarray) -> str:
     return "lie nearer to the middle" if inner > 0.5 else "lie farther from the middle"
 
 
-def _outlying(refit: Refits) -> Check:
+def _outlying(refit: Refits, response: Response) -> Check:
     every = refit.every
     if not len(every):
         message = "every run is weighed down: none is said to lie on the law"
@@ -218,7 +227,10 @@ def _outlying(refit: Refits) -> Check:
         return Check("outlying runs", Status.PASS, float(p.min()), RARE, message)
     far = far[np.argsort(p[far])]
     names, residual = every["run"].astype(str).to_numpy(), every["residual"].to_numpy()
-    said = [f"{names[i]} ({np.expm1(residual[i]):+.1%})" for i in far]
+    sizes = [100 * as_share(response, residual[i]) for i in far]
+    said = [
+        f"{names[i]} ({size:+.1f}{percent(response)})" for i, size in zip(far, sizes, strict=True)
+    ]
     return Check(
         "outlying runs",
         Status.REVIEW,
@@ -254,8 +266,10 @@ def _outlying_groups(fit: Fit) -> list[Check]:
             MAX_GROUP_NOISE,
             f"the noisiest group, {worst}, has a noise {size}"
             if passed
-            else f"{worst} scatters about its law {size}: its losses are hardly on one scale",
-            "" if passed else f"Check what the losses of {worst} are, or leave that group out.",
+            else f"{worst} scatters about its law {size}: it is hardly on one scale with them",
+            ""
+            if passed
+            else f"Check what the {fit.spec.response.name} of {worst} is, or leave that group out.",
         )
     ]
 

@@ -5,7 +5,7 @@ Which statistics have power was measured: scale-free ones of residuals, calibrat
 most extreme of them all in every simulation (Westfall and Young 1993, single-step max T).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +13,24 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.evaluation.checks.refits import Refits, unit
+from bayescale.evaluation.scores import as_share, percent
+from bayescale.laws import LOSS, Input, Response
 from bayescale.modelling.noise import SEED
+from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import Check, Status
+from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN
+from bayescale.runs.table import share_columns
 
 REVIEW_BELOW = 0.05
 FAIL_BELOW = 0.01
 """Family-wise p-values: at most five true laws in a hundred ask for a look."""
 MATERIAL_LOSS = 0.002
-"""Share of the loss from which on a pattern of residuals can matter: 0.2%."""
+"""Share of the response from which on a pattern of residuals can matter: 0.2%, or points."""
 MATERIAL_NOISE = 0.25
 """Share of half the 90% interval of a new run that it must reach as well."""
 LEAST_LOSS = 1e-4
-"""Share of the loss below which none does: losses that were computed have no noise at all."""
+"""Share of it below which none does: losses that were computed have no noise at all."""
 
 _NAMES = {
     "params": "parameters",
@@ -43,7 +48,37 @@ _KINDS = {
 _PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth"}
 _PARTS |= {9: "ninth", 10: "tenth"}
 _FEWEST_LEVELS = 3
+_UNITS = 3.0  # range of a linear axis, as far as neighbours and bins go
 _CRITICAL = 0.01  # p-value at which statistics are given the same weight
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where cells lie along an axis.
+
+    Parameters
+    ----------
+    values : ndarray
+        One for each cell.
+    is_log : bool
+        Whether distances along it are those of logarithms.
+    """
+
+    values: np.ndarray
+    is_log: bool = True
+
+    @property
+    def place(self) -> np.ndarray:
+        """Logarithms; of a linear axis a scale of which its range is three units."""
+        if self.is_log:
+            return np.log(self.values)
+        return _UNITS * (self.values - self.values.min()) / max(np.ptp(self.values), 1e-300)
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """Average the values, in logarithms where distances are theirs; weights of sum 1."""
+        if self.is_log:
+            return np.exp(weights @ np.log(self.values))
+        return weights @ self.values
 
 
 @dataclass(frozen=True)
@@ -56,9 +91,9 @@ class AxisDetail:
     values : ndarray
         Of each cell along the axis.
     residual : ndarray
-        Log loss of each cell less the fitted one.
+        Observed less fitted of each cell, on the scale on which errors of the response add up.
     bin_values : ndarray
-        Geometric mean of each bin.
+        Mean of each bin, geometric where the axis is logarithmic.
     bin_mean : ndarray
         Mean residual of each bin.
     bin_low, bin_high : ndarray
@@ -67,6 +102,10 @@ class AxisDetail:
         Half the central 90% of the residuals of one run.
     unit : str, optional
         What a cell is: runs, or configurations.
+    is_log : bool, optional
+        Whether the axis is logarithmic.
+    response : Response, optional
+        What the residuals are of.
     """
 
     axis: str
@@ -78,6 +117,8 @@ class AxisDetail:
     bin_high: np.ndarray
     half_width: float
     unit: str = "runs"
+    is_log: bool = True
+    response: Response = LOSS
 
 
 @dataclass(frozen=True)
@@ -88,74 +129,88 @@ class _Statistic:
     one_sided: bool = False
 
 
-def axes_of(cells: pd.DataFrame, inputs: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Logarithms along which residuals are looked at: inputs of the law, C, D/N and D/U.
+def axes_of(cells: pd.DataFrame, reads: Sequence[Input]) -> dict[str, Axis]:
+    """Axes along which residuals are looked at: inputs of the law, C, D/N and D/U.
 
-    Left out are those of fewer than three levels and those proportional to one before them.
+    Of a mixture every part. Left out are those of fewer than three levels and those proportional to
+    one before them.
 
     Parameters
     ----------
     cells : pandas.DataFrame
         One row a cell of replicates.
-    inputs : tuple of str
-        Of the law.
+    reads : sequence of Input
+        What the law reads.
 
     Returns
     -------
-    dict of str to ndarray
-        One value for each cell, by name of the axis.
+    dict of str to Axis
+        By name.
     """
-    logs = {name: np.log(cells[name].to_numpy(float)) for name in inputs}
-    if {"params", "tokens"} <= set(cells.columns):
-        size, text = (np.log(cells[name].to_numpy(float)) for name in ("params", "tokens"))
-        logs |= {"flops": size + text, "tokens_per_param": text - size}
-    if "flops" in cells:
-        logs["flops"] = np.log(cells["flops"].to_numpy(float))
-    if "unique_tokens" in inputs:
-        logs["epochs"] = logs["tokens"] - logs["unique_tokens"]
-    kept: dict[str, np.ndarray] = {}
-    for name, values in logs.items():
-        levels = len(np.unique(np.round(values, 2)))
-        if levels < _FEWEST_LEVELS or not np.isfinite(values).all():
+    kept: dict[str, Axis] = {}
+    for name, axis in _every_axis(cells, reads):
+        if not np.isfinite(axis.place).all():
             continue
-        if any(abs(np.corrcoef(values, other)[0, 1]) > 0.999 for other in kept.values()):
+        if len(np.unique(np.round(axis.place, 2))) < _FEWEST_LEVELS:
             continue
-        kept[name] = values
+        if any(abs(np.corrcoef(axis.place, o.place)[0, 1]) > 0.999 for o in kept.values()):
+            continue
+        kept[name] = axis
     return kept
 
 
-def residual_checks(
-    refit: Refits, inputs: tuple[str, ...], *, rising: tuple[str, ...] = ()
-) -> list[Check]:
+def _every_axis(cells: pd.DataFrame, reads: Sequence[Input]) -> Iterator[tuple[str, Axis]]:
+    found: dict[str, Axis] = {}
+    for own in reads:
+        shares = own.scale == "shares"
+        for name in share_columns(cells, own.name) if shares else (own.name,):
+            if name in cells:
+                found[name] = Axis(cells[name].to_numpy(float), own.scale == "log")
+    names = {own.role: own.name for own in reads}
+    size, data = names.get("size", "params"), names.get("data", "tokens")
+    if {size, data} <= set(cells.columns):
+        params, tokens = (cells[name].to_numpy(float) for name in (size, data))
+        found["flops"] = Axis(FLOPS_PER_PARAM_TOKEN * params * tokens)
+        found["tokens_per_param"] = Axis(tokens / params)
+    if "flops" in cells:
+        found["flops"] = Axis(cells["flops"].to_numpy(float))
+    if data in found and names.get("unique") in found:
+        found["epochs"] = Axis(found[data].values / found[names["unique"]].values)
+    yield from found.items()
+
+
+def residual_checks(refit: Refits, spec: ModelSpec, *, rising: tuple[str, ...] = ()) -> list[Check]:
     """Centring, then one check for each axis (trend, curvature, neighbours), then unequal noise.
 
-    Along an axis on which the loss rises, one of `rising`, part of the range is no remedy.
+    Along an axis on which the response was found to turn from where the law says, one of `rising`,
+    part of the range is no remedy.
 
     Parameters
     ----------
     refit : Refits
-    inputs : tuple of str
-        Of the law.
+    spec : ModelSpec
+        What was fitted.
     rising : tuple of str, optional
-        Axes along which the loss was found to rise.
+        Axes along which a loss was found to rise, or to fall what the law says rises.
 
     Returns
     -------
     list of Check
         FAIL for a family-wise p-value below 1%, REVIEW below 5%; of patterns too small to matter
-        (under 0.2% of the loss, or a quarter of the half width of an interval) one step less.
+        (under 0.2% of the response, or a quarter of the half width of an interval) one step less.
     """
-    axes = axes_of(refit.cells, inputs)
+    axes = axes_of(refit.cells, spec.reads)
     number = refit.scores.shape[1]
     mean = np.sqrt(number) * refit.scores.mean(axis=1) / np.sqrt((refit.scores**2).mean(axis=1))
     [centred] = family_wise([_Statistic("centring", "mean", mean)])  # a fit centres by itself
-    family = list(_statistics(refit.scores, axes))
-    found = [_centring(refit, float(centred))]
+    family = list(_statistics(refit.scores, axes, spec))
+    found = [_centring(refit, float(centred), spec.response)]
     if not family:
-        return [*found, _too_few_levels(inputs)]
+        return [*found, _too_few_levels(spec.inputs)]
     adjusted = dict(zip([(s.check, s.kind) for s in family], family_wise(family), strict=True))
-    for name, values in axes.items():
-        found.append(_along(refit, name, values, adjusted, rises=name in rising))
+    for name, axis in axes.items():
+        detail = _detail(refit, name, axis, spec.response)
+        found.append(_along(detail, adjusted, spec, turns=name in rising))
     found.append(_unequal(refit, axes, adjusted))
     return found
 
@@ -205,22 +260,23 @@ def _extremeness(statistic: _Statistic) -> np.ndarray:
     return np.maximum(above, (middle - statistic.values) / (middle - low))
 
 
-def _statistics(scores: np.ndarray, axes: dict[str, np.ndarray]) -> Iterator[_Statistic]:
+def _statistics(scores: np.ndarray, axes: dict[str, Axis], spec: ModelSpec) -> Iterator[_Statistic]:
     """Scale-free statistics: a wrong law widens its noise, and hides behind it."""
     centred = scores - scores.mean(axis=1, keepdims=True)
     size = np.sqrt((centred**2).sum(axis=1))
     distance = np.abs(scores) - np.abs(scores).mean(axis=1, keepdims=True)
     # Few scores may all be as large as scores can be: then they scatter alike.
     spread = np.maximum(np.sqrt((distance**2).sum(axis=1)), np.finfo(float).tiny)
-    for name, values in axes.items():
-        line, bend = _polynomials(values)
+    sizes = [name for name in axes if name in ("flops", *spec.law.role("size"))] or list(axes)[:1]
+    for name, axis in axes.items():
+        line, bend = _polynomials(axis.place)
         yield _Statistic(name, "trend", centred @ line / size)
         yield _Statistic(name, "curvature", centred @ bend / size)
         order = _sorted_along(name, axes)
         steps = np.diff(scores[:, order], axis=1)
         durbin_watson = (steps**2).sum(axis=1) / size**2
         yield _Statistic(name, "autocorrelation", -durbin_watson, one_sided=True)
-        if name in ("flops", "params") or len(axes) == 1:
+        if name in sizes:
             yield _Statistic("noise", name, distance @ line / spread)
 
 
@@ -232,10 +288,10 @@ def _polynomials(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return basis[:, 1] * signs[1], basis[:, 2] * signs[2]
 
 
-def _sorted_along(name: str, axes: dict[str, np.ndarray]) -> np.ndarray:
+def _sorted_along(name: str, axes: dict[str, Axis]) -> np.ndarray:
     """Order along an axis; ties (runs of one budget, of one size) along the next other axis."""
-    others = [values for other, values in axes.items() if other != name]
-    return np.lexsort((*others[:1], np.round(axes[name], 1)))
+    others = [axis.place for other, axis in axes.items() if other != name]
+    return np.lexsort((*others[:1], np.round(axes[name].place, 1)))
 
 
 def _status(p: float) -> Status:
@@ -248,7 +304,7 @@ def _chance(p: float) -> str:
     return f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'} were the law true"
 
 
-def _centring(refit: Refits, p: float) -> Check:
+def _centring(refit: Refits, p: float, response: Response) -> Check:
     middle = float(np.median(refit.residual) - np.median(refit.simulated))
     status = _status(p)
     if status is Status.PASS:
@@ -259,24 +315,20 @@ def _centring(refit: Refits, p: float) -> Check:
         status,
         p,
         REVIEW_BELOW,
-        f"the {unit(refit.cells)} lie {_percent(middle)} the law on the whole ({_chance(p)}): "
-        "its level is wrong",
+        f"the {unit(refit.cells)} lie {_percent(middle, response)} the law on the whole "
+        f"({_chance(p)}): its level is wrong",
         "Look for a prior that contradicts the runs, and for runs of another kind among them.",
     )
 
 
 def _along(
-    refit: Refits,
-    name: str,
-    values: np.ndarray,
-    adjusted: dict[tuple[str, str], float],
-    *,
-    rises: bool,
+    detail: AxisDetail, adjusted: dict[tuple[str, str], float], spec: ModelSpec, *, turns: bool
 ) -> Check:
     """Combine what was found along one axis, the least likely first."""
+    name = detail.axis
     found = {kind: adjusted[name, kind] for kind in _KINDS}
     worst = min(found, key=lambda kind: found[kind])
-    p, label, detail = found[worst], _NAMES.get(name, name), _detail(refit, name, values)
+    p, label = found[worst], _NAMES.get(name, name)
     status = _status(p)
     check = f"law along {label}"
     if status is Status.PASS:
@@ -287,7 +339,7 @@ def _along(
     message += too_small
     if status is Status.PASS:
         return Check(check, status, p, REVIEW_BELOW, message, detail=detail, along=label)
-    advice = _advice(name, label, rises=rises)
+    advice = _advice(name, label, spec, turns=turns)
     return Check(check, status, p, REVIEW_BELOW, message, advice, detail, label)
 
 
@@ -297,18 +349,21 @@ def _weighed(status: Status, detail: AxisDetail) -> tuple[Status, str]:
     size = float(np.max(np.abs(detail.bin_mean - middle)))
     if size >= max(MATERIAL_LOSS, MATERIAL_NOISE * detail.half_width):
         return status, ""
-    small = f"; {100 * size:.2g}% of the loss is too small to matter"
+    response = detail.response
+    of = f"% of the {response.name}" if percent(response) == "%" else percent(response)
+    small = f"; {100 * size:.2g}{of} is too small to matter"
     return (Status.REVIEW if status is Status.FAIL and size >= LEAST_LOSS else Status.PASS), small
 
 
-def _advice(name: str, label: str, *, rises: bool) -> str:
+def _advice(name: str, label: str, spec: ModelSpec, *, turns: bool) -> str:
     if name == "tokens_per_param":
         return (
             "Fit only runs near the tokens per parameter you will use, or another law; do not "
             "extrapolate N* until this passes."
         )
-    if rises:
-        return f"Do not extrapolate along {label}: first find out why the loss rises there."
+    if turns:
+        why = f"why the {spec.response.name} {'falls' if name in spec.law.rises_along else 'rises'}"
+        return f"Do not extrapolate along {label}: first find out {why} there."
     return (
         f"Do not extrapolate along {label} as if the law were exact: fit the upper part of its "
         "range alone (--where), or another law."
@@ -328,10 +383,10 @@ def _where(detail: AxisDetail, label: str) -> str:
         last: f"the {part} of the {detail.unit} with the most {label} lies",
     }
     where = place.get(worst, f"the {detail.unit} around {_value(detail, worst)} lie")
-    said = f"{where} {_percent(away[worst])} the law"
+    said = f"{where} {_percent(away[worst], detail.response)} the law"
     top = detail.bin_mean[last]
     if worst != last and not detail.bin_low[last] <= top <= detail.bin_high[last]:
-        said += f", the one with the most {label} {_percent(away[last])}"
+        said += f", the one with the most {label} {_percent(away[last], detail.response)}"
     return said
 
 
@@ -344,38 +399,37 @@ def _value(detail: AxisDetail, index: int) -> str:
     return f"{number} {label}"
 
 
-def _percent(log_ratio: float) -> str:
-    """Write a residual of log loss: 2.1% below."""
-    ratio = float(np.expm1(log_ratio))
-    return f"{100 * abs(ratio):.2g}% {'above' if ratio > 0 else 'below'}"
+def _percent(error: float, response: Response) -> str:
+    """Write a residual: 2.1% below."""
+    share = as_share(response, error)
+    return f"{100 * abs(share):.2g}{percent(response)} {'above' if share > 0 else 'below'}"
 
 
-def _detail(refit: Refits, name: str, values: np.ndarray) -> AxisDetail:
+def _detail(refit: Refits, name: str, axis: Axis, response: Response) -> AxisDetail:
     """Bin the axis; runs of about equal value stay together."""
-    number = int(np.clip(len(values) // 4, 3, 10))
-    rounded = np.round(values, 1)
+    rounded = np.round(axis.place, 1)
+    number = int(np.clip(len(rounded) // 4, 3, 10))
     few = len(np.unique(rounded)) <= number
     bins = rounded if few else pd.qcut(rounded, number, labels=False, duplicates="drop")
     levels = np.unique(bins)
     member = np.stack([(bins == level) / (bins == level).sum() for level in levels])
     low, high = np.quantile(refit.simulated @ member.T, (0.05, 0.95), axis=0)
-    offset = 0.0 if name != "flops" or "flops" in refit.cells else np.log(6)
     return AxisDetail(
         name,
-        np.exp(values + offset),
+        axis.values,
         refit.residual,
-        np.exp(member @ values + offset),
+        axis.mean(member),
         member @ refit.residual,
         low,
         high,
         float(np.diff(np.quantile(refit.simulated, (0.05, 0.95)))[0] / 2),
         unit(refit.cells),
+        axis.is_log,
+        response,
     )
 
 
-def _unequal(
-    refit: Refits, axes: dict[str, np.ndarray], adjusted: dict[tuple[str, str], float]
-) -> Check:
+def _unequal(refit: Refits, axes: dict[str, Axis], adjusted: dict[tuple[str, str], float]) -> Check:
     """Whether runs scatter more at one end: then intervals are too wide there, too narrow here."""
     found = {kind: p for (check, kind), p in adjusted.items() if check == "noise"}
     if not found:
@@ -386,15 +440,19 @@ def _unequal(
     if p >= REVIEW_BELOW:
         message = f"{unit(refit.cells)} scatter about the law alike ({_chance(p)})"
         return Check("spread of residuals", Status.PASS, p, REVIEW_BELOW, message)
-    upper = axes[name] > np.median(axes[name])
-    sds = [float(np.median(np.abs(refit.residual[part]))) for part in (~upper, upper)]
+    upper = axes[name].values > np.median(axes[name].values)
+    residual, simulated = np.abs(refit.residual), np.abs(refit.simulated)
+    times = [
+        float(np.median(residual[part]) / np.median(simulated[:, part])) for part in (~upper, upper)
+    ]
     return Check(
         "spread of residuals",
         Status.REVIEW,
         p,
         REVIEW_BELOW,
-        f"typical residuals are {sds[0]:.2%} in the lower half of {label} and {sds[1]:.2%} in the "
-        f"upper ({_chance(p)}): the noise is not the same everywhere",
+        f"typical residuals are {times[0]:.2g} times as large as the noise says in the lower half "
+        f"of {label} and {times[1]:.2g} times in the upper ({_chance(p)}): the noise is not the "
+        "same everywhere",
         "Intervals are too narrow where the scatter is larger; fit that part alone to see.",
     )
 

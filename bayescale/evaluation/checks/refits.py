@@ -3,18 +3,19 @@ r"""What residuals would look like were the law true: simulated, without refitti
 A fit leaves residuals smaller than its noise, and correlated, because the law bends towards the
 runs: raw posterior predictive checks have no power. The remedy is to refit simulated runs. Near
 the posterior that takes one matrix product. Let :math:`V = \mathrm{Cov}_s(\mu_s)` be the posterior
-covariance of the fitted log losses, priors and pooling included. For Normal noise and a law linear
-in its parameters :math:`V = \sigma^2 H`, with H the hat matrix, and a refit of noise
-:math:`\epsilon` leaves :math:`(I - H)\epsilon`. For any noise
+covariance of what the law says of the runs (of a loss the logarithm), priors and pooling included.
+For Normal noise and a law linear in its parameters :math:`V = \sigma^2 H`, with H the hat matrix,
+and a refit of noise :math:`\epsilon` leaves :math:`(I - H)\epsilon`. For any noise
 
 .. math:: r = \epsilon - V \, w \, \partial \log p(\epsilon \mid \mu) / \partial \mu
 
-at :math:`\mu = 0` is one Newton step of the refit; w are the weights of the runs. Every simulation
-draws its noise, and scales V, by the noise parameters of another posterior draw. Cells of another
+is one Newton step of the refit; w are the weights of the runs. Every simulation draws its noise
+about :math:`\mu` of another posterior draw, and scales V by its scale of the noise; shares of
+successes have none, and leave V as it is. Cells of another
 weight than 1 take part in the refit but are not shown: they were weighed down because the law or
 the noise is not theirs.
 
-V is never formed: its thin factor is the draws of the fitted log losses, no more of them than there
+V is never formed: its thin factor is the draws of what the law says, no more of them than there
 are simulations, and the cells are worked through in parts.
 """
 
@@ -41,6 +42,7 @@ MOST_SHOWN = 10_000
 _ENTRIES = 2_000_000  # simulations times cells: larger tables get fewer simulations
 _CLIP = 2.6  # normal scores beyond it count as it: an outlier is no trend
 _STEP = 1e-3  # of the numerical derivative, in units of the noise
+_LEAST = 1e-9  # spread: a task that every run solves leaves none
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Refits:
     cells : pandas.DataFrame
         One row a cell of replicates of weight 1; of more than 10,000 of them that many, at random.
     residual : numpy.ndarray, shape (cells,)
-        Observed less fitted log loss (posterior mean).
+        Observed less fitted (posterior mean), of a loss on its logarithm.
     simulated : numpy.ndarray, shape (simulations, cells)
         What refits of simulated runs would leave.
     scores : numpy.ndarray, shape (1 + simulations, cells)
@@ -150,8 +152,8 @@ class _Part:
     residual: np.ndarray  # (cells,)
     noise: np.ndarray  # (simulations, cells)
     relative: np.ndarray  # the same: scale of the noise over its root mean square
-    pull: np.ndarray  # the same: how the noise pulls at the fitted log losses
-    spread: np.ndarray  # (draws, cells): fitted log losses about their mean, a thin factor of V
+    pull: np.ndarray  # the same: how the noise pulls at what is fitted
+    spread: np.ndarray  # (draws, cells): what is fitted about its mean, a thin factor of V
 
 
 def _repeatable(
@@ -189,7 +191,7 @@ def _parts(fit: Fit, chosen: np.ndarray, rng: np.random.Generator) -> Iterator[_
 
 
 def _push(parts: Iterable[_Part]) -> np.ndarray:
-    """Sum over the cells of what pulls at them times the spread of their fitted log losses."""
+    """Sum over the cells of what pulls at them times the spread of what is fitted."""
     return reduce(np.add, (part.pull @ part.spread.T for part in parts))
 
 
@@ -205,7 +207,7 @@ def _shown(weight: pd.Series, seed: int) -> np.ndarray:
 def _distances(residual: np.ndarray, simulated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distances of residuals, and the largest on either side in each simulation."""
     low, middle, high = np.quantile(simulated, (0.16, 0.5, 0.84), axis=0)
-    half = (high - low) / 2
+    half = np.maximum((high - low) / 2, _LEAST)
     others = np.abs((simulated - middle) / half).max(axis=1, initial=0.0)
     return (residual - middle) / half, others
 
@@ -213,24 +215,26 @@ def _distances(residual: np.ndarray, simulated: np.ndarray) -> tuple[np.ndarray,
 def _noise(
     cells: CellDraws, chosen: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw noise around 0; also its scale, and the derivative of its log density in mu at 0."""
+    """Draw noise; also its scale, and the derivative of its log density in what the law says."""
 
     def draws(values: xr.DataArray) -> xr.DataArray:
         flat = values.stack(simulation=("chain", "draw"), create_index=False)
         return flat.isel(simulation=chosen).transpose("simulation", ...)
 
     values = {name: draws(value) for name, value in cells.noise.items()}
-    shape = len(chosen), cells.mu.sizes["obs"]
-    centre = xr.DataArray(np.zeros(shape), dims=("simulation", "obs"))
-    scale = (draws(cells.scale) + centre).transpose("simulation", "obs")
-    kind, inputs = cells.kind, cells.inputs
-    noise = kind.draw(rng, centre, scale, values, inputs).transpose("simulation", "obs")
-
+    kind, inputs, mu, dims = cells.kind, cells.inputs, draws(cells.mu), ("simulation", "obs")
+    scale = xr.DataArray(cells.scale)
+    scale = draws(scale) if scale.dims else scale
+    drawn = kind.draw(rng, mu, scale, values, inputs).transpose(*dims)
+    noise = drawn - mu
+    own = noise.std("simulation").clip(min=_LEAST)  # of successes: what their trials leave
+    spread = (scale + 0.0 * mu).fillna(own).transpose(*dims)
     left, right = (
-        kind.log_density(noise, side * _STEP * scale, scale, values, inputs) for side in (-1, 1)
+        kind.log_density(drawn, mu + side * _STEP * spread, scale, values, inputs)
+        for side in (-1, 1)
     )
-    score = ((right - left) / (2 * _STEP * scale)).transpose("simulation", "obs")
-    return noise.to_numpy(), scale.to_numpy(), score.to_numpy()
+    score = ((right - left) / (2 * _STEP * spread)).transpose(*dims)
+    return noise.to_numpy(), spread.to_numpy(), score.to_numpy()
 
 
 def _scores(residual: np.ndarray, simulated: np.ndarray) -> np.ndarray:

@@ -137,7 +137,7 @@ def _of_residuals(fit: Fit, simulated: Refits, shapes: list[Check]) -> list[Chec
     rising = tuple(
         shape.along for shape in shapes if shape.detail.label in (Shape.INVERSE, Shape.NON_MONOTONE)
     )
-    return residual_checks(simulated, fit.spec.inputs, rising=rising)
+    return residual_checks(simulated, fit.spec, rising=rising)
 
 
 def _convergence(fit: Fit) -> Check:
