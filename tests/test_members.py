@@ -4,7 +4,9 @@ import arviz as az
 import numpy as np
 import pytest
 
-from bayescale import compute_optimal, fit, load_fit, predict, predict_runs
+from bayescale import arviz_tree, compute_optimal, fit, load_fit, predict, predict_runs
+from bayescale.evaluation.cross_validation import _importance_sampling
+from bayescale.evaluation.loo import _relative_efficiency
 from bayescale.posterior import fit as fitting
 
 AT = {"params": [1e9, 1e11], "tokens": [2e10, 2e12]}
@@ -74,3 +76,26 @@ def test_a_saved_pool_gives_the_same_answers(joint_fit, tmp_path):
         np.testing.assert_array_equal(predict_runs(one, AT), predict_runs(other, AT))
         best, expected = (compute_optimal(own, [1e20, 1e22]) for own in (one, other))
         assert best.equals(expected)
+
+
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")
+def test_runs_are_left_out_of_each_member_on_its_own(joint_fit):
+    """The mean over the members of the density that each has of a run without it."""
+    found = _importance_sampling(joint_fit)
+    loos = [
+        az.loo(
+            arviz_tree(own),
+            pointwise=True,
+            reff=_relative_efficiency(own.posterior.drop_vars(list(own.spec.fixed))),
+        )
+        for own in joint_fit.members
+    ]
+    each = np.stack([loo.elpd_i.to_numpy() for loo in loos])
+    expected = np.logaddexp.reduce(each, axis=0) - np.log(2)
+    np.testing.assert_allclose(found.elpd_i, expected, atol=1e-6)
+    k = np.max([loo.pareto_k.to_numpy() for loo in loos], axis=0)
+    np.testing.assert_allclose(found.pareto_k, k, atol=1e-6)
+    assert found.good_k == pytest.approx(loos[0].good_k)
+    # The control: as one posterior, the better member of a run takes weight from the other.
+    together = az.loo(arviz_tree(joint_fit), pointwise=True, reff=1.0)
+    assert np.abs(together.elpd_i - expected).max() > 1e-3

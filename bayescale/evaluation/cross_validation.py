@@ -175,7 +175,7 @@ def _importance_sampling(own: Fit) -> Any:
         unseen.append(log_score(out.log_weights + out.log_likelihood) + np.log(draws))
         k.append(out.pareto_k.to_numpy())
     density, pareto_k = np.concatenate(unseen), np.concatenate(k)
-    good = min(1 - 1 / np.log10(draws), 0.7)
+    good = min(1 - 1 / np.log10(draws / len(own.members)), 0.7)
     return az.ELPDDataLOO(
         elpd=float(density.sum()),
         se=float(np.sqrt(len(density) * density.var(ddof=1))),

@@ -18,6 +18,8 @@ EVEN = 0.99
 """Share of the draws that the weights of a cell of a large table are worth, by their effective
 number (Kish), if the cell tells too little to need smoothed ones."""
 
+_ROUNDING = 1e-12  # of that share
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -29,9 +31,10 @@ class LeftOut:
     log_likelihood : xarray.DataArray
         Of each cell, raised to its weight as in the fit; dims (chain, draw, obs).
     log_weights : xarray.DataArray
-        Log importance weights, Pareto-smoothed, of sum 1; dims (chain, draw, obs).
+        Log importance weights, Pareto-smoothed, of sum 1; dims (chain, draw, obs). Of a pool those
+        of each member are of one sum, as if each were fitted again.
     pareto_k : xarray.DataArray
-        Dim obs; 0 where nothing was smoothed.
+        Dim obs; 0 where nothing was smoothed. Of a pool that of the worst member.
     """
 
     cells: CellDraws
@@ -45,7 +48,8 @@ def leave_each_out(fit: Fit) -> Iterator[LeftOut]:
 
     One part of the cells after another, in their order. By every draw for up to 20 million draws
     times rows. Of larger tables by 1,000 draws, and weights are smoothed only of cells that tell
-    something: where plain weights are worth `EVEN` of the draws there is no tail to smooth.
+    something: where plain weights are worth `EVEN` of the draws there is no tail to smooth. Members
+    of a pool are weighted one by one: they are posteriors of their own.
 
     Parameters
     ----------
@@ -55,13 +59,28 @@ def leave_each_out(fit: Fit) -> Iterator[LeftOut]:
     ------
     LeftOut
     """
-    even = EVEN if is_large(fit, len(fit.runs)) else 1.0
+    even = EVEN if is_large(fit, len(fit.runs)) else 1.0 - _ROUNDING
     fit = thinned(fit, len(fit.runs))
-    varying = fit.posterior.drop_vars(list(fit.spec.fixed))
-    efficiency = _relative_efficiency(varying)
+    members = [
+        (chains, _relative_efficiency(own.posterior.drop_vars(list(own.spec.fixed))))
+        for own, chains in zip(fit.members, _chains_of_members(fit), strict=True)
+    ]
     for cells in cell_draws(fit):
-        contributed = cells.log_likelihood().drop_vars(("chain", "draw"), errors="ignore")
-        yield LeftOut(cells, contributed, *_weights(contributed, efficiency, even))
+        contributed = cells.log_likelihood().drop_vars(("chain", "draw", "member"), errors="ignore")
+        weights, k = zip(
+            *(_weights(contributed.isel(chain=c), efficiency, even) for c, efficiency in members),
+            strict=True,
+        )
+        joined = xr.concat(weights, dim="chain") - np.log(len(members))
+        yield LeftOut(cells, contributed, joined, xr.concat(k, dim="member").max("member"))
+
+
+def _chains_of_members(fit: Fit) -> list[np.ndarray]:
+    """Chains of each member of a pool, which stand one member after another; else all of them."""
+    if len(fit.members) == 1:
+        return [np.arange(fit.posterior.sizes["chain"])]
+    member = fit.posterior["member"].to_numpy()
+    return [np.flatnonzero(member == number) for number in range(len(fit.members))]
 
 
 def _weights(

@@ -73,7 +73,7 @@ def left_out(fit: Fit, *, seed: int = 1) -> xr.Dataset:
 def _without(fit: Fit, out: LeftOut, answer: xr.DataArray, rng: np.random.Generator) -> xr.Dataset:
     """Say of some cells what leaving each of them out does."""
     cells, weight = out.cells.table, xr.DataArray(out.cells.table["weight"].to_numpy(), dims="obs")
-    weights = _each_member_its_share(fit, xr.ufuncs.exp(out.log_weights))
+    weights = xr.ufuncs.exp(out.log_weights)
     below = lies_below(out.cells, out.cells.draw(rng), rng.spawn(1)[0])
     return xr.Dataset(
         {
@@ -83,17 +83,6 @@ def _without(fit: Fit, out: LeftOut, answer: xr.DataArray, rng: np.random.Genera
             "shift": ("obs", _shift(fit, cells, answer, weights)),
         }
     )
-
-
-def _each_member_its_share(fit: Fit, weights: xr.DataArray) -> xr.DataArray:
-    """Scale weights to sum 1; in a pool every member keeps its share, as if it were fitted again.
-
-    A pool has as many draws of each member, however well each of them predicts a run.
-    """
-    member = fit.posterior.coords.get("member", 0 * fit.posterior["chain"]).to_numpy()
-    of_chain = weights.sum("draw").transpose("chain", ...)
-    total = of_chain.copy(data=(member[:, None] == member) @ of_chain.to_numpy())
-    return weights / total / len(np.unique(member))
 
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
