@@ -50,7 +50,7 @@ from .decisions.next_runs import (
     log_optimum as log_optimum,
     suggest_runs as suggest_runs,
 )
-from .decisions.optimum import optimum as optimum
+from .decisions.optimum import answer_optimum as answer_optimum, optimum as optimum
 from .decisions.overtraining import (
     answer_overtraining as answer_overtraining,
     at_size as at_size,

@@ -17,6 +17,7 @@ from bayescale import plots
 from bayescale.evaluation.ahead import inputs_ahead
 from bayescale.evaluation.checks.refits import refits
 from bayescale.laws import LAWS
+from bayescale.posterior.prediction import with_few_draws
 
 OWN = Path(__file__).parent / "own_laws"
 LOSS = {"E": 1.8, "A": 400.0, "B": 1500.0, "alpha": 0.34, "beta": 0.36}
@@ -329,6 +330,30 @@ def test_pictures_and_report(own, tmp_path):
     assert fit.spec.response.name in text
 
 
+def test_larger_runs_are_predicted(own):
+    name, fit = own
+    largest = fit.runs.table[fit.spec.size].max()
+    within, beyond = bs.answer_predictions(fit, [largest, 10 * largest]).numbers["predictions"]
+    own_name = fit.spec.response.column
+    assert within["decades_beyond"] == 0
+    assert beyond["decades_beyond"] == pytest.approx(1)
+    width = [entry[own_name]["q95"] - entry[own_name]["q05"] for entry in (within, beyond)]
+    assert (
+        0 < width[0] < within[f"{own_name}_new_run"]["q95"] - within[f"{own_name}_new_run"]["q05"]
+    )
+    assert within["at_best"] == (["learning_rate"] if name == "learning-rate" else [])
+    if name == "mixture":
+        assert sum(within["at"]["w"].values()) == pytest.approx(1)
+        assert within["at"]["w"] == beyond["at"]["w"]
+    if name == "experts":
+        assert beyond["at"]["experts"] == within["at"]["experts"] == 16
+        grown = [entry["at"]["active_params"] * entry["at"]["tokens"] for entry in (within, beyond)]
+        assert grown[1] == pytest.approx(10 * grown[0])
+    [entry] = bs.answer_predictions(fit, [largest]).numbers["predictions"]
+    expected = bs.predict(fit, entry["at"]).median()  # what it says it predicts
+    assert entry[own_name]["median"] == pytest.approx(float(expected))
+
+
 def test_best_inputs(own):
     name, fit = own
     if name == "learning-rate":
@@ -341,8 +366,11 @@ def test_best_inputs(own):
         assert inside(sized["params"] / tuned["params"], 1.0)
     elif name == "mixture":
         best = bs.optimum(fit, "w", tokens=1e11)
-        assert inside(best["best"].sel(w="web"), best_mixture()[0])
+        few = with_few_draws(fit).posterior
+        closed = np.exp(few["worth"] / (1 - few["gamma"]))  # but for the floor of the shares
+        np.testing.assert_allclose(best["best"], closed / closed.sum("w"), atol=2e-3)
         np.testing.assert_allclose(best["best"].sum("w"), 1.0, rtol=1e-6)
+        assert inside(best["best"].sel(w="web"), best_mixture()[0])
     elif name == "experts":
         best = bs.compute_optimal(fit.at(experts=8), 1e21)
         assert inside(best["loss"], joint_experts(1e21, 8))
@@ -350,6 +378,30 @@ def test_best_inputs(own):
     else:
         with pytest.raises(bs.FitError, match=r"no knob or mixture"):
             bs.optimum(fit, fit.spec.inputs[0])
+
+
+def test_best_inputs_are_said(own):
+    name, fit = own
+    if name == "learning-rate":
+        found = bs.optimum(fit, "learning_rate", params=1e9, tokens=2e10)
+        answer = bs.answer_optimum(fit, found)
+        best = answer.numbers["optimum"]["best"]
+        assert best["q05"] < best["median"] < best["q95"]
+        assert answer.sentences[0].startswith(
+            "At 1.00B params, 20.0B tokens: the best learning_rate is 0.001"
+        )
+        assert len(answer.sentences) == 1
+        narrow = fit.runs.table[fit.runs.table["learning_rate"] < 1e-3]
+        far = replace(fit, runs=replace(fit.runs, table=narrow))
+        said = str(bs.answer_optimum(far, bs.optimum(far, "learning_rate", **found.attrs["at"])))
+        assert "Outside the runs, which have learning_rate from 0.000300 to 0.000600" in said
+    if name == "mixture":
+        found = bs.optimum(fit, "w", tokens=1e11).isel(draw=slice(50))
+        answer = bs.answer_optimum(fit, found)
+        shares = {p: q["median"] for p, q in answer.numbers["optimum"]["best"].items()}
+        assert list(shares) == ["web", "code", "math"]
+        assert sum(shares.values()) == pytest.approx(1, abs=0.02)
+        assert answer.sentences[0].startswith("At 100B tokens: the best mixture w is web 6")
 
 
 def truly_best(flops):

@@ -28,6 +28,7 @@ from bayescale.decisions.answer import (
 from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsWarning
 from bayescale.files import plain
+from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.runs.range import decades_beyond
@@ -111,7 +112,7 @@ def _optima(posterior: Posterior, budget: xr.DataArray) -> xr.Dataset:
             "params": params,
             "tokens": tokens,
             "tokens_per_param": tokens / params,
-            "loss": posterior.loss(params, tokens),
+            LOSS.column: posterior.loss(params, tokens),
         }
     )
     return optima.transpose("chain", "draw", "flops", ...)
@@ -321,7 +322,7 @@ def _with_basins(fit: Fit, entries: list[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def _quantities(best: xr.Dataset) -> dict[str, Quantity]:
-    names = ("params", "tokens", "tokens_per_param", "loss", "a", "b")
+    names = ("params", "tokens", "tokens_per_param", LOSS.column, "a", "b")
     return {name: dict(numbers(best[name])) for name in names}
 
 
@@ -345,10 +346,14 @@ def _optimum_sentence(entry: dict[str, Any]) -> str:
     return (
         f"{opening}{count_of(params, 'parameters')} on {count_of(tokens, 'tokens')}, "
         f"{words.significant(ratio['median'])} tokens per parameter, "
-        f"loss at the optimum {loss_of(entry['loss'])}. "
+        f"loss at the optimum {loss_of(entry[LOSS.column])}. "
         f"{_basin_sentence(entry['basin'][-1], params['median'])} "
-        f"{reliability(entry, _outside(entry))}"
+        f"{reliability(entry, _model_of, _outside(entry))}"
     )
+
+
+def _model_of(found: dict[str, Any]) -> str:
+    return f"{count_of(found['params'], 'parameters')}, loss {loss_of(found[LOSS.column])}"
 
 
 def _outside(entry: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.files import plain, to_json
+from bayescale.laws import LOSS, Response
 from bayescale.posterior.fit import Fit
 
 SCHEMA = 1
@@ -303,6 +304,37 @@ def loss_of(loss: Quantity) -> str:
     return f"{loss['median']:.3f} ({loss['q05']:.3f} to {loss['q95']:.3f})"
 
 
+def response_of(value: Quantity, response: Response) -> str:
+    """Write what a law says of a run, with its interval and its unit.
+
+    Parameters
+    ----------
+    value : dict of str to float
+    response : Response
+
+    Returns
+    -------
+    str
+    """
+    return interval_of(value, response_writer(response), unit=response.unit)
+
+
+def response_writer(response: Response) -> Callable[[float], str]:
+    """Return what writes values of a response, without their unit: shares in percent.
+
+    Parameters
+    ----------
+    response : Response
+
+    Returns
+    -------
+    callable
+    """
+    if response.scale == "share":
+        return lambda share: f"{share:.1%}"
+    return lambda number: words.count(number, 4)
+
+
 def negated(value: Quantity) -> Quantity:
     """Turn what is saved into what it costs more; unbounded where nothing is saved any more.
 
@@ -367,7 +399,11 @@ def distance(decades: float | None, *, bends: bool) -> str:
     return f"{out}, so the interval holds only if the law does."
 
 
-def beside_exact(entry: dict[str, Any], exact: dict[str, Quantity] | None) -> dict[str, Any] | None:
+def beside_exact(
+    entry: dict[str, Any],
+    exact: dict[str, Quantity] | None,
+    names: Iterable[str] = ("params", LOSS.column),
+) -> dict[str, Any] | None:
     """Add to what the exact law says whether the two disagree: 90% intervals without overlap.
 
     Parameters
@@ -376,6 +412,8 @@ def beside_exact(entry: dict[str, Any], exact: dict[str, Quantity] | None) -> di
         Quantities that the law itself says.
     exact : dict or None
         The same of the exact law.
+    names : iterable of str
+        Quantities of which it is asked.
 
     Returns
     -------
@@ -386,8 +424,7 @@ def beside_exact(entry: dict[str, Any], exact: dict[str, Quantity] | None) -> di
         return None
     apart = (
         max(entry[name]["q05"], exact[name]["q05"]) > min(entry[name]["q95"], exact[name]["q95"])
-        for name in ("params", "loss")
-        if name in exact
+        for name in names
     )
     return {**exact, "disagrees": any(apart)}
 
@@ -420,17 +457,19 @@ def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str
     }
 
 
-def reliability(entry: dict[str, Any], outside: str = "") -> str:
+def reliability(
+    entry: dict[str, Any], write: Callable[[dict[str, Any]], str], outside: str = ""
+) -> str:
     """Say how far out an answer lies, what the exact law would say, and what was tested.
-
-    `outside` says more of where it lies.
 
     Parameters
     ----------
     entry : dict
         Of `standing`, with ``bends`` and ``exact``.
+    write : callable
+        Writes what the exact law says.
     outside : str, optional
-        Says more of where it lies.
+        Says more of where the answer lies.
 
     Returns
     -------
@@ -440,14 +479,9 @@ def reliability(entry: dict[str, Any], outside: str = "") -> str:
     exact = entry["exact"]
     if exact is not None and exact["disagrees"]:
         said += (
-            f" The law taken as exact disagrees: {_exact(exact)}. The runs do not obey it "
+            f" The law taken as exact disagrees: {write(exact)}. The runs do not obey it "
             "exactly; weigh both before you decide."
         )
     elif exact is not None and entry["decades_beyond"]:
-        said += f" Taken as exact the law says {_exact(exact)}."
+        said += f" Taken as exact the law says {write(exact)}."
     return f"{said} {entry['tested']}" if entry["tested"] else said
-
-
-def _exact(exact: dict[str, Any]) -> str:
-    size = f"{count_of(exact['params'], 'parameters')}, " if "params" in exact else ""
-    return f"{size}loss {loss_of(exact['loss'])}"

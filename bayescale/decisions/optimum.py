@@ -7,14 +7,19 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import minimize
 
+from bayescale import words
+from bayescale.decisions.answer import Answer, number_of, response_of, share_of
+from bayescale.decisions.predictions import inputs_in_json, inputs_in_words
+from bayescale.draws import numbers
 from bayescale.errors import FitError
-from bayescale.laws import Law
+from bayescale.laws import Law, Response
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import given_inputs, with_few_draws
 from bayescale.posterior.search import best_value
 
 _NEAR_END = 0.02  # share of the range: an optimum this near to an end lies there
 _LEAST_SHARE = 1e-6  # of a part, below which it is left out
+_NOTABLE = 0.05  # share of draws from which on an optimum at an end is said
 
 
 def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
@@ -40,7 +45,7 @@ def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
         Dims (chain, draw): ``best``, the value of `over` (of a mixture also its parts), the
         response there under its own name, and ``at_end``, whether the best value lies at an end of
         what was looked at: then the runs do not tell where it is. Of a mixture ``at_end`` has its
-        parts: whether they are left out.
+        parts: whether they are left out. Attributes: ``over``, and ``at``, what is given.
 
     Raises
     ------
@@ -61,9 +66,14 @@ def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
     if fit.groups:
         raise FitError(f"choose for one group at a time: fit.of_group(...), of {fit.groups}")
     inputs = given_inputs(fit, given, without=over)
+    free = [name for name in fit.spec.law.role("knob") if name not in (over, *inputs)]
+    if free:
+        raise FitError(f"choose one input at a time: give {', '.join(free)}")
     if over in fit.spec.law.role("shares"):
-        return _best_mixture(with_few_draws(fit), over, inputs)
-    return _best_knob(fit, over, inputs)
+        found = _best_mixture(with_few_draws(fit), over, inputs)
+    else:
+        found = _best_knob(fit, over, inputs)
+    return found.assign_attrs(over=over, at=inputs_in_json(fit, inputs))
 
 
 def _best_knob(fit: Fit, over: str, inputs: dict[str, Any]) -> xr.Dataset:
@@ -130,3 +140,85 @@ def _least_on_simplex(
     shares = np.clip(found.x, 0.0, 1.0)
     shares = shares / shares.sum()
     return shares if value(shares) <= value(start) else np.asarray(start)
+
+
+def answer_optimum(fit: Fit, found: xr.Dataset) -> Answer:
+    """Say which value of an input is best, and whether the runs tell it.
+
+    Parameters
+    ----------
+    fit : Fit
+    found : xarray.Dataset
+        What `optimum` returns of the fit.
+
+    Returns
+    -------
+    Answer
+        Numbers ``optimum``: ``over``, ``at`` (what was given), ``best`` (of a mixture by part),
+        the response there under its own name, ``at_end`` (the probability that the best value lies
+        at an end of what was looked at, or that a part is left out), and ``seen``, the least and
+        the largest value of the runs.
+    """
+    over, own = found.attrs["over"], fit.spec.response
+    entry = {"over": over, "at": found.attrs["at"], own.column: numbers(found[own.column])}
+    if over in fit.spec.law.role("shares"):
+        entry |= _mixture(fit, found)
+        sentences = _mixture_sentences(entry, own)
+    else:
+        at_end, seen = float(found["at_end"].mean()), fit.runs.table[over]
+        ends = [float(seen.min()), float(seen.max())]
+        entry |= {"best": numbers(found["best"]), "at_end": at_end, "seen": ends}
+        sentences = _knob_sentences(entry, own)
+    return Answer.by(fit, draws=found, numbers={"optimum": entry}, sentences=sentences)
+
+
+def _mixture(fit: Fit, found: xr.Dataset) -> dict[str, Any]:
+    over = found.attrs["over"]
+    columns = {part: fit.runs.table[f"{over}_{part}"] for part in fit.parts[over]}
+    return {
+        "best": {part: numbers(found["best"].sel({over: part})) for part in columns},
+        "at_end": {part: float(found["at_end"].sel({over: part}).mean()) for part in columns},
+        "seen": {part: [float(own.min()), float(own.max())] for part, own in columns.items()},
+    }
+
+
+def _opening(entry: dict[str, Any]) -> str:
+    return f"At {inputs_in_words(entry['at'])}: " if entry["at"] else ""
+
+
+def _knob_sentences(entry: dict[str, Any], response: Response) -> list[str]:
+    over, best, (low, high) = entry["over"], entry["best"], entry["seen"]
+    said = response_of(entry[response.column], response)
+    sentences = [
+        f"{_opening(entry)}the best {over} is {number_of(best)}, {response.name} there {said}."
+    ]
+    write = words.significant
+    beyond = f"Outside the runs, which have {over} from {write(low)} to {write(high)}"
+    if entry["at_end"] >= _NOTABLE:
+        sentences.append(
+            f"In {entry['at_end']:.0%} of the draws the best {over} lies at an end of what was "
+            f"looked at: the runs do not tell where it is. Add runs at {over} beyond "
+            f"{write(high) if best['median'] > (low * high) ** 0.5 else write(low)}."
+        )
+    elif not low <= best["median"] <= high:
+        sentences.append(f"{beyond}: that holds only if the law does.")
+    return sentences
+
+
+def _mixture_sentences(entry: dict[str, Any], response: Response) -> list[str]:
+    shares = ", ".join(f"{part} {share_of(share)}" for part, share in entry["best"].items())
+    said = response_of(entry[response.column], response)
+    sentences = [
+        f"{_opening(entry)}the best mixture {entry['over']} is {shares}; {response.name} there "
+        f"{said}."
+    ]
+    for part, share in entry["best"].items():
+        low, high = entry["seen"][part]
+        if entry["at_end"][part] >= _NOTABLE:
+            sentences.append(f"In {entry['at_end'][part]:.0%} of the draws {part} is left out.")
+        if not low <= share["median"] <= high:
+            sentences.append(
+                f"The runs have {low:.0%} to {high:.0%} {part}: so much of it holds only if the "
+                "law does."
+            )
+    return sentences
