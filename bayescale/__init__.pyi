@@ -124,6 +124,7 @@ from .plots import (
     plot_minima as plot_minima,
     plot_multiplier as plot_multiplier,
     plot_next_runs as plot_next_runs,
+    plot_optimum as plot_optimum,
     plot_overtraining as plot_overtraining,
     plot_parameters as plot_parameters,
     plot_plans as plot_plans,

@@ -219,12 +219,13 @@ def test_outlier_is_found_among_cells_that_are_not_shown(monkeypatch):
 
 
 def test_predicted_runs_are_counted_though_not_all_are_drawn(monkeypatch):
-    table = residuals(known_fit(), read_runs(simulated_table()))
-    axis = plots.plot_predicted(table).axes[0]
+    made = known_fit()
+    table = residuals(made, read_runs(simulated_table()))
+    axis = plots.plot_predicted(made, table).axes[0]
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     assert "drawn" not in axis.get_title(loc="left")
     monkeypatch.setattr("bayescale.plots.fits.MOST_BARS", 10)
-    fewer = plots.plot_predicted(table).axes[0]
+    fewer = plots.plot_predicted(made, table).axes[0]
     assert [text.get_text() for text in fewer.get_legend().get_texts()] == labels
     assert "(10 of 30 runs drawn)" in fewer.get_title(loc="left")
     drawn = sum(len(bars[0].get_xdata()) for bars in fewer.containers)

@@ -311,6 +311,35 @@ def test_groups_have_laws_of_their_own(own, folder):
     plt.close("all")
 
 
+def test_pictures_are_of_the_response(own):
+    name, fit = own
+    called = fit.spec.response.label
+    axis = plots.plot_curve(fit).axes[0]
+    assert axis.get_ylabel() == called
+    words = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert ("chance" in words) == (name == "accuracy")
+    moved = "runs at the inputs of the line" in words
+    assert moved == (name in ("learning-rate", "mixture", "experts"))
+    if moved:  # the law's other inputs explain most of the distance from the line
+        line, grey, black = (axis.lines[place] for place in range(3))
+        at = np.interp(np.log(grey.get_xdata()), np.log(line.get_xdata()), line.get_ydata())
+        far, near = (np.abs(dots.get_ydata() - at).mean() for dots in (grey, black))
+        assert near < far / 3
+    axis = plots.plot_predicted(fit).axes[0]
+    assert axis.get_xlabel() == f"observed {called}"
+    if name == "accuracy":
+        assert axis.get_xlim()[1] > 1
+        axis.figure.canvas.draw()
+        assert "100%" in [tick.get_text() for tick in axis.get_xticklabels()]
+    titles = [axis.get_title(loc="left") for axis in plots.plot_parameters(fit).axes]
+    shown = {title.split(" =")[0] for title in titles}
+    expected = set(fit.natural) | set(fit.noise)
+    assert expected == shown - {""}
+    half = [title for title in titles if title.startswith("half")]
+    assert all("e20" in title for title in half)
+    plt.close("all")
+
+
 def test_pictures_and_report(own, tmp_path):
     name, fit = own
     for draw in (plots.plot_predicted, plots.plot_parameters, plots.plot_curve):

@@ -23,7 +23,6 @@ from bayescale import (
     rank_plans,
     read_plans,
     read_runs,
-    residuals,
     suggest_runs,
     target_loss,
 )
@@ -105,7 +104,7 @@ def test_checks_and_predicted_show_every_run(small_fit):
         "LOO-PIT: PASS",
     ]
     assert len(figure.axes[0].lines[1].get_xdata()) == 30
-    title = plots.plot_predicted(residuals(small_fit)).axes[0].get_legend().get_title().get_text()
+    title = plots.plot_predicted(small_fit).axes[0].get_legend().get_title().get_text()
     assert title.startswith("90% predictive intervals hold")
 
 
@@ -181,7 +180,7 @@ def test_runs_of_one_count_alone_need_no_other(axis):
     assert own.notices == ()
     assert default_budgets(own)[0] == runs.table[axis].max()
     plots.plot_curve(own)
-    plots.plot_predicted(residuals(own))
+    plots.plot_predicted(own)
     compared = Comparison(
         {"a": own},
         pd.DataFrame({"elpd_diff": [0.0], "se_diff": [0.0], "weight": [1.0]}, index=["a"]),

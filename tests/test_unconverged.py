@@ -125,7 +125,7 @@ def test_report_of_a_pool_is_written_whatever_the_draws(joint_fit, tmp_path, dam
 
 
 def test_a_plot_that_cannot_be_drawn_does_not_stop_the_page(small_fit, monkeypatch):
-    def broken(table):
+    def broken(fit, table=None):
         raise ValueError("no picture")
 
     monkeypatch.setattr("bayescale.plots.plot_predicted", broken)

@@ -24,6 +24,7 @@ from bayescale.plots.fits import (
 from bayescale.plots.forecasts import plot_forecast
 from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
+from bayescale.plots.optimum import plot_optimum
 from bayescale.plots.repetition import plot_repetition_value
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "plot_minima",
     "plot_multiplier",
     "plot_next_runs",
+    "plot_optimum",
     "plot_overtraining",
     "plot_parameters",
     "plot_plans",

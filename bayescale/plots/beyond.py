@@ -6,8 +6,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bayescale.decisions.allocation import compute_optimal
+from bayescale.decisions.predictions import largest_run, resized
 from bayescale.draws import summarise
-from bayescale.plots.style import BLUE, GREEN, LABELS, band, log_axis, styled
+from bayescale.laws import LOSS
+from bayescale.plots.style import BLUE, GREEN, band, log_axis, named, response_axis, styled
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import predict, with_few_draws
 
@@ -17,8 +19,8 @@ _RUNS = "#f0ead6"
 def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
     """Draw a law that may bend and the same law taken as exact, to the farthest value asked.
 
-    Of a joint law N* and the loss of the compute-optimal model against compute; of a single-axis
-    law the loss. By 1,000 draws.
+    Of a joint law N* and the loss of the compute-optimal model against compute; of another
+    law what it says of the largest run, made so large. By 1,000 draws.
 
     Parameters
     ----------
@@ -26,7 +28,7 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
     exact : Fit
         What `bayescale.exact_fit` makes of it.
     farthest : float
-        FLOPs, or value of the axis.
+        As `ModelSpec.size` counts it: FLOPs, or value of the axis.
 
     Returns
     -------
@@ -37,9 +39,11 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
     seen = fit.runs.column(name)
     grid = np.geomspace(np.sqrt(seen.min() * seen.max()), max(farthest, seen.max()) * 1.3, 60)
     bends, straight = _draws(fit, name, grid), _draws(exact, name, grid)
-    titles = {"params": "Best size N*", "loss": "Loss of the compute-optimal model"}
+    own = fit.spec.response
+    called = named(own.name).capitalize()
+    titles = {"params": "Best size N*", LOSS.column: f"{called} of the compute-optimal model"}
     if not fit.law.is_joint:
-        titles = {"loss": "Loss of the law"}
+        titles = {own.column: f"{called} of the law"}
     with styled():
         width = 4.6 * len(titles) + (2.2 if len(titles) == 1 else 0)
         figure, axes = plt.subplots(1, len(titles), figsize=(width, 3.9), squeeze=False)
@@ -54,7 +58,7 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
             if quantity == "params":
                 log_axis(axis.yaxis, bends[quantity].median(("chain", "draw")), quantity)
             else:
-                axis.set_ylabel(LABELS["loss"])
+                response_axis(axis.yaxis, own, bends[quantity].median(("chain", "draw")))
             axis.set_title(title)
         figure.legend(
             *axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
@@ -65,4 +69,5 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
 def _draws(fit: Fit, name: str, grid: np.ndarray) -> xr.Dataset:
     if fit.law.is_joint:
         return compute_optimal(fit, list(grid), exponents=False)
-    return xr.Dataset({"loss": predict(fit, {name: grid})})
+    at = resized(fit, largest_run(fit), grid)
+    return xr.Dataset({fit.spec.response.column: predict(fit, at)})

@@ -11,6 +11,7 @@ from scipy.stats import norm
 from bayescale.draws import CI_PROB
 from bayescale.errors import FitError
 from bayescale.evaluation.checks.predictive import AxisDetail
+from bayescale.laws import LOSS, Response
 from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, named, styled
 from bayescale.runs.check import Check, Status
 
@@ -19,16 +20,18 @@ _COLOURS = {Status.PASS: GREEN, Status.REVIEW: "#b07d00", Status.FAIL: ORANGE}
 _SHOWN = 0.99  # share of the residuals that the panels must hold: one outlier would flatten them
 
 
-def plot_checks(checks: Sequence[Check]) -> Figure:
+def plot_checks(checks: Sequence[Check], response: Response = LOSS) -> Figure:
     """Draw what `bayescale.check_fit` found: residuals along each axis, and LOO-PIT.
 
-    Residuals of log loss with their binned means, and where the means of 90% of simulated refits
+    Residuals with their binned means, and where the means of 90% of simulated refits
     lie were the law true; the LOO-PIT is drawn as its distribution function less the uniform one.
 
     Parameters
     ----------
     checks : sequence of Check
         What `bayescale.check_fit` returns.
+    response : Response, optional
+        Of the law that was checked.
 
     Returns
     -------
@@ -51,7 +54,7 @@ def plot_checks(checks: Sequence[Check]) -> Figure:
             lines, columns, figsize=(3.5 * columns, 2.9 * lines), squeeze=False
         )
         for axis, check in zip(axes.flat, along, strict=False):
-            _residuals(axis, check)
+            _residuals(axis, check, response)
         for axis, check in zip(axes.flat[len(along) :], pits, strict=False):
             _pit(axis, check)
         for axis in axes.flat[number:]:
@@ -66,7 +69,7 @@ def _title(axis: Axes, check: Check, text: str) -> None:
     axis.set_title(f"{text}: {check.status}", color=_COLOURS[check.status])
 
 
-def _residuals(axis: Axes, check: Check) -> None:
+def _residuals(axis: Axes, check: Check, response: Response) -> None:
     detail = check.detail
     axis.axhline(0, color="black", lw=0.8)
     axis.plot(
@@ -88,7 +91,8 @@ def _residuals(axis: Axes, check: Check) -> None:
     axis.set_ylim(-1.15 * reach, 1.15 * reach)
     log_axis(axis.xaxis, detail.values, detail.axis)
     axis.set_xlabel(LABELS.get(detail.axis, named(check.along)))
-    axis.set_ylabel("residual of log loss (%)")
+    log, unit = ("log ", "%") if response.scale == "log" else ("", "points")
+    axis.set_ylabel(f"residual of {log}{named(response.name)} ({unit})")
     _title(axis, check, named(check.along, 25).capitalize())
 
 

@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bayescale import words
+from bayescale.decisions.answer import response_writer
 from bayescale.draws import STACKED, summarise
 from bayescale.evaluation.compare import Comparison
-from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, named, size_axis, styled
+from bayescale.laws import Response
+from bayescale.plots.style import BLUE, GREY, ORANGE, named, size_axis, styled
 
 _WHITE = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
 
@@ -21,9 +23,10 @@ MOST_PANELS = 3
 def plot_comparison(comparison: Comparison) -> Figure:
     """Draw the elpd difference of each law to the best beside the decision that it leads to.
 
-    Elpd differences are drawn with one standard error to either side, decisions (N*, or the loss
-    of single-axis laws) as median and central 90% interval. Laws that the runs speak against are
-    grey. For fits with groups the decisions are those of the first groups at the first value.
+    Elpd differences are drawn with one standard error to either side, decisions (N*, or the
+    response where no size is chosen) as median and central 90% interval. Laws that the runs speak
+    against are grey. For fits with groups the decisions are those of the first groups at the first
+    value.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
         figure, axes = plt.subplots(1, 1 + len(panels), figsize=size, sharey=True)
         _elpd(axes[0], comparison, colours)
         for axis, (title, draws) in zip(axes[1:], panels, strict=True):
-            _decision(axis, {name: draws[name] for name in names}, colours)
+            _decision(axis, {name: draws[name] for name in names}, colours, _response(comparison))
             axis.set_title(title)
         labels = [f"{named(n, 30)}\nweight {w:.2f}" for n, w in comparison.weights.items()]
         axes[0].set_yticks(range(len(names)), [*labels, "mixture\nby weights"])
@@ -60,7 +63,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
 def _panels(comparison: Comparison) -> list[tuple[str, dict[str, xr.DataArray]]]:
     """Title and draws of each law, for each value asked or each group."""
     axis, mixture = comparison.axis, comparison.decisions[STACKED]
-    quantity = "params" if axis == "flops" and "params" in mixture else "loss"
+    quantity = "params" if "params" in mixture.data_vars else _response(comparison).column
     draws = {name: answer[quantity] for name, answer in comparison.decisions.items()}
 
     def at(value: float) -> str:
@@ -82,6 +85,10 @@ def _panels(comparison: Comparison) -> list[tuple[str, dict[str, xr.DataArray]]]
     ]
 
 
+def _response(comparison: Comparison) -> Response:
+    return next(iter(comparison.fits.values())).spec.response
+
+
 def _elpd(axis: Axes, comparison: Comparison, colours: dict[str, str]) -> None:
     table = comparison.table
     axis.axvline(0, color="black", lw=0.8)
@@ -98,7 +105,11 @@ def _elpd(axis: Axes, comparison: Comparison, colours: dict[str, str]) -> None:
     axis.set_title("Predicts unseen runs")
 
 
-def _decision(axis: Axes, draws: dict[str, xr.DataArray], colours: dict[str, str]) -> None:
+def _decision(
+    axis: Axes, draws: dict[str, xr.DataArray], colours: dict[str, str], response: Response
+) -> None:
+    of_size = next(iter(draws.values())).name != response.column
+    write = words.count if of_size else response_writer(response)
     for place, (name, own) in enumerate(draws.items()):
         low, middle, high = summarise(own).sel(summary=["q05", "median", "q95"]).to_numpy()
         ends = [end for end in (low, middle, high) if np.isfinite(end)]
@@ -107,16 +118,15 @@ def _decision(axis: Axes, draws: dict[str, xr.DataArray], colours: dict[str, str
         bar, dot = [ends[0], ends[-1]], ends[len(ends) // 2]
         axis.plot(bar, [place, place], color=colours[name], lw=3, solid_capstyle="butt")
         axis.plot(dot, place, "o", ms=6, color=colours[name], mec="white", mew=0.8)
-        label = words.count(middle) if own.name == "params" else f"{middle:.3f}"
         endless = "" if np.isfinite(high) else ", no upper end"
-        _name(axis, f"{label}{endless}", dot, place)
-    if next(iter(draws.values())).name == "params":
+        _name(axis, f"{write(middle)}{endless}", dot, place)
+    if of_size:
         size_axis(axis, room=0.2)
         axis.set_xlabel("compute-optimal parameters N*;\nmedian and central 90%")
     else:
         axis.margins(x=0.15)
         axis.xaxis.set_major_locator(MaxNLocator(4))
-        axis.set_xlabel(f"{LABELS['loss']};\nmedian and central 90%")
+        axis.set_xlabel(f"{named(response.label)};\nmedian and central 90%")
 
 
 def _name(axis: Axes, text: str, x: float, place: int) -> None:

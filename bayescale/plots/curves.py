@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from bayescale.curves.rule import Shape
 from bayescale.curves.shape import CurveShape
 from bayescale.draws import summarise
+from bayescale.laws import LOSS
 from bayescale.plots.style import (
     BLUE,
     GREEN,
     GREY,
-    LABELS,
     ORANGE,
     band,
     label_of,
@@ -56,7 +56,7 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
     matplotlib.figure.Figure
     """
     if y is None:
-        y = "metric" if shape.higher_is_better else LABELS["loss"]
+        y = "metric" if shape.higher_is_better else LOSS.label
     with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.8))
         log_axis(axis.xaxis, shape.points.x, x)

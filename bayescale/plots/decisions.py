@@ -13,7 +13,8 @@ from bayescale import words
 from bayescale.decisions.next_runs import NextRuns
 from bayescale.draws import summarise
 from bayescale.errors import FitError
-from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, band, log_axis, named, styled
+from bayescale.laws import LOSS
+from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, band, log_axis, named, styled
 from bayescale.runs.table import Runs
 
 _KNOWN = {"GPT-3": 2.0, "Chinchilla": 20.0, "Llama 3 70B": 215.0}
@@ -229,9 +230,9 @@ def plot_wall(found: xr.Dataset) -> Figure:
     flops = found["flops"]
     with styled():
         figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2))
-        band(left, flops, summarise(found["loss"]), BLUE, label="with the data there are")
+        band(left, flops, summarise(found[LOSS.column]), BLUE, label="with the data there are")
         band(left, flops, summarise(found["fresh_loss"]), GREY, label="if all data were fresh")
-        left.set_ylabel(f"best {LABELS['loss']}")
+        left.set_ylabel(f"best {LOSS.label}")
         left.set_title("What the end of the data costs")
         left.legend()
         band(right, flops, summarise(found["epochs"]), BLUE)

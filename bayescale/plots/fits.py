@@ -1,6 +1,6 @@
 """Pictures of runs, posteriors and allocations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,31 +14,38 @@ from scipy.stats import gaussian_kde
 
 from bayescale import words
 from bayescale.decisions.allocation import BASIN_EXCESS, basin, compute_optimal
+from bayescale.decisions.predictions import inputs_in_json, inputs_in_words, middle_run, resized
 from bayescale.draws import summarise
 from bayescale.errors import FitError
+from bayescale.laws import LOSS
 from bayescale.plots.style import (
     BLUE,
     GREY,
     LABELS,
-    LOGARITHMIC,
     ORANGE,
-    UNITS,
     band,
     label_of,
     log_axis,
+    named,
+    response_axis,
     sequence,
     styled,
+    unit_of,
 )
+from bayescale.posterior.describe import labelled
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
-from bayescale.posterior.prediction import predict, predict_runs, with_few_draws
+from bayescale.posterior.prediction import predict, predict_runs, residuals, with_few_draws
+
+_WIDE = 100.0  # a parameter whose prior is wider than this factor is drawn on a log axis
+_LARGE = 1e6  # numbers from which on are written as 3e20
 
 MOST_BARS = 2000
 """Runs that are drawn with an interval each: more hide one another."""
 
 
 def plot_parameters(fit: Fit) -> Figure:
-    """Posterior against prior of every parameter that is not one of the groups' own.
+    """Draw posterior against prior of every parameter that is not one of the groups' own.
 
     Both are scaled to the same height: compare widths and places. Where the two look alike, the
     data said nothing.
@@ -57,17 +64,17 @@ def plot_parameters(fit: Fit) -> Figure:
         For constants, which have no runs.
     """
     _require_runs(fit)
-    posterior = fit.posterior
-    names = [name for name in fit.parameters if "group" not in posterior[name].dims]
+    names = [name for name in fit.parameters if "group" not in fit.posterior[name].dims]
+    prior, shown = dict(labelled(fit.prior[names])), dict(labelled(fit.posterior[names]))
     with styled():
-        columns = min(4, len(names))
-        lines = -(-len(names) // columns)
+        columns = min(4, len(shown))
+        lines = -(-len(shown) // columns)
         figure, axes = plt.subplots(
             lines, columns, figsize=(2.6 * columns, 2.1 * lines), squeeze=False
         )
-        for axis, name in zip(axes.flat, names, strict=False):
-            _density(axis, name, fit.prior[name], fit.posterior[name])
-        for axis in axes.flat[len(names) :]:
+        for axis, (name, draws) in zip(axes.flat, shown.items(), strict=False):
+            _density(axis, name, prior[name], draws, unit_of(name, fit.spec.response))
+        for axis in axes.flat[len(shown) :]:
             axis.set_axis_off()
         figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
@@ -94,6 +101,7 @@ def plot_isoflop(fit: Fit) -> Figure:
     """
     posterior = Posterior.of_joint_law(fit)
     _require_runs(fit)
+    (size,), own = fit.spec.law.role("size"), fit.spec.response
     table = fit.runs.table.assign(curve=fit.runs.budgets())
     if "unique_tokens" in fit.spec.inputs:
         table = table[table["tokens"] <= 1.01 * table["unique_tokens"]]
@@ -105,26 +113,29 @@ def plot_isoflop(fit: Fit) -> Figure:
         figure, axis = plt.subplots(figsize=(7.2, 4.6))
         colours = dict(zip(budgets, sequence(len(budgets)), strict=True))
         others = table[table["curve"].isna()]
-        axis.plot(others["params"], others["loss"], "o", ms=2.5, color="#c4c4c4", zorder=1)
+        axis.plot(others[size], others[own.column], "o", ms=2.5, color="#c4c4c4", zorder=1)
         for budget in budgets:
             on_curve = table[table["curve"] == budget]
-            _isoflop_curve(axis, posterior, budget, on_curve, colours[budget])
+            points = on_curve[size].to_numpy(), on_curve[own.column].to_numpy()
+            _isoflop_curve(axis, posterior, budget, points, table[size], colours[budget])
         path = compute_optimal(fit, list(budgets), exponents=False)
-        path = summarise(path[["params", "loss"]])
+        path = summarise(path[["params", LOSS.column]])
         middle = path.sel(summary="median")
         axis.plot(
             middle["params"],
-            middle["loss"],
+            middle[LOSS.column],
             "k--",
             lw=1.2,
             marker="D",
             ms=4,
             label="compute-optimal N (posterior median)",
         )
-        log_axis(axis.xaxis, table["params"], "params")
-        axis.set_ylabel(LABELS["loss"])
+        log_axis(axis.xaxis, table[size], "params")
+        axis.set_xlabel(label_of(size))
+        axis.set_ylabel(named(own.label))
         axis.margins(x=0.09)
-        axis.set_title("Loss along isoFLOP curves (numbers: training compute in FLOPs; bands: 90%)")
+        title = f"{named(own.name).capitalize()} along isoFLOP curves"
+        axis.set_title(f"{title} (numbers: training compute in FLOPs; bands: 90%)")
         figure.legend(loc="outside lower center")
     return figure
 
@@ -217,7 +228,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
     matplotlib.figure.Figure
     """
     k = optima.attrs["k"]
-    posterior = Posterior.of_joint_law(fit, k)
+    posterior, own = Posterior.of_joint_law(fit, k), fit.spec.response
     with styled():
         number = optima.sizes["flops"]
         figure, axes = plt.subplots(1, number, figsize=(4.6 * number + 0.4, 3.6), squeeze=False)
@@ -240,7 +251,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
                 )
             grid = np.geomspace(float(ends.min()) / 1.8, float(ends.max()) * 1.8, 80)
             curve = posterior.isoflop(flops, xr.DataArray(grid, dims="params"))
-            band(axis, grid, summarise(curve - best["loss"]), BLUE)
+            band(axis, grid, summarise(curve - best[LOSS.column]), BLUE)
             low, high = summarise(best["params"]).sel(summary=["q05", "q95"]).to_numpy()
             axis.plot(
                 [low, high],
@@ -255,19 +266,23 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
             axis.set_ylim(bottom=-0.0015)
             axis.legend(loc="upper center")
             axis.set_title(f"Cost of another size at {words.flops(flops)} FLOPs")
-        axes.flat[0].set_ylabel("loss above the optimum (nats per token)")
+        axes.flat[0].set_ylabel(f"{named(own.name)} above the optimum ({named(own.unit)})")
     return figure
 
 
-def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
-    """Loss along the axis of a single-axis law: runs, law and new runs, both with bands.
+def plot_curve(fit: Fit, farthest: float | None = None) -> Figure:
+    """Draw what the law says along the size of the runs: runs, law and new runs, with bands.
+
+    Of a law of more inputs than its axis the others lie in the middle of the runs, knobs at their
+    best; a size and data that are traded grow in proportion. Grey are the runs as they are, black
+    what the law makes of them at these inputs: as far from the line as each is from its own.
 
     Parameters
     ----------
     fit : Fit
-        Of a single-axis law.
-    flops : float, optional
-        Value of the axis to draw to, if it lies beyond ten times the largest of the runs.
+        Of one law, without groups or of one group.
+    farthest : float, optional
+        Size to draw to, if it lies beyond ten times the largest of the runs.
 
     Returns
     -------
@@ -279,13 +294,16 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
         For constants, which have no runs.
     """
     _require_runs(fit)
-    name = fit.spec.inputs[0]
-    seen = fit.runs.column(name)
-    grid = np.geomspace(seen.min() / 1.2, max(seen.max() * 10, flops or 0), 120)
+    fit, own, name = with_few_draws(fit), fit.spec.response, fit.spec.size
+    seen, observed = fit.runs.column(name), fit.runs.table[own.column].to_numpy(dtype=float)
+    grid = np.geomspace(seen.min() / 1.2, max(seen.max() * 10, farthest or 0), 120)
+    middle = middle_run(fit)
+    at = resized(fit, middle, grid)
+    law, new = summarise(predict(fit, at)), summarise(predict_runs(fit, at))
+    others = _others(fit, middle)
     with styled():
         figure, axis = plt.subplots(figsize=(7.2, 4.4))
         axis.axvspan(seen.min(), seen.max(), color="#f0ead6", lw=0, label="range of the runs")
-        new = summarise(predict_runs(fit, {name: grid}))
         axis.fill_between(
             grid,
             new.sel(summary="q05"),
@@ -295,36 +313,97 @@ def plot_curve(fit: Fit, flops: float | None = None) -> Figure:
             lw=0,
             label="new runs, 90%",
         )
-        law = summarise(predict(fit, {name: grid}))
         band(axis, grid, law, BLUE, label="law, median and 90%")
-        axis.plot(seen, fit.runs.column("loss"), "o", ms=3.5, color="black", label="runs")
+        black, label = observed, "runs"
+        if others:
+            axis.plot(seen, observed, "o", ms=2.5, color="#c4c4c4", zorder=1, label="runs")
+            line = np.interp(np.log(seen), np.log(grid), law.sel(summary="median"))
+            black, label = moved_onto(fit, line), "runs at the inputs of the line"
+        axis.plot(seen, black, "o", ms=3.5, color="black", label=label)
+        _chance(axis, fit)
         log_axis(axis.xaxis, grid, name)
-        axis.set_ylabel(LABELS["loss"])
+        response_axis(axis.yaxis, own, np.concatenate([observed, law.to_numpy().ravel()]))
         axis.legend()
-        axis.set_title(f"Loss against {label_of(name)}")
+        title = f"{named(own.name).capitalize()} against {label_of(name)}"
+        axis.set_title(title + (f"\nat {named(others, 90)}" if others else ""))
     return figure
 
 
-def plot_predicted(table: pd.DataFrame) -> Figure:
-    """Predicted against observed loss of every run of `bayescale.posterior.prediction.residuals`.
+def _others(fit: Fit, at: Mapping[str, Any]) -> str:
+    """Say what the inputs beside the size are; empty where there are none."""
+    law, given = fit.spec.law, inputs_in_json(fit, at)
+    free = [n for n in law.role("knob") if n not in given]
+    along = (*law.role("size"), *law.role("data"), *law.role("unique")) if law.trades else ()
+    known = {*along, fit.spec.size, *fit.spec.constants}
+    said = [
+        *([f"D/N = {given[along[1]] / given[along[0]]:.3g}"] if along else []),
+        *(
+            [inputs_in_words(rest)]
+            if (rest := {n: v for n, v in given.items() if n not in known})
+            else []
+        ),
+        *(f"the best {name}" for name in free),
+    ]
+    return ", ".join(said)
+
+
+def moved_onto(fit: Fit, line: np.ndarray) -> np.ndarray:
+    """Put each run as far from a line as it lies from what the law says of it.
+
+    Parameters
+    ----------
+    fit : Fit
+    line : numpy.ndarray
+        What the line says at the place of each run.
+
+    Returns
+    -------
+    numpy.ndarray
+    """
+    own = fit.spec.response
+    moved = np.asarray(own.back(own.onto(line) + residuals(fit)["residual"].to_numpy()))
+    return np.clip(moved, 0, 1) if own.scale == "share" else moved
+
+
+def _chance(axis: Axes, fit: Fit) -> None:
+    """Draw the share that guessing gets right, where all runs have one."""
+    chance = fit.spec.constants.get("chance")
+    if chance is not None:
+        axis.axhline(chance, color=ORANGE, lw=1, ls=":", label="chance")
+
+
+def plot_predicted(fit: Fit, table: pd.DataFrame | None = None) -> Figure:
+    """Draw what is predicted of every run against what was observed.
 
     Of more than 2,000 runs that many are drawn, at random; numbers count all of them.
 
     Parameters
     ----------
-    table : pandas.DataFrame
+    fit : Fit
+    table : pandas.DataFrame, optional
+        What `bayescale.residuals` returns of other runs; by default of those of the fit.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    FitError
+        For constants, which have no runs.
     """
-    inside = table["loss"].between(table["predicted_q05"], table["predicted_q95"])
+    if table is None:
+        _require_runs(fit)
+        table = residuals(fit)
+    own = fit.spec.response
+    observed = table[own.column]
+    inside = observed.between(table["predicted_q05"], table["predicted_q95"])
     drawn = table.assign(inside=inside).sample(min(len(table), MOST_BARS), random_state=0)
     title = "Predicted against observed"
     title += "" if len(drawn) == len(table) else f" ({len(drawn)} of {len(table)} runs drawn)"
     with styled():
         figure, axis = plt.subplots(figsize=(5.0, 4.4))
-        ends = [table["loss"].min(), table["loss"].max()]
+        ends = [observed.min(), observed.max()]
         axis.plot(ends, ends, color="black", lw=0.8)
         for held, colour, label in (
             (True, BLUE, "inside its interval"),
@@ -333,7 +412,7 @@ def plot_predicted(table: pd.DataFrame) -> Figure:
             rows = drawn[drawn["inside"] == held]
             errors = np.abs(rows[["predicted_q05", "predicted_q95"]].T - rows["fitted"])
             axis.errorbar(
-                rows["loss"],
+                rows[own.column],
                 rows["fitted"],
                 errors.to_numpy(),
                 fmt="o",
@@ -343,8 +422,8 @@ def plot_predicted(table: pd.DataFrame) -> Figure:
                 alpha=0.7,
                 label=f"{label} ({(inside == held).sum()})",
             )
-        axis.set_xlabel(f"observed {LABELS['loss']}")
-        axis.set_ylabel(f"predicted {LABELS['loss']}")
+        response_axis(axis.xaxis, own, ends, f"observed {named(own.label)}")
+        response_axis(axis.yaxis, own, ends, f"predicted {named(own.label)}")
         axis.legend(title=f"90% predictive intervals hold {inside.mean():.0%}", loc="upper left")
         axis.set_title(title)
     return figure
@@ -355,9 +434,13 @@ def _require_runs(fit: Fit) -> None:
         raise FitError("these are given constants: there are no runs to draw; ask for answers only")
 
 
-def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray) -> None:
+def _density(
+    axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray, unit: str
+) -> None:
     """Draw both densities at the same height, each over its own central 99%."""
-    forward: Callable[[Any], Any] = np.log10 if name in LOGARITHMIC else np.asarray
+    ends = prior.quantile([0.05, 0.95]).to_numpy()
+    logarithmic = 0 < _WIDE * ends[0] < ends[1]
+    forward: Callable[[Any], Any] = np.log10 if logarithmic else np.asarray
     for draws, colour, alpha, label in (
         (prior, GREY, 0.35, "prior"),
         (posterior, BLUE, 0.75, "posterior"),
@@ -369,7 +452,7 @@ def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray
             continue
         grid = np.linspace(first, last, 200)
         height = gaussian_kde(values)(grid)
-        shown = 10**grid if name in LOGARITHMIC else grid
+        shown = 10**grid if logarithmic else grid
         axis.fill_between(
             shown, height / height.max(), color=colour, alpha=alpha, lw=0, label=label
         )
@@ -377,26 +460,32 @@ def _density(axis: Axes, name: str, prior: xr.DataArray, posterior: xr.DataArray
         float(v) for v in summarise(posterior).sel(summary=["q05", "median", "q95"])
     )
     axis.plot([low, high], [-0.06, -0.06], color=BLUE, lw=3, solid_capstyle="butt")
-    if name in LOGARITHMIC:
+    if logarithmic:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.flops(value)))
         axis.xaxis.set_minor_formatter(LogFormatter())  # says something within a decade only
-    axis.set_title(f"{name} = {words.significant(middle)}")
-    text = f"{words.significant(low)} to {words.significant(high)}"
-    axis.set_xlabel(text + (f" {UNITS[name]}" if name in UNITS else ""))
+    large = max(abs(low), abs(high)) >= _LARGE
+    write = words.flops if large else words.significant
+    axis.set_title(f"{named(name, 20)} = {write(middle)}")
+    axis.set_xlabel(f"{write(low)} to {write(high)} {named(unit)}".rstrip())
     axis.set_yticks([])
     axis.grid(False)
     axis.spines["left"].set_visible(False)
 
 
 def _isoflop_curve(
-    axis: Axes, posterior: Posterior, budget: float, runs: pd.DataFrame, colour: Any
+    axis: Axes,
+    posterior: Posterior,
+    budget: float,
+    points: tuple[np.ndarray, np.ndarray],
+    of_all: pd.Series,
+    colour: Any,
 ) -> None:
-    sizes = runs["params"] if len(runs) else posterior.runs.table["params"]
+    sizes = points[0] if len(points[0]) else of_all
     grid = np.geomspace(sizes.min() / 1.15, sizes.max() * 1.15, 60)
     curve = posterior.isoflop(budget, xr.DataArray(grid, dims="params"))
     band(axis, grid, summarise(curve), colour)
-    axis.plot(runs["params"], runs["loss"], "o", ms=3.5, color=colour, zorder=3)
+    axis.plot(*points, "o", ms=3.5, color=colour, zorder=3)
     end = float(summarise(curve).sel(summary="median")[-1])
     axis.annotate(
         f" {words.flops(budget)}",

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from bayescale import words
 from bayescale.draws import summarise
 from bayescale.errors import FitError
-from bayescale.plots.style import BLUE, GREEN, GREY, LOGARITHMIC, ORANGE, UNITS, named, styled
+from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, named, styled, unit_of
 from bayescale.posterior.fit import Fit
 
 _MIDDLE, _NEW = "middle of the population", "a new group"
@@ -50,6 +50,7 @@ def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
         figure, axes = _panels(len(shown), rows, f"What differs by {named(fit.spec.group)}")
         for axis, name in zip(axes, shown, strict=True):
             _frame(axis, name, summary[name].sel(group=list(fit.groups)))
+            axis.set_xlabel(unit_of(name, fit.spec.response))
             for place, row in enumerate(rows):
                 _bar(axis, summary[name].sel(group=row), place, _COLOURS.get(row, BLUE))
     return figure
@@ -90,6 +91,7 @@ def plot_shrinkage(fit: Fit, unpooled: Fit) -> Figure:
         figure, axes = _panels(len(exponents), rows, title, height=0.45)
         for axis, name in zip(axes, exponents, strict=True):
             _frame(axis, name, xr.concat([apart[name], pooled[name]], "fit"))
+            axis.set_xlabel(unit_of(name, fit.spec.response))
             if fit.spec.partial:
                 _population(axis, middle[name])
             for place, row in enumerate(rows):
@@ -154,11 +156,10 @@ def _panels(
 def _frame(axis: Axes, name: str, groups: xr.DataArray) -> None:
     """Set the axis by what is known of the groups: a population of few is far less certain."""
     axis.set_title(name)
-    axis.set_xlabel(UNITS.get(name, ""))
     axis.tick_params("y", length=0)
     axis.grid(axis="y", visible=False)
     low, high = float(groups.min()), float(groups.max())
-    if name in LOGARITHMIC and high > 4 * low:
+    if low > 0 and high > 4 * low:
         room = (high / low) ** 0.5
         axis.set_xscale("log")
         axis.set_xlim(low / room, high * room)
@@ -168,7 +169,7 @@ def _frame(axis: Axes, name: str, groups: xr.DataArray) -> None:
         room = 0.5 * (high - low)
         axis.set_xlim(low - room, high + room)
         axis.xaxis.set_major_locator(MaxNLocator(4))
-    if name in LOGARITHMIC:
+    if high > 1e4:
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.flops(value)))
 
 

@@ -9,7 +9,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bayescale import words
 from bayescale.draws import summarise
-from bayescale.plots.style import BLUE, GREY, LABELS, ORANGE, band, named, styled
+from bayescale.laws import LOSS
+from bayescale.plots.style import BLUE, GREY, ORANGE, band, named, styled
 
 _MOST = 100.0  # times and one hundredth are the ends of the axis
 
@@ -36,14 +37,14 @@ def plot_multiplier(multiplier: xr.Dataset) -> Figure:
         figure, axis = plt.subplots(figsize=(7.2, 4.6))
         within = _shade(axis, multiplier)
         axis.axhline(1, color="black", lw=0.8)
-        band(axis, multiplier["loss"], curve.clip(1e-9, 1e9), BLUE, label="median and 90%")
+        band(axis, multiplier[LOSS.column], curve.clip(1e-9, 1e9), BLUE, label="median and 90%")
         for loss in {within.max(), within.min()} if len(within) else ():
             _name(axis, loss, float(curve.sel(loss=loss, summary="median")))
         _scale(axis, curve)
         for name in (group, reference):
             _unreachable(axis, multiplier["unreachable"].sel(group=name))
         _compute_axis(axis, summarise(multiplier["flops"].sel(group=reference)), reference)
-        axis.set_xlabel(f"target {LABELS['loss']}, harder to the right")
+        axis.set_xlabel(f"target {LOSS.label}, harder to the right")
         axis.set_ylabel("times the compute")
         axis.set_title(f"Compute that {names[0]} needs for the loss of {names[1]}")
         axis.legend(loc="best")
@@ -52,7 +53,7 @@ def plot_multiplier(multiplier: xr.Dataset) -> Figure:
 
 def _shade(axis: Axes, multiplier: xr.Dataset) -> np.ndarray:
     """Grey what lies outside the runs of either group; return the targets inside."""
-    losses = multiplier["loss"].to_numpy()
+    losses = multiplier[LOSS.column].to_numpy()
     within = losses[(multiplier["decades_beyond"] == 0).all("group").to_numpy()]
     room = 0.04 * np.ptp(losses) + 1e-3
     first, last = losses.max() + room, losses.min() - room
@@ -93,7 +94,7 @@ def _unreachable(axis: Axes, probability: xr.DataArray) -> None:
     likely = probability.where(probability >= 0.5, drop=True)
     if likely.size == 0:
         return
-    loss = float(likely["loss"].max())
+    loss = float(likely[LOSS.column].max())
     axis.axvline(loss, color=ORANGE, lw=1.2, ls=":")
     axis.annotate(
         f"more likely than not, no compute\nof {named(probability['group'].item(), 25)} gets here",
@@ -111,8 +112,9 @@ def _unreachable(axis: Axes, probability: xr.DataArray) -> None:
 def _compute_axis(axis: Axes, flops: xr.DataArray, reference: str) -> None:
     """Write the compute that the reference needs above the targets."""
     middle = flops.sel(summary="median")
-    losses = np.linspace(float(middle["loss"].max()), float(middle["loss"].min()), 6)
-    needed = np.interp(losses, middle["loss"][::-1], np.log(middle[::-1]))
+    targets = middle[LOSS.column]
+    losses = np.linspace(float(targets.max()), float(targets.min()), 6)
+    needed = np.interp(losses, targets[::-1], np.log(middle[::-1]))
     top = axis.secondary_xaxis("top")
     top.set_xticks(losses[np.isfinite(needed)])
     top.set_xticklabels(

@@ -11,10 +11,18 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    PercentFormatter,
+)
 
 from bayescale import words
 from bayescale.files import replacing
+from bayescale.laws import LOSS, Response
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8a8a8a"  # Okabe and Ito (2008)
 
@@ -43,10 +51,9 @@ LABELS = {
     "tokens": "training tokens D",
     "flops": "training compute C (FLOPs)",
     "unique_tokens": "unique tokens U",
-    "loss": "loss (nats per token)",
+    LOSS.column: LOSS.label,
 }
-UNITS = {"E": "nats per token", "sigma": "sd of log loss"}
-LOGARITHMIC = frozenset({"A", "B", "N_c", "D_c", "x_c"})
+_DECADE = 10.0  # largest over smallest value from which on an axis of a response is logarithmic
 
 
 @contextmanager
@@ -107,6 +114,47 @@ def label_of(name: str) -> str:
     str
     """
     return LABELS.get(name, named(name))
+
+
+def unit_of(name: str, response: Response) -> str:
+    """Say what a parameter is counted in: the irreducible part, and the scale of the noise.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    response : Response
+
+    Returns
+    -------
+    str
+        Empty where it has no unit.
+    """
+    log = "log " if response.scale == "log" else ""
+    return {"E": response.unit, "sigma": f"sd of {log}{response.name}"}.get(name, "")
+
+
+def response_axis(axis: Any, response: Response, values: Any, label: str = "") -> None:
+    """Scale, ticks and label for what a law says: shares from 0 to 1, quantities of decades by log.
+
+    Parameters
+    ----------
+    axis : matplotlib.axis.Axis
+        The x or the y axis of a panel.
+    response : Response
+    values : array-like
+        What it must hold.
+    label : str, optional
+        In place of name and unit of the response.
+    """
+    if response.scale == "share":
+        getattr(axis.axes, f"set_{axis.axis_name}lim")(-0.02, 1.02)
+        axis.set_major_formatter(PercentFormatter(1.0))
+    elif np.max(values) > _DECADE * np.min(values):
+        log_axis(axis, values, response.name)
+    elif np.max(values) >= 1e3:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: words.trimmed(value)))
+    axis.set_label_text(label or named(response.label))
 
 
 def band(axis: Axes, x: Any, summary: xr.DataArray, colour: Any, label: str | None = None) -> None:

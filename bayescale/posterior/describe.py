@@ -1,7 +1,11 @@
 """What a fit consists of, as plain numbers for scripts: parameters, groups, diagnostics."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import product
 from typing import Any
+
+import xarray as xr
 
 from bayescale.draws import numbers
 from bayescale.posterior.fit import Fit
@@ -19,17 +23,36 @@ def parameter_numbers(fit: Fit) -> dict[str, dict[str, Any]]:
     dict of str to dict
         By parameter: ``median``, ``q05``, ``q95``, ``mean``, ``sd``, ``r_hat`` and ``ess_bulk``.
     """
-    table, posterior = fit.summary(), fit.posterior
+    table = fit.summary()
     found: dict[str, dict[str, Any]] = {}
-    for label in table.index:
-        name, _, group = label.removesuffix("]").partition("[")
-        draws = posterior[name].sel(group=group) if group else posterior[name]
+    for label, draws in labelled(fit.posterior[list(fit.parameters)]):
         statistics = ("mean", "sd", "r_hat", "ess_bulk")
         found[label] = {
             **numbers(draws),
             **{key: float(table.loc[label, key]) for key in statistics},
         }
     return found
+
+
+def labelled(draws: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
+    """Give every number of some parameters its name: alpha, or alpha[group], or t[web].
+
+    Parameters
+    ----------
+    draws : xarray.Dataset
+
+    Yields
+    ------
+    str
+        As `bayescale.Fit.summary` has it.
+    xarray.DataArray
+        Dims (chain, draw).
+    """
+    for name, own in draws.items():
+        dims = [dim for dim in own.dims if dim not in ("chain", "draw")]
+        for entry in product(*(own[dim].to_numpy() for dim in dims)):
+            of = f"[{', '.join(map(str, entry))}]" if entry else ""
+            yield f"{name}{of}", own.sel(dict(zip(dims, entry, strict=True)), drop=True)
 
 
 def group_numbers(fit: Fit) -> dict[str, Any] | None:

@@ -121,7 +121,7 @@ def _predicted_section(fit: Fit) -> Section:
     return Section(
         "Predicted against observed",
         "Each run with its posterior predictive interval, noise included.",
-        figure=plots.plot_predicted(residuals(fit)),
+        figure=plots.plot_predicted(fit),
         caption="Bars: central 90% posterior predictive intervals of "
         "the same runs the model was fitted to.",
     )
@@ -173,7 +173,7 @@ def _held_out_section(fit: Fit, runs: Runs) -> Section:
         "beyond the fitted runs is too narrow."
         + (f" {rest} more than are listed here are in summary.json." if rest else ""),
         pd.DataFrame(rows),
-        plots.plot_predicted(table),
+        plots.plot_predicted(fit, table),
         "Bars: central 90% posterior predictive intervals of runs the model has not seen.",
     )
 
