@@ -1,8 +1,44 @@
 """Everything bayescale refuses or warns about; catch `BayescaleError` to catch them all."""
 
 
+def in_one_sentence(finding: str, advice: str) -> str:
+    """Join what was found and what to do about it, which is a sentence of its own elsewhere.
+
+    Parameters
+    ----------
+    finding, advice : str
+        The advice begins with a plain word; empty where there is none.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> in_one_sentence("every run has the loss 3", "Name the column of final losses.")
+    'every run has the loss 3; name the column of final losses'
+    """
+    return f"{finding}; {advice[:1].lower()}{advice[1:].rstrip('.')}" if advice else finding
+
+
 class BayescaleError(Exception):
-    """A refusal a user can act on; its message says what is wrong, where, and what to do."""
+    """A refusal a user can act on: what is wrong, where, and what to do.
+
+    Parameters
+    ----------
+    finding : str
+        What is wrong and where; with the remedy, unless there is an `advice`.
+    advice : str, optional
+        What to do, a sentence.
+    """
+
+    def __init__(self, finding: str, advice: str = "") -> None:
+        super().__init__(finding, advice)
+        self.finding = finding
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return in_one_sentence(self.finding, self.advice)
 
 
 class RunsError(BayescaleError):

@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pandas as pd
 import pytest
 from conftest import TRUTH, known_fit, simulated_table
 
-from bayescale import Status, check_runs, read_runs
+from bayescale import RunsError, Status, check_runs, fit, read_runs
 from bayescale.evaluation.checks.identifiability import bracketing_check, evenly_spaced
 from bayescale.runs.check import worst
 
@@ -27,6 +28,23 @@ def test_refused_design_fails_and_says_what_to_run():
     [design] = [check for check in checks if check.status is Status.FAIL]
     assert "proportional to params" in design.message
     assert "Add runs at other tokens per parameter" in design.advice
+
+
+def test_refusal_of_a_column_is_parted_from_its_remedy():
+    """Wherever semicolons are: here in the name of a column."""
+    runs = read_runs(simulated_table())
+    other = replace(runs, table=runs.table.rename(columns={"params": "size; all"}))
+    [design] = [check for check in check_runs(other) if check.status is Status.FAIL]
+    assert design.message == "the model needs the column 'params'"
+    assert design.advice.startswith("The columns are run, size; all, tokens")
+    with pytest.raises(RunsError) as said:
+        fit(other)
+    assert str(said.value) == (
+        "the model needs the column 'params'; the columns are run, size; all, tokens, loss, flops: "
+        "pass --column params=YOURS"
+    )
+    again = pickle.loads(pickle.dumps(said.value))
+    assert (str(again), again.advice) == (str(said.value), design.advice)
 
 
 def test_doubts_become_checks_with_advice():

@@ -47,8 +47,8 @@ def require_identifiable(
         if np.ptp(values) < np.log(1.05):
             raise RunsError(
                 f"every run has about the same {name} ({words.count(np.exp(values[0]))}): "
-                f"its effect cannot be learned; add runs at other {name}, or fit a "
-                "single-axis law (--model power-law)"
+                "its effect cannot be learned",
+                f"Add runs at other {name}, or fit a single-axis law (--model power-law).",
             )
     notices = [notice for name, values in logs.items() for notice in _levels(name, values)]
     if len(runs) < 2 * parameters:
@@ -127,8 +127,8 @@ def _hardly_repeated(log_epochs: np.ndarray) -> list[Notice]:
     if most < 1.5:
         raise RunsError(
             f"no run sees its data more than {most:.2g} times: what repetition is worth (R_D, R_N) "
-            "cannot be learned; add runs of several epochs, or fit a law of fresh data "
-            "(--model chinchilla)"
+            "cannot be learned",
+            "Add runs of several epochs, or fit a law of fresh data (--model chinchilla).",
         )
     if most >= 8:
         return []
@@ -191,8 +191,9 @@ def _joint(log_params: np.ndarray, log_tokens: np.ndarray) -> list[Notice]:
         raise RunsError(
             f"tokens are proportional to params in every run (about {np.exp(proportion.mean()):.3g}"
             " tokens per parameter): alpha, beta and the compute-optimal allocation cannot be told "
-            "apart; add runs at other tokens per parameter, or fit loss against compute alone "
-            "(--model power-law)"
+            "apart",
+            "Add runs at other tokens per parameter, or fit loss against compute alone "
+            "(--model power-law).",
         )
     correlation = float(np.corrcoef(log_params, log_tokens)[0, 1])
     if correlation > 0.97:

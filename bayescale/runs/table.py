@@ -349,8 +349,8 @@ def finite(table: pd.DataFrame, name: str, *, least: float = -np.inf) -> np.ndar
         raise RunsError(
             f"column {name!r}, {words.rows(values.index[bad])}: "
             f"{table.loc[bad, name].iloc[0]!r} is not a finite number"
-            + (f" of at least {least:g}" if np.isfinite(least) else "")
-            + f"; correct it, or leave such rows out with --where, e.g. '{name}.notna()'"
+            + (f" of at least {least:g}" if np.isfinite(least) else ""),
+            f"Correct it, or leave such rows out with --where, e.g. '{name}.notna()'.",
         )
     return values.to_numpy()
 
@@ -377,7 +377,8 @@ def share_columns(table: pd.DataFrame, name: str) -> tuple[str, ...]:
         raise RunsError(
             f"the model reads shares of a mixture from columns named {name}_..., one for each "
             f"part of it; the table has {', '.join(found) or 'none'}; its columns are "
-            f"{', '.join(map(str, table.columns))}: rename them with --column {name}_web=YOURS"
+            f"{', '.join(map(str, table.columns))}",
+            f"Rename them with --column {name}_web=YOURS.",
         )
     return found
 
@@ -407,15 +408,15 @@ def shares(table: pd.DataFrame, name: str) -> np.ndarray:
     if bad.any():
         raise RunsError(
             f"columns {', '.join(columns)}, {words.rows(table.index[bad])}: the shares sum to "
-            f"{sums[bad][0]:.4g}, not to 1; if they are percents or tokens, divide each row by its "
-            "sum"
+            f"{sums[bad][0]:.4g}, not to 1",
+            "If they are percents or tokens, divide each row by its sum.",
         )
     return found / sums[:, None]
 
 
 def _found(table: pd.DataFrame, name: str) -> pd.Series:
     if name not in table:
-        raise RunsError(f"the model needs the column {name!r}{_hint(table, name)}")
+        raise RunsError(f"the model needs the column {name!r}", _hint(table, name))
     return table[name]
 
 
@@ -492,7 +493,7 @@ def _rename(raw: pd.DataFrame, columns: Mapping[str, str], response: str) -> pd.
         )
     if response not in table:
         unit = " (nats per token)" if response == "loss" else ""
-        raise RunsError(f"the table has no column {response!r}{unit}{_hint(table, response)}")
+        raise RunsError(f"the table has no column {response!r}{unit}", _hint(table, response))
     return table
 
 
@@ -603,8 +604,8 @@ def _hint(table: pd.DataFrame, name: str) -> str:
         column for column in table.columns if column.lower() in (name, *_ALIASES.get(name, ()))
     ]
     if found:
-        return f"; is it {found[0]!r}? Then pass --column {name}={found[0]}"
-    return f"; the columns are {', '.join(table.columns)}: pass --column {name}=YOURS"
+        return f"Is it {found[0]!r}? Then pass --column {name}={found[0]}."
+    return f"The columns are {', '.join(table.columns)}: pass --column {name}=YOURS."
 
 
 def _require_positive(values: pd.Series, name: str) -> None:
@@ -617,8 +618,8 @@ def _require_positive(values: pd.Series, name: str) -> None:
             reason = " (an unfinished or diverged run?)" if name == "loss" else ""
             raise RunsError(
                 f"column {name!r}, {words.rows(values.index[bad])}: the value "
-                f"{values[bad].iloc[0]:g} {what}{reason}; correct it, or leave such rows out with "
-                f"--where '{keep}'"
+                f"{values[bad].iloc[0]:g} {what}{reason}",
+                f"Correct it, or leave such rows out with --where '{keep}'.",
             )
 
 

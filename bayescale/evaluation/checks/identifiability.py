@@ -110,7 +110,7 @@ def _of(notice: Notice) -> Check:
 
 
 def _refusal(error: RunsError) -> Check:
-    return Check("design", Status.FAIL, np.nan, np.nan, *_split(str(error)))
+    return Check("design", Status.FAIL, np.nan, np.nan, error.finding, error.advice)
 
 
 def _split(sentence: str) -> tuple[str, str]:
