@@ -110,7 +110,6 @@ DECISIONS = {
     "next runs": lambda own: bs.suggest_runs(own, own.posterior["E"], max_flops=1e21),
     "plot_isoflop": plots.plot_isoflop,
     "multiplier": lambda own: bs.compute_multiplier(own, "a", "b"),
-    "report": lambda own: bs.write_report(own, "nowhere"),
 }
 PLANS = pd.DataFrame({"plan": ["a", "b"], "params": [1e9, 4e9], "tokens": [1e11, 3e10]})
 
@@ -121,7 +120,7 @@ def test_decision_asks_for_what_is_not_given(tuned_fit, question):
         DECISIONS[question](tuned_fit)
 
 
-@pytest.mark.parametrize("question", [q for q in DECISIONS if q not in ("multiplier", "report")])
+@pytest.mark.parametrize("question", [q for q in DECISIONS if q != "multiplier"])
 def test_decision_at_a_learning_rate(known, question):
     assert DECISIONS[question](known.at(learning_rate=RATE)) is not None
 
@@ -225,7 +224,12 @@ def test_checks_backtest_comparison_and_report(tuned_fit, tuned_runs, tmp_path):
     checks = [{check.name for check in bs.check_fit(one)} for one in (tuned_fit, own)]
     assert checks[1] - checks[0] == {"bracketing of N*"}  # which asks for an allocation
     page = bs.write_report(own, tmp_path, flops=[1e22]).read_text("utf-8")
-    assert "at learning_rate = 0.003" in page
+    assert "at learning_rate 0.003" in page
+    assert "For 1e22 FLOPs" in page
+    general = bs.write_report(tuned_fit, tmp_path, flops=[1e22]).read_text("utf-8")
+    assert "At 1e22 flops (" in general
+    assert "For 1e22 FLOPs" not in general  # that asks for a learning rate
+    assert "fit.at(learning_rate=...)" in general
     tested = bs.backtest(tuned_runs, tuned_fit.spec, cuts=[3e20], draws=200, tune=300)
     assert tested.axis == "flops"
     compared = bs.compare({"fast": own, "slow": tuned_fit.at(learning_rate=PEAK)}, flops=[1e22])

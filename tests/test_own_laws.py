@@ -1,6 +1,7 @@
 """A law is one file: laws of a user's own, each with every tool."""
 
 import json
+import re
 import shutil
 import warnings
 from dataclasses import replace
@@ -354,9 +355,18 @@ def test_pictures_and_report(own, tmp_path):
         if page is None
         else Path(page).read_text()
     )
+    text = re.sub(r'src="data:[^"]*"', "", text)  # pictures
     if name in ("accuracy", "batch-size"):
         assert "nats per token" not in text
     assert fit.spec.response.name in text
+    said = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert said["response"]["column"] == fit.spec.response.column
+    told = said["optima" if name == "learning-rate" else "predictions"]
+    assert [entry["decades_beyond"] for entry in told] == pytest.approx([0, 1])
+    chosen = {"learning-rate": "learning_rate", "mixture": "w"}.get(name)
+    assert [entry["over"] for entry in said["best"]] == ([chosen] if chosen else [])
+    assert (f"<h2>The best {chosen}</h2>" in text) == (chosen is not None)
+    assert "nan" not in text.split()
 
 
 def test_larger_runs_are_predicted(own):

@@ -245,7 +245,7 @@ def predictions(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[di
     -------
     list of dict
     """
-    column, axis = fit.spec.response.column, fit.spec.size
+    column, axis, common = fit.spec.response.column, fit.spec.size, fit.spec.constants
     if not len(values):
         return []
     largest, entries, found = _largest(fit), [], _quantities(fit, values)
@@ -256,7 +256,7 @@ def predictions(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[di
             {
                 "axis": axis,
                 "value": float(value),
-                "at": inputs_in_json(fit, at),
+                "at": {n: v for n, v in inputs_in_json(fit, at).items() if n not in common},
                 "at_best": [name for name in fit.spec.law.role("knob") if name not in at],
                 "decades_beyond": float(decades_beyond(fit.runs, **{axis: value})),
                 "bends": fit.bends,

@@ -11,7 +11,6 @@ from scipy.stats import norm
 from bayescale.draws import CI_PROB
 from bayescale.errors import FitError
 from bayescale.evaluation.checks.predictive import AxisDetail
-from bayescale.laws import LOSS, Response
 from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, named, styled
 from bayescale.runs.check import Check, Status
 
@@ -20,7 +19,7 @@ _COLOURS = {Status.PASS: GREEN, Status.REVIEW: "#b07d00", Status.FAIL: ORANGE}
 _SHOWN = 0.99  # share of the residuals that the panels must hold: one outlier would flatten them
 
 
-def plot_checks(checks: Sequence[Check], response: Response = LOSS) -> Figure:
+def plot_checks(checks: Sequence[Check]) -> Figure:
     """Draw what `bayescale.check_fit` found: residuals along each axis, and LOO-PIT.
 
     Residuals with their binned means, and where the means of 90% of simulated refits
@@ -30,8 +29,6 @@ def plot_checks(checks: Sequence[Check], response: Response = LOSS) -> Figure:
     ----------
     checks : sequence of Check
         What `bayescale.check_fit` returns.
-    response : Response, optional
-        Of the law that was checked.
 
     Returns
     -------
@@ -54,7 +51,7 @@ def plot_checks(checks: Sequence[Check], response: Response = LOSS) -> Figure:
             lines, columns, figsize=(3.5 * columns, 2.9 * lines), squeeze=False
         )
         for axis, check in zip(axes.flat, along, strict=False):
-            _residuals(axis, check, response)
+            _residuals(axis, check)
         for axis, check in zip(axes.flat[len(along) :], pits, strict=False):
             _pit(axis, check)
         for axis in axes.flat[number:]:
@@ -69,7 +66,7 @@ def _title(axis: Axes, check: Check, text: str) -> None:
     axis.set_title(f"{text}: {check.status}", color=_COLOURS[check.status])
 
 
-def _residuals(axis: Axes, check: Check, response: Response) -> None:
+def _residuals(axis: Axes, check: Check) -> None:
     detail = check.detail
     axis.axhline(0, color="black", lw=0.8)
     axis.plot(
@@ -89,10 +86,12 @@ def _residuals(axis: Axes, check: Check, response: Response) -> None:
     axis.plot(detail.bin_values[outside], 100 * detail.bin_mean[outside], "o", ms=5, color=ORANGE)
     reach = 100 * max(np.quantile(np.abs(detail.residual), _SHOWN), np.abs(detail.bin_mean).max())
     axis.set_ylim(-1.15 * reach, 1.15 * reach)
-    log_axis(axis.xaxis, detail.values, detail.axis)
+    if detail.is_log:
+        log_axis(axis.xaxis, detail.values, detail.axis)
     axis.set_xlabel(LABELS.get(detail.axis, named(check.along)))
-    log, unit = ("log ", "%") if response.scale == "log" else ("", "points")
-    axis.set_ylabel(f"residual of {log}{named(response.name)} ({unit})")
+    own = detail.response
+    log, unit = ("log ", "%") if own.scale == "log" else ("", "points")
+    axis.set_ylabel(f"residual of {log}{named(own.name)} ({unit})")
     _title(axis, check, named(check.along, 25).capitalize())
 
 

@@ -13,12 +13,23 @@ from matplotlib.figure import Figure
 from bayescale import plots, words
 from bayescale.curves.shape import CurveShape
 from bayescale.decisions.allocation import best_models, compute_optimal
-from bayescale.decisions.answer import Quantity, count_of, loss_of
+from bayescale.decisions.answer import (
+    Quantity,
+    count_of,
+    interval_of,
+    response_of,
+    response_writer,
+)
 from bayescale.decisions.approaches import answer_approaches
 from bayescale.decisions.multiplier import multipliers
 from bayescale.decisions.next_runs import answer_next_runs, log_optimum, suggest_runs
 from bayescale.decisions.overtraining import answer_overtraining, at_size, cheapest, target_loss
-from bayescale.decisions.predictions import answer_predictions
+from bayescale.decisions.predictions import (
+    inputs_in_json,
+    inputs_in_words,
+    of_new_run,
+    predictions,
+)
 from bayescale.decisions.repetition import answer_repetition
 from bayescale.decisions.wall import answer_wall, best_under_wall
 from bayescale.draws import CAPTION
@@ -26,10 +37,11 @@ from bayescale.errors import UnansweredError
 from bayescale.evaluation.backtest import SCORED, Backtest, answer_backtest
 from bayescale.evaluation.checks.held_out import held_out_rows
 from bayescale.evaluation.checks.refits import MOST_SHOWN
+from bayescale.laws import Response
 from bayescale.plots.decisions import around
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import residuals, with_few_draws
-from bayescale.report.record import Companions, parameters
+from bayescale.report.record import Best, Companions, parameters
 from bayescale.runs.check import Check
 from bayescale.runs.table import Runs
 
@@ -38,6 +50,8 @@ MOST_GROUPS_SHOWN = 4
 
 MOST_LISTED = 200
 """Runs held back that the page lists."""
+
+_LARGE = 1e9  # numbers from which on are written as 3e20
 
 DEMANDS = (1.0, 10.0, 100.0)
 """Tokens served for which a report prices models, in about as many as the best model trains on."""
@@ -98,6 +112,8 @@ def _parts(
 ) -> Iterator[tuple[str, Callable[[], Iterable[Section]]]]:
     """Give the parts that draws decide, each with the title of a page without it."""
     yield "The law", lambda: law_sections(fit, budgets, beside.exact)
+    if beside.best:
+        yield "The best inputs", lambda: best_sections(fit, beside.best)
     if fit.groups:
         yield "Groups", lambda: group_sections(fit, beside)
     elif "R_D" in fit.spec.law.parameters:
@@ -111,7 +127,7 @@ def _parts(
     if (held_out := beside.held_out) is not None:
         yield "Runs held back", lambda: (_held_out_section(fit, held_out),)
     if any(check.name == "LOO-PIT" for check in beside.checks):  # else there is nothing to draw
-        yield "Does the law fit?", lambda: (_misfit_section(beside.checks),)
+        yield "Does the law fit?", lambda: (_misfit_section(beside.checks, fit.spec.response),)
     yield "Shape of curves", lambda: _shape_sections(beside.checks)
     yield "Predicted against observed", lambda: (_predicted_section(fit),)
     yield "Parameters", lambda: (parameter_section(fit),)
@@ -127,7 +143,8 @@ def _predicted_section(fit: Fit) -> Section:
     )
 
 
-def _misfit_section(checks: Sequence[Check]) -> Section:
+def _misfit_section(checks: Sequence[Check], response: Response) -> Section:
+    log = "log " if response.scale == "log" else ""
     return Section(
         "Does the law fit?",
         "Residuals should scatter around zero without a pattern. Where their mean leaves the band "
@@ -135,7 +152,8 @@ def _misfit_section(checks: Sequence[Check]) -> Section:
         "interval says. A pass is no proof: of sharp breaks of an exponent within the range, 30 "
         "runs show fewer than half and 60 runs about two thirds.",
         figure=plots.plot_checks(checks),
-        caption="Observed against fitted log loss, one point a run or a cell of seeds, of more "
+        caption=f"Observed against fitted {log}{response.name}, one point a run or a cell of "
+        "seeds, of more "
         f"than {MOST_SHOWN} a random choice of that many. Bands: where 90% of the bin's means, and "
         "of the distribution functions, lie were the law true (pointwise, from simulated refits).",
     )
@@ -154,14 +172,15 @@ def _shape_sections(checks: Sequence[Check]) -> Iterator[Section]:
 
 
 def _held_out_section(fit: Fit, runs: Runs) -> Section:
-    table, axis = residuals(fit, runs), fit.spec.size
+    table, axis, own = residuals(fit, runs), fit.spec.size, fit.spec.response
+    write = response_writer(own)
     rows = [
         {
             "run": row["run"],
             axis: words.size(axis, row[axis]),
-            "observed loss": f"{row['loss']:.3f}",
-            "predicted, 90% of new runs": loss_of(row["predicted"]),
-            "observed against predicted": f"{np.expm1(row['residual']):+.1%}",
+            f"observed {own.name}": write(row[own.column]),
+            "predicted, 90% of new runs": interval_of(row["predicted"], write),
+            "observed against predicted": _against(own, row["residual"]),
         }
         for row in held_out_rows(table.head(MOST_LISTED), axis)
     ]
@@ -176,6 +195,12 @@ def _held_out_section(fit: Fit, runs: Runs) -> Section:
         plots.plot_predicted(fit, table),
         "Bars: central 90% posterior predictive intervals of runs the model has not seen.",
     )
+
+
+def _against(response: Response, residual: float) -> str:
+    if response.scale == "log":
+        return f"{np.expm1(residual):+.1%}"
+    return f"{100 * residual:+.1f} points"
 
 
 def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Iterator[Section]:
@@ -210,7 +235,7 @@ def _beyond_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> I
     if fit.law.is_joint:
         entries = best_models(fit, budgets, exact)
     else:
-        entries = answer_predictions(fit, budgets, exact=exact).numbers["predictions"]
+        entries = predictions(fit, budgets, exact)
     entries = [entry for entry in entries if entry["decades_beyond"]]
     if not entries:
         return
@@ -219,21 +244,24 @@ def _beyond_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> I
         "Taken as exact, every run narrows the law, however far the answer lies from the runs. "
         "This page answers by a law that may bend: it follows the runs where they bend, and the "
         "farther from them the less is known of how it goes on.",
-        pd.DataFrame([row for entry in entries for row in _beyond_rows(entry)]),
+        pd.DataFrame([row for entry in entries for row in _beyond_rows(entry, fit.spec.response)]),
         plots.plot_beyond(fit, exact, max(budgets)),
         f"Lines: medians; bands: {CAPTION}s of the law, without run-to-run noise.",
     )
 
 
-def _beyond_rows(entry: dict[str, Any]) -> Iterator[dict[str, str]]:
+def _beyond_rows(entry: dict[str, Any], response: Response) -> Iterator[dict[str, str]]:
     """One row a quantity: by the law that may bend, and by the exact one."""
     axis, value = ("flops", entry["flops"]) if "flops" in entry else (entry["axis"], entry["value"])
     place = f"at {words.size(axis, value)} {'FLOPs' if axis == 'flops' else axis}"
     writers: dict[str, tuple[str, Callable[[Quantity], str]]] = {
         "params": ("N*", count_of),
         "tokens": ("D*", count_of),
-        "loss": ("loss", loss_of),
-        "loss_new_run": ("loss of a new run", loss_of),
+        response.column: (response.name, lambda value: response_of(value, response)),
+        of_new_run(response): (
+            f"{response.name} of a new run",
+            lambda value: response_of(value, response),
+        ),
     }
     for name, (label, write) in writers.items():
         if name in entry:
@@ -246,12 +274,46 @@ def _beyond_rows(entry: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _curve_section(fit: Fit, value: float) -> Section:
+    text = "The runs, the fitted law and where new runs would fall."
+    if further := [name for name in fit.law.further if fit.law.trades]:
+        values = ", ".join(f"{name}=..." for name in further)
+        text += (
+            f" Which size is best for a budget depends on {', '.join(further)}: ask at values of "
+            f"these, with fit.at({values}), or --at on the command line."
+        )
     return Section(
         "The law",
-        "The runs, the fitted law and where new runs would fall.",
+        text,
         figure=plots.plot_curve(fit, value),
         caption=f"Bands: {CAPTION}s.",
     )
+
+
+def best_sections(fit: Fit, best: Sequence[Best]) -> Iterator[Section]:
+    """Show the best value of every knob, and the best mixture.
+
+    Parameters
+    ----------
+    fit : Fit
+    best : sequence of Best
+        What `bayescale.report.record.best_inputs` finds.
+
+    Yields
+    ------
+    Section
+    """
+    for one in [one for one in best if one.group in (None, *fit.groups[:MOST_GROUPS_SHOWN])]:
+        own, over = fit if one.group is None else fit.of_group(one.group), one.found.attrs["over"]
+        mixed = over in fit.spec.law.role("shares")
+        yield Section(
+            f"The best {over}" + ("" if one.group is None else f": {one.group}"),
+            " ".join(one.answer.sentences),
+            figure=plots.plot_optimum(own, one.found),
+            caption=f"Orange: the best shares, medians and {CAPTION}s; grey: shares of the runs."
+            if mixed
+            else f"Orange: the best value and its {CAPTION}; blue: the law, without run-to-run "
+            "noise; black: the runs, each as far from the line as from what the law says of it.",
+        )
 
 
 def _allocation_sections(fit: Fit, optima: xr.Dataset) -> Iterator[Section]:
@@ -524,7 +586,7 @@ def backtest_section(found: Backtest) -> Section:
         pd.DataFrame(rows),
         plots.plot_backtest(found),
         "Each fit saw only the runs up to its cut and predicted the later ones, noise included. "
-        "CRPS on log loss (about relative error, smaller is better); next block: up to the next "
+        "CRPS as the residuals are (smaller is better); next block: up to the next "
         "cut, so that every run counts once.",
     )
 
@@ -555,8 +617,12 @@ def parameter_section(fit: Fit) -> Section:
     ]
     return Section(
         "Parameters",
-        f"{fit.spec.summary} Rounded here: decide with the draws in fit.nc, since exponents "
-        "of two digits move a best size by a tenth and more.",
+        f"{fit.spec.summary} Rounded here: decide with the draws in fit.nc"
+        + (
+            ", since exponents of two digits move a best size by a tenth and more."
+            if fit.spec.law.trades
+            else "."
+        ),
         pd.DataFrame(rows),
         plots.plot_parameters(fit),
         f"Grey: prior; blue: posterior with its {CAPTION}; each scaled to the same height. Where "
@@ -565,7 +631,9 @@ def parameter_section(fit: Fit) -> Section:
 
 
 def _digits(value: float | None) -> str:
-    return "" if value is None else words.significant(value, 4)
+    if value is None:
+        return ""
+    return words.flops(value) if abs(value) >= _LARGE else words.significant(value, 4)
 
 
 def _prior(fit: Fit, label: str) -> str:
@@ -598,7 +666,7 @@ def conventions_section(fit: Fit) -> Section:
 
 
 def _ledger(fit: Fit) -> pd.DataFrame:
-    runs, attrs = fit.runs, fit.tree.attrs
+    runs, attrs, own = fit.runs, fit.tree.attrs, fit.spec.response
     entries = {
         "Runs": f"{len(runs)} used, from {runs.source}",
         "sha256 of the file": runs.sha256 or "none: a table in memory",
@@ -607,8 +675,11 @@ def _ledger(fit: Fit) -> pd.DataFrame:
         if runs.params_are != "not stated"
         else "not stated (say it with --params-are: embeddings in or out moves the exponents)",
         "Compute": f"C = kND with k = {runs.flops_per_param_token:.3g}",
-        "Units": "loss in nats per token, natural logarithm, compute in FLOPs",
-        "Likelihood": f"{fit.spec.noise} on log loss",
+        "Units": ", ".join(
+            [f"{own.name} in {own.unit}"] * bool(own.unit)
+            + ["natural logarithm", "compute in FLOPs"]
+        ),
+        "Likelihood": f"{fit.spec.noise} on {'log ' if own.scale == 'log' else ''}{own.name}",
         "Intervals": f"{CAPTION}, from the 5% to the 95% quantile",
         "Sampler": f"nutpie, {fit.posterior.sizes['chain']} chains of "
         f"{fit.posterior.sizes['draw']} draws, "
@@ -620,7 +691,7 @@ def _ledger(fit: Fit) -> pd.DataFrame:
         ),
     }
     if fit.given:
-        entries["Answers"] = "at " + ", ".join(f"{n} = {v:g}" for n, v in fit.given.items())
-    if not (fit.spec.law.is_joint or fit.given):
+        entries["Answers"] = "at " + inputs_in_words(inputs_in_json(fit, fit.given))
+    if not fit.spec.law.trades:
         del entries["N counts"], entries["Compute"]
     return pd.DataFrame({"convention": entries.keys(), "here": entries.values()})

@@ -3,6 +3,7 @@
 The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"})::
 
     {"schema": 1, "model": str, "law": str,
+     "response": {"name", "column", "unit"},
      "converged": bool, "problems": [reason], "failed": [name of a check],
      "runs": {"rows": int, "source": str, "sha256": str},
      "groups": null | {"column", "runs": {group: int}, "pooling": {parameter: kind},
@@ -16,10 +17,13 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                  "exact": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q,
                                   "disagrees": bool},
                  "tested": null | sentence}],
-     "predictions": [{"group", "axis", "value", "decades_beyond", "bends", "failed": [name],
-                      "loss": Q, "loss_new_run": Q,
-                      "exact": null | {"loss": Q, "loss_new_run": Q, "disagrees": bool},
+     "predictions": [{"group", "axis", "value", "at": {input: value}, "at_best": [knob],
+                      "decades_beyond", "bends", "failed": [name],
+                      response: Q, response "_new_run": Q,
+                      "exact": null | {response: Q, response "_new_run": Q, "disagrees": bool},
                       "tested": null | sentence}],
+     "best": [{"group", "over", "at": {input: value}, "best": Q or {part: Q}, response: Q,
+               "at_end": probability or {part: probability}, "seen": [least, largest]}],
      "bend": null | {"sd", "length", "axes", "per_decade": Q},
      "multipliers": [{"group", "reference",
                       "targets": [{"loss", "multiplier": Q,
@@ -40,13 +44,15 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
      "checks": [{"name", "status": "PASS" | "REVIEW" | "FAIL", "statistic", "threshold",
                  "message", "advice"}],
      "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
-                         "rows": [{"run", axis, "loss", "residual", "predicted": Q}]},
+                         "rows": [{"run", axis, response, "residual", "predicted": Q}]},
      "not_backtested": null | reason,
      "backtest": null | {"model", "axis", "farthest", ...: see `bayescale.evaluation.backtest`},
      "notices": [{"name", "message", "rows"}],
      "sentences": [str], "caveats": [str]}
 
-``optima`` is filled for laws of params and tokens, ``predictions`` for single-axis laws,
+``optima`` is filled for laws that trade params against tokens, ``predictions`` for all others: of
+the largest run, made larger. Response stands for the column of what the law says. ``best`` is the
+best value of every knob, and the best mixture, of a run as large as the largest asked.
 ``multipliers`` for joint laws with groups (null where no compute reaches the loss), ``repetition``
 for laws of repeated data (null where the runs give only a lower bound); parameters that differ
 between groups are named alpha[group]. ``approaches`` where they were asked for (a and N* by each,
@@ -71,11 +77,17 @@ from typing import Any
 
 import xarray as xr
 
-from bayescale.decisions.allocation import answer_optima
-from bayescale.decisions.answer import Answer, convergence, problems_of, unconverged
+from bayescale.decisions.allocation import answer_optima, compute_optimal
+from bayescale.decisions.answer import Answer, convergence, of_group, problems_of, unconverged
 from bayescale.decisions.approaches import answer_approaches
 from bayescale.decisions.multiplier import answer_multipliers
-from bayescale.decisions.predictions import answer_bend, answer_predictions
+from bayescale.decisions.optimum import answer_optimum, optimum
+from bayescale.decisions.predictions import (
+    answer_bend,
+    answer_predictions,
+    largest_run,
+    resized,
+)
 from bayescale.decisions.repetition import REFERENCE_SIZE, answer_repetition, identified
 from bayescale.errors import FitError, UnansweredError
 from bayescale.evaluation.backtest import Backtest, answer_backtest, backtested_at
@@ -92,6 +104,7 @@ _UNTOLD: dict[str, Any] = {
     "parameters": {},
     "optima": [],
     "predictions": [],
+    "best": [],
     "bend": None,
     "multipliers": [],
     "repetition": [],
@@ -100,7 +113,7 @@ _UNTOLD: dict[str, Any] = {
 }
 
 
-_BEFORE_BACKTEST = ("held_out", "optima", "predictions", "bend")
+_BEFORE_BACKTEST = ("held_out", "optima", "predictions", "best", "bend")
 
 
 def default_budgets(fit: Fit) -> tuple[float, ...]:
@@ -123,6 +136,24 @@ def default_budgets(fit: Fit) -> tuple[float, ...]:
         raise FitError("these are given constants: there is no largest run; name a budget")
     largest = float(fit.runs.column(fit.spec.size).max())
     return largest, 10 * largest
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value of a knob, or the best mixture.
+
+    Parameters
+    ----------
+    group : str or None
+    found : xarray.Dataset
+        What `bayescale.optimum` returns.
+    answer : Answer
+        What `bayescale.answer_optimum` says of it.
+    """
+
+    group: str | None
+    found: xr.Dataset
+    answer: Answer
 
 
 @dataclass(frozen=True)
@@ -150,6 +181,8 @@ class Companions:
         Why it says nothing, where it was to.
     exact : Fit, optional
         What `bayescale.exact_fit` makes of the fit.
+    best : tuple of Best
+        What `best_inputs` finds.
     """
 
     held_out: Runs | None = None
@@ -161,6 +194,48 @@ class Companions:
     backtest: Backtest | None = None
     not_backtested: str = ""
     exact: Fit | None = None
+    best: tuple[Best, ...] = ()
+
+
+def best_inputs(fit: Fit, size: float) -> tuple[Best, ...]:
+    """Find the best value of every knob, and the best mixture, of a run of some size.
+
+    The compute-optimal one of a law that has one, else the largest run made so large.
+    Those at which the fit is fixed are left out. Other knobs are as in the middle of the runs.
+
+    Parameters
+    ----------
+    fit : Fit
+    size : float
+        As `ModelSpec.size` counts it.
+
+    Returns
+    -------
+    tuple of Best
+        For each group, where there are some.
+    """
+    law, found = fit.spec.law, []
+    chosen = [n for n in (*law.role("knob"), *law.role("shares")) if n not in fit.given]
+    for name in fit.groups or (None,):
+        own = fit if name is None else fit.of_group(name)
+        for over in chosen:
+            at = {**_knobs(own), **_run(own, size)}
+            best = optimum(own, over, **{n: v for n, v in at.items() if n != over})
+            found.append(Best(name, best, answer_optimum(own, best)))
+    return tuple(found)
+
+
+def _run(fit: Fit, size: float) -> dict[str, Any]:
+    run = resized(fit, largest_run(fit), size)
+    if not fit.law.is_joint:
+        return run
+    best = compute_optimal(fit, size, exponents=False).squeeze("flops").median()
+    names = {"params": fit.law.role("size")[0], "tokens": fit.law.role("data")[0]}
+    return run | {own: float(best[name]) for name, own in names.items()}
+
+
+def _knobs(fit: Fit) -> dict[str, float]:
+    return {n: float(fit.runs.table[n].median()) for n in fit.spec.law.role("knob")}
 
 
 def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = None) -> Answer:
@@ -189,6 +264,7 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
     record = {
         "model": fit.spec.name,
         "law": fit.spec.law.name,
+        "response": {n: getattr(fit.spec.response, n) for n in ("name", "column", "unit")},
         **convergence(problems, fit),
         "failed": failed,
         "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
@@ -232,8 +308,13 @@ def _told(
     if beside.approaches is not None:
         answers["approaches"] = answer_approaches(fit, beside.approaches)
     numbers = {name: own.numbers[name] for name, own in answers.items()}
+    numbers["best"] = [{"group": b.group, **b.answer.numbers["optimum"]} for b in beside.best]
     described = {"groups": group_numbers(fit), "parameters": parameters(fit)}
-    return _UNTOLD | described | numbers, {name: own.sentences for name, own in answers.items()}
+    sentences = {name: own.sentences for name, own in answers.items()}
+    sentences["best"] = tuple(
+        of_group({"group": b.group}) + line for b in beside.best for line in b.answer.sentences
+    )
+    return _UNTOLD | described | numbers, sentences
 
 
 def parameters(fit: Fit) -> dict[str, dict[str, Any]]:

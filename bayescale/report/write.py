@@ -21,7 +21,7 @@ from bayescale.evaluation.checks.suite import check_fit
 from bayescale.files import make_folder, replacing
 from bayescale.posterior.fit import Fit, exact_fit
 from bayescale.report.page import Section, sections
-from bayescale.report.record import Companions, answer_fit, default_budgets
+from bayescale.report.record import Best, Companions, answer_fit, best_inputs, default_budgets
 from bayescale.runs.check import Check, Status, worst_first
 from bayescale.runs.table import Runs
 
@@ -70,7 +70,6 @@ def write_report(
     Path
         Of ``report.html``.
     """
-    fit.require_given()
     folder = Path(out)
     make_folder(folder)
     fit.save(folder / "fit.nc")
@@ -89,7 +88,9 @@ def write_report(
     progress("fitting the exact law")
     exact = exact_fit(fit)
     progress("summarising")
-    approaches = None
+    approaches, best = None, tuple[Best, ...]()
+    with suppress(UnansweredError), fit.asked():
+        best = best_inputs(fit, max(budgets))
     if profiles is not None:
         with suppress(UnansweredError), fit.asked():
             approaches = compare_approaches(fit, list(budgets), profiles=profiles)
@@ -103,6 +104,7 @@ def write_report(
         tested,
         reason,
         exact,
+        best,
     )
     answer = answer_fit(fit, budgets, beside)
     progress("drawing")
