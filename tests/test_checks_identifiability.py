@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from conftest import TRUTH, known_fit, simulated_table
 
-from bayescale import RunsError, Status, check_runs, fit, read_runs
+from bayescale import RunsError, RunsWarning, Status, check_runs, fit, read_runs
 from bayescale.evaluation.checks.identifiability import bracketing_check, evenly_spaced
 from bayescale.runs.check import worst
 
@@ -45,6 +45,25 @@ def test_refusal_of_a_column_is_parted_from_its_remedy():
     )
     again = pickle.loads(pickle.dumps(said.value))
     assert (str(again), again.advice) == (str(said.value), design.advice)
+
+
+def test_doubt_reads_as_a_warning_and_once_asked_as_a_check():
+    table = simulated_table().rename(columns={"params": "tokens", "tokens": "params"})
+    with pytest.warns(RunsWarning) as caught:
+        runs = read_runs(table)
+    [swapped] = runs.notices
+    found = "swapped columns or units?: the median run has 0.058 tokens per parameter (published "
+    found += "designs have 1 to 1000)"
+    options = "--column params=tokens --column tokens=params"
+    assert str(swapped) == str(caught[0].message)
+    assert str(swapped) == (
+        f"{found}; if one of them has another unit, pass --unit; if they are exchanged, {options}"
+    )
+    [check] = [check for check in check_runs(runs) if check.name == swapped.name]
+    assert str(check) == (
+        f"FAIL {found}. If one of them has another unit, pass --unit; if they are exchanged, "
+        f"{options}."
+    )
 
 
 def test_doubts_become_checks_with_advice():

@@ -11,6 +11,7 @@ from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 
 from bayescale import (
     arviz_tree,
+    check_runs,
     compute_optimal,
     fit,
     load_fit,
@@ -305,6 +306,30 @@ def test_fit_of_the_format_before_is_read(small_fit, tmp_path):
     assert (again.given, again.own_group, again.failures) == ({}, None, {})
     assert set(again.runs.table["family"]) == {"01"}
     assert load_fit(again.save(tmp_path / "new.nc")).runs.ledger == again.runs.ledger
+
+
+def test_doubts_survive_the_file_and_are_read_from_the_format_before(tmp_path):
+    table = simulated_table()
+    with pytest.warns(RunsWarning):
+        runs = read_runs(pd.concat([table, table.iloc[[4]]]))
+    fake = replace(known_fit(), runs=runs)
+    again = load_fit(fake.save(tmp_path / "fit.nc"))
+    assert again.runs.notices == runs.notices
+    assert runs.notices[0].rows == (4, 30)
+
+    def as_before(tree):  # format 3 held what to do at the end of the message
+        facts = json.loads(tree["runs"]["facts"].item())
+        [notice] = facts["notices"]
+        notice["message"] = str(runs.notices[0]).removeprefix("duplicated runs: ")
+        del notice["advice"]
+        tree["runs"] = tree["runs"].to_dataset().assign(facts=json.dumps(facts))
+        tree.attrs["format"] = 3
+
+    [older] = load_fit(edited(fake, tmp_path / "older.nc", as_before)).runs.notices
+    assert (str(older), older.rows) == (str(runs.notices[0]), (4, 30))
+    assert older.advice == ""
+    [check] = [own for own in check_runs(replace(runs, notices=(older,))) if own.rows]
+    assert str(check) == f"REVIEW {older}"
 
 
 def sampled_fit(chains: np.ndarray, diverging: bool) -> Fit:

@@ -17,8 +17,7 @@ from bayescale import (
 from bayescale.errors import BayescaleError, RunsWarning
 from bayescale.report.page import sections
 from bayescale.report.record import Companions, answer_fit, default_budgets
-from bayescale.runs.check import Check, Status
-from bayescale.runs.doubts import Notice
+from bayescale.runs.check import Check, Status, doubt
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +123,7 @@ def test_checks_come_first_the_worst_on_top_and_what_passed_is_folded(small_fit,
         table=small_fit.runs.table.assign(
             loss=lambda t: t["loss"] * (t["tokens"] / t["tokens"].median()) ** 0.01
         ),
-        notices=(Notice("duplicated runs", "rows 1, 2 agree; leave it out"),),
+        notices=(doubt("duplicated runs", "rows 1, 2 agree", "Leave it out."),),
     )
     page = write_report(replace(small_fit, runs=runs), tmp_path).read_text("utf-8")
     answer, fail, review, passed, picture = (
@@ -154,6 +153,16 @@ def test_held_out_runs_are_a_check(small_fit, tmp_path):
 
 def test_summary_of_notices(small_fit):
     assert answer_fit(small_fit, [1e22]).numbers["notices"] == []
+    notice = doubt("duplicated runs", "rows 1, 2 agree", "Leave it out.", [0, 1])
+    twice = replace(small_fit, runs=replace(small_fit.runs, notices=(notice,)))
+    assert answer_fit(twice, [1e22]).numbers["notices"] == [
+        {
+            "name": "duplicated runs",
+            "message": "rows 1, 2 agree",
+            "advice": "Leave it out.",
+            "rows": [0, 1],
+        }
+    ]
 
 
 def test_folder_that_is_a_file_is_refused(small_fit, tmp_path):

@@ -7,7 +7,7 @@ from conftest import simulated_table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayescale import fit
+from bayescale import Status, fit
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.report.record import default_budgets
 from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN
@@ -207,6 +207,9 @@ def test_doubtful_table_is_named(kind):
     with pytest.warns(RunsWarning, match=message) as caught:
         runs = read_runs(change(simulated_table()))
     assert [str(warning.message) for warning in caught] == [str(notice) for notice in runs.notices]
+    for notice in runs.notices:
+        assert notice.status is Status.REVIEW
+        assert notice.advice.endswith(".")
 
 
 def test_good_table_raises_no_doubt():

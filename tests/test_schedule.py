@@ -35,7 +35,7 @@ def test_unfinished_runs_are_left_out_and_named(name):
     [notice] = runs.notices
     assert (notice.name, notice.rows) == ("unfinished runs", (3, 17))
     assert f"the column {name!r} marks rows 4, 18" in notice.message
-    assert "--mid-schedule keep" in notice.message
+    assert "--mid-schedule keep" in notice.advice
     assert "2 in mid-schedule left out" in runs.ledger
 
 

@@ -12,8 +12,8 @@ from bayescale.errors import ModelError, RunsError
 from bayescale.modelling.build import cells_of
 from bayescale.modelling.pooling import group_labels, group_names
 from bayescale.modelling.spec import ModelSpec
+from bayescale.runs.check import Check
 from bayescale.runs.design import require_identifiable
-from bayescale.runs.doubts import Notice
 from bayescale.runs.table import Runs
 
 WINDOWS = (0.45, 0.55, 0.65, 0.75, 0.85)
@@ -27,7 +27,7 @@ LEAST_GAP = 0.05
 
 _MOST_TRIED = 100  # gaps of a window: in large tables thousands are alike
 _TOO_WEAK = frozenset({"two levels only", "few runs", "one budget only"})
-"""Designs, by their notice, that no cut is chosen to leave."""
+"""Designs, by the name of the doubt, that no cut is chosen to leave."""
 
 _A_HAIR = 1.0 + 1e-9  # C = kND of a run need not be its FLOPs to the last digit
 
@@ -60,8 +60,8 @@ class Split:
         require_identifiable(self.past, self.spec.designed, len(self.spec.priors))
         group_names(self.spec, self.past)
 
-    def weaknesses(self, runs: Runs) -> list[Notice]:
-        """Notices about the design of the past that do not hold for all runs.
+    def weaknesses(self, runs: Runs) -> list[Check]:
+        """Doubts about the design of the past that do not hold for all runs.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class Split:
 
         Returns
         -------
-        list of Notice
+        list of Check
         """
         known = {notice.name for notice in _design(self.spec, runs)}
         return [notice for notice in _design(self.spec, self.past) if notice.name not in known]
@@ -253,5 +253,5 @@ def _require_usable(split: Split) -> None:
         ) from error
 
 
-def _design(spec: ModelSpec, runs: Runs) -> tuple[Notice, ...]:
+def _design(spec: ModelSpec, runs: Runs) -> tuple[Check, ...]:
     return require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)

@@ -8,7 +8,7 @@ import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -56,8 +56,8 @@ from bayescale.posterior.sampling import (
 )
 from bayescale.posterior.search import at_best, in_numbers
 from bayescale.posterior.surface import Drawn, bent
+from bayescale.runs.check import Check, doubt, doubt_record
 from bayescale.runs.design import require_identifiable
-from bayescale.runs.doubts import Notice
 from bayescale.runs.reading import from_text, to_text
 from bayescale.runs.table import SHARES_WITHIN, Runs
 
@@ -65,7 +65,7 @@ MAX_R_HAT = 1.01
 MIN_ESS = 400
 """Vehtari et al. (2021, doi:10.1214/20-BA1221): R-hat and effective sample size a result needs."""
 
-FORMAT = 3
+FORMAT = 4
 """Of the file of a fit; one without a number is of format 1, whose runs were kept as CSV."""
 
 _ERRORS = ("bend", "size_error")  # coefficients of smooth errors
@@ -634,7 +634,7 @@ class Fit:
         return draws
 
     @property
-    def notices(self) -> tuple[Notice, ...]:
+    def notices(self) -> tuple[Check, ...]:
         """What looks doubtful about the runs, read as a table and as a design for this law."""
         if len(self.runs) == 0 or self.own_group is not None:  # a group leans on the others
             return self.runs.notices
@@ -710,7 +710,7 @@ class Fit:
             "sha256": self.runs.sha256,
             "params_are": self.runs.params_are,
             "ledger": self.runs.ledger,
-            "notices": [asdict(notice) for notice in self.runs.notices],
+            "notices": [doubt_record(notice) for notice in self.runs.notices],
         }
         # As text: netCDF takes neither every column name nor every type that a table may have.
         tree["runs"] = xr.Dataset({"table": to_text(self.runs.table), "facts": json.dumps(facts)})
@@ -1023,7 +1023,8 @@ def load_fit(path: str | Path) -> Fit:
 def _read(tree: xr.DataTree, folder: Path) -> Fit:
     """Make a fit of what its file holds; KeyError where something is missing."""
     facts, table = _runs_of(tree)
-    notices = tuple(Notice(n["name"], n["message"], tuple(n["rows"])) for n in facts["notices"])
+    # Up to format 3 the message held the advice.
+    notices = tuple(doubt(**{"advice": "", **notice}) for notice in facts["notices"])
     runs = Runs(
         table,
         facts["source"],
@@ -1174,5 +1175,5 @@ def _require_weights(weights: np.ndarray, runs: int) -> None:
         raise FitError(f"weights must be {runs} finite numbers of at least 0, one for each run")
 
 
-def _design(spec: ModelSpec, runs: Runs) -> tuple[Notice, ...]:
+def _design(spec: ModelSpec, runs: Runs) -> tuple[Check, ...]:
     return require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)

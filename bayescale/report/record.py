@@ -47,7 +47,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
                          "rows": [{"run", axis, response, "residual", "predicted": Q}]},
      "not_backtested": null | reason,
      "backtest": null | {"model", "axis", "farthest", ...: see `bayescale.evaluation.backtest`},
-     "notices": [{"name", "message", "rows"}],
+     "notices": [{"name", "message", "advice", "rows"}],
      "sentences": [str], "caveats": [str]}
 
 ``optima`` is filled for laws that trade params against tokens, ``predictions`` for all others: of
@@ -66,12 +66,13 @@ draws in which no size is best; ``bend`` its scale, and how much it changes amon
 (`bayescale.posterior.prediction.bend_per_decade`); ``failed`` the checks that speak against an
 answer; ``caveats`` what speaks against all of it, ``sentences`` what opens the page; empty or null
 what draws that did not converge cannot say; ``tested`` what the backtest tells of one so far out.
-Intervals are central 90%.
+``notices`` say of runs and their design what looks doubtful (``message``) and what to do about it
+(``advice``), as ``checks`` do. Intervals are central 90%.
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -96,7 +97,7 @@ from bayescale.evaluation.checks.suite import check_records
 from bayescale.files import plain
 from bayescale.posterior.describe import diagnostic_numbers, group_numbers, parameter_numbers
 from bayescale.posterior.fit import Fit
-from bayescale.runs.check import Check, Status
+from bayescale.runs.check import Check, Status, doubt_record
 from bayescale.runs.table import Runs
 
 _UNTOLD: dict[str, Any] = {
@@ -273,7 +274,7 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
         "checks": check_records(beside.checks),
         "not_backtested": beside.not_backtested or None,
         "backtest": None if backtest is None else backtest.record,
-        "notices": [asdict(notice) for notice in fit.notices],
+        "notices": [doubt_record(notice) for notice in fit.notices],
     }
     sentences = (
         *([_failed_sentence(failed, bends=fit.bends)] if failed else []),

@@ -1,9 +1,11 @@
-"""What a check says."""
+"""What speaks for or against runs and fits: checks that were asked, doubts that come unasked."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from bayescale.errors import in_one_sentence
 
 
 class Status(StrEnum):
@@ -19,38 +21,83 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One question asked of runs or of a fit, and its answer.
+    """One question asked of runs or of a fit and its answer, or a doubt that came unasked.
+
+    Two are equal where they say the same, whatever the numbers and pictures behind them.
 
     Parameters
     ----------
     name : str
-        What was asked, in the field's words: "trend along tokens".
+        What was asked or is doubted, in the field's words: "law along tokens". It stays the same
+        from version to version: scripts may compare it.
     status : Status
+        Of a doubt REVIEW.
     statistic, threshold : float
         What was measured, and the value from which on the check does not pass. NaN where the
         question is not one of size.
     message : str
-        What was found, one sentence.
+        What was found, without a full stop.
     advice : str
-        What to do about it; empty when it passed.
+        What to do about it, sentences that begin with a plain word; empty when it passed.
     detail : Any, optional
         What a picture or a table of this check needs.
     along : str
         Axis along which was asked, as `name` has it; empty where there is none.
+    rows : tuple of int, optional
+        Positions in the raw table, counted from 0.
+    asked : bool, optional
+        False for a doubt that reading or fitting raises by itself: its text is that of the warning.
     """
 
     name: str
     status: Status
-    statistic: float
-    threshold: float
+    statistic: float = field(compare=False)
+    threshold: float = field(compare=False)
     message: str
     advice: str = ""
-    detail: Any = None
+    detail: Any = field(default=None, compare=False)
     along: str = ""
+    rows: tuple[int, ...] = ()
+    asked: bool = True
 
     def __str__(self) -> str:
+        if not self.asked:
+            return in_one_sentence(f"{self.name}: {self.message}", self.advice)
         advice = f". {self.advice}" if self.advice else ""
         return f"{self.status} {self.name}: {self.message.rstrip('.')}{advice}"
+
+
+def doubt(name: str, message: str, advice: str, rows: Iterable[int] = ()) -> Check:
+    """Say what looks wrong with runs that can nevertheless be used.
+
+    Parameters
+    ----------
+    name, message, advice : str
+    rows : iterable of int, optional
+        Positions in the raw table, counted from 0.
+
+    Returns
+    -------
+    Check
+        REVIEW.
+    """
+    nan, numbers = float("nan"), tuple(map(int, rows))
+    return Check(name, Status.REVIEW, nan, nan, message, advice, rows=numbers, asked=False)
+
+
+def doubt_record(check: Check) -> dict[str, Any]:
+    """Write a doubt as plain numbers and text, as saved fits and ``summary.json`` have it.
+
+    Parameters
+    ----------
+    check : Check
+
+    Returns
+    -------
+    dict
+        With which `doubt` makes it again.
+    """
+    return {name: getattr(check, name) for name in ("name", "message", "advice", "rows")}
 
 
 def not_computed(name: str, why: object) -> Check:

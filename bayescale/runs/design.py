@@ -4,7 +4,8 @@ import numpy as np
 
 from bayescale import words
 from bayescale.errors import RunsError
-from bayescale.runs.doubts import COUNTS, Notice
+from bayescale.runs.check import Check, doubt
+from bayescale.runs.doubts import COUNTS
 from bayescale.runs.table import Runs
 
 FEWEST_RUNS = 5
@@ -13,7 +14,7 @@ FEWEST_RUNS = 5
 
 def require_identifiable(
     runs: Runs, inputs: tuple[str, ...], parameters: int, *, group: str | None = None
-) -> tuple[Notice, ...]:
+) -> tuple[Check, ...]:
     """Refuse designs that cannot say what the law asks, and name those that can say little.
 
     Parameters
@@ -28,7 +29,7 @@ def require_identifiable(
 
     Returns
     -------
-    tuple of Notice
+    tuple of Check
         Weak designs; empty when nothing is doubtful.
 
     Raises
@@ -50,43 +51,43 @@ def require_identifiable(
                 "its effect cannot be learned",
                 f"Add runs at other {name}, or fit a single-axis law (--model power-law).",
             )
-    notices = [notice for name, values in logs.items() for notice in _levels(name, values)]
+    doubts = [one for name, values in logs.items() for one in _levels(name, values)]
     if len(runs) < 2 * parameters:
-        notices.append(
-            Notice(
+        doubts.append(
+            doubt(
                 "few runs",
-                f"{len(runs)} runs for {parameters} parameters: the priors "
-                "shape this posterior; compare the posterior with the prior",
+                f"{len(runs)} runs for {parameters} parameters: the priors shape this posterior",
+                "Compare the posterior with the prior.",
             )
         )
     if {"params", "tokens"} <= set(inputs):
-        notices += _joint(logs["params"], logs["tokens"])
+        doubts += _joint(logs["params"], logs["tokens"])
     if len(inputs) == 1:
-        notices += _off_axis(runs, inputs[0])
+        doubts += _off_axis(runs, inputs[0])
     if log_unique is None:
-        notices += _repeated(runs)
+        doubts += _repeated(runs)
     else:
-        notices += _hardly_repeated(logs["tokens"] - log_unique)
+        doubts += _hardly_repeated(logs["tokens"] - log_unique)
     if group is not None and group in runs.table:
-        notices += _few_groups(runs, group)
-    return (*notices, *_mixed(runs, group))
+        doubts += _few_groups(runs, group)
+    return (*doubts, *_mixed(runs, group))
 
 
-def _few_groups(runs: Runs, group: str) -> list[Notice]:
+def _few_groups(runs: Runs, group: str) -> list[Check]:
     number = runs.table[group].nunique()
     if not 1 < number <= 4:  # one: what is left of a fit when asked for that group alone
         return []
     return [
-        Notice(
+        doubt(
             "few groups",
             f"{number} groups say little about the population they come from: the prior on the sd "
-            "between groups ([scales] in the model file) shapes the prediction for a new group; "
-            "state that prior beside it, or add groups",
+            "between groups ([scales] in the model file) shapes the prediction for a new group",
+            "State that prior beside it, or add groups.",
         )
     ]
 
 
-def _off_axis(runs: Runs, axis: str) -> list[Notice]:
+def _off_axis(runs: Runs, axis: str) -> list[Check]:
     """Name other counts that vary between runs of about equal axis: no curve of one axis."""
     bins = np.log10(runs.column(axis)).round(1)
     for name in COUNTS:
@@ -96,32 +97,33 @@ def _off_axis(runs: Runs, axis: str) -> list[Notice]:
         spread = float(np.exp((cells.max() - cells.min()).max()))
         if spread > 3 and name != "flops":
             return [
-                Notice(
+                doubt(
                     "not one curve",
                     f"runs of about equal {axis} differ up to {spread:.0f}-fold in {name}: a law "
-                    f"of {axis} alone takes that for noise; keep one run for each {axis}, or fit a "
-                    "joint law",
+                    f"of {axis} alone takes that for noise",
+                    f"Keep one run for each {axis}, or fit a joint law.",
                 )
             ]
     return []
 
 
-def _repeated(runs: Runs) -> list[Notice]:
+def _repeated(runs: Runs) -> list[Check]:
     if not {"tokens", "unique_tokens"} <= set(runs.table.columns):
         return []
     repeated = runs.table["tokens"] > 4 * runs.table["unique_tokens"]
     if not repeated.any():
         return []
     return [
-        Notice(
+        doubt(
             "repeated data",
-            f"{repeated.sum()} runs saw their text more than four times; this law takes every "
-            "token for a fresh one: leave them out with --where 'tokens <= 4 * unique_tokens'",
+            f"{repeated.sum()} runs saw their text more than four times: this law takes every "
+            "token for a fresh one",
+            "Leave them out with --where 'tokens <= 4 * unique_tokens'.",
         )
     ]
 
 
-def _hardly_repeated(log_epochs: np.ndarray) -> list[Notice]:
+def _hardly_repeated(log_epochs: np.ndarray) -> list[Check]:
     """Refuse a law of repetition where nothing is repeated, and doubt it where little is."""
     most = float(np.exp(log_epochs.max()))
     if most < 1.5:
@@ -133,16 +135,16 @@ def _hardly_repeated(log_epochs: np.ndarray) -> list[Notice]:
     if most >= 8:
         return []
     return [
-        Notice(
+        doubt(
             "few epochs",
             f"no run has more than {words.significant(most, 2)} epochs: that is too few to see "
-            "repeated data lose their worth, so R_D has hardly more than a lower bound; add runs "
-            "of 16 epochs or more",
+            "repeated data lose their worth, so R_D has hardly more than a lower bound",
+            "Add runs of 16 epochs or more.",
         )
     ]
 
 
-def _mixed(runs: Runs, group: str | None) -> list[Notice]:
+def _mixed(runs: Runs, group: str | None) -> list[Check]:
     """Name columns that say the runs come from different populations."""
     mixed = [
         f"{name} ({', '.join(map(str, values[:4]))}{', ...' if len(values) > 4 else ''})"
@@ -154,37 +156,39 @@ def _mixed(runs: Runs, group: str | None) -> list[Notice]:
     if not mixed:
         return []
     return [
-        Notice(
+        doubt(
             "groups pooled",
-            f"the runs differ in {'; '.join(mixed)} and are fitted as one law; "
-            "choose one with --where, or let them differ: --model chinchilla-hierarchical --group",
+            f"the runs differ in {'; '.join(mixed)} and are fitted as one law",
+            "Choose one with --where, or let them differ: --model chinchilla-hierarchical --group.",
         )
     ]
 
 
-def _levels(name: str, values: np.ndarray) -> list[Notice]:
+def _levels(name: str, values: np.ndarray) -> list[Check]:
     distinct = len(np.unique(np.round(values / np.log(1.05))))
     if distinct <= 2:
         return [
-            Notice(
+            doubt(
                 "two levels only",
                 f"the runs have {distinct} distinct values of {name}: an "
-                f"exponent and an offset cannot be told apart; add runs at a third value of {name}",
+                "exponent and an offset cannot be told apart",
+                f"Add runs at a third value of {name}.",
             )
         ]
     decades = float(np.ptp(values) / np.log(10))
     if decades < 0.5:
         return [
-            Notice(
+            doubt(
                 "narrow range",
-                f"{name} spans {decades:.2f} decades; below half a decade its "
-                "exponent is hardly constrained: add smaller or larger runs",
+                f"{name} spans {decades:.2f} decades: below half a decade its "
+                "exponent is hardly constrained",
+                "Add smaller or larger runs.",
             )
         ]
     return []
 
 
-def _joint(log_params: np.ndarray, log_tokens: np.ndarray) -> list[Notice]:
+def _joint(log_params: np.ndarray, log_tokens: np.ndarray) -> list[Check]:
     proportion = log_tokens - log_params
     spread = float(np.ptp(proportion) / np.log(10))
     if spread < np.log10(1.1):
@@ -198,20 +202,21 @@ def _joint(log_params: np.ndarray, log_tokens: np.ndarray) -> list[Notice]:
     correlation = float(np.corrcoef(log_params, log_tokens)[0, 1])
     if correlation > 0.97:
         return [
-            Notice(
+            doubt(
                 "collinear design",
                 f"log params and log tokens correlate at {correlation:.3f}: "
-                "alpha and beta are hard to tell apart; add runs at other tokens per parameter",
+                "alpha and beta are hard to tell apart",
+                "Add runs at other tokens per parameter.",
             )
         ]
     compute = float(np.ptp(log_params + log_tokens) / np.log(10))
     if compute < np.log10(1.25):
         return [
-            Notice(
+            doubt(
                 "one budget only",
                 "every run has about the same compute: the runs show the best "
-                "size there and nothing about how it moves; add a second budget, at least "
-                "three times larger or smaller",
+                "size there and nothing about how it moves",
+                "Add a second budget, at least three times larger or smaller.",
             )
         ]
     return []

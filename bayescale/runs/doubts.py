@@ -1,12 +1,12 @@
 """What may be wrong with a table of runs that can nevertheless be used."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from bayescale import words
+from bayescale.runs.check import Check, doubt
 
 FLOPS_PER_PARAM_TOKEN = 6.0
 """k in C = k N D: 2 forward, 4 backward (Kaplan et al. 2020, section 2.1)."""
@@ -27,46 +27,24 @@ GROUPS = (
 """Columns that say of which kind a run is: runs of two kinds are not compared."""
 
 
-@dataclass(frozen=True)
-class Notice:
-    """Something about the runs that a reader of the result must know.
-
-    Parameters
-    ----------
-    name : str
-        What it is about, in a few words.
-    message : str
-        What was found; after the last semicolon what to do.
-    rows : tuple of int, optional
-        Positions in the raw table, counted from 0.
-    """
-
-    name: str
-    message: str
-    rows: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.message}"
-
-
-def _swapped(table: pd.DataFrame) -> list[Notice]:
+def _swapped(table: pd.DataFrame) -> list[Check]:
     if not {"params", "tokens"} <= set(table.columns):
         return []
     ratio = float((table["tokens"] / table["params"]).median())
     if ratio >= 0.5:
         return []
     return [
-        Notice(
+        doubt(
             "swapped columns or units?",
             f"the median run has {ratio:.2g} tokens per parameter "
-            "(published designs have 1 to 1000); if one of them has another "
-            "unit, pass --unit; if they are exchanged, "
-            "--column params=tokens --column tokens=params",
+            "(published designs have 1 to 1000)",
+            "If one of them has another unit, pass --unit; if they are exchanged, "
+            "--column params=tokens --column tokens=params.",
         )
     ]
 
 
-def _flops_disagree(table: pd.DataFrame) -> list[Notice]:
+def _flops_disagree(table: pd.DataFrame) -> list[Check]:
     if not {"params", "tokens", "flops"} <= set(table.columns):
         return []
     size = table.get("active_params", table["params"])
@@ -74,11 +52,12 @@ def _flops_disagree(table: pd.DataFrame) -> list[Notice]:
     if ratio.between(0.9, 1.1).all():
         return []
     return [
-        Notice(
+        doubt(
             "flops are not 6ND",
             f"flops / (6 × params × tokens) runs from {ratio.min():.2f} to "
             f"{ratio.max():.2f}: k in C = kND is then the geometric mean over the largest decade "
-            "of compute; if that is not meant, check what params and flops count",
+            "of compute",
+            "If that is not meant, check what params and flops count.",
         )
     ]
 
@@ -112,7 +91,7 @@ def _comparable(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype({name: str for name in table if table[name].dtype == object})
 
 
-def _duplicates(table: pd.DataFrame) -> list[Notice]:
+def _duplicates(table: pd.DataFrame) -> list[Check]:
     """Name copies, and rows of equal counts and loss that no number of a seed tells apart."""
     table = _comparable(table)
     keys = [name for name in table.columns if name in (*COUNTS, "loss")]
@@ -127,46 +106,48 @@ def _duplicates(table: pd.DataFrame) -> list[Notice]:
         *_twins(
             rows[np.isin(place, place[copies])],
             rows[copies],
-            "every column: copies count as one run; leave them out{remedy}, or, if they are seeds "
-            "whose rounded losses are equal, tell them apart by a column seed",
+            "every column: copies count as one run",
+            "Leave them out{query}, or, if they are seeds whose rounded losses are equal, tell "
+            "them apart by a column seed.",
         ),
         *_twins(
             kept.index[equal],
             kept.index[again],
             f"{', '.join(keys)} to the last digit and differ elsewhere: each counts as a run of "
-            "its own; if they are copies, leave them out{remedy}",
+            "its own",
+            "If they are copies, leave them out{query}.",
         ),
     ]
 
 
-def _twins(rows: pd.Index, again: pd.Index, agreement: str) -> list[Notice]:
+def _twins(rows: pd.Index, again: pd.Index, agreement: str, advice: str) -> list[Check]:
     if again.empty:
         return []
     left_out = list(map(int, again))
     query = f" with --where 'index not in {left_out}'" if len(left_out) <= 8 else ""
-    message = f"{words.rows(rows)} agree in {agreement.replace('{remedy}', query)}"
-    return [Notice("duplicated runs", message, tuple(map(int, rows)))]
+    message = f"{words.rows(rows)} agree in {agreement}"
+    return [doubt("duplicated runs", message, advice.format(query=query), rows)]
 
 
-def _checkpoints(table: pd.DataFrame) -> list[Notice]:
+def _checkpoints(table: pd.DataFrame) -> list[Check]:
     again = table["run"].duplicated(keep=False)
     if not again.any() or "tokens" not in table:
         return []
     if table[again].groupby("run")["tokens"].nunique().max() == 1:
         return []
-    rows = tuple(int(row) for row in table.index[again])
+    rows = table.index[again]
     return [
-        Notice(
+        doubt(
             "repeated run names",
             f"{words.rows(rows)} share a run name: checkpoints of one "
-            "run are not finished runs (their learning rate has not decayed); keep the last of "
-            "each",
+            "run are not finished runs (their learning rate has not decayed)",
+            "Keep the last of each.",
             rows,
         )
     ]
 
 
-def _rising(table: pd.DataFrame) -> list[Notice]:
+def _rising(table: pd.DataFrame) -> list[Check]:
     axis = next((name for name in ("flops", "tokens", "params") if name in table), None)
     if axis is None or len(table) < 6 or table["loss"].nunique() == 1:
         return []
@@ -176,38 +157,41 @@ def _rising(table: pd.DataFrame) -> list[Notice]:
     if rank < 0.3:
         return []
     return [
-        Notice(
+        doubt(
             "rising loss",
             f"loss grows with {axis} (rank correlation {rank:.2f}), and the laws here describe a "
-            "falling one; if the column is an accuracy or a score, name that of the losses instead",
+            "falling one",
+            "If the column is an accuracy or a score, name that of the losses instead.",
         )
     ]
 
 
-def _perplexity(table: pd.DataFrame) -> list[Notice]:
+def _perplexity(table: pd.DataFrame) -> list[Check]:
     if table["loss"].median() <= 7:
         return []
     return [
-        Notice(
+        doubt(
             "perplexity?",
             f"the median loss is {table['loss'].median():.3g}; losses of language models lie below "
-            "7 nats per token; if it is a perplexity, take its logarithm",
+            "7 nats per token",
+            "If it is a perplexity, take its logarithm.",
         )
     ]
 
 
-def _constant(table: pd.DataFrame) -> list[Notice]:
+def _constant(table: pd.DataFrame) -> list[Check]:
     if len(table) < 3 or table["loss"].nunique() > 1:
         return []
     return [
-        Notice(
+        doubt(
             "constant loss",
-            f"every run has the loss {table['loss'].iloc[0]:g}; name the column of final losses",
+            f"every run has the loss {table['loss'].iloc[0]:g}",
+            "Name the column of final losses.",
         )
     ]
 
 
-def _apart(table: pd.DataFrame) -> list[Notice]:
+def _apart(table: pd.DataFrame) -> list[Check]:
     """Name rows that lie 300 times below the next larger value: millions among plain counts."""
     notices = []
     for name in ("params", "tokens"):
@@ -217,19 +201,19 @@ def _apart(table: pd.DataFrame) -> list[Notice]:
         jump = values.shift(-1) / values
         if not jump.max() >= 300:  # one row has no next larger value
             continue
-        rows = tuple(int(row) for row in np.sort(values.loc[: jump.idxmax()].index))
+        rows = np.sort(values.loc[: jump.idxmax()].index)
         notices.append(
-            Notice(
+            doubt(
                 "other units?",
-                f"{words.rows(rows)}: {name} is {jump.max():.0f} times below that of any other "
-                "run; if these rows have other units, correct them or leave them out with --where",
+                f"{words.rows(rows)}: {name} is {jump.max():.0f} times below that of any other run",
+                "If these rows have other units, correct them or leave them out with --where.",
                 rows,
             )
         )
     return notices
 
 
-def small(table: pd.DataFrame) -> list[Notice]:
+def small(table: pd.DataFrame) -> list[Check]:
     """Doubt a table whose largest model is tiny, unless its unit was stated.
 
     Parameters
@@ -238,22 +222,22 @@ def small(table: pd.DataFrame) -> list[Notice]:
 
     Returns
     -------
-    list of Notice
+    list of Check
         One, or none.
     """
     if "params" not in table or table["params"].max() >= 1e6:
         return []
     return [
-        Notice(
+        doubt(
             "millions?",
-            f"the largest model has {words.count(table['params'].max())} parameters; if params "
-            "are in millions pass --unit params=1e6 (and the same for tokens), if they are plain "
-            "counts pass --unit params=1",
+            f"the largest model has {words.count(table['params'].max())} parameters",
+            "If params are in millions pass --unit params=1e6 (and the same for tokens), if they "
+            "are plain counts pass --unit params=1.",
         )
     ]
 
 
-def _swept(table: pd.DataFrame) -> list[Notice]:
+def _swept(table: pd.DataFrame) -> list[Check]:
     """Doubt runs of equal counts, and of one group, whose losses differ by more than seeds do."""
     columns = ("params", "tokens", "unique_tokens", "mid_schedule", *GROUPS)
     keys = [name for name in columns if name in table]
@@ -265,16 +249,16 @@ def _swept(table: pd.DataFrame) -> list[Notice]:
     if wide.sum() < 0.1 * len(table):
         return []
     return [
-        Notice(
+        doubt(
             "swept runs",
             f"{wide.sum()} of {len(table)} runs share {', '.join(keys)} with another whose loss "
-            "differs by more than 2%; if hyper-parameters were swept, keep the best of each: "
-            f"--best-per {','.join(keys)}",
+            "differs by more than 2%",
+            f"If hyper-parameters were swept, keep the best of each: --best-per {','.join(keys)}.",
         )
     ]
 
 
-def _flagged(table: pd.DataFrame) -> list[Notice]:
+def _flagged(table: pd.DataFrame) -> list[Check]:
     """Name rows that the table itself marks as outlying, diverged or copied."""
     notices = []
     for name in table.columns:
@@ -284,19 +268,18 @@ def _flagged(table: pd.DataFrame) -> list[Notice]:
             continue
         marked = table.index[table[name]]
         if len(marked):
-            rows = tuple(int(row) for row in marked)
             notices.append(
-                Notice(
+                doubt(
                     "flagged runs",
-                    f"the column {name!r} marks {words.rows(rows)}; leave them out with "
-                    f"--where 'not {name}'",
-                    rows,
+                    f"the column {name!r} marks {words.rows(marked)}",
+                    f"Leave them out with --where 'not {name}'.",
+                    marked,
                 )
             )
     return notices
 
 
-type Doubt = Callable[[pd.DataFrame], list[Notice]]
+type Doubt = Callable[[pd.DataFrame], list[Check]]
 
 OF_ANY: tuple[Doubt, ...] = (
     _swapped,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.errors import RunsError
-from bayescale.runs.doubts import Notice
+from bayescale.runs.check import Check, doubt
 
 type MidSchedule = Literal["exclude", "keep"] | float
 """What to do with runs in mid-schedule: leave them out, keep them, or their weight in (0, 1)."""
@@ -17,9 +17,7 @@ _PORTION = "portion_of_schedule"
 _ROUNDING = 1e-9
 
 
-def settle(
-    table: pd.DataFrame, choice: MidSchedule
-) -> tuple[pd.DataFrame, list[str], list[Notice]]:
+def settle(table: pd.DataFrame, choice: MidSchedule) -> tuple[pd.DataFrame, list[str], list[Check]]:
     """Leave out, keep or weigh down the runs that the table marks as unfinished.
 
     A run is in mid-schedule where the column ``mid_schedule`` is true, ``finished`` or
@@ -37,7 +35,7 @@ def settle(
     table : pandas.DataFrame
         With the column ``mid_schedule`` where such runs are kept, and their factor in ``weight``.
     ledger : list of str
-    notices : list of Notice
+    doubts : list of Check
 
     Raises
     ------
@@ -53,20 +51,20 @@ def settle(
     named = f"the column{'s' if len(marked) > 1 else ''} {', '.join(map(repr, marked))}"
     named += " mark" if len(marked) > 1 else " marks"
     if choice == "exclude":
-        rows = tuple(int(row) for row in table.index[unfinished])
+        rows = table.index[unfinished]
         _require_some_finished(unfinished, named)
-        notice = Notice(
+        left_out = doubt(
             "unfinished runs",
             f"{named} {words.rows(rows)} as in mid-schedule: left out, because a learning "
-            "rate that has not decayed leaves the loss above the law; keep such rows with "
-            '--mid-schedule keep (in Python mid_schedule="keep"), or weigh them down with '
-            "--mid-schedule 0.1",
+            "rate that has not decayed leaves the loss above the law",
+            'Keep such rows with --mid-schedule keep (in Python mid_schedule="keep"), or weigh '
+            "them down with --mid-schedule 0.1.",
             rows,
         )
         return (
             table[~unfinished].copy(),
             [*ledger, f"{len(rows)} in mid-schedule left out"],
-            [notice],
+            [left_out],
         )
     table = table.assign(mid_schedule=unfinished)
     what = f"{unfinished.sum()} in mid-schedule kept"

@@ -15,12 +15,12 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.errors import RunsError, RunsWarning
+from bayescale.runs.check import Check
 from bayescale.runs.doubts import (
     COUNTS,
     DOUBTS,
     FLOPS_PER_PARAM_TOKEN,
     OF_ANY,
-    Notice,
     originals,
     small,
 )
@@ -62,7 +62,7 @@ class Runs:
         What N counts, in the user's words ("total", "non-embedding", ...).
     ledger : tuple of str
         What was done to the raw table, one sentence each.
-    notices : tuple of Notice
+    notices : tuple of Check
         What looks doubtful.
     """
 
@@ -71,7 +71,7 @@ class Runs:
     sha256: str = ""
     params_are: str = "not stated"
     ledger: tuple[str, ...] = ()
-    notices: tuple[Notice, ...] = field(default=(), repr=False)
+    notices: tuple[Check, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if "weight" in self.table:

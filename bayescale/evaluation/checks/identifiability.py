@@ -5,6 +5,7 @@ more than one column to be seen is added here.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import Check, Status
 from bayescale.runs.design import require_identifiable
-from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN, GROUPS, Notice
+from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN, GROUPS
 from bayescale.runs.table import Runs
 
 _WRONG_COLUMN = ("swapped columns or units?", "rising loss", "perplexity?")
@@ -48,7 +49,7 @@ def design_checks(runs: Runs, spec: ModelSpec) -> list[Check]:
         refused = []
     except RunsError as error:
         notices, refused = (), [_refusal(error)]
-    doubts = [_of(notice) for notice in (*runs.notices, *notices)]
+    doubts = [_asked(doubt) for doubt in (*runs.notices, *notices)]
     found = [*refused, *(check for ask in _ASKED for check in ask(runs, spec)), *doubts]
     if found:
         return found
@@ -103,20 +104,14 @@ def _span(values: pd.Series) -> str:
     return words.span(float(values.min()), float(values.max()))
 
 
-def _of(notice: Notice) -> Check:
+def _asked(doubt: Check) -> Check:
     """Turn a doubt into a check that asks for a look; no law fits what is another column."""
-    status = Status.FAIL if notice.name in _WRONG_COLUMN else Status.REVIEW
-    return Check(notice.name, status, np.nan, np.nan, *_split(notice.message))
+    status = Status.FAIL if doubt.name in _WRONG_COLUMN else Status.REVIEW
+    return replace(doubt, status=status, asked=True)
 
 
 def _refusal(error: RunsError) -> Check:
     return Check("design", Status.FAIL, np.nan, np.nan, error.finding, error.advice)
-
-
-def _split(sentence: str) -> tuple[str, str]:
-    """Part what was found from the remedy, which follows the last semicolon, if there is one."""
-    message, _, advice = sentence.rpartition("; ")
-    return (message, f"{advice[:1].upper()}{advice[1:]}.") if message else (advice, "")
 
 
 def _mid_schedule(runs: Runs, spec: ModelSpec) -> list[Check]:
