@@ -18,6 +18,7 @@ from bayescale import plots
 from bayescale.evaluation.ahead import inputs_ahead
 from bayescale.evaluation.checks.refits import refits
 from bayescale.laws import LAWS
+from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import with_few_draws
 
 OWN = Path(__file__).parent / "own_laws"
@@ -411,9 +412,16 @@ def test_best_inputs(own):
         np.testing.assert_allclose(best["best"].sum("w"), 1.0, rtol=1e-6)
         assert inside(best["best"].sel(w="web"), best_mixture()[0])
     elif name == "experts":
-        best = bs.compute_optimal(fit.at(experts=8), 1e21)
+        few = fit.at(experts=8)
+        best = bs.compute_optimal(few, 1e21)
         assert inside(best["loss"], joint_experts(1e21, 8))
         np.testing.assert_allclose(6 * best["params"] * best["tokens"], 1e21, rtol=1e-6)
+        plans = pd.DataFrame({"params": [1e9, 2e9], "tokens": [1e11, 5e10]})
+        ranked = bs.rank_plans(bs.plan_outcomes(few, bs.read_plans(plans)))
+        assert inside(ranked["loss"].isel(plan=0), joint(1e9 * 8**GAIN, 1e11))
+        largest = fit.runs.table["active_params"].max()
+        assert fit.runs.counted == "active_params"
+        assert Posterior.of(few).beyond(params=10 * largest) == pytest.approx(1.0)
     else:
         with pytest.raises(bs.FitError, match=r"no knob or mixture"):
             bs.optimum(fit, fit.spec.inputs[0])

@@ -413,6 +413,19 @@ class Law:
         named = (replace(r, name=axis) if r.role == "axis" else r for r in self.reads)
         return replace(self, reads=tuple(named))
 
+    def as_counted(self) -> "Law":
+        """Return a law that trades a size against data as one of ``params`` and ``tokens``.
+
+        Returns
+        -------
+        Law
+            Its size, whichever parameters compute counts, is named params.
+        """
+        names = {"size": "params", "data": "tokens"} if self.trades else {}
+        return replace(
+            self, reads=tuple(replace(r, name=names.get(r.role, r.name)) for r in self.reads)
+        )
+
     def at(self, given: Mapping[str, Any]) -> "Law":
         """Return the law of the other inputs, with those given at their value.
 

@@ -169,6 +169,11 @@ class Fit:
     failures: Mapping[str, str] = field(default_factory=dict, repr=False)
     part_of: "Fit | None" = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        if self.spec.law.trades and self.runs.counted != self.spec.size_column:
+            runs = replace(self.runs, counted=self.spec.size_column)
+            object.__setattr__(self, "runs", runs)
+
     @property
     def posterior(self) -> xr.Dataset:
         """Posterior draws, dims (chain, draw)."""
@@ -335,7 +340,7 @@ class Fit:
         if law.further and not self.bends:
             for name in law.role("knob"):
                 law = at_best(law, name, self.ends_of(name))
-        return law
+        return law.as_counted()
 
     def ends_of(self, name: str) -> tuple[float, float]:
         """Return the values between which the best one of a knob is looked for.

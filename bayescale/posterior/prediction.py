@@ -542,6 +542,9 @@ def given_inputs(
     """
     spec = fit.spec
     given: dict[str, Any] = {**fit.given, **dict(inputs)}
+    for size in spec.law.role("size"):  # the parameters that compute counts, as decisions name them
+        if size not in given and "params" in given and "params" not in spec.inputs:
+            given[size] = given["params"]
     for name in spec.law.role("shares"):
         named = {part: f"{name}_{part}" for part in fit.parts[name]}
         columns = {part: given[column] for part, column in named.items() if column in given}

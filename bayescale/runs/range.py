@@ -17,7 +17,7 @@ def axis_range(runs: Runs, axis: str) -> tuple[float, float]:
     ----------
     runs : Runs
     axis : str
-        A column of the runs, or ``tokens_per_param``.
+        A column of the runs, or ``tokens_per_param``; ``params`` are those that compute counts.
 
     Returns
     -------
@@ -31,9 +31,9 @@ def axis_range(runs: Runs, axis: str) -> tuple[float, float]:
     if len(runs) == 0:
         return np.nan, np.nan
     if axis == TOKENS_PER_PARAM:
-        seen = runs.column("tokens") / runs.column("params")
+        seen = runs.column("tokens") / runs.column(runs.counted)
     else:
-        seen = runs.column(axis)
+        seen = runs.column(runs.counted if axis == "params" else axis)
     return float(seen.min()), float(seen.max())
 
 

@@ -64,6 +64,9 @@ class Runs:
         What was done to the raw table, one sentence each.
     notices : tuple of Check
         What looks doubtful.
+    counted : str
+        Column of the parameters N that C = k N D counts: another one than ``params`` for laws of
+        active parameters.
     """
 
     table: pd.DataFrame = field(repr=False)
@@ -72,6 +75,7 @@ class Runs:
     params_are: str = "not stated"
     ledger: tuple[str, ...] = ()
     notices: tuple[Check, ...] = field(default=(), repr=False)
+    counted: str = "params"
 
     def __post_init__(self) -> None:
         if "weight" in self.table:
@@ -81,18 +85,13 @@ class Runs:
         return len(self.table)
 
     @property
-    def counted_params(self) -> str:
-        """Column of the parameters that compute counts: the active ones where they are known."""
-        return "active_params" if "active_params" in self.table else "params"
-
-    @property
     def flops_per_param_token(self) -> float:
         """FLOPs per parameter and token, k in C = k N D: 6, or what the table's own C says.
 
         Then the geometric mean of C/(N D) over the largest decade of compute: embeddings and
         attention weigh less in larger models, and larger models are what one extrapolates to.
         """
-        size = self.counted_params
+        size = self.counted
         if len(self) == 0 or not {size, "tokens", "flops"} <= set(self.table.columns):
             return FLOPS_PER_PARAM_TOKEN
         ratio = self.table["flops"] / (self.table[size] * self.table["tokens"])
@@ -119,7 +118,7 @@ class Runs:
         k = self.flops_per_param_token
         if k == FLOPS_PER_PARAM_TOKEN:
             return np.full(np.shape(params), k)
-        sizes, own = np.log(self.column(self.counted_params)), np.log(self.column("flops"))
+        sizes, own = np.log(self.column(self.counted)), np.log(self.column("flops"))
         own = own - sizes - np.log(self.column("tokens"))
         grid = np.linspace(sizes.min(), sizes.max(), 100)
         near = (np.exp(-0.5 * ((centre - sizes) / np.log(_NEAR)) ** 2) for centre in grid)
