@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.optimize import elementwise
 
 from bayescale.errors import FitError
 from bayescale.laws import Law
@@ -17,6 +18,7 @@ from bayescale.runs.range import axis_range, decades_beyond
 from bayescale.runs.table import Runs
 
 _SMALLEST = 1e3  # params and tokens that a search starts from
+_MOST_FLOPS = 1e35  # up to which compute is looked for
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,8 @@ class Posterior:
     def least_compute(self, loss: Any) -> Any:
         """Compute of the compute-optimal model that reaches a loss.
 
+        In closed form where the law has one, else by a search up to 1e35 FLOPs.
+
         Parameters
         ----------
         loss : array_like
@@ -195,18 +199,8 @@ class Posterior:
         -------
         xarray.DataArray or numpy.ndarray
             FLOPs, of each draw; infinite where no compute reaches it.
-
-        Raises
-        ------
-        FitError
-            If the law does not say it.
         """
-        if self.law.compute is None:
-            raise FitError(
-                f"the law {self.law.name} does not say what compute reaches a loss; give it "
-                "@law(..., compute=...), or fit a joint law such as chinchilla"
-            )
-        return self._ask(self.law.compute, loss)
+        return self._ask(self.law.compute or self._search_compute, loss)
 
     def _ask(self, function: Callable[..., Any], asked: Any) -> Any:
         """Call ``function(asked, k, **natural)`` with plain arrays: a search takes many steps."""
@@ -227,6 +221,20 @@ class Posterior:
             return self.law.fresh_loss(np.exp(log_params), np.exp(log_product - log_params), **own)
 
         return np.exp(find_minimum(loss, low, args[0] - low, args))
+
+    def _search_compute(self, loss: Any, k: float, /, **natural: Any) -> np.ndarray:
+        """Least compute by a search over log C, for all draws and losses at once."""
+        args = np.broadcast_arrays(np.asarray(loss, dtype=float), *natural.values())
+        ends = [np.full(args[0].shape, np.log(c)) for c in (k * _SMALLEST**2 * 10, _MOST_FLOPS)]
+        best = self.law.optimum or self._search
+
+        def above(log_flops: Any, asked: Any, *values: Any) -> Any:
+            own, flops = dict(zip(natural, values, strict=True)), np.exp(log_flops)
+            params = best(flops, k, **own)
+            return self.law.fresh_loss(params, flops / (k * params), **own) - asked
+
+        found = elementwise.find_root(above, tuple(ends), args=tuple(args))
+        return np.where(above(ends[1], *args) > 0, np.inf, np.exp(found.x))
 
     @cached_property
     def rows(self) -> "Posterior":
