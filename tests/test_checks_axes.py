@@ -1,5 +1,7 @@
 """Shapes along the axes of a table: curves that are power laws, curves that are not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from conftest import TRUTH, known_fit, known_grouped_fit
 
 from bayescale import Fit, Runs, constants_fit
 from bayescale.evaluation.checks.axes import _levels, axis_checks
+from bayescale.laws import ACCURACY, quantity
 from bayescale.runs.check import Status
 
 
@@ -95,3 +98,26 @@ def test_levels_do_not_chain():
     values = pd.Series([1.0, 1.03, 1.01, 1.015, 1.04, 5.0], index=list("abcdef"))
     assert _levels(values).to_list() == [1.0, 1.03, 1.0, 1.0, 1.03, 5.0]
     assert _levels(pd.Series(np.geomspace(1, 100, 300))).nunique() == 150  # pairs 1.5% apart
+
+
+def rising_fit(power: float) -> Fit:
+    tokens = np.geomspace(1e9, 1e12, 18)
+    batch = 0.02 * tokens**power * np.exp(0.05 * np.random.default_rng(3).standard_normal(18))
+    own = single_axis_fit(batch, tokens, batch_size=batch)
+    law = replace(own.spec.law, rises_along=("tokens",))
+    return replace(own, spec=replace(own.spec, law=law, response=quantity("batch_size")))
+
+
+def test_what_rises_is_looked_at_as_its_reciprocal():
+    (check,) = axis_checks(rising_fit(0.43))
+    assert check.status is Status.PASS, str(check)
+    assert check.message.startswith("1/(batch size), read as a loss: power_law")
+    (check,) = axis_checks(rising_fit(-0.43))
+    assert (check.status, check.detail.label) == (Status.FAIL, "inverse")
+
+
+def test_shares_and_minima_are_no_power_laws():
+    own = rising_fit(0.43)
+    bowl = replace(own.spec, law=replace(own.spec.law, minimum_along=("tokens",)))
+    assert axis_checks(replace(own, spec=bowl)) == []
+    assert axis_checks(replace(own, spec=replace(own.spec, response=ACCURACY))) == []

@@ -21,6 +21,7 @@ from bayescale.evaluation.checks.influence import (
 from bayescale.evaluation.checks.predictive import (
     LEAST_LOSS,
     MATERIAL_LOSS,
+    Axis,
     AxisDetail,
     _Statistic,
     _statistics,
@@ -33,7 +34,7 @@ from bayescale.evaluation.checks.predictive import (
 )
 from bayescale.evaluation.checks.prior import power_scaled, prior_checks
 from bayescale.evaluation.checks.refits import refits, unit
-from bayescale.laws import FLOPS, PARAMS, TOKENS
+from bayescale.laws import FLOPS, PARAMS, TOKENS, mixture
 from bayescale.modelling.priors import DISTRIBUTIONS, Prior
 from bayescale.posterior.prediction import residuals
 from bayescale.runs.check import worst
@@ -127,6 +128,19 @@ def test_axes_are_inputs_and_ratios_without_repetition():
     assert list(axes_of(table, (FLOPS,))) == ["flops", "tokens_per_param"]
     curve = table.assign(tokens=lambda t: 20 * t["params"], flops=lambda t: 120 * t["params"] ** 2)
     assert list(axes_of(curve, (FLOPS,))) == ["flops"]
+
+
+def test_parts_of_a_mixture_are_linear_axes():
+    shares = np.random.default_rng(1).dirichlet([1, 1, 1], 40)
+    shares[:5, 0] = 0.0
+    table = pd.DataFrame({f"w_{part}": shares[:, i] for i, part in enumerate(("a", "b", "c"))})
+    found = axes_of(table.assign(tokens=np.geomspace(1e9, 1e11, 40)), (TOKENS, mixture("w_")))
+    assert list(found) == ["tokens", "w_a", "w_b", "w_c"]
+    assert [axis.is_log for axis in found.values()] == [True, False, False, False]
+    np.testing.assert_allclose(np.ptp(found["w_a"].place), 3.0)
+    half = np.full(2, 0.5)
+    assert Axis(np.array([0.0, 0.4]), is_log=False).mean(half) == pytest.approx(0.2)
+    assert Axis(np.array([1.0, 100.0])).mean(half) == pytest.approx(10.0)
 
 
 def test_true_law_passes(small_fit):

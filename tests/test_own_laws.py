@@ -197,6 +197,12 @@ def test_checks_pass_where_the_law_is_true_and_fail_where_it_is_not(own, folder)
     name, fit = own
     checks = bs.check_fit(fit)
     assert not [str(check) for check in checks if check.status is bs.Status.FAIL]
+    names = {check.name for check in checks}
+    assert "not computed" not in " ".join(check.message for check in checks)
+    assert ("shape along tokens" in names) == (name == "batch-size")
+    assert ({"law along w_web", "law along w_math"} <= names) == (name == "mixture")
+    if name == "accuracy":
+        assert " of the loss" not in " ".join(map(str, checks))
     table, column = pd.read_csv(folder / f"{name}.csv"), fit.spec.response.column
     axis = fit.spec.size if fit.spec.size in table else "tokens"
     above = table[axis] > table[axis].median()

@@ -1,7 +1,7 @@
 """How well laws predict runs that they have not seen: elpd by leaving cells out.
 
 The elpd is the sum over cells of replicates of the log density that a fit without the cell gives
-to its log loss (nats; Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4).
+to what was observed of it (nats; Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4).
 
 A cell of weight w gives the log of the mean over the draws of that fit of its density raised to w:
 what it would add to the evidence of a weighted fit. That is no prediction of a run, so `compare`

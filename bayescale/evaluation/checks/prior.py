@@ -134,5 +134,6 @@ def _conflict(fit: Fit) -> Check:
         largest,
         MAX_CONFLICT,
         f"the runs contradict the prior of {said}",
-        "Check units and what the losses are; then widen that prior in a model file.",
+        f"Check units and what the {fit.spec.response.name} is; then widen that prior in a model "
+        "file.",
     )
