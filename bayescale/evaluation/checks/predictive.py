@@ -75,7 +75,17 @@ class Axis:
         return _UNITS * (self.values - self.values.min()) / max(np.ptp(self.values), 1e-300)
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
-        """Average the values, in logarithms where distances are theirs; weights of sum 1."""
+        """Average the values, in logarithms where distances are theirs.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (..., cells)
+            Of sum 1 over the cells.
+
+        Returns
+        -------
+        ndarray, shape (...)
+        """
         if self.is_log:
             return np.exp(weights @ np.log(self.values))
         return weights @ self.values
