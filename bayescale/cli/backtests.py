@@ -81,12 +81,16 @@ def backtest(
 def _scores(found: "Backtest") -> str:
     import pandas as pd
 
+    from bayescale.evaluation.scores import percent
+
+    unit = percent(found.response)
     distances = [
-        _row(law, "decades beyond the runs", distance, scores) | {"cuts": f"{scores['cuts']:.0f}"}
+        _row(law, "decades beyond the runs", distance, scores, unit)
+        | {"cuts": f"{scores['cuts']:.0f}"}
         for (law, distance), scores in found.summary.iterrows()
     ]
     cuts = [
-        _row(law, f"fitted up to {found.axis}", words.size(found.axis, cut), scores)
+        _row(law, f"fitted up to {found.axis}", words.size(found.axis, cut), scores, unit)
         | {"runs fitted": f"{scores['fitted']}", "farthest": f"{scores['farthest']:.2f} decades"}
         for (law, cut), scores in found.by_cut.iterrows()
     ]
@@ -101,7 +105,7 @@ def _scores(found: "Backtest") -> str:
     )
 
 
-def _row(law: str, title: str, label: str, scores: "pd.Series") -> dict[str, str]:
+def _row(law: str, title: str, label: str, scores: "pd.Series", unit: str) -> dict[str, str]:
     from bayescale.evaluation.backtest import SCORED
 
     return {
@@ -109,8 +113,8 @@ def _row(law: str, title: str, label: str, scores: "pd.Series") -> dict[str, str
         title: label,
         "predictions": f"{scores['predictions']:.0f}",
         **{f"{mass}%": f"{scores[f'coverage{mass}']:.0%}" for mass in (50, 80, 90)},
-        "width": f"{scores['width90']:.1%}",
-        "error": f"{scores['rmsle']:.2%}",
+        "width": f"{100 * scores['width90']:.1f}{unit}",
+        "error": f"{100 * scores['rmsle']:.2f}{unit}",
         "CRPS": f"{scores['crps']:.4f}",
         "log score": f"{scores['log_score']:.2f}",
     }

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bayescale.evaluation.backtest import DISTANCES, EXACT, MODEL, Backtest
-from bayescale.plots.style import BLUE, GREY, ORANGE, label_of, styled
+from bayescale.laws import Response
+from bayescale.plots.style import BLUE, GREY, ORANGE, label_of, named, styled
 
 _TITLES = {MODEL: "This model", EXACT: "The exact law"}
 
@@ -21,7 +22,7 @@ def plot_backtest(found: Backtest) -> Figure:
 
     A panel for those of the model, and one for those of its law taken as exact.
 
-    Bars are central 90% predictive intervals about their median, dots the losses that were
+    Bars are central 90% predictive intervals about their median, dots what was
     observed: blue inside the interval, orange outside. Along the top the share inside, by distance.
     A run is drawn once for every cut that it was predicted from.
 
@@ -40,13 +41,13 @@ def plot_backtest(found: Backtest) -> Figure:
             1, len(names), figsize=(0.8 + 4.4 * len(names), 4.0), sharey=True, squeeze=False
         )
         for axis, name in zip(axes[0], names, strict=True):
-            _runs(axis, found.of(name))
+            _runs(axis, found.of(name), found.response)
             _shares(axis, found.of(name))
             share = found.of(name)["inside90"].mean()
             axis.set_title(f"{_TITLES[name]}: {share:.0%} inside its 90% interval")
             what = label_of(found.axis).removesuffix(" (FLOPs)")
             axis.set_xlabel(f"decades of {what} beyond the fitted runs")
-        axes[0, 0].set_ylabel("loss against its predicted median")
+        axes[0, 0].set_ylabel(f"{named(found.response.name)} against its predicted median")
         axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0))
         axes[0, 0].yaxis.set_major_locator(MaxNLocator(6))
         axes[0, -1].legend(loc="lower left", markerscale=1.5)
@@ -55,10 +56,17 @@ def plot_backtest(found: Backtest) -> Figure:
     return figure
 
 
-def _runs(axis: Axes, rows: pd.DataFrame) -> None:
+def _against(rows: pd.DataFrame, name: str, response: Response) -> pd.Series:
+    """Set a column against the predicted median: by its share of it, of shares by points."""
+    if response.scale == "share":
+        return rows[name] - rows["q50"]
+    return rows[name] / rows["q50"] - 1
+
+
+def _runs(axis: Axes, rows: pd.DataFrame, response: Response) -> None:
     most = np.finfo(np.float32).max  # an interval without end is drawn out of the panel
     low, high, seen = (
-        (rows[name] / rows["q50"] - 1).clip(upper=most) for name in ("q05", "q95", "loss")
+        _against(rows, name, response).clip(upper=most) for name in ("q05", "q95", response.column)
     )
     axis.vlines(rows["decades"], low, high, color=GREY, lw=2.5, alpha=0.25)
     axis.axhline(0, color="black", lw=0.8)
@@ -77,10 +85,12 @@ def _runs(axis: Axes, rows: pd.DataFrame) -> None:
 
 
 def _range(found: Backtest) -> tuple[float, float]:
-    """Room for all losses; intervals that are far wider than that run out of the panel."""
-    rows = found.table
-    most = 3 * float((rows["loss"] / rows["q50"] - 1).abs().max())
-    low, high = rows["q05"] / rows["q50"] - 1, rows["q95"] / rows["q50"] - 1
+    """Room for all runs; intervals that are far wider than that run out of the panel."""
+    low, high, seen = (
+        _against(found.table, name, found.response)
+        for name in ("q05", "q95", found.response.column)
+    )
+    most = 3 * float(seen.abs().max())
     return max(float(low.min()), -most), min(float(high.max()), most)
 
 

@@ -37,6 +37,7 @@ from bayescale.errors import UnansweredError
 from bayescale.evaluation.backtest import SCORED, Backtest, answer_backtest
 from bayescale.evaluation.checks.held_out import held_out_rows
 from bayescale.evaluation.checks.refits import MOST_SHOWN
+from bayescale.evaluation.scores import as_share, percent
 from bayescale.laws import Response
 from bayescale.plots.decisions import around
 from bayescale.posterior.fit import Fit
@@ -198,9 +199,7 @@ def _held_out_section(fit: Fit, runs: Runs) -> Section:
 
 
 def _against(response: Response, residual: float) -> str:
-    if response.scale == "log":
-        return f"{np.expm1(residual):+.1%}"
-    return f"{100 * residual:+.1f} points"
+    return f"{100 * as_share(response, residual):+.1f}{percent(response)}"
 
 
 def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Iterator[Section]:
@@ -565,6 +564,7 @@ def backtest_section(found: Backtest) -> Section:
     -------
     Section
     """
+    unit = percent(found.response)
     rows = [
         {
             "decades beyond": distance,
@@ -574,8 +574,8 @@ def backtest_section(found: Backtest) -> Section:
             "inside 90%": f"{row['coverage90']:.0%}",
             "80%": f"{row['coverage80']:.0%}",
             "50%": f"{row['coverage50']:.0%}",
-            "width of 90%": f"{row['width90']:.1%}",
-            "typical error": f"{row['rmsle']:.1%}",
+            "width of 90%": f"{100 * row['width90']:.1f}{unit}",
+            "typical error": f"{100 * row['rmsle']:.1f}{unit}",
             "CRPS": words.significant(row["crps"], 2),
         }
         for (law, distance), row in found.summary.iterrows()
