@@ -196,7 +196,7 @@ def test_basin_that_no_draw_agrees_on_is_said(runs):
 
 def test_failed_checks_are_said_first(small_fit):
     checks = tuple(
-        Check(name, status, 0.0, 0.0, "found")
+        Check(name, status, "found", statistic=0.0, threshold=0.0)
         for name, status in (("law along tokens", Status.FAIL), ("convergence", Status.PASS))
     )
     first, *others = answer_fit(small_fit, [1e22], Companions(checks=checks)).sentences

@@ -276,8 +276,8 @@ def shape_check(
         seed=seed,
     )
     status, advice = _VERDICTS[shape.label]
-    message, nan = f"{shape.label}: {shape.message}", float("nan")
-    return Check(f"shape along {axis}", status, nan, nan, message, advice, shape, axis)
+    message = f"{shape.label}: {shape.message}"
+    return Check(f"shape along {axis}", status, message, advice, detail=shape, along=axis)
 
 
 _LAW_OF = dict.fromkeys(Shape, "power_law") | {

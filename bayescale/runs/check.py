@@ -32,32 +32,32 @@ class Check:
         from version to version: scripts may compare it.
     status : Status
         Of a doubt REVIEW.
-    statistic, threshold : float
-        What was measured, and the value from which on the check does not pass. NaN where the
-        question is not one of size.
     message : str
         What was found, without a full stop.
-    advice : str
+    advice : str, optional
         What to do about it, sentences that begin with a plain word; empty when it passed.
-    detail : Any, optional
-        What a picture or a table of this check needs.
-    along : str
-        Axis along which was asked, as `name` has it; empty where there is none.
     rows : tuple of int, optional
         Positions in the raw table, counted from 0.
+    statistic, threshold : float, optional
+        What was measured, and the value from which on the check does not pass. NaN where the
+        question is not one of size.
+    detail : Any, optional
+        What a picture or a table of this check needs.
+    along : str, optional
+        Axis along which was asked, as `name` has it; empty where there is none.
     asked : bool, optional
         False for a doubt that reading or fitting raises by itself: its text is that of the warning.
     """
 
     name: str
     status: Status
-    statistic: float = field(compare=False)
-    threshold: float = field(compare=False)
     message: str
     advice: str = ""
+    rows: tuple[int, ...] = ()
+    statistic: float = field(default=float("nan"), compare=False)
+    threshold: float = field(default=float("nan"), compare=False)
     detail: Any = field(default=None, compare=False)
     along: str = ""
-    rows: tuple[int, ...] = ()
     asked: bool = True
 
     def __str__(self) -> str:
@@ -81,8 +81,7 @@ def doubt(name: str, message: str, advice: str, rows: Iterable[int] = ()) -> Che
     Check
         REVIEW.
     """
-    nan, numbers = float("nan"), tuple(map(int, rows))
-    return Check(name, Status.REVIEW, nan, nan, message, advice, rows=numbers, asked=False)
+    return Check(name, Status.REVIEW, message, advice, tuple(map(int, rows)), asked=False)
 
 
 def doubt_record(check: Check) -> dict[str, Any]:
@@ -117,8 +116,6 @@ def not_computed(name: str, why: object) -> Check:
     return Check(
         name,
         Status.REVIEW,
-        float("nan"),
-        float("nan"),
         f"cannot be computed from these draws ({why})",
         "Sample until the fit converges, then check again.",
     )

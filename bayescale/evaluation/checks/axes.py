@@ -85,12 +85,12 @@ def _of_several(found: list[Check], axis: str, *, alone: bool) -> Check:
     return Check(
         worst.name,
         status,
-        failed / len(found),
-        _CHANCE,
         f"of {len(found)} curves of runs that differ in {axis} alone: {counts}",
         worst.advice if failed else "",
-        worst.detail,
-        axis,
+        statistic=failed / len(found),
+        threshold=_CHANCE,
+        detail=worst.detail,
+        along=axis,
     )
 
 

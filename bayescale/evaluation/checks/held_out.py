@@ -44,14 +44,14 @@ def held_out_check(fit: Fit, runs: Runs) -> Check:
     return Check(
         "held-out runs",
         status,
-        p,
-        REVIEW_BELOW,
         f"{scores['inside']:.0f} of {scores['runs']:.0f} runs held back lie inside their 90% "
         f"predictive interval, the median one {100 * abs(middle):.1f}{percent(own)} {side} its "
         "prediction",
         ""
         if status is Status.PASS
         else "Every interval beyond the fitted runs is too narrow: fit up to them, or another law.",
+        statistic=p,
+        threshold=REVIEW_BELOW,
     )
 
 
@@ -85,7 +85,14 @@ def backtest_check(found: Backtest) -> Check:
     )
     chance = f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'} were the model true"
     message = f"{said} ({chance})"
-    return Check("backtest", status, p, RARE, message, advice if status != Status.PASS else "")
+    return Check(
+        "backtest",
+        status,
+        message,
+        advice if status != Status.PASS else "",
+        statistic=p,
+        threshold=RARE,
+    )
 
 
 def answer_held_out(fit: Fit, runs: Runs) -> Answer:

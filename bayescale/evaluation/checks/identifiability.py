@@ -54,7 +54,7 @@ def design_checks(runs: Runs, spec: ModelSpec) -> list[Check]:
     if found:
         return found
     message = "the runs can tell the parameters of the law apart"
-    return [Check("design", Status.PASS, np.nan, np.nan, message)]
+    return [Check("design", Status.PASS, message)]
 
 
 def bracketing_check(fit: Fit) -> list[Check]:
@@ -85,17 +85,17 @@ def bracketing_check(fit: Fit) -> list[Check]:
     tried = f"sizes tried near {words.flops(largest)} FLOPs ({_span(near)})"
     if outside < 0.5:
         message = f"N* lies between the {tried}"
-        return [Check("bracketing of N*", Status.PASS, outside, 0.5, message)]
+        return [Check("bracketing of N*", Status.PASS, message, statistic=outside, threshold=0.5)]
     return [
         Check(
             "bracketing of N*",
             Status.REVIEW,
-            outside,
-            0.5,
             f"N* at the largest budget, {words.count(float(best.median()))}, lies {side} the "
             f"{tried}",
             f"Add a run near {words.flops(largest)} FLOPs with about "
             f"{words.count(float(best.median()))} parameters.",
+            statistic=outside,
+            threshold=0.5,
         )
     ]
 
@@ -111,7 +111,7 @@ def _asked(doubt: Check) -> Check:
 
 
 def _refusal(error: RunsError) -> Check:
-    return Check("design", Status.FAIL, np.nan, np.nan, error.finding, error.advice)
+    return Check("design", Status.FAIL, error.finding, error.advice)
 
 
 def _mid_schedule(runs: Runs, spec: ModelSpec) -> list[Check]:
@@ -153,11 +153,11 @@ def _checkpoints(
     return Check(
         "mid-schedule checkpoints",
         status,
-        share,
-        most,
         f"{seen}: a learning rate that has not decayed leaves the {response.name} {side} that of a "
         "finished run of as many tokens",
         advice,
+        statistic=share,
+        threshold=most,
     )
 
 
@@ -204,12 +204,12 @@ def _conventions(runs: Runs, spec: ModelSpec) -> list[Check]:
                 Check(
                     "mixed conventions of N",
                     Status.REVIEW,
-                    spread,
-                    1.1,
                     f"C / 6ND is {medians[low]:.2f} for the {name} {low} and {medians[high]:.2f} "
                     f"for {high}: one counts parameters or compute another way",
                     "Recount N alike in all groups (embeddings in or out moves the exponents), "
                     "or fit them apart.",
+                    statistic=spread,
+                    threshold=1.1,
                 )
             ]
     return []
@@ -241,11 +241,11 @@ def _unbracketed(runs: Runs, spec: ModelSpec) -> list[Check]:
         Check(
             "bracketing of budgets",
             Status.REVIEW,
-            len(edges) / number,
-            0.5,
             f"at {len(edges)} of {number} budgets the best {response.name} is at the edge of the "
             f"sizes tried: {where}",
             "Add sizes beyond that edge: N* is an extrapolation there.",
+            statistic=len(edges) / number,
+            threshold=0.5,
         )
     ]
 
@@ -273,12 +273,12 @@ def _model_limited(runs: Runs, spec: ModelSpec) -> list[Check]:
         Check(
             "model-limited",
             Status.REVIEW,
-            ratio,
-            _RICH,
             f"the run of most tokens has {words.significant(ratio, 2)} tokens per parameter: "
             f"the floor of this curve holds the {spec.response.name} of its small model, and a "
             "larger one would have another exponent",
             "Repeat the largest amount of data with a larger model, or fit a joint law.",
+            statistic=ratio,
+            threshold=_RICH,
         )
     ]
 

@@ -175,21 +175,21 @@ def calibration_checks(found: xr.Dataset) -> list[Check]:
         Check(
             "LOO-PIT",
             Status.PASS if uniform else Status.REVIEW,
-            p,
-            RARE,
             f"{what} fall into their predictive distributions as often as these say"
             if uniform
             else f"{what} {_shape(pit)} than their predictive distributions say (p = {p:.1g})",
             "" if uniform else f"Try another kind of noise: {found.attrs['noise']}.",
+            statistic=p,
+            threshold=RARE,
             detail=np.sort(pit),
         ),
         Check(
             "coverage",
             Status.PASS if covered else Status.REVIEW,
-            covers,
-            RARE,
             said if covered else f"{said}: {'too few' if inside < 0.9 * len(pit) else 'too many'}",
             "" if covered else "Do not use predictive intervals as they are.",
+            statistic=covers,
+            threshold=RARE,
         ),
     ]
 
@@ -206,14 +206,16 @@ def _outlying(refit: Refits, response: Response) -> Check:
     every = refit.every
     if not len(every):
         message = "every run is weighed down: none is said to lie on the law"
-        return Check("outlying runs", Status.PASS, np.nan, RARE, message)
+        return Check("outlying runs", Status.PASS, message, threshold=RARE)
     least = np.sort(refit.farthest)
     beyond = len(least) - np.searchsorted(least, every["distance"].abs())
     p = (1 + beyond) / (1 + len(least))
     far = np.flatnonzero(p < RARE)
     if not len(far):
         message = f"no {unit(refit.cells)[:-1]} lies farther from the law than the noise explains"
-        return Check("outlying runs", Status.PASS, float(p.min()), RARE, message)
+        return Check(
+            "outlying runs", Status.PASS, message, statistic=float(p.min()), threshold=RARE
+        )
     far = far[np.argsort(p[far])]
     names, residual = every["run"].astype(str).to_numpy(), every["residual"].to_numpy()
     sizes = [100 * as_share(response, residual[i]) for i in far]
@@ -223,12 +225,12 @@ def _outlying(refit: Refits, response: Response) -> Check:
     return Check(
         "outlying runs",
         Status.REVIEW,
-        float(p.min()),
-        RARE,
         f"{_list(said)} {'lies' if len(far) == 1 else 'lie'} farther from the law than its noise "
         "explains",
         "Look for divergence, other data or a typing error; leave them out with --where only for "
         "such a reason.",
+        statistic=float(p.min()),
+        threshold=RARE,
     )
 
 
@@ -251,14 +253,14 @@ def _outlying_groups(fit: Fit) -> list[Check]:
         Check(
             "outlying groups",
             Status.PASS if passed else Status.FAIL,
-            largest,
-            MAX_GROUP_NOISE,
             f"the noisiest group, {worst}, has a noise {size}"
             if passed
             else f"{worst} scatters about its law {size}: it is hardly on one scale with them",
             ""
             if passed
             else f"Check what the {fit.spec.response.name} of {worst} is, or leave that group out.",
+            statistic=largest,
+            threshold=MAX_GROUP_NOISE,
         )
     ]
 
@@ -274,15 +276,17 @@ def _influence(found: xr.Dataset, names: np.ndarray) -> Check:
     if not order:
         one = found.attrs["unit"][:-1]
         message = f"no single {one} moves {answer} by more than {largest:.2f} posterior sds"
-        return Check("influential runs", Status.PASS, largest, MAX_SHIFT, message)
+        return Check(
+            "influential runs", Status.PASS, message, statistic=largest, threshold=MAX_SHIFT
+        )
     return Check(
         "influential runs",
         Status.REVIEW,
-        largest,
-        MAX_SHIFT,
         f"without {_list([names[i] for i in order[:3]], 'or')} {answer} moves by up to "
         f"{largest:.2f} posterior sds",
         "The answer hangs on them: repeat them, or add others beside them.",
+        statistic=largest,
+        threshold=MAX_SHIFT,
     )
 
 
@@ -293,18 +297,18 @@ def _pareto(found: xr.Dataset, names: np.ndarray) -> Check:
     if not len(rough):
         every = f"every {found.attrs['unit'][:-1]} (largest Pareto k {largest:.2f})"
         message = f"leave-one-out is reliable for {every}"
-        return Check("Pareto k", Status.PASS, largest, 1.0, message)
+        return Check("Pareto k", Status.PASS, message, statistic=largest, threshold=1.0)
     message = f"leave-one-out by weights is rough for {_list(list(names[rough]))} (Pareto k up to "
     message += f"{largest:.2f})"
     if largest <= 1 and len(rough) <= MAX_ROUGH * len(k):
-        return Check("Pareto k", Status.PASS, largest, 1.0, message)
+        return Check("Pareto k", Status.PASS, message, statistic=largest, threshold=1.0)
     return Check(
         "Pareto k",
         Status.REVIEW,
-        largest,
-        1.0,
         f"{message}: the model hardly expects such {found.attrs['unit']}",
         "Fit once without them and compare.",
+        statistic=largest,
+        threshold=1.0,
     )
 
 

@@ -230,11 +230,10 @@ def _too_few_levels(inputs: tuple[str, ...]) -> Check:
     return Check(
         "law",
         Status.REVIEW,
-        np.nan,
-        _FEWEST_LEVELS,
         f"there are fewer than {_FEWEST_LEVELS} levels of {label}, too few to see a trend: any "
         "law fits them",
         f"Add runs at further values of {label}.",
+        threshold=_FEWEST_LEVELS,
     )
 
 
@@ -319,15 +318,15 @@ def _centring(refit: Refits, p: float, response: Response) -> Check:
     status = _status(p)
     if status is Status.PASS:
         said = f"residuals are centred on the law{refit.choice}"
-        return Check("centring", status, p, REVIEW_BELOW, said)
+        return Check("centring", status, said, statistic=p, threshold=REVIEW_BELOW)
     return Check(
         "centring",
         status,
-        p,
-        REVIEW_BELOW,
         f"the {unit(refit.cells)} lie {_percent(middle, response)} the law on the whole "
         f"({_chance(p)}): its level is wrong",
         "Look for a prior that contradicts the runs, and for runs of another kind among them.",
+        statistic=p,
+        threshold=REVIEW_BELOW,
     )
 
 
@@ -343,14 +342,27 @@ def _along(
     check = f"law along {label}"
     if status is Status.PASS:
         message = f"residuals have no pattern along {label} ({_chance(p)})"
-        return Check(check, status, p, REVIEW_BELOW, message, detail=detail, along=label)
+        return Check(
+            check, status, message, statistic=p, threshold=REVIEW_BELOW, detail=detail, along=label
+        )
     message = f"{_KINDS[worst]} along {label}: {_where(detail, label)} ({_chance(p)})"
     status, too_small = _weighed(status, detail)
     message += too_small
     if status is Status.PASS:
-        return Check(check, status, p, REVIEW_BELOW, message, detail=detail, along=label)
+        return Check(
+            check, status, message, statistic=p, threshold=REVIEW_BELOW, detail=detail, along=label
+        )
     advice = _advice(name, label, spec, turns=turns)
-    return Check(check, status, p, REVIEW_BELOW, message, advice, detail, label)
+    return Check(
+        check,
+        status,
+        message,
+        advice,
+        statistic=p,
+        threshold=REVIEW_BELOW,
+        detail=detail,
+        along=label,
+    )
 
 
 def _weighed(status: Status, detail: AxisDetail) -> tuple[Status, str]:
@@ -444,12 +456,14 @@ def _unequal(refit: Refits, axes: dict[str, Axis], adjusted: dict[tuple[str, str
     found = {kind: p for (check, kind), p in adjusted.items() if check == "noise"}
     if not found:
         message = "too few levels of compute or size to compare the scatter"
-        return Check("spread of residuals", Status.PASS, np.nan, REVIEW_BELOW, message)
+        return Check("spread of residuals", Status.PASS, message, threshold=REVIEW_BELOW)
     name = min(found, key=lambda kind: found[kind])
     p, label = found[name], _NAMES.get(name, name)
     if p >= REVIEW_BELOW:
         message = f"{unit(refit.cells)} scatter about the law alike ({_chance(p)})"
-        return Check("spread of residuals", Status.PASS, p, REVIEW_BELOW, message)
+        return Check(
+            "spread of residuals", Status.PASS, message, statistic=p, threshold=REVIEW_BELOW
+        )
     upper = axes[name].values > np.median(axes[name].values)
     residual, simulated = np.abs(refit.residual), np.abs(refit.simulated)
     times = [
@@ -458,12 +472,12 @@ def _unequal(refit: Refits, axes: dict[str, Axis], adjusted: dict[tuple[str, str
     return Check(
         "spread of residuals",
         Status.REVIEW,
-        p,
-        REVIEW_BELOW,
         f"typical residuals are {times[0]:.2g} times as large as the noise says in the lower half "
         f"of {label} and {times[1]:.2g} times in the upper ({_chance(p)}): the noise is not the "
         "same everywhere",
         "Intervals are too narrow where the scatter is larger; fit that part alone to see.",
+        statistic=p,
+        threshold=REVIEW_BELOW,
     )
 
 
@@ -494,14 +508,16 @@ def seed_check(fit: Fit) -> list[Check]:
     middle = float(ratio.median())
     said = f"configurations scatter about the law {middle:.1f} times as much as their seeds do"
     if least <= MAX_RATIO:
-        return [Check("scatter beyond seeds", Status.PASS, least, MAX_RATIO, said)]
+        return [
+            Check("scatter beyond seeds", Status.PASS, said, statistic=least, threshold=MAX_RATIO)
+        ]
     return [
         Check(
             "scatter beyond seeds",
             Status.REVIEW,
-            least,
-            MAX_RATIO,
             f"{said}: hyper-parameters or a misfit of the law move the loss, not chance",
             "More seeds will not help; look at the residuals along each axis, or tune every run.",
+            statistic=least,
+            threshold=MAX_RATIO,
         )
     ]

@@ -98,7 +98,7 @@ def _sensitivity(fit: Fit) -> Check:
     largest = max(max(shares.values()) / MAX_SHARE, max(shifts.values()) / MAX_SENSITIVITY)
     if not moved:
         message = "the runs, not the priors, decide every parameter of the law"
-        return Check("prior sensitivity", Status.PASS, largest, 1.0, message)
+        return Check("prior sensitivity", Status.PASS, message, statistic=largest, threshold=1.0)
     said = [
         f"{name} (posterior sd {shares[name]:.0%} of the prior's, moves by {shifts[name]:.2f} sd "
         "when its prior counts a quarter more, or as much less)"
@@ -107,10 +107,10 @@ def _sensitivity(fit: Fit) -> Check:
     return Check(
         "prior sensitivity",
         Status.REVIEW,
-        largest,
-        1.0,
         f"prior-dominated: {'; '.join(said)}",
         "State where that prior comes from, try another, or add runs that tell it.",
+        statistic=largest,
+        threshold=1.0,
     )
 
 
@@ -126,14 +126,16 @@ def _conflict(fit: Fit) -> Check:
     far = [name for name in names if apart[name] > MAX_CONFLICT]
     if not far:
         message = "posteriors lie where the priors expected them"
-        return Check("prior-data conflict", Status.PASS, largest, MAX_CONFLICT, message)
+        return Check(
+            "prior-data conflict", Status.PASS, message, statistic=largest, threshold=MAX_CONFLICT
+        )
     said = ", ".join(f"{n} ({words.significant(apart[n], 2)} prior sds away)" for n in far)
     return Check(
         "prior-data conflict",
         Status.REVIEW,
-        largest,
-        MAX_CONFLICT,
         f"the runs contradict the prior of {said}",
         f"Check units and what the {fit.spec.response.name} is; then widen that prior in a model "
         "file.",
+        statistic=largest,
+        threshold=MAX_CONFLICT,
     )

@@ -5,8 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bayescale.curves.rule import Shape
 from bayescale.decisions.answer import Answer, convergence
 from bayescale.errors import FitError, UnansweredError
@@ -124,11 +122,11 @@ def _few_of_full_weight(fit: Fit) -> list[Check]:
         Check(
             "weighted runs",
             Status.REVIEW,
-            full,
-            _FEWEST_FULL,
             f"{full} configurations have a weight of 1, too few to see whether the law fits: "
             "residuals of others, which were weighed down, say nothing about it",
             "Give the runs that the law is meant for a weight of 1.",
+            statistic=full,
+            threshold=_FEWEST_FULL,
         )
     ]
 
@@ -144,15 +142,14 @@ def _convergence(fit: Fit) -> Check:
     problems = fit.diagnostics.problems
     if not problems:
         message = "the sampler reached the posterior"
-        return Check("convergence", Status.PASS, fit.diagnostics.max_r_hat, np.nan, message)
+        return Check("convergence", Status.PASS, message, statistic=fit.diagnostics.max_r_hat)
     return Check(
         "convergence",
         Status.FAIL,
-        fit.diagnostics.max_r_hat,
-        np.nan,
         "; ".join(problems),
         "Use none of these numbers: simplify the model, or tighten the priors that the runs cannot "
         "tell.",
+        statistic=fit.diagnostics.max_r_hat,
     )
 
 
