@@ -66,6 +66,19 @@ def test_doubt_reads_as_a_warning_and_once_asked_as_a_check():
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "loss", "status"),
+    [
+        ("rising loss", lambda t: 6 - t["loss"], Status.FAIL),
+        ("perplexity?", lambda t: np.exp(t["loss"]), Status.FAIL),
+        ("constant loss", 3.0, Status.REVIEW),
+    ],
+)
+def test_wrong_columns_fail(name, loss, status):
+    checks = check_runs(read_runs(simulated_table().assign(loss=loss)))
+    assert name in names(checks, status)
+
+
 def test_doubts_become_checks_with_advice():
     table = simulated_table()
     twice = pd.concat([table, table.iloc[[4]]])
