@@ -531,6 +531,7 @@ def test_chinchilla_without_its_offset_fails(chinchilla_runs):
 def test_scores_of_one_size_scatter_alike():
     """Five runs of a simulated table may all lie as far off as scores can be."""
     scores = np.array([[2.6, -2.6, 2.6, -2.6, 2.6], [0.1, -0.2, 0.3, -1.0, 2.0]])
-    found = {s.kind: s.values for s in _statistics(scores, {"tokens": np.log(np.arange(1.0, 6))})}
+    axes, spec = {"tokens": Axis(np.arange(1.0, 6))}, load_model("power-law-tokens")
+    found = {statistic.kind: statistic.values for statistic in _statistics(scores, axes, spec)}
     assert found["tokens"][0] == 0.0
     assert 0.5 < found["tokens"][1] <= 1.0

@@ -347,7 +347,7 @@ def finite(table: pd.DataFrame, name: str, *, least: float = -np.inf) -> np.ndar
     if bad.any():
         raise RunsError(
             f"column {name!r}, {words.rows(values.index[bad])}: "
-            f"{table.loc[bad, name].iloc[0]!r} is not a finite number"
+            f"{table.loc[bad, name].iloc[0]} is not a finite number"
             + (f" of at least {least:g}" if np.isfinite(least) else ""),
             f"Correct it, or leave such rows out with --where, e.g. '{name}.notna()'.",
         )
