@@ -138,7 +138,7 @@ class Truth:
         """Log loss without noise."""
         places = np.log10(np.stack([params, tokens], axis=-1))
         bend = self.features.at(places) @ self.coefficients
-        return np.log(self.law.loss(params, tokens, **self.natural)) + bend
+        return np.log(self.law(params, tokens, **self.natural)) + bend
 
     def best_params(self, flops: float) -> float:
         """Compute-optimal N, on a fine grid."""

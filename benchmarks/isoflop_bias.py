@@ -44,7 +44,7 @@ def isoflops(law: Fit, width: float) -> Runs:
             "params": params,
             "tokens": tokens,
             "flops": flops,
-            "loss": law.spec.law.fresh_loss(params, tokens, **constants),
+            "loss": law.spec.law.fresh(params, tokens, **constants),
         }
     )
     return on_isoflops(Runs(table.assign(budget=flops), "simulated"))

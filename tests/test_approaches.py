@@ -197,7 +197,7 @@ def test_every_draw_has_its_own_bias():
 
 def test_parabola_without_a_minimum_is_not_a_number():
     fit = constants_fit("chinchilla", **HOFFMANN)
-    bent_down = replace(fit.spec.law, loss=lambda *at, **law: 9 - chinchilla.loss(*at, **law))
+    bent_down = replace(fit.spec.law, function=lambda *at, **law: 9 - chinchilla(*at, **law))
     odd = replace(fit, spec=replace(fit.spec, law=bent_down))
     for name, values in parabola_bias(odd, 1e24, runs=isoflop_grid(4)).items():
         assert values.isnull().all(), name

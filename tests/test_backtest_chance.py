@@ -34,7 +34,7 @@ def known(spread: float) -> Fit:
 def observed(level: float, noise: float, seed: int) -> pd.DataFrame:
     """Thirty runs of a law whose losses are a level times those of `TRUTH`."""
     table = simulated_table()
-    loss = level * chinchilla.loss(table["params"], table["tokens"], **TRUTH)
+    loss = level * chinchilla(table["params"], table["tokens"], **TRUTH)
     scatter = noise * np.random.default_rng(seed).standard_t(NU, len(table))
     return table.assign(loss=loss * np.exp(scatter))
 

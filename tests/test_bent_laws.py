@@ -54,7 +54,7 @@ def without_a_best_size(draws: int = 20):
 
 def simulated(natural, noise=0.002, seed=0):
     table = simulated_table()
-    loss = coupled.loss(table["params"].to_numpy(), table["tokens"].to_numpy(), **natural)
+    loss = coupled(table["params"].to_numpy(), table["tokens"].to_numpy(), **natural)
     scatter = noise * np.random.default_rng(seed).standard_normal(len(table))
     return read_runs(table.assign(loss=loss * np.exp(scatter)))
 

@@ -55,7 +55,7 @@ def public(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """Functions and classes of a module, and methods that no base class or protocol explains."""
     protocols = [own for own in vars(module).values() if getattr(own, "_is_protocol", False)]
     for name, value in vars(module).items():
-        thing = value.loss if isinstance(value, Law) else value
+        thing = value.function if isinstance(value, Law) else value
         thing = inspect.unwrap(thing) if callable(thing) else thing
         if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
             continue

@@ -125,7 +125,7 @@ def test_the_best_law_is_where_its_own_runs_lie(spec, bending):
     assert np.exp(sampled["beta"]) == pytest.approx(LAW["beta"], rel=0.15)
     at = (np.array([1e9]), np.array([2e10]))
     assert np.exp(bending.log_law(at, bending.line))[0] == pytest.approx(
-        chinchilla.loss(1e9, 2e10, **LAW), rel=0.01
+        chinchilla(1e9, 2e10, **LAW), rel=0.01
     )
 
 
@@ -154,22 +154,22 @@ def test_a_bent_law_is_the_law_times_a_draw_of_the_process(bending, everywhere):
     law = bent([one], chinchilla)
     params, tokens = np.geomspace(1e8, 1e11, 7), np.geomspace(1e9, 1e13, 7)[::-1]
     for draw in range(5):
-        expected = chinchilla.loss(params, tokens, **LAW) * np.exp(
+        expected = chinchilla(params, tokens, **LAW) * np.exp(
             bend_by_hand(one, draw, params, tokens)
         )
-        found = law.loss(params, tokens, **LAW, bend=draw)
+        found = law(params, tokens, **LAW, bend=draw)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
-        assert not np.allclose(found, law.loss(params, tokens, **LAW, bend=draw - 1), rtol=1e-3)
+        assert not np.allclose(found, law(params, tokens, **LAW, bend=draw - 1), rtol=1e-3)
 
 
 def test_draws_of_members_lie_side_by_side(bending, everywhere):
     one = drawn(bending, everywhere)
     other = replace(one, coefficients=-one.coefficients)
     at = (np.array([3e9]), np.array([1e11]))
-    alone = [bent([own], chinchilla).loss(*at, **LAW, bend=2) for own in (one, other)]
+    alone = [bent([own], chinchilla)(*at, **LAW, bend=2) for own in (one, other)]
     both = bent([one, other], chinchilla)
     for number, expected in zip((2, 7), alone, strict=True):
-        np.testing.assert_allclose(both.loss(*at, **LAW, bend=number), expected, rtol=1e-12)
+        np.testing.assert_allclose(both(*at, **LAW, bend=number), expected, rtol=1e-12)
     assert abs(alone[0] / alone[1] - 1) > 1e-3
 
 
@@ -185,7 +185,7 @@ def test_the_optimum_of_a_bent_law_is_the_least_of_a_fine_grid(bending, everywhe
 
         def loss(log_params, draw=draw):
             params = np.exp(log_params)
-            return law.loss(params, flops / (6 * params), **LAW, bend=draw)
+            return law(params, flops / (6 * params), **LAW, bend=draw)
 
         grid = np.log(centre) + np.log(10) * np.linspace(-2, 2, 2001)
         least = grid[np.argmin(loss(grid))]
@@ -201,11 +201,11 @@ def test_between_nodes_a_bend_is_what_its_parts_say(bending, everywhere, inputs,
     one, rng = drawn(bending, everywhere, draws=9), np.random.default_rng(0)
     at = [10 ** rng.uniform(np.log10(x.min()) - 1, np.log10(x.max()) + 3, 999) for x in inputs]
     at[0][:9] = 1e40  # farther out than any node
-    number, law = rng.integers(9, size=999), chinchilla.loss(*at, **LAW)
-    parts = np.diag(bent([one], chinchilla).loss(*at, **LAW, bend=np.arange(9)[:, None])[number])
-    np.testing.assert_allclose(bent([one], chinchilla).loss(*at, **LAW, bend=number), parts, 5e-6)
+    number, law = rng.integers(9, size=999), chinchilla(*at, **LAW)
+    parts = np.diag(bent([one], chinchilla)(*at, **LAW, bend=np.arange(9)[:, None])[number])
+    np.testing.assert_allclose(bent([one], chinchilla)(*at, **LAW, bend=number), parts, 5e-6)
     monkeypatch.setattr("bayescale.posterior.surface._NODES", 2)
-    coarse = bent([one], chinchilla).loss(*at, **LAW, bend=number)
+    coarse = bent([one], chinchilla)(*at, **LAW, bend=number)
     assert np.abs(coarse / parts - 1)[9:].max() > 1e-4
     assert np.abs(parts / law - 1).max() > 0.1
 
@@ -219,7 +219,7 @@ def test_a_bend_along_one_axis_is_the_same_along_the_other(spec, inputs):
     one = drawn(free, features_beyond(bending.features, inputs))
     law, sizes = bent([one], chinchilla), np.geomspace(1e8, 1e11, 5)
     factors = [
-        law.loss(sizes, tokens, **LAW, bend=2) / chinchilla.loss(sizes, tokens, **LAW)
+        law(sizes, tokens, **LAW, bend=2) / chinchilla(sizes, tokens, **LAW)
         for tokens in (1e9, 1e14)
     ]
     np.testing.assert_allclose(*factors, rtol=1e-9)
@@ -228,7 +228,7 @@ def test_a_bend_along_one_axis_is_the_same_along_the_other(spec, inputs):
     law = bent([drawn(bending, one.features, size=0.3)], chinchilla)
     flops = np.full(5, 2e21)
     best = law.optimum(flops, 6.0, **LAW, bend=np.arange(5))
-    least = law.loss(best, flops / (6 * best), **LAW, bend=np.arange(5))
+    least = law(best, flops / (6 * best), **LAW, bend=np.arange(5))
     np.testing.assert_allclose(law.compute(least, 6.0, **LAW, bend=np.arange(5)), flops, rtol=1e-3)
 
 
@@ -249,7 +249,7 @@ def test_compute_is_the_inverse_of_the_least_loss(bending, everywhere):
     one = drawn(bending, everywhere, size=0.3)
     law, number, flops = bent([one], chinchilla), np.arange(5), np.full(5, 2e21)
     params = law.optimum(flops, 6.0, **LAW, bend=number)
-    loss = law.loss(params, flops / (6 * params), **LAW, bend=number)
+    loss = law(params, flops / (6 * params), **LAW, bend=number)
     np.testing.assert_allclose(law.compute(loss, 6.0, **LAW, bend=number), flops, rtol=1e-3)
     assert (law.compute(0.999 * loss, 6.0, **LAW, bend=number) > 1.005 * flops).all()
     assert np.isinf(law.compute(0.1 * loss, 6.0, **LAW, bend=number)).all()

@@ -39,7 +39,7 @@ BOWL = {"bowl": POSITIVE, "peak": POSITIVE}
 def tuned(params, tokens, learning_rate, *, E, A, B, alpha, beta, bowl, peak):
     """Chinchilla's law times a bowl in the logarithm of the learning rate."""
     off = np.log(learning_rate) - np.log(peak)
-    return chinchilla.loss(params, tokens, E=E, A=A, B=B, alpha=alpha, beta=beta) * np.exp(
+    return chinchilla(params, tokens, E=E, A=A, B=B, alpha=alpha, beta=beta) * np.exp(
         bowl * off**2
     )
 '''

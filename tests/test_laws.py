@@ -130,7 +130,7 @@ def test_natural_parameters_are_those_of_the_signature(law, data):
 def test_reference_run_has_the_sampled_level(law, data):
     sampled, reference, _ = data.draw(cases(law))
     natural = law.to_natural(sampled, reference)
-    assert np.log(law.loss(*reference, **natural)) == pytest.approx(sampled["level"], abs=1e-8)
+    assert np.log(law(*reference, **natural)) == pytest.approx(sampled["level"], abs=1e-8)
 
 
 @each_law_of_repeated_data
@@ -141,11 +141,11 @@ def test_level_is_the_loss_where_every_reference_token_and_parameter_counts(law,
     params, tokens, _ = reference
     assert set(natural) == set(law.parameters)
     fresh = without_repetition(natural)
-    level = np.log(chinchilla.loss(params, tokens, **fresh))
+    level = np.log(chinchilla(params, tokens, **fresh))
     assert level == pytest.approx(sampled["level"], abs=1e-8)
-    assert np.log(law.loss(*reference, **natural)) > level - 1e-12
+    assert np.log(law(*reference, **natural)) > level - 1e-12
     if params <= useful_params(tokens, **fresh):
-        whole = law.fresh_loss(params, tokens, **natural)
+        whole = law.fresh(params, tokens, **natural)
         assert np.log(whole) == pytest.approx(level, abs=1e-12)
 
 
@@ -154,13 +154,13 @@ def test_level_is_the_loss_where_every_reference_token_and_parameter_counts(law,
 def test_loss_is_positive_and_falls_along_every_input(law, data):
     sampled, reference, at = data.draw(cases(law))
     natural = law.to_natural(sampled, reference)
-    loss = law.loss(*at, **natural)
+    loss = law(*at, **natural)
     assert loss > 0
     for axis in range(len(at)):
         larger = tuple(value * (3 if i == axis else 1) for i, value in enumerate(at))
-        assert law.loss(*larger, **natural) <= loss  # equal where the other term is all there is
+        assert law(*larger, **natural) <= loss  # equal where the other term is all there is
         larger = tuple(value * (3 if i == axis else 1) for i, value in enumerate(reference))
-        assert law.loss(*larger, **natural) < law.loss(*reference, **natural)
+        assert law(*larger, **natural) < law(*reference, **natural)
 
 
 @each_law_of_repeated_data
@@ -170,13 +170,13 @@ def test_loss_of_repeated_data_falls_along_tokens_and_where_size_does_no_harm_al
 ):
     sampled, reference, (params, tokens, unique) = data.draw(cases(law))
     natural = law.to_natural(sampled, reference)
-    loss = law.loss(params, tokens, unique, **natural)
+    loss = law(params, tokens, unique, **natural)
     most = loss * (1 + 1e-12)  # equal where more is worth nothing
     assert loss > 0
-    assert law.loss(params, 3 * tokens, unique, **natural) <= most
-    assert law.loss(params, tokens, 3 * unique, **natural) <= most
+    assert law(params, 3 * tokens, unique, **natural) <= most
+    assert law(params, tokens, 3 * unique, **natural) <= most
     if tokens <= unique or natural.get("r_N", 0.0) >= 0:
-        assert law.loss(3 * params, tokens, unique, **natural) <= most
+        assert law(3 * params, tokens, unique, **natural) <= most
 
 
 @each_law
@@ -187,10 +187,10 @@ def test_tensor_equals_numpy(law, data):
     symbolic = {name: pt.dscalar(name) for name in sampled}
     # As np.float64: a Python float would become float32.
     natural = law.to_natural(symbolic, tuple(map(pt.as_tensor_variable, np.array(reference))))
-    graph = np.log(law.loss(*map(pt.as_tensor_variable, np.array(at)), **natural))
+    graph = np.log(law(*map(pt.as_tensor_variable, np.array(at)), **natural))
     evaluate = pytensor.function(list(symbolic.values()), graph, mode="FAST_COMPILE")
     value = evaluate(*sampled.values())
-    expected = np.log(law.loss(*at, **law.to_natural(sampled, reference)))
+    expected = np.log(law(*at, **law.to_natural(sampled, reference)))
     assert float(value) == pytest.approx(float(expected), rel=1e-10, abs=1e-10)
 
 
@@ -216,8 +216,8 @@ def test_closed_form_optimum_equals_the_numeric_one(law, data, flops):
         reject()  # outside what the numeric search looks at
     searched = replace(posterior, law=replace(law, allocation=Allocation()))
     numeric = float(searched.optimum(flops))
-    best = law.fresh_loss(closed, flops / (6 * closed), **natural)
-    found = law.fresh_loss(numeric, flops / (6 * numeric), **natural)
+    best = law.fresh(closed, flops / (6 * closed), **natural)
+    found = law.fresh(numeric, flops / (6 * numeric), **natural)
     assert float(best) <= float(found) * (1 + 1e-12)
     assert numeric == pytest.approx(closed, rel=1e-2)
 
@@ -228,7 +228,7 @@ def test_compute_inverts_the_loss_of_the_optimum(law, data, flops, k):
     sampled, reference = data.draw(coordinates_of(law)), (1e9, 2e10, 2e10)[: len(law.inputs)]
     natural = law.to_natural(sampled, reference)
     params = law.optimum(flops, k, **natural)
-    loss = law.fresh_loss(params, flops / (k * params), **natural)
+    loss = law.fresh(params, flops / (k * params), **natural)
     if not loss > natural.get("E", 0.0) * (1 + 1e-9):
         reject()  # the loss has no digits left above the irreducible part
     needed = law.compute(loss, k, **natural)
@@ -236,14 +236,13 @@ def test_compute_inverts_the_loss_of_the_optimum(law, data, flops, k):
     steepness = _slope(law, k, flops, natural)
     assert np.log(needed / flops) == pytest.approx(0, abs=1e-9 + rounding / steepness)
     more = law.optimum(needed * 1.5, k, **natural)
-    assert law.fresh_loss(more, needed * 1.5 / (k * more), **natural) <= loss
+    assert law.fresh(more, needed * 1.5 / (k * more), **natural) <= loss
 
 
 def _slope(law, k, flops, natural):
     """How fast the log of the reducible loss falls in log C along the optimum."""
     above = [
-        law.fresh_loss(n := law.optimum(c, k, **natural), c / (k * n), **natural)
-        - natural.get("E", 0.0)
+        law.fresh(n := law.optimum(c, k, **natural), c / (k * n), **natural) - natural.get("E", 0.0)
         for c in (flops, flops * 1.1)
     ]
     return np.log(above[0] / above[1]) / np.log(1.1)
@@ -261,7 +260,7 @@ def test_no_compute_reaches_the_irreducible_loss(law):
 
 @each_law
 def test_law_says_its_formula_and_source(law):
-    text = inspect.getdoc(law.loss)
+    text = inspect.getdoc(law.function)
     assert ":math:" in text
     assert "(20" in text  # the year of a paper
     assert law.coordinates.names[0] == "level"
@@ -269,7 +268,7 @@ def test_law_says_its_formula_and_source(law):
 
 def test_chinchilla_known_values():
     published = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
-    assert chinchilla.loss(70e9, 1.4e12, **published) == pytest.approx(1.9366, abs=2e-4)
+    assert chinchilla(70e9, 1.4e12, **published) == pytest.approx(1.9366, abs=2e-4)
     refit = {"E": 1.8169, "A": 482.01, "B": 2085.4, "alpha": 0.3478, "beta": 0.3659}
     assert chinchilla.optimum(5.76e23, 6.0, **refit) == pytest.approx(72.2e9, rel=0.02)
     assert chinchilla.optimum(5.76e23, 6.0, **published) == pytest.approx(32.2e9, rel=0.01)
@@ -277,7 +276,7 @@ def test_chinchilla_known_values():
 
 def test_kaplan_known_values():
     published = {"N_c": 8.8e13, "D_c": 5.4e13, "alpha_N": 0.076, "alpha_D": 0.095}
-    assert kaplan.loss(1.5e9, 1e30, **published) == pytest.approx((8.8e13 / 1.5e9) ** 0.076)
+    assert kaplan(1.5e9, 1e30, **published) == pytest.approx((8.8e13 / 1.5e9) ** 0.076)
     growth = kaplan.optimum(1e22, 6.0, **published) / kaplan.optimum(1e21, 6.0, **published)
     assert np.log10(growth) == pytest.approx(0.095 / (0.095 + 0.076))
 
@@ -290,14 +289,14 @@ def test_coupled_law_with_k_1_is_the_joint_law(data, flops, at):
     natural = coupled.to_natural({**common, "k": 1.0}, reference)
     assert natural == pytest.approx({**joint, "k": 1.0}, rel=1e-12)
     exact = {**joint, "k": 1.0}
-    assert coupled.loss(*at, **exact) == pytest.approx(chinchilla.loss(*at, **joint), rel=1e-14)
+    assert coupled(*at, **exact) == pytest.approx(chinchilla(*at, **joint), rel=1e-14)
     best = chinchilla.optimum(flops, 6.0, **joint)
     assert coupled.optimum(flops, 6.0, **exact) == pytest.approx(best, rel=1e-12)
     loss = joint["E"] * 1.1
     needed = chinchilla.compute(loss, 6.0, **joint)
     assert np.log(coupled.compute(loss, 6.0, **exact)) == pytest.approx(np.log(needed), rel=1e-10)
-    uncoupled = coupled.loss(1e8, 2e11, **coupled.to_natural({**common, "k": 0.6}, reference))
-    assert abs(uncoupled / chinchilla.loss(1e8, 2e11, **joint) - 1) > 1e-9
+    uncoupled = coupled(1e8, 2e11, **coupled.to_natural({**common, "k": 0.6}, reference))
+    assert abs(uncoupled / chinchilla(1e8, 2e11, **joint) - 1) > 1e-9
 
 
 @given(at=st.tuples(sizes, sizes), flops=compute)
@@ -307,7 +306,7 @@ def test_kaplan_law_is_the_coupled_law_without_a_floor(at, flops):
         **{"E": 0.0, "A": 8.8e13 ** (0.076 / 0.095), "B": 5.4e13},
         **{"alpha": 0.076, "beta": 0.095, "k": 0.095},
     }
-    assert coupled.loss(*at, **natural) == pytest.approx(kaplan.loss(*at, **published), rel=1e-12)
+    assert coupled(*at, **natural) == pytest.approx(kaplan(*at, **published), rel=1e-12)
     best, needed = kaplan.optimum(flops, 6.0, **published), kaplan.compute(2.5, 6.0, **published)
     assert coupled.optimum(flops, 6.0, **natural) == pytest.approx(best, rel=1e-10)
     assert coupled.compute(2.5, 6.0, **natural) == pytest.approx(needed, rel=1e-9)
@@ -321,7 +320,7 @@ def test_k_leaves_the_slopes_at_the_reference_run_and_bends_the_law(data, k):
     def log_reducible(*steps):
         at = (x * np.exp(step) for x, step in zip(reference, steps, strict=True))
         # Without the floor, in which the last digits would be lost.
-        return np.log(coupled.loss(*at, **{**natural, "E": 0.0}))
+        return np.log(coupled(*at, **{**natural, "E": 0.0}))
 
     slopes = (
         (log_reducible(1e-4, 0) - log_reducible(-1e-4, 0)) / 2e-4,
@@ -337,7 +336,7 @@ def test_exponents_of_the_coupled_law_are_limits():
     natural = {"E": 1.0, "A": 2e3, "B": 5e3, "alpha": 0.2, "beta": 0.25, "k": 0.5}
     decade = np.array([1e8, 1e9])
     for at, exponent in (((decade, 1e300), 0.2), ((1e300, decade), 0.25)):
-        above = coupled.loss(*at, **natural) - natural["E"]
+        above = coupled(*at, **natural) - natural["E"]
         assert -np.diff(np.log10(above)) == pytest.approx(exponent, rel=1e-9)
 
 
@@ -346,7 +345,7 @@ def test_farseer_law_describes_the_published_runs_and_its_rounded_constants_near
     at = table["params_non_embedding"].to_numpy(), table["tokens"].to_numpy()
 
     def apart(constants):
-        return np.log(table["loss"].to_numpy() / farseer.loss(*at, **constants))
+        return np.log(table["loss"].to_numpy() / farseer(*at, **constants))
 
     assert abs(apart(NEAR)).max() < 0.065  # the third digit of c2 alone is 4% of the loss
     within = {
@@ -366,7 +365,7 @@ def test_farseer_loss_at_the_25_billion_parameter_run():
     exponent = np.exp(-0.124 * 25.1e9**0.123 + 0.424)
     amplitude = np.exp(88.01 * 25.1e9**-0.1 - 6.287)
     expected = floor + amplitude * 453e9**-exponent
-    assert farseer.loss(25.1e9, 453e9, **NEAR) == pytest.approx(expected, rel=1e-13)
+    assert farseer(25.1e9, 453e9, **NEAR) == pytest.approx(expected, rel=1e-13)
 
 
 @given(data=st.data())
@@ -376,7 +375,7 @@ def test_farseer_has_the_sampled_slopes_at_the_reference_run(data):
 
     def log_loss(along_params, along_tokens):
         steps = np.exp(1e-4 * np.array([along_params, along_tokens]))
-        return np.log(farseer.loss(*(reference * steps), **natural))
+        return np.log(farseer(*(reference * steps), **natural))
 
     share = sampled["reducible"]
     by_params = -(1 - share) * sampled["alpha"] + share * sampled["amplitude_slope"]
@@ -394,11 +393,11 @@ def test_farseer_has_the_sampled_slopes_at_the_reference_run(data):
 def test_farseer_falls_along_tokens_down_to_a_floor_that_falls_along_params(data):
     sampled, reference, (params, tokens) = data.draw(cases(farseer))
     natural = farseer.to_natural(sampled, reference)
-    loss, floors = farseer.loss(params, tokens, **natural), []
+    loss, floors = farseer(params, tokens, **natural), []
     for size in (params, 3 * params):
         floors.append(np.exp(natural["a3"] * size ** natural["c3"] + natural["b3"]))
-        assert farseer.loss(size, 3 * tokens, **natural) <= farseer.loss(size, tokens, **natural)
-        assert farseer.loss(size, tokens, **natural) >= floors[-1]
+        assert farseer(size, 3 * tokens, **natural) <= farseer(size, tokens, **natural)
+        assert farseer(size, tokens, **natural) >= floors[-1]
     assert loss > 0
     assert floors[1] <= floors[0]
 
@@ -414,9 +413,7 @@ def test_farseer_without_bends_is_made_of_straight_lines_in_log_n(data, at):
         amplitude = sampled["reducible"] * ratio ** sampled["amplitude_slope"]
         floor = (1 - sampled["reducible"]) * ratio ** -sampled["alpha"]
         expected = np.exp(sampled["level"]) * (floor + amplitude * more ** -sampled["beta"])
-        assert farseer.loss(*at, **natural) == pytest.approx(
-            expected, rel=1e-5 if bend == 0 else 1e-2
-        )
+        assert farseer(*at, **natural) == pytest.approx(expected, rel=1e-5 if bend == 0 else 1e-2)
 
 
 @given(size=sizes, unit=st.floats(0.1, 10.0))
@@ -440,10 +437,10 @@ def test_farseer_amplitude_is_straight_in_any_unit_of_tokens(size, unit):
 def test_farseer_optimum_is_the_least_loss_along_a_budget(flops, shrink):
     natural = {**NEAR, "a3": NEAR["a3"] * shrink}
     params = np.sqrt(flops / 6 / np.geomspace(1e4, 3.0, 2001))  # tokens per parameter
-    losses = farseer.loss(params, flops / (6 * params), **natural)
+    losses = farseer(params, flops / (6 * params), **natural)
     assert 0 < losses.argmin() < 2000
     found = farseer.optimum(flops, 6.0, **natural)
-    loss = farseer.loss(found, flops / (6 * found), **natural)
+    loss = farseer(found, flops / (6 * found), **natural)
     assert found == pytest.approx(params[losses.argmin()], rel=3e-3)
     assert loss <= losses.min()
     assert farseer.compute(loss, 6.0, **natural) == pytest.approx(flops, rel=1e-9)
@@ -453,8 +450,8 @@ def test_farseer_optimum_is_not_the_fall_without_end():
     """On hardly any tokens the law says that larger models are better for ever."""
     flops, absurd = 1e21, 1e20
     found = farseer.optimum(flops, 6.0, **NEAR)
-    least = farseer.loss(found, flops / (6 * found), **NEAR)
-    assert farseer.loss(absurd, flops / (6 * absurd), **NEAR) < least
+    least = farseer(found, flops / (6 * found), **NEAR)
+    assert farseer(absurd, flops / (6 * absurd), **NEAR) < least
     assert 1e8 < found < 1e11
     larger = {**NEAR, "c1": -0.5, "a1": 0.0, "b1": -20.0}  # tokens are worth nothing at all
     assert np.isnan(farseer.optimum(flops, 6.0, **larger))
@@ -473,7 +470,7 @@ def test_no_compute_reaches_what_the_farseer_floor_never_falls_to():
 
 
 def test_published_repetition_known_values():
-    loss = data_constrained_published.loss
+    loss = data_constrained_published.function
     assert loss(6.34e9, 242e9, 25e9, **PUBLISHED) == pytest.approx(2.2256441, abs=1e-6)
     assert loss(8.67e9, 178e9, 25e9, **PUBLISHED) == pytest.approx(2.2269634, abs=1e-6)
     params = data_constrained_published.optimum(5.76e23, 6.0, **PUBLISHED)
@@ -483,26 +480,26 @@ def test_published_repetition_known_values():
 
 def test_published_repetition_is_the_case_of_one_exponent_and_one_constant():
     at = (6.34e9, 242e9, 25e9)
-    general = data_constrained.loss(*at, **PUBLISHED, beta=PUBLISHED["alpha"], r_N=0.0)
-    assert data_constrained_published.loss(*at, **PUBLISHED) == general
+    general = data_constrained(*at, **PUBLISHED, beta=PUBLISHED["alpha"], r_N=0.0)
+    assert data_constrained_published(*at, **PUBLISHED) == general
 
 
 def test_larger_models_tire_of_repetition_sooner_where_r_N_is_negative():
     general = {**PUBLISHED, "beta": PUBLISHED["alpha"]}
     for r_N, params in ((-0.6, 8e9), (0.6, 0.5e9)):
         fewer = {**general, "R_D": general["R_D"] * (params / 1e9) ** r_N}
-        varying = data_constrained.loss(params, 242e9, 25e9, **general, r_N=r_N)
-        assert varying == pytest.approx(data_constrained.loss(params, 242e9, 25e9, **fewer, r_N=0))
-        assert varying > data_constrained.loss(params, 242e9, 25e9, **general, r_N=0.0)
-    at_reference = [data_constrained.loss(1e9, 2e11, 25e9, **general, r_N=r) for r in (-1.0, 0.0)]
+        varying = data_constrained(params, 242e9, 25e9, **general, r_N=r_N)
+        assert varying == pytest.approx(data_constrained(params, 242e9, 25e9, **fewer, r_N=0))
+        assert varying > data_constrained(params, 242e9, 25e9, **general, r_N=0.0)
+    at_reference = [data_constrained(1e9, 2e11, 25e9, **general, r_N=r) for r in (-1.0, 0.0)]
     assert at_reference[0] == pytest.approx(at_reference[1], rel=1e-14)
 
 
 @given(st.floats(1e7, 1e9), st.floats(2e10, 1e12), st.floats(1.0, 100.0))
 def test_small_models_without_repetition_follow_chinchilla(params, tokens, spare):
-    fresh = chinchilla.loss(params, tokens, **without_repetition(PUBLISHED))
+    fresh = chinchilla(params, tokens, **without_repetition(PUBLISHED))
     assert params <= useful_params(tokens, **without_repetition(PUBLISHED))
-    unrepeated = data_constrained_published.loss(params, tokens, spare * tokens, **PUBLISHED)
+    unrepeated = data_constrained_published(params, tokens, spare * tokens, **PUBLISHED)
     assert unrepeated == pytest.approx(fresh, rel=1e-13)
 
 
@@ -510,25 +507,23 @@ def test_small_models_without_repetition_follow_chinchilla(params, tokens, spare
 def test_limits_of_the_worth_of_repetition(params, epochs):
     unique = 2e10
     at, fresh = (params, epochs * unique, unique), without_repetition(PUBLISHED)
-    all_count = data_constrained_published.loss(*at, **{**PUBLISHED, "R_D": 1e12})
-    assert all_count == pytest.approx(chinchilla.loss(params, epochs * unique, **fresh), rel=1e-9)
-    none_count = data_constrained_published.loss(*at, **{**PUBLISHED, "R_D": 1e-12})
-    assert none_count == pytest.approx(chinchilla.loss(params, unique, **fresh), rel=1e-9)
+    all_count = data_constrained_published(*at, **{**PUBLISHED, "R_D": 1e12})
+    assert all_count == pytest.approx(chinchilla(params, epochs * unique, **fresh), rel=1e-9)
+    none_count = data_constrained_published(*at, **{**PUBLISHED, "R_D": 1e-12})
+    assert none_count == pytest.approx(chinchilla(params, unique, **fresh), rel=1e-9)
 
 
 def test_limits_of_the_worth_of_surplus_params():
     params, tokens, fresh = 7e10, 1e10, without_repetition(PUBLISHED)
     useful = useful_params(tokens, **fresh)
     assert useful < params
-    all_count = data_constrained_published.fresh_loss(params, tokens, **{**PUBLISHED, "R_N": 1e12})
-    assert all_count == pytest.approx(chinchilla.loss(params, tokens, **fresh), rel=1e-9)
-    none_count = data_constrained_published.fresh_loss(
-        params, tokens, **{**PUBLISHED, "R_N": 1e-12}
-    )
-    assert none_count == pytest.approx(chinchilla.loss(useful, tokens, **fresh), rel=1e-9)
-    absurd = data_constrained_published.fresh_loss(1e30, tokens, **PUBLISHED)
+    all_count = data_constrained_published.fresh(params, tokens, **{**PUBLISHED, "R_N": 1e12})
+    assert all_count == pytest.approx(chinchilla(params, tokens, **fresh), rel=1e-9)
+    none_count = data_constrained_published.fresh(params, tokens, **{**PUBLISHED, "R_N": 1e-12})
+    assert none_count == pytest.approx(chinchilla(useful, tokens, **fresh), rel=1e-9)
+    absurd = data_constrained_published.fresh(1e30, tokens, **PUBLISHED)
     most = useful * (1 + PUBLISHED["R_N"])
-    assert absurd == pytest.approx(chinchilla.loss(most, tokens, **fresh), rel=1e-12)
+    assert absurd == pytest.approx(chinchilla(most, tokens, **fresh), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -542,7 +537,7 @@ def test_slope_has_no_jump_where_repetition_or_surplus_begins(edge):
     at = {"params": params, "tokens": tokens, "unique_tokens": tokens}
 
     def loss(log_step):
-        return data_constrained.loss(**{**at, edge: at[edge] * np.exp(log_step)}, **natural)
+        return data_constrained(**{**at, edge: at[edge] * np.exp(log_step)}, **natural)
 
     below, above = (loss(0.0) - loss(-1e-5)) / 1e-5, (loss(1e-5) - loss(0.0)) / 1e-5
     assert above == pytest.approx(below, abs=1e-5)
@@ -569,7 +564,7 @@ def test_profile_is_least_at_its_optimum_and_rises_on_both_sides(sampled, refere
     best = isoflop_profile.optimum(budget, 6.0, **natural)
     steps = np.geomspace(1, 30, 9)
     for sizes_ in (best * steps, best / steps):
-        loss = isoflop_profile.loss(sizes_, budget, budget, **natural)
+        loss = isoflop_profile(sizes_, budget, budget, **natural)
         assert np.log(loss[0]) == pytest.approx(sampled["level"], abs=1e-8)
         assert (np.diff(loss) > 0).all()
 
@@ -583,7 +578,7 @@ def test_profile_has_the_sampled_size_exponent_and_curvature(sampled, reference,
     growth /= isoflop_profile.optimum(budget, 6.0, **natural)
     assert np.log10(growth) == pytest.approx(sampled["a"], abs=1e-8)
     around = best * np.exp(0.01 * np.array([-1, 0, 1]))
-    log_loss = np.log(isoflop_profile.loss(around, reference[2], reference[2], **natural))
+    log_loss = np.log(isoflop_profile(around, reference[2], reference[2], **natural))
     assert np.diff(log_loss, 2)[0] / 1e-4 == pytest.approx(sampled["curvature"], rel=1e-3)
 
 
@@ -592,7 +587,7 @@ def test_profile_of_the_opposite_skew_is_its_mirror_image(sampled, reference, bu
     def curve(skew, steps):
         natural = isoflop_profile.to_natural({**sampled, "skew": skew}, reference)
         best = isoflop_profile.optimum(budget, 6.0, **natural)
-        return isoflop_profile.loss(best * steps, budget, budget, **natural)
+        return isoflop_profile(best * steps, budget, budget, **natural)
 
     skew, steps = sampled["skew"], np.geomspace(0.1, 10, 5)
     np.testing.assert_allclose(curve(skew, steps), curve(1 - skew, 1 / steps), rtol=1e-9)
@@ -604,7 +599,7 @@ def joint_as_profile(budget, *, E, A, B, alpha, beta):
     """Parameters of the profile that a joint law has on one budget, C = 6 N D."""
     joint = {"E": E, "A": A, "B": B, "alpha": alpha, "beta": beta}
     best, a = chinchilla.optimum(budget, 6.0, **joint), beta / (alpha + beta)
-    least = chinchilla.loss(best, budget / (6 * best), **joint)
+    least = chinchilla(best, budget / (6 * best), **joint)
     curvature = alpha * A * best**-alpha * (alpha + beta) / least
     shape = {"curvature": curvature, "left": alpha, "right": beta}
     return {"L_min": least, "G": best * budget**-a, "a": a, **shape}
@@ -619,21 +614,21 @@ def test_profile_is_exact_where_the_joint_law_holds(joint, budget, missed):
     natural = joint_as_profile(budget, **published)
     params = isoflop_profile.optimum(budget, 6.0, **natural) * np.geomspace(0.05, 20, 9)
     flops = budget * missed  # a run that overshot its budget saw more tokens, not another size
-    expected = chinchilla.loss(params, flops / (6 * params), **published)
-    profile = isoflop_profile.loss(params, flops, budget, **natural)
+    expected = chinchilla(params, flops / (6 * params), **published)
+    profile = isoflop_profile(params, flops, budget, **natural)
     np.testing.assert_allclose(profile, expected, rtol=1e-9)
     if abs(missed - 1) > 0.05:  # and one taken for a run of another budget would be elsewhere
         assert not np.allclose(
-            isoflop_profile.loss(params, flops, flops, **natural), expected, rtol=1e-9
+            isoflop_profile(params, flops, flops, **natural), expected, rtol=1e-9
         )
 
 
 def test_limits():
-    assert power_law.loss(1e300, E=1.5, A=10.0, alpha=0.5) == pytest.approx(1.5)
-    assert pure_power_law.loss(2e13, x_c=2e13, alpha=0.3) == pytest.approx(1.0)
-    assert chinchilla.loss(
-        1e300, 1e300, E=1.7, A=400.0, B=400.0, alpha=0.3, beta=0.3
-    ) == pytest.approx(1.7)
+    assert power_law(1e300, E=1.5, A=10.0, alpha=0.5) == pytest.approx(1.5)
+    assert pure_power_law(2e13, x_c=2e13, alpha=0.3) == pytest.approx(1.0)
+    assert chinchilla(1e300, 1e300, E=1.7, A=400.0, B=400.0, alpha=0.3, beta=0.3) == pytest.approx(
+        1.7
+    )
 
 
 def test_name_of_another_modules_law_is_refused():
@@ -650,9 +645,9 @@ def test_name_of_another_modules_law_is_refused():
 
 def test_chance_level_law_starts_at_chance_is_halfway_and_ends_at_the_floor():
     natural = {"E": 0.5, "U": 2.5, "x_half": 1e9, "alpha": 0.8}
-    assert chance_level.loss(1e9, **natural) == pytest.approx(1.5)
-    assert chance_level.loss(1e-9, **natural) == pytest.approx(2.5, rel=1e-9)
-    assert chance_level.loss(1e40, **natural) == pytest.approx(0.5, rel=1e-9)
+    assert chance_level(1e9, **natural) == pytest.approx(1.5)
+    assert chance_level(1e-9, **natural) == pytest.approx(2.5, rel=1e-9)
+    assert chance_level(1e40, **natural) == pytest.approx(0.5, rel=1e-9)
 
 
 @given(data=st.data())
@@ -660,7 +655,7 @@ def test_chance_level_law_is_estimator_m4(data):
     """Alabdulmohsin et al. (2022): (L - E)/(U - L) is a power of x."""
     sampled, reference, (x,) = data.draw(cases(chance_level))
     natural = chance_level.to_natural(sampled, reference)
-    loss = chance_level.loss(x, **natural)
+    loss = chance_level(x, **natural)
     ratio = (loss - natural["E"]) / (natural["U"] - loss)
     expected = -natural["alpha"] * np.log(x / natural["x_half"])
     if 1e-6 < ratio < 1e6:  # elsewhere the differences are lost in rounding
@@ -674,4 +669,4 @@ def test_chance_level_law_with_nothing_done_yet_is_a_power_law(level, reducible,
     near = chance_level.to_natural({**common, "remaining": 1e-9}, reference)
     far = power_law.to_natural(common, reference)
     at = up * 1e9
-    assert chance_level.loss(at, **near) == pytest.approx(power_law.loss(at, **far), rel=1e-6)
+    assert chance_level(at, **near) == pytest.approx(power_law(at, **far), rel=1e-6)

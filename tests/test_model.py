@@ -145,7 +145,7 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
     sampled = {coordinate: at_cells(found[coordinate]) for coordinate in spec.priors}
     noise = {name: at_cells(found[name]) for name in spec.noise_priors if name in found}
     assert ("sigma_seed" in noise) == (kind == "three seeds")
-    centre = np.log(spec.law.loss(*inputs.values(), **spec.law.to_natural(sampled, reference)))
+    centre = np.log(spec.law(*inputs.values(), **spec.law.to_natural(sampled, reference)))
     for error in ERRORS:
         if error in found:
             centre = centre + model[f"{error}_basis"].get_value() @ found[error]

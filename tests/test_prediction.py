@@ -230,7 +230,7 @@ def test_column_of_groups_may_be_an_input_of_the_law(runs):
     np.testing.assert_array_equal(found["budget"], table["budget"])
     row = table.iloc[7]
     alone = drawn.of_group(str(row["budget"]))
-    expected = alone.law.loss(row["params"], row["flops"], row["budget"], **alone.natural)
+    expected = alone.law(row["params"], row["flops"], row["budget"], **alone.natural)
     assert found["fitted"].iloc[7] == pytest.approx(float(expected.median()))
     asked = predict(drawn, dict(row[["params", "flops", "budget"]]))
     np.testing.assert_allclose(asked, expected)

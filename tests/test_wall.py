@@ -31,7 +31,7 @@ def objective(fit, draw: int, unique: float):
     def value(point):
         params, tokens = np.exp(point)
         inputs = {"params": params, "tokens": tokens, "unique_tokens": min(unique, tokens)}
-        found = np.log(fit.spec.law.loss(*inputs.values(), **natural))
+        found = np.log(fit.spec.law(*inputs.values(), **natural))
         return found + (fit.spec.noise_model.mean_excess(noise, inputs) if noise else 0.0)
 
     return value

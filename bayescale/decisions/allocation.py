@@ -160,7 +160,7 @@ def _basin(posterior: Posterior, budget: xr.DataArray, shares: np.ndarray) -> xr
     def excess(distance: Any, side: Any, best: Any, limit: Any, flops: Any, *values: Any) -> Any:
         own = dict(zip(natural, values, strict=True))
         params = best * np.exp(side * distance)
-        return law.fresh_loss(params, flops / (k * params), **own) - limit
+        return law.fresh(params, flops / (k * params), **own) - limit
 
     known = xr.broadcast(side, best, limit, budget, *natural.values())
     args = tuple(value.to_numpy() for value in known)

@@ -93,7 +93,7 @@ class EqualLoss:
         values = natural or tuple(self.natural.values())
         named = dict(zip(self.natural, values, strict=True))
         with np.errstate(over="ignore", under="ignore"):
-            return self.draws.law.fresh_loss(np.exp(log_params), np.exp(log_tokens), **named)
+            return self.draws.law.fresh(np.exp(log_params), np.exp(log_tokens), **named)
 
     def needed_tokens(self, loss: np.ndarray, log_params: np.ndarray) -> np.ndarray:
         """Log of the tokens that bring a size to a loss; infinite where none do.

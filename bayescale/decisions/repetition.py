@@ -139,7 +139,7 @@ def loss_with_excess(posterior: Posterior, inputs: Mapping[str, Any]) -> xr.Data
         Nats per token.
     """
     own = {name: xr.DataArray(inputs[name]) for name in posterior.law.inputs}
-    loss = posterior.law.loss(*own.values(), **posterior.natural)
+    loss = posterior.law(*own.values(), **posterior.natural)
     if posterior.mean_excess is None:
         return loss
     return loss * np.exp(posterior.mean_excess(posterior.noise, own))

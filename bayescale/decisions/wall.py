@@ -171,7 +171,7 @@ class _Wall:
         inputs = {"params": np.exp(size), "tokens": tokens, "unique_tokens": unique}
         own = [inputs[name] for name in self.draws.law.inputs]
         natural = {name: named[name] for name in self.draws.natural}
-        found = np.log(self.draws.law.loss(*own, **natural))
+        found = np.log(self.draws.law(*own, **natural))
         if self.draws.mean_excess is not None:
             found = found + self.draws.mean_excess(named, inputs)
         return found

@@ -86,7 +86,7 @@ def data_constrained_published(
     array_like
         Loss, nats per token.
     """
-    return data_constrained.loss(
+    return data_constrained(
         params,
         tokens,
         unique_tokens,

@@ -313,11 +313,11 @@ class Law:
     response : Response
         What it says of a run.
     reads : tuple of Input
-        What it reads of a run, in the order `loss` takes them.
+        What it reads of a run, in the order `function` takes them.
     supports : mapping of str to Parameter
         Natural parameters: what papers print.
-    loss : callable
-        ``loss(*inputs, **parameters)``, in the unit of the response.
+    function : callable
+        ``function(*inputs, **parameters)``, in the unit of the response; a law is called as one.
     coordinates : Coordinates
         What is sampled.
     allocation : Allocation
@@ -331,7 +331,7 @@ class Law:
     response: Response
     reads: tuple[Input, ...]
     supports: Mapping[str, Parameter] = field(repr=False, hash=False)
-    loss: Function = field(repr=False)
+    function: Function = field(repr=False)
     coordinates: Coordinates = field(repr=False)
     allocation: Allocation = field(default=Allocation(), repr=False)
     rises_along: tuple[str, ...] = ()
@@ -339,7 +339,7 @@ class Law:
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Any:
         """Evaluate the law's function."""
-        return self.loss(*inputs, **parameters)
+        return self.function(*inputs, **parameters)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -364,7 +364,7 @@ class Law:
     @property
     def summary(self) -> str:
         """First line of the law's docstring."""
-        return inspect.getdoc(self.loss).splitlines()[0]  # type: ignore[union-attr]
+        return inspect.getdoc(self.function).splitlines()[0]  # type: ignore[union-attr]
 
     def role(self, role: str) -> tuple[str, ...]:
         """Names of the inputs of a role.
@@ -442,15 +442,15 @@ class Law:
             return self
         free = tuple(own for own in self.reads if own.name not in given)
 
-        @wraps(self.loss)
-        def loss(*inputs: Any, **natural: Any) -> Any:
+        @wraps(self.function)
+        def function(*inputs: Any, **natural: Any) -> Any:
             known = {**{o.name: v for o, v in zip(free, inputs, strict=True)}, **given}
-            return self.loss(*(known[name] for name in self.inputs), **natural)
+            return self.function(*(known[name] for name in self.inputs), **natural)
 
         optimum, compute = (
             None if own is None else partial(own, **given) for own in (self.optimum, self.compute)
         )
-        return replace(self, reads=free, loss=loss, allocation=Allocation(optimum, compute))
+        return replace(self, reads=free, function=function, allocation=Allocation(optimum, compute))
 
     def filled(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Give every input a value: those that are not given, where another stands for them.
@@ -477,7 +477,7 @@ class Law:
             raise KeyError(*missing)
         return {name: found[name] for name in self.inputs}
 
-    def fresh_loss(self, params: Any, tokens: Any, **natural: Any) -> Any:
+    def fresh(self, params: Any, tokens: Any, **natural: Any) -> Any:
         """Evaluate a law that trades params against tokens where no token is repeated.
 
         Parameters
@@ -492,7 +492,7 @@ class Law:
             In the unit of the response.
         """
         (size,), (data,) = self.role("size"), self.role("data")
-        return self.loss(*self.filled({size: params, data: tokens}).values(), **natural)
+        return self.function(*self.filled({size: params, data: tokens}).values(), **natural)
 
     def to_natural(self, sampled: Values, reference: tuple[Any, ...]) -> dict[str, Any]:
         """Turn sampled coordinates at a reference run into the law's parameters, in their order.
@@ -507,7 +507,7 @@ class Law:
         -------
         dict
         """
-        natural = self.coordinates.to_natural(sampled, reference, self.loss)
+        natural = self.coordinates.to_natural(sampled, reference, self.function)
         return {name: natural[name] for name in self.parameters}
 
 
@@ -609,8 +609,10 @@ def law(
                     f"the law {name} declares the {what} {', '.join(given)}, its function takes "
                     f"{', '.join(own)}: name the same, in the same order"
                 )
-        if name in LAWS and LAWS[name].loss.__module__ != function.__module__:
-            raise ValueError(f"a law named {name} exists already in {LAWS[name].loss.__module__}")
+        if name in LAWS and LAWS[name].function.__module__ != function.__module__:
+            raise ValueError(
+                f"a law named {name} exists already in {LAWS[name].function.__module__}"
+            )
         LAWS[name] = Law(
             name,
             response,

@@ -251,7 +251,7 @@ class Bending:
         named = zip(self.supports.items(), line, strict=True)
         sampled = {name: into_support(support, value) for (name, support), value in named}
         natural = self.law.to_natural({**sampled, **self.fixed}, self.reference)
-        return np.log(self.law.loss(*inputs, **natural))
+        return np.log(self.law(*inputs, **natural))
 
     def tangents(self, inputs: tuple[Any, ...]) -> list[Any]:
         """Differentiate the log law by each of its coordinates, at the best-fitting law.

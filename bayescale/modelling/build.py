@@ -602,7 +602,7 @@ def _observe(
         }
 
     inputs, values = inputs_in(spec, data), at_cells(noise)
-    said = spec.law.loss(*(inputs[name] for name in spec.inputs), **at_cells(natural))
+    said = spec.law(*(inputs[name] for name in spec.inputs), **at_cells(natural))
     mu = spec.response.onto(said) + apart
     scale = noise_scale(values, data.get("replicates", 1.0))
     family, arguments = spec.noise_model.pymc(mu, scale, values, inputs)

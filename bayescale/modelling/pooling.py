@@ -200,4 +200,4 @@ def _misfit(
         value = entries if spec.along(name) else entries[0]
         sampled[name] = into_support(spec.supports[name], value)
     natural = spec.law.to_natural(sampled, reference)
-    return spec.response.onto(spec.law.loss(*inputs, **natural)) - observed
+    return spec.response.onto(spec.law(*inputs, **natural)) - observed

@@ -919,7 +919,7 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
         data |= {CENTRE: middle, SCALE: np.eye(len(middle))}
     slots = slots_of(data, positive_data(spec))
     # A law from elsewhere may change without this package's code changing: its name says nothing.
-    ours = spec.law.loss.__module__.startswith("bayescale.")
+    ours = spec.law.function.__module__.startswith("bayescale.")
     shape = Shape(
         (*spec.shape, variables, slots),
         variables,

@@ -154,7 +154,7 @@ class Posterior:
         xarray.DataArray or numpy.ndarray
             In the unit of the law's response, without noise, of each draw.
         """
-        return self.law.fresh_loss(params, tokens, **self.natural)
+        return self.law.fresh(params, tokens, **self.natural)
 
     def isoflop(self, flops: Any, params: Any) -> Any:
         """Loss along an isoFLOP curve: N varies, D = C/(k N).
@@ -218,7 +218,7 @@ class Posterior:
 
         def loss(log_params: Any, log_product: Any, *values: Any) -> Any:
             own = dict(zip(natural, values, strict=True))
-            return self.law.fresh_loss(np.exp(log_params), np.exp(log_product - log_params), **own)
+            return self.law.fresh(np.exp(log_params), np.exp(log_product - log_params), **own)
 
         return np.exp(find_minimum(loss, low, args[0] - low, args))
 
@@ -231,7 +231,7 @@ class Posterior:
         def above(log_flops: Any, asked: Any, *values: Any) -> Any:
             own, flops = dict(zip(natural, values, strict=True)), np.exp(log_flops)
             params = best(flops, k, **own)
-            return self.law.fresh_loss(params, flops / (k * params), **own) - asked
+            return self.law.fresh(params, flops / (k * params), **own) - asked
 
         found = elementwise.find_root(above, tuple(ends), args=tuple(args))
         return np.where(above(ends[1], *args) > 0, np.inf, np.exp(found.x))

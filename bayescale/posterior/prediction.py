@@ -122,8 +122,8 @@ def bend_per_decade(fit: Fit) -> xr.DataArray:
     def log_factor(times: float) -> xr.DataArray:
         inputs = [times * at[name] for name in fit.spec.inputs]
         exact = {name: fit.natural[name] for name in fit.spec.law.parameters}
-        bent = fit.law.loss(*inputs, **fit.natural)
-        return xr.ufuncs.log(bent / fit.spec.law.loss(*inputs, **exact))
+        bent = fit.law(*inputs, **fit.natural)
+        return xr.ufuncs.log(bent / fit.spec.law(*inputs, **exact))
 
     slope = (log_factor(10**step) - log_factor(10**-step)) / (2 * _DECADES)
     return xr.ufuncs.sqrt((slope**2).mean("obs")).transpose("chain", "draw")

@@ -119,14 +119,14 @@ def at_best(law: Law, name: str, ends: tuple[float, float]) -> Law:
     """
     free = tuple(own for own in law.reads if own.name != name)
 
-    def loss(*inputs: Any, **natural: Any) -> Any:
+    def function(*inputs: Any, **natural: Any) -> Any:
         known = {own.name: value for own, value in zip(free, inputs, strict=True)}
         best = best_value(law, name, ends, known, natural)
         at = {**known, name: best}
         return law(*(at[n] for n in law.inputs), **natural)
 
-    loss.__doc__ = law.loss.__doc__
-    return replace(law, reads=free, loss=loss, allocation=Allocation())
+    function.__doc__ = law.function.__doc__
+    return replace(law, reads=free, function=function, allocation=Allocation())
 
 
 def in_numbers(law: Law, parts: dict[str, tuple[str, ...]]) -> Law:
@@ -147,7 +147,7 @@ def in_numbers(law: Law, parts: dict[str, tuple[str, ...]]) -> Law:
     if not vectors:
         return law
 
-    def loss(*inputs: Any, **natural: Any) -> Any:
+    def function(*inputs: Any, **natural: Any) -> Any:
         own = {name: value for name, value in natural.items() if name in law.supports}
         for name, along in vectors.items():
             own[name] = _stacked([natural[f"{name}[{part}]"] for part in parts[along]], along)
@@ -158,8 +158,8 @@ def in_numbers(law: Law, parts: dict[str, tuple[str, ...]]) -> Law:
         for name, own in law.supports.items()
         for part in (parts[own.along] if own.along else ("",))
     }
-    loss.__doc__ = law.loss.__doc__
-    return replace(law, supports=supports, loss=loss)
+    function.__doc__ = law.function.__doc__
+    return replace(law, supports=supports, function=function)
 
 
 def _stacked(entries: Sequence[Any], along: str) -> Any:

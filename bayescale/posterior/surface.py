@@ -92,7 +92,7 @@ def bent(members: Sequence[Drawn], law: Law) -> Law:
     return replace(
         law,
         supports={**law.supports, "bend": REAL},
-        loss=surface.loss,
+        function=surface.loss,
         allocation=Allocation(surface.optimum, surface.compute)
         if law.optimum is not None
         else Allocation(),
@@ -111,7 +111,7 @@ class _Surface:
     def loss(self, *inputs: Any, bend: Any, **natural: Any) -> Any:
         """Loss of the bent law; `bend` is the number of the draw."""
         factor = xr.apply_ufunc(self._factor, bend, *inputs)
-        return self.law.loss(*inputs, **natural) * factor
+        return self.law(*inputs, **natural) * factor
 
     def _factor(self, bend: Any, *inputs: Any) -> Any:
         """Return what the law is multiplied by: plain arrays that broadcast."""
