@@ -56,6 +56,12 @@ def test_parameters_shows_prior_and_posterior_of_each(small_fit):
     assert figure.axes[3].get_xlabel() == f"{low:.3f} to {high:.3f}"
 
 
+def test_parameters_of_a_pool_have_the_priors_of_all_members(joint_fit):
+    assert "member" in joint_fit.prior["E"].dims
+    titles = [axis.get_title(loc="left") for axis in plots.plot_parameters(joint_fit).axes]
+    assert titles[0].startswith("E = ")
+
+
 def test_isoflop_draws_every_budget(small_fit):
     figure = plots.plot_isoflop(small_fit)
     named = [text.get_text().strip() for text in figure.axes[0].texts]

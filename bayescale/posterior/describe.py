@@ -46,10 +46,10 @@ def labelled(draws: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
     str
         As `bayescale.Fit.summary` has it.
     xarray.DataArray
-        Dims (chain, draw).
+        Dims (chain, draw), and member where priors of a pool differ.
     """
     for name, own in draws.items():
-        dims = [dim for dim in own.dims if dim not in ("chain", "draw")]
+        dims = [dim for dim in own.dims if dim not in ("chain", "draw", "member")]
         for entry in product(*(own[dim].to_numpy() for dim in dims)):
             of = f"[{', '.join(map(str, entry))}]" if entry else ""
             yield f"{name}{of}", own.sel(dict(zip(dims, entry, strict=True)), drop=True)
