@@ -476,15 +476,99 @@ def best_mixture():
     return shares[useful.argmax()]
 
 
+ASKED = {
+    "learning-rate": [
+        *("plan", "FIT", "best", "--over", "learning_rate"),
+        *("--at", "params=1e9", "--at", "tokens=2e10"),
+    ],
+    "mixture": ["plan", "FIT", "best", "--over", "w", "--at", "tokens=1e11"],
+    "experts": ["optima", "FIT", "--flops", "1e21", "--at", "experts=8"],
+}
+REPORTED = {
+    "learning-rate": (["--at", "learning_rate=1e-3", "--flops", "1e22"], "For 1e22 FLOPs: "),
+    "mixture": (["--at", "tokens=1e12"], "At 1.00T tokens (w "),
+    "experts": (
+        ["--flops", "1e22"],
+        "At 1e22 flops (3.33B active_params, 500B tokens, experts 16)",
+    ),
+    "accuracy": (["--at", "1e24"], "At 1e24 flops: accuracy 99"),
+    "batch-size": (["--at", "1e13"], "At 10.0T tokens: batch size 7."),
+}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_command_line_takes_it(name, folder, tmp_path, run):
-    path = tmp_path / "fit.nc"
+    path, model = tmp_path / "fit.nc", folder / f"{name}.toml"
+    few = ("--draws", 300, "--tune", 300, "--allow-unconverged")
+    code, out, err = run("fit", folder / f"{name}.csv", "--model", model, "--out", path, *few)
+    assert code == 0, err
+    shutil.copy(folder / f"{bs.load_model(model).law.name}.py", tmp_path)
+    code, out, err = run("check", path, "--json")
+    assert code in (0, 1, 3), err
+    assert json.loads(out)["checks"]
+    if name in ASKED:
+        question = [path if word == "FIT" else word for word in ASKED[name]]
+        code, out, err = run(*question, "--json", "--allow-unconverged")
+        assert code == 0, err
+        answers_as_in_python(name, json.loads(out), bs.load_fit(path))
+    options, expected = REPORTED[name]
     code, out, err = run(
-        *("fit", folder / f"{name}.csv", "--model", folder / f"{name}.toml", "--out", path),
-        *("--draws", 300, "--tune", 300, "--allow-unconverged"),
+        *("report", folder / f"{name}.csv", "--model", model, "--no-backtest", *few),
+        *(*options, "--out", tmp_path / "report"),
     )
     assert code == 0, err
-    shutil.copy(folder / f"{bs.load_model(folder / f'{name}.toml').law.name}.py", tmp_path)
-    code, out, err = run("check", path, "--json", "--allow-unconverged")
-    assert code in (0, 3), err
-    assert json.loads(out)["checks"]
+    assert expected in out
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def answers_as_in_python(name, said, fit):
+    if name == "experts":
+        best = bs.compute_optimal(fit.at(experts=8), 1e21, exponents=False)
+        assert said["optima"][0]["params"]["median"] == pytest.approx(best["params"].median())
+        return
+    entry = said["optimum"]
+    if name == "learning-rate":
+        best = bs.optimum(fit, "learning_rate", params=1e9, tokens=2e10)["best"].median()
+        assert entry["best"]["median"] == pytest.approx(float(best))
+    else:
+        shares = [share["median"] for share in entry["best"].values()]
+        assert shares == pytest.approx(best_mixture(), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("experts", ["report", "--at", "expert=8"], "cannot be fixed at expert: it reads experts"),
+        ("experts", ["report", "--at", "experts=many"], "'many' is not a number"),
+        ("experts", ["report", "--at", "1e21"], "use --flops"),
+        ("mixture", ["report", "--flops", "1e21"], "not compute: say which values .* --at"),
+        ("accuracy", ["report", "--at", "-1"], "no positive number"),
+    ],
+)
+def test_command_line_refuses_before_sampling(name, arguments, message, folder, run, monkeypatch):
+    monkeypatch.setattr("bayescale.cli.reports.sample", None)
+    first, *rest = arguments
+    model = folder / f"{name}.toml"
+    code, _, err = run(first, folder / f"{name}.csv", "--model", model, *rest)
+    assert code == 2
+    assert re.search(message, err)
+
+
+def test_command_line_compares_and_backtests(folder, tmp_path, run):
+    table, model = folder / "batch-size.csv", folder / "batch-size.toml"
+    other = folder / "other-batch-size.toml"
+    other.write_text(model.read_text().replace("mu = -1.0, sigma = 0.5", "mu = -0.8, sigma = 0.4"))
+    code, out, err = run("compare", table, "--models", f"{model},{other}", "--at", "1e13")
+    assert code == 0, err
+    assert "predicted at 10.0T tokens" in out
+    assert "batch size" in out
+    assert "loss" not in out
+    mixed = folder / "accuracy.toml"
+    code, _, err = run("compare", table, "--models", f"{model},{mixed}")
+    assert code == 2
+    assert "accuracy" in err
+    picture = tmp_path / "backtest.png"
+    code, out, err = run("backtest", table, "--model", model, "--cut", "3e11", "--plot", picture)
+    assert code == 0, err
+    assert "batch size of new runs" in out
+    assert picture.is_file()

@@ -55,7 +55,9 @@ def backtest(
 ) -> None:
     """Fit the smaller runs, predict the larger ones, and see how far the intervals hold."""
     spec = spec_of(model, group)
-    table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
+    table = runs_of(
+        runs, where, column, unit, mid_schedule, best_per, params_are, spec.response.column
+    )
     for path in (plot, out):
         if path is not None:
             make_room(path)  # before the long work, not after it

@@ -53,7 +53,10 @@ def check(
         found = check_fit(fitted, seed=seed)
     else:
         spec = spec_of(model, group)
-        table = runs_of(runs_or_fit, where, column, unit, mid_schedule, best_per, params_are)
+        table = runs_of(
+            *(runs_or_fit, where, column, unit, mid_schedule, best_per, params_are),
+            spec.response.column,
+        )
         from bayescale.evaluation.checks.suite import check_fit, check_runs
         from bayescale.modelling.pooling import group_names
 

@@ -22,10 +22,11 @@ from bayescale.cli.options import (
     Units,
     Where,
 )
-from bayescale.cli.reading import runs_of, spec_of, values_asked
+from bayescale.cli.reading import given_of, runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, steps, stop_unless_converged
 from bayescale.errors import ModelError
 from bayescale.files import make_folder, replacing
+from bayescale.laws import Response
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.runs.reading import Table, kind_of
 
@@ -65,11 +66,14 @@ def compare(
     """Compare models by how they predict the runs and by the decisions they lead to."""
     specs = _specs(models, group)
     asked = [value for spec in specs for value in values_asked(spec, flops or [], at or [])]
+    given = [given_of(spec, at or []) for spec in specs]
     _require_one_question(specs)
     if plans is not None:
         _require_plannable(specs)
         kind_of(plans)
-    table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
+    table = runs_of(
+        *(runs, where, column, unit, mid_schedule, best_per, params_are), specs[0].response.column
+    )
     candidates = None if plans is None else _plans(plans, specs)
     from bayescale.modelling.pooling import group_names
 
@@ -77,7 +81,10 @@ def compare(
         group_names(spec, table)
     if out is not None:
         make_folder(out)  # before the long work, not after it
-    fits = {spec.name: sample(table, spec, seed) for spec in specs}
+    fits = {
+        spec.name: sample(table, spec, seed).at(**own)
+        for spec, own in zip(specs, given, strict=True)
+    }
     with steps("compare", len(specs) * folds) as step:
         step("starting ArviZ")
         from bayescale.evaluation.compare import answer_comparison
@@ -96,7 +103,7 @@ def compare(
         )
     if out is not None:
         _write(comparison, answer, out)
-    typer.echo(answer.to_json() if as_json else _text(answer))
+    typer.echo(answer.to_json() if as_json else _text(answer, specs[0].response))
     if out is not None:
         typer.echo(f"comparison: {out / 'comparison.json'}, {out / 'comparison.png'}", err=as_json)
     stop_unless_converged(answer.numbers["problems"], allow_unconverged)
@@ -135,11 +142,13 @@ def _plans(path: Path, specs: list[ModelSpec]) -> Table:
 
 def _require_one_question(specs: list[ModelSpec]) -> None:
     """Refuse before sampling what decides different things."""
-    if len({spec.law.is_joint or spec.inputs for spec in specs}) > 1:
-        decides = "; ".join(f"{spec.name} of {' and '.join(spec.inputs)}" for spec in specs)
+    if len({(spec.response.column, spec.size) for spec in specs}) > 1:
+        decides = "; ".join(
+            f"{spec.name} {spec.response.name} of {' and '.join(spec.inputs)}" for spec in specs
+        )
         raise ModelError(
             f"--models: compare laws that decide the same thing ({decides}): joint laws, "
-            "or laws of one axis"
+            "or laws along one axis"
         )
 
 
@@ -152,7 +161,7 @@ def _write(comparison: "Comparison", answer: "Answer", out: Path) -> None:
     save_figure(plot_comparison(comparison), out / "comparison.png")
 
 
-def _text(answer: "Answer") -> str:
+def _text(answer: "Answer", response: Response) -> str:
     import pandas as pd
 
     summary = answer.numbers
@@ -175,12 +184,12 @@ def _text(answer: "Answer") -> str:
     axis = _axis(summary)
     for value in dict.fromkeys(entry[axis] for entry in summary["decisions"]):
         entries = [entry for entry in summary["decisions"] if entry[axis] == value]
-        what = "compute-optimal" if "params" in entries[0] else "predicted"
+        what = "compute-optimal" if isinstance(entries[0].get("params"), dict) else "predicted"
         shown = words.flops(value) if axis == "flops" else words.count(value)
         unit = "FLOPs" if axis == "flops" else axis
         parts.append(f"\n{what} at {shown} {unit}, median and central 90%")
         names = [" ".join(filter(None, (e["model"], e["group"]))) for e in entries]
-        parts.append(_table(pd.DataFrame(map(_decision, entries)), names))
+        parts.append(_table(pd.DataFrame(_decision(e, response) for e in entries), names))
     return "\n".join([*parts, "", *answer.sentences])
 
 
@@ -193,25 +202,23 @@ def _difference(entry: dict[str, Any]) -> str:
     return f"{entry['elpd_diff']:.1f} ± {entry['se_diff']:.1f}" if entry["elpd_diff"] else ""
 
 
-def _decision(entry: dict[str, Any]) -> dict[str, str]:
-    titles = {"params": "N*", "tokens": "D*", "tokens_per_param": "D*/N*", "loss": "loss"}
-    return {
-        title: f"{form(entry[name]['median'])} ({span(entry[name])})"
-        for name, title in titles.items()
-        if name in entry
-        for form, span in [_forms(name)]
+def _decision(entry: dict[str, Any], response: Response) -> dict[str, str]:
+    from bayescale.decisions.answer import count_of, interval_of, number_of, response_writer
+
+    titles: dict[str, tuple[str, Any]] = {
+        "params": ("N*", count_of),
+        "tokens": ("D*", count_of),
+        "tokens_per_param": ("D*/N*", number_of),
+        response.column: (
+            response.name,
+            lambda value: interval_of(value, response_writer(response)),
+        ),
     }
-
-
-def _forms(name: str) -> Any:
-    if name in ("params", "tokens"):
-        return words.count, lambda q: words.span(q["q05"], q["q95"])
-    digits = 4 if name == "loss" else 3
-
-    def form(value: float) -> str:
-        return words.significant(value, digits)
-
-    return form, lambda q: f"{form(q['q05'])} to {form(q['q95'])}"
+    return {
+        title: write(entry[name])
+        for name, (title, write) in titles.items()
+        if isinstance(entry.get(name), dict)  # else the axis
+    }
 
 
 def _table(columns: Table, names: list[str]) -> str:

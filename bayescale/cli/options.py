@@ -44,9 +44,24 @@ Flops = Annotated[
     typer.Option("--flops", help="Training budget to answer for. May be repeated."),
 ]
 At = Annotated[
-    list[float] | None,
-    typer.Option("--at", help="Value of the axis of a single-axis model. May be repeated."),
+    list[str] | None,
+    typer.Option(
+        "--at",
+        help="Size of the runs to answer for, or the value of an input: experts=8. May be "
+        "repeated.",
+        metavar="VALUE|INPUT=VALUE",
+    ),
 ]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--at",
+        help="Value of an input that no other option names: experts=8. May be repeated.",
+        metavar="INPUT=VALUE",
+    ),
+]
+Draws = Annotated[int, typer.Option(min=1, help="Draws kept of each of the 4 chains.")]
+Tune = Annotated[int, typer.Option(min=1, help="Draws of each chain that only tune the sampler.")]
 BestPer = Annotated[
     str | None,
     typer.Option(

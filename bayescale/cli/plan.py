@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bayescale.cli.options import AllowUnconverged, Json, Plot
-from bayescale.cli.reading import pairs_of, require_fit
+from bayescale.cli.options import AllowUnconverged, Given, Json, Plot
+from bayescale.cli.reading import given_of, inputs_of, pairs_of, require_fit
 from bayescale.cli.sampling import stop_unless_converged
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.errors import FitError
@@ -37,7 +37,8 @@ class _Questions(TyperGroup):
 
 plan_app = typer.Typer(
     cls=_Questions,
-    help="Decide: how long to train, which plan, which run next. FIT is a fit.nc, or constants: "
+    help="Decide: how long to train, which plan, which run next, which learning rate. FIT is a "
+    "fit.nc, or constants: "
     '"chinchilla: E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283".',
     no_args_is_help=True,
     subcommand_metavar="FIT QUESTION [ARGS]...",
@@ -94,6 +95,7 @@ def overtraining(
     serving_per_hour: ServingPerHour = None,
     serving_peak: ServingPeak = None,
     group: Group = None,
+    at: Given = None,
     plot: Plot = None,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -107,7 +109,7 @@ def overtraining(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
-    fitted = _asked(fit, group, plot)
+    fitted = _asked(fit, group, plot, at)
     from bayescale.decisions.overtraining import answer_overtraining, cheapest, target_loss
 
     served = inference_tokens
@@ -137,12 +139,13 @@ def repetition(
         ),
     ] = None,
     group: Group = None,
+    at: Given = None,
     plot: Plot = None,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Find the best size and number of epochs when the data end."""
-    fitted = _asked(fit, group, plot)
+    fitted = _asked(fit, group, plot, at)
     from bayescale.decisions.wall import answer_wall, best_under_wall
 
     answer = answer_wall(fitted, flops, unique_tokens, qualities=quality or ())
@@ -170,6 +173,7 @@ def plans(
     serving_per_hour: ServingPerHour = None,
     serving_peak: ServingPeak = None,
     group: Group = None,
+    at: Given = None,
     plot: Plot = None,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -183,7 +187,7 @@ def plans(
         serving_per_hour=serving_per_hour,
         serving_peak=serving_peak,
     )
-    fitted = _asked(fit, group, plot, beside=table)
+    fitted = _asked(fit, group, plot, at, beside=table)
     from bayescale.decisions.plans import answer_plans, plan_outcomes, rank_plans, read_plans
 
     ranked = rank_plans(plan_outcomes(fitted, read_plans(table), prices=prices))
@@ -208,12 +212,13 @@ def next_runs(
         Path | None, typer.Option(help="Table of runs that can be made: params, tokens.")
     ] = None,
     group: Group = None,
+    at: Given = None,
     plot: Plot = None,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Suggest the runs that would make the best size at a budget surest."""
-    fitted = _asked(fit, group, plot, beside=candidates)
+    fitted = _asked(fit, group, plot, at, beside=candidates)
     from bayescale.decisions.next_runs import answer_next_runs, log_optimum, suggest_runs
     from bayescale.decisions.plans import read_plans
 
@@ -238,6 +243,7 @@ def multiplier(
         bool, typer.Option("--same-validation", help="Both were scored on one validation set.")
     ] = False,
     group: Group = None,
+    at: Given = None,
     plot: Plot = None,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -247,7 +253,7 @@ def multiplier(
         raise FitError(
             "name the group: bayescale plan FIT multiplier --group NAME --reference NAME"
         )
-    whole = _asked(fit, None, plot)
+    whole = _asked(fit, None, plot, at)
     from bayescale.decisions.multiplier import answer_multiplier, compute_multiplier
 
     found = compute_multiplier(
@@ -260,11 +266,46 @@ def multiplier(
     _print(answer_multiplier(whole, found), as_json, allow_unconverged)
 
 
+@plan_app.command()
+def best(
+    fit: Annotated[str, typer.Argument(metavar="FIT", help="A fit.nc written by fit or report.")],
+    over: Annotated[str, typer.Option("--over", help="Knob or mixture to choose.")],
+    group: Group = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at",
+            help="Value of every other input: params=1e9. May be repeated.",
+            metavar="INPUT=VALUE",
+        ),
+    ] = None,
+    plot: Plot = None,
+    as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Find the best value of a knob, such as a learning rate, or the best mixture."""
+    fitted = _asked(fit, group, plot)
+    from bayescale.decisions.optimum import answer_optimum, optimum
+
+    found = optimum(fitted, over, **inputs_of(fitted.spec, at or []))
+    if plot is not None:
+        from bayescale.plots import plot_optimum
+
+        _save(plot_optimum(fitted, found), plot)
+    _print(answer_optimum(fitted, found), as_json, allow_unconverged)
+
+
 def _asked(
-    source: str, group: str | None, plot: Path | None, *, beside: Path | None = None
+    source: str,
+    group: str | None,
+    plot: Path | None,
+    at: list[str] | None = None,
+    *,
+    beside: Path | None = None,
 ) -> "Fit":
-    """Give the fit that is asked, of one group if it is named."""
+    """Give the fit that is asked, at the inputs that are given, of one group if it is named."""
     whole = _load(source, beside)
+    whole = whole.at(**given_of(whole.spec, at or []))
     if plot is not None:
         make_room(plot)  # before the long work, not after it
     return whole if group is None else whole.of_group(group)

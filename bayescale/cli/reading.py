@@ -1,9 +1,10 @@
 """From options to runs and models; what cannot work is refused before the long work."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bayescale.errors import FitError, ModelError, RunsError
+from bayescale.laws import LOSS
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.runs.reading import Table, kind_of
 
@@ -30,21 +31,21 @@ def spec_of(model: str, group: str | None) -> ModelSpec:
     return spec if group is None else spec.grouped_by(group)
 
 
-def values_asked(spec: ModelSpec, flops: list[float], at: list[float]) -> list[float]:
-    """Choose the values to answer for, refused before the long work rather than after it.
+def values_asked(spec: ModelSpec, flops: list[float], at: list[str]) -> list[float]:
+    """Choose the sizes to answer for, refused before the long work rather than after it.
 
     Parameters
     ----------
     spec : ModelSpec
     flops : list of float
         Values of ``--flops``.
-    at : list of float
-        Values of ``--at``.
+    at : list of str
+        Entries of ``--at``: sizes, and those of `given_of`, which are left out.
 
     Returns
     -------
     list of float
-        Compute for a joint law, else values of the one axis.
+        As `ModelSpec.size` counts them: compute, or values of the one axis.
 
     Raises
     ------
@@ -53,22 +54,93 @@ def values_asked(spec: ModelSpec, flops: list[float], at: list[float]) -> list[f
     RunsError
         For a value that is no positive number.
     """
-    if len(spec.inputs) > 1 and not spec.law.is_joint:
+    if spec.size in spec.law.minimum_along:
         raise ModelError(
             f"the model {spec.name} has no report of its own: fit a joint law with --approaches"
         )
-    by_compute = spec.law.is_joint or spec.inputs == ("flops",)
-    if flops and not by_compute:
+    own = [text.removeprefix(f"{spec.size}=") for text in at]
+    sizes = [_number(text, "--at") for text in own if "=" not in text]
+    if flops and spec.size != "flops":
         raise ModelError(
             f"the model {spec.name} reads {', '.join(spec.inputs)}, not compute: say which values "
             "to answer for with --at"
         )
-    if at and len(spec.inputs) > 1:
+    if sizes and spec.law.trades:
         raise ModelError(f"the model {spec.name} is not one of a single axis: use --flops")
-    for value in (*flops, *at):
+    for value in (*flops, *sizes):
         if not 0 < value < float("inf"):
             raise RunsError(f"{value:g} is no positive number to answer for")
-    return [*flops, *at]
+    return [*flops, *sizes]
+
+
+def given_of(spec: ModelSpec, at: list[str]) -> dict[str, Any]:
+    """Read the inputs that ``--at`` gives a value, for `bayescale.Fit.at`.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    at : list of str
+        Entries INPUT=VALUE; of a mixture one for each part, w_web=0.7. Sizes are left out.
+
+    Returns
+    -------
+    dict of str to float or dict
+        Shares of a mixture by their parts.
+
+    Raises
+    ------
+    ModelError
+        For what the law does not read beside a size and data.
+    RunsError
+        For an entry that is written otherwise.
+    """
+    entries = [text for text in at if "=" in text and not text.startswith(f"{spec.size}=")]
+    given = inputs_of(spec, entries)
+    for name in given:
+        if name not in spec.law.further:
+            raise ModelError(
+                f"--at {name}: the model {spec.name} cannot be fixed at {name}: it reads "
+                + (", ".join(spec.law.further) or "nothing")
+                + " beside what an allocation of compute says"
+            )
+    return given
+
+
+def inputs_of(spec: ModelSpec, at: list[str]) -> dict[str, Any]:
+    """Read values of inputs.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    at : list of str
+        Entries INPUT=VALUE; of a mixture one for each part, w_web=0.7.
+
+    Returns
+    -------
+    dict of str to float or dict
+        Shares of a mixture by their parts.
+
+    Raises
+    ------
+    RunsError
+        For an entry that is written otherwise.
+    """
+    given: dict[str, Any] = {}
+    for name, text in pairs_of(at, "--at").items():
+        value = _number(text, f"--at {name}")
+        mixed = [own for own in spec.law.role("shares") if name.startswith(f"{own}_")]
+        if mixed:
+            given.setdefault(mixed[0], {})[name.removeprefix(f"{mixed[0]}_")] = value
+        else:
+            given[name] = value
+    return given
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise RunsError(f"{option}: {text!r} is not a number") from None
 
 
 def runs_of(
@@ -79,6 +151,7 @@ def runs_of(
     mid_schedule: str,
     best_per: str | None,
     params_are: str,
+    response: str = "",
 ) -> "Runs":
     """Read runs as the options say.
 
@@ -96,6 +169,8 @@ def runs_of(
     best_per : str or None
         Columns, by comma.
     params_are : str
+    response : str, optional
+        Column of what the model says of the runs; by default the loss.
 
     Returns
     -------
@@ -106,12 +181,8 @@ def runs_of(
     RunsError
         If a unit is no number; else as `bayescale.read_runs`.
     """
-    sizes = {}
-    for name, text in pairs_of(units, "--unit").items():
-        try:
-            sizes[name] = float(text)
-        except ValueError:
-            raise RunsError(f"--unit {name}={text}: {text!r} is not a number") from None
+    stated = pairs_of(units, "--unit").items()
+    sizes = {name: _number(text, f"--unit {name}={text}") for name, text in stated}
     names, unfinished = pairs_of(columns, "--column"), _word_or_weight(mid_schedule)
     kind_of(path)  # a file that is not there is refused before pandas is imported
     from bayescale.runs.table import read_runs
@@ -124,6 +195,7 @@ def runs_of(
         mid_schedule=unfinished,
         best_per=tuple(best_per.split(",")) if best_per else (),
         params_are=params_are,
+        response=response or LOSS.column,
     )
 
 

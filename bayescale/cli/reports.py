@@ -1,8 +1,9 @@
 """Commands that fit a model, and those that read a fit."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +14,10 @@ from bayescale.cli.options import (
     Backtested,
     BestPer,
     Columns,
+    Draws,
     FitFile,
     Flops,
+    Given,
     Group,
     HoldOut,
     Json,
@@ -24,10 +27,11 @@ from bayescale.cli.options import (
     RunsFile,
     SameValidation,
     Seed,
+    Tune,
     Units,
     Where,
 )
-from bayescale.cli.reading import fit_of, runs_of, spec_of, values_asked
+from bayescale.cli.reading import fit_of, given_of, runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, steps, stop_unless_converged
 from bayescale.errors import ModelError, RunsError
 from bayescale.files import make_folder, make_room
@@ -75,15 +79,19 @@ def report(
     approaches: Approaches = False,
     backtest: Backtested = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-report"),
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit a model and write report.html, summary.json and fit.nc."""
     spec = spec_of(model, group)
-    asked = values_asked(spec, flops or [], at or [])
+    asked, given = values_asked(spec, flops or [], at or []), given_of(spec, at or [])
     if approaches and (spec.group or not spec.law.is_joint):
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
-    table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
+    table = runs_of(
+        runs, where, column, unit, mid_schedule, best_per, params_are, spec.response.column
+    )
     _report(
         table,
         spec,
@@ -95,6 +103,9 @@ def report(
         same_validation=same_validation or None,
         approaches=approaches,
         backtest=backtest,
+        given=given,
+        draws=draws,
+        tune=tune,
     )
 
 
@@ -109,18 +120,22 @@ def fit(
     params_are: ParamsAre = "not stated",
     group: Group = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("fit.nc"),
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Fit a model and keep the posterior in one netCDF file."""
     spec = spec_of(model, group)
-    table = runs_of(runs, where, column, unit, mid_schedule, best_per, params_are)
+    table = runs_of(
+        runs, where, column, unit, mid_schedule, best_per, params_are, spec.response.column
+    )
     from bayescale.modelling.pooling import group_names
 
     group_names(spec, table)
     make_room(out)  # before the long work, not after it
-    fitted = sample(table, spec, seed)
+    fitted = sample(table, spec, seed, draws=draws, tune=tune)
     fitted.save(out)
     from bayescale.decisions.answer import problems_of, unconverged
 
@@ -142,11 +157,13 @@ def optima(
     flops: Annotated[
         list[float], typer.Option("--flops", help="Training budget. May be repeated.")
     ],
+    at: Given = None,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Print the compute-optimal model and its basin for given budgets."""
     fitted = fit_of(fit)
+    fitted = fitted.at(**given_of(fitted.spec, at or []))
     from bayescale.decisions.allocation import answer_optima
 
     answer = answer_optima(fitted, flops)
@@ -166,7 +183,11 @@ def _report(
     same_validation: bool | None = None,
     approaches: bool = False,
     backtest: bool | None = None,
+    given: Mapping[str, Any] | None = None,
+    draws: int = 1000,
+    tune: int = 1000,
 ) -> None:
+    lengths = {"draws": draws, "tune": tune}
     from bayescale.modelling.pooling import group_names
     from bayescale.runs.design import require_identifiable
 
@@ -183,13 +204,13 @@ def _report(
 
         plan_cuts(runs, spec)  # refused before the long work
     make_folder(out)  # before the long work, not after it
-    fitted = sample(runs, spec, seed)
+    fitted = sample(runs, spec, seed, **lengths).at(**given or {})
     profiles = None
     if on_curves is not None:
-        profiles = sample(on_curves, load_model("isoflop-profiles"), seed)
+        profiles = sample(on_curves, load_model("isoflop-profiles"), seed, **lengths)
     unpooled = None
     if spec.partial:
-        unpooled = sample(runs, spec.unpooled(), seed)
+        unpooled = sample(runs, spec.unpooled(), seed, **lengths).at(**given or {})
     tested = None
     if backtest or (backtest is None and fitted.bends):
         tested = _backtested(fitted, asked=backtest is not None)

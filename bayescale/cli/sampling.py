@@ -14,7 +14,9 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
     from bayescale.runs.table import Runs
 
 
-def sample(runs: "Runs", spec: ModelSpec, seed: int) -> "Fit":
+def sample(
+    runs: "Runs", spec: ModelSpec, seed: int, *, draws: int = 1000, tune: int = 1000
+) -> "Fit":
     """Fit a model with a progress bar on a terminal.
 
     Parameters
@@ -22,6 +24,8 @@ def sample(runs: "Runs", spec: ModelSpec, seed: int) -> "Fit":
     runs : Runs
     spec : ModelSpec
     seed : int
+    draws, tune : int
+        Of each chain.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def sample(runs: "Runs", spec: ModelSpec, seed: int) -> "Fit":
         from bayescale.posterior.fit import fit
 
         step("compiling and sampling, about 20 s")
-        return fit(runs, spec, seed=seed, progress=False)
+        return fit(runs, spec, draws=draws, tune=tune, seed=seed, progress=False)
 
 
 def stop_unless_converged(problems: Sequence[str], allow: bool) -> None:

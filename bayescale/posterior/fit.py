@@ -312,7 +312,7 @@ class Fit:
             values = ", ".join(f"{name}=..." for name in further)
             raise FitError(
                 f"the law {self.spec.law.name} reads {', '.join(further)} beside params and "
-                f"tokens: say at which value, with fit.at({values})"
+                f"tokens: say at which value, with fit.at({values}) (--at {further[0]}=VALUE)"
             )
 
     def require_joint(self) -> None:
