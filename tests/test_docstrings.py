@@ -48,7 +48,7 @@ def commands() -> set[Any]:
     """Functions behind commands."""
     apps = [app, *(group.typer_instance for group in app.registered_groups)]
     found = [one for each in apps for one in (*each.registered_commands, each.registered_callback)]
-    return {one.callback for one in found if one}
+    return {inspect.unwrap(one.callback) for one in found if one}
 
 
 def public(module: ModuleType) -> Iterator[tuple[str, Any]]:

@@ -22,6 +22,7 @@ from bayescale.cli import (
     reports,
     shipped,
 )
+from bayescale.cli.options import expanded
 from bayescale.errors import BayescaleError, RunsWarning
 
 app = typer.Typer(
@@ -30,16 +31,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(reports.demo)
-app.command()(reports.report)
-app.command()(reports.fit)
-app.command()(reports.optima)
-app.command()(curves.curves)
-app.command()(forecasts.forecast)
-app.command()(checks.check)
-app.command()(comparison.compare)
-app.command()(backtests.backtest)
-app.command()(shipped.datasets)
+app.command()(expanded(reports.demo))
+app.command()(expanded(reports.report))
+app.command()(expanded(reports.fit))
+app.command()(expanded(reports.optima))
+app.command()(expanded(curves.curves))
+app.command()(expanded(forecasts.forecast))
+app.command()(expanded(checks.check))
+app.command()(expanded(comparison.compare))
+app.command()(expanded(backtests.backtest))
+app.command()(expanded(shipped.datasets))
 app.add_typer(plan.plan_app, name="plan")
 app.add_typer(shipped.models_app, name="models")
 

@@ -7,19 +7,15 @@ import typer
 
 from bayescale import words
 from bayescale.cli.options import (
+    AS_IT_IS,
     AllowUnconverged,
-    BestPer,
-    Columns,
     Group,
     Json,
-    MidSchedule,
     Model,
-    ParamsAre,
     Plot,
+    Reading,
     RunsFile,
     Seed,
-    Units,
-    Where,
 )
 from bayescale.cli.reading import runs_of, spec_of
 from bayescale.cli.sampling import steps, stop_unless_converged
@@ -34,12 +30,7 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
 def backtest(
     runs: RunsFile,
     model: Model = "joint",
-    where: Where = None,
-    column: Columns = None,
-    unit: Units = None,
-    mid_schedule: MidSchedule = "exclude",
-    best_per: BestPer = None,
-    params_are: ParamsAre = "not stated",
+    reading: Reading = AS_IT_IS,
     group: Group = None,
     cut: Annotated[
         list[float] | None,
@@ -55,9 +46,7 @@ def backtest(
 ) -> None:
     """Fit the smaller runs, predict the larger ones, and see how far the intervals hold."""
     spec = spec_of(model, group)
-    table = runs_of(
-        runs, where, column, unit, mid_schedule, best_per, params_are, spec.response.column
-    )
+    table = runs_of(runs, reading, spec.response.column)
     for path in (plot, out):
         if path is not None:
             make_room(path)  # before the long work, not after it

@@ -6,16 +6,12 @@ from typing import Annotated
 import typer
 
 from bayescale.cli.options import (
-    BestPer,
-    Columns,
+    AS_IT_IS,
     Group,
     Json,
-    MidSchedule,
     Model,
-    ParamsAre,
+    Reading,
     Seed,
-    Units,
-    Where,
 )
 from bayescale.cli.reading import fit_of, runs_of, spec_of
 from bayescale.cli.sampling import sample
@@ -31,12 +27,7 @@ def check(
         Path, typer.Argument(metavar="RUNS_OR_FIT", help="A table of runs, or a fit.nc.")
     ],
     model: Model = "joint",
-    where: Where = None,
-    column: Columns = None,
-    unit: Units = None,
-    mid_schedule: MidSchedule = "exclude",
-    best_per: BestPer = None,
-    params_are: ParamsAre = "not stated",
+    reading: Reading = AS_IT_IS,
     group: Group = None,
     seed: Seed = 1,
     as_json: Json = False,
@@ -53,10 +44,7 @@ def check(
         found = check_fit(fitted, seed=seed)
     else:
         spec = spec_of(model, group)
-        table = runs_of(
-            *(runs_or_fit, where, column, unit, mid_schedule, best_per, params_are),
-            spec.response.column,
-        )
+        table = runs_of(runs_or_fit, reading, spec.response.column)
         from bayescale.evaluation.checks.suite import check_fit, check_runs
         from bayescale.modelling.pooling import group_names
 

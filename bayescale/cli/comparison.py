@@ -8,19 +8,15 @@ import typer
 
 from bayescale import words
 from bayescale.cli.options import (
+    AS_IT_IS,
     AllowUnconverged,
     At,
-    BestPer,
-    Columns,
     Flops,
     Group,
     Json,
-    MidSchedule,
-    ParamsAre,
+    Reading,
     RunsFile,
     Seed,
-    Units,
-    Where,
 )
 from bayescale.cli.reading import given_of, runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, steps, stop_unless_converged
@@ -40,12 +36,7 @@ def compare(
     models: Annotated[
         str, typer.Option(help="Two models or more: names or TOML files.", metavar="A,B,...")
     ] = "chinchilla,chinchilla-normal,kaplan",
-    where: Where = None,
-    column: Columns = None,
-    unit: Units = None,
-    mid_schedule: MidSchedule = "exclude",
-    best_per: BestPer = None,
-    params_are: ParamsAre = "not stated",
+    reading: Reading = AS_IT_IS,
     flops: Flops = None,
     at: At = None,
     group: Group = None,
@@ -71,9 +62,7 @@ def compare(
     if plans is not None:
         _require_plannable(specs)
         kind_of(plans)
-    table = runs_of(
-        *(runs, where, column, unit, mid_schedule, best_per, params_are), specs[0].response.column
-    )
+    table = runs_of(runs, reading, specs[0].response.column)
     candidates = None if plans is None else _plans(plans, specs)
     from bayescale.modelling.pooling import group_names
 

@@ -1,7 +1,11 @@
-"""Options that several commands share."""
+"""Options that several commands share, spelled once."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -128,3 +132,121 @@ HigherIsBetter = Annotated[
     bool,
     typer.Option("--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."),
 ]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read a table of runs.
+
+    Parameters
+    ----------
+    where : list of str, optional
+        Conditions that all must hold.
+    column : list of str, optional
+        Entries OURS=YOURS.
+    unit : list of str, optional
+        Entries COLUMN=NUMBER.
+    mid_schedule : str
+        "exclude", "keep", or a weight.
+    best_per : str, optional
+        Columns, by comma.
+    params_are : str
+        What N counts.
+    """
+
+    where: Where = None
+    column: Columns = None
+    unit: Units = None
+    mid_schedule: MidSchedule = "exclude"
+    best_per: BestPer = None
+    params_are: ParamsAre = "not stated"
+
+
+@dataclass(frozen=True)
+class Money:
+    """What hardware costs; without a price per hour answers are in FLOPs.
+
+    Parameters
+    ----------
+    per_hour : float, optional
+        Price of an accelerator.
+    peak : float, optional
+        FLOP/s of it.
+    training_utilisation, serving_utilisation : float, optional
+        Shares of the peak.
+    serving_per_hour, serving_peak : float, optional
+        Of an accelerator that serves, if it is another one.
+    """
+
+    per_hour: Annotated[
+        float | None,
+        typer.Option("--per-hour", help="Price of one accelerator for an hour: answer in money."),
+    ] = None
+    peak: Annotated[
+        float | None, typer.Option("--peak", help="Its peak, FLOP/s; by default an H100's, 989e12.")
+    ] = None
+    training_utilisation: Annotated[
+        float | None,
+        typer.Option(
+            "--training-utilisation", help="Share of the peak used in training; else 0.4."
+        ),
+    ] = None
+    serving_utilisation: Annotated[
+        float | None,
+        typer.Option("--serving-utilisation", help="Share of the peak used in serving; else 0.1."),
+    ] = None
+    serving_per_hour: Annotated[
+        float | None,
+        typer.Option(
+            "--serving-per-hour", help="Price of an accelerator that serves, if another one."
+        ),
+    ] = None
+    serving_peak: Annotated[
+        float | None, typer.Option("--serving-peak", help="Its peak, FLOP/s.")
+    ] = None
+
+
+AS_IT_IS, NO_PRICE = Reading(), Money()
+"""Defaults of these groups."""
+
+
+def expanded(command: Callable[..., None]) -> Callable[..., None]:
+    """Spell out the options of a command that come in groups.
+
+    A parameter whose type is a dataclass of this module stands for the fields of it: the command
+    line has an option for each, and the command gets them in one object.
+
+    Parameters
+    ----------
+    command : callable
+
+    Returns
+    -------
+    callable
+        For typer.
+    """
+    own = inspect.signature(command, eval_str=True)
+    groups: dict[str, Any] = {
+        name: parameter.annotation
+        for name, parameter in own.parameters.items()
+        if is_dataclass(parameter.annotation)
+    }
+    if not groups:
+        return command
+    spelled: list[inspect.Parameter] = []
+    for name, parameter in own.parameters.items():
+        inner = inspect.signature(groups[name], eval_str=True) if name in groups else None
+        spelled += inner.parameters.values() if inner else [parameter]
+
+    @wraps(command)
+    def call(**given: Any) -> None:
+        objects = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **objects)
+
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in spelled]
+    call.__signature__ = own.replace(parameters=keyword)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in spelled}
+    return call

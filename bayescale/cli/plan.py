@@ -1,12 +1,13 @@
 """Commands that ask a fit what to do."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from bayescale.cli.options import AllowUnconverged, Given, Json, Plot
+from bayescale.cli.options import NO_PRICE, AllowUnconverged, Given, Json, Money, Plot, expanded
 from bayescale.cli.reading import given_of, inputs_of, pairs_of, require_fit
 from bayescale.cli.sampling import stop_unless_converged
 from bayescale.decisions.prices import IN_FLOPS, Prices
@@ -48,29 +49,10 @@ FitOrConstants = Annotated[
     str, typer.Argument(metavar="FIT", help="A fit.nc, or constants of a law.")
 ]
 Group = Annotated[str | None, typer.Option(help="Group to decide for, of a fit with groups.")]
-PerHour = Annotated[
-    float | None,
-    typer.Option("--per-hour", help="Price of one accelerator for an hour: answer in money."),
-]
-Peak = Annotated[
-    float | None, typer.Option("--peak", help="Its peak, FLOP/s; by default an H100's, 989e12.")
-]
-TrainingUtilisation = Annotated[
-    float | None,
-    typer.Option("--training-utilisation", help="Share of the peak used in training; else 0.4."),
-]
-ServingUtilisation = Annotated[
-    float | None,
-    typer.Option("--serving-utilisation", help="Share of the peak used in serving; else 0.1."),
-]
-ServingPerHour = Annotated[
-    float | None,
-    typer.Option("--serving-per-hour", help="Price of an accelerator that serves, if another one."),
-]
-ServingPeak = Annotated[float | None, typer.Option("--serving-peak", help="Its peak, FLOP/s.")]
 
 
 @plan_app.command()
+@expanded
 def overtraining(
     fit: FitOrConstants,
     inference_tokens: Annotated[
@@ -88,12 +70,7 @@ def overtraining(
     ] = None,
     max_params: Annotated[float | None, typer.Option(help="Largest size to deploy.")] = None,
     max_tokens: Annotated[float | None, typer.Option(help="Most tokens to train on.")] = None,
-    per_hour: PerHour = None,
-    peak: Peak = None,
-    training_utilisation: TrainingUtilisation = None,
-    serving_utilisation: ServingUtilisation = None,
-    serving_per_hour: ServingPerHour = None,
-    serving_peak: ServingPeak = None,
+    money: Money = NO_PRICE,
     group: Group = None,
     at: Given = None,
     plot: Plot = None,
@@ -101,14 +78,7 @@ def overtraining(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Find the cheapest model of a loss that will serve so many tokens."""
-    prices = _prices(
-        per_hour,
-        peak=peak,
-        training_utilisation=training_utilisation,
-        serving_utilisation=serving_utilisation,
-        serving_per_hour=serving_per_hour,
-        serving_peak=serving_peak,
-    )
+    prices = _prices(money)
     fitted = _asked(fit, group, plot, at)
     from bayescale.decisions.overtraining import answer_overtraining, cheapest, target_loss
 
@@ -126,6 +96,7 @@ def overtraining(
 
 
 @plan_app.command()
+@expanded
 def repetition(
     fit: FitOrConstants,
     unique_tokens: Annotated[float, typer.Option("--unique-tokens", help="U, distinct tokens.")],
@@ -157,6 +128,7 @@ def repetition(
 
 
 @plan_app.command()
+@expanded
 def plans(
     fit: FitOrConstants,
     table: Annotated[
@@ -166,12 +138,7 @@ def plans(
             help="CSV: params, tokens; optional plan, unique_tokens, inference_tokens, cost.",
         ),
     ],
-    per_hour: PerHour = None,
-    peak: Peak = None,
-    training_utilisation: TrainingUtilisation = None,
-    serving_utilisation: ServingUtilisation = None,
-    serving_per_hour: ServingPerHour = None,
-    serving_peak: ServingPeak = None,
+    money: Money = NO_PRICE,
     group: Group = None,
     at: Given = None,
     plot: Plot = None,
@@ -179,14 +146,7 @@ def plans(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Compare candidate plans by loss, probability of being best and expected regret."""
-    prices = _prices(
-        per_hour,
-        peak=peak,
-        training_utilisation=training_utilisation,
-        serving_utilisation=serving_utilisation,
-        serving_per_hour=serving_per_hour,
-        serving_peak=serving_peak,
-    )
+    prices = _prices(money)
     fitted = _asked(fit, group, plot, at, beside=table)
     from bayescale.decisions.plans import answer_plans, plan_outcomes, rank_plans, read_plans
 
@@ -199,6 +159,7 @@ def plans(
 
 
 @plan_app.command("next-runs")
+@expanded
 def next_runs(
     fit: FitOrConstants,
     flops: Annotated[
@@ -233,6 +194,7 @@ def next_runs(
 
 
 @plan_app.command()
+@expanded
 def multiplier(
     fit: FitOrConstants,
     than: Annotated[str, typer.Option("--reference", help="Group that --group is compared with.")],
@@ -267,6 +229,7 @@ def multiplier(
 
 
 @plan_app.command()
+@expanded
 def best(
     fit: Annotated[str, typer.Argument(metavar="FIT", help="A fit.nc written by fit or report.")],
     over: Annotated[str, typer.Option("--over", help="Knob or mixture to choose.")],
@@ -340,14 +303,12 @@ def _constants(text: str) -> dict[str, float]:
     return values
 
 
-def _prices(per_hour: float | None, **hardware: float | None) -> Prices:
-    given = {name: value for name, value in hardware.items() if value is not None}
-    if per_hour is None:
-        if given:
-            option = next(iter(given)).replace("_", "-")
-            raise FitError(f"--{option} prices accelerators: give --per-hour as well")
-        return IN_FLOPS
-    return Prices.of_hardware(per_hour, unit="$", **given)
+def _prices(money: Money) -> Prices:
+    given = {name: value for name, value in asdict(money).items() if value is not None}
+    if given and money.per_hour is None:
+        option = next(iter(given)).replace("_", "-")
+        raise FitError(f"--{option} prices accelerators: give --per-hour as well")
+    return Prices.of_hardware(**given, unit="$") if given else IN_FLOPS
 
 
 def _save(figure: "Figure", path: Path) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bayescale.cli.options import Reading
 from bayescale.errors import FitError, ModelError, RunsError
 from bayescale.laws import LOSS
 from bayescale.modelling.spec import ModelSpec, load_model
@@ -143,34 +144,15 @@ def _number(text: str, option: str) -> float:
         raise RunsError(f"{option}: {text!r} is not a number") from None
 
 
-def runs_of(
-    path: Path,
-    where: list[str] | None,
-    columns: list[str] | None,
-    units: list[str] | None,
-    mid_schedule: str,
-    best_per: str | None,
-    params_are: str,
-    response: str = "",
-) -> "Runs":
+def runs_of(path: Path, reading: Reading, response: str = LOSS.column) -> "Runs":
     """Read runs as the options say.
 
     Parameters
     ----------
     path : Path
-    where : list of str or None
-        Conditions that all must hold.
-    columns : list of str or None
-        Entries OURS=YOURS.
-    units : list of str or None
-        Entries COLUMN=NUMBER.
-    mid_schedule : str
-        "exclude", "keep", or a weight.
-    best_per : str or None
-        Columns, by comma.
-    params_are : str
+    reading : Reading
     response : str, optional
-        Column of what the model says of the runs; by default the loss.
+        Column of what the model says of the runs.
 
     Returns
     -------
@@ -181,21 +163,22 @@ def runs_of(
     RunsError
         If a unit is no number; else as `bayescale.read_runs`.
     """
-    stated = pairs_of(units, "--unit").items()
+    stated = pairs_of(reading.unit, "--unit").items()
     sizes = {name: _number(text, f"--unit {name}={text}") for name, text in stated}
-    names, unfinished = pairs_of(columns, "--column"), _word_or_weight(mid_schedule)
+    names = pairs_of(reading.column, "--column")
+    unfinished = _word_or_weight(reading.mid_schedule)
     kind_of(path)  # a file that is not there is refused before pandas is imported
     from bayescale.runs.table import read_runs
 
     return read_runs(
         path,
         names,
-        where=_all_of(where or []),
+        where=_all_of(reading.where or []),
         units=sizes,
         mid_schedule=unfinished,
-        best_per=tuple(best_per.split(",")) if best_per else (),
-        params_are=params_are,
-        response=response or LOSS.column,
+        best_per=tuple(reading.best_per.split(",")) if reading.best_per else (),
+        params_are=reading.params_are,
+        response=response,
     )
 
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayescale.cli.options import (
+    AS_IT_IS,
     AllowUnconverged,
     Approaches,
     At,
     Backtested,
-    BestPer,
-    Columns,
     Draws,
     FitFile,
     Flops,
@@ -21,15 +20,12 @@ from bayescale.cli.options import (
     Group,
     HoldOut,
     Json,
-    MidSchedule,
     Model,
-    ParamsAre,
+    Reading,
     RunsFile,
     SameValidation,
     Seed,
     Tune,
-    Units,
-    Where,
 )
 from bayescale.cli.reading import fit_of, given_of, runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, steps, stop_unless_converged
@@ -65,12 +61,7 @@ def demo(
 def report(
     runs: RunsFile,
     model: Model = "joint",
-    where: Where = None,
-    column: Columns = None,
-    unit: Units = None,
-    mid_schedule: MidSchedule = "exclude",
-    best_per: BestPer = None,
-    params_are: ParamsAre = "not stated",
+    reading: Reading = AS_IT_IS,
     flops: Flops = None,
     at: At = None,
     hold_out: HoldOut = None,
@@ -89,9 +80,7 @@ def report(
     asked, given = values_asked(spec, flops or [], at or []), given_of(spec, at or [])
     if approaches and (spec.group or not spec.law.is_joint):
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
-    table = runs_of(
-        runs, where, column, unit, mid_schedule, best_per, params_are, spec.response.column
-    )
+    table = runs_of(runs, reading, spec.response.column)
     _report(
         table,
         spec,
@@ -112,12 +101,7 @@ def report(
 def fit(
     runs: RunsFile,
     model: Model = "joint",
-    where: Where = None,
-    column: Columns = None,
-    unit: Units = None,
-    mid_schedule: MidSchedule = "exclude",
-    best_per: BestPer = None,
-    params_are: ParamsAre = "not stated",
+    reading: Reading = AS_IT_IS,
     group: Group = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("fit.nc"),
     draws: Draws = 1000,
@@ -128,9 +112,7 @@ def fit(
 ) -> None:
     """Fit a model and keep the posterior in one netCDF file."""
     spec = spec_of(model, group)
-    table = runs_of(
-        runs, where, column, unit, mid_schedule, best_per, params_are, spec.response.column
-    )
+    table = runs_of(runs, reading, spec.response.column)
     from bayescale.modelling.pooling import group_names
 
     group_names(spec, table)
