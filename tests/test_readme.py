@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import shutil
 import warnings
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pandas as pd
 import pytest
 import typer
 from conftest import known_grouped_fit, simulated_table
+from test_own_laws import OWN, learning_rates
 
 import bayescale
-from bayescale import available_models, fit, load_model, parse_model
+from bayescale import RunsWarning, available_models, fit, load_model, parse_model, read_runs
 from bayescale.cli import app
 from bayescale.laws import LAWS
 
@@ -82,6 +84,10 @@ def files(tmp_path, monkeypatch, small_fit):
     curve.to_csv("curves.csv", index=False)
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     small_fit.save("fit.nc")
+    known = set(LAWS)
+    yield
+    for name in set(LAWS) - known:  # of a user's own
+        del LAWS[name]
 
 
 def write_runs(shown: str) -> None:
@@ -100,6 +106,13 @@ def fit_to_plan(question: str) -> str:
         return REPEATED
     if question == "multiplier":
         return str(known_grouped_fit(a={}, b={"E": 1.9}).save("grouped.nc"))
+    if question == "best":
+        shutil.copy(OWN / "learning_rate_law.py", ".")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RunsWarning)  # a swept learning rate
+            runs = read_runs(learning_rates(np.random.default_rng(1), 1.0))
+            own = fit(runs, OWN / "learning-rate.toml", progress=False)
+        return str(own.save("own.nc"))
     return "fit.nc"
 
 

@@ -24,13 +24,14 @@ from bayescale.cli.options import (
 from bayescale.cli.reading import table_of
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, make_room, replacing, to_json
+from bayescale.laws import LOSS
 from bayescale.runs.reading import Table
 
 
 def curves(
     table: CurvesFile,
     x: Axis,
-    y: Metric = "loss",
+    y: Metric = LOSS.column,
     by: By = None,
     stderr: StandardErrors = None,
     trials: Trials = None,

@@ -24,6 +24,7 @@ from bayescale.cli.reading import table_of
 from bayescale.cli.sampling import stop_unless_converged
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, make_room, replacing, to_json
+from bayescale.laws import LOSS
 from bayescale.runs.reading import Table
 
 
@@ -31,7 +32,7 @@ def forecast(
     table: CurvesFile,
     x: Axis,
     at: Annotated[list[float], typer.Option(help="Value of x to forecast. May be repeated.")],
-    y: Metric = "loss",
+    y: Metric = LOSS.column,
     by: By = None,
     stderr: StandardErrors = None,
     trials: Trials = None,

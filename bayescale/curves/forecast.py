@@ -24,6 +24,7 @@ from bayescale.curves.points import Points
 from bayescale.curves.weighting import capped_weights
 from bayescale.draws import stack_draws
 from bayescale.errors import RunsError
+from bayescale.laws import LOSS
 from bayescale.modelling.compiling import slots_of
 from bayescale.posterior.sampling import MEMBER_R_HAT, Shape, Target, compile_model, sample
 
@@ -336,7 +337,7 @@ def _predict(
     shape = draws.sizes["chain"], draws.sizes["draw"]
     return xr.Dataset(
         {
-            "loss": _as_draws(np.exp(noisy), draws, "at", x),
+            LOSS.column: _as_draws(np.exp(noisy), draws, "at", x),
             "law": _as_draws(np.exp(log_loss[:, len(x) : -2]), draws, "grid", grid),
             "slope": (("chain", "draw"), slope.reshape(shape)),
             "member": (("chain", "draw"), np.full(shape, member.name)),

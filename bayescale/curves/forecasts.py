@@ -23,6 +23,7 @@ from bayescale.curves.rule import Shape
 from bayescale.curves.shape import FEWEST, classify_points
 from bayescale.curves.table import measured_curves
 from bayescale.errors import RunsError
+from bayescale.laws import LOSS
 from bayescale.posterior.sampling import MEMBER_R_HAT
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
@@ -217,7 +218,7 @@ def _rows(one: CurveForecast) -> list[dict[str, object]]:
     about |= dict(zip(("slope", "slope_q05", "slope_q95"), slope.tolist(), strict=True))
     about |= {"p_rising": one.forecast.p_rising, "divergences": posterior.divergences}
     about |= {"max_r_hat": posterior.max_r_hat, "seconds": posterior.seconds}
-    metric = one.metric(draws["loss"].to_numpy().reshape(-1, draws.sizes["at"]))
+    metric = one.metric(draws[LOSS.column].to_numpy().reshape(-1, draws.sizes["at"]))
     quantiles = np.quantile(metric, list(QUANTILES.values()), axis=0).T
     return [
         about

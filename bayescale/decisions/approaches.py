@@ -20,6 +20,7 @@ from bayescale.decisions.answer import Answer
 from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsError
 from bayescale.files import plain
+from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import parts_of
@@ -393,7 +394,7 @@ def _log_constant(fit: Fit) -> xr.DataArray:
 
 def _any_envelope(runs: Runs, flops: float | Sequence[float], k: float) -> xr.Dataset:
     """Approach 1 over checkpoints, or over the final losses where that is all there is."""
-    distinct = runs.table.drop_duplicates(["run", "loss"])  # a copied row is no checkpoint
+    distinct = runs.table.drop_duplicates(["run", LOSS.column])  # a copied row is no checkpoint
     checkpoints = bool(distinct["run"].duplicated().any())
     return envelope(runs, flops, curve="run" if checkpoints else "params", k=k)
 
@@ -448,7 +449,7 @@ def _on_the_envelope(runs: Runs, curve: str) -> dict[str, np.ndarray]:
             f"one, {FEWEST_SIZES} are needed: add checkpoints of more sizes, several rows for each "
             f"value of {curve!r}{joined}"
         )
-    return dict(zip(("params", "flops", "loss"), np.array(rows).T, strict=True))
+    return dict(zip(("params", "flops", LOSS.column), np.array(rows).T, strict=True))
 
 
 def _crosses(log_loss: np.ndarray, edge: int, step: int) -> bool:
@@ -470,10 +471,11 @@ def _curves(runs: Runs, curve: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]
             f"no column {curve!r} tells the training curves apart; the columns are "
             f"{', '.join(runs.table.columns)}"
         )
-    columns = {name: runs.column(name) for name in ("params", "flops", "loss")}
+    columns = {name: runs.column(name) for name in ("params", "flops", LOSS.column)}
     table = pd.DataFrame({"curve": runs.table[curve].to_numpy(), **columns})
-    table = table.groupby(["curve", "params", "flops"], as_index=False)["loss"].min()  # and sorts
-    table = table.assign(x=np.log(table["flops"]), y=np.log(table["loss"]))
+    by = ["curve", "params", "flops"]  # which sorts as well
+    table = table.groupby(by, as_index=False)[LOSS.column].min()
+    table = table.assign(x=np.log(table["flops"]), y=np.log(table[LOSS.column]))
     ends = table["x"].min(), table["x"].max()
     grid = np.linspace(*ends, _GRID)
     # One point is a curve nowhere on the grid but at its ends.

@@ -31,6 +31,7 @@ from bayescale.decisions.answer import Answer, Quantity, number_of
 from bayescale.draws import numbers
 from bayescale.errors import FitError
 from bayescale.files import plain
+from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.runs.table import Runs
@@ -94,10 +95,10 @@ def compute_multiplier(
     sides = _compared(fit, group, reference, same_validation)
     targets = _default_losses(sides) if losses is None else _targets(losses)
     names = xr.DataArray([group, reference], dims="group", coords={"group": [group, reference]})
-    loss = xr.DataArray(targets, dims="loss", coords={"loss": targets})
+    loss = xr.DataArray(targets, dims=LOSS.column, coords={LOSS.column: targets})
 
     flops = xr.concat([side.least_compute(loss) for side in sides], dim=names)
-    middle = flops.median(("chain", "draw")).transpose("group", "loss").to_numpy()
+    middle = flops.median(("chain", "draw")).transpose("group", LOSS.column).to_numpy()
     decades = [side.draws.beyond(flops=c) for side, c in zip(sides, middle, strict=True)]
     with np.errstate(invalid="ignore"):  # infinite over infinite: neither reaches the loss
         multiplier = flops.sel(group=group, drop=True) / flops.sel(group=reference, drop=True)
@@ -107,10 +108,10 @@ def compute_multiplier(
             "flops": flops,
             "unreachable": xr.ufuncs.isinf(flops).mean(("chain", "draw")),
             "undefined": multiplier.isnull().mean(("chain", "draw")),
-            "decades_beyond": (("group", "loss"), np.round(decades, 2)),
+            "decades_beyond": (("group", LOSS.column), np.round(decades, 2)),
         },
         attrs={"group": group, "reference": reference},
-    ).transpose("chain", "draw", "loss", "group")
+    ).transpose("chain", "draw", LOSS.column, "group")
 
 
 def constancy(multiplier: xr.Dataset) -> xr.Dataset:
@@ -137,7 +138,7 @@ def constancy(multiplier: xr.Dataset) -> xr.Dataset:
         If fewer than two targets lie within the runs of both groups.
     """
     within = (multiplier["decades_beyond"] == 0).all("group").to_numpy()
-    inside = multiplier["loss"].to_numpy()[within]
+    inside = multiplier[LOSS.column].to_numpy()[within]
     if len(inside) < 2:
         raise FitError(
             f"{len(inside)} of the target losses within reach of the runs of both groups, 2 are "
@@ -354,12 +355,12 @@ def _targets_of(found: xr.Dataset) -> list[dict[str, Any]]:
     names = found.attrs["group"], found.attrs["reference"]
     return [
         {
-            "loss": float(loss),
+            LOSS.column: float(loss),
             "multiplier": numbers(at["multiplier"]),
             "unreachable": {name: float(at["unreachable"].sel(group=name)) for name in names},
             "decades_beyond": {name: float(at["decades_beyond"].sel(group=name)) for name in names},
         }
-        for loss in found["loss"].to_numpy()
+        for loss in found[LOSS.column].to_numpy()
         for at in [found.sel(loss=loss)]
     ]
 
@@ -399,7 +400,7 @@ def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str
         return []
     largest = min(float(fit.of_group(name).runs.column("flops").max()) for name in fit.groups)
     losses = (
-        compute_optimal(fit, largest, exponents=False)["loss"]
+        compute_optimal(fit, largest, exponents=False)[LOSS.column]
         .squeeze("flops")
         .median(("chain", "draw"))
     )
@@ -467,7 +468,7 @@ def _against_best_sentence(entry: dict[str, Any]) -> str:
         return f"Compute of the groups is not compared: {entry['refused']}."
     steady, crossed = entry["constancy"], entry["crossing"][-1]
     ends = [
-        next(at["multiplier"] for at in entry["targets"] if at["loss"] == steady[end])
+        next(at["multiplier"] for at in entry["targets"] if at[LOSS.column] == steady[end])
         for end in ("easiest", "hardest")
     ]
     low, high = steady["log_ratio"]["q05"], steady["log_ratio"]["q95"]  # None: unbounded

@@ -40,6 +40,7 @@ from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_
 from bayescale.draws import numbers
 from bayescale.errors import FitError
 from bayescale.files import plain
+from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.runs.range import decades_beyond
@@ -79,7 +80,9 @@ def target_loss(
         Unless exactly one of the three is given and positive, or if the law has no allocation.
     """
     given = {
-        n: v for n, v in (("loss", loss), ("flops", flops), ("params", params)) if v is not None
+        n: v
+        for n, v in ((LOSS.column, loss), ("flops", flops), ("params", params))
+        if v is not None
     }
     if len(given) != 1:
         raise FitError(
@@ -89,15 +92,15 @@ def target_loss(
     ((name, value),) = given.items()
     require_positive(name, value)
     posterior = Posterior.of_joint_law(fit, k)
-    if name == "loss":
-        return posterior.from_rows({"loss": np.array(float(value))})["loss"]
+    if name == LOSS.column:
+        return posterior.from_rows({LOSS.column: np.array(float(value))})[LOSS.column]
     if name == "flops":
-        reached = compute_optimal(fit, value, k=k, exponents=False)["loss"]
+        reached = compute_optimal(fit, value, k=k, exponents=False)[LOSS.column]
         reached = reached.squeeze("flops", drop=True)
         return reached.drop_vars(["chain", "draw"], errors="ignore")
     question, size = equal_loss(posterior), np.full((posterior.number, 1), np.log(value))
     reached = question.loss(size, question.balanced_tokens(size))
-    return posterior.from_rows({"loss": reached})["loss"]
+    return posterior.from_rows({LOSS.column: reached})[LOSS.column]
 
 
 def cheapest(

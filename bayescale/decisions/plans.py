@@ -27,6 +27,7 @@ from bayescale.decisions.repetition import loss_with_excess
 from bayescale.draws import STACKED, numbers, stack_draws
 from bayescale.errors import FitError, RunsError
 from bayescale.files import plain
+from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.runs.table import read_table
@@ -136,7 +137,7 @@ def plan_outcomes(
     farthest = np.maximum(posterior.beyond(**given, flops=flops), 0.0)
     outcomes = xr.Dataset(
         {
-            "loss": loss,
+            LOSS.column: loss,
             "equivalent_flops": worth,
             **columns,
             "flops": flops,
@@ -172,7 +173,7 @@ def stack_outcomes(
     FitError
         If laws and weights differ, or the plans do.
     """
-    names = ["loss", "equivalent_flops"]
+    names = [LOSS.column, "equivalent_flops"]
     drawn = stack_draws({law: own[names] for law, own in outcomes.items()}, weights, seed=seed)
     first = next(iter(outcomes.values()))
     return (
@@ -212,7 +213,7 @@ def rank_plans(
     shares = np.atleast_1d(np.asarray(within, dtype=float))
     if not (np.isfinite(shares) & (shares > 0)).all():
         raise FitError(f"within must be a positive share of compute, got {shares.min():g}")
-    loss, equivalent = outcomes["loss"], outcomes["equivalent_flops"]
+    loss, equivalent = outcomes[LOSS.column], outcomes["equivalent_flops"]
     regret = loss - loss.min("plan")
     lost = equivalent.max("plan") - equivalent
     near = xr.DataArray(shares, dims="within", coords={"within": shares})
@@ -296,7 +297,7 @@ def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
         {
             "plan": str(name),
             **{n: float(one[n]) for n in ("params", "tokens", "unique_tokens", "flops", "cost")},
-            "loss": numbers(one["loss"]),
+            LOSS.column: numbers(one[LOSS.column]),
             "p_best": float(one["p_best"]),
             "p_within": [
                 {"excess": float(share), "probability": float(one["p_within"].sel(within=share))}

@@ -32,6 +32,7 @@ from bayescale.decisions.repetition import (
 from bayescale.draws import numbers
 from bayescale.errors import FitError
 from bayescale.files import plain
+from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.search import find_minimum
@@ -94,7 +95,7 @@ def best_under_wall(
         "tokens": np.exp(spent - size) / posterior.k,
         "epochs": np.exp(spent - size) / (posterior.k * unique_tokens),
         "spent": np.exp(spent),
-        "loss": np.exp(wall.log_loss(size, spent)),
+        LOSS.column: np.exp(wall.log_loss(size, spent)),
         "fresh_loss": wall.draws.isoflop(budgets, alone),
         "price_of_a_token": wall.price(size, spent, np.log(budgets)),
     }
@@ -143,7 +144,7 @@ def next_epoch(
         )
         for e in (passes, passes + 1)
     ]
-    result = xr.Dataset({"loss": after[0], "gain": after[0] - after[1]})
+    result = xr.Dataset({LOSS.column: after[0], "gain": after[0] - after[1]})
     return result.assign(harm=(result["gain"] < 0).mean(("chain", "draw")))
 
 
@@ -304,7 +305,7 @@ def answer_wall(
                         "tokens",
                         "epochs",
                         "spent",
-                        "loss",
+                        LOSS.column,
                         "fresh_loss",
                         "price_of_a_token",
                     )
@@ -336,7 +337,7 @@ def _wall_sentence(entry: dict[str, Any]) -> str:
         f"With {words.trimmed(entry['unique_tokens'])} unique tokens and "
         f"{words.flops(entry['flops'])} FLOPs"
     )
-    params, loss = count_of(entry["params"]), number_of(entry["loss"], 4)
+    params, loss = count_of(entry["params"]), number_of(entry[LOSS.column], 4)
     if entry["epochs"]["median"] < 1:
         return (
             f"{opening} no token need be repeated: {params} parameters on "

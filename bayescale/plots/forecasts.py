@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from bayescale import words
 from bayescale.curves.forecasts import CurveForecast
 from bayescale.errors import RunsError
+from bayescale.laws import LOSS
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -30,7 +31,7 @@ _COLOURS = {
 }
 
 
-def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = "loss") -> Figure:
+def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = LOSS.column) -> Figure:
     """Draw the points of a curve, and the laws beyond them.
 
     Bands are central 50% and 90% credible intervals of the pooled curve, without the noise of
@@ -98,7 +99,7 @@ def save_forecast(one: CurveForecast, path: Path, *, x: str, y: str) -> None:
 def _asked(axis: Axes, one: CurveForecast) -> None:
     """Draw the central 90% of a new noisy point wherever one was asked for."""
     assert one.forecast is not None
-    loss = one.forecast.draws["loss"]
+    loss = one.forecast.draws[LOSS.column]
     values = one.metric(loss.to_numpy().reshape(-1, loss.sizes["at"]))
     low, middle, high = np.percentile(values, [5, 50, 95], axis=0)
     at = loss["at"].to_numpy()
@@ -111,7 +112,7 @@ def _asked(axis: Axes, one: CurveForecast) -> None:
 def _headline(one: CurveForecast) -> str:
     """Say the farthest forecast, how far beyond it lies, and how steep the curve is."""
     assert one.forecast is not None
-    loss = one.forecast.draws["loss"]
+    loss = one.forecast.draws[LOSS.column]
     far = int(np.argmax(loss["at"].to_numpy()))
     at = float(loss["at"][far])
     low, middle, high = np.percentile(one.metric(loss.isel(at=far).to_numpy()), [5, 50, 95])

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from bayescale.draws import CI_PROB, summarise
 from bayescale.errors import FitError
-from bayescale.laws import Input
+from bayescale.laws import LOSS, Input
 from bayescale.modelling.build import cells_of
 from bayescale.modelling.inputs import inputs_of, observed_of, read_by
 from bayescale.modelling.noise import Noise, noise_scale
@@ -378,7 +378,7 @@ def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
     )
 
 
-def score(table: pd.DataFrame, response: str = "loss") -> dict[str, float]:
+def score(table: pd.DataFrame, response: str = LOSS.column) -> dict[str, float]:
     """Score a table of `residuals`.
 
     Parameters
