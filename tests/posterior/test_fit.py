@@ -27,7 +27,7 @@ from bayescale.posterior.sampling import compile_model
 from bayescale.runs.datasets import registry
 from bayescale.runs.table import Runs
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "chinchilla.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "chinchilla.json").read_text())
 
 slow = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from conftest import simulated_table
 from scipy import stats
-from test_model import TABLES, evaluate, grouped_runs, point
+from test_build import TABLES, evaluate, grouped_runs, point
 
 from bayescale import fit, read_runs
 from bayescale.errors import RunsWarning
