@@ -20,6 +20,7 @@ from bayescale.evaluation.checks.refits import refits
 from bayescale.laws import LAWS
 from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import with_few_draws
+from bayescale.report.page import _shape_sections
 
 OWN = Path(__file__).parent / "own_laws"
 LOSS = {"E": 1.8, "A": 400.0, "B": 1500.0, "alpha": 0.34, "beta": 0.36}
@@ -365,6 +366,7 @@ def test_pictures_and_report(own, tmp_path):
     text = re.sub(r'src="data:[^"]*"', "", text)  # pictures
     if name in ("accuracy", "batch-size"):
         assert "nats per token" not in text
+    assert ":math:" not in text
     assert fit.spec.response.name in text
     said = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert said["response"]["column"] == fit.spec.response.column
@@ -572,3 +574,9 @@ def test_command_line_compares_and_backtests(folder, tmp_path, run):
     assert code == 0, err
     assert "batch size of new runs" in out
     assert picture.is_file()
+
+
+def test_a_shape_is_labelled_by_what_was_looked_at(folder):
+    fit = fitted(folder, "batch-size")
+    drawn = next(_shape_sections(fit, bs.check_fit(fit))).figure.axes[0]
+    assert drawn.get_ylabel() == "1/(batch size), higher is worse"

@@ -7,6 +7,7 @@ it minima and bounds, `total` sums over the shares of a mixture.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
@@ -363,8 +364,9 @@ class Law:
 
     @property
     def summary(self) -> str:
-        """First line of the law's docstring."""
-        return inspect.getdoc(self.function).splitlines()[0]  # type: ignore[union-attr]
+        """First line of the law's docstring, formulas as they are written."""
+        first = inspect.getdoc(self.function).splitlines()[0]  # type: ignore[union-attr]
+        return re.sub(r":math:`([^`]*)`", r"\1", first)
 
     def role(self, role: str) -> tuple[str, ...]:
         """Names of the inputs of a role.

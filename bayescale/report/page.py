@@ -129,7 +129,7 @@ def _parts(
         yield "Runs held back", lambda: (_held_out_section(fit, held_out),)
     if any(check.name == "LOO-PIT" for check in beside.checks):  # else there is nothing to draw
         yield "Does the law fit?", lambda: (_misfit_section(beside.checks, fit.spec.response),)
-    yield "Shape of curves", lambda: _shape_sections(beside.checks)
+    yield "Shape of curves", lambda: _shape_sections(fit, beside.checks)
     yield "Predicted against observed", lambda: (_predicted_section(fit),)
     yield "Parameters", lambda: (parameter_section(fit),)
 
@@ -160,14 +160,19 @@ def _misfit_section(checks: Sequence[Check], response: Response) -> Section:
     )
 
 
-def _shape_sections(checks: Sequence[Check]) -> Iterator[Section]:
+def _shape_sections(fit: Fit, checks: Sequence[Check]) -> Iterator[Section]:
+    own = fit.spec.response
     for check in checks:
         if isinstance(check.detail, CurveShape):
             yield Section(
                 check.name.capitalize(),
                 f"{check.message.rstrip('.').capitalize()}. Of several curves the one is shown "
                 "that looks least like a power law.",
-                figure=plots.plot_shape(check.detail, x=check.along),
+                figure=plots.plot_shape(
+                    check.detail,
+                    x=check.along,
+                    y=f"1/({own.name})" if check.along in fit.spec.law.rises_along else own.label,
+                ),
                 caption=f"Bands: {CAPTION}s of the curve, without noise.",
             )
 
