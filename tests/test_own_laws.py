@@ -580,3 +580,14 @@ def test_a_shape_is_labelled_by_what_was_looked_at(folder):
     fit = fitted(folder, "batch-size")
     drawn = next(_shape_sections(fit, bs.check_fit(fit))).figure.axes[0]
     assert drawn.get_ylabel() == "1/(batch size), higher is worse"
+
+
+def test_isoflop_curves_are_of_what_compute_counts(folder):
+    fit = fitted(folder, "experts").at(experts=8)
+    assert (fit.runs.table["params"] > fit.runs.table["active_params"]).any()
+    axis = plots.plot_isoflop(fit).axes[0]
+    assert axis.get_xlabel() == "active_params"
+    drawn, raw = axis.lines[0].get_ydata(), fit.runs.table["loss"].to_numpy()
+    assert len(drawn) == len(raw)  # no budget has runs of enough sizes: none is on a curve
+    with_experts = [np.ptp(np.reshape(losses, (-1, 3)), axis=1).max() for losses in (drawn, raw)]
+    assert with_experts[0] < 0.1 < 0.3 < with_experts[1]

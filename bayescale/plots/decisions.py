@@ -193,7 +193,8 @@ def plot_next_runs(suggestion: NextRuns, runs: Runs) -> Figure:
             lw=0,
             vmin=0.0,
         )
-        axis.plot(runs.column("params"), runs.column("tokens"), ".", color=GREY, ms=6, label="runs")
+        seen = [runs.column(name) for name in (runs.counted, "tokens")]
+        axis.plot(*seen, ".", color=GREY, ms=6, label="runs")
         axis.plot(
             picks["params"],
             picks["tokens"],
@@ -205,7 +206,8 @@ def plot_next_runs(suggestion: NextRuns, runs: Runs) -> Figure:
             label="next",
         )
         _number(axis, picks["params"].to_numpy(), picks["tokens"].to_numpy())
-        both = [np.concatenate([candidates[n], runs.column(n)]) for n in ("params", "tokens")]
+        names = zip(("params", "tokens"), seen, strict=True)
+        both = [np.concatenate([candidates[name], own]) for name, own in names]
         log_axis(axis.xaxis, both[0], "params")
         log_axis(axis.yaxis, both[1], "tokens")
         bar = figure.colorbar(shades, ax=axis, format=PercentFormatter(1.0))

@@ -83,7 +83,8 @@ def plot_parameters(fit: Fit) -> Figure:
 def plot_isoflop(fit: Fit) -> Figure:
     """Draw runs, fitted isoFLOP curves with bands, and the path of the compute-optimal N.
 
-    Of a law of repeated data the curves are those of fresh data, and so are the runs.
+    Of a law of repeated data the curves are those of fresh data, and so are the runs. Of a law that
+    reads more, each run is as far from its curve as from what the law says of it.
 
     Parameters
     ----------
@@ -101,8 +102,12 @@ def plot_isoflop(fit: Fit) -> Figure:
     """
     posterior = Posterior.of_joint_law(fit)
     _require_runs(fit)
-    (size,), own = fit.spec.law.role("size"), fit.spec.response
+    (size,), (data,), own = *map(fit.spec.law.role, ("size", "data")), fit.spec.response
     table = fit.runs.table.assign(curve=fit.runs.budgets())
+    if fit.spec.law.further:
+        law = posterior.loss(*(xr.DataArray(table[n], dims="run") for n in (size, data)))
+        line = law.median(("chain", "draw")).to_numpy()
+        table = table.assign(**{own.column: moved_onto(fit, line)})
     if "unique_tokens" in fit.spec.inputs:
         table = table[table["tokens"] <= 1.01 * table["unique_tokens"]]
     budgets = np.sort(table["curve"].dropna().unique())

@@ -189,14 +189,14 @@ class Runs:
             FLOPs, one for each run.
         """
         label = pd.Series(np.nan, index=self.table.index)
-        if not {"params", "flops"} <= set(self.table.columns):
+        if not {self.counted, "flops"} <= set(self.table.columns):
             return label
         stated = pd.to_numeric(self.table.get("budget", label), errors="coerce")
         if (stated / self.table["flops"]).between(0.5, 2).all():
             return stated.astype(float)
         width = 2 * np.log1p(within)
         free = np.log(self.table["flops"]).sort_values()
-        place, size = free.to_numpy(), pd.factorize(self.table["params"].loc[free.index])[0]
+        place, size = free.to_numpy(), pd.factorize(self.table[self.counted].loc[free.index])[0]
         found = _distinct_in_windows(place, size, width)  # of the window from each run on
         while len(found) and found[best := int(np.argmax(found))] >= sizes:
             members = best + np.flatnonzero(
