@@ -91,7 +91,7 @@ def peak_of(ask: Callable[[Fit], object], fitted: Fit) -> int:
 
 @pytest.mark.parametrize("name", ASKED)
 def test_no_array_of_all_draws_at_all_rows_is_made(name, large, monkeypatch):
-    limits(monkeypatch, at_once=200_000, values=2_000_000, draws=100)
+    limits(monkeypatch, at_once=150_000, values=2_000_000, draws=100)
     monkeypatch.setattr(refitting, "FEWEST_SIMULATIONS", 100)
     monkeypatch.setattr(refitting, "MOST_SHOWN", 500)
     assert peak_of(ASKED[name], large) < BOUND

@@ -388,11 +388,11 @@ class Law:
 
     @property
     def is_joint(self) -> bool:
-        """Whether it trades params against tokens, so that a budget has a best allocation.
+        """Whether it trades params against tokens for a loss, so that a budget has a best split.
 
         A law that reads more, such as a number of experts, does so only `at` a value of it.
         """
-        return self.trades and not self.further
+        return self.trades and not self.further and self.response.better == "lower"
 
     @property
     def further(self) -> tuple[str, ...]:

@@ -324,6 +324,12 @@ class Fit:
             For such a law.
         """
         self.require_given()
+        if self.law.trades and self.spec.response.better != "lower":
+            raise FitError(
+                f"the law {self.law.name} says the {self.spec.response.name} of a run, and compute "
+                "is allocated by a loss, of which lower is better; predict the runs that you have "
+                "in mind, or fit a law of the loss"
+            )
         if not self.law.is_joint:
             raise FitError(
                 f"the law {self.law.name} does not trade params against tokens: it has no "

@@ -10,7 +10,7 @@ from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 
 from bayescale import constants_fit, read_runs
 from bayescale.errors import FitError, RunsError
-from bayescale.laws import Allocation
+from bayescale.laws import Allocation, quantity
 from bayescale.posterior.posterior import Posterior
 from bayescale.runs.range import axis_range, decades_beyond
 from bayescale.runs.table import Runs
@@ -137,3 +137,14 @@ def test_noise_may_bring_an_excess(posterior):
     noise = {"sigma": 0.01, "excess": 0.02, "excess_epochs": 0.8}
     noise |= {"excess_size": 0.7, "excess_interaction": 0.1}
     assert Posterior.of(constants_fit("data-constrained", **own, **noise)).mean_excess is not None
+
+
+def test_compute_is_allocated_by_what_is_better_lower():
+    known = known_fit()
+    better = replace(known.spec.law, response=quantity("score", better="higher"))
+    score = replace(known, spec=replace(known.spec, law=better, response=better.response))
+    assert not score.law.is_joint
+    with pytest.raises(
+        FitError, match="says the score of a run, and compute is allocated by a loss"
+    ):
+        Posterior.of_joint_law(score)
