@@ -142,7 +142,7 @@ def folder(tmp_path_factory):
         if path.is_file():
             shutil.copy(path, found)
     for name, (simulate, _) in CASES.items():
-        simulate(np.random.default_rng(1), 1.0).to_csv(found / f"{name}.csv", index=False)
+        simulate(np.random.default_rng(0), 1.0).to_csv(found / f"{name}.csv", index=False)
     return found
 
 
@@ -153,6 +153,15 @@ def fitted(folder, name, *, model=None, runs=None, **options):
         table = pd.read_csv(folder / f"{name}.csv") if runs is None else runs
         read = bs.read_runs(table, response=spec.response.column)
         return bs.fit(read, spec, draws=500, tune=500, progress=False, **options)
+
+
+LIGHT = ("accuracy", "batch-size")
+heavy = pytest.mark.parametrize(
+    "own",
+    [pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.slow]) for name in CASES],
+    indirect=True,
+)
+"""Laws of several inputs take minutes here: they are asked among the studies."""
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -215,6 +224,7 @@ def test_checks_pass_where_the_law_is_true_and_fail_where_it_is_not(own, folder)
     assert [check for check in bs.check_fit(wrong) if check.status is bs.Status.FAIL]
 
 
+@heavy
 def test_laws_are_compared_and_backtested(own, folder):
     name, fit = own
     text = fit.spec.source.replace(
@@ -286,12 +296,13 @@ def test_the_largest_run_grows_along_the_size_of_the_law(own):
     assert dict(bs.predict(fit, asked).sizes) == {"chain": 4, "draw": 500, size: 2}
 
 
+@heavy
 def test_groups_have_laws_of_their_own(own, folder):
     name, fit = own
     simulate, _ = CASES[name]
     tables = [
         simulate(np.random.default_rng(number), factor).assign(recipe=f"r{number}")
-        for number, factor in enumerate((0.95, 1.0, 1.1))
+        for number, factor in enumerate((0.2, 1.0, 5.0) if name == "accuracy" else (0.9, 1.0, 1.2))
     ]
     text = fit.spec.source.replace(
         "\n[priors]",
@@ -349,6 +360,7 @@ def test_pictures_are_of_the_response(own):
     plt.close("all")
 
 
+@heavy
 def test_pictures_and_report(own, tmp_path):
     name, fit = own
     for draw in (plots.plot_predicted, plots.plot_parameters, plots.plot_curve):
@@ -498,7 +510,10 @@ REPORTED = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.slow]) for name in CASES],
+)
 def test_command_line_takes_it(name, folder, tmp_path, run):
     path, model = tmp_path / "fit.nc", folder / f"{name}.toml"
     few = ("--draws", 300, "--tune", 300, "--allow-unconverged")

@@ -131,7 +131,7 @@ def _plans(path: Path, specs: list[ModelSpec]) -> Table:
 
 def _require_one_question(specs: list[ModelSpec]) -> None:
     """Refuse before sampling what decides different things."""
-    if len({(spec.response.column, spec.size) for spec in specs}) > 1:
+    if len({(spec.response.column, spec.law.is_joint, spec.size) for spec in specs}) > 1:
         decides = "; ".join(
             f"{spec.name} {spec.response.name} of {' and '.join(spec.inputs)}" for spec in specs
         )

@@ -59,6 +59,8 @@ def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
 def plot_shrinkage(fit: Fit, unpooled: Fit) -> Figure:
     """Draw how partial pooling moves every group's estimate, for each exponent that differs, and E.
 
+    Where neither does, all that differs is drawn.
+
     Parameters
     ----------
     fit : Fit
@@ -73,16 +75,15 @@ def plot_shrinkage(fit: Fit, unpooled: Fit) -> Figure:
     Raises
     ------
     FitError
-        If the fits have no groups or other ones, or neither an exponent nor E differs between them.
+        If the fits have no groups or other ones.
     """
     if set(fit.groups) != set(unpooled.groups):
         raise FitError(
             f"the fits have other groups: {', '.join(fit.groups) or 'none'} against "
             f"{', '.join(unpooled.groups) or 'none'}; fit the same runs with spec.unpooled()"
         )
-    exponents = [n for n in _varying(fit) if n in fit.spec.priors or n == "E"]
-    if not exponents:
-        raise FitError(f"neither exponents nor E differ between the groups of {fit.spec.name}")
+    differ = [name for name in _varying(fit) if name in fit.posterior]
+    exponents = [n for n in differ if n in fit.spec.priors or n == "E"] or differ
     rows = _ordered(fit, exponents[0])
     apart, pooled = (summarise(f.posterior[exponents].sel(group=rows)) for f in (unpooled, fit))
     middle = summarise(fit.with_new_group(_MIDDLE, typical=True).of_group(_MIDDLE).posterior)
