@@ -447,6 +447,28 @@ def test_best_inputs(own):
             bs.optimum(fit, fit.spec.inputs[0])
 
 
+def test_mixtures_are_read_by_the_names_of_their_parts(own):
+    name, fit = own
+    if name != "mixture":
+        return
+    table = fit.runs.table.head()
+    columns = [c for c in table if c not in ("w_web", "w_code", "w_math")]
+    turned = table[[*columns, "w_math", "w_code", "w_web"]]
+    expected = bs.residuals(fit, replace(fit.runs, table=table))["fitted"]
+    found = bs.residuals(fit, replace(fit.runs, table=turned))["fitted"]
+    np.testing.assert_allclose(found, expected)
+    other = replace(fit.runs, table=table.rename(columns={"w_math": "w_poetry"}))
+    with pytest.raises(bs.FitError, match="says nothing of w_poetry"):
+        bs.residuals(fit, other)
+    shares = xr.DataArray([0.2, 0.3, 0.5], dims="w", coords={"w": ["math", "code", "web"]})
+    xr.testing.assert_allclose(
+        bs.predict(fit, {"tokens": 1e11, "w": shares}), bs.predict(fit, AT[name])
+    )
+    for wrong in ([50, 30, 20], [1.5, -0.5, 0.0], [0.5, 0.5]):
+        with pytest.raises(bs.FitError, match="shares of w"):
+            bs.predict(fit, {"tokens": 1e11, "w": wrong})
+
+
 def test_best_inputs_are_said(own):
     name, fit = own
     if name == "learning-rate":

@@ -18,7 +18,7 @@ from bayescale.modelling.noise import Noise, noise_scale
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.search import at_best
-from bayescale.runs.table import Runs
+from bayescale.runs.table import SHARES_WITHIN, Runs
 
 MOST_VALUES = 20_000_000
 """Draws times rows up to which every draw is asked about every row."""
@@ -453,6 +453,8 @@ def run_inputs(fit: Fit, runs: Runs) -> dict[str, xr.DataArray]:
 
 
 def _columns(fit: Fit, table: pd.DataFrame) -> dict[str, xr.DataArray]:
+    for name, parts in fit.parts.items():
+        table = _with_parts(table, name, parts)
     columns = {
         name: xr.DataArray(values, dims=("obs", name)[: values.ndim])
         for name, values in inputs_of(fit.spec, table).items()
@@ -462,6 +464,18 @@ def _columns(fit: Fit, table: pd.DataFrame) -> dict[str, xr.DataArray]:
         column = str(fit.spec.group)
         columns[_LABEL if column in columns else column] = xr.DataArray(labels, dims="obs")
     return columns
+
+
+def _with_parts(table: pd.DataFrame, name: str, parts: tuple[str, ...]) -> pd.DataFrame:
+    """Give a table the shares of a mixture in the order of the parts; those left out are 0."""
+    known = [f"{name}_{part}" for part in parts]
+    held = [str(column) for column in table.columns if str(column).startswith(f"{name}_")]
+    if other := [column for column in held if column not in known]:
+        raise FitError(
+            f"the fit says nothing of {', '.join(other)}: its mixture is of {', '.join(known)}"
+        )
+    shares = {column: table[column] if column in held else 0.0 for column in known}
+    return table.drop(columns=held).assign(**shares)
 
 
 def _vector(values: pd.Series) -> xr.DataArray:
@@ -577,11 +591,28 @@ def _array(fit: Fit, own: Input, value: Any) -> xr.DataArray:
     if not isinstance(value, xr.DataArray):
         array = np.asarray(value, dtype=float)
         value = xr.DataArray(array, dims="run" if array.ndim else ())
+    if own.scale == "shares":
+        value = _in_order(fit, own.name, value)
     if own.scale == "log" and not (value > 0).all():
         raise FitError(f"{own.name} must be positive, got {float(value.min()):g}")
     if not np.isfinite(value).all():
         raise FitError(f"{own.name} must be finite")
     return value
+
+
+def _in_order(fit: Fit, name: str, value: xr.DataArray) -> xr.DataArray:
+    """Check shares given as an array, and take them in the order of the parts of the runs."""
+    parts = fit.parts[name]
+    labels = [str(part) for part in value[name].to_numpy()] if name in value.coords else parts
+    if value.sizes.get(name) != len(parts) or set(labels) != set(parts):
+        raise FitError(f"give the shares of {name} of all its parts: {', '.join(parts)}")
+    value = value.drop_vars(name, errors="ignore").isel(
+        {name: [list(labels).index(part) for part in parts]}
+    )
+    sums = value.sum(name)
+    if not ((value >= 0).all() and (abs(sums - 1) <= SHARES_WITHIN).all()):
+        raise FitError(f"shares of {name} must be at least 0 and sum to 1")
+    return value / sums
 
 
 def _shares(fit: Fit, name: str, given: Mapping[str, Any]) -> xr.DataArray:
