@@ -168,7 +168,8 @@ def answer_optimum(fit: Fit, found: xr.Dataset) -> Answer:
         at_end, seen = float(found["at_end"].mean()), fit.runs.table[over]
         ends = [float(seen.min()), float(seen.max())]
         entry |= {"best": numbers(found["best"]), "at_end": at_end, "seen": ends}
-        sentences = _knob_sentences(entry, own)
+        logged = next(r.scale == "log" for r in fit.spec.law.reads if r.name == over)
+        sentences = _knob_sentences(entry, own, logged=logged)
     return Answer.by(fit, draws=found, numbers={"optimum": entry}, sentences=sentences)
 
 
@@ -186,19 +187,20 @@ def _opening(entry: dict[str, Any]) -> str:
     return f"At {inputs_in_words(entry['at'])}: " if entry["at"] else ""
 
 
-def _knob_sentences(entry: dict[str, Any], response: Response) -> list[str]:
+def _knob_sentences(entry: dict[str, Any], response: Response, *, logged: bool) -> list[str]:
     over, best, (low, high) = entry["over"], entry["best"], entry["seen"]
     said = response_of(entry[response.column], response)
     sentences = [
         f"{_opening(entry)}the best {over} is {number_of(best)}, {response.name} there {said}."
     ]
     write = words.significant
+    middle = (low * high) ** 0.5 if logged else (low + high) / 2
     beyond = f"Outside the runs, which have {over} from {write(low)} to {write(high)}"
     if entry["at_end"] >= _NOTABLE:
         sentences.append(
             f"In {entry['at_end']:.0%} of the draws the best {over} lies at an end of what was "
             f"looked at: the runs do not tell where it is. Add runs at {over} beyond "
-            f"{write(high) if best['median'] > (low * high) ** 0.5 else write(low)}."
+            f"{write(high) if best['median'] > middle else write(low)}."
         )
     elif not low <= best["median"] <= high:
         sentences.append(f"{beyond}: that holds only if the law does.")
