@@ -49,6 +49,10 @@ class ModelError(BayescaleError):
     """The model specification is wrong, or does not fit the runs."""
 
 
+class UnknownLawError(ModelError):
+    """A law that no file defines."""
+
+
 class FitError(BayescaleError):
     """Sampling failed, did not converge, or a saved fit cannot be read."""
 

@@ -149,7 +149,7 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         for error in _errors(spec):
             free[error.name] = pm.Normal(error.name, dims=error.dim)
             apart = apart + data[error.data] @ free[error.name]
-        _observe(spec, data, natural, noise, apart)
+        _observe(spec, data, natural, noise, apart, len(coords.get("group", ())))
     return model
 
 
@@ -587,6 +587,7 @@ def _observe(
     natural: dict[str, Any],
     noise: dict[str, Any],
     apart: Any,
+    groups: int,
 ) -> None:
     """Add the likelihood of what was observed of the cells, each raised to its weight.
 
@@ -594,15 +595,25 @@ def _observe(
     potential turns its likelihood p into p^weight and is zero for weights of 1.
     """
     import pymc as pm
+    import pytensor.tensor as pt
+
+    def of_groups(name: str, value: Any) -> bool:
+        return np.ndim(value) > bool(spec.along(name))
 
     def at_cells(values: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: value[data["group_index"]] if np.ndim(value) > bool(spec.along(name)) else value
-            for name, value in values.items()
-        }
+        return {n: v[data["group_index"]] if of_groups(n, v) else v for n, v in values.items()}
 
     inputs, values = inputs_in(spec, data), at_cells(noise)
-    said = spec.law(*(inputs[name] for name in spec.inputs), **at_cells(natural))
+    law = [inputs[name] for name in spec.inputs]
+    if spec.law.role("shares") and "group_index" in data:
+        # A number of each cell would meet the parts of its mixture: one group after another.
+        said = sum(
+            pt.eq(data["group_index"], group)
+            * spec.law(*law, **{n: v[group] if of_groups(n, v) else v for n, v in natural.items()})
+            for group in range(groups)
+        )
+    else:
+        said = spec.law(*law, **at_cells(natural))
     mu = spec.response.onto(said) + apart
     scale = noise_scale(values, data.get("replicates", 1.0))
     family, arguments = spec.noise_model.pymc(mu, scale, values, inputs)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bayescale import words
-from bayescale.errors import ModelError
+from bayescale.errors import ModelError, UnknownLawError
 from bayescale.laws import LAWS, Input, Law, Response
 from bayescale.modelling.noise import NOISE, SEED, Noise
 from bayescale.modelling.priors import DISTRIBUTIONS, NORMAL_ON, Prior
@@ -398,7 +398,7 @@ def _law(name: Any, folders: Sequence[Path], where: str) -> Law:
             found.loader.exec_module(module_from_spec(found))
     if not isinstance(name, str) or name not in LAWS:
         beside = f"; {file} holds none of that name" if file else ""
-        raise ModelError(
+        raise UnknownLawError(
             f"{where}: unknown law {name!r}{beside}; "
             f"{words.did_you_mean(str(name), list(LAWS))}; or, for a law of your own, put its file "
             f"{name}.py beside the model file or the fit, or import it first"

@@ -22,7 +22,14 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.draws import CI_PROB
-from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning, UnansweredError
+from bayescale.errors import (
+    BayescaleError,
+    FitError,
+    ModelError,
+    RunsWarning,
+    UnansweredError,
+    UnknownLawError,
+)
 from bayescale.files import replacing
 from bayescale.laws import Law, into_support, onto_line
 from bayescale.modelling.bend import Bending, Features, features_beyond
@@ -231,7 +238,12 @@ class Fit:
         Raises
         ------
         FitError
-            For another input, a value that is not a positive number, or a law that bends.
+            For another input, a value that it cannot have, or a law that bends.
+
+        Warns
+        -----
+        RunsWarning
+            If a value lies outside of those of the runs.
         """
         fixed = {}
         for name, value in given.items():
@@ -247,7 +259,21 @@ class Fit:
                 f"the law of the model {self.spec.name} may bend along {', '.join(given)} too; fix "
                 "it for a law that is taken as exact: fit(runs, spec.exact).at(...)"
             )
+        self._doubt(fixed)
         return replace(self, given={**self.given, **fixed})
+
+    def _doubt(self, fixed: Mapping[str, Any]) -> None:
+        """Warn of values outside of those that the runs have."""
+        for name, value in fixed.items():
+            if name not in self.runs.table or len(self.runs) == 0:
+                continue
+            low, high = float(self.runs.table[name].min()), float(self.runs.table[name].max())
+            if not low <= value <= high:
+                warnings.warn(
+                    f"{name} = {value:g} lies outside of the runs, which have {low:g} to {high:g}",
+                    RunsWarning,
+                    stacklevel=3,
+                )
 
     def _fixed(self, name: str, value: Any) -> float | np.ndarray:
         """Check a value at which an input of the law is fixed."""
@@ -255,10 +281,8 @@ class Fit:
         if own.scale == "shares":
             return self.shares(name, value)
         least = 0.0 if own.scale == "log" else -np.inf
-        if (
-            not isinstance(value, int | float | np.integer | np.floating)
-            or not least < value < np.inf
-        ):
+        numeric = isinstance(value, int | float | np.integer | np.floating)
+        if not numeric or isinstance(value, bool) or not least < value < np.inf:
             kind = "positive" if own.scale == "log" else "finite"
             raise FitError(f"{name} must be one {kind} number, got {value!r}")
         return float(value)
@@ -307,7 +331,7 @@ class Fit:
         FitError
             The message says what to give.
         """
-        known = (*self.given, *self.spec.law.role("knob"))
+        known = (*self._given, *self.spec.law.role("knob"))
         if further := [name for name in self.spec.law.further if name not in known]:
             values = ", ".join(f"{name}=..." for name in further)
             raise FitError(
@@ -323,13 +347,13 @@ class Fit:
         FitError
             For such a law.
         """
-        self.require_given()
-        if self.law.trades and self.spec.response.better != "lower":
+        if self.spec.law.trades and self.spec.response.better != "lower":
             raise FitError(
-                f"the law {self.law.name} says the {self.spec.response.name} of a run, and compute "
-                "is allocated by a loss, of which lower is better; predict the runs that you have "
-                "in mind, or fit a law of the loss"
+                f"the law {self.spec.law.name} says the {self.spec.response.name} of a run; "
+                "compute is allocated by a loss, of which lower is better; predict the runs that "
+                "you have in mind, or fit a law of the loss"
             )
+        self.require_given()
         if not self.law.is_joint:
             raise FitError(
                 f"the law {self.law.name} does not trade params against tokens: it has no "
@@ -342,11 +366,18 @@ class Fit:
 
         Knobs for which no value is given are at the best one of each draw.
         """
-        law = self.whole_law.at(self.given)
+        law = self.whole_law.at(self._given)
         if law.further and not self.bends:
             for name in law.role("knob"):
                 law = at_best(law, name, self.ends_of(name))
         return law.as_counted()
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        """Values of inputs for all questions: fixed, or by the model file those of all runs."""
+        common = self.spec.constants.items()
+        of_all = {n: v for n, v in common if n in self.spec.inputs and n not in self.runs.table}
+        return {**of_all, **self.given}
 
     def ends_of(self, name: str) -> tuple[float, float]:
         """Return the values between which the best one of a knob is looked for.
@@ -1024,6 +1055,8 @@ def load_fit(path: str | Path) -> Fit:
                 "what lies within the runs and another for what lies beyond; fit the runs again"
             )
         return _read(tree, path.parent)
+    except UnknownLawError as error:
+        raise FitError(f"{path}: {error}") from error
     except (AttributeError, KeyError, ModelError, TypeError, ValueError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise FitError(

@@ -562,7 +562,7 @@ def given_inputs(
     for name in spec.law.role("shares"):
         named = {part: f"{name}_{part}" for part in fit.parts[name]}
         columns = {part: given[column] for part, column in named.items() if column in given}
-        if name not in given and columns:
+        if name not in inputs and columns:
             given[name] = columns
     found: dict[str, xr.DataArray] = {}
     read = [r for r in (read_by(spec) if of_noise else spec.reads) if r.name != without]
@@ -575,7 +575,7 @@ def given_inputs(
     missing = [own.name for own in read if own.name not in found and own.role != "knob"]
     if missing:
         raise FitError(
-            f"the model {spec.name} predicts from {', '.join(own.name for own in read)}; "
+            f"the model {spec.name} predicts from {', '.join(own.name for own in spec.reads)}; "
             f"{', '.join(missing)} missing"
         )
     return found

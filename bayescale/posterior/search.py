@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import elementwise
 
+from bayescale.errors import FitError
 from bayescale.laws import Allocation, Law
 
 
@@ -83,23 +84,37 @@ def best_value(
     -------
     DataArray or array
         Values of the input.
+
+    Raises
+    ------
+    FitError
+        If shares of a mixture differ between runs.
     """
     scale = next(own.scale for own in law.reads if own.name == name)
     onto, back = (np.log, np.exp) if scale == "log" else (np.asarray, np.asarray)
     low, high = (float(onto(end)) for end in ends)
+
+    shares = {n: v for n, v in inputs.items() if n in law.role("shares")}
+    for mixture, given in shares.items():
+        if np.ndim(given) > 1:
+            raise FitError(
+                f"the best {name} is looked for at one mixture: fix it with fit.at({mixture}=...), "
+                f"or name the {name} of every run"
+            )
+    others = {n: v for n, v in inputs.items() if n not in shares}
 
     def search(*values: Any) -> Any:
         values = tuple(np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in values)))
         full = values[0].shape
 
         def value(x: Any, *known: Any) -> Any:
-            at = {name: back(x), **dict(zip(inputs, known, strict=False))}
-            own = dict(zip(natural, known[len(inputs) :], strict=True))
+            at = {name: back(x), **shares, **dict(zip(others, known, strict=False))}
+            own = dict(zip(natural, known[len(others) :], strict=True))
             return law.response.sign * law(*(at[n] for n in law.inputs), **own)
 
         return back(find_minimum(value, np.full(full, low), np.full(full, high), values))
 
-    return xr.apply_ufunc(search, *inputs.values(), *natural.values(), keep_attrs=False)
+    return xr.apply_ufunc(search, *others.values(), *natural.values(), keep_attrs=False)
 
 
 def at_best(law: Law, name: str, ends: tuple[float, float]) -> Law:
@@ -130,7 +145,10 @@ def at_best(law: Law, name: str, ends: tuple[float, float]) -> Law:
 
 
 def in_numbers(law: Law, parts: dict[str, tuple[str, ...]]) -> Law:
-    """Return the law with a parameter of its own for every entry of one that is a vector.
+    """Return a law of mixtures with a parameter of its own for every entry of a vector.
+
+    Its function takes DataArrays, and plain arrays that broadcast, of which only shares have an
+    axis for parts, the last one.
 
     Parameters
     ----------
@@ -143,15 +161,36 @@ def in_numbers(law: Law, parts: dict[str, tuple[str, ...]]) -> Law:
     Law
         Its parameters are named ``t[web]``, ``t[code]``, ...
     """
-    vectors = {name: own.along for name, own in law.supports.items() if own.along}
-    if not vectors:
+    mixtures = law.role("shares")
+    if not mixtures:
         return law
+    vectors = {name: own.along for name, own in law.supports.items() if own.along}
+
+    def by_name(known: dict[str, Any]) -> Any:
+        own = {name: known[name] for name in law.supports if name in known}
+        for name, along in vectors.items():
+            entries = [xr.DataArray(known[f"{name}[{part}]"]) for part in parts[along]]
+            own[name] = xr.concat(entries, dim=along)
+        return law(*(known[name] for name in law.inputs), **own)
 
     def function(*inputs: Any, **natural: Any) -> Any:
-        own = {name: value for name, value in natural.items() if name in law.supports}
-        for name, along in vectors.items():
-            own[name] = _stacked([natural[f"{name}[{part}]"] for part in parts[along]], along)
-        return law(*inputs, **own)
+        known = {**dict(zip(law.inputs, inputs, strict=True)), **natural}
+        others = [value for name, value in known.items() if name not in mixtures]
+        if any(isinstance(value, xr.DataArray) for value in others):
+            return by_name({n: _named(n, v) if n in mixtures else v for n, v in known.items()})
+        # Plain arrays get dims by their place, so that parts are told from all other axes.
+        plain = {name: np.asarray(value) for name, value in known.items()}
+        cores = {n: v.shape[:-1] if n in mixtures else v.shape for n, v in plain.items()}
+        shape = np.broadcast_shapes(*cores.values())
+        dims = tuple(f"axis {number}" for number in range(len(shape)))
+        full = {
+            name: xr.DataArray(
+                np.broadcast_to(value, (*shape, *value.shape[len(cores[name]) :])),
+                dims=(*dims, name) if name in mixtures else dims,
+            )
+            for name, value in plain.items()
+        }
+        return by_name(full).transpose(*dims).to_numpy()
 
     supports = {
         f"{name}[{part}]" if own.along else name: replace(own, along="")
@@ -162,8 +201,6 @@ def in_numbers(law: Law, parts: dict[str, tuple[str, ...]]) -> Law:
     return replace(law, supports=supports, function=function)
 
 
-def _stacked(entries: Sequence[Any], along: str) -> Any:
-    """Put numbers side by side: along a dim of DataArrays, the last axis of arrays."""
-    if any(isinstance(entry, xr.DataArray) for entry in entries):
-        return xr.concat([xr.DataArray(entry) for entry in entries], dim=along)
-    return np.stack(np.broadcast_arrays(*entries), axis=-1)
+def _named(mixture: str, shares: Any) -> Any:
+    """Give shares that are the same for all draws and runs their dim."""
+    return shares if isinstance(shares, xr.DataArray) else xr.DataArray(shares, dims=mixture)

@@ -144,7 +144,5 @@ def test_compute_is_allocated_by_what_is_better_lower():
     better = replace(known.spec.law, response=quantity("score", better="higher"))
     score = replace(known, spec=replace(known.spec, law=better, response=better.response))
     assert not score.law.is_joint
-    with pytest.raises(
-        FitError, match="says the score of a run, and compute is allocated by a loss"
-    ):
+    with pytest.raises(FitError, match="says the score of a run; compute is allocated by a loss"):
         Posterior.of_joint_law(score)
