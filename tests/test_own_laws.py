@@ -155,13 +155,13 @@ def fitted(folder, name, *, model=None, runs=None, **options):
         return bs.fit(read, spec, draws=500, tune=500, progress=False, **options)
 
 
-LIGHT = ("accuracy", "batch-size")
+LIGHT = ("batch-size",)
 heavy = pytest.mark.parametrize(
     "own",
     [pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.slow]) for name in CASES],
     indirect=True,
 )
-"""Laws of several inputs take minutes here: they are asked among the studies."""
+"""All but the lightest law take minutes here: they are asked among the studies."""
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -469,6 +469,11 @@ def test_mixtures_are_read_by_the_names_of_their_parts(own):
             bs.predict(fit, {"tokens": 1e11, "w": wrong})
 
 
+@pytest.mark.parametrize(
+    "own",
+    [pytest.param(n, marks=[pytest.mark.slow] if n == "mixture" else []) for n in CASES],
+    indirect=True,
+)
 def test_best_inputs_are_said(own):
     name, fit = own
     if name == "learning-rate":
