@@ -90,14 +90,18 @@ def _best_knob(fit: Fit, over: str, inputs: dict[str, Any]) -> xr.Dataset:
 
 def _best_mixture(fit: Fit, over: str, inputs: dict[str, Any]) -> xr.Dataset:
     law, parts = fit.whole_law, fit.parts[over]
-    stacked = {name: value.stack(sample=("chain", "draw")) for name, value in fit.natural.items()}
+    posterior = fit.posterior
+    draws = {
+        name: posterior[name].transpose("chain", "draw", ...).to_numpy()
+        for name in fit.spec.law.parameters
+    }
     number = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     starts = [np.full(len(parts), 1 / len(parts)), *_corners(len(parts))]
     shares = np.empty((number, len(parts)))
     plain = {name: np.asarray(value, dtype=float) for name, value in inputs.items()}
-    for draw in range(number):
-        own = {name: float(value[draw]) for name, value in stacked.items()}
-        shares[draw] = _least_on_simplex(_function(law, over, plain, own), starts)
+    for draw, place in enumerate(np.ndindex(posterior["chain"].size, posterior["draw"].size)):
+        own = {name: value[place] for name, value in draws.items()}
+        shares[draw] = _least_on_simplex(_function(fit.spec.law, over, plain, own), starts)
     sizes = fit.posterior.sizes["chain"], fit.posterior.sizes["draw"]
     dims = ("chain", "draw", over)
     best = xr.DataArray(shares.reshape(*sizes, -1), dims=dims, coords={over: list(parts)})
@@ -108,8 +112,8 @@ def _best_mixture(fit: Fit, over: str, inputs: dict[str, Any]) -> xr.Dataset:
     return xr.Dataset({**found, "at_end": left_out})
 
 
-def _function(law: Law, over: str, inputs: dict[str, Any], natural: dict[str, float]) -> Any:
-    """Return what is to be least, of the shares of one draw."""
+def _function(law: Law, over: str, inputs: dict[str, Any], natural: dict[str, Any]) -> Any:
+    """Return what is to be least, of the shares of one draw: numbers and vectors, no axes more."""
 
     def value(shares: np.ndarray) -> float:
         at = {**inputs, over: shares}
