@@ -81,7 +81,7 @@ def _best_knob(fit: Fit, over: str, inputs: dict[str, Any]) -> xr.Dataset:
     best = best_value(law, over, ends, inputs, fit.natural)
     at = {**inputs, over: best}
     value = law(*(at[name] for name in law.inputs), **fit.natural)
-    logged = next(own.scale == "log" for own in law.reads if own.name == over)
+    logged = law.input(over).scale == "log"
     low, high, place = (np.log(x) if logged else x for x in (*ends, best))
     near = _NEAR_END * (high - low)
     at_end = (place < low + near) | (place > high - near)

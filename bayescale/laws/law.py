@@ -347,6 +347,19 @@ class Law:
         """Names of what it reads."""
         return tuple(own.name for own in self.reads)
 
+    def input(self, name: str) -> Input:
+        """Return what it reads under a name.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        Input
+        """
+        return next(own for own in self.reads if own.name == name)
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the natural parameters."""

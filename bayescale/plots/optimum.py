@@ -57,7 +57,7 @@ def _title(found: xr.Dataset, best: str) -> str:
 
 def _knob(fit: Fit, found: xr.Dataset) -> Figure:
     over, own = found.attrs["over"], fit.spec.response
-    logged = next(one.scale == "log" for one in fit.spec.reads if one.name == over)
+    logged = fit.spec.law.input(over).scale == "log"
     grid = (np.geomspace if logged else np.linspace)(*fit.ends_of(over), _STEPS)
     seen = fit.runs.table[over].to_numpy(dtype=float)
     law = summarise(predict(with_few_draws(fit), {**found.attrs["at"], over: grid}))

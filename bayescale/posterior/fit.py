@@ -277,7 +277,7 @@ class Fit:
 
     def _fixed(self, name: str, value: Any) -> float | np.ndarray:
         """Check a value at which an input of the law is fixed."""
-        own = next(own for own in self.spec.law.reads if own.name == name)
+        own = self.spec.law.input(name)
         if own.scale == "shares":
             return self.shares(name, value)
         least = 0.0 if own.scale == "log" else -np.inf
@@ -399,7 +399,7 @@ class Fit:
         """
         if len(self.runs) == 0:
             raise FitError(f"these are given constants: no run says which {name} is possible")
-        own = next(own for own in self.spec.law.reads if own.name == name)
+        own = self.spec.law.input(name)
         values = self.runs.table[name].to_numpy(dtype=float)
         low, high = float(values.min()), float(values.max())
         if own.scale == "log":

@@ -90,7 +90,7 @@ def best_value(
     FitError
         If shares of a mixture differ between runs.
     """
-    scale = next(own.scale for own in law.reads if own.name == name)
+    scale = law.input(name).scale
     onto, back = (np.log, np.exp) if scale == "log" else (np.asarray, np.asarray)
     low, high = (float(onto(end)) for end in ends)
 
