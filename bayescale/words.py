@@ -122,6 +122,30 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{decimals}f}"
 
 
+def told_apart(one: float, other: float, digits: int = 2) -> tuple[str, str]:
+    """Round two different numbers to as many significant digits as tell them apart.
+
+    Parameters
+    ----------
+    one, other : float
+    digits : int, optional
+        Fewest.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> told_apart(1.477, 1.523), told_apart(0.5, 1.0)
+    (('1.48', '1.52'), ('0.50', '1.0'))
+    """
+    first, second = significant(one, digits), significant(other, digits)
+    if first != second or np.isclose(one, other, rtol=1e-9):
+        return first, second
+    return told_apart(one, other, digits + 1)
+
+
 def span(low: float, high: float, form: str = "count") -> str:
     """Two ends of an interval, the shared suffix written once.
 

@@ -340,13 +340,13 @@ def _optimum_sentence(entry: dict[str, Any]) -> str:
     opening = f"{of_group(entry)}For {words.flops(entry['flops'])} FLOPs{entry['data']}: "
     if params["median"] is None:
         return (
-            f"{opening}no size is best in any draw, because the loss keeps falling towards larger "
-            f"or smaller models. {distance(entry['decades_beyond'], bends=entry['bends'])}"
+            f"{opening}no size is best in any draw. The loss keeps falling towards larger or "
+            f"smaller models. {distance(entry['decades_beyond'], bends=entry['bends'])}"
         )
     return (
-        f"{opening}{count_of(params, 'parameters')} on {count_of(tokens, 'tokens')}, "
-        f"{words.significant(ratio['median'])} tokens per parameter, "
-        f"loss at the optimum {loss_of(entry[LOSS.column])}. "
+        f"{opening}{count_of(params, 'parameters')} on {count_of(tokens, 'tokens')}. "
+        f"That is {words.significant(ratio['median'])} tokens per parameter, "
+        f"loss {loss_of(entry[LOSS.column])}. "
         f"{_basin_sentence(entry['basin'][-1], params['median'])} "
         f"{reliability(entry, _model_of, _outside(entry))}"
     )
@@ -383,4 +383,4 @@ def _basin_sentence(near: dict[str, Any], best: float) -> str:
     )
     if low <= best <= high:
         return f"{said}."
-    return f"{said}; the median of the best sizes is not among them, so uncertain are they."
+    return f"{said}. The median best size is not among them, so uncertain is it."

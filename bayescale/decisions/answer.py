@@ -5,7 +5,7 @@ not exist. Intervals are central 90%.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -185,14 +185,14 @@ def of_group(entry: dict[str, Any]) -> str:
     return "" if entry["group"] is None else f"{entry['group']}. "
 
 
-def interval_of(
+def parts_of(
     value: Quantity,
     write: Callable[[float], str],
     span: Callable[[float, float], str] | None = None,
     *,
     unit: str = "",
-) -> str:
-    """Write median and interval; of one draw the value alone; unbounded ends in words.
+) -> tuple[str, str]:
+    """Write median and interval apart, for the lines of a table; unbounded ends in words.
 
     Parameters
     ----------
@@ -207,18 +207,37 @@ def interval_of(
 
     Returns
     -------
-    str
+    median, interval : str
+        The interval is empty of one draw, and where an end is unbounded.
     """
     low, middle, high = (value[name] for name in ("q05", "median", "q95"))
     if low is None or middle is None:
-        return f"an unbounded number of {unit}".rstrip()
+        return f"an unbounded number of {unit}".rstrip() if unit else "unbounded", ""
     if high is None:
-        return f"at least {write(low)}"
+        return f"at least {write(low)}", ""
     said = " ".join(filter(None, (write(middle), unit)))
     if np.isclose(low, high, rtol=1e-12, atol=0.0):
-        return said
-    ends = f"{write(low)} to {write(high)}" if span is None else span(low, high)
-    return f"{said} ({ends})"
+        return said, ""
+    return said, f"{write(low)} to {write(high)}" if span is None else span(low, high)
+
+
+def interval_of(
+    value: Quantity,
+    write: Callable[[float], str],
+    span: Callable[[float, float], str] | None = None,
+    *,
+    unit: str = "",
+) -> str:
+    """Write median and interval in one line; of one draw the value alone.
+
+    Parameters as in `parts_of`.
+
+    Returns
+    -------
+    str
+    """
+    said, ends = parts_of(value, write, span, unit=unit)
+    return f"{said} ({ends})" if ends else said
 
 
 def count_of(value: Quantity, unit: str = "") -> str:
@@ -391,8 +410,8 @@ def distance(decades: float | None, *, bends: bool) -> str:
     out = f"Extrapolation: {words.significant(abs(decades), 2)} decades {side} fitted run"
     if bends and abs(decades) > FAR:
         return (
-            f"{out}. So far out the assumed smoothness of the bend decides, not the runs: take the "
-            "interval for a range of readings that the runs allow, not for a measurement."
+            f"{out}. So far out the assumed smoothness decides, not the runs. Read the interval "
+            "as the range of what the runs allow."
         )
     if bends:
         return f"{out}; the interval allows for a law that bends on the way."
@@ -429,30 +448,95 @@ def beside_exact(
     return {**exact, "disagrees": any(apart)}
 
 
-type Tested = Callable[[float], str]
-"""Says of an answer so many decades beyond the runs what a backtest tells of it."""
+@dataclass(frozen=True)
+class Tested:
+    """What a backtest of the runs tells of answers beyond them.
+
+    Parameters
+    ----------
+    farthest : float
+        Decades beyond the fitted runs up to which it predicted others.
+    says : callable
+        Says of an answer so many decades beyond the runs what was held there.
+    """
+
+    farthest: float
+    says: Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an answer is worth.
+
+    Parameters
+    ----------
+    word : str
+        "unusable" (the sampler did not converge), "doubtful" (a check FAILed), "assumed" (given
+        constants), "supported" (within the runs), "tested" (beyond them, and a backtest reached so
+        far), "untested" (beyond what was tested), or "speculative" (so far beyond that no run
+        speaks for it).
+    reason : str
+        Why, one sentence.
+    """
+
+    word: str
+    reason: str
+
+
+def verdict_of(fit: Fit, decades: float | None, tested: Tested | None) -> Verdict:
+    """Judge an answer by what discredits it, and else by how far it lies beyond the runs.
+
+    Parameters
+    ----------
+    fit : Fit
+    decades : float or None
+        Above the largest run, negative below the smallest, 0 inside; None without runs.
+    tested : Tested or None
+
+    Returns
+    -------
+    Verdict
+    """
+    if fit.problems:
+        return Verdict("unusable", "The sampler did not converge.")
+    if fit.failures:
+        return Verdict("doubtful", f"FAILed: {', '.join(fit.failures)}.")
+    if decades is None:
+        return Verdict("assumed", "Given constants, no runs.")
+    if decades == 0:
+        return Verdict("supported", "Inside the range of the runs.")
+    out = words.significant(abs(decades), 2)
+    if abs(decades) > FAR:
+        return Verdict("speculative", f"{out} decades out, assumptions decide more than runs.")
+    if decades > 0 and tested is not None and decades <= tested.farthest:
+        return Verdict("tested", f"{out} decades out, and backtested that far.")
+    if decades > 0 and tested is not None:
+        out, reached = words.told_apart(abs(decades), tested.farthest)
+        return Verdict("untested", f"{out} decades out, backtested to {reached}.")
+    return Verdict("untested", f"{out} decades out, without a backtest.")
 
 
 def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str, Any]:
-    """Add to an answer what a backtest tells of it, and which checks of the fit FAILed.
+    """Add to an answer what a backtest tells of it, what it is worth, and which checks FAILed.
 
     Parameters
     ----------
     fit : Fit
     entry : dict
         With ``decades_beyond``.
-    tested : callable or None
+    tested : Tested or None
 
     Returns
     -------
     dict
-        The entry with ``tested``, a sentence or None, and ``failed``.
+        The entry with ``tested``, a sentence or None, ``verdict`` and ``failed``.
     """
     decades = entry["decades_beyond"]
     asked = tested is not None and decades is not None and decades > 0
     return {
         **entry,
-        "tested": tested(decades) if tested is not None and asked else None,
+        "tested": tested.says(decades) if tested is not None and asked else None,
+        "verdict": asdict(verdict_of(fit, decades, tested)),
         "failed": list(fit.failures),
     }
 
@@ -480,7 +564,7 @@ def reliability(
     if exact is not None and exact["disagrees"]:
         said += (
             f" The law taken as exact disagrees: {write(exact)}. The runs do not obey it "
-            "exactly; weigh both before you decide."
+            "exactly, so weigh both before you decide."
         )
     elif exact is not None and entry["decades_beyond"]:
         said += f" Taken as exact the law says {write(exact)}."

@@ -252,13 +252,14 @@ def predictions(fit: Fit, values: Sequence[float], exact: Fit | None) -> list[di
     of_exact = [None] * len(values) if exact is None else _quantities(exact, values)
     for value, own, exactly in zip(values, found, of_exact, strict=True):
         at = resized(fit, largest, value)
+        beyond = float(decades_beyond(fit.runs, **{axis: value}))
         entries.append(
             {
                 "axis": axis,
                 "value": float(value),
                 "at": {n: v for n, v in inputs_in_json(fit, at).items() if n not in common},
                 "at_best": [name for name in fit.spec.law.role("knob") if name not in at],
-                "decades_beyond": float(decades_beyond(fit.runs, **{axis: value})),
+                "decades_beyond": beyond if np.isfinite(beyond) else None,
                 "bends": fit.bends,
                 "exact": beside_exact(own, exactly, (column,)),
                 **own,
@@ -300,7 +301,7 @@ def _prediction_sentence(entry: dict[str, Any], response: Response) -> str:
 
     return (
         f"{of_group(entry)}At {words.size(entry['axis'], entry['value'])} {entry['axis']}"
-        f"{f' ({further})' if further else ''}: {says(entry)}; 90% of new runs fall between "
+        f"{f' ({further})' if further else ''}: {says(entry)}. 90% of new runs fall between "
         f"{write(new['q05'])} and {write(new['q95'])}. {reliability(entry, says)}"
     )
 
@@ -339,8 +340,8 @@ def _bend_sentence(bend: dict[str, Any]) -> str:
     """Say what the bend is, and how much these runs bend."""
     middle, low, high = (100 * bend["per_decade"][name] for name in ("median", "q05", "q95"))
     return (
-        "The law may bend: it is multiplied by a smooth factor, which the runs teach where they "
-        "lie and which is less and less known beyond them. Among these runs the factor changes by "
+        "The law may bend: a smooth factor multiplies it, known where runs lie and less and less "
+        "beyond them. Among these runs it changes by "
         f"{words.significant(middle, 2)}% ({words.significant(low, 2)} to "
         f"{words.significant(high, 2)}%) of the loss per decade."
     )

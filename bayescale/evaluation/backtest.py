@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from bayescale import words
 from bayescale.decisions.answer import Answer, convergence, unconverged
 from bayescale.draws import CI_PROB
 from bayescale.errors import FitError, RunsWarning
@@ -362,16 +363,15 @@ def _sentences(found: Backtest) -> tuple[str, ...]:
     scores = found.summary.xs("all", level="distance")
     held, cuts, unit = scores.loc[MODEL], len(found.cuts), percent(found.response)
     beside = "".join(
-        f" ({SCORED[name]}: {scores.loc[name, 'coverage90']:.0%}, typical error "
-        f"{100 * scores.loc[name, 'rmsle']:.1f}{unit})"
+        f" {SCORED[name].capitalize()} held {scores.loc[name, 'coverage90']:.0%}, typical error "
+        f"{100 * scores.loc[name, 'rmsle']:.1f}{unit}."
         for name in found.laws
         if name != MODEL
     )
     said = [
-        f"Backtested to {found.farthest:.1f} decades beyond the fitted runs ({_cuts(cuts)}, "
-        f"{held['predictions']:.0f} predictions): the 90% intervals of the {found.response.name} "
-        f"of new runs held {held['coverage90']:.0%} of them, typical error "
-        f"{100 * held['rmsle']:.1f}{unit}{beside}.",
+        f"Backtested to {found.farthest:.1f} decades beyond the fitted runs: 90% intervals of new "
+        f"runs held {held['coverage90']:.0%} of {held['predictions']:.0f} predictions "
+        f"({_cuts(cuts)}), typical error {100 * held['rmsle']:.1f}{unit}.{beside}",
         _worth(found),
     ]
     if (verdict := failure(found)) is not None:
@@ -399,9 +399,10 @@ def backtested_at(found: Backtest, decades: float) -> str:
     if not decades > 0:
         return "This answer lies within the runs; the backtest is about what lies beyond."
     if decades > found.farthest:
+        farthest, out = words.told_apart(found.farthest, decades)
         return (
-            f"Backtested to {found.farthest:.1f} decades; this answer is {decades:.1f} decades "
-            "out: no backtest of these runs says what its interval is worth."
+            f"Backtested to {farthest} decades, and this answer is {out} decades out. No backtest "
+            "of these runs says what its interval is worth."
         )
     # What was tested at this distance, or at the nearest one beyond it that any run has.
     reached = by_distance(found.of(MODEL))
@@ -419,10 +420,7 @@ def _worth(found: Backtest) -> str:
     """Say that predictions from one cut are no independent tests."""
     cuts = found.by_cut.loc[MODEL]["coverage90"]
     if len(cuts) == 1:
-        return (
-            "All were predicted by one fit and share its error: this is about one test, whatever "
-            "their number."
-        )
+        return "All were predicted by one fit and share its error, so this is about one test."
     low, high = cuts.min(), cuts.max()
     between = f"{low:.0%} at each" if np.isclose(low, high) else f"{low:.0%} to {high:.0%}"
     return (

@@ -6,6 +6,7 @@ from bayescale.plots.beyond import plot_beyond
 from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.curves import plot_shape
+from bayescale.plots.decision import plot_decision
 from bayescale.plots.decisions import (
     plot_cost,
     plot_next_runs,
@@ -37,6 +38,7 @@ __all__ = [
     "plot_comparison",
     "plot_cost",
     "plot_curve",
+    "plot_decision",
     "plot_forecast",
     "plot_forest",
     "plot_isoflop",

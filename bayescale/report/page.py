@@ -1,6 +1,7 @@
 """The parts of a report in reading order."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ from bayescale.decisions.multiplier import multipliers
 from bayescale.decisions.next_runs import answer_next_runs, log_optimum, suggest_runs
 from bayescale.decisions.overtraining import answer_overtraining, at_size, cheapest, target_loss
 from bayescale.decisions.predictions import (
+    answer_bend,
     inputs_in_json,
     inputs_in_words,
     of_new_run,
@@ -79,6 +81,52 @@ class Section:
     figure: Figure | None = None
     caption: str = ""
     code: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """Name of its place on the page."""
+        return re.sub(r"\W+", "-", self.title.lower()).strip("-")
+
+
+def decision_pictures(
+    fit: Fit, budgets: Sequence[float], held_out: Runs | None = None
+) -> list[Section]:
+    """Show what was asked in one picture: isoFLOP curves, or the law along its axis.
+
+    Parameters
+    ----------
+    fit : Fit
+    budgets : sequence of float
+        Values to answer for: compute, or those of the one axis.
+    held_out : Runs, optional
+        Runs that were not fitted.
+
+    Returns
+    -------
+    list of Section
+        One; of a law of a single axis one for each group, of draws that did not converge none.
+    """
+    try:
+        with fit.asked():
+            if fit.law.is_joint:
+                return [_decision_section(fit, budgets, held_out)]
+            groups = fit.groups[:MOST_GROUPS_SHOWN] or (None,)
+            return [
+                _curve_section(fit if name is None else fit.of_group(name), max(budgets), name)
+                for name in groups
+            ]
+    except UnansweredError:
+        return []
+
+
+def _decision_section(fit: Fit, budgets: Sequence[float], held_out: Runs | None) -> Section:
+    return Section(
+        "Which size is best",
+        "",
+        figure=plots.plot_decision(fit, budgets, held_out),
+        caption="Loss over the size of the model, at fixed compute. "
+        f"Bands: {CAPTION}s, without run-to-run noise.",
+    )
 
 
 def sections(
@@ -224,10 +272,7 @@ def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Itera
     """
     for name in fit.groups[:MOST_GROUPS_SHOWN] or (None,):
         own = fit if name is None else fit.of_group(name)
-        if fit.law.is_joint:
-            parts = _allocation_sections(own, compute_optimal(own, list(budgets)))
-        else:
-            parts = iter([_curve_section(own, max(budgets))])
+        parts = _allocation_sections(own, budgets) if fit.law.is_joint else iter(())
         for part in (*parts, *_beyond_sections(own, budgets, exact)):
             yield part if name is None else replace(part, title=f"{part.title}: {name}")
 
@@ -245,9 +290,8 @@ def _beyond_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> I
         return
     yield Section(
         "Beyond the runs",
-        "Taken as exact, every run narrows the law, however far the answer lies from the runs. "
-        "This page answers by a law that may bend: it follows the runs where they bend, and the "
-        "farther from them the less is known of how it goes on.",
+        " ".join(answer_bend(fit).sentences)
+        + " Taken as exact, the law is surer than that, and often wrong beyond the runs.",
         pd.DataFrame([row for entry in entries for row in _beyond_rows(entry, fit.spec.response)]),
         plots.plot_beyond(fit, exact, max(budgets)),
         f"Lines: medians; bands: {CAPTION}s of the law, without run-to-run noise.",
@@ -277,20 +321,16 @@ def _beyond_rows(entry: dict[str, Any], response: Response) -> Iterator[dict[str
             }
 
 
-def _curve_section(fit: Fit, value: float) -> Section:
-    text = "The runs, the fitted law and where new runs would fall."
+def _curve_section(fit: Fit, value: float, group: str | None) -> Section:
+    caption = f"The runs, the law, and where new runs would fall. Bands: {CAPTION}s."
     if further := [name for name in fit.law.further if fit.law.trades]:
         values = ", ".join(f"{name}=..." for name in further)
-        text += (
-            f" Which size is best for a budget depends on {', '.join(further)}: ask at values of "
+        caption += (
+            f" Which size is best for a budget depends on {', '.join(further)}. Ask at values of "
             f"these, with fit.at({values}), or --at on the command line."
         )
-    return Section(
-        "The law",
-        text,
-        figure=plots.plot_curve(fit, value),
-        caption=f"Bands: {CAPTION}s.",
-    )
+    title = "The law" if group is None else f"The law: {group}"
+    return Section(title, "", figure=plots.plot_curve(fit, value), caption=caption)
 
 
 def best_sections(fit: Fit, best: Sequence[Best]) -> Iterator[Section]:
@@ -320,7 +360,8 @@ def best_sections(fit: Fit, best: Sequence[Best]) -> Iterator[Section]:
         )
 
 
-def _allocation_sections(fit: Fit, optima: xr.Dataset) -> Iterator[Section]:
+def _allocation_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section]:
+    optima = compute_optimal(fit, list(budgets))
     yield Section(
         "Compute-optimal models",
         "How the best size and number of tokens move with compute.",

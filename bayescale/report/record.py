@@ -4,7 +4,7 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
 
     {"schema": 1, "model": str, "law": str,
      "response": {"name", "column", "unit"},
-     "converged": bool, "problems": [reason], "failed": [name of a check],
+     "converged": bool, "problems": [reason], "failed": [name of a check], "opening": [str],
      "runs": {"rows": int, "source": str, "sha256": str},
      "groups": null | {"column", "runs": {group: int}, "pooling": {parameter: kind},
                        "new_group": {parameter: Q}},
@@ -12,13 +12,14 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
      "optima": [{"group", "flops", "data", "decades_beyond",
                  "beyond": {"params", "tokens", "tokens_per_param"},
                  "bends": bool, "without_optimum": probability, "failed": [name],
+                 "verdict": {"word", "reason"},
                  "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
                  "basin": [{"excess", "lower": Q, "upper": Q}],
                  "exact": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q,
                                   "disagrees": bool},
                  "tested": null | sentence}],
      "predictions": [{"group", "axis", "value", "at": {input: value}, "at_best": [knob],
-                      "decades_beyond", "bends", "failed": [name],
+                      "decades_beyond", "bends", "failed": [name], "verdict": {"word", "reason"},
                       response: Q, response "_new_run": Q,
                       "exact": null | {response: Q, response "_new_run": Q, "disagrees": bool},
                       "tested": null | sentence}],
@@ -64,8 +65,10 @@ runs along each axis, of the median. ``bends`` says whether the law may bend
 ``disagrees`` whether any of its 90% intervals does not overlap; ``without_optimum`` the share of
 draws in which no size is best; ``bend`` its scale, and how much it changes among the runs
 (`bayescale.posterior.prediction.bend_per_decade`); ``failed`` the checks that speak against an
-answer; ``caveats`` what speaks against all of it, ``sentences`` what opens the page; empty or null
-what draws that did not converge cannot say; ``tested`` what the backtest tells of one so far out.
+answer, ``verdict`` what it is worth (`bayescale.decisions.answer.Verdict`); ``caveats`` what speaks
+against all of it, ``opening`` what stands below the table of answers, and ``sentences`` the answers
+in words; empty or null what draws that did not converge cannot say; ``tested`` what the backtest
+tells of one so far out.
 ``notices`` say of runs and their design what looks doubtful (``message``) and what to do about it
 (``advice``), as ``checks`` do. Intervals are central 90%.
 """
@@ -79,7 +82,14 @@ from typing import Any
 import xarray as xr
 
 from bayescale.decisions.allocation import answer_optima, compute_optimal
-from bayescale.decisions.answer import Answer, convergence, of_group, problems_of, unconverged
+from bayescale.decisions.answer import (
+    Answer,
+    Tested,
+    convergence,
+    of_group,
+    problems_of,
+    unconverged,
+)
 from bayescale.decisions.approaches import answer_approaches
 from bayescale.decisions.multiplier import answer_multipliers
 from bayescale.decisions.optimum import answer_optimum, optimum
@@ -114,7 +124,7 @@ _UNTOLD: dict[str, Any] = {
 }
 
 
-_BEFORE_BACKTEST = ("held_out", "optima", "predictions", "best", "bend")
+_BEFORE_BACKTEST = ("optima", "predictions", "best", "bend")
 
 
 def default_budgets(fit: Fit) -> tuple[float, ...]:
@@ -184,6 +194,8 @@ class Companions:
         What `bayescale.exact_fit` makes of the fit.
     best : tuple of Best
         What `best_inputs` finds.
+    chosen : str
+        How the law was chosen, one sentence; empty where it was not.
     """
 
     held_out: Runs | None = None
@@ -196,6 +208,7 @@ class Companions:
     not_backtested: str = ""
     exact: Fit | None = None
     best: tuple[Best, ...] = ()
+    chosen: str = ""
 
 
 def best_inputs(fit: Fit, size: float) -> tuple[Best, ...]:
@@ -262,12 +275,18 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
     backtest = None if beside.backtest is None else answer_backtest(beside.backtest)
     failed = [check.name for check in beside.checks if check.status is Status.FAIL]
     problems = problems_of(fit, beside.unpooled, beside.profiles)
+    opening = (
+        *([_failed_sentence(failed, bends=fit.bends)] if failed else []),
+        *([beside.chosen] if beside.chosen else []),
+        *said.get("held_out", ()),
+    )
     record = {
         "model": fit.spec.name,
         "law": fit.spec.law.name,
         "response": {n: getattr(fit.spec.response, n) for n in ("name", "column", "unit")},
         **convergence(problems, fit),
         "failed": failed,
+        "opening": opening,
         "runs": {"rows": len(fit.runs), "source": fit.runs.source, "sha256": fit.runs.sha256},
         **numbers,
         "diagnostics": diagnostic_numbers(fit),
@@ -277,7 +296,7 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
         "notices": [doubt_record(notice) for notice in fit.notices],
     }
     sentences = (
-        *([_failed_sentence(failed, bends=fit.bends)] if failed else []),
+        *opening,
         *(line for name in _BEFORE_BACKTEST for line in said.get(name, ())),
         *(() if backtest is None else backtest.sentences[:1]),
         *([f"Not backtested: {beside.not_backtested}."] if beside.not_backtested else []),
@@ -294,7 +313,8 @@ def _told(
     """Numbers and sentences of everything that the draws tell."""
     asked: dict[str, Any] = {"exact": beside.exact, "tested": None}
     if beside.backtest is not None:
-        asked["tested"] = partial(backtested_at, beside.backtest)
+        says = partial(backtested_at, beside.backtest)
+        asked["tested"] = Tested(beside.backtest.farthest, says)
     answers = {
         "bend": answer_bend(fit),
         "multipliers": answer_multipliers(fit, beside.same_validation),
@@ -341,10 +361,10 @@ def _failed_sentence(names: Sequence[str], *, bends: bool) -> str:
     failing = f"{count}: {'; '.join(names)}."
     if not bends:
         return (
-            f"{failing} The numbers below take the model for true, so do not decide on them before "
+            f"{failing} The numbers take the model for true, so do not decide on them before "
             "reading why."
         )
     return (
-        f"{failing} Read why before you decide: the law of this model may bend, which allows for "
-        "smooth errors of it, beyond the runs as far as it was backtested."
+        f"{failing} Read why before you decide. The law may bend, which allows for smooth errors "
+        "of it as far out as it was backtested."
     )

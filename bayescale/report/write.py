@@ -1,26 +1,25 @@
 """The posterior report: one self-contained HTML page, a JSON summary and the fit itself."""
 
-import base64
-import io
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
 
 from bayescale.decisions.allocation import distinct_budgets
 from bayescale.decisions.answer import Answer
 from bayescale.decisions.approaches import compare_approaches
+from bayescale.decisions.headline import headline
 from bayescale.errors import UnansweredError
 from bayescale.evaluation.backtest import Backtest
 from bayescale.evaluation.checks.held_out import backtest_check, held_out_check
 from bayescale.evaluation.checks.suite import check_fit
 from bayescale.files import make_folder, replacing
 from bayescale.posterior.fit import Fit, exact_fit
-from bayescale.report.page import Section, sections
+from bayescale.report.figures import images
+from bayescale.report.page import Section, decision_pictures, sections
 from bayescale.report.record import Best, Companions, answer_fit, best_inputs, default_budgets
 from bayescale.runs.check import Check, Status, worst_first
 from bayescale.runs.table import Runs
@@ -36,6 +35,8 @@ def write_report(
     same_validation: bool | None = None,
     profiles: Fit | None = None,
     backtest: Backtest | str | None = None,
+    chosen: str = "",
+    command: str = "",
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Write ``report.html``, ``summary.json`` and ``fit.nc`` into the folder `out`.
@@ -62,6 +63,10 @@ def write_report(
     backtest : Backtest or str, optional
         `bayescale.backtest` of the runs: the report says how far its intervals were tested. Or the
         reason why they could not be.
+    chosen : str
+        How the model was chosen, one sentence for the head of the page.
+    command : str
+        Command line that makes the page again; by default a few lines of Python.
     progress : callable
         Called with the name of each step as it starts.
 
@@ -105,10 +110,13 @@ def write_report(
         reason,
         exact,
         best,
+        chosen,
     )
     answer = answer_fit(fit, budgets, beside)
     progress("drawing")
-    page = render(fit, answer, sections(fit, budgets, beside), checks)
+    decision = decision_pictures(fit, budgets, held_out)
+    parts = sections(fit, budgets, beside)
+    page = render(fit, answer, decision, parts, checks, _recipe(fit, command))
     progress("writing")
     for name, text in (
         ("summary.json", answer.to_json() + "\n"),
@@ -119,16 +127,27 @@ def write_report(
     return folder / "report.html"
 
 
-def render(fit: Fit, answer: Answer, parts: Iterator[Section], checks: Sequence[Check]) -> str:
-    """Fill the page's template; figures become embedded PNG.
+def render(
+    fit: Fit,
+    answer: Answer,
+    decision: Sequence[Section],
+    parts: Iterator[Section],
+    checks: Sequence[Check],
+    recipe: str,
+) -> str:
+    """Fill the page's template.
 
     Parameters
     ----------
     fit : Fit
     answer : Answer
         Of `answer_fit`.
+    decision : sequence of Section
+        Pictures of what was asked.
     parts : iterator of Section
     checks : sequence of Check
+    recipe : str
+        What makes this page again.
 
     Returns
     -------
@@ -144,26 +163,43 @@ def render(fit: Fit, answer: Answer, parts: Iterator[Section], checks: Sequence[
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    title, table = f"Scaling law of {fit.runs.source}", headline(answer.numbers, fit.spec.response)
+    opening = answer.numbers["opening"]
+    said = [title, *([table.text()] if table else []), *answer.caveats, *opening]
     return environment.get_template("report.html").render(
-        title=f"Scaling law of {fit.runs.source}",
+        title=title,
         subtitle=f"{len(fit.runs)} runs, model {fit.spec.name}: {fit.spec.summary}",
+        headline=table,
+        opening=opening,
         answers=answer.sentences,
         problems=answer.numbers["problems"],
-        doubts=[check for check in worst_first(shown) if check.status is not Status.PASS],
-        passed=[check for check in shown if check.status is Status.PASS],
-        parts=[_filled(part) for part in parts],
+        decision=[_drawn(part) for part in decision],
+        checks=worst_first(shown),
+        parts=[_drawn(part) for part in parts],
+        summary="\n\n".join(said),
+        recipe=recipe,
     )
 
 
-def _filled(part: Section) -> dict[str, Any]:
-    """Make a section's fields what the template prints; wide figures scroll on a phone."""
-    wide = part.figure is not None and part.figure.get_figwidth() > 8
-    image = None if part.figure is None else _png(part.figure)
-    return {**vars(part), "image": image, "wide": wide}
+def _drawn(part: Section) -> dict[str, Any]:
+    """Make a section's fields what the template prints."""
+    found = [] if part.figure is None else images(part.figure)
+    return {**vars(part), "anchor": part.anchor, "images": found}
 
 
-def _png(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    plt.close(figure)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+def _recipe(fit: Fit, command: str) -> str:
+    """Write what makes the page again: the command, the data and the versions."""
+    again = command or (
+        'import bayescale as bs\n\nfit = bs.load_fit("fit.nc")\nbs.write_report(fit, "report")'
+    )
+    versions = json.loads(fit.tree.attrs["versions"])
+    data = [fit.runs.source, f"sha256 {fit.runs.sha256}" if fit.runs.sha256 else ""]
+    return "\n".join(
+        [
+            again,
+            "",
+            f"data: {', '.join(filter(None, data))}",
+            f"model: {fit.spec.name}, seed {fit.tree.attrs['seed']}",
+            "with: " + ", ".join(f"{name} {number}" for name, number in versions.items()),
+        ]
+    )

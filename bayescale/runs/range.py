@@ -6,6 +6,8 @@ import numpy as np
 
 from bayescale.runs.table import Runs
 
+_SAME = np.log10(1.01)  # 1e12 asked of runs of 9.9997e11 FLOPs is no extrapolation
+
 TOKENS_PER_PARAM = "tokens_per_param"
 """Axis that is no column of the runs: D/N."""
 
@@ -40,8 +42,8 @@ def axis_range(runs: Runs, axis: str) -> tuple[float, float]:
 def decades_beyond(runs: Runs, **along: Any) -> np.ndarray:
     """Decades by which values lie above the largest run; negative: below the smallest one.
 
-    0 inside the range of the runs, NaN where there are no runs. Of several axes that one counts
-    along which there are most decades above.
+    0 inside the range of the runs and within 1% of its ends, NaN where there are no runs. Of
+    several axes that one counts along which there are most decades above.
 
     Parameters
     ----------
@@ -63,5 +65,6 @@ def decades_beyond(runs: Runs, **along: Any) -> np.ndarray:
     for axis, values in along.items():
         low, high = np.log10(axis_range(runs, axis))
         asked = np.log10(np.asarray(values, dtype=float))
-        found.append(np.maximum(asked - high, 0) + np.minimum(asked - low, 0))
+        out = np.maximum(asked - high, 0) + np.minimum(asked - low, 0)
+        found.append(np.where(np.abs(out) < _SAME, 0.0, out))
     return np.max(np.broadcast_arrays(*found), axis=0)

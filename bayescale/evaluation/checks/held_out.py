@@ -156,7 +156,7 @@ def _held_out_sentence(scores: dict[str, Any], unit: str) -> str:
         else "That is no fewer than chance allows."
     )
     return (
-        f"Fitted without {scores['where']} and tested on them: {scores['inside']} of "
-        f"{scores['runs']} lie inside their 90% predictive interval, typical error "
+        f"Held back: {scores['where']}. {scores['inside']} of "
+        f"{scores['runs']} lie inside their 90% predictive intervals, typical error "
         f"{100 * scores['rmsle']:.1f}{unit}. {verdict}"
     )

@@ -1,0 +1,148 @@
+"""The table that opens a report: every answer in one row, how far out it is, what it is worth."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import batched
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from bayescale import words
+from bayescale.decisions.answer import Quantity, parts_of, response_writer
+from bayescale.decisions.predictions import of_new_run
+from bayescale.laws import LOSS, Response
+
+_ABREAST = 3  # answers beside one another on a terminal of 80 columns
+
+
+class Cell(NamedTuple):
+    """What stands in one place of the table.
+
+    Parameters
+    ----------
+    text : str
+    detail : str
+        Its interval, or its reason; may be empty.
+    """
+
+    text: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Answers as a table for people.
+
+    Parameters
+    ----------
+    columns : tuple of str
+    rows : tuple of tuple of Cell
+        One for each answer, a cell for each column; the last is the verdict.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def text(self, width: int = 80) -> str:
+        """Write the table for a terminal, answers beside one another.
+
+        Parameters
+        ----------
+        width : int, optional
+            Columns of the terminal.
+
+        Returns
+        -------
+        str
+        """
+        return "\n\n".join(self._abreast(part, width) for part in batched(self.rows, _ABREAST))
+
+    def _abreast(self, rows: Sequence[Sequence[Cell]], width: int) -> str:
+        first, *others = range(len(self.columns))
+        table = Table(box=None, pad_edge=False, header_style="")
+        table.add_column(self.columns[first])
+        for row in rows:
+            table.add_column(row[first].text)
+        for place in others:
+            cells = [row[place] for row in rows]
+            table.add_row(self.columns[place], *("\n".join(filter(None, c)) for c in cells))
+        console = Console(file=io.StringIO(), width=max(width, 60), markup=False, highlight=False)
+        with console.capture() as captured:
+            console.print(table)
+        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def headline(numbers: Mapping[str, Any], response: Response) -> Headline | None:
+    """Set the answers of a report, or of a question, in a table.
+
+    Parameters
+    ----------
+    numbers : mapping
+        With ``optima`` or ``predictions``, as `bayescale.decisions.allocation.answer_optima` and
+        `bayescale.decisions.predictions.answer_predictions` have them.
+    response : Response
+        What the law says.
+
+    Returns
+    -------
+    Headline or None
+        None where there is no such answer.
+    """
+    entries = numbers.get("optima") or numbers.get("predictions") or []
+    rows = [dict(_cells(entry, response)) for entry in entries]
+    if not rows:
+        return None
+    return Headline(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
+
+
+def _cells(entry: Mapping[str, Any], response: Response) -> Iterator[tuple[str, Cell]]:
+    """Columns of one answer by their titles."""
+    group = "" if entry["group"] is None else f"{entry['group']}, "
+    if "flops" in entry:
+        yield "budget", Cell(f"{group}{words.flops(entry['flops'])} FLOPs")
+        yield "parameters N*", _count(entry["params"])
+        yield "tokens D*", _count(entry["tokens"])
+        yield "tokens per parameter", _number(entry["tokens_per_param"])
+        yield _title(LOSS.name, response.unit), _of(entry[LOSS.column], response)
+    else:
+        axis, own = entry["axis"], response.column
+        unit = " FLOPs" if axis == "flops" else ""
+        title = "compute" if axis == "flops" else axis
+        yield title, Cell(f"{group}{words.size(axis, entry['value'])}{unit}")
+        yield _title(response.name, response.unit), _of(entry[own], response)
+        yield "a new run, noise included", _of(entry[of_new_run(response)], response)
+    yield "beyond the runs", _how_far(entry)
+    yield "verdict", Cell(entry["verdict"]["word"], entry["verdict"]["reason"])
+
+
+def _title(name: str, unit: str) -> str:
+    return f"{name}, {unit}" if unit else name
+
+
+def _count(value: Quantity) -> Cell:
+    return Cell(*parts_of(value, words.count, words.span))
+
+
+def _number(value: Quantity) -> Cell:
+    return Cell(*parts_of(value, words.significant))
+
+
+def _of(value: Quantity, response: Response) -> Cell:
+    return Cell(*parts_of(value, response_writer(response)))
+
+
+def _how_far(entry: Mapping[str, Any]) -> Cell:
+    decades = entry["decades_beyond"]
+    if decades is None:
+        return Cell("no runs")
+    far = [
+        f"{words.significant(10**value, 2)}× the {name}"
+        for name, value in entry.get("beyond", {}).items()
+        if name != "tokens_per_param" and value is not None and value > 0.3
+    ]
+    if decades == 0:
+        return Cell("no", ", ".join(far))
+    side = "above" if decades > 0 else "below"
+    return Cell(f"{words.significant(abs(decades), 2)} decades {side}", ", ".join(far))

@@ -1,0 +1,166 @@
+"""The picture of the decision: isoFLOP curves of what was asked, the best size, and its basin."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bayescale import words
+from bayescale.decisions.allocation import BASIN_EXCESS, basin, compute_optimal
+from bayescale.draws import summarise
+from bayescale.plots.fits import moved_onto
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    band,
+    label_of,
+    log_axis,
+    named,
+    sequence,
+    styled,
+)
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.posterior import Posterior
+from bayescale.posterior.prediction import with_few_draws
+from bayescale.runs.table import Runs
+
+MOST_CURVES = 4
+"""Budgets, or groups, that one picture shows."""
+
+_WASTE = BASIN_EXCESS[-1]
+_HELD: dict[str, Any] = {"marker": "o", "ms": 5, "mfc": "none", "mec": "black", "mew": 1.1, "lw": 0}
+_SIDES = 3.0  # how far a curve goes on beyond its basin, as a factor of N
+
+
+def plot_decision(fit: Fit, budgets: Sequence[float], held_out: Runs | None = None) -> Figure:
+    """Draw the loss over the size of the model at the budgets asked, with what to choose.
+
+    Each curve is an isoFLOP curve, of about 1,000 draws. On it N* with its interval, and the sizes
+    that waste at most 10% of the compute. Of a fit with groups one curve a group, at the largest
+    budget; of others isoFLOP curves of the runs, in grey.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a joint law.
+    budgets : sequence of float
+        FLOPs; of more than four the largest.
+    held_out : Runs, optional
+        Runs that were not fitted, drawn as open circles.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FitError
+        For a law that does not trade params against tokens.
+    """
+    asked = sorted(budgets)[-MOST_CURVES:]
+    with styled():
+        figure, axis = plt.subplots(figsize=(7.4, 4.6))
+        if fit.groups:
+            groups = fit.groups[:MOST_CURVES]
+            for name, colour in zip(groups, sequence(len(groups)), strict=True):
+                own = fit.of_group(name)
+                _runs(axis, own, colour)
+                _curve(axis, named(name), own, asked[-1], colour)
+        else:
+            _curves_of_runs(axis, fit)
+            _runs(axis, fit, GREY)
+            if held_out is not None:
+                at = held_out.column(fit.spec.law.role("size")[0])
+                axis.plot(at, held_out.column(fit.spec.response.column), **_HELD, zorder=6)
+            for flops in asked:
+                _curve(axis, f"{words.flops(flops)} FLOPs", fit, flops, BLUE)
+        budget = f" at {words.flops(asked[-1])} FLOPs" if fit.groups else ""
+        _finish(axis, fit, budget, held_out is not None and not fit.groups)
+    return figure
+
+
+def _runs(axis: Axes, fit: Fit, colour: Any) -> None:
+    """Draw the runs; of a law that reads more inputs as far from it as each is from its own."""
+    if len(fit.runs) == 0:
+        return
+    (size,), (data,), own = *map(fit.spec.law.role, ("size", "data")), fit.spec.response
+    observed = fit.runs.column(own.column)
+    if fit.spec.law.further:
+        inputs = (xr.DataArray(fit.runs.column(name), dims="run") for name in (size, data))
+        line = Posterior.of_joint_law(with_few_draws(fit)).loss(*inputs)
+        observed = moved_onto(fit, line.median(("chain", "draw")).to_numpy())
+    axis.plot(fit.runs.column(size), observed, "o", ms=3, color=colour, alpha=0.6, lw=0)
+
+
+def _curves_of_runs(axis: Axes, fit: Fit) -> None:
+    """Draw medians of the isoFLOP curves that hold runs, where these are not asked for."""
+    if len(fit.runs) == 0:
+        return
+    curves, (size,) = fit.runs.budgets(), fit.spec.law.role("size")
+    posterior = Posterior.of_joint_law(with_few_draws(fit))
+    for flops, sizes in fit.runs.table[size].groupby(curves):
+        grid = np.geomspace(sizes.min() / 1.1, sizes.max() * 1.1, 40)
+        curve = posterior.isoflop(flops, xr.DataArray(grid, dims="params"))
+        axis.plot(grid, curve.median(("chain", "draw")), color=GREY, lw=0.8, alpha=0.7, zorder=1)
+
+
+def _curve(axis: Axes, label: str, fit: Fit, flops: float, colour: Any) -> None:
+    few = with_few_draws(fit)
+    ends = summarise(basin(few, flops, excess=_WASTE).squeeze(("flops", "excess")))
+    low = float(ends.sel(bound="lower", summary="q95"))
+    high = float(ends.sel(bound="upper", summary="q05"))
+    grid = np.geomspace(float(ends.min()) / _SIDES, float(ends.max()) * _SIDES, 90)
+    curve = summarise(Posterior.of_joint_law(few).isoflop(flops, xr.DataArray(grid, dims="params")))
+    band(axis, grid, curve, colour)
+    middle = curve.sel(summary="median").to_numpy()
+    if low < high:  # else no size is sure to waste so little
+        inside = np.geomspace(low, high, 40)
+        along = np.interp(np.log(inside), np.log(grid), middle)
+        axis.plot(inside, along, color=GREEN, lw=6, alpha=0.55, solid_capstyle="butt", zorder=3)
+    best = summarise(compute_optimal(fit, flops, exponents=False).squeeze("flops")["params"])
+    left, size, right = best.sel(summary=["q05", "median", "q95"]).to_numpy()
+    height = float(np.interp(np.log(size), np.log(grid), middle))
+    axis.plot([left, right], [height] * 2, color=ORANGE, lw=1.6, marker="|", ms=8, zorder=4)
+    axis.plot(size, height, "D", color=ORANGE, ms=6, zorder=5)
+    axis.annotate(
+        words.count(size),
+        (size, height),
+        (0, -13),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        color=ORANGE,
+        weight="bold",
+    )
+    axis.annotate(
+        f" {label}",
+        (grid[-1], middle[-1]),
+        color=colour,
+        va="center",
+        annotation_clip=False,
+    )
+
+
+def _finish(axis: Axes, fit: Fit, at: str, held_out: bool) -> None:
+    (size,), own = fit.spec.law.role("size"), fit.spec.response
+    axis.plot([], [], "D-", color=ORANGE, ms=6, label="best size N*, 90%")
+    axis.plot(
+        [], [], color=GREEN, lw=6, alpha=0.55, label=f"wastes at most {_WASTE:.0%} of the compute"
+    )
+    if len(fit.runs):
+        axis.plot([], [], "o", ms=3, color=GREY, label="runs, and their isoFLOP curves")
+    if held_out:
+        axis.plot([], [], **_HELD, label="runs held back, not fitted")
+    seen = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axis.lines])
+    log_axis(axis.xaxis, seen, "params")
+    axis.set_xlabel(label_of(size))
+    axis.set_ylabel(named(own.label))
+    axis.margins(y=0.12)
+    axis.set_title(f"Which size is best{at}")
+    axis.figure.legend(loc="outside lower center", ncols=2)
