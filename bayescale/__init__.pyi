@@ -118,6 +118,7 @@ from .plots import (
     plot_comparison as plot_comparison,
     plot_cost as plot_cost,
     plot_curve as plot_curve,
+    plot_decision as plot_decision,
     plot_forecast as plot_forecast,
     plot_forest as plot_forest,
     plot_isoflop as plot_isoflop,

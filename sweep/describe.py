@@ -34,7 +34,8 @@ def main() -> None:
     for family in FAMILIES:
         fit = print_misfit(grid, family)
         if family == "transformer":
-            bs.plot_isoflop(fit).savefig(DOCS / "isoflop.png", dpi=110)
+            held = bs.read_runs(grid[grid["family"] == family].query("flops > 2e12"), MATMUL)
+            bs.plot_decision(fit, [1e12, 1e13], held).savefig(DOCS / "decision.png", dpi=110)
     draw_isoflops(grid).savefig(DOCS / "minisweep.png", dpi=110)
 
 

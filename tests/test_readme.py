@@ -20,7 +20,8 @@ from bayescale.cli import app
 from bayescale.laws import LAWS
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 SLOW = {"demo", "report", "forecast"}
@@ -188,7 +189,7 @@ def test_names_of_the_package_exist():
 
 
 def test_model_files_are_listed():
-    section = README.split("## What it fits")[1].split("\n\nSeeds")[0]
+    section = README.split("# What it fits")[1].split("\n\nSeeds")[0]
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
     assert named == set(available_models())
