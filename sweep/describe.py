@@ -32,9 +32,8 @@ def main() -> None:
     print_seeds(grid)
     print_minima(grid)
     for family in FAMILIES:
-        fit = print_misfit(grid, family)
+        fit, held = print_misfit(grid, family)
         if family == "transformer":
-            held = bs.read_runs(grid[grid["family"] == family].query("flops > 2e12"), MATMUL)
             bs.plot_decision(fit, [1e12, 1e13], held).savefig(DOCS / "decision.png", dpi=110)
     draw_isoflops(grid).savefig(DOCS / "minisweep.png", dpi=110)
 
@@ -68,7 +67,7 @@ def print_minima(grid: pd.DataFrame) -> None:
         print(f"{family} {budget}: {listed}; minimum at {losses.idxmin()}, {place}")
 
 
-def print_misfit(grid: pd.DataFrame, family: str) -> bs.Fit:
+def print_misfit(grid: pd.DataFrame, family: str) -> tuple[bs.Fit, bs.Runs]:
     """Fit the joint law below 2e12 FLOPs and print its error there and beyond."""
     runs = bs.read_runs(grid, MATMUL, where=f"family == '{family}'", units={"params": 1})
     fitted, held = runs.hold_out(f"not ({FITTED})")
@@ -92,7 +91,7 @@ def print_misfit(grid: pd.DataFrame, family: str) -> bs.Fit:
             f"  {row.run}: observed {row.loss:.4f}, predicted {row.fitted:.4f} "
             f"({row.predicted_q05:.4f} to {row.predicted_q95:.4f})"
         )
-    return fit
+    return fit, held
 
 
 def draw_isoflops(grid: pd.DataFrame) -> Figure:
