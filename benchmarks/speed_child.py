@@ -173,6 +173,7 @@ def parts(path: str, seed: str) -> Row:
 
     step("importing")
     import bayescale as bs
+    from bayescale.progress import Progress, heard_by
 
     _ = bs.fit, bs.backtest, bs.write_report
     step("reading")
@@ -185,8 +186,9 @@ def parts(path: str, seed: str) -> Row:
     except bs.RunsError as error:  # too few budgets: the report says so, here as by command
         tested = str(error)
     step("saving")
-    with tempfile.TemporaryDirectory() as out:
-        bs.write_report(fitted, out, backtest=tested, progress=step)
+    listening = Progress(say=lambda seconds, name: None if ": " in name else step(name))
+    with tempfile.TemporaryDirectory() as out, heard_by(listening):
+        bs.write_report(fitted, out, backtest=tested)
     step("")
     return {"parts": spans}
 

@@ -13,6 +13,7 @@ import bayescale
 PACKAGE = Path(bayescale.__file__).parent
 ORDER = [
     "errors",
+    "progress",
     "files",
     "draws",
     "words",

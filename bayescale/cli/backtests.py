@@ -18,8 +18,9 @@ from bayescale.cli.options import (
     Seed,
 )
 from bayescale.cli.reading import runs_of, spec_of
-from bayescale.cli.sampling import steps, stop_unless_converged
+from bayescale.cli.sampling import stop_unless_converged
 from bayescale.files import make_room, replacing
+from bayescale.progress import step
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
     import pandas as pd
@@ -34,7 +35,7 @@ def backtest(
     group: Group = None,
     cut: Annotated[
         list[float] | None,
-        typer.Option(help="Fit runs up to this compute (or axis value). May be repeated."),
+        typer.Option(help="Fit runs up to these sizes: compute, or values of the axis."),
     ] = None,
     plot: Plot = None,
     out: Annotated[
@@ -46,24 +47,26 @@ def backtest(
 ) -> None:
     """Fit the smaller runs, predict the larger ones, and see how far the intervals hold."""
     spec = spec_of(model, group)
-    table = runs_of(runs, reading, spec.response.column)
+    with step("reading"):
+        table = runs_of(runs, reading, spec.response.column)
     for path in (plot, out):
         if path is not None:
             make_room(path)  # before the long work, not after it
-    with steps("backtest", 1 + len(cut or range(4))) as step:
-        step("starting PyMC")
+    with step("loading"):
         from bayescale.evaluation.backtest import answer_backtest
         from bayescale.evaluation.backtest import backtest as test_past
 
-        found = test_past(table, spec, cuts=cut, seed=seed, progress=step)
+    with step("backtest"):
+        found = test_past(table, spec, cuts=cut, seed=seed)
     if out is not None:
         with replacing(out) as partial:
             found.table.to_csv(partial, index=False)
     if plot is not None:
-        from bayescale.plots import plot_backtest
-        from bayescale.plots.style import save_figure
+        with step("drawing"):
+            from bayescale.plots import plot_backtest
+            from bayescale.plots.style import save_figure
 
-        save_figure(plot_backtest(found), plot)
+            save_figure(plot_backtest(found), plot)
     answer = answer_backtest(found)
     typer.echo(answer.to_json() if as_json else f"{answer}\n{_scores(found)}")
     stop_unless_converged(found.problems, allow_unconverged)

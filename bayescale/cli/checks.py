@@ -16,6 +16,7 @@ from bayescale.cli.options import (
 from bayescale.cli.reading import fit_of, runs_of, spec_of
 from bayescale.cli.sampling import sample
 from bayescale.errors import FitError
+from bayescale.progress import step
 from bayescale.runs.check import Status, worst
 
 FAILED = 3
@@ -38,13 +39,15 @@ def check(
     """
     if runs_or_fit.suffix == ".nc":
         _refuse_reading(context)
-        fitted = fit_of(runs_or_fit)
-        from bayescale.evaluation.checks.suite import check_fit
+        with step("reading"):
+            fitted = fit_of(runs_or_fit)
+            from bayescale.evaluation.checks.suite import check_fit
 
         found = check_fit(fitted, seed=seed)
     else:
         spec = spec_of(model, group)
-        table = runs_of(runs_or_fit, reading, spec.response.column)
+        with step("reading"):
+            table = runs_of(runs_or_fit, reading, spec.response.column)
         from bayescale.evaluation.checks.suite import check_fit, check_runs
         from bayescale.modelling.pooling import group_names
 
@@ -61,7 +64,7 @@ def check(
     raise typer.Exit(FAILED if worst(found) is Status.FAIL else 0)
 
 
-_OF_A_FIT = ("context", "runs_or_fit", "seed", "as_json")
+_OF_A_FIT = ("context", "runs_or_fit", "seed", "as_json", "verbose")
 
 
 def _refuse_reading(context: typer.Context) -> None:

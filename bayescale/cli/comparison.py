@@ -1,5 +1,6 @@
 """The command that compares laws."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,25 +18,34 @@ from bayescale.cli.options import (
     Reading,
     RunsFile,
     Seed,
+    names,
 )
 from bayescale.cli.reading import given_of, runs_of, spec_of, values_asked
-from bayescale.cli.sampling import sample, steps, stop_unless_converged
+from bayescale.cli.sampling import sample, stop_unless_converged
 from bayescale.errors import ModelError
 from bayescale.files import make_folder, replacing
 from bayescale.laws import Response
 from bayescale.modelling.spec import ModelSpec, load_model
+from bayescale.progress import step
 from bayescale.runs.reading import Table, kind_of
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
     from bayescale.decisions.answer import Answer
     from bayescale.evaluation.compare import Comparison
 
+DEFAULT_MODELS = ("chinchilla", "chinchilla-normal", "kaplan")
+
 
 def compare(
     runs: RunsFile,
     models: Annotated[
-        str, typer.Option(help="Two models or more: names or TOML files.", metavar="A,B,...")
-    ] = "chinchilla,chinchilla-normal,kaplan",
+        list[str] | None,
+        typer.Option(
+            help="Two models or more, names or TOML files; by default " + ",".join(DEFAULT_MODELS),
+            metavar="A,B,...",
+        ),
+        names,
+    ] = None,
     reading: Reading = AS_IT_IS,
     flops: Flops = None,
     at: At = None,
@@ -55,14 +65,15 @@ def compare(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Compare models by how they predict the runs and by the decisions they lead to."""
-    specs = _specs(models, group)
+    specs = _specs(models or DEFAULT_MODELS, group)
     asked = [value for spec in specs for value in values_asked(spec, flops or [], at or [])]
     given = [given_of(spec, at or []) for spec in specs]
     _require_one_question(specs)
     if plans is not None:
         _require_plannable(specs)
         kind_of(plans)
-    table = runs_of(runs, reading, specs[0].response.column)
+    with step("reading"):
+        table = runs_of(runs, reading, specs[0].response.column)
     candidates = None if plans is None else _plans(plans, specs)
     from bayescale.modelling.pooling import group_names
 
@@ -74,13 +85,12 @@ def compare(
         spec.name: sample(table, spec, seed).at(**own)
         for spec, own in zip(specs, given, strict=True)
     }
-    with steps("compare", len(specs) * folds) as step:
-        step("starting ArviZ")
+    with step("comparing"):
         from bayescale.evaluation.compare import answer_comparison
         from bayescale.evaluation.compare import compare as compare_fits
 
-        comparison = compare_fits(fits, flops=asked, folds=folds, seed=seed, progress=step)
-    answer = answer_comparison(comparison)
+        comparison = compare_fits(fits, flops=asked, folds=folds, seed=seed)
+        answer = answer_comparison(comparison)
     if candidates is not None:
         from bayescale.decisions.plans import answer_plans_by_law
 
@@ -98,13 +108,12 @@ def compare(
     stop_unless_converged(answer.numbers["problems"], allow_unconverged)
 
 
-def _specs(models: str, group: str | None) -> list[ModelSpec]:
-    names = models.split(",")
-    specs = [load_model(name) for name in names]
+def _specs(models: Sequence[str], group: str | None) -> list[ModelSpec]:
+    specs = [load_model(name) for name in models]
     if len({spec.name for spec in specs}) < max(2, len(specs)):
-        raise ModelError(f"--models {models}: name two models or more, each once")
+        raise ModelError(f"--models {','.join(models)}: name two models or more, each once")
     if group is not None and not any(spec.group for spec in specs):
-        spec_of(names[0], group)  # says which models have groups
+        spec_of(models[0], group)  # says which models have groups
     return [spec.grouped_by(group) if group and spec.group else spec for spec in specs]
 
 
@@ -141,6 +150,7 @@ def _require_one_question(specs: list[ModelSpec]) -> None:
         )
 
 
+@step("drawing")
 def _write(comparison: "Comparison", answer: "Answer", out: Path) -> None:
     from bayescale.plots import plot_comparison
     from bayescale.plots.style import save_figure

@@ -1,8 +1,6 @@
 """The command that labels single-axis curves."""
 
 import re
-import sys
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +23,7 @@ from bayescale.cli.reading import table_of
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, make_room, replacing, to_json
 from bayescale.laws import LOSS
+from bayescale.progress import step
 from bayescale.runs.reading import Table
 
 
@@ -48,10 +47,11 @@ def curves(
     """Label many single-axis curves: power law, broken, saturated, inverse, non-monotone, ..."""
     if out is not None and out.exists():
         raise RunsError(f"{out} exists already; name another file with --out")
-    points = table_of(table, where)
-    import pandas as pd
+    with step("reading"):
+        points = table_of(table, where)
+        import pandas as pd
 
-    from bayescale.curves.table import COLUMNS, curve_shapes, row_of
+        from bayescale.curves.table import COLUMNS, curve_shapes, row_of
 
     shapes = curve_shapes(
         points,
@@ -63,14 +63,13 @@ def curves(
         higher_is_better=higher_is_better,
         chance=chance,
         seed=seed,
-        progress=with_bar,
     )
     if out is not None:
         make_room(out)  # before the long work, not after it
     if plots is not None:
         make_folder(plots)
     rows = []
-    with nullcontext() if out is None else replacing(out) as partial:
+    with step("classifying"), nullcontext() if out is None else replacing(out) as partial:
         for number, (name, own, shape) in enumerate(shapes, 1):
             rows.append(row_of(name, own, shape))
             if plots is not None and shape is not None:
@@ -81,25 +80,6 @@ def curves(
         if partial is not None:
             labels.to_csv(partial, index=False)
     _show(labels, as_json, whole=out is None)
-
-
-def with_bar(names: Iterable[str]) -> Iterator[str]:
-    """Progress bar on stderr, silent where stderr is not a terminal.
-
-    Parameters
-    ----------
-    names : iterable of str
-
-    Yields
-    ------
-    str
-        Each of them.
-    """
-    if not sys.stderr.isatty():
-        yield from names
-        return
-    with typer.progressbar(list(names), label="curves", file=sys.stderr) as bar:
-        yield from bar
 
 
 def _show(labels: Table, as_json: bool, *, whole: bool) -> None:

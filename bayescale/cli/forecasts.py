@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bayescale import words
-from bayescale.cli.curves import file_name, with_bar
+from bayescale.cli.curves import file_name
 from bayescale.cli.options import (
     AllowUnconverged,
     Axis,
@@ -25,13 +25,14 @@ from bayescale.cli.sampling import stop_unless_converged
 from bayescale.errors import RunsError
 from bayescale.files import make_folder, make_room, replacing, to_json
 from bayescale.laws import LOSS
+from bayescale.progress import step
 from bayescale.runs.reading import Table
 
 
 def forecast(
     table: CurvesFile,
     x: Axis,
-    at: Annotated[list[float], typer.Option(help="Value of x to forecast. May be repeated.")],
+    at: Annotated[list[float], typer.Option(help="Values of x to forecast, e.g. 1e12,1e13.")],
     y: Metric = LOSS.column,
     by: By = None,
     stderr: StandardErrors = None,
@@ -51,22 +52,24 @@ def forecast(
         make_room(out)  # before the long work, not after it
     if plots is not None:
         make_folder(plots)
-    points = table_of(table, where)
-    from bayescale.curves.forecasts import forecast_curves, forecast_table
+    with step("reading"):
+        points = table_of(table, where)
+    with step("loading"):
+        from bayescale.curves.forecasts import forecast_curves, forecast_table
     from bayescale.decisions.answer import convergence, unconverged
 
-    forecasts = forecast_curves(
-        points,
-        by,
-        x,
-        y,
-        at=at,
-        stderr=stderr,
-        trials=trials,
-        higher_is_better=higher_is_better,
-        seed=seed,
-        progress=with_bar,
-    )
+    with step("forecasting"):
+        forecasts = forecast_curves(
+            points,
+            by,
+            x,
+            y,
+            at=at,
+            stderr=stderr,
+            trials=trials,
+            higher_is_better=higher_is_better,
+            seed=seed,
+        )
     refused = [f"{one.name}: {one.message}" for one in forecasts if one.forecast is None]
     if len(refused) == len(forecasts):
         raise RunsError(f"no curve can be forecast: {_some(refused)}")
@@ -83,7 +86,8 @@ def forecast(
         for number, one in enumerate(forecasts, 1):
             if one.forecast is not None:
                 path = plots / f"{number:04d}-{file_name(one.name)}.png"
-                save_forecast(one, path, x=x, y=y)
+                with step("drawing"):
+                    save_forecast(one, path, x=x, y=y)
     if as_json:
         typer.echo(to_json(convergence(problems) | {"forecasts": rows.to_dict("records")}))
     else:

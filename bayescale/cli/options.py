@@ -1,15 +1,76 @@
 """Options that several commands share, spelled once."""
 
 import inspect
+import re
 from collections.abc import Callable
+from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from bayescale.errors import BayescaleError
+from bayescale.progress import showing
+
+
+def each(entries: list[str]) -> list[str]:
+    """Take entries by comma as well as by repetition.
+
+    Parameters
+    ----------
+    entries : list of str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> each(["1e12,1e13", "1e14"])
+    ['1e12', '1e13', '1e14']
+    """
+    return [part for entry in entries for part in entry.split(",")]
+
+
+def names(entries: list[str]) -> list[str]:
+    """Take names by comma, or by repetition, where they may have commas themselves.
+
+    Parameters
+    ----------
+    entries : list of str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> names(["family,budget"]), names(["loss, mean", "budget"])
+    (['family', 'budget'], ['loss, mean', 'budget'])
+    """
+    return each(entries) if len(entries) == 1 else entries
+
+
+def pairs(entries: list[str]) -> list[str]:
+    """Take entries NAME=VALUE by comma as well as by repetition; the values may have commas.
+
+    Parameters
+    ----------
+    entries : list of str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> pairs(["params=N,loss=loss, mean", "tokens=D"])
+    ['params=N', 'loss=loss, mean', 'tokens=D']
+    """
+    return [part for entry in entries for part in re.split(r",(?=[^,=]+=)", entry)]
 
 
 def _picture(path: Path | None) -> Path | None:
@@ -30,47 +91,49 @@ Columns = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
-        help="Our column to yours, e.g. params=N. May be repeated.",
+        help="Our column to yours, e.g. params=N,loss=val_loss.",
         metavar="OURS=YOURS",
     ),
+    pairs,
 ]
 Units = Annotated[
     list[str] | None,
     typer.Option(
         "--unit",
-        help="Size of one unit, e.g. params=1e9. May be repeated.",
+        help="Size of one unit, e.g. params=1e9,tokens=1e9.",
         metavar="COLUMN=NUMBER",
     ),
+    pairs,
 ]
 ParamsAre = Annotated[str, typer.Option(help="What N counts: total, non-embedding, ...")]
 Flops = Annotated[
     list[float] | None,
-    typer.Option("--flops", help="Training budget to answer for. May be repeated."),
+    typer.Option("--flops", help="Training budgets to answer for, e.g. 1e23,1e24."),
 ]
 At = Annotated[
     list[str] | None,
     typer.Option(
         "--at",
-        help="Size of the runs to answer for, or the value of an input: experts=8. May be "
-        "repeated.",
+        help="Sizes of runs to answer for, e.g. 1e12,1e13, or the value of an input: experts=8.",
         metavar="VALUE|INPUT=VALUE",
     ),
+    each,
 ]
 Given = Annotated[
     list[str] | None,
     typer.Option(
         "--at",
-        help="Value of an input that no other option names: experts=8. May be repeated.",
+        help="Value of an input that no other option names: experts=8.",
         metavar="INPUT=VALUE",
     ),
+    each,
 ]
 Draws = Annotated[int, typer.Option(min=1, help="Draws kept of each of the 4 chains.")]
 Tune = Annotated[int, typer.Option(min=1, help="Draws of each chain that only tune the sampler.")]
 BestPer = Annotated[
-    str | None,
-    typer.Option(
-        help="Keep the best run for each of these, e.g. params,tokens.", metavar="COLUMNS"
-    ),
+    list[str] | None,
+    typer.Option(help="Keep the best run for each of these, e.g. params,tokens.", metavar="COLUMN"),
+    names,
 ]
 MidSchedule = Annotated[
     str,
@@ -106,6 +169,9 @@ Plot = Annotated[
     typer.Option(help="Also draw it: a PNG, PDF or SVG file.", callback=_picture),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Say on stderr which step runs, a line for each.")
+]
 AllowUnconverged = Annotated[
     bool,
     typer.Option("--allow-unconverged", help="Exit with 0 even when the fit did not converge."),
@@ -124,7 +190,9 @@ CurvesFile = Annotated[
 Axis = Annotated[str, typer.Option(help="Column of the axis: tokens, params, flops, ...")]
 Metric = Annotated[str, typer.Option(help="Column of the metric.")]
 By = Annotated[
-    list[str] | None, typer.Option(help="Column that names the curve of a row. May be repeated.")
+    list[str] | None,
+    typer.Option(help="Columns that name the curve of a row, e.g. model,task.", metavar="COLUMN"),
+    names,
 ]
 StandardErrors = Annotated[str | None, typer.Option(help="Column of standard errors of y.")]
 Trials = Annotated[str | None, typer.Option(help="Column of the number of binary trials behind y.")]
@@ -148,8 +216,8 @@ class Reading:
         Entries COLUMN=NUMBER.
     mid_schedule : str
         "exclude", "keep", or a weight.
-    best_per : str, optional
-        Columns, by comma.
+    best_per : list of str, optional
+        Columns.
     params_are : str
         What N counts.
     """
@@ -210,15 +278,18 @@ AS_IT_IS, NO_PRICE = Reading(), Money()
 """Defaults of these groups."""
 
 
-def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """Spell out the options of a command that come in groups.
+def expanded(command: Callable[..., None], *, long: bool = False) -> Callable[..., None]:
+    """Spell out the options of a command that come in groups, and take lists by comma.
 
     A parameter whose type is a dataclass of this module stands for the fields of it: the command
-    line has an option for each, and the command gets them in one object.
+    line has an option for each, and the command gets them in one object. Lists of numbers, and
+    those marked with `each`, `names` or `pairs`, may be written by comma or by repetition.
 
     Parameters
     ----------
     command : callable
+    long : bool
+        Whether it works long: then it shows what it does, and has ``--verbose``.
 
     Returns
     -------
@@ -231,22 +302,62 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         for name, parameter in own.parameters.items()
         if is_dataclass(parameter.annotation)
     }
-    if not groups:
-        return command
     spelled: list[inspect.Parameter] = []
     for name, parameter in own.parameters.items():
         inner = inspect.signature(groups[name], eval_str=True) if name in groups else None
         spelled += inner.parameters.values() if inner else [parameter]
+    lists = {p.name: split for p in spelled if (split := _split_of(p))}
+    if long:
+        verbose = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False)
+        spelled.append(verbose.replace(annotation=Verbose))
 
     @wraps(command)
     def call(**given: Any) -> None:
-        objects = {
-            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
-            for name, group in groups.items()
-        }
-        command(**given, **objects)
+        given |= {name: split(given[name]) for name, split in lists.items() if given[name]}
+        with showing(verbose=given.pop("verbose")) if long else nullcontext():
+            objects = {
+                name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+                for name, group in groups.items()
+            }
+            command(**given, **objects)
 
-    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in spelled]
+    keyword = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=_as_text(p.annotation))
+        for p in spelled
+    ]
     call.__signature__ = own.replace(parameters=keyword)  # type: ignore[attr-defined]
-    call.__annotations__ = {p.name: p.annotation for p in spelled}
+    call.__annotations__ = {p.name: p.annotation for p in keyword}
     return call
+
+
+def _is_numbers(annotation: Any) -> bool:
+    return get_args(annotation)[:1] in ((list[float],), (list[float] | None,))
+
+
+def _split_of(parameter: inspect.Parameter) -> Callable[[list[str]], Any] | None:
+    """Find what reads the entries of a list; None for what is no list, or of whole entries."""
+    if _is_numbers(parameter.annotation):
+        return partial(_numbers, option="--" + parameter.name.replace("_", "-"))
+    return next((o for o in get_args(parameter.annotation) if o in (each, names, pairs)), None)
+
+
+def _numbers(entries: list[str], option: str) -> list[float]:
+    found = []
+    for text in each(entries):
+        try:
+            found.append(float(text))
+        except ValueError:
+            raise BayescaleError(
+                f"{option}: {text!r} is not a number; write one as 1e22, several as 1e22,1e23"
+            ) from None
+    return found
+
+
+def _as_text(annotation: Any) -> Any:
+    """Let typer take numbers as text, for `_numbers` to read."""
+    if not _is_numbers(annotation):
+        return annotation
+    taken, option = get_args(annotation)
+    option = copy(option)
+    option.metavar = option.metavar or "NUMBER"
+    return Annotated[list[str] if taken == list[float] else list[str] | None, option]

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bayescale.cli.options import NO_PRICE, AllowUnconverged, Given, Json, Money, Plot, expanded
+from bayescale.cli.options import (
+    NO_PRICE,
+    AllowUnconverged,
+    Given,
+    Json,
+    Money,
+    Plot,
+    each,
+    expanded,
+)
 from bayescale.cli.reading import given_of, inputs_of, pairs_of, require_fit
 from bayescale.cli.sampling import stop_unless_converged
 from bayescale.decisions.prices import IN_FLOPS, Prices
@@ -238,9 +247,10 @@ def best(
         list[str] | None,
         typer.Option(
             "--at",
-            help="Value of every other input: params=1e9. May be repeated.",
+            help="Value of every other input: params=1e9,tokens=2e10.",
             metavar="INPUT=VALUE",
         ),
+        each,
     ] = None,
     plot: Plot = None,
     as_json: Json = False,

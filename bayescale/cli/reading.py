@@ -176,7 +176,7 @@ def runs_of(path: Path, reading: Reading, response: str = LOSS.column) -> "Runs"
         where=_all_of(reading.where or []),
         units=sizes,
         mid_schedule=unfinished,
-        best_per=tuple(reading.best_per.split(",")) if reading.best_per else (),
+        best_per=tuple(reading.best_per or ()),
         params_are=reading.params_are,
         response=response,
     )

@@ -28,10 +28,11 @@ from bayescale.cli.options import (
     Tune,
 )
 from bayescale.cli.reading import fit_of, given_of, runs_of, spec_of, values_asked
-from bayescale.cli.sampling import sample, steps, stop_unless_converged
+from bayescale.cli.sampling import sample, stop_unless_converged
 from bayescale.errors import ModelError, RunsError
 from bayescale.files import make_folder, make_room
 from bayescale.modelling.spec import ModelSpec, load_model
+from bayescale.progress import step
 from bayescale.runs import datasets as tables
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
@@ -80,7 +81,8 @@ def report(
     asked, given = values_asked(spec, flops or [], at or []), given_of(spec, at or [])
     if approaches and (spec.group or not spec.law.is_joint):
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
-    table = runs_of(runs, reading, spec.response.column)
+    with step("reading"):
+        table = runs_of(runs, reading, spec.response.column)
     _report(
         table,
         spec,
@@ -112,7 +114,8 @@ def fit(
 ) -> None:
     """Fit a model and keep the posterior in one netCDF file."""
     spec = spec_of(model, group)
-    table = runs_of(runs, reading, spec.response.column)
+    with step("reading"):
+        table = runs_of(runs, reading, spec.response.column)
     from bayescale.modelling.pooling import group_names
 
     group_names(spec, table)
@@ -137,7 +140,7 @@ def fit(
 def optima(
     fit: FitFile,
     flops: Annotated[
-        list[float], typer.Option("--flops", help="Training budget. May be repeated.")
+        list[float], typer.Option("--flops", help="Training budgets, e.g. 1e23,1e24.")
     ],
     at: Given = None,
     as_json: Json = False,
@@ -198,7 +201,7 @@ def _report(
         tested = _backtested(fitted, asked=backtest is not None)
     from bayescale.report.write import write_report
 
-    with steps("report", 5) as step:
+    with step("report"):
         path = write_report(
             fitted,
             out,
@@ -208,7 +211,6 @@ def _report(
             same_validation=same_validation,
             profiles=profiles,
             backtest=tested,
-            progress=step,
         )
     answer = json.loads((out / "summary.json").read_text("utf-8"))
     for sentence in (*answer["caveats"], *answer["sentences"]):
@@ -223,8 +225,8 @@ def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | str":
 
     seed = int(fitted.tree.attrs["seed"])
     try:
-        with steps("backtest", 5) as step:
-            return backtest(fitted.runs, fitted.spec, seed=seed, progress=step)
+        with step("backtest"):
+            return backtest(fitted.runs, fitted.spec, seed=seed)
     except RunsError as error:
         if asked:
             raise

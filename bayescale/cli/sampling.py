@@ -1,13 +1,12 @@
-"""Sampling with a progress bar, and what follows when a fit did not converge."""
+"""Sampling, and what follows when a fit did not converge."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
 from bayescale.modelling.spec import ModelSpec
+from bayescale.progress import step
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
     from bayescale.posterior.fit import Fit
@@ -17,7 +16,7 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
 def sample(
     runs: "Runs", spec: ModelSpec, seed: int, *, draws: int = 1000, tune: int = 1000
 ) -> "Fit":
-    """Fit a model with a progress bar on a terminal.
+    """Fit a model, a step of its name.
 
     Parameters
     ----------
@@ -31,12 +30,11 @@ def sample(
     -------
     Fit
     """
-    with steps("fit", 2) as step:
-        step("starting PyMC")
+    with step("loading"):
         from bayescale.posterior.fit import fit
 
-        step("compiling and sampling, about 20 s")
-        return fit(runs, spec, draws=draws, tune=tune, seed=seed, progress=False)
+    with step(f"fitting {spec.name}"):
+        return fit(runs, spec, draws=draws, tune=tune, seed=seed)
 
 
 def stop_unless_converged(problems: Sequence[str], allow: bool) -> None:
@@ -51,30 +49,3 @@ def stop_unless_converged(problems: Sequence[str], allow: bool) -> None:
         typer.echo(f"not converged: {problem}", err=True)
     if problems and not allow:
         raise typer.Exit(1)
-
-
-@contextmanager
-def steps(label: str, steps: int) -> Iterator[Any]:
-    """Progress bar on stderr, silent where stderr is not a terminal.
-
-    Parameters
-    ----------
-    label : str
-    steps : int
-        How many there will be.
-
-    Yields
-    ------
-    callable
-        Called with the name of each step as it starts.
-    """
-    if not sys.stderr.isatty():
-        yield lambda step: None
-        return
-    with typer.progressbar(length=steps, label=label, file=sys.stderr, show_eta=False) as bar:
-
-        def step(name: str) -> None:
-            bar.label = f"{label}: {name}"
-            bar.update(1)
-
-        yield step

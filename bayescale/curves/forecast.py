@@ -132,7 +132,7 @@ def sample_members(
 def _sample_until_mixed(member: Member, data: Mapping[str, np.ndarray], seed: int) -> xr.DataTree:
     # The ridges of a drifting exponent are short and many: a diagonal mass matrix beats low rank.
     settings = {"adaptation": "diag" if member.drift else "low_rank", "target_accept": 0.9}
-    settings |= {"cores": 1, "seed": seed, "progress_bar": False}
+    settings |= {"cores": 1, "seed": seed}
     target = Target(_compiled(member), data, curve_start(member), lambda free: {})
     start = time.perf_counter()
     for attempt in ATTEMPTS:

@@ -1,6 +1,6 @@
 """Forecasts of the many curves of a table."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -25,6 +25,7 @@ from bayescale.curves.table import measured_curves
 from bayescale.errors import RunsError
 from bayescale.laws import LOSS
 from bayescale.posterior.sampling import MEMBER_R_HAT
+from bayescale.progress import showing, step
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 COLUMNS = (
@@ -112,7 +113,7 @@ def forecast_curves(
     trials: str | None = None,
     higher_is_better: bool = False,
     seed: int = 1,
-    progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+    progress: bool | None = None,
 ) -> list[CurveForecast]:
     r"""Forecast every curve of a table beyond its range.
 
@@ -137,8 +138,8 @@ def forecast_curves(
         As in `classify_curves`.
     seed : int
         Same seed, same machine: same draws.
-    progress : callable, optional
-        Wraps the names of the curves while they are sampled.
+    progress : bool, optional
+        Show which curve is sampled; by default on a terminal and in a notebook.
 
     Returns
     -------
@@ -158,17 +159,18 @@ def forecast_curves(
     asked = {name: _asked(at, name) for name in measured}
     posteriors: dict[str, Posterior] = {}
     labels, reasons = {}, {}
-    for name in progress(measured):
-        points = points_of(*measured[name])
+    for number, (name, values) in enumerate(measured.items(), 1):
+        points = points_of(*values)
         labels[name], reasons[name] = _shape(points, higher_is_better, seed)
         try:
             require_falling(points)
-            asked[name], inside = _beyond(asked[name], float(measured[name][0].max()))
+            asked[name], inside = _beyond(asked[name], float(values[0].max()))
         except RunsError as error:
             reasons[name] = str(error)
             continue
         reasons[name] = "; ".join(filter(None, (reasons[name], inside)))
-        posteriors[name] = sample_members(points, seed=seed)
+        with showing(progress), step(f"curve {number} of {len(measured)}"):
+            posteriors[name] = sample_members(points, seed=seed)
     forecasts = _forecasts(posteriors, asked, seed)
     return [
         CurveForecast(

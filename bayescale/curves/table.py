@@ -1,7 +1,7 @@
 """Shapes of the many curves of a table."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,7 @@ from bayescale.curves.points import Points, log_losses, points_of
 from bayescale.curves.rule import Shape
 from bayescale.curves.shape import FEWEST, CurveShape, chance_level, classify_points
 from bayescale.errors import RunsError, RunsWarning
-
-Progress = Callable[[Iterable[str]], Iterable[str]]
+from bayescale.progress import step
 
 _MIXED = 0.5  # spread at one x over that of the curve, and share of its points, that look mixed
 
@@ -116,17 +115,11 @@ def curve_shapes(
     higher_is_better: bool = False,
     chance: float | None = None,
     seed: int = 1,
-    progress: Progress = iter,
 ) -> Iterator[tuple[str, Points, CurveShape | None]]:
     """Classify the curves of a table one after another.
 
-    The other parameters and errors are as in `classify_curves`. The whole table is validated before
+    Parameters and errors are as in `classify_curves`. The whole table is validated before
     the first curve is classified.
-
-    Parameters
-    ----------
-    progress : callable, optional
-        Wraps the names of the curves while they are classified.
 
     Returns
     -------
@@ -139,18 +132,14 @@ def curve_shapes(
     )
 
     def classified() -> Iterator[tuple[str, Points, CurveShape | None]]:
-        for name in progress(measured):
-            points = points_of(*measured[name])
-            few = points.sizes < FEWEST
-            yield (
-                name,
-                points,
-                None
-                if few
-                else classify_points(
-                    points, higher_is_better=higher_is_better, chance=chance, seed=seed
-                ),
-            )
+        for number, (name, values) in enumerate(measured.items(), 1):
+            points, shape = points_of(*values), None
+            if points.sizes >= FEWEST:
+                with step(f"curve {number} of {len(measured)}"):
+                    shape = classify_points(
+                        points, higher_is_better=higher_is_better, chance=chance, seed=seed
+                    )
+            yield name, points, shape
 
     return classified()
 

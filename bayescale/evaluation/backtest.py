@@ -6,7 +6,7 @@ doi:10.1016/S0169-2070(00)00065-0: rolling origins).
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,7 @@ from bayescale.files import plain
 from bayescale.laws import LOSS, Response
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit, fit
+from bayescale.progress import showing, step
 from bayescale.runs.table import Runs
 
 MODEL, EXACT = "model", "exact"
@@ -36,8 +37,6 @@ DISTANCES = (0.0, 0.25, 0.5, 1.0, np.inf)
 
 _FEWEST_CUTS, _RARE = 3, 0.1  # for a bias of one sign to tell
 _SIMULATIONS = 4000  # of what chance does to the coverage
-
-type Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -207,7 +206,7 @@ def backtest(
     tune: int = 1000,
     chains: int = 4,
     seed: int = 1,
-    progress: Progress = lambda step: None,
+    progress: bool | None = None,
 ) -> Backtest:
     """Fit the runs up to each cut, predict the later ones with noise, and score the predictions.
 
@@ -229,8 +228,8 @@ def backtest(
         As in `bayescale.fit`.
     draws, tune, chains, seed
         As in `bayescale.fit`, for each cut.
-    progress : callable
-        Called with the name of each cut as its fit starts.
+    progress : bool, optional
+        Show which step runs; by default on a terminal and in a notebook.
 
     Returns
     -------
@@ -259,10 +258,12 @@ def backtest(
     for number, split in enumerate(splits):
         for notice in split.weaknesses(runs):
             warnings.warn(f"{split.name}: {notice}", RunsWarning, stacklevel=2)
-        progress(f"{split.name}, {len(split.past)} runs")
         until = splits[number + 1].cut if number + 1 < len(splits) else np.inf
+        which = f"cut {number + 1} of {len(splits)}, {len(split.past)} runs"
         for law, own_spec in laws.items():
-            own = _refit(replace(split, spec=own_spec), draws, tune, chains, seed)
+            exact = "fitting the exact law" if law == EXACT else ""
+            with showing(progress), step(which), step(exact):
+                own = _refit(replace(split, spec=own_spec), draws, tune, chains, seed)
             rows, chance = score_with_chance(own, split.later, seed=seed)
             rows = rows.sort_values(spec.size)
             chances += [chance] if law == MODEL else []
@@ -295,7 +296,6 @@ def _refit(split: Split, draws: int, tune: int, chains: int, seed: int) -> Fit:
                 tune=tune,
                 chains=chains,
                 seed=seed,
-                progress=False,
             )
         except FitError as error:
             raise FitError(f"{split.name}: {error}") from error

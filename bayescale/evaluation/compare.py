@@ -18,13 +18,14 @@ from bayescale.decisions.answer import Answer, convergence, unconverged
 from bayescale.draws import STACKED, numbers, stack_draws
 from bayescale.errors import FitError
 from bayescale.evaluation.ahead import STEP, inputs_ahead, largest_size
-from bayescale.evaluation.cross_validation import Progress, cells, cross_validate
+from bayescale.evaluation.cross_validation import cells, cross_validate
 from bayescale.evaluation.scores import percent
 from bayescale.laws import LOSS, Response
 from bayescale.modelling.inputs import inputs_of, observed_of
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import predict
+from bayescale.progress import showing, step
 from bayescale.runs.range import decades_beyond
 
 SIMILAR_ELPD = 4.0
@@ -101,7 +102,7 @@ def compare(
     flops: Sequence[float] = (),
     folds: int = 10,
     seed: int = 1,
-    progress: Progress = lambda step: None,
+    progress: bool | None = None,
 ) -> Comparison:
     r"""Compare laws by the runs they predict unseen, and by the decisions they lead to.
 
@@ -131,8 +132,8 @@ def compare(
         Number of folds where K-fold cross-validation is needed.
     seed : int
         Of refits, folds and the mixture.
-    progress : callable
-        Called with the name of each refit: about a second, of a hierarchical model a minute.
+    progress : bool, optional
+        Show which refit runs; by default on a terminal and in a notebook.
 
     Returns
     -------
@@ -148,7 +149,8 @@ def compare(
     _require_comparable(fits)
     first = next(iter(fits.values()))
     values = distinct_budgets(flops) or _default_values(first)
-    validated = cross_validate(fits, folds=folds, seed=seed, progress=progress)
+    with showing(progress), step("leaving cells out"):
+        validated = cross_validate(fits, folds=folds, seed=seed)
     table, pointwise = _table(validated.elpds)
     table["high_k"], table["method"] = pd.Series(validated.high_k), pd.Series(validated.method)
     ordered = {str(name): fits[str(name)] for name in table.index}

@@ -9,7 +9,7 @@ refuses weighted runs.
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,13 +23,12 @@ from bayescale.evaluation.scores import log_score
 from bayescale.modelling.build import cells_of
 from bayescale.posterior.fit import Fit, fit
 from bayescale.posterior.prediction import cell_draws, thinned, with_groups_of
+from bayescale.progress import step
 from bayescale.runs.cells import Cells
 from bayescale.runs.table import Runs
 
 MOST_REFITS = 5
 """Cells of a law that are left out one by one where importance sampling fails; of more, K-fold."""
-
-type Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,6 @@ def cross_validate(
     *,
     folds: int = 10,
     seed: int = 1,
-    progress: Progress = lambda step: None,
 ) -> CrossValidation:
     """Leave each cell out of every fit: by importance sampling, and by refits where that fails.
 
@@ -79,8 +77,6 @@ def cross_validate(
         Number of folds, at least 2; of groups each fold has its share.
     seed : int
         Of the folds and the refits.
-    progress : callable
-        Called with the name of each refit.
 
     Returns
     -------
@@ -96,8 +92,8 @@ def cross_validate(
     problems: list[str] = []
 
     def without(name: str, out: np.ndarray, what: str) -> np.ndarray:
-        progress(f"{name} without {what}")
-        density, found = _refit_without(fits[name], out, seed)
+        with step(f"{name} without {what}"):
+            density, found = _refit_without(fits[name], out, seed)
         problems.extend(f"{name} without {what}: {problem}" for problem in found)
         return density
 
@@ -210,7 +206,7 @@ def _refit_without(own: Fit, out: np.ndarray, seed: int) -> tuple[np.ndarray, tu
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RunsWarning)  # the fit of all runs said it
-            again = fit(kept, own.spec, draws=draws, chains=chains, seed=seed, progress=False)
+            again = fit(kept, own.spec, draws=draws, chains=chains, seed=seed)
     except RunsError as error:
         raise FitError(
             f"{own.spec.name} cannot be fitted to {len(kept)} of the {len(own.runs)} runs, as "

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 import time
 import tomllib
 import warnings
@@ -63,6 +62,7 @@ from bayescale.posterior.sampling import (
 )
 from bayescale.posterior.search import at_best, in_numbers
 from bayescale.posterior.surface import Drawn, bent
+from bayescale.progress import showing, step
 from bayescale.runs.check import Check, doubt, doubt_record
 from bayescale.runs.design import require_identifiable
 from bayescale.runs.reading import from_text, to_text
@@ -806,7 +806,7 @@ def fit(
     seed : int
         Same seed, same machine: same draws.
     progress : bool, optional
-        Show a progress bar; by default when stderr is a terminal.
+        Show which step runs and how much of it is done; by default on a terminal and in a notebook.
 
     Returns
     -------
@@ -836,7 +836,6 @@ def fit(
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=2)
     settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
-    settings["progress_bar"] = sys.stderr.isatty() if progress is None else progress
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
     attempts = WHITENED_ATTEMPTS if spec.bend else attempts
     settings = {**attempts[0], **settings}
@@ -845,10 +844,12 @@ def fit(
     members = spec.each_member
     settings |= {"draws": -(-draws // len(members)), "tune": -(-tune // len(members))}
     enough = MIN_ESS / len(members)
-    found = [
-        _sampled(own, runs, names, attempts, {**settings, "seed": seed + number}, enough)
-        for number, own in enumerate(members)
-    ]
+    found = []
+    for number, own in enumerate(members):
+        which = f"member {number + 1} of {len(members)}" if spec.members else ""
+        with showing(progress), step(which):
+            settings["seed"] = seed + number
+            found.append(_sampled(own, runs, names, attempts, settings, enough))
     return found[0] if not spec.members else _pooled(spec, found)
 
 
@@ -870,8 +871,9 @@ def _sampled(
     known = {name: value for name, value in target.data.items() if name not in (CENTRE, SCALE)}
     beside = _beside(spec, known, seed)
     sampled_from = time.perf_counter()
-    for attempt in attempts:
-        tree = sample(target, {**settings, **attempt})
+    for number, attempt in enumerate(attempts):
+        with step(f"attempt {number + 1} of {len(attempts)}" if number else ""):
+            tree = sample(target, {**settings, **attempt})
         drawn = _complete(spec, tree["posterior"].to_dataset())
         for name, dataset in {"posterior": drawn, **beside}.items():
             tree[name] = dataset.assign_coords(_labels(spec, runs, names))
@@ -995,7 +997,7 @@ def exact_fit(own: Fit) -> Fit | None:
         return None
     draws, chains = own.lengths
     tune, seed = (int(own.tree.attrs[name]) for name in ("tune", "seed"))
-    with warnings.catch_warnings():
+    with step("fitting the exact law"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RunsWarning)  # the fit itself said it
         return fit(
             own.runs,
@@ -1004,7 +1006,6 @@ def exact_fit(own: Fit) -> Fit | None:
             tune=tune,
             chains=chains,
             seed=seed,
-            progress=False,
         )
 
 

@@ -1,6 +1,6 @@
 """Sampling a compiled log density. The only module that calls a sampler."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from bayescale.modelling.compiling import (
     compile_density,
     copy_function,
 )
+from bayescale.progress import step
 
 MEMBER_R_HAT = 1.05
 """R-hat up to which one of several pooled posteriors is taken as it is: each gives a share of the
@@ -92,7 +93,8 @@ class Shape:
     identity: str | None = field(compare=False)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # what is compiled already is no step
+@step("compiling")
 def compile_model(shape: Shape) -> Density:
     """Compile, or load from disk, once per process and shape.
 
@@ -128,6 +130,7 @@ class Target:
     derive: Derive = field(repr=False)
 
 
+@step("finding the mode")
 def whitened(target: Target) -> Target:
     """Sample a posterior that is nearly Gaussian, given the scale of its noise, where it is round.
 
@@ -193,7 +196,7 @@ def whitened(target: Target) -> Target:
 
 
 def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
-    """Sample once.
+    """Sample once, a step of which the share that is done is told.
 
     Parameters
     ----------
@@ -215,16 +218,23 @@ def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
     settings = dict(settings)
     thin = settings.pop("thin", 1)
     draws = settings.pop("draws") * thin
-    try:
-        sampler = nutpie.sample(
-            _for_nutpie(target), draws=draws, save_warmup=False, blocking=False, **settings
-        )
-        tree = sampler.wait()
-    except KeyboardInterrupt:
-        sampler.cancel()
-        raise
-    except RuntimeError as error:
-        raise FitError(f"the sampler could not run on this model and data: {error}") from error
+    with step("sampling") as tell:
+        try:
+            sampler = nutpie.sample(
+                _for_nutpie(target),
+                draws=draws,
+                save_warmup=False,
+                blocking=False,
+                progress_bar=False,
+                progress_callback=lambda chains: tell(_share(chains)),
+                **settings,
+            )
+            tree = sampler.wait()
+        except KeyboardInterrupt:
+            sampler.cancel()
+            raise
+        except RuntimeError as error:
+            raise FitError(f"the sampler could not run on this model and data: {error}") from error
     stats = tree["sample_stats"].to_dataset()[list(_KEPT_STATS)]
     flat = tree["posterior"]["flat"].to_numpy()
     if SCALE in target.data:
@@ -239,6 +249,11 @@ def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
     made = xr.DataTree.from_dict({"posterior": _posterior(target, flat), "sample_stats": stats})
     made.attrs = {name: settings[name] for name in ("adaptation", "target_accept")} | {"thin": thin}
     return made
+
+
+def _share(chains: Sequence[Any]) -> float:
+    """Share of the draws that are made, those that only tune the sampler included."""
+    return sum(c.finished_draws for c in chains) / max(1, sum(c.total_draws for c in chains))
 
 
 def _for_nutpie(target: Target) -> CompiledPyMCModel:

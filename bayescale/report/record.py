@@ -107,6 +107,7 @@ from bayescale.evaluation.checks.suite import check_records
 from bayescale.files import plain
 from bayescale.posterior.describe import diagnostic_numbers, group_numbers, parameter_numbers
 from bayescale.posterior.fit import Fit
+from bayescale.progress import step
 from bayescale.runs.check import Check, Status, doubt_record
 from bayescale.runs.table import Runs
 
@@ -211,6 +212,7 @@ class Companions:
     chosen: str = ""
 
 
+@step("looking for the best inputs")
 def best_inputs(fit: Fit, size: float) -> tuple[Best, ...]:
     """Find the best value of every knob, and the best mixture, of a run of some size.
 
@@ -252,6 +254,7 @@ def _knobs(fit: Fit) -> dict[str, float]:
     return {n: float(fit.runs.table[n].median()) for n in fit.spec.law.role("knob")}
 
 
+@step("summarising")
 def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = None) -> Answer:
     """Answer all that a fit says of budgets (or values of its axis), with what stands beside it.
 

@@ -1,8 +1,9 @@
 """The posterior report: one self-contained HTML page, a JSON summary and the fit itself."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bayescale.evaluation.checks.held_out import backtest_check, held_out_check
 from bayescale.evaluation.checks.suite import check_fit
 from bayescale.files import make_folder, replacing
 from bayescale.posterior.fit import Fit, exact_fit
+from bayescale.progress import showing, step
 from bayescale.report.figures import images
 from bayescale.report.page import Section, decision_pictures, sections
 from bayescale.report.record import Best, Companions, answer_fit, best_inputs, default_budgets
@@ -37,7 +39,7 @@ def write_report(
     backtest: Backtest | str | None = None,
     chosen: str = "",
     command: str = "",
-    progress: Callable[[str], None] = lambda step: None,
+    progress: bool | None = None,
 ) -> Path:
     """Write ``report.html``, ``summary.json`` and ``fit.nc`` into the folder `out`.
 
@@ -67,22 +69,33 @@ def write_report(
         How the model was chosen, one sentence for the head of the page.
     command : str
         Command line that makes the page again; by default a few lines of Python.
-    progress : callable
-        Called with the name of each step as it starts.
+    progress : bool, optional
+        Show which step runs; by default on a terminal and in a notebook.
 
     Returns
     -------
     Path
         Of ``report.html``.
     """
-    folder = Path(out)
+    beside = Companions(held_out, unpooled, same_validation, profiles, chosen=chosen)
+    with showing(progress):
+        return _written(fit, Path(out), flops, beside, backtest, command)
+
+
+def _written(
+    fit: Fit,
+    folder: Path,
+    flops: Sequence[float],
+    beside: Companions,
+    backtest: Backtest | str | None,
+    command: str,
+) -> Path:
     make_folder(folder)
     fit.save(folder / "fit.nc")
     budgets = distinct_budgets(flops) or default_budgets(fit)
-    progress("checking")
     checks = check_fit(fit, seed=int(fit.tree.attrs.get("seed", 1)))
-    if held_out is not None:
-        checks.insert(1, held_out_check(fit, held_out))
+    if beside.held_out is not None:
+        checks.insert(1, held_out_check(fit, beside.held_out))
     tested, reason = (None, backtest) if isinstance(backtest, str) else (backtest, "")
     if tested is not None:
         checks.insert(1, backtest_check(tested))
@@ -90,39 +103,32 @@ def write_report(
     if failed:
         fit = fit.with_failures({check.name: check.message for check in failed})
         fit.save(folder / "fit.nc")
-    progress("fitting the exact law")
     exact = exact_fit(fit)
-    progress("summarising")
     approaches, best = None, tuple[Best, ...]()
     with suppress(UnansweredError), fit.asked():
         best = best_inputs(fit, max(budgets))
-    if profiles is not None:
+    if beside.profiles is not None:
         with suppress(UnansweredError), fit.asked():
-            approaches = compare_approaches(fit, list(budgets), profiles=profiles)
-    beside = Companions(
-        held_out,
-        unpooled,
-        same_validation,
-        profiles,
-        approaches,
-        tuple(checks),
-        tested,
-        reason,
-        exact,
-        best,
-        chosen,
+            approaches = compare_approaches(fit, list(budgets), profiles=beside.profiles)
+    beside = replace(
+        beside,
+        approaches=approaches,
+        checks=tuple(checks),
+        backtest=tested,
+        not_backtested=reason,
+        exact=exact,
+        best=best,
     )
     answer = answer_fit(fit, budgets, beside)
-    progress("drawing")
-    decision = decision_pictures(fit, budgets, held_out)
-    parts = sections(fit, budgets, beside)
-    page = render(fit, answer, decision, parts, checks, _recipe(fit, command))
-    progress("writing")
+    with step("drawing"):
+        decision = decision_pictures(fit, budgets, beside.held_out)
+        parts = sections(fit, budgets, beside)
+        page = render(fit, answer, decision, parts, checks, _recipe(fit, command))
     for name, text in (
         ("summary.json", answer.to_json() + "\n"),
         ("report.html", page),
     ):
-        with replacing(folder / name) as partial:
+        with step("writing"), replacing(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
     return folder / "report.html"
 

@@ -36,6 +36,7 @@ from bayescale.evaluation.compare import (
 )
 from bayescale.evaluation.cross_validation import folds_of
 from bayescale.laws import ACCURACY
+from bayescale.progress import Progress, heard_by
 
 BUDGET = 1e23
 
@@ -284,9 +285,12 @@ def test_folds_take_over_where_importance_sampling_fails(
     monkeypatch.setattr(cross_validation, "MOST_REFITS", -1)
     steps = []
     fits = {"true": small_fit, "kaplan": kaplan_fit}
-    folded = compare(fits, folds=3, progress=steps.append)
-    assert steps[0] == "true without fold 1 of 3"
-    assert len(steps) == 6
+    with heard_by(Progress(say=lambda seconds, name: steps.append(name))):
+        folded = compare(fits, folds=3)
+    folds = [name for name in steps if name.endswith("of 3")]
+    assert folds[0] == "leaving cells out: true without fold 1 of 3"
+    assert len(folds) == 6
+    assert f"{folds[0]}: sampling" in steps
     assert set(folded.table["method"]) == {"3-fold"}
     assert folded.table.loc["true", "elpd"] == pytest.approx(
         comparison.table.loc["true", "elpd"], abs=6

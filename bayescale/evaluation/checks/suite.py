@@ -23,6 +23,7 @@ from bayescale.files import plain
 from bayescale.modelling.build import cells_of
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit
+from bayescale.progress import step
 from bayescale.runs.check import Check, Status, not_computed, worst, worst_first
 from bayescale.runs.table import Runs
 
@@ -46,6 +47,7 @@ def check_runs(runs: Runs, model: str | Path | ModelSpec = "joint") -> list[Chec
     return design_checks(runs, model if isinstance(model, ModelSpec) else load_model(model))
 
 
+@step("checking")
 def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     """Ask everything that can speak against a fit; one to three seconds for 250 runs.
 

@@ -1,0 +1,106 @@
+"""Options that several commands share."""
+
+import inspect
+import re
+
+import pytest
+import typer
+from conftest import simulated_table
+
+from bayescale.cli import app
+from bayescale.cli.options import AS_IT_IS, At, By, Flops, Reading, expanded
+from bayescale.errors import BayescaleError
+
+COMMANDS = typer.main.get_command(app).commands
+LONG = {"demo", "report", "fit", "check", "compare", "backtest", "curves", "forecast"}
+
+
+def test_commands_that_work_long_have_verbose():
+    have = {
+        name for name, one in COMMANDS.items() if any("--verbose" in own.opts for own in one.params)
+    }
+    assert have == LONG
+
+
+def test_verbose_says_the_steps_and_stdout_stays_as_it_is(run, small_fit, monkeypatch):
+    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: small_fit)
+    simulated_table().to_csv("runs.csv", index=False)
+    code, out, err = run("fit", "runs.csv", "--model", "chinchilla", "--json")
+    assert (code, err) == (0, "")
+    code, same, err = run("fit", "runs.csv", "--model", "chinchilla", "--json", "--verbose")
+    assert (code, same) == (0, out)
+    steps = [re.fullmatch(r" +\d+\.\d s  (.*)", line)[1] for line in err.splitlines()]
+    assert steps == ["reading", "loading", "fitting chinchilla", "summarising"]
+
+
+def test_report_says_all_its_steps(run, small_fit, monkeypatch):
+    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: small_fit)
+    simulated_table().to_csv("runs.csv", index=False)
+    code, _, err = run("report", "runs.csv", "--model", "chinchilla", "--verbose", "--no-backtest")
+    assert code == 0
+    for step in ("report: checking", "report: summarising", "report: drawing", "report: writing"):
+        assert f" s  {step}\n" in err
+
+
+def called(command, *arguments):
+    """Call a command with these arguments; return what it was given."""
+    seen = {}
+    own = typer.Typer()
+
+    def kept(**given):
+        seen.update(given)
+
+    kept.__signature__, kept.__doc__ = inspect.signature(command, eval_str=True), ""
+    own.command()(expanded(kept))
+    own(list(arguments), standalone_mode=False)
+    return seen
+
+
+def lists(
+    flops: Flops = None, at: At = None, by: By = None, reading: Reading = AS_IT_IS
+) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        (["--flops", "1e22,1e23"], "flops", [1e22, 1e23]),
+        (["--flops", "1e22", "--flops", "1e23"], "flops", [1e22, 1e23]),
+        (["--flops", "1e22,1e23", "--flops", "1e24"], "flops", [1e22, 1e23, 1e24]),
+        (["--at", "1e12,experts=8", "--at", "1e13"], "at", ["1e12", "experts=8", "1e13"]),
+        (["--by", "model,task"], "by", ["model", "task"]),
+        (["--by", "loss, mean", "--by", "task"], "by", ["loss, mean", "task"]),
+        ([], "flops", None),
+    ],
+)
+def test_lists_by_comma_and_by_repetition(arguments, name, value):
+    assert called(lists, *arguments)[name] == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        (["--column", "params=N,loss=val_loss"], "column", ["params=N", "loss=val_loss"]),
+        (["--column", "loss=loss, mean"], "column", ["loss=loss, mean"]),
+        (["--unit", "params=1e9,tokens=1e9"], "unit", ["params=1e9", "tokens=1e9"]),
+        (["--where", "a in (1,b==2)"], "where", ["a in (1,b==2)"]),
+        (["--best-per", "params,tokens"], "best_per", ["params", "tokens"]),
+        (["--best-per", "params", "--best-per", "tokens"], "best_per", ["params", "tokens"]),
+    ],
+)
+def test_lists_of_reading(arguments, name, value):
+    assert getattr(called(lists, *arguments)["reading"], name) == value
+
+
+def test_what_is_no_number_names_the_option():
+    with pytest.raises(BayescaleError, match=r"--flops: '1x' is not a number; write one as 1e22"):
+        called(lists, "--flops", "1e22,1x")
+
+
+def test_models_by_comma_or_repetition(run):
+    simulated_table().to_csv("runs.csv", index=False)
+    for given in (["--models", "kaplan,nosuch"], ["--models", "kaplan", "--models", "nosuch"]):
+        code, _, err = run("compare", "runs.csv", *given)
+        assert (code, "nosuch" in err) == (2, True)
+    code, _, err = run("compare", "runs.csv", "--models", "kaplan")
+    assert (code, "name two models or more" in err) == (2, True)
