@@ -752,6 +752,7 @@ class Fit:
             "sha256": self.runs.sha256,
             "params_are": self.runs.params_are,
             "ledger": self.runs.ledger,
+            "settings": self.runs.settings,
             "notices": [doubt_record(notice) for notice in self.runs.notices],
         }
         # As text: netCDF takes neither every column name nor every type that a table may have.
@@ -1077,6 +1078,7 @@ def _read(tree: xr.DataTree, folder: Path) -> Fit:
         facts["params_are"],
         tuple(facts["ledger"]),
         notices,
+        settings=tuple(facts.get("settings", ())),  # fits of before knew none
     )
     spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"], laws=(folder, Path()))
     given = json.loads(tree.attrs.pop("given", "{}"))

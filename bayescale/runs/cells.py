@@ -17,7 +17,7 @@ CONFIGURATION = (
     "batch_size",
     "mid_schedule",
 )
-"""Columns in which runs must agree to be replicates, besides what the model reads."""
+"""Columns in which runs must agree to be replicates, besides settings and what the model reads."""
 
 _CELL = "number of the cell"  # a column that no table has
 _DIGITS = 9  # tokens computed as C/6N differ in the last digits between seeds
@@ -60,7 +60,8 @@ def collapse(
 ) -> Cells:
     r"""Collapse replicates to their cell means.
 
-    Replicates agree in `columns` and in every column of `CONFIGURATION` that the table has. A row
+    Replicates agree in `columns`, in every column of `CONFIGURATION` that the table has, and in
+    every setting of the runs (`bayescale.runs.settings`). A row
     that agrees with another in every column is a copy, one run and not two: seeds whose rounded
     losses are equal need a column, such as ``seed`` or ``run``, that tells them apart.
 
@@ -91,7 +92,7 @@ def collapse(
     keys = pd.DataFrame(
         {
             name: _rounded(table[name])
-            for name in dict.fromkeys((*columns, *CONFIGURATION))
+            for name in dict.fromkeys((*columns, *CONFIGURATION, *(runs.settings or ())))
             if name in table
         }
     )

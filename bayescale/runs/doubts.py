@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.runs.check import Check, doubt
+from bayescale.runs.settings import is_categorical, settings
 
 FLOPS_PER_PARAM_TOKEN = 6.0
 """k in C = k N D: 2 forward, 4 backward (Kaplan et al. 2020, section 2.1)."""
@@ -238,24 +239,33 @@ def small(table: pd.DataFrame) -> list[Check]:
 
 
 def _swept(table: pd.DataFrame) -> list[Check]:
-    """Doubt runs of equal counts, and of one group, whose losses differ by more than seeds do."""
+    """Doubt runs of equal counts, and of one kind, whose losses differ by more than seeds do."""
     columns = ("params", "tokens", "unique_tokens", "mid_schedule", *GROUPS)
     keys = [name for name in columns if name in table]
     if not {"params", "tokens"} <= set(keys):
         return []
+    chosen = [name for name in settings(table) if name not in keys]
+    keys += [name for name in chosen if is_categorical(table[name]) and _differs(table, keys, name)]
     cells = np.log(table["loss"]).groupby([table[name] for name in keys], dropna=False)
     spread = cells.transform("max") - cells.transform("min")
     wide = spread > 0.02
     if wide.sum() < 0.1 * len(table):
         return []
+    swept = [name for name in chosen if name not in keys and _differs(table[wide], keys, name)]
+    said = f"they differ in {', '.join(swept)}" if swept else "no column says what else differs"
     return [
         doubt(
             "swept runs",
             f"{wide.sum()} of {len(table)} runs share {', '.join(keys)} with another whose loss "
-            "differs by more than 2%",
+            f"differs by more than 2%, and {said}",
             f"If hyper-parameters were swept, keep the best of each: --best-per {','.join(keys)}.",
         )
     ]
+
+
+def _differs(table: pd.DataFrame, keys: list[str], name: str) -> bool:
+    """Whether rows that agree in the keys differ in a column."""
+    return bool(table.groupby(keys, dropna=False)[name].nunique(dropna=False).max() > 1)
 
 
 def _flagged(table: pd.DataFrame) -> list[Check]:

@@ -26,6 +26,7 @@ from bayescale.runs.doubts import (
 )
 from bayescale.runs.reading import load_table
 from bayescale.runs.schedule import MidSchedule, settle
+from bayescale.runs.settings import settings
 
 _ALIASES = {
     "params": ("n", "n_params", "num_params", "parameters", "model_size", "model size"),
@@ -67,6 +68,9 @@ class Runs:
     counted : str
         Column of the parameters N that C = k N D counts: another one than ``params`` for laws of
         active parameters.
+    settings : tuple of str or None
+        Columns in which runs of one configuration agree; by default those that look like settings
+        in this table (`bayescale.runs.settings`). Runs taken from others keep theirs.
     """
 
     table: pd.DataFrame = field(repr=False)
@@ -76,10 +80,13 @@ class Runs:
     ledger: tuple[str, ...] = ()
     notices: tuple[Check, ...] = field(default=(), repr=False)
     counted: str = "params"
+    settings: tuple[str, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if "weight" in self.table:
             object.__setattr__(self, "table", self.table[self.table["weight"] != 0])
+        if self.settings is None:
+            object.__setattr__(self, "settings", settings(self.table))
 
     def __len__(self) -> int:
         return len(self.table)

@@ -148,6 +148,20 @@ def test_saved_fit_predicts_the_same_numbers(small_fit, tmp_path):
     assert list(tmp_path.iterdir()) == [path]  # no partial file left
 
 
+def test_settings_of_runs_survive_the_file_and_fits_of_before_knew_none(tmp_path):
+    fit = known_fit(draws=10)
+    runs = replace(fit.runs, table=simulated_table().assign(run="a"), settings=("tokenizer",))
+    path = replace(fit, runs=runs).save(tmp_path / "fit.nc")
+    assert load_fit(path).runs.settings == ("tokenizer",)
+    tree = xr.open_datatree(path, engine="h5netcdf").load()
+    node = tree["runs"].to_dataset()
+    facts = json.loads(node["facts"].item())
+    del facts["settings"]
+    tree["runs"] = node.assign(facts=json.dumps(facts))
+    tree.to_netcdf(tmp_path / "old.nc", engine="h5netcdf")
+    assert load_fit(tmp_path / "old.nc").runs.settings == ()
+
+
 def test_what_the_fit_is_of_survives_the_file_and_is_no_metadata(tmp_path):
     whole = known_grouped_fit(a={}, b={"E": 1.9}).with_failures({"noise": "too wide"})
     own = whole.of_group("b")

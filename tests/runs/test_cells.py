@@ -171,6 +171,31 @@ def test_column_of_the_model_separates_cells():
     assert len(collapse(runs, (*COLUMNS, "trick"))) == 2
 
 
+def two_kinds() -> pd.DataFrame:
+    table = simulated_table()
+    return pd.concat([table.assign(arch=a, loss=f * table.loss) for a, f in KINDS])
+
+
+KINDS = (("dense", 1.0), ("moe", 0.97))
+
+
+def test_runs_that_differ_in_a_setting_are_no_seeds():
+    runs = read_runs(two_kinds())
+    assert runs.notices == ()  # nor a sweep of which the best is to be kept
+    assert len(collapse(runs, COLUMNS)) == 60
+    with pytest.warns(RunsWarning, match="60 of 60 .* no column says what else differs"):
+        seeds = read_runs(two_kinds().rename(columns={"arch": "seed"}))
+    assert len(collapse(seeds, COLUMNS)) == 30
+
+
+def test_runs_taken_from_others_keep_their_settings():
+    """Two runs alone cannot tell a setting from a name."""
+    runs = read_runs(two_kinds())
+    _, held = runs.hold_out("index in [3, 33]")
+    assert len(collapse(held, COLUMNS)) == 2
+    assert len(collapse(Runs(held.table, "two runs"), COLUMNS)) == 1
+
+
 def test_missing_configuration_is_one_of_its_own():
     runs = table_of(cell(3.0, 3.3, 3.2, 3.1, family=["moe", None, None, "moe"]))
     assert collapse(runs, COLUMNS).table["replicates"].tolist() == [2, 2]

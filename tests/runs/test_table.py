@@ -216,6 +216,16 @@ def test_good_table_raises_no_doubt():
     assert read_runs(simulated_table()).notices == ()
 
 
+def test_swept_runs_name_what_differs_and_keep_kinds_apart():
+    table = simulated_table()
+    rates = [table.assign(lr=r, loss=f * table.loss) for r, f in ((1e-4, 1), (1e-3, 1.05))]
+    swept = pd.concat(rates)
+    kinds = [swept.assign(tokenizer=name, loss=f * swept.loss) for name, f in (("a", 1), ("b", 2))]
+    said = "share params, tokens, tokenizer .*, and they differ in lr; .*,tokens,tokenizer$"
+    with pytest.warns(RunsWarning, match=said):
+        read_runs(pd.concat(kinds))
+
+
 def test_groups_on_one_grid_are_not_swept():
     table = simulated_table()
     groups = [table.assign(family=name, loss=f * table.loss) for name, f in (("a", 1), ("b", 1.2))]
