@@ -18,6 +18,8 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from bayescale import words
 from bayescale.draws import CI_PROB
@@ -88,6 +90,7 @@ _SAMPLING = (
 _DRAWS = ("chain", "draw")
 _KNOB_BEYOND = np.sqrt(10.0)  # factor beyond the runs to which the best value is looked for
 _NODES = ("prior", "observed_data", "constant_data")
+_COMPUTED = ("log_likelihood", "posterior_predictive")
 _LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
 
 
@@ -157,7 +160,8 @@ class Fit:
         Groups ``posterior`` and ``prior`` (dims chain, draw, and group for what differs between
         groups; the sampled coordinates, the law's natural parameters and the noise),
         ``sample_stats``, ``observed_data``, ``constant_data`` (dim obs: one a cell of replicates).
-        For ArviZ; `bayescale.arviz_tree` adds the groups that LOO and predictive plots need.
+        For ArviZ, which finds ``log_likelihood`` and ``posterior_predictive`` as well: those of
+        `bayescale.arviz_tree`, computed when they are read.
     given : mapping of str to float or numpy.ndarray
         Values at which `at` fixed inputs of the law: numbers, and arrays of shares.
     own_group : str, optional
@@ -180,6 +184,11 @@ class Fit:
         if self.spec.law.trades and self.runs.counted != self.spec.size_column:
             runs = replace(self.runs, counted=self.spec.size_column)
             object.__setattr__(self, "runs", runs)
+        if "observed_data" in self.tree:
+            tree = self.tree.copy()  # other fits may share it, of fewer draws or other runs
+            for node in _COMPUTED:
+                tree[node] = _Asked(self, node).dataset()
+            object.__setattr__(self, "tree", tree)
 
     @property
     def posterior(self) -> xr.Dataset:
@@ -746,7 +755,7 @@ class Fit:
         Path
         """
         path = Path(path)
-        tree = self.tree.copy()
+        tree = self.tree.drop_nodes(_COMPUTED, errors="ignore")
         facts = {
             "source": self.runs.source,
             "sha256": self.runs.sha256,
@@ -766,6 +775,47 @@ class Fit:
         with replacing(path) as partial:
             tree.to_netcdf(partial, engine="h5netcdf")
         return path
+
+
+class _Asked(BackendArray):
+    """One array of `bayescale.arviz_tree`, computed when it is first read, as one of a file is.
+
+    It is as large as draws times cells, and most fits are never asked for it.
+    """
+
+    dtype = np.dtype(float)
+
+    def __init__(self, own: Fit, node: str) -> None:
+        self.own, self.node = own, node
+        sizes = own.tree["posterior"].sizes
+        self.shape = sizes["chain"], sizes["draw"], own.tree["observed_data"].sizes["obs"]
+
+    def dataset(self) -> xr.Dataset:
+        """Return the group that holds it."""
+        values = indexing.LazilyIndexedArray(self)
+        draws = self.own.tree["posterior"].coords
+        return xr.Dataset(
+            {self.own.spec.response.variable: ((*_DRAWS, "obs"), values)},
+            coords={name: draws[name] for name in _DRAWS if name in draws},
+        )
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        from bayescale.posterior.prediction import arviz_tree  # which is made from fits
+
+        return arviz_tree(self.own)[self.node][self.own.spec.response.variable].to_numpy()
+
+    def __deepcopy__(self, memo: Any) -> "_Asked":
+        return self  # whose fit holds the tree that is copied
+
+    def __reduce__(self) -> Any:
+        return indexing.NumpyIndexingAdapter, (self._values,)  # a law cannot be pickled
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        basic = indexing.IndexingSupport.BASIC
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, basic, lambda place: self._values[place]
+        )
 
 
 def fit(
@@ -1090,6 +1140,7 @@ def _read(tree: xr.DataTree, folder: Path) -> Fit:
         tree.attrs.pop("group", None),
         json.loads(tree.attrs.pop("failures", "{}")),
     )
+    tree = found.tree
     if "constant_data" in tree:
         data = tree["constant_data"].to_dataset()  # inputs had their plain names in format 1
         older = {**input_data(found.spec), "observed_log_loss": "observed"}  # up to format 2

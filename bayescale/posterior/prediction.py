@@ -405,11 +405,13 @@ def score(table: pd.DataFrame, response: str = LOSS.column) -> dict[str, float]:
 
 
 def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
-    """Copy the fit's tree with groups ``log_likelihood`` and ``posterior_predictive``.
+    """Copy the fit's tree and compute its groups ``log_likelihood`` and ``posterior_predictive``.
 
-    What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need; variable ``log_loss``, dims
-    (chain, draw, obs), obs one cell of replicates. Not kept in the fit, because it is large: 16
-    bytes a draw and cell. `bayescale.check_fit` and `bayescale.compare` do without it.
+    What ``az.loo``, ``az.loo_pit`` and ``az.plot_ppc_dist`` need, which may be given ``fit.tree``
+    as well: there the two are computed when they are first read, and here the seed can be another.
+    Variable ``log_loss``, dims (chain, draw, obs), obs one cell of replicates; 16 bytes a draw and
+    cell. They are in no file of a fit, and `bayescale.check_fit` and `bayescale.compare` do
+    without.
 
     The likelihood is the one that was fitted: that of runs of weight w raised to w. So the elpd of
     ``az.loo`` is about such likelihoods (`bayescale.evaluation.cross_validation`); it says how well

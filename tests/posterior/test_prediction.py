@@ -1,3 +1,5 @@
+import copy
+import pickle
 from dataclasses import replace
 
 import arviz as az
@@ -9,12 +11,13 @@ import xarray as xr
 from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 from scipy import stats
 
-from bayescale import Fit, Runs, constants_fit, load_model, read_runs
+from bayescale import Fit, Runs, constants_fit, load_fit, load_model, read_runs
 from bayescale.errors import FitError
 from bayescale.evaluation.checks.held_out import held_out_rows
 from bayescale.evaluation.cross_validation import cross_validate
 from bayescale.modelling.build import build_model, draw_prior, model_data
 from bayescale.modelling.pooling import group_names
+from bayescale.posterior import prediction
 from bayescale.posterior.fit import fit
 from bayescale.posterior.prediction import (
     arviz_tree,
@@ -24,6 +27,7 @@ from bayescale.posterior.prediction import (
     residuals,
     run_inputs,
     score,
+    with_few_draws,
 )
 
 
@@ -144,7 +148,53 @@ def test_arviz_finds_what_it_needs(small_fit):
     tree = arviz_tree(small_fit)
     assert az.loo(tree).elpd > 0
     assert tree["posterior_predictive"]["log_loss"].shape == (4, 500, 30)
-    assert "log_likelihood" not in small_fit.tree
+    xr.testing.assert_equal(tree, small_fit.tree)
+    assert not arviz_tree(small_fit, seed=2)["posterior_predictive"].equals(
+        tree["posterior_predictive"]
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter")
+@pytest.mark.parametrize(
+    ("ask", "options"),
+    [
+        (az.loo, {}),
+        (az.loo_pit, {}),
+        (az.summary, {}),
+        (az.plot_ppc_dist, {"num_samples": 5}),
+        (az.plot_ppc_pit, {}),
+        (az.plot_loo_pit, {}),
+        (az.plot_trace_dist, {}),
+        (az.plot_forest, {}),
+        (az.plot_energy, {}),
+        (az.plot_prior_posterior, {"var_names": ["alpha"]}),
+        (az.plot_pair, {"var_names": ["alpha", "beta"]}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_arviz_takes_the_tree_of_a_fit_as_it_is(small_fit, ask, options):
+    assert ask(small_fit.tree, **options) is not None
+
+
+def test_what_arviz_reads_is_computed_when_it_is_read(small_fit, monkeypatch, tmp_path):
+    own, asked = replace(small_fit), []
+    whole = prediction.arviz_tree
+    monkeypatch.setattr(prediction, "arviz_tree", lambda fit: asked.append(fit) or whole(fit))
+    copy.deepcopy(own.tree)
+    again = load_fit(own.save(tmp_path / "fit.nc"))
+    with xr.open_datatree(tmp_path / "fit.nc") as saved:
+        assert not {"log_likelihood", "posterior_predictive"} & set(saved.children)
+    few = with_few_draws(own)
+    assert asked == []
+    shapes = [each.tree["log_likelihood"]["log_loss"].shape for each in (own, again, few)]
+    assert shapes == [(4, 500, 30), (4, 500, 30), (4, 250, 30)]
+    row = few.tree["log_likelihood"]["log_loss"].isel(obs=[3, 1], draw=7)
+    kept = log_likelihood(few).isel(obs=[3, 1], draw=7)
+    np.testing.assert_array_equal(row, kept)
+    assert len(asked) == 1
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(few.tree))["log_likelihood"].log_loss, log_likelihood(few)
+    )
 
 
 def weighted_constant(sigma: float, log_loss: np.ndarray, weight: np.ndarray) -> Fit:
