@@ -78,6 +78,31 @@ def flops(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
+def number(name: str, value: float) -> str:
+    """Write a number of a table by what it is called: FLOPs, counts; the rest by four digits.
+
+    Parameters
+    ----------
+    name : str
+        Column or quantity that the value is of.
+    value : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> number("flops", 3e20), number("params", 70e9), number("loss", 1.84791), number("p", 2.5e-9)
+    ('3e20', '70.0B', '1.848', '2.5e-9')
+    """
+    if not np.isfinite(value):
+        return str(value)
+    if name == "flops" or abs(value) >= 1e18 or 0 < abs(value) < 1e-4:
+        return flops(value)
+    return f"{value:.4g}" if abs(value) < 1e4 else count(value)
+
+
 def size(axis: str, value: float) -> str:
     """Value of an axis as that axis is counted.
 

@@ -17,6 +17,7 @@ ORDER = [
     "files",
     "draws",
     "words",
+    "display",
     "runs",
     "laws",
     "modelling",

@@ -4,7 +4,7 @@ Numbers are plain JSON: quantities as {"median", "q05", "q95"}, null where one i
 not exist. Intervals are central 90%.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bayescale import words
+from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.files import plain, to_json
 from bayescale.laws import LOSS, Response
 from bayescale.posterior.fit import Fit
@@ -22,12 +23,16 @@ SCHEMA = 1
 FAR = 1.5
 """Decades beyond the runs from which on kernels that fit them alike say different things."""
 
+_STANDING = ("converged", "problems", "failed", "schema")  # said by caveats
+
+_SHORT = 40  # letters of a name in a table
+
 type Quantity = dict[str, float | None]
 """Median, q05 and q95; None where one is unbounded."""
 
 
-@dataclass(frozen=True)
-class Answer:
+@dataclass(frozen=True, repr=False)
+class Answer(Shown):
     """Draws, numbers and sentences that say one thing.
 
     Parameters
@@ -82,6 +87,12 @@ class Answer:
         standing = {**convergence(problems, *fits), "failed": list(failures)}
         return cls(draws, plain({**standing, **numbers}), tuple(sentences), caveats)
 
+    def _parts(self) -> Iterator[Part]:
+        yield from map(Bold, self.caveats)
+        yield from self.sentences
+        said = {*_STANDING, *self.record.keys() - self.numbers.keys()}
+        yield from _grids({n: v for n, v in self.numbers.items() if n not in said})
+
     def __str__(self) -> str:
         return "\n".join((*self.caveats, *self.sentences))
 
@@ -97,6 +108,54 @@ class Answer:
     def to_json(self) -> str:
         """Write numbers, sentences and caveats, and the version of their schema."""
         return to_json({"schema": SCHEMA, **self.record})
+
+
+def _grids(numbers: dict[str, Any]) -> Iterator[Part]:
+    """Lay numbers out: those that stand alone, then each list of entries as a table of its own.
+
+    What an entry has of entries is shown where it is the only one.
+    """
+    parts = {name: value for name, value in numbers.items() if _is_list(value)}
+    if alone := _table([numbers]):
+        yield alone
+    for name, entries in parts.items():
+        if len(entries) == 1:
+            yield from _grids(entries[0])
+        elif table := _table(entries):
+            yield from (f"{name}:", table)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(own, dict) for own in value)
+
+
+def _table(entries: list[dict[str, Any]]) -> Grid | None:
+    """Write entries as a table: a row each, or a column each where they have more numbers."""
+    written = [{n: _write(n, value) for n, value in entry.items()} for entry in entries]
+    names = [
+        n
+        for n in dict.fromkeys(n for own in written for n in own)
+        if any(own.get(n) for own in written)
+    ]
+    rows = [[own.get(name, "") for name in names] for own in written]
+    if not names:
+        return None
+    if len(rows) >= len(names):
+        return Grid(names, rows)
+    head, *rest = zip(names, *rows, strict=True)
+    return Grid(head, rest) if len(entries) > 1 else Grid(("quantity", "value"), [head, *rest])
+
+
+def _write(name: str, value: Any) -> str:
+    """Write a number of an answer, with its interval if it has one; empty for what holds more."""
+    if isinstance(value, dict) and value.keys() == {"median", "q05", "q95"}:
+        return interval_of(value, lambda number: words.number(name, number))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return words.number(name, value)
+    short = isinstance(value, str) and len(value) <= _SHORT  # sentences were said
+    return value if short else ""
 
 
 def problems_of(*fits: Fit | None) -> list[str]:

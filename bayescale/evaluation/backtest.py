@@ -6,7 +6,7 @@ doi:10.1016/S0169-2070(00)00065-0: rolling origins).
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ from scipy.stats import binomtest
 
 from bayescale import words
 from bayescale.decisions.answer import Answer, convergence, unconverged
+from bayescale.display import Part, Shown
 from bayescale.draws import CI_PROB
 from bayescale.errors import FitError, RunsWarning
 from bayescale.evaluation.folds import Split, plan_cuts, up_to
@@ -39,8 +40,8 @@ _FEWEST_CUTS, _RARE = 3, 0.1  # for a bias of one sign to tell
 _SIMULATIONS = 4000  # of what chance does to the coverage
 
 
-@dataclass(frozen=True)
-class Backtest:
+@dataclass(frozen=True, repr=False)
+class Backtest(Shown):
     """Predictions of runs from fits that had not seen them.
 
     Runs predicted from one cut share the error of one fit, and the cuts share most of their runs:
@@ -73,6 +74,9 @@ class Backtest:
     problems: tuple[str, ...] = ()
     chances: tuple[Chance, ...] = field(default=(), repr=False)
     response: Response = field(default=LOSS, repr=False)
+
+    def _parts(self) -> Iterable[Part]:
+        return answer_backtest(self)._parts()
 
     @property
     def p_coverage(self) -> float:

@@ -15,6 +15,7 @@ import xarray as xr
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal, distinct_budgets
 from bayescale.decisions.answer import Answer, convergence, unconverged
+from bayescale.display import Part, Shown
 from bayescale.draws import STACKED, numbers, stack_draws
 from bayescale.errors import FitError
 from bayescale.evaluation.ahead import STEP, inputs_ahead, largest_size
@@ -34,8 +35,8 @@ SIMILAR_ELPD = 4.0
 _QUANTITIES = ["params", "tokens", "tokens_per_param", LOSS.column]
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Laws fitted to the same runs.
 
     Parameters
@@ -70,6 +71,9 @@ class Comparison:
     decisions: Mapping[str, xr.Dataset] = field(repr=False)
     regret: Mapping[str, xr.DataArray] = field(repr=False)
     problems: tuple[str, ...]
+
+    def _parts(self) -> Iterable[Part]:
+        return answer_comparison(self)._parts()
 
     @property
     def weights(self) -> dict[str, float]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import xarray as xr
 
+from bayescale import words
+from bayescale.display import Bold, Grid, Part
 from bayescale.draws import numbers
 from bayescale.posterior.fit import Fit
 
@@ -32,6 +34,73 @@ def parameter_numbers(fit: Fit) -> dict[str, dict[str, Any]]:
             **{key: float(table.loc[label, key]) for key in statistics},
         }
     return found
+
+
+def parts_of_fit(fit: Fit) -> Iterator[Part]:
+    """Show a fit: whether it converged, its parameters, what is doubtful, what to ask it next.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Yields
+    ------
+    str, Bold or Grid
+    """
+    sizes, of = fit.posterior.sizes, f", group {fit.own_group}" if fit.own_group else ""
+    runs = (
+        f"to {len(fit.runs)} runs of {fit.runs.source}" if len(fit.runs) else "by given constants"
+    )
+    chains = f", {sizes['chain']} x {sizes['draw']} draws" if fit.sampled else ""
+    yield Bold(f"Fit of {fit.spec.name} {runs}{of}{chains}")
+    yield _converged(fit)
+    yield from (Bold(f"FAIL {name}: {found}") for name, found in fit.failures.items())
+    if fit.given:
+        yield "At " + ", ".join(f"{name} = {value}" for name, value in fit.given.items())
+    yield _parameter_grid(fit)
+    yield from (Bold(f"{notice.status} {notice}") for notice in fit.notices)
+    yield f"Ask next: {', '.join(_questions(fit))}"
+
+
+def _converged(fit: Fit) -> Part:
+    if not fit.sampled:
+        return "Never sampled: whether a sampler converged is no question"
+    whole = (fit if fit.part_of is None else fit.part_of).diagnostics
+    if fit.problems:
+        return Bold(f"Not converged, do not use these numbers: {'; '.join(fit.problems)}")
+    return (
+        f"Converged: R-hat at most {whole.max_r_hat:.3f}, at least {whole.min_ess_bulk:.0f} "
+        "effective draws, no divergent transitions"
+    )
+
+
+def _parameter_grid(fit: Fit) -> Grid:
+    rows = []
+    for name, draws in labelled(fit.posterior[list(fit.parameters)]):
+        own = numbers(draws)
+        low, middle, high = (words.number(name, own[end]) for end in ("q05", "median", "q95"))
+        rows.append((name, middle, f"{low} to {high}" if low != high else ""))
+    return Grid(("parameter", "median", "central 90%"), rows)
+
+
+def _questions(fit: Fit) -> Iterator[str]:
+    """Name the functions of this package that can answer about such a fit."""
+    law = fit.spec.law
+    if fit.sampled and fit.own_group is None:
+        yield "check_fit(fit)"
+    if further := [name for name in law.role("context") if name not in fit.given]:
+        yield f"fit.at({further[0]}=...)"
+    elif law.trades and fit.spec.response.better == "lower":
+        yield "answer_optima(fit, [1e24])"
+    elif fit.spec.size and len(fit.runs):
+        yield f"answer_predictions(fit, [{fit.runs.table[fit.spec.size].max() * 10:.2g}])"
+    for name in (*law.role("knob"), *law.role("shares")):
+        yield f"optimum(fit, {name!r}, ...)"
+    yield from (["fit.of_group(name)", "plot_forest(fit)"] if fit.groups else [])
+    if len(fit.runs):
+        yield "plot_predicted(fit)"
+    if fit.sampled and fit.own_group is None:
+        yield "write_report(fit, 'report')"
 
 
 def labelled(draws: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:

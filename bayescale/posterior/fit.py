@@ -5,7 +5,7 @@ import json
 import time
 import tomllib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +22,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bayescale import words
+from bayescale.display import Part, Shown
 from bayescale.draws import CI_PROB
 from bayescale.errors import (
     BayescaleError,
@@ -148,8 +149,8 @@ class Diagnostics:
         return not self.problems
 
 
-@dataclass(frozen=True)
-class Fit:
+@dataclass(frozen=True, repr=False)
+class Fit(Shown):
     """Posterior of a model given runs, which answers within them and beyond.
 
     Parameters
@@ -189,6 +190,11 @@ class Fit:
             for node in _COMPUTED:
                 tree[node] = _Asked(self, node).dataset()
             object.__setattr__(self, "tree", tree)
+
+    def _parts(self) -> Iterable[Part]:
+        from bayescale.posterior.describe import parts_of_fit  # which is made from fits
+
+        return parts_of_fit(self)
 
     @property
     def posterior(self) -> xr.Dataset:

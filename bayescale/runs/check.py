@@ -1,10 +1,11 @@
 """What speaks for or against runs and fits: checks that were asked, doubts that come unasked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import in_one_sentence
 
 
@@ -65,6 +66,40 @@ class Check:
             return in_one_sentence(f"{self.name}: {self.message}", self.advice)
         advice = f". {self.advice}" if self.advice else ""
         return f"{self.status} {self.name}: {self.message.rstrip('.')}{advice}"
+
+
+class Checks(Shown, list[Check]):
+    """A list of checks, which shows itself with the worst first."""
+
+    def _parts(self) -> Iterator[Part]:
+        yield Bold(tally(self))
+        rows = [
+            (check.status, check.name, check.message, check.advice) for check in worst_first(self)
+        ]
+        yield Grid(("status", "check", "found", "what to do"), rows)
+
+    def __repr__(self) -> str:
+        return "\n".join((tally(self), *map(str, worst_first(self))))
+
+
+def tally(checks: Iterable[Check]) -> str:
+    """Count how checks ended, the worst first.
+
+    Parameters
+    ----------
+    checks : iterable of Check
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> tally([Check("design", Status.PASS, "the runs can tell the parameters apart")])
+    '0 FAIL, 0 REVIEW, 1 PASS'
+    """
+    ends = [check.status for check in checks]
+    return ", ".join(f"{ends.count(status)} {status}" for status in reversed(Status))
 
 
 def doubt(name: str, message: str, advice: str, rows: Iterable[int] = ()) -> Check:

@@ -5,15 +5,18 @@ columns ``run, params, tokens, flops, loss`` (counts as float64, loss in nats pe
 whatever group columns the table has.
 """
 
+import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayescale import words
+from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs.check import Check
 from bayescale.runs.doubts import (
@@ -39,11 +42,12 @@ SHARES_WITHIN = 0.02
 
 _FILLED = ("params", "tokens", "flops")
 _TAKEN = -1  # in place of a number of sizes, for runs that a budget has
+_SHOWN = 7  # columns of the first rows that runs show
 _NEAR = 1.5  # factor between sizes that count FLOPs alike
 
 
-@dataclass(frozen=True)
-class Runs:
+@dataclass(frozen=True, repr=False)
+class Runs(Shown):
     """Training runs ready for a model.
 
     A run of weight 0 counts nowhere, neither in a likelihood nor in the range of the runs or their
@@ -90,6 +94,27 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def _parts(self) -> Iterator[Part]:
+        yield Bold(f"{len(self)} runs of {self.source}, params are: {self.params_are}")
+        yield from (Bold(f"{notice.status} {notice}") for notice in self.notices)
+        if len(self) == 0:
+            return
+        known = ("params", "tokens", "unique_tokens", "flops", "loss")
+        table = self.table[[*(n for n in known if n in self.table), *self.table.columns]]
+        table = table.loc[:, ~table.columns.duplicated()].drop(columns="run", errors="ignore")
+        numeric = table.select_dtypes("number").columns
+        ends = [(n, _cell(n, table[n].min()), _cell(n, table[n].max())) for n in numeric]
+        yield Grid(("column", "smallest", "largest"), ends)
+        for name in table.columns.difference(numeric, sort=False):
+            values = table[name].astype(str).unique()
+            more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+            yield f"{name}: {', '.join(values[:5])}{more}"
+        yield f"Ledger: {'; '.join(self.ledger) or 'nothing was done'}."
+        first = self.table[["run", *table.columns[:_SHOWN]]].head()
+        rows = [[_cell(str(n), value) for n, value in row.items()] for _, row in first.iterrows()]
+        yield Grid(list(map(str, first.columns)), rows)
+        yield "Ask next: check_runs(runs), fit(runs)"
 
     @property
     def flops_per_param_token(self) -> float:
@@ -218,6 +243,13 @@ class Runs:
             near = reach + np.flatnonzero(found[reach:begin] != _TAKEN)
             found[near] = _distinct_in_windows(place[near], size[near], width)
         return label
+
+
+def _cell(name: str, value: Any) -> str:
+    """Write one value of a table; the middle of a long text goes."""
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return words.number(name, float(value))
+    return textwrap.shorten(str(value), 40, placeholder="…")
 
 
 def read_runs(

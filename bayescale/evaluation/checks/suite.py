@@ -24,13 +24,13 @@ from bayescale.modelling.build import cells_of
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit
 from bayescale.progress import step
-from bayescale.runs.check import Check, Status, not_computed, worst, worst_first
+from bayescale.runs.check import Check, Checks, Status, not_computed, tally, worst, worst_first
 from bayescale.runs.table import Runs
 
 _FEWEST_FULL = 8  # runs of weight 1 whose residuals are looked at where others weigh less
 
 
-def check_runs(runs: Runs, model: str | Path | ModelSpec = "joint") -> list[Check]:
+def check_runs(runs: Runs, model: str | Path | ModelSpec = "joint") -> Checks:
     """Ask whether runs can tell what a model asks, before sampling.
 
     Parameters
@@ -40,15 +40,16 @@ def check_runs(runs: Runs, model: str | Path | ModelSpec = "joint") -> list[Chec
 
     Returns
     -------
-    list of Check
-        One for each doubt; one PASS where there is none. FAIL: the model cannot be fitted to these
-        runs, or its parameters would mean something else.
+    Checks
+        A list of `Check`: one for each doubt; one PASS where there is none. FAIL: the model cannot
+        be fitted to these runs, or its parameters would mean something else.
     """
-    return design_checks(runs, model if isinstance(model, ModelSpec) else load_model(model))
+    spec = model if isinstance(model, ModelSpec) else load_model(model)
+    return Checks(design_checks(runs, spec))
 
 
 @step("checking")
-def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
+def check_fit(fit: Fit, *, seed: int = 1) -> Checks:
     """Ask everything that can speak against a fit; one to three seconds for 250 runs.
 
     Every run takes part. By every draw for up to 20 million draws times runs (5,000 runs of 4,000
@@ -64,12 +65,12 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
 
     Returns
     -------
-    list of Check
-        Convergence; the design; the law along each axis; calibration; the shape of curves along
-        each axis; single runs and groups; priors. A true law passes all of them in more than 9 of
-        10 tables. Of an exponent that falls from 0.5 to 0.15 in the middle of the range 30 runs
-        show about 4 in 10, 60 runs about two thirds; an offset forced to 0 almost always shows
-        (benchmarks/checks.py). A PASS is no proof.
+    Checks
+        A list of `Check`: convergence; the design; the law along each axis; calibration; the shape
+        of curves along each axis; single runs and groups; priors. A true law passes all of them in
+        more than 9 of 10 tables. Of an exponent that falls from 0.5 to 0.15 in the middle of the
+        range 30 runs show about 4 in 10, 60 runs about two thirds; an offset forced to 0 almost
+        always shows (benchmarks/checks.py). A PASS is no proof.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
     def asked(name: str, ask: Callable[[], list[Check]]) -> list[Check]:
         return _asked(fit, name, ask)
 
-    return [
+    found = [
         _convergence(fit),
         *design_checks(fit.runs, fit.spec),  # causes before what follows from them
         *(few or asked("residuals", lambda: _of_residuals(fit, simulated(), shapes))),
@@ -103,6 +104,7 @@ def check_fit(fit: Fit, *, seed: int = 1) -> list[Check]:
         *asked("priors", lambda: prior_checks(fit)),
         *asked("bracketing of N*", lambda: bracketing_check(fit)),
     ]
+    return Checks(found)
 
 
 def _asked(fit: Fit, name: str, ask: Callable[[], list[Check]]) -> list[Check]:
@@ -175,8 +177,7 @@ def answer_checks(checks: Sequence[Check]) -> Answer:
         "worst": str(worst(checks)),
         "checks": check_records(checks),
     }
-    tally = [f"{sum(check.status is status for check in checks)} {status}" for status in Status]
-    sentences = (*map(str, worst_first(checks)), ", ".join(reversed(tally)))
+    sentences = (*map(str, worst_first(checks)), tally(checks))
     return Answer(None, numbers, sentences)
 
 
