@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayescale.arguments import typed
 from bayescale.errors import FitError
 
 STACKED = "stacked"
 """Name of the mixture of laws by their weights."""
 
 
+@typed
 def stack_draws[Draws: (xr.DataArray, xr.Dataset)](
     draws: Mapping[str, Draws], weights: Mapping[str, float], *, seed: int = 1
 ) -> Draws:

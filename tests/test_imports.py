@@ -14,6 +14,7 @@ PACKAGE = Path(bayescale.__file__).parent
 ORDER = [
     "errors",
     "progress",
+    "arguments",
     "files",
     "draws",
     "words",

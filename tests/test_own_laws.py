@@ -445,6 +445,11 @@ def test_best_inputs(own):
     else:
         with pytest.raises(bs.FitError, match=r"no knob or mixture"):
             bs.optimum(fit, fit.spec.inputs[0])
+    if name == "learning-rate":
+        with pytest.raises(bs.FitError, match=r"does not read 'token'; did you mean 'tokens'\?"):
+            bs.optimum(fit, "learning_rate", params=1e9, token=2e10)
+        with pytest.raises(bs.FitError, match="learning_rate is what is chosen"):
+            bs.optimum(fit, "learning_rate", params=1e9, tokens=2e10, learning_rate=1e-3)
 
 
 def test_mixtures_are_read_by_the_names_of_their_parts(own):

@@ -10,6 +10,7 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
+from bayescale.arguments import typed
 from bayescale.curves.model import (
     KNOTS,
     NU,
@@ -294,6 +295,7 @@ def _pooled(draws: Mapping[str, xr.Dataset], seed: int) -> xr.Dataset:
     return stack_draws(draws, dict.fromkeys(draws, 1 / len(draws)), seed=seed)
 
 
+@typed
 def local_slope(forecast: Forecast, x: Sequence[float], *, seed: int = 1) -> xr.DataArray:
     """Draw d log loss / d log x by the drifting members, inside the range of a curve or beyond.
 

@@ -7,6 +7,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
+from bayescale.arguments import typed
 from bayescale.curves.drifts import population_weights
 from bayescale.curves.forecast import (
     DRIFTING,
@@ -102,6 +103,7 @@ class CurveForecast:
         return 1 - np.minimum(loss, 1.0) if self.higher_is_better else loss
 
 
+@typed
 def forecast_curves(
     table: pd.DataFrame,
     by: str | Sequence[str] | None,
@@ -187,6 +189,7 @@ def forecast_curves(
     ]
 
 
+@typed
 def forecast_table(forecasts: Sequence[CurveForecast]) -> pd.DataFrame:
     """Turn forecasts into a table.
 

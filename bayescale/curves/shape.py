@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from bayescale.arguments import typed
 from bayescale.curves.evidence import FAMILIES, Curve, Evidence, Target, climb, evidence
 from bayescale.curves.points import Points, Values, log_losses, points_of
 from bayescale.curves.reference import reference
@@ -124,6 +125,7 @@ class CurveShape:
         return self.log_evidence[family] - self.log_evidence["power_law"]
 
 
+@typed
 def classify_curve(
     x: Values,
     y: Values,
@@ -239,6 +241,7 @@ def classify_points(
     )
 
 
+@typed
 def shape_check(
     x: Values,
     y: Values,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.curves.points import Points, log_losses, points_of
 from bayescale.curves.rule import Shape
 from bayescale.curves.shape import FEWEST, CurveShape, chance_level, classify_points
@@ -37,6 +38,7 @@ COLUMNS = (
 """Columns of a table of labels."""
 
 
+@typed
 def classify_curves(
     table: pd.DataFrame,
     by: str | Sequence[str] | None,

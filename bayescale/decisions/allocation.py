@@ -12,6 +12,7 @@ import xarray as xr
 from scipy.optimize import elementwise
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.answer import (
     Answer,
     Quantity,
@@ -25,6 +26,7 @@ from bayescale.decisions.answer import (
     reliability,
     standing,
 )
+from bayescale.decisions.prices import require_positive
 from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsWarning
 from bayescale.files import plain
@@ -42,6 +44,7 @@ NOTABLE = 0.01
 _OUTWARDS, _OUTWARD = 16, np.log(1e4) / 16  # steps in log N, a quarter of a decade each
 
 
+@typed
 def compute_optimal(
     fit: Fit,
     flops: float | Sequence[float],
@@ -100,7 +103,7 @@ def _name_undefined(params: xr.DataArray) -> None:
             f"in {float(share.max()):.1%} of the draws no size is best for {at} FLOPs, because the "
             "loss keeps falling towards larger or smaller models; intervals are of the other draws",
             RunsWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -118,6 +121,7 @@ def _optima(posterior: Posterior, budget: xr.DataArray) -> xr.Dataset:
     return optima.transpose("chain", "draw", "flops", ...)
 
 
+@typed
 def basin(
     fit: Fit,
     flops: float | Sequence[float],
@@ -142,6 +146,8 @@ def basin(
         N, dims (chain, draw, flops, excess, bound) with bound "lower", "upper", and group for a
         fit with groups.
     """
+    for share in np.atleast_1d(excess):
+        require_positive("excess", share)
     if fit.groups:
         return _by_group(fit, lambda own: basin(own, flops, excess=excess, k=k))
     posterior = Posterior.of_joint_law(fit, k)
@@ -226,9 +232,10 @@ def _exponent(posterior: Posterior, flops: Any, params: Any, step: float = 0.02)
     return -across / (loss(1, 0) - 2 * loss(0, 0) + loss(-1, 0))
 
 
+@typed
 def answer_optima(
     fit: Fit,
-    budgets: Sequence[float],
+    budgets: float | Sequence[float],
     *,
     exact: Fit | None = None,
     tested: Tested | None = None,
@@ -238,7 +245,7 @@ def answer_optima(
     Parameters
     ----------
     fit : Fit
-    budgets : sequence of float
+    budgets : float or sequence of float
     exact : Fit, optional
         The same law taken as exact (`bayescale.exact_fit`), to set what it says beside that.
     tested : callable, optional
@@ -250,7 +257,7 @@ def answer_optima(
     Answer
         Numbers: ``optima``, an entry for each budget (and group).
     """
-    draws = compute_optimal(fit, list(budgets))
+    draws = compute_optimal(fit, budgets)
 
     def ask(own: Fit) -> list[dict[str, Any]]:
         optima = draws.sel(group=own.own_group) if fit.groups else draws

@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.allocation import compute_optimal, distinct_budgets
 from bayescale.decisions.answer import Answer
 from bayescale.draws import numbers
@@ -41,6 +42,7 @@ _GRID = 1500  # values of compute at which Hoffmann et al. look for the best run
 _PRIOR_POINTS, _PRIOR_SCATTER = 2.0, 0.1
 
 
+@typed
 def envelope(
     runs: Runs,
     flops: float | Sequence[float],
@@ -106,6 +108,7 @@ def envelope(
     return found.assign({f"size_{n}": ("size", v) for n, v in points.items()}).assign_attrs(k=k)
 
 
+@typed
 def on_isoflops(runs: Runs) -> Runs:
     """Keep the runs on isoFLOP budgets, for the model ``isoflop-profiles``.
 
@@ -139,6 +142,7 @@ def on_isoflops(runs: Runs) -> Runs:
     return replace(runs, table=kept, ledger=(*runs.ledger, entry))
 
 
+@typed
 def profile_optima(
     fit: Fit, flops: float | Sequence[float], *, k: float | None = None
 ) -> xr.Dataset:
@@ -191,6 +195,7 @@ def profile_optima(
     ).transpose("chain", "draw", "flops")
 
 
+@typed
 def minima(fit: Fit) -> xr.DataArray:
     """N* of every budget that has runs, each budget's own scatter about the power law included.
 
@@ -219,6 +224,7 @@ def minima(fit: Fit) -> xr.DataArray:
     )
 
 
+@typed
 def compare_approaches(
     fit: Fit,
     flops: float | Sequence[float],
@@ -299,6 +305,7 @@ def compare_approaches(
     )
 
 
+@typed
 def parabola_bias(
     fit: Fit,
     flops: float | Sequence[float],
@@ -556,6 +563,7 @@ def _axis(name: str, values: Any) -> xr.DataArray:
     return xr.DataArray(array, dims=name, coords={name: array})
 
 
+@typed
 def answer_approaches(fit: Fit, found: xr.Dataset) -> Answer:
     """Say what `compare_approaches` found: the exponents, and what a parabola would get wrong.
 

@@ -26,6 +26,7 @@ import numpy as np
 import xarray as xr
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.allocation import compute_optimal, distinct_budgets
 from bayescale.decisions.answer import Answer, Quantity, number_of
 from bayescale.draws import numbers
@@ -43,6 +44,7 @@ _TARGETS, _BEYOND = 25, 12  # default target losses within the runs, and harder 
 _STEPS = 200  # computes between which a crossing is looked for
 
 
+@typed
 def compute_multiplier(
     fit: Fit,
     group: str,
@@ -114,6 +116,7 @@ def compute_multiplier(
     ).transpose("chain", "draw", LOSS.column, "group")
 
 
+@typed
 def constancy(multiplier: xr.Dataset) -> xr.Dataset:
     """Whether the multiplier stays the same from the easiest to the hardest target of the runs.
 
@@ -157,6 +160,7 @@ def constancy(multiplier: xr.Dataset) -> xr.Dataset:
     )
 
 
+@typed
 def crossing(
     fit: Fit,
     group: str,
@@ -325,6 +329,7 @@ def _default_losses(sides: tuple[_Frontier, _Frontier]) -> np.ndarray:
     )
 
 
+@typed
 def answer_multiplier(fit: Fit, found: xr.Dataset) -> Answer:
     """Say how many times the compute a group needs at each loss; see `compute_multiplier`.
 
@@ -417,6 +422,7 @@ def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str
     return found
 
 
+@typed
 def answer_multipliers(fit: Fit, same_validation: bool | None = None) -> Answer:
     """Say what compute every group needs against the best one; see `multipliers`.
 

@@ -22,6 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.allocation import compute_optimal
 from bayescale.decisions.answer import Answer
 from bayescale.decisions.prices import require_positive
@@ -35,6 +36,7 @@ from bayescale.posterior.posterior import Posterior
 _BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
 
 
+@typed
 def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArray:
     """Natural log of N* at a budget: the default quantity to make surer.
 
@@ -56,6 +58,7 @@ def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArr
     return xr.ufuncs.log(best.drop_vars("flops")).rename(f"log N* at {words.flops(flops)} FLOPs")
 
 
+@typed
 def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.DataFrame:
     """Candidate runs on a grid: 20 budgets, each with 20 numbers of tokens per parameter.
 
@@ -135,9 +138,10 @@ class NextRuns:
         return self.sd * float(np.sqrt(1.0 - self.picks["reduction"].iloc[-1]))
 
 
+@typed
 def suggest_runs(
     fit: Fit,
-    quantity: xr.DataArray,
+    quantity: float | xr.DataArray,
     *,
     max_flops: float,
     runs: int = 5,
@@ -154,8 +158,8 @@ def suggest_runs(
     ----------
     fit : Fit
         Of a joint law, with noise.
-    quantity : xarray.DataArray
-        Draws of what decides, dims (chain, draw): `log_optimum`, or any other quantity.
+    quantity : float or xarray.DataArray
+        Draws of what decides, dims (chain, draw); of a number, a budget, `log_optimum` of it.
     max_flops : float
         Budget of all new runs together.
     runs : int
@@ -176,6 +180,7 @@ def suggest_runs(
     """
     k = Posterior.of_joint_law(fit, k).k
     require_positive("max_flops", max_flops)
+    quantity = _decides(fit, quantity, k)
     if runs < 1:
         raise FitError(f"at least one run must be allowed, got {runs}")
     table = candidate_runs(fit, max_flops, k=k) if candidates is None else _priced(candidates, k)
@@ -201,7 +206,8 @@ def suggest_runs(
     )
 
 
-def expected_reduction(fit: Fit, quantity: xr.DataArray, new: pd.DataFrame) -> float:
+@typed
+def expected_reduction(fit: Fit, quantity: float | xr.DataArray, new: pd.DataFrame) -> float:
     """Share of the variance of a quantity that runs are expected to remove, all together.
 
     Parameters
@@ -216,11 +222,17 @@ def expected_reduction(fit: Fit, quantity: xr.DataArray, new: pd.DataFrame) -> f
     float
         Between 0 and 1.
     """
-    moments = _Moments.of(fit, quantity, _priced(new, fit.runs.flops_per_param_token))
+    k = fit.runs.flops_per_param_token
+    moments = _Moments.of(fit, _decides(fit, quantity, k), _priced(new, k))
     variance = moments.variance
     for row in range(len(new)):
         moments = moments.after(row)
     return 1.0 - moments.variance / variance
+
+
+def _decides(fit: Fit, quantity: float | xr.DataArray, k: float) -> xr.DataArray:
+    """Give draws of what decides, where a budget stands for its best size."""
+    return quantity if isinstance(quantity, xr.DataArray) else log_optimum(fit, quantity, k=k)
 
 
 @dataclass(frozen=True)
@@ -376,6 +388,7 @@ def _noise_variance(posterior: Posterior, inputs: dict[str, xr.DataArray]) -> xr
     return variance + 0.0 * inputs["params"]
 
 
+@typed
 def answer_next_runs(fit: Fit, suggestion: NextRuns) -> Answer:
     """Say which runs to make, and what they and the usual ones would do; see `suggest_runs`.
 

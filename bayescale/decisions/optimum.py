@@ -8,13 +8,14 @@ import xarray as xr
 from scipy.optimize import minimize
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, number_of, response_of, share_of
 from bayescale.decisions.predictions import inputs_in_json, inputs_in_words
 from bayescale.draws import numbers
 from bayescale.errors import FitError
 from bayescale.laws import Law, Response
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.prediction import given_inputs, with_few_draws
+from bayescale.posterior.prediction import given_inputs, require_known, with_few_draws
 from bayescale.posterior.search import best_value
 
 _NEAR_END = 0.02  # share of the range: an optimum this near to an end lies there
@@ -22,6 +23,7 @@ _LEAST_SHARE = 1e-6  # of a part, below which it is left out
 _NOTABLE = 0.05  # share of draws from which on an optimum at an end is said
 
 
+@typed
 def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
     r"""Find the best value of one input, all others given, for each draw.
 
@@ -50,7 +52,7 @@ def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
     Raises
     ------
     FitError
-        If the law has no such knob or mixture, or another input is missing.
+        If the law has no such knob or mixture, or another input is missing or unknown.
 
     Examples
     --------
@@ -65,6 +67,9 @@ def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
         )
     if fit.groups:
         raise FitError(f"choose for one group at a time: fit.of_group(...), of {fit.groups}")
+    require_known(fit, given)
+    if over in given:
+        raise FitError(f"{over} is what is chosen: leave {over}={given[over]!r} out")
     inputs = given_inputs(fit, given, without=over)
     free = [name for name in fit.spec.law.role("knob") if name not in (over, *inputs)]
     if free:
@@ -146,6 +151,7 @@ def _least_on_simplex(
     return shares if value(shares) <= value(start) else np.asarray(start)
 
 
+@typed
 def answer_optimum(fit: Fit, found: xr.Dataset) -> Answer:
     """Say which value of an input is best, and whether the runs tell it.
 

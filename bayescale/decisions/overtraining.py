@@ -22,6 +22,7 @@ import numpy as np
 import xarray as xr
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.allocation import compute_optimal
 from bayescale.decisions.answer import (
     Answer,
@@ -46,6 +47,7 @@ from bayescale.posterior.posterior import Posterior
 from bayescale.runs.range import decades_beyond
 
 
+@typed
 def target_loss(
     fit: Fit,
     *,
@@ -103,9 +105,10 @@ def target_loss(
     return posterior.from_rows({LOSS.column: reached})[LOSS.column]
 
 
+@typed
 def cheapest(
     fit: Fit,
-    target: xr.DataArray,
+    target: float | xr.DataArray,
     inference_tokens: float | Sequence[float],
     *,
     prices: Prices = IN_FLOPS,
@@ -119,8 +122,8 @@ def cheapest(
     ----------
     fit : Fit
         Of a joint law; of one group where there are groups.
-    target : xarray.DataArray
-        Loss to be reached, dims (chain, draw): from `target_loss`.
+    target : float or xarray.DataArray
+        Loss to be reached: a number, or draws of dims (chain, draw) from `target_loss`.
     inference_tokens : float or sequence of float
         T, tokens served over the model's life; 0 is allowed.
     prices : Prices
@@ -153,7 +156,7 @@ def cheapest(
         if cap is not None:
             require_positive(name, cap)
     served = _served(inference_tokens)
-    loss = posterior.to_rows(target)
+    loss = posterior.to_rows(_losses(fit, target))
     log_params, log_tokens = question.cheapest(loss, np.append(served, 0.0))  # 0: the baseline
     best = log_params[:, :-1], log_tokens[:, :-1]
     found = question.costs(question.clipped(loss, best, max_params, max_tokens), served)
@@ -165,9 +168,10 @@ def cheapest(
     return result.assign(infeasible=result["params"].isnull().mean(("chain", "draw")))
 
 
+@typed
 def at_size(
     fit: Fit,
-    target: xr.DataArray,
+    target: float | xr.DataArray,
     params: float | Sequence[float],
     inference_tokens: float = 0.0,
     *,
@@ -203,7 +207,7 @@ def at_size(
     sizes = np.unique(np.asarray(params, dtype=float))
     for size in sizes:
         require_positive("params", size)
-    served, loss = _served(inference_tokens), posterior.to_rows(target)
+    served, loss = _served(inference_tokens), posterior.to_rows(_losses(fit, target))
     if len(served) != 1:
         raise FitError("one number of inference tokens at a time, or compare with cheapest()")
     least = question.costs(question.cheapest(loss, served), served)
@@ -215,9 +219,10 @@ def at_size(
     return result.assign(infeasible=result["tokens"].isnull().mean(("chain", "draw")))
 
 
+@typed
 def break_even(
     fit: Fit,
-    target: xr.DataArray,
+    target: float | xr.DataArray,
     smaller: float,
     larger: float,
     *,
@@ -258,6 +263,11 @@ def break_even(
     return tokens.clip(min=0.0).rename("inference_tokens")
 
 
+def _losses(fit: Fit, target: float | xr.DataArray) -> xr.DataArray:
+    """Give every draw the loss to be reached, where it is one number for all of them."""
+    return target if isinstance(target, xr.DataArray) else target_loss(fit, loss=target)
+
+
 def _served(inference_tokens: float | Sequence[float]) -> np.ndarray:
     values = np.unique(np.atleast_1d(np.asarray(inference_tokens, dtype=float)))
     if not (np.isfinite(values) & (values >= 0)).all():
@@ -265,9 +275,10 @@ def _served(inference_tokens: float | Sequence[float]) -> np.ndarray:
     return values
 
 
+@typed
 def answer_overtraining(
     fit: Fit,
-    target: xr.DataArray,
+    target: float | xr.DataArray,
     found: xr.Dataset,
     *,
     prices: Prices = IN_FLOPS,
@@ -279,8 +290,8 @@ def answer_overtraining(
     Parameters
     ----------
     fit : Fit
-    target : xarray.DataArray
-        The loss, of `target_loss`.
+    target : float or xarray.DataArray
+        The loss, as `cheapest` had it.
     found : xarray.Dataset
         What `cheapest` says of that target, at these prices and caps.
     prices : Prices
@@ -294,7 +305,7 @@ def answer_overtraining(
     Answer
         Numbers: ``overtraining``, an entry for each number of tokens served, and ``break_even``.
     """
-    sizes = sorted(set(sizes))
+    target, sizes = _losses(fit, target), sorted(set(sizes))
     entries = [
         {
             "inference_tokens": float(served),

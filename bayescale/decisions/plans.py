@@ -20,6 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.allocation import BASIN_EXCESS
 from bayescale.decisions.answer import Answer, amount, distance, number_of
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
@@ -36,7 +37,12 @@ _NEEDED = ("params", "tokens")
 _OPTIONAL = ("unique_tokens", "inference_tokens", "flops", "cost")
 
 
-def read_plans(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+type Plans = str | Path | pd.DataFrame
+"""Candidate plans: a file or a table, as `read_plans` takes them."""
+
+
+@typed
+def read_plans(source: Plans) -> pd.DataFrame:
     """Read candidate plans from a file, or check a table of them.
 
     Parameters
@@ -83,8 +89,9 @@ def read_plans(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+@typed
 def plan_outcomes(
-    fit: Fit, plans: pd.DataFrame, *, prices: Prices = IN_FLOPS, k: float | None = None
+    fit: Fit, plans: Plans, *, prices: Prices = IN_FLOPS, k: float | None = None
 ) -> xr.Dataset:
     """Loss and cost of every plan, per draw.
 
@@ -92,8 +99,8 @@ def plan_outcomes(
     ----------
     fit : Fit
         Of a joint law; of one group where there are groups.
-    plans : pandas.DataFrame
-        From `read_plans`.
+    plans : path or pandas.DataFrame
+        As `read_plans` takes them.
     prices : Prices
         Of training and serving.
     k : float, optional
@@ -115,7 +122,7 @@ def plan_outcomes(
         For a law that is not joint, a fit with groups, or plans that repeat data under a law that
         does not know repetition.
     """
-    posterior = Posterior.of_joint_law(fit, k)
+    posterior, plans = Posterior.of_joint_law(fit, k), read_plans(plans)
     law = posterior.law
     columns = {name: _vector(plans, name) for name in _NEEDED}
     columns["unique_tokens"] = (
@@ -150,6 +157,7 @@ def plan_outcomes(
     return outcomes.transpose("chain", "draw", "plan")
 
 
+@typed
 def stack_outcomes(
     outcomes: Mapping[str, xr.Dataset], weights: Mapping[str, float], *, seed: int = 1
 ) -> xr.Dataset:
@@ -183,15 +191,22 @@ def stack_outcomes(
     )
 
 
+@typed
 def rank_plans(
-    outcomes: xr.Dataset, *, within: float | Sequence[float] = BASIN_EXCESS
+    outcomes: xr.Dataset | Fit,
+    plans: Plans | None = None,
+    *,
+    within: float | Sequence[float] = BASIN_EXCESS,
 ) -> xr.Dataset:
     """Say which plan is best, how surely, and what choosing another one loses.
 
     Parameters
     ----------
-    outcomes : xarray.Dataset
-        From `plan_outcomes`, or of several laws mixed by `stack_outcomes`.
+    outcomes : xarray.Dataset or Fit
+        From `plan_outcomes`, or of several laws mixed by `stack_outcomes`; or a fit, to be asked
+        about `plans`.
+    plans : path or pandas.DataFrame, optional
+        Of a fit: as `read_plans` takes them.
     within : float or sequence of float
         Shares of compute: a plan is nearly best when the best plan's equivalent compute exceeds its
         own by no more.
@@ -208,8 +223,12 @@ def rank_plans(
     Raises
     ------
     FitError
-        If a share is not positive.
+        If a share is not positive, or a fit comes without plans.
     """
+    if isinstance(outcomes, Fit):
+        if plans is None:
+            raise FitError("name the plans: rank_plans(fit, plans), a table of params and tokens")
+        outcomes = plan_outcomes(outcomes, plans)
     shares = np.atleast_1d(np.asarray(within, dtype=float))
     if not (np.isfinite(shares) & (shares > 0)).all():
         raise FitError(f"within must be a positive share of compute, got {shares.min():g}")
@@ -277,6 +296,7 @@ def _name(plan: dict) -> str:
     return name
 
 
+@typed
 def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
     """Say what each plan is worth, the one to make first.
 
@@ -326,8 +346,9 @@ def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
     return Answer.by(fit, *others, numbers=result, sentences=sentences, draws=ranked)
 
 
+@typed
 def answer_plans_by_law(
-    fits: Mapping[str, Fit], weights: Mapping[str, float], plans: pd.DataFrame
+    fits: Mapping[str, Fit], weights: Mapping[str, float], plans: Plans
 ) -> Answer:
     """Say which plan each law would choose, and which one all of them by their weights.
 
@@ -337,8 +358,8 @@ def answer_plans_by_law(
         By name of the law.
     weights : mapping of str to float
         Of the laws, with sum 1.
-    plans : pandas.DataFrame
-        What `read_plans` returns.
+    plans : path or pandas.DataFrame
+        As `read_plans` takes them.
 
     Returns
     -------

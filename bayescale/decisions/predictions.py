@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.answer import (
     Answer,
     Quantity,
@@ -183,9 +184,10 @@ def _input_in_words(name: str, value: Any) -> str:
     return f"{words.size(name, value)} {name}"
 
 
+@typed
 def answer_predictions(
     fit: Fit,
-    values: Sequence[float],
+    values: float | Sequence[float],
     *,
     exact: Fit | None = None,
     tested: Tested | None = None,
@@ -195,7 +197,7 @@ def answer_predictions(
     Parameters
     ----------
     fit : Fit
-    values : sequence of float
+    values : float or sequence of float
         Sizes as `ModelSpec.size` counts them: values of the axis of a law of one, compute of a law
         that trades a size against data.
     exact : Fit, optional
@@ -210,14 +212,15 @@ def answer_predictions(
         Numbers ``predictions``, one entry a group and value: the response under its own name, and
         of a new run, noise included.
     """
+    sizes = np.atleast_1d(values).tolist()
     entries = [
         standing(fit, entry, tested)
-        for entry in each_group(fit, lambda own: predictions(own, values, exact))
+        for entry in each_group(fit, lambda own: predictions(own, sizes, exact))
     ]
     result = plain({"predictions": entries})
     sentence = partial(_prediction_sentence, response=fit.spec.response)
     sentences = map(sentence, result["predictions"])
-    draws = _of_groups(fit, values) if entries else None
+    draws = _of_groups(fit, sizes)
     return Answer.by(fit, numbers=result, sentences=sentences, draws=draws)
 
 
@@ -306,6 +309,7 @@ def _prediction_sentence(entry: dict[str, Any], response: Response) -> str:
     )
 
 
+@typed
 def answer_bend(fit: Fit) -> Answer:
     """Say what the bend of a law is, and how much these runs bend; nothing of an exact law.
 

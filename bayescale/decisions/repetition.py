@@ -18,6 +18,7 @@ import xarray as xr
 from scipy import stats
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, each_group, of_group
 from bayescale.draws import numbers
 from bayescale.errors import FitError
@@ -35,6 +36,7 @@ REFERENCE_SIZE = 1e9
 _NEAR = 3.0  # factor in N within which runs speak about a size
 
 
+@typed
 def effective_repetitions(fit: Fit, params: float | Sequence[float]) -> xr.DataArray:
     """Repetitions after which one more token is worth 1/e of a fresh one, R_D(N).
 
@@ -64,6 +66,7 @@ def effective_repetitions(fit: Fit, params: float | Sequence[float]) -> xr.DataA
     return found.rename("effective_repetitions").transpose("chain", "draw", "params", ...)
 
 
+@typed
 def repetition_value(
     fit: Fit, params: float | Sequence[float], epochs: float | Sequence[float]
 ) -> xr.DataArray:
@@ -91,6 +94,7 @@ def repetition_value(
     return value.rename("repetition_value").transpose("chain", "draw", "params", "epochs", ...)
 
 
+@typed
 def epochs_until(
     fit: Fit, params: float | Sequence[float], worth: float | Sequence[float] = WORTH
 ) -> xr.DataArray:
@@ -198,6 +202,7 @@ class Identification:
         )
 
 
+@typed
 def identified(fit: Fit, params: float) -> Identification:
     """Say whether some runs repeat their data more often than R_D, so that they can tell it.
 
@@ -302,6 +307,7 @@ def _axis(name: str, values: float | Sequence[float], least: float, allowed: boo
     return xr.DataArray(array, dims=name, coords={name: array})
 
 
+@typed
 def answer_repetition(fit: Fit) -> Answer:
     """Say what repeated data are worth at several sizes (of each group), the stated one first.
 

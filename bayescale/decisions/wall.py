@@ -20,6 +20,7 @@ import xarray as xr
 from scipy.optimize import elementwise
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.allocation import distinct_budgets
 from bayescale.decisions.answer import Answer, count_of, flops_of, negated, number_of
 from bayescale.decisions.prices import require_positive
@@ -49,6 +50,7 @@ QUALITIES = (0.9, 0.7, 0.5, 0.3)
 """Worth of other data, in fresh tokens, for which repeating is compared with adding them."""
 
 
+@typed
 def best_under_wall(
     fit: Fit, flops: float | Sequence[float], unique_tokens: float, *, k: float | None = None
 ) -> xr.Dataset:
@@ -103,6 +105,7 @@ def best_under_wall(
     return result.assign(decades_beyond=("flops", posterior.beyond(flops=budgets)))
 
 
+@typed
 def next_epoch(
     fit: Fit, params: float, unique_tokens: float, epochs: float | Sequence[float]
 ) -> xr.Dataset:
@@ -269,8 +272,13 @@ class _Wall:
         return low + (self.log_unique - tokens) / slope
 
 
+@typed
 def answer_wall(
-    fit: Fit, flops: Sequence[float], unique_tokens: float, *, qualities: Sequence[float] = ()
+    fit: Fit,
+    flops: float | Sequence[float],
+    unique_tokens: float,
+    *,
+    qualities: Sequence[float] = (),
 ) -> Answer:
     """Say the best model and epochs for budgets with U unique tokens, and when to add other data.
 

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, convergence, unconverged
 from bayescale.display import Part, Shown
 from bayescale.draws import CI_PROB
@@ -200,6 +201,7 @@ def by_distance(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return found
 
 
+@typed
 def backtest(
     runs: Runs,
     model: str | Path | ModelSpec = "joint",
@@ -338,6 +340,7 @@ def failure(found: Backtest) -> str | None:
     return None
 
 
+@typed
 def answer_backtest(found: Backtest) -> Answer:
     """Say how far the intervals were tested, what they held, and how much that tells.
 
@@ -386,6 +389,7 @@ def _sentences(found: Backtest) -> tuple[str, ...]:
     return tuple(said)
 
 
+@typed
 def backtested_at(found: Backtest, decades: float) -> str:
     """Say what a backtest tells of an answer that lies some decades beyond the runs.
 

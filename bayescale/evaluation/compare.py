@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.decisions.allocation import compute_optimal, distinct_budgets
 from bayescale.decisions.answer import Answer, convergence, unconverged
 from bayescale.display import Part, Shown
@@ -100,6 +101,7 @@ class Comparison(Shown):
         return tuple(map(str, self.table.index[-self.table["elpd_diff"] <= room]))
 
 
+@typed
 def compare(
     fits: Mapping[str, Fit],
     *,
@@ -319,6 +321,7 @@ APART = 0.01
 differ: laws do if one is above the other by more with a probability above one half."""
 
 
+@typed
 def answer_comparison(comparison: Comparison) -> Answer:
     """Say for each value asked whether the choice of law matters, and how the laws compare.
 

@@ -8,6 +8,7 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
+from bayescale.arguments import typed
 from bayescale.errors import ModelError, RunsError
 from bayescale.laws import into_support, onto_line
 from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_runs
@@ -79,6 +80,7 @@ def inputs_in(spec: ModelSpec, data: Values) -> dict[str, Any]:
     return {name: data[own] for name, own in input_data(spec).items()}
 
 
+@typed
 def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Any:
     r"""Build the PyMC model: priors on the law's coordinates, noise on what the law says.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.errors import ModelError, UnknownLawError
 from bayescale.laws import LAWS, Input, Law, Response
 from bayescale.modelling.noise import NOISE, SEED, Noise
@@ -296,6 +297,7 @@ def available_models() -> dict[str, str]:
     return {name: load_model(name).summary for name in _packaged()}
 
 
+@typed
 def load_model(model: str | Path) -> ModelSpec:
     """Load a model specification by its name, or from a TOML file of your own.
 
@@ -332,6 +334,7 @@ def load_model(model: str | Path) -> ModelSpec:
         raise ModelError(f"{path}: cannot be read, it is not UTF-8 text") from error
 
 
+@typed
 def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec:
     """Parse and check the TOML text of a model specification.
 

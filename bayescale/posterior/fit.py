@@ -22,6 +22,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.display import Part, Shown
 from bayescale.draws import CI_PROB
 from bayescale.errors import (
@@ -824,6 +825,7 @@ class _Asked(BackendArray):
         )
 
 
+@typed
 def fit(
     runs: Runs,
     model: str | Path | ModelSpec = "joint",
@@ -891,7 +893,7 @@ def fit(
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
     names = group_names(spec, runs)
     for notice in _design(spec, runs):
-        warnings.warn(str(notice), RunsWarning, stacklevel=2)
+        warnings.warn(str(notice), RunsWarning, stacklevel=3)
     settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
     attempts = WHITENED_ATTEMPTS if spec.bend else attempts
@@ -1036,6 +1038,7 @@ def _beside(spec: ModelSpec, data: Mapping[str, np.ndarray], seed: int) -> dict[
     }
 
 
+@typed
 def exact_fit(own: Fit) -> Fit | None:
     """Fit the same runs with the law taken as exact, to set what it would say beside the answers.
 
@@ -1066,6 +1069,7 @@ def exact_fit(own: Fit) -> Fit | None:
         )
 
 
+@typed
 def load_fit(path: str | Path) -> Fit:
     """Read a fit written by `Fit.save`.
 
@@ -1177,6 +1181,7 @@ def _runs_of(tree: xr.DataTree) -> tuple[dict[str, Any], pd.DataFrame]:
     return facts, table
 
 
+@typed
 def constants_fit(model: str, **parameters: Any) -> Fit:
     """Turn given constants into a fit of one draw, for what-if questions about published laws.
 

@@ -65,7 +65,7 @@ class Posterior:
         Raises
         ------
         FitError
-            For a fit with groups; the message says what to do.
+            For a fit with groups; the message says what to do. For a k that is not positive.
         """
         if fit.groups:
             raise FitError(
@@ -73,6 +73,8 @@ class Posterior:
                 + ", ".join(fit.groups)
             )
         k = fit.runs.flops_per_param_token if k is None else k
+        if not 0 < k < np.inf:
+            raise FitError(f"k, FLOPs per parameter and token, must be positive, got {k:g}")
         return cls(fit.law, fit.natural, fit.noise, fit.spec.noise_model, fit.runs, k)
 
     @classmethod

@@ -1,6 +1,6 @@
 """Losses of runs nobody has made, and of those somebody has: draws from the law in NumPy."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,8 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import binomtest
 
+from bayescale import words
+from bayescale.arguments import numbers_of, typed
 from bayescale.draws import CI_PROB, summarise
 from bayescale.errors import FitError
 from bayescale.laws import LOSS, Input
@@ -34,18 +36,21 @@ type Inputs = Mapping[str, Any] | pd.DataFrame
 """Inputs of a law by name."""
 
 
-def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
+@typed
+def predict(fit: Fit, inputs: Inputs | None = None, **named: Any) -> xr.DataArray:
     r"""Loss that the law gives, per draw, without observation noise.
 
     Parameters
     ----------
     fit : Fit
-    inputs : mapping or pandas.DataFrame
+    inputs : mapping or pandas.DataFrame, optional
         Every input of the law by name, e.g. ``{"params": 7e9, "tokens": 1.4e12}``; those that
         `Fit.at` has fixed may be left out. Scalars,
         one-dimensional arrays of equal length (one entry a run), or DataArrays with own dims. For
         a fit with groups also the group, e.g. ``"family": "transformer"``; without it the result
-        has every group, dim ``group``.
+        has every group, dim ``group``. Other columns of a table are left alone.
+    **named : float or array
+        Inputs as keywords, e.g. ``params=7e9, tokens=1.4e12``.
 
     Returns
     -------
@@ -56,8 +61,9 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     Raises
     ------
     FitError
-        If an input is missing or not positive, or a group is not one of the fit's.
+        If an input is missing, unknown or not positive, or a group is not one of the fit's.
     """
+    inputs = _by_name(fit, inputs, named)
     given, law = given_inputs(fit, inputs), fit.whole_law
     for name in law.role("knob"):
         if name not in given:
@@ -65,7 +71,10 @@ def predict(fit: Fit, inputs: Inputs) -> xr.DataArray:
     return law(*(given[name] for name in law.inputs), **_at(fit, fit.natural, inputs))
 
 
-def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
+@typed
+def predict_runs(
+    fit: Fit, inputs: Inputs | None = None, *, seed: int = 1, **named: Any
+) -> xr.DataArray:
     """Loss of new runs, per draw, with observation noise: the posterior predictive distribution.
 
     The other parameters, dims and errors are as in `predict`.
@@ -84,7 +93,7 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
     FitError
         If constants were given without noise.
     """
-    own = fit.spec.response
+    own, inputs = fit.spec.response, _by_name(fit, inputs, named)
     if missing := [name for name in fit.spec.noise_model.parameters if name not in fit.noise]:
         raise FitError(
             f"these constants have no noise: give {', '.join(missing)}, or ask for the law's "
@@ -92,6 +101,39 @@ def predict_runs(fit: Fit, inputs: Inputs, *, seed: int = 1) -> xr.DataArray:
         )
     middle = own.onto(predict(fit, inputs)) + _size_error(fit, inputs, seed)
     return own.back(_draw_noise(fit, middle, inputs, seed))
+
+
+def _by_name(fit: Fit, inputs: Inputs | None, named: Mapping[str, Any]) -> Inputs:
+    """Put together what is given in a table and as keywords."""
+    if not named:
+        return {} if inputs is None else inputs
+    require_known(fit, named)
+    return {**({} if inputs is None else dict(inputs)), **named}
+
+
+def require_known(fit: Fit, names: Iterable[str]) -> None:
+    """Refuse a name of an input that the model does not read.
+
+    Parameters
+    ----------
+    fit : Fit
+    names : iterable of str
+
+    Raises
+    ------
+    FitError
+        For such a name.
+    """
+    spec = fit.spec
+    parts = [f"{name}_{part}" for name in spec.law.role("shares") for part in fit.parts[name]]
+    read = dict.fromkeys(own.name for own in read_by(spec))
+    known = [*read, *parts, *(["params"] if spec.law.role("size") else [])]
+    known += [spec.group] if spec.group else []
+    for name in names:
+        if name not in known:
+            raise FitError(
+                f"the model {spec.name} does not read {name!r}; {words.did_you_mean(name, known)}"
+            )
 
 
 def bend_per_decade(fit: Fit) -> xr.DataArray:
@@ -322,6 +364,7 @@ def with_few_draws(fit: Fit) -> Fit:
     return replace(fit, tree=tree, part_of=fit.part_of or fit)
 
 
+@typed
 def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
     """Log density of the log loss of each cell of replicates, per draw.
 
@@ -341,6 +384,7 @@ def log_likelihood(fit: Fit, runs: Runs | None = None) -> xr.DataArray:
     return xr.concat([cells.log_density() for cells in cell_draws(fit, runs)], dim="obs")
 
 
+@typed
 def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
     """Observed, fitted and residual log loss of every run, beside the runs' own columns.
 
@@ -404,6 +448,7 @@ def score(table: pd.DataFrame, response: str = LOSS.column) -> dict[str, float]:
     }
 
 
+@typed
 def arviz_tree(fit: Fit, *, seed: int = 1) -> xr.DataTree:
     """Copy the fit's tree and compute its groups ``log_likelihood`` and ``posterior_predictive``.
 
@@ -591,7 +636,7 @@ def _array(fit: Fit, own: Input, value: Any) -> xr.DataArray:
         array = np.asarray(value, dtype=float)
         value = xr.DataArray(array, dims=("run", own.name)[-array.ndim :])
     if not isinstance(value, xr.DataArray):
-        array = np.asarray(value, dtype=float)
+        array = numbers_of(own.name, value)
         value = xr.DataArray(array, dims="run" if array.ndim else ())
     if own.scale == "shares":
         value = _in_order(fit, own.name, value)

@@ -323,9 +323,9 @@ def _told(
         "multipliers": answer_multipliers(fit, beside.same_validation),
         "repetition": answer_repetition(fit),
     }
-    if fit.law.is_joint:
+    if budgets and fit.law.is_joint:
         answers["optima"] = answer_optima(fit, budgets, **asked)
-    else:
+    elif budgets:
         answers["predictions"] = answer_predictions(fit, budgets, **asked)
     if beside.held_out is not None:
         answers["held_out"] = answer_held_out(fit, beside.held_out)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from bayescale.arguments import typed
 from bayescale.decisions.allocation import distinct_budgets
 from bayescale.decisions.answer import Answer
 from bayescale.decisions.approaches import compare_approaches
@@ -27,6 +28,7 @@ from bayescale.runs.check import Check, Status, worst_first
 from bayescale.runs.table import Runs
 
 
+@typed
 def write_report(
     fit: Fit,
     out: str | Path,

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from bayescale.arguments import typed
 from bayescale.errors import DatasetError
 from bayescale.runs.reading import Table
 from bayescale.words import did_you_mean
@@ -191,6 +192,7 @@ def available_datasets() -> dict[str, str]:
     return {**EMBEDDED, **{name: entry.summary for name, entry in registry().items()}}
 
 
+@typed
 def load_dataset(name: str) -> Table:
     """Load a table by name, ready for `bayescale.read_runs` where it holds training runs.
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs.check import Check
@@ -252,6 +253,7 @@ def _cell(name: str, value: Any) -> str:
     return textwrap.shorten(str(value), 40, placeholder="…")
 
 
+@typed
 def read_runs(
     source: str | Path | pd.DataFrame,
     columns: Mapping[str, str] | None = None,
@@ -336,7 +338,7 @@ def read_runs(
     doubts = doubts if "params" in (units or {}) else (*doubts, small)
     notices = (*unfinished, *(notice for doubt in doubts for notice in doubt(table)))
     for notice in notices:
-        warnings.warn(str(notice), RunsWarning, stacklevel=2)
+        warnings.warn(str(notice), RunsWarning, stacklevel=3)
     return Runs(table, name, digest, params_are, tuple(ledger), notices)
 
 

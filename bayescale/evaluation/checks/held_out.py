@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer
 from bayescale.errors import UnansweredError
 from bayescale.evaluation.backtest import MATERIAL, MODEL, RARE, Backtest, failure
@@ -95,6 +96,7 @@ def backtest_check(found: Backtest) -> Check:
     )
 
 
+@typed
 def answer_held_out(fit: Fit, runs: Runs) -> Answer:
     """Say how runs that were not fitted lie in their predictive intervals.
 

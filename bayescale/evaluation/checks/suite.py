@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bayescale.arguments import typed
 from bayescale.curves.rule import Shape
 from bayescale.decisions.answer import Answer, convergence
 from bayescale.errors import FitError, UnansweredError
@@ -30,6 +31,7 @@ from bayescale.runs.table import Runs
 _FEWEST_FULL = 8  # runs of weight 1 whose residuals are looked at where others weigh less
 
 
+@typed
 def check_runs(runs: Runs, model: str | Path | ModelSpec = "joint") -> Checks:
     """Ask whether runs can tell what a model asks, before sampling.
 
@@ -48,6 +50,7 @@ def check_runs(runs: Runs, model: str | Path | ModelSpec = "joint") -> Checks:
     return Checks(design_checks(runs, spec))
 
 
+@typed
 @step("checking")
 def check_fit(fit: Fit, *, seed: int = 1) -> Checks:
     """Ask everything that can speak against a fit; one to three seconds for 250 runs.
@@ -157,6 +160,7 @@ def _convergence(fit: Fit) -> Check:
     )
 
 
+@typed
 def answer_checks(checks: Sequence[Check]) -> Answer:
     """Say what checks found, the worst first, and how many ended how.
 
