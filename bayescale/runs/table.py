@@ -28,6 +28,7 @@ from bayescale.runs.doubts import (
     originals,
     small,
 )
+from bayescale.runs.query import select
 from bayescale.runs.reading import load_table
 from bayescale.runs.schedule import MidSchedule, settle
 from bayescale.runs.settings import settings
@@ -194,7 +195,7 @@ class Runs(Shown):
         RunsError
             If the query cannot be applied, matches nothing, or matches every run.
         """
-        held = _select(self.table, where)
+        held = select(self.table, where)
         kept = self.table.drop(index=held.index)
         if len(kept) == 0:
             raise RunsError(f"{where!r} holds back all {len(held)} runs: none is left to fit")
@@ -313,7 +314,7 @@ def read_runs(
     named = _rename(raw, columns or {}, response)
     scaled = _apply_units(named, units or {}, response)
     filled = _fill(scaled)
-    kept = _select(filled, where)
+    kept = select(filled, where)
     settled, settling, unfinished = settle(kept, mid_schedule)
     _require_values(settled, named, response)
     table = _best(settled, best_per)
@@ -499,7 +500,7 @@ def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -
     raw, _, _ = load_table(source)
     if len(raw) == 0:
         raise RunsError("the table has a header and no rows")
-    return _select(raw, where)
+    return select(raw, where)
 
 
 def _rename(raw: pd.DataFrame, columns: Mapping[str, str], response: str) -> pd.DataFrame:
@@ -581,25 +582,6 @@ def _was_filled(named: pd.DataFrame, table: pd.DataFrame, column: str) -> bool:
     if column not in table:
         return False
     return column not in named or bool(named.loc[table.index, column].isna().any())
-
-
-def _select(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
-    if where is None:
-        return table.copy()
-    try:
-        chosen = table.eval(where)
-    except (KeyError, TypeError, ValueError, SyntaxError, AttributeError, NameError) as error:
-        raise RunsError(
-            f"filter {where!r} cannot be applied ({str(error).splitlines()[0]}); the "
-            f"columns are {', '.join(table.columns)}"
-        ) from error
-    if not (isinstance(chosen, pd.Series) and pd.api.types.is_bool_dtype(chosen)):
-        raise RunsError(
-            f"filter {where!r} cannot be applied: it is no condition on rows (compare with ==)"
-        )
-    if not chosen.any():
-        raise RunsError(f"filter {where!r} keeps none of the {len(table)} rows")
-    return table[chosen].copy()
 
 
 def _best(table: pd.DataFrame, best_per: Sequence[str]) -> pd.DataFrame:

@@ -1,0 +1,104 @@
+"""Conditions that keep rows of a table, in the words of a pandas query."""
+
+import ast
+import re
+
+import pandas as pd
+
+from bayescale.errors import RunsError
+
+_TEXT = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+_COLUMN = re.compile(r"`[^`]*`")
+_METHODS = {
+    "str",
+    "abs",
+    "round",
+    "between",
+    "isin",
+    "isna",
+    "isnull",
+    "notna",
+    "notnull",
+    "duplicated",
+    "rank",
+    "min",
+    "max",
+    "mean",
+    "median",
+    "sum",
+    "std",
+    "quantile",
+    "idxmin",
+    "idxmax",
+    "nunique",
+    "contains",
+    "startswith",
+    "endswith",
+    "fullmatch",
+    "match",
+    "lower",
+    "upper",
+    "strip",
+    "len",
+}
+"""What a query may call: nothing that reads, writes or runs what is not in the table."""
+
+
+def select(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
+    """Keep the rows that match a query; all of them where there is none.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    where : str or None
+        A pandas query on the columns, without names from outside of the table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy.
+
+    Raises
+    ------
+    RunsError
+        If the query cannot be applied, may do more than choose rows, or keeps none.
+    """
+    if where is None:
+        return table.copy()
+    try:
+        _require_harmless(where)
+        chosen = table.eval(where, local_dict={}, global_dict={})
+    except RunsError:
+        raise
+    except Exception as error:  # a query is a program: it may fail in any way
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunsError(
+            f"filter {_short(where)!r} cannot be applied ({why}); the "
+            f"columns are {', '.join(table.columns)}"
+        ) from error
+    if not (isinstance(chosen, pd.Series) and pd.api.types.is_bool_dtype(chosen)):
+        raise RunsError(
+            f"filter {_short(where)!r} cannot be applied: it is no condition on rows (compare with "
+            "==)"
+        )
+    if not chosen.any():
+        raise RunsError(f"filter {_short(where)!r} keeps none of the {len(table)} rows")
+    return table[chosen].copy()
+
+
+def _require_harmless(where: str) -> None:
+    if "@" in _TEXT.sub("", where):
+        raise RunsError(
+            f"filter {_short(where)!r} asks for names from outside of the table",
+            "Write their values in place of @.",
+        )
+    for node in ast.walk(ast.parse(_COLUMN.sub("column", where).strip(), mode="eval")):
+        if isinstance(node, ast.Attribute) and node.attr not in _METHODS:
+            raise RunsError(
+                f"filter {_short(where)!r} asks for .{node.attr}, which filters may not",
+                "Put the name of a column that has a dot in backticks, as `train.lr`.",
+            )
+
+
+def _short(where: str) -> str:
+    return where if len(where) <= 200 else f"{where[:197]}..."
