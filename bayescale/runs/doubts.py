@@ -27,6 +27,9 @@ GROUPS = (
 )
 """Columns that say of which kind a run is: runs of two kinds are not compared."""
 
+_EXCHANGED = 20.0  # factor between tokens per parameter of exchanged rows and of all others
+_ROOM = 3.0  # factor that exchanged rows may lie beyond the others once they are put right
+
 
 def _swapped(table: pd.DataFrame) -> list[Check]:
     if not {"params", "tokens"} <= set(table.columns):
@@ -193,7 +196,7 @@ def _constant(table: pd.DataFrame) -> list[Check]:
 
 
 def _apart(table: pd.DataFrame) -> list[Check]:
-    """Name rows that lie 300 times below the next larger value: millions among plain counts."""
+    """Name the fewer rows on one side of a gap of 300 times, as of millions among plain counts."""
     notices = []
     for name in ("params", "tokens"):
         if name not in table:
@@ -202,16 +205,72 @@ def _apart(table: pd.DataFrame) -> list[Check]:
         jump = values.shift(-1) / values
         if not jump.max() >= 300:  # one row has no next larger value
             continue
-        rows = np.sort(values.loc[: jump.idxmax()].index)
+        below = values.index.get_loc(jump.idxmax()) + 1
+        few, side = (below, "below") if 2 * below <= len(values) else (below - len(values), "above")
+        rows, times = np.sort(values.index[:few] if few > 0 else values.index[few:]), jump.max()
         notices.append(
             doubt(
                 "other units?",
-                f"{words.rows(rows)}: {name} is {jump.max():.0f} times below that of any other run",
+                f"{words.rows(rows)}: {name} is {times:.0f} times {side} that of any other run",
                 "If these rows have other units, correct them or leave them out with --where.",
                 rows,
             )
         )
     return notices
+
+
+def _exchanged(table: pd.DataFrame) -> list[Check]:
+    """Name rows whose tokens per parameter fit those of the others upside down only."""
+    if len(table) < 4 or not {"params", "tokens"} <= set(table.columns):
+        return []
+    ratio = (table["tokens"] / table["params"]).sort_values()
+    below = int(np.argmax(np.diff(np.log(ratio)))) + 1
+    few, rest = ratio.iloc[:below], ratio.iloc[below:]
+    if len(few) > len(rest):
+        few, rest = rest, few
+    apart = max(rest.min() / few.max(), few.min() / rest.max())
+    within = (1 / few).between(rest.min() / _ROOM, rest.max() * _ROOM)
+    if len(few) == len(rest) or not within.all():
+        return []
+    if apart < max(_EXCHANGED, rest.max() / rest.min()):  # a design so wide has such gaps
+        return []
+    rows = np.sort(few.index)
+    return [
+        doubt(
+            "exchanged counts?",
+            f"{words.rows(rows)}: {few.iloc[0]:.2g} tokens per parameter, where the other runs "
+            f"have {rest.min():.2g} to {rest.max():.2g}, as these have with params and tokens "
+            "exchanged",
+            "If they are exchanged, correct these rows, or leave them out with --where "
+            f"'index not in {list(map(int, rows))}'.",
+            rows,
+        )
+    ]
+
+
+def tiny(table: pd.DataFrame) -> list[Check]:
+    """Doubt losses a thousand times below those of language models, unless their unit was stated.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    list of Check
+        One, or none.
+    """
+    if "loss" not in table or table["loss"].median() >= 0.02:
+        return []
+    return [
+        doubt(
+            "thousandths?",
+            f"the median loss is {table['loss'].median():.3g}; losses of language models lie above "
+            "0.5 nats per token",
+            "If these are thousandths pass --unit loss=1000, if they are small errors pass --unit "
+            "loss=1.",
+        )
+    ]
 
 
 def small(table: pd.DataFrame) -> list[Check]:
@@ -294,6 +353,7 @@ type Doubt = Callable[[pd.DataFrame], list[Check]]
 OF_ANY: tuple[Doubt, ...] = (
     _swapped,
     _apart,
+    _exchanged,
     _flops_disagree,
     _duplicates,
     _checkpoints,

@@ -27,6 +27,7 @@ from bayescale.runs.doubts import (
     OF_ANY,
     originals,
     small,
+    tiny,
 )
 from bayescale.runs.query import select
 from bayescale.runs.reading import load_table
@@ -337,6 +338,7 @@ def read_runs(
     )
     doubts = DOUBTS if response == "loss" else OF_ANY
     doubts = doubts if "params" in (units or {}) else (*doubts, small)
+    doubts = doubts if "loss" in (units or {}) else (*doubts, tiny)
     notices = (*unfinished, *(notice for doubt in doubts for notice in doubt(table)))
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=3)
