@@ -1,11 +1,16 @@
 """Files to tables: the formats that can be read, and what makes a file no table."""
 
+import gzip
 import hashlib
 import json
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayescale.errors import RunsError
+from bayescale.runs.delimited import read_delimited
+from bayescale.runs.records import read_json
 
 if TYPE_CHECKING:  # what is refused before a table is read does not wait for pandas
     import pandas as pd
@@ -13,7 +18,32 @@ if TYPE_CHECKING:  # what is refused before a table is read does not wait for pa
 type Table = pd.DataFrame
 """A pandas table, for modules that speak of one and do not need pandas yet."""
 
-_KINDS = (".csv", ".csv.gz", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_DELIMITED = (".csv", ".tsv", ".txt")
+_JSON = (".json", ".jsonl", ".ndjson")
+_KINDS = (*(f"{end}{gz}" for gz in ("", ".gz") for end in (*_DELIMITED, *_JSON)), ".parquet")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A table as it was read, before any column is looked for.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The index counts the rows of the raw table from 0; names have no surrounding blanks.
+    name, sha256 : str
+        Of the file; for a table in memory what its ``attrs`` say.
+    ledger : tuple of str
+        What was done to read it, one sentence each.
+    decimal : str
+        Mark of decimals in cells that are text still.
+    """
+
+    table: Table
+    name: str
+    sha256: str
+    ledger: tuple[str, ...] = ()
+    decimal: str = "."
 
 
 def kind_of(path: Path) -> str:
@@ -26,7 +56,8 @@ def kind_of(path: Path) -> str:
     Returns
     -------
     str
-        The ending: ".csv", ".csv.gz", ".tsv", ".jsonl", ".ndjson" or ".parquet".
+        The ending: ".csv", ".tsv", ".txt", ".json", ".jsonl" or ".ndjson", also with ".gz", or
+        ".parquet".
 
     Raises
     ------
@@ -36,7 +67,8 @@ def kind_of(path: Path) -> str:
     kind = next((end for end in _KINDS if path.name.lower().endswith(end)), None)
     if kind is None:
         raise RunsError(
-            f"{path}: unknown kind of file {path.suffix!r}; readable are {', '.join(_KINDS)}"
+            f"{path}: unknown kind of file {path.suffix!r}; readable are "
+            f"{', '.join((*_DELIMITED, *_JSON))}, also with .gz, and .parquet"
         )
     try:
         path.stat()
@@ -47,19 +79,18 @@ def kind_of(path: Path) -> str:
     return kind
 
 
-def load_table(source: str | Path | Table) -> tuple[Table, str, str]:
-    """Read a CSV, TSV, JSON lines or Parquet file, or take a table in memory as it is.
+def load_table(source: str | Path | Table) -> Loaded:
+    """Read a file of a table, or take a table in memory as it is.
 
     Parameters
     ----------
     source : str, path or pandas.DataFrame
+        Text in columns, whatever separates them; JSON or JSON lines; Parquet. An index that has a
+        name becomes a column.
 
     Returns
     -------
-    table : pandas.DataFrame
-        Rows counted from 0, column names without surrounding blanks.
-    name, sha256 : str
-        Of the file; for a table in memory what its ``attrs`` say.
+    Loaded
 
     Raises
     ------
@@ -69,59 +100,79 @@ def load_table(source: str | Path | Table) -> tuple[Table, str, str]:
     import pandas as pd
 
     if isinstance(source, pd.DataFrame):
-        name, digest = (
-            source.attrs.get("source", "a table in memory"),
-            source.attrs.get("sha256", ""),
-        )
-        return _tidy_header(source.reset_index(drop=True)), name, digest
+        name = source.attrs.get("source", "a table in memory")
+        return Loaded(_tidy(_with_index(source), name), name, source.attrs.get("sha256", ""))
     path = Path(source)
     kind = kind_of(path)
     try:
         content = path.read_bytes()
-        _require_distinct_header(path, kind)
-        raw = _read(path, kind)
-    except (OSError, ValueError) as error:
+        raw, ledger, decimal = _read(path, kind, content)
+    except RunsError as error:
+        raise RunsError(f"{path}: {error.finding}", error.advice) from error
+    except (OSError, ValueError, EOFError, zlib.error, RecursionError) as error:
         raise _unreadable(path, kind, error) from error
-    return _tidy_header(raw.reset_index(drop=True)), path.name, hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content).hexdigest()
+    return Loaded(_tidy(raw, str(path)), path.name, digest, tuple(ledger), decimal)
 
 
-def _read(path: Path, kind: str) -> Table:
+def _read(path: Path, kind: str, content: bytes) -> tuple[Table, list[str], str]:
+    if kind == ".parquet":
+        return _with_index(_read_parquet(path)), [], "."
+    text, decoded = _decoded(content, kind)
+    decimal = "."
+    if kind.removesuffix(".gz") in _JSON:
+        table, done = read_json(text)
+    else:
+        table, done, decimal = read_delimited(text)
+    return table, [*decoded, *done], decimal
+
+
+def _decoded(content: bytes, kind: str) -> tuple[str, list[str]]:
+    """Unpack and decode; say what is no UTF-8."""
+    if kind.endswith(".gz") or content.startswith(b"\x1f\x8b"):
+        content = gzip.decompress(content)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16"), ["text read as UTF-16"]
+    if 0 in content[:1000]:
+        even, odd = content[:1000:2].count(0), content[1:1000:2].count(0)
+        if min(even, odd) or content.startswith(b"PK"):
+            raise ValueError("it is no text; save a spreadsheet as CSV")
+        return content.decode("utf-16-be" if even else "utf-16-le"), ["text read as UTF-16"]
+    try:
+        return content.decode("utf-8-sig"), []
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), ["text read as Latin-1, for it is no UTF-8"]
+
+
+def _read_parquet(path: Path) -> Table:
     import pandas as pd
 
-    if kind == ".parquet":
-        try:
-            return pd.read_parquet(path)
-        except ImportError as error:
-            raise RunsError(
-                f"{path}: reading Parquet needs pyarrow; install bayescale[parquet]"
-            ) from error
-    if kind in (".jsonl", ".ndjson"):
-        return pd.read_json(path, lines=True)
-    return pd.read_csv(path, index_col=False, sep=_separator(kind))
+    try:
+        return pd.read_parquet(path)
+    except ImportError as error:
+        raise RunsError("reading Parquet needs pyarrow", "Install bayescale[parquet].") from error
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> RunsError:
-    return RunsError(f"{path}: not a readable {kind} table ({str(error).splitlines()[0]})")
+    why = (str(error).splitlines() or [type(error).__name__])[0]
+    return RunsError(f"{path}: not a readable {kind} table ({why})")
 
 
-def _require_distinct_header(path: Path, kind: str) -> None:
-    """Refuse a header that names a column twice: pandas would rename the second silently."""
-    if kind not in (".csv", ".csv.gz", ".tsv"):
-        return
-    import pandas as pd
-
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str, sep=_separator(kind))
-    names = header.iloc[0].dropna()
-    if names.duplicated().any():
-        raise RunsError(f"{path}: more than one column named {names[names.duplicated()].iloc[0]}")
+def _with_index(table: Table) -> Table:
+    """Keep what an index has a name for, unless a column of that name is there."""
+    named = [name for name in table.index.names if name is not None and name not in table.columns]
+    if table.columns.nlevels > 1 or not named:
+        return table.reset_index(drop=True)
+    return table.reset_index(level=named).reset_index(drop=True)
 
 
-def _separator(kind: str) -> str:
-    return "\t" if kind == ".tsv" else ","
-
-
-def _tidy_header(raw: Table) -> Table:
-    return raw.rename(columns=lambda name: str(name).strip())
+def _tidy(raw: Table, name: str) -> Table:
+    if raw.columns.nlevels > 1:
+        raise RunsError(
+            f"{name}: the columns have names of {raw.columns.nlevels} levels",
+            "Make it one, e.g. table.columns = ['_'.join(map(str, c)) for c in table.columns].",
+        )
+    return raw.rename(columns=lambda column: str(column).strip())
 
 
 def to_text(table: Table) -> str:

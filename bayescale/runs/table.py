@@ -29,6 +29,7 @@ from bayescale.runs.doubts import (
     small,
     tiny,
 )
+from bayescale.runs.numbers import parse, why_none
 from bayescale.runs.query import select
 from bayescale.runs.reading import load_table
 from bayescale.runs.schedule import MidSchedule, settle
@@ -46,6 +47,9 @@ SHARES_WITHIN = 0.02
 _FILLED = ("params", "tokens", "flops")
 _TAKEN = -1  # in place of a number of sizes, for runs that a budget has
 _SHOWN = 7  # columns of the first rows that runs show
+_LOSS_FAR = 50.0  # factor to the median of a loss that nothing explains
+_LOSS_GAP = 10.0  # factor to the next loss
+_TOTALS = ("total", "totals", "sum", "mean", "average", "avg", "median", "std", "count")
 _NEAR = 1.5  # factor between sizes that count FLOPs alike
 
 
@@ -276,7 +280,8 @@ def read_runs(
     Parameters
     ----------
     source : path or pandas.DataFrame
-        CSV, TSV, JSON lines or Parquet file, or a table in memory.
+        Text in columns (CSV, TSV, ...), JSON, JSON lines or Parquet, or a table in memory. Counts
+        may be written as 35M, 14.3B or 35,000,000.
     columns : mapping, optional
         Our name to the table's own, e.g. ``{"params": "N", "loss": "val_loss"}``.
     where : str, optional
@@ -311,21 +316,23 @@ def read_runs(
     RunsWarning
         For tables that can be used but look wrong: swapped columns, duplicates, rising loss, ...
     """
-    raw, name, digest = load_table(source)
+    loaded = load_table(source)
+    raw = loaded.table
     named = _rename(raw, columns or {}, response)
-    scaled = _apply_units(named, units or {}, response)
-    filled = _fill(scaled)
+    scaled = _apply_units(named, units or {}, response, loaded.decimal)
+    filled = _fill(scaled, named)
     kept = select(filled, where)
     settled, settling, unfinished = settle(kept, mid_schedule)
-    _require_values(settled, named, response)
+    _require_values(settled, named, response, units or {}, loaded.decimal)
     table = _best(settled, best_per)
     if "run" not in table:
         rows = table.index[originals(table)]  # a copied row has the name of its original
         table.insert(0, "run", [f"run-{row + 1}" for row in rows])
     _require_units(table, stated=units or {})
-    ledger = [f"{len(raw)} rows read"]
+    ledger = [f"{len(raw)} rows read", *loaded.ledger]
     ledger += [f"{ours} is the column {theirs!r}" for ours, theirs in (columns or {}).items()]
     ledger += [f"{column} multiplied by {unit:g}" for column, unit in (units or {}).items()]
+    ledger += [*_spelled(named, scaled, units or {}), *_not_known(settled)]
     ledger += [
         f"{column} filled by C = 6ND" for column in _FILLED if _was_filled(named, table, column)
     ]
@@ -338,11 +345,12 @@ def read_runs(
     )
     doubts = DOUBTS if response == "loss" else OF_ANY
     doubts = doubts if "params" in (units or {}) else (*doubts, small)
-    doubts = doubts if "loss" in (units or {}) else (*doubts, tiny)
+    if response == "loss" and "loss" not in (units or {}):
+        doubts = (*doubts, tiny)
     notices = (*unfinished, *(notice for doubt in doubts for notice in doubt(table)))
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=3)
-    return Runs(table, name, digest, params_are, tuple(ledger), notices)
+    return Runs(table, loaded.name, loaded.sha256, params_are, tuple(ledger), notices)
 
 
 def positive(table: pd.DataFrame, name: str) -> np.ndarray:
@@ -362,7 +370,7 @@ def positive(table: pd.DataFrame, name: str) -> np.ndarray:
     RunsError
         If the table does not have it, or has missing, non-positive or infinite values there.
     """
-    values = _as_float(_found(table, name))
+    values = parse(_found(table, name))
     _require_positive(values, name)
     return values.to_numpy()
 
@@ -386,7 +394,7 @@ def finite(table: pd.DataFrame, name: str, *, least: float = -np.inf) -> np.ndar
     RunsError
         If the table does not have it, or has missing, infinite or smaller values there.
     """
-    values = _as_float(_found(table, name))
+    values = parse(_found(table, name))
     bad = ~np.isfinite(values) | (values < least)
     if bad.any():
         raise RunsError(
@@ -499,7 +507,7 @@ def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -
     RunsError
         For a file or query that cannot be used, or a table without rows.
     """
-    raw, _, _ = load_table(source)
+    raw = load_table(source).table
     if len(raw) == 0:
         raise RunsError("the table has a header and no rows")
     return select(raw, where)
@@ -540,7 +548,9 @@ def _rename(raw: pd.DataFrame, columns: Mapping[str, str], response: str) -> pd.
     return table
 
 
-def _apply_units(table: pd.DataFrame, units: Mapping[str, float], response: str) -> pd.DataFrame:
+def _apply_units(
+    table: pd.DataFrame, units: Mapping[str, float], response: str, decimal: str
+) -> pd.DataFrame:
     """Make counts and the response float64, NaN where a cell is no number; apply the units."""
     for name, unit in units.items():
         if name not in table:
@@ -550,18 +560,39 @@ def _apply_units(table: pd.DataFrame, units: Mapping[str, float], response: str)
     table = table.copy()
     for name in dict.fromkeys((*COUNTS, response, *units)):
         if name in table:
-            table[name] = _as_float(table[name]) * units.get(name, 1.0)
+            counts = _spells(name, units)
+            table[name] = parse(table[name], counts=counts, decimal=decimal) * units.get(name, 1.0)
     return table
 
 
-def _as_float(values: pd.Series) -> pd.Series:
-    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
-        return pd.Series(np.nan, index=values.index)
-    return pd.to_numeric(values, errors="coerce").astype(np.float64)
+def _spells(name: str, units: Mapping[str, float]) -> bool:
+    """Whether cells may have suffixes or marks of thousands: a unit beside them would be two."""
+    return name in COUNTS and units.get(name, 1.0) == 1.0
 
 
-def _fill(table: pd.DataFrame) -> pd.DataFrame:
-    """Complete each of params, tokens and flops from the other two by C = 6ND.
+def _spelled(named: pd.DataFrame, scaled: pd.DataFrame, units: Mapping[str, float]) -> list[str]:
+    """Say which columns of counts have cells that are no plain number, and how they were read."""
+    said = []
+    for name in filter(named.columns.__contains__, COUNTS):
+        read = scaled[name]
+        odd = read.index[read.notna() & (parse(named[name]) != read)]
+        if _spells(name, units) and len(odd):
+            cell = named.loc[odd[0], name]
+            said.append(f"{name} read as written: {cell!r} is {read.loc[odd[0]]:.15g}")
+    return said
+
+
+def _not_known(table: pd.DataFrame) -> list[str]:
+    """Say of counts that nothing fills which rows lack them."""
+    return [
+        f"{name} is not known of {words.rows(table.index[table[name].isna()])}"
+        for name in ("active_params", "unique_tokens")
+        if name in table and table[name].isna().any()
+    ]
+
+
+def _fill(table: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
+    """Complete each of params, tokens and flops from the other two by C = 6ND, where it is blank.
 
     Where the table says how many parameters are active, these are what compute counts.
     """
@@ -571,13 +602,24 @@ def _fill(table: pd.DataFrame) -> pd.DataFrame:
         return table
     nothing = pd.Series(np.nan, index=table.index)
     params, tokens, flops = (table.get(name, nothing) for name in _FILLED)
+    no_number = {name: _no_number(table, named, name) for name in _FILLED}
     k = FLOPS_PER_PARAM_TOKEN
     counted = table.get("active_params", params)
     if "active_params" not in table:
         table["params"] = params.fillna(flops / (k * tokens))
     table["tokens"] = tokens.fillna(flops / (k * counted))
     table["flops"] = flops.fillna(k * counted * tokens)
+    for name, rows in no_number.items():
+        if rows.any():
+            table[name] = table[name].mask(rows)
     return table
+
+
+def _no_number(table: pd.DataFrame, named: pd.DataFrame, name: str) -> pd.Series:
+    """Rows in which the raw table has something that was not read as a number."""
+    if name not in named or name not in table:
+        return pd.Series(False, index=table.index)
+    return table[name].isna() & named.loc[table.index, name].notna()
 
 
 def _was_filled(named: pd.DataFrame, table: pd.DataFrame, column: str) -> bool:
@@ -604,22 +646,74 @@ def _best(table: pd.DataFrame, best_per: Sequence[str]) -> pd.DataFrame:
     return table.loc[np.sort(best)].copy()
 
 
-def _require_values(table: pd.DataFrame, named: pd.DataFrame, response: str) -> None:
+def _require_values(
+    table: pd.DataFrame,
+    named: pd.DataFrame,
+    response: str,
+    units: Mapping[str, float],
+    decimal: str,
+) -> None:
     """Refuse responses and counts that are no positive numbers, by the row of the raw table."""
-    for name in (response, *_FILLED):
-        if name not in table:
-            continue
-        text = table[name].isna() & named.get(name, table[name]).loc[table.index].notna()
-        if text.any():
-            cell = str(named.loc[table.index[text][0], name])
+    _require_runs(table)
+    columns = [name for name in dict.fromkeys((response, *COUNTS)) if name in table]
+    unread = {name: table.index[_no_number(table, named, name)] for name in columns}
+    heads = [name for name, rows in unread.items() if list(rows) == [0]]
+    if len(heads) > 1:
+        raise RunsError(
+            f"row 1 is no run: it has {', '.join(repr(named.loc[0, n]) for n in heads)} in "
+            f"{', '.join(heads)}, as a row of units below the header does",
+            "Leave it out with --where 'index > 0', and say the units with --unit.",
+        )
+    for name, rows in unread.items():
+        if len(rows):
+            cell = named.loc[rows[0], name]
+            some = f", or leave such rows out with --where '{name}.notna()'"
             raise RunsError(
-                f"column {name!r}, {words.rows(table.index[text])}: {cell!r} is not a number; "
-                "write plain digits or 1.5e9, without units or commas"
+                f"column {name!r}, {words.rows(rows)}: {str(cell)!r} "
+                + why_none(cell, counts=name in COUNTS, decimal=decimal, unit=units.get(name, 1.0))
+                + (some if table[name].notna().any() else "")
             )
+    for name in columns:
         if name in ("loss", *_FILLED):
             _require_positive(table[name], name)
+        elif name in COUNTS:
+            _require_positive(table[name].dropna(), name)
         else:
             finite(table, name, least=0.0)
+    if response == "loss":
+        _require_losses_alike(table["loss"])
+
+
+def _require_runs(table: pd.DataFrame) -> None:
+    """Refuse rows that sum up those above them."""
+    name = "run" if "run" in table else table.columns[0]
+    labels = table[name].astype(str).str.strip(" :").str.lower()
+    total = labels.isin(_TOTALS) & ~labels.duplicated(keep=False)
+    if total.any():
+        rows = table.index[total]
+        raise RunsError(
+            f"column {name!r}, {words.rows(rows)}: {table.loc[rows[0], name]!r} sums up other rows "
+            "and is no run",
+            f"Leave it out with --where 'index not in {list(map(int, rows))}', or rename it.",
+        )
+
+
+def _require_losses_alike(losses: pd.Series) -> None:
+    """Refuse losses far from all others: those of small errors spread, but without a gap."""
+    size = losses.sort_values()
+    place = np.log(size.to_numpy())
+    gap = np.diff(place) > np.log(_LOSS_GAP)
+    off = place - np.median(place)
+    high = np.flatnonzero(gap & (off[1:] > np.log(_LOSS_FAR))) + 1
+    low = np.flatnonzero(gap & (off[:-1] < -np.log(_LOSS_FAR))) + 1
+    odd = size.index[: max(low, default=0)].union(size.index[min(high, default=len(size)) :])
+    if len(size) > 2 and len(odd):
+        raise RunsError(
+            f"column 'loss', {words.rows(odd)}: {losses[odd[0]]:g} is far from the median loss "
+            f"{losses.median():g}, and none lies between",
+            "Correct it, or leave such rows out with --where "
+            f"'index not in {list(map(int, odd))}'.",
+        )
 
 
 def _hint(table: pd.DataFrame, name: str) -> str:
@@ -637,6 +731,7 @@ def _require_positive(values: pd.Series, name: str) -> None:
         (values.isna(), "is missing", f"{name}.notna()"),
         (np.isinf(values), "is infinite", f"{name} < inf"),
         (values <= 0, "must be positive", f"{name} > 0"),
+        (values < np.finfo(float).tiny, "is too small to compute with", f"{name} > 1e-300"),
     ):
         if bad.any():
             reason = " (an unfinished or diverged run?)" if name == "loss" else ""

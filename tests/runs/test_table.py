@@ -45,7 +45,11 @@ REFUSED = {
         {},
         "'loss', row 1: .*infinite.*--where 'loss <",
     ),
-    "text in params": (set_cell("params", 6, "70M"), {}, "'params', row 7: '70M' is not a number"),
+    "text in params": (
+        set_cell("params", 6, "~70M"),
+        {},
+        "'params', row 7: '~70M' is not a number.*params.notna",
+    ),
     "NaN tokens": (set_cell("tokens", 1, np.nan), {}, "'tokens', row 2: .*missing"),
     "negative params": (set_cell("params", 1, -3e8), {}, "'params', row 2: .*must be positive"),
     "params in millions": (lambda t: t.assign(params=t.params / 1e6), {}, "--unit params=1e6"),
