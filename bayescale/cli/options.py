@@ -289,7 +289,8 @@ def expanded(command: Callable[..., None], *, long: bool = False) -> Callable[..
     ----------
     command : callable
     long : bool
-        Whether it works long: then it shows what it does, and has ``--verbose``.
+        Whether it works long: then it shows what it does, and has ``--verbose``, which it gets if
+        it has a parameter of that name.
 
     Returns
     -------
@@ -307,14 +308,16 @@ def expanded(command: Callable[..., None], *, long: bool = False) -> Callable[..
         inner = inspect.signature(groups[name], eval_str=True) if name in groups else None
         spelled += inner.parameters.values() if inner else [parameter]
     lists = {p.name: split for p in spelled if (split := _split_of(p))}
-    if long:
+    asks = "verbose" in own.parameters
+    if long and not asks:
         verbose = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False)
         spelled.append(verbose.replace(annotation=Verbose))
 
     @wraps(command)
     def call(**given: Any) -> None:
         given |= {name: split(given[name]) for name, split in lists.items() if given[name]}
-        with showing(verbose=given.pop("verbose")) if long else nullcontext():
+        verbose = given["verbose"] if asks else given.pop("verbose", False)
+        with showing(verbose=verbose) if long else nullcontext():
             objects = {
                 name: group(**{field.name: given.pop(field.name) for field in fields(group)})
                 for name, group in groups.items()

@@ -1,7 +1,11 @@
 """Commands that fit a model, and those that read a fit."""
 
 import json
-from collections.abc import Mapping
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +30,7 @@ from bayescale.cli.options import (
     SameValidation,
     Seed,
     Tune,
+    Verbose,
 )
 from bayescale.cli.reading import fit_of, given_of, runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, stop_unless_converged
@@ -40,10 +45,14 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
     from bayescale.posterior.fit import Fit
     from bayescale.runs.table import Runs
 
+DEMO_LAWS = ("chinchilla", "coupled", "chinchilla-bend", "coupled-bend")
+"""Laws that the demo compares, exact and bending."""
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-demo"),
     seed: Seed = 1,
+    verbose: Verbose = False,
 ) -> None:
     """Make a report on the embedded sweep; needs no network."""
     from bayescale.runs.table import read_runs
@@ -55,8 +64,19 @@ def demo(
         units={"params": 1},
         params_are="matrix-multiplication",
     )
-    spec = load_model("joint")
-    _report(runs, spec, [], "flops > 2e12", out, seed, allow_unconverged=False)
+    fitted, held_out = runs.hold_out("flops > 2e12")
+    chosen, why = _best_law(fitted, DEMO_LAWS, seed)
+    _write(chosen, out, held_out=held_out, chosen=why, verbose=verbose)
+
+
+def _best_law(runs: "Runs", names: Sequence[str], seed: int) -> "tuple[Fit, str]":
+    """Fit several laws, take the one that predicts runs best, and say by how much."""
+    from bayescale.evaluation.compare import compare, preference
+
+    fits = {name: sample(runs, load_model(name), seed) for name in names}
+    with step("comparing"):
+        comparison = compare(fits, seed=seed)
+    return fits[comparison.table.index[0]], preference(comparison)
 
 
 def report(
@@ -75,6 +95,7 @@ def report(
     tune: Tune = 1000,
     seed: Seed = 1,
     allow_unconverged: AllowUnconverged = False,
+    verbose: Verbose = False,
 ) -> None:
     """Fit a model and write report.html, summary.json and fit.nc."""
     spec = spec_of(model, group)
@@ -83,20 +104,26 @@ def report(
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
     with step("reading"):
         table = runs_of(runs, reading, spec.response.column)
-    _report(
-        table,
-        spec,
-        asked,
-        hold_out,
+    table, held_out = (table, None) if hold_out is None else table.hold_out(hold_out)
+    _require_reportable(table, spec, backtest)
+    on_curves = None
+    if approaches:
+        from bayescale.decisions.approaches import on_isoflops
+
+        on_curves = on_isoflops(table)
+    make_folder(out)  # before the long work, not after it
+    fit_to = partial(sample, seed=seed, draws=draws, tune=tune)
+    _write(
+        fit_to(table, spec).at(**given),
         out,
-        seed,
-        allow_unconverged,
+        flops=asked,
+        held_out=held_out,
+        profiles=fit_to(on_curves, load_model("isoflop-profiles")) if on_curves else None,
+        unpooled=fit_to(table, spec.unpooled()).at(**given) if spec.partial else None,
         same_validation=same_validation or None,
-        approaches=approaches,
         backtest=backtest,
-        given=given,
-        draws=draws,
-        tune=tune,
+        allow_unconverged=allow_unconverged,
+        verbose=verbose,
     )
 
 
@@ -156,65 +183,44 @@ def optima(
     stop_unless_converged(answer.numbers["problems"], allow_unconverged)
 
 
-def _report(
-    runs: "Runs",
-    spec: ModelSpec,
-    asked: list[float],
-    hold_out: str | None,
-    out: Path,
-    seed: int,
-    allow_unconverged: bool,
-    *,
-    same_validation: bool | None = None,
-    approaches: bool = False,
-    backtest: bool | None = None,
-    given: Mapping[str, Any] | None = None,
-    draws: int = 1000,
-    tune: int = 1000,
-) -> None:
-    lengths = {"draws": draws, "tune": tune}
+def _require_reportable(runs: "Runs", spec: ModelSpec, backtest: bool | None) -> None:
+    """Refuse before the long work what would fail after it."""
     from bayescale.modelling.pooling import group_names
     from bayescale.runs.design import require_identifiable
 
-    runs, held_out = (runs, None) if hold_out is None else runs.hold_out(hold_out)
     group_names(spec, runs)
     require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)
-    on_curves = None
-    if approaches:
-        from bayescale.decisions.approaches import on_isoflops
-
-        on_curves = on_isoflops(runs)
     if backtest:
         from bayescale.evaluation.folds import plan_cuts
 
-        plan_cuts(runs, spec)  # refused before the long work
-    make_folder(out)  # before the long work, not after it
-    fitted = sample(runs, spec, seed, **lengths).at(**given or {})
-    profiles = None
-    if on_curves is not None:
-        profiles = sample(on_curves, load_model("isoflop-profiles"), seed, **lengths)
-    unpooled = None
-    if spec.partial:
-        unpooled = sample(runs, spec.unpooled(), seed, **lengths).at(**given or {})
+        plan_cuts(runs, spec)
+
+
+def _write(
+    fitted: "Fit",
+    out: Path,
+    *,
+    backtest: bool | None = None,
+    allow_unconverged: bool = False,
+    verbose: bool = False,
+    **beside: Any,
+) -> None:
+    """Write the report of a fit and print what it says first."""
     tested = None
     if backtest or (backtest is None and fitted.bends):
         tested = _backtested(fitted, asked=backtest is not None)
+    from bayescale.decisions.headline import headline
     from bayescale.report.write import write_report
 
+    command = shlex.join(["bayescale", *sys.argv[1:]])
     with step("report"):
-        path = write_report(
-            fitted,
-            out,
-            flops=asked,
-            held_out=held_out,
-            unpooled=unpooled,
-            same_validation=same_validation,
-            profiles=profiles,
-            backtest=tested,
-        )
+        path = write_report(fitted, out, backtest=tested, command=command, **beside)
     answer = json.loads((out / "summary.json").read_text("utf-8"))
-    for sentence in (*answer["caveats"], *answer["sentences"]):
-        typer.echo(sentence)
+    table = headline(answer, fitted.spec.response)
+    width = shutil.get_terminal_size().columns
+    said = answer["sentences" if verbose else "opening"]
+    for line in (*answer["caveats"], *([table.text(width)] if table else []), *said):
+        typer.echo(f"{line}\n")
     typer.echo(f"report: {path}")
     stop_unless_converged(answer["problems"], allow_unconverged)
 

@@ -380,6 +380,25 @@ def _decisions(comparison: Comparison) -> Iterable[dict[str, Any]]:
                 yield {**place, **quantities}
 
 
+def preference(comparison: Comparison) -> str:
+    """Say in one sentence which law predicts runs best, and by how much.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    str
+    """
+    best, *others = comparison.table.itertuples()
+    behind = [f"{row.Index} ({-row.elpd_diff:.1f} ± {row.se_diff:.1f})" for row in others]
+    return (
+        f"Of {len(others) + 1} laws {best.Index} predicts left-out runs best; "
+        f"nats of elpd that others are behind: {', '.join(behind)}."
+    )
+
+
 def sentences(comparison: Comparison) -> list[str]:
     """Say for each value asked whether the choice of law matters to the decision.
 
