@@ -147,6 +147,27 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{decimals}f}"
 
 
+def times_out(decades: float) -> str:
+    """Say how far outside the runs something lies, as a factor.
+
+    Parameters
+    ----------
+    decades : float
+        Above the largest run; negative below the smallest.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> times_out(1.0), times_out(0.477), times_out(3.0), times_out(-0.3)
+    ('10× the largest run', '3× the largest run', '1k× the largest run', '1/2 of the smallest run')
+    """
+    factor = trimmed(float(f"{10 ** abs(decades):.1e}"))
+    return f"{factor}× the largest run" if decades > 0 else f"1/{factor} of the smallest run"
+
+
 def told_apart(one: float, other: float, digits: int = 2) -> tuple[str, str]:
     """Round two different numbers to as many significant digits as tell them apart.
 

@@ -564,15 +564,14 @@ def verdict_of(fit: Fit, decades: float | None, tested: Tested | None) -> Verdic
         return Verdict("assumed", "Given constants, no runs.")
     if decades == 0:
         return Verdict("supported", "Inside the range of the runs.")
-    out = words.significant(abs(decades), 2)
     if abs(decades) > FAR:
-        return Verdict("speculative", f"{out} decades out, assumptions decide more than runs.")
-    if decades > 0 and tested is not None and decades <= tested.farthest:
-        return Verdict("tested", f"{out} decades out, and backtested that far.")
-    if decades > 0 and tested is not None:
-        out, reached = words.told_apart(abs(decades), tested.farthest)
-        return Verdict("untested", f"{out} decades out, backtested to {reached}.")
-    return Verdict("untested", f"{out} decades out, without a backtest.")
+        return Verdict("speculative", "So far out assumptions decide more than runs.")
+    if decades < 0 or tested is None:
+        return Verdict("untested", "No backtest reaches there.")
+    if decades <= tested.farthest:
+        return Verdict("tested", "Backtests reach as far.")
+    reached = words.times_out(tested.farthest)
+    return Verdict("untested", f"Backtests reach to {reached}.")
 
 
 def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str, Any]:

@@ -142,7 +142,4 @@ def _how_far(entry: Mapping[str, Any]) -> Cell:
         for name, value in entry.get("beyond", {}).items()
         if name != "tokens_per_param" and value is not None and value > 0.3
     ]
-    if decades == 0:
-        return Cell("no", ", ".join(far))
-    side = "above" if decades > 0 else "below"
-    return Cell(f"{words.significant(abs(decades), 2)} decades {side}", ", ".join(far))
+    return Cell(words.times_out(decades) if decades else "within them", ", ".join(far))

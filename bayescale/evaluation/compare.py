@@ -381,7 +381,7 @@ def _decisions(comparison: Comparison) -> Iterable[dict[str, Any]]:
 
 
 def preference(comparison: Comparison) -> str:
-    """Say in one sentence which law predicts runs best, and by how much.
+    """Say in one line which law predicts runs best, and by how much.
 
     Parameters
     ----------
@@ -392,10 +392,10 @@ def preference(comparison: Comparison) -> str:
     str
     """
     best, *others = comparison.table.itertuples()
-    behind = [f"{row.Index} ({-row.elpd_diff:.1f} ± {row.se_diff:.1f})" for row in others]
+    behind = [f"{row.Index} {-row.elpd_diff:.1f} ± {row.se_diff:.1f}" for row in others]
     return (
-        f"Of {len(others) + 1} laws {best.Index} predicts left-out runs best; "
-        f"nats of elpd that others are behind: {', '.join(behind)}."
+        f"Of {len(others) + 1} laws {best.Index} best predicts runs that are left out one at a "
+        f"time. Behind it, in nats: {', '.join(behind)}."
     )
 
 
