@@ -144,6 +144,7 @@ from .posterior.prediction import (
 )
 from .report.write import write_report as write_report
 from .runs.table import Runs as Runs, read_runs as read_runs
+from .runs.wandb import from_wandb as from_wandb
 from .modelling.spec import (
     ModelSpec as ModelSpec,
     available_models as available_models,

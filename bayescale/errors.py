@@ -1,5 +1,7 @@
 """Everything bayescale refuses or warns about; catch `BayescaleError` to catch them all."""
 
+from collections.abc import Mapping
+
 
 def in_one_sentence(finding: str, advice: str) -> str:
     """Join what was found and what to do about it, which is a sentence of its own elsewhere.
@@ -43,6 +45,23 @@ class BayescaleError(Exception):
 
 class RunsError(BayescaleError):
     """The table of training runs cannot be used as it stands."""
+
+
+class UnnamedColumnError(RunsError):
+    """The table lacks a column that is needed, under our name and under the names that we know.
+
+    Parameters
+    ----------
+    finding, advice : str
+    columns : mapping of str to str, optional
+        Our names to columns that are probably meant; empty where several may be.
+    """
+
+    def __init__(
+        self, finding: str, advice: str, columns: Mapping[str, str] | None = None
+    ) -> None:  # the last may be left out: errors are made again of the first two
+        super().__init__(finding, advice)
+        self.columns = dict(columns or {})
 
 
 class ModelError(BayescaleError):

@@ -83,7 +83,7 @@ def test_refusal_says_what_to_pass():
         with pytest.raises(BayescaleError, match=said):
             bs.compute_optimal(given, 1e23)
     with pytest.raises(BayescaleError, match=r"runs must be a Runs.*bayescale\.read_runs"):
-        bs.fit(TABLE)
+        bs.check_runs(TABLE)
     with pytest.raises(BayescaleError, match=r"a number or a list of numbers.*without quotes"):
         bs.compute_optimal(known_fit(3), "1e23")
 

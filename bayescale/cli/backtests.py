@@ -48,7 +48,7 @@ def backtest(
     """Fit the smaller runs, predict the larger ones, and see how far the intervals hold."""
     spec = spec_of(model, group)
     with step("reading"):
-        table = runs_of(runs, reading, spec.response.column)
+        table = runs_of(runs, reading, spec)
     for path in (plot, out):
         if path is not None:
             make_room(path)  # before the long work, not after it

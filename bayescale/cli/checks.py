@@ -47,7 +47,7 @@ def check(
     else:
         spec = spec_of(model, group)
         with step("reading"):
-            table = runs_of(runs_or_fit, reading, spec.response.column)
+            table = runs_of(runs_or_fit, reading, spec)
         from bayescale.evaluation.checks.suite import check_fit, check_runs
         from bayescale.modelling.pooling import group_names
 

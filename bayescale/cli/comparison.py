@@ -73,7 +73,7 @@ def compare(
         _require_plannable(specs)
         kind_of(plans)
     with step("reading"):
-        table = runs_of(runs, reading, specs[0].response.column)
+        table = runs_of(runs, reading, specs[0])
     candidates = None if plans is None else _plans(plans, specs)
     from bayescale.modelling.pooling import group_names
 

@@ -105,6 +105,14 @@ Units = Annotated[
     ),
     pairs,
 ]
+LossUnit = Annotated[
+    str | None,
+    typer.Option(
+        help="What losses are in: nats, bits, bpb, bpb:BYTES_PER_TOKEN or ppl; by default what the "
+        "name of their column says, else nats.",
+        metavar="UNIT",
+    ),
+]
 ParamsAre = Annotated[str, typer.Option(help="What N counts: total, non-embedding, ...")]
 Flops = Annotated[
     list[float] | None,
@@ -133,6 +141,11 @@ Tune = Annotated[int, typer.Option(min=1, help="Draws of each chain that only tu
 BestPer = Annotated[
     list[str] | None,
     typer.Option(help="Keep the best run for each of these, e.g. params,tokens.", metavar="COLUMN"),
+    names,
+]
+LastPer = Annotated[
+    list[str] | None,
+    typer.Option(help="Keep the last row of each run that these name: run.", metavar="COLUMN"),
     names,
 ]
 MidSchedule = Annotated[
@@ -214,9 +227,11 @@ class Reading:
         Entries OURS=YOURS.
     unit : list of str, optional
         Entries COLUMN=NUMBER.
+    loss_unit : str, optional
+        What losses are in.
     mid_schedule : str
         "exclude", "keep", or a weight.
-    best_per : list of str, optional
+    best_per, last_per : list of str, optional
         Columns.
     params_are : str
         What N counts.
@@ -225,8 +240,10 @@ class Reading:
     where: Where = None
     column: Columns = None
     unit: Units = None
+    loss_unit: LossUnit = None
     mid_schedule: MidSchedule = "exclude"
     best_per: BestPer = None
+    last_per: LastPer = None
     params_are: ParamsAre = "not stated"
 
 

@@ -1,11 +1,13 @@
 """From options to runs and models; what cannot work is refused before the long work."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import typer
+
 from bayescale.cli.options import Reading
-from bayescale.errors import FitError, ModelError, RunsError
-from bayescale.laws import LOSS
+from bayescale.errors import FitError, ModelError, RunsError, UnnamedColumnError
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.runs.reading import Table, kind_of
 
@@ -144,15 +146,15 @@ def _number(text: str, option: str) -> float:
         raise RunsError(f"{option}: {text!r} is not a number") from None
 
 
-def runs_of(path: Path, reading: Reading, response: str = LOSS.column) -> "Runs":
-    """Read runs as the options say.
+def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
+    """Read runs as the options say, and as a person at a terminal agrees to.
 
     Parameters
     ----------
     path : Path
     reading : Reading
-    response : str, optional
-        Column of what the model says of the runs.
+    spec : ModelSpec
+        The model that reads them.
 
     Returns
     -------
@@ -170,16 +172,35 @@ def runs_of(path: Path, reading: Reading, response: str = LOSS.column) -> "Runs"
     kind_of(path)  # a file that is not there is refused before pandas is imported
     from bayescale.runs.table import read_runs
 
-    return read_runs(
-        path,
-        names,
-        where=_all_of(reading.where or []),
-        units=sizes,
-        mid_schedule=unfinished,
-        best_per=tuple(reading.best_per or ()),
-        params_are=reading.params_are,
-        response=response,
-    )
+    def read(names: dict[str, str]) -> "Runs":
+        runs = read_runs(
+            path,
+            names,
+            where=_all_of(reading.where or []),
+            units=sizes,
+            mid_schedule=unfinished,
+            best_per=tuple(reading.best_per or ()),
+            last_per=tuple(reading.last_per or ()),
+            params_are=reading.params_are,
+            response=spec.response.column,
+            loss_unit=reading.loss_unit,
+        )
+        for own in spec.reads:  # before the long work
+            if own.role in ("size", "data", "compute"):
+                runs.column(own.name)
+        return runs
+
+    try:
+        return read(names)
+    except UnnamedColumnError as error:
+        which = ", ".join(f"{ours} is the column {name!r}" for ours, name in error.columns.items())
+        if not (which and _at_a_terminal() and typer.confirm(f"{which}?", default=True, err=True)):
+            raise
+        return read({**names, **error.columns})
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def table_of(path: Path, where: list[str] | None) -> Table:

@@ -103,7 +103,7 @@ def report(
     if approaches and (spec.group or not spec.law.is_joint):
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
     with step("reading"):
-        table = runs_of(runs, reading, spec.response.column)
+        table = runs_of(runs, reading, spec)
     table, held_out = (table, None) if hold_out is None else table.hold_out(hold_out)
     _require_reportable(table, spec, backtest)
     on_curves = None
@@ -142,7 +142,7 @@ def fit(
     """Fit a model and keep the posterior in one netCDF file."""
     spec = spec_of(model, group)
     with step("reading"):
-        table = runs_of(runs, reading, spec.response.column)
+        table = runs_of(runs, reading, spec)
     from bayescale.modelling.pooling import group_names
 
     group_names(spec, table)

@@ -29,7 +29,7 @@ from bayescale.laws import LOSS, Response
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit, fit
 from bayescale.progress import showing, step
-from bayescale.runs.table import Runs
+from bayescale.runs.table import Runs, as_runs
 
 MODEL, EXACT = "model", "exact"
 """What is scored: the model as it is, and its law taken as exact."""
@@ -203,7 +203,7 @@ def by_distance(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 @typed
 def backtest(
-    runs: Runs,
+    runs: Runs | pd.DataFrame | str | Path,
     model: str | Path | ModelSpec = "joint",
     *,
     cuts: Sequence[float] | None = None,
@@ -213,6 +213,7 @@ def backtest(
     chains: int = 4,
     seed: int = 1,
     progress: bool | None = None,
+    **reading: Any,
 ) -> Backtest:
     """Fit the runs up to each cut, predict the later ones with noise, and score the predictions.
 
@@ -224,7 +225,7 @@ def backtest(
 
     Parameters
     ----------
-    runs : Runs
+    runs : Runs, pandas.DataFrame or path
     model : str, path or ModelSpec
         As in `bayescale.fit`.
     cuts : sequence of float, optional
@@ -236,6 +237,8 @@ def backtest(
         As in `bayescale.fit`, for each cut.
     progress : bool, optional
         Show which step runs; by default on a terminal and in a notebook.
+    **reading
+        As in `bayescale.fit`.
 
     Returns
     -------
@@ -258,6 +261,8 @@ def backtest(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
+    runs = as_runs(runs, spec.response.column, reading)
+    spec = spec.in_unit(runs.unit)
     laws = {MODEL: spec} | ({} if spec.is_exact else {EXACT: spec.exact})
     splits = plan_cuts(runs, spec, cuts)
     parts, problems, chances = [], [], []

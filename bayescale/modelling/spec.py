@@ -282,6 +282,22 @@ class ModelSpec:
         text["group"] = column
         return parse_model(tomlkit.dumps(text), self.name)
 
+    def in_unit(self, unit: str) -> "ModelSpec":
+        """Return the same model of losses in another unit.
+
+        Parameters
+        ----------
+        unit : str
+            Empty for that of the model.
+
+        Returns
+        -------
+        ModelSpec
+        """
+        if unit in ("", self.response.unit) or self.response.column != "loss":
+            return self
+        return replace(self, response=replace(self.response, unit=unit))
+
     def unpooled(self) -> "ModelSpec":
         """Return the same model with every partially pooled parameter estimated group by group."""
         import tomlkit

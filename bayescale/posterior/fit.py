@@ -70,7 +70,7 @@ from bayescale.progress import showing, step
 from bayescale.runs.check import Check, doubt, doubt_record
 from bayescale.runs.design import require_identifiable
 from bayescale.runs.reading import from_text, to_text
-from bayescale.runs.table import SHARES_WITHIN, Runs
+from bayescale.runs.table import SHARES_WITHIN, Runs, as_runs
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400
@@ -186,6 +186,7 @@ class Fit(Shown):
         if self.spec.law.trades and self.runs.counted != self.spec.size_column:
             runs = replace(self.runs, counted=self.spec.size_column)
             object.__setattr__(self, "runs", runs)
+        object.__setattr__(self, "spec", self.spec.in_unit(self.runs.unit))
         if "observed_data" in self.tree:
             tree = self.tree.copy()  # other fits may share it, of fewer draws or other runs
             for node in _COMPUTED:
@@ -767,6 +768,7 @@ class Fit(Shown):
             "source": self.runs.source,
             "sha256": self.runs.sha256,
             "params_are": self.runs.params_are,
+            "unit": self.runs.unit,
             "ledger": self.runs.ledger,
             "settings": self.runs.settings,
             "notices": [doubt_record(notice) for notice in self.runs.notices],
@@ -827,7 +829,7 @@ class _Asked(BackendArray):
 
 @typed
 def fit(
-    runs: Runs,
+    runs: Runs | pd.DataFrame | str | Path,
     model: str | Path | ModelSpec = "joint",
     *,
     group: str | None = None,
@@ -838,6 +840,7 @@ def fit(
     weights: np.ndarray | None = None,
     seed: int = 1,
     progress: bool | None = None,
+    **reading: Any,
 ) -> Fit:
     """Sample the posterior of a model given runs.
 
@@ -848,7 +851,8 @@ def fit(
 
     Parameters
     ----------
-    runs : Runs
+    runs : Runs, pandas.DataFrame or path
+        A table that is not read yet is read by `bayescale.read_runs`.
     model : str, path or ModelSpec
         Name of a shipped model, a TOML file, or a specification.
     group : str, optional
@@ -866,6 +870,8 @@ def fit(
         Same seed, same machine: same draws.
     progress : bool, optional
         Show which step runs and how much of it is done; by default on a terminal and in a notebook.
+    **reading
+        How to read the table: options of `bayescale.read_runs`, e.g. ``columns={"params": "N"}``.
 
     Returns
     -------
@@ -875,7 +881,7 @@ def fit(
     Raises
     ------
     RunsError
-        If the runs cannot identify the law, or their groups.
+        If the runs cannot be read, or cannot identify the law, or their groups.
     ModelError
         If a group is given for a model without groups.
     FitError
@@ -888,6 +894,7 @@ def fit(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
+    runs = as_runs(runs, spec.response.column, reading)
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
@@ -1139,6 +1146,7 @@ def _read(tree: xr.DataTree, folder: Path) -> Fit:
         tuple(facts["ledger"]),
         notices,
         settings=tuple(facts.get("settings", ())),  # fits of before knew none
+        unit=facts.get("unit", ""),
     )
     spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"], laws=(folder, Path()))
     given = json.loads(tree.attrs.pop("given", "{}"))

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.runs.check import Check, doubt
+from bayescale.runs.losses import UNLIKELY
 from bayescale.runs.settings import is_categorical, settings
 
 FLOPS_PER_PARAM_TOKEN = 6.0
@@ -28,6 +29,7 @@ GROUPS = (
 """Columns that say of which kind a run is: runs of two kinds are not compared."""
 
 _EXCHANGED = 20.0  # factor between tokens per parameter of exchanged rows and of all others
+_FAR = 0.15  # of log loss: seeds differ by .01, good and bad learning rates by .1
 _ROOM = 3.0  # factor that exchanged rows may lie beyond the others once they are put right
 
 
@@ -145,7 +147,7 @@ def _checkpoints(table: pd.DataFrame) -> list[Check]:
             "repeated run names",
             f"{words.rows(rows)} share a run name: checkpoints of one "
             "run are not finished runs (their learning rate has not decayed)",
-            "Keep the last of each.",
+            "Keep the last of each with --last-per run.",
             rows,
         )
     ]
@@ -178,9 +180,55 @@ def _perplexity(table: pd.DataFrame) -> list[Check]:
             "perplexity?",
             f"the median loss is {table['loss'].median():.3g}; losses of language models lie below "
             "7 nats per token",
-            "If it is a perplexity, take its logarithm.",
+            "If it is a perplexity, pass --loss-unit ppl.",
         )
     ]
+
+
+def _far_off(table: pd.DataFrame) -> list[Check]:
+    """Name losses far from those of runs of like size, and above what a guess costs."""
+    if "loss" not in table or len(table) == 0:
+        return []
+    loss = table["loss"]
+    guess = np.log(pd.to_numeric(table.get("vocab_size", np.nan * loss), errors="coerce"))
+    guess = guess.where(guess > 0, UNLIKELY)
+    off = _off(table)
+    rows = table.index[(loss > guess) | (off != 0)]
+    if len(rows) == 0 or len(rows) > max(1, len(table) // 10):  # many are no slip of a few
+        return []
+    values = ", ".join(f"{value:.4g}" for value in loss[rows].iloc[:8])
+    left_out = list(map(int, rows))
+    query = f" with --where 'index not in {left_out}'" if len(left_out) <= 20 else ""
+    return [
+        doubt(
+            "losses far off",
+            f"{words.rows(rows)}: the loss is {values}, far from that of runs of like size",
+            f"Correct them, or, if these runs diverged or count otherwise, leave them out{query}.",
+            rows,
+        )
+    ]
+
+
+def _off(table: pd.DataFrame) -> np.ndarray:
+    """Say which losses lie far above (1) or below (-1) a smooth surface of all, or do not (0).
+
+    The surface is of least absolute deviations, quadratic in log N and log D where runs are many.
+    """
+    axes = ["params", "tokens"]
+    repeats = (table.get("unique_tokens", np.inf) < table.get("tokens", 0.0)).any()
+    if not set(axes) <= set(table.columns) or len(table) < 8 or repeats:
+        return np.zeros(len(table))  # repeated data raise losses as well
+    logs = np.log(table[axes].to_numpy())
+    x, y = ((logs - logs.mean(0)) / np.maximum(logs.std(0), 1e-9)).T
+    parts = [np.ones_like(x), x, y, *([x**2, y**2, x * y] if len(table) >= 18 else [])]
+    surface, log = np.column_stack(parts), np.log(table["loss"].to_numpy())
+    weights = np.ones(len(log))
+    for _ in range(50):
+        found, *_ = np.linalg.lstsq(surface * weights[:, None], log * weights)
+        error = log - surface @ found
+        weights = 1 / np.sqrt(np.maximum(np.abs(error), 1e-4))
+    limit = max(_FAR, 10 * float(np.median(np.abs(error))))
+    return np.where(np.abs(error) > limit, np.sign(error), 0.0)
 
 
 def _constant(table: pd.DataFrame) -> list[Check]:
@@ -361,5 +409,5 @@ OF_ANY: tuple[Doubt, ...] = (
 )
 """What can be doubted of runs whatever was measured of them."""
 
-DOUBTS: tuple[Doubt, ...] = (*OF_ANY, _swept, _constant, _rising, _perplexity)
+DOUBTS: tuple[Doubt, ...] = (*OF_ANY, _swept, _constant, _rising, _perplexity, _far_off)
 """What can be doubted of runs and their losses."""

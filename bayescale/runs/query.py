@@ -44,7 +44,7 @@ _METHODS = {
 """What a query may call: nothing that reads, writes or runs what is not in the table."""
 
 
-def select(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
+def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = None) -> pd.DataFrame:
     """Keep the rows that match a query; all of them where there is none.
 
     Parameters
@@ -52,6 +52,8 @@ def select(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
     table : pandas.DataFrame
     where : str or None
         A pandas query on the columns, without names from outside of the table.
+    own : pandas.DataFrame, optional
+        Columns that the query may ask for as well.
 
     Returns
     -------
@@ -65,16 +67,19 @@ def select(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
     """
     if where is None:
         return table.copy()
+    named = table if own is None else table.join(own[[n for n in own if n not in table]])
     try:
         _require_harmless(where)
-        chosen = table.eval(where, local_dict={}, global_dict={})
+        chosen = named.eval(where, local_dict={}, global_dict={})
     except RunsError:
         raise
     except Exception as error:  # a query is a program: it may fail in any way
         why = (str(error).splitlines() or [type(error).__name__])[0]
+        odd = [name for name in map(str, named) if not name.isidentifier() and name in where]
         raise RunsError(
             f"filter {_short(where)!r} cannot be applied ({why}); the "
-            f"columns are {', '.join(table.columns)}"
+            f"columns are {', '.join(map(str, named))}",
+            f"Write {', '.join(f'`{name}`' for name in odd)} in backticks." if odd else "",
         ) from error
     if not (isinstance(chosen, pd.Series) and pd.api.types.is_bool_dtype(chosen)):
         raise RunsError(

@@ -1,5 +1,6 @@
 """Runs in mid-schedule: their learning rate had not decayed, so their loss lies above the law."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,13 +16,19 @@ type MidSchedule = Literal["exclude", "keep"] | float
 _WHEN = {"mid_schedule": True, "finished": False, "is_final_checkpoint": False}
 _PORTION = "portion_of_schedule"
 _ROUNDING = 1e-9
+_STATES = ("state", "status", "run_state")
+_STOPPED = {"crashed", "failed", "killed", "running", "preempted", "preempting", "pending"}
+_ENDED = {"finished", "completed", "done", "success"}
+STEPS = ("_step", "step", "steps", "global_step", "trainer/global_step", "current_steps")
+"""Columns that count what a run has done of its schedule, where tokens do not."""
 
 
 def settle(table: pd.DataFrame, choice: MidSchedule) -> tuple[pd.DataFrame, list[str], list[Check]]:
     """Leave out, keep or weigh down the runs that the table marks as unfinished.
 
     A run is in mid-schedule where the column ``mid_schedule`` is true, ``finished`` or
-    ``is_final_checkpoint`` is false, or ``portion_of_schedule`` is below 1. A checkpoint that is
+    ``is_final_checkpoint`` is false, ``portion_of_schedule`` is below 1, or its ``State`` is not
+    ``finished`` but crashed, failed, killed or running. A checkpoint that is
     not the last but lies at the end of the schedule or beyond it is a finished run.
 
     Parameters
@@ -123,7 +130,118 @@ def _marked(table: pd.DataFrame) -> dict[str, pd.Series]:
         if name in table:
             said = _truth(table[name]) == (1.0 if value else 0.0)
             found[name] = said & portion.isna() if name == "is_final_checkpoint" else said
+    for name in table.columns:
+        said = table[name].astype(str).str.strip().str.lower().where(table[name].notna())
+        if str(name).lower() in _STATES and said.dropna().isin(_STOPPED | _ENDED).all():
+            found[str(name)] = said.isin(_STOPPED)
     return {name: rows for name, rows in found.items() if rows.any()}
+
+
+def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Keep the last row of each run: that of the most tokens, or else steps.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    names : sequence of str
+        Columns that say of which run a row is.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    RunsError
+        If the table lacks such a column, a name in it, or all that says which row is the last.
+    """
+    if missing := [name for name in names if name not in table]:
+        raise RunsError(
+            f"the last row per {', '.join(names)} is asked for; {', '.join(missing)} is no column "
+            f"of {', '.join(table.columns)}"
+        )
+    nameless = table[list(names)].isna().any(axis=1)
+    if nameless.any():
+        raise RunsError(
+            f"column{'s' if len(names) > 1 else ''} {', '.join(names)}, "
+            f"{words.rows(table.index[nameless])}: nothing says of which run this is",
+            f"Leave such rows out with --where '{names[0]}.notna()'.",
+        )
+    place = [name for name in ("tokens", *STEPS) if name in table]
+    if not place:
+        raise RunsError(
+            "neither tokens nor steps say which row of a run is its last",
+            "Name the tokens with --column tokens=YOURS.",
+        )
+    order = table.sort_values(place, kind="stable", na_position="first")
+    return order.groupby(list(names), sort=False).tail(1).sort_index()
+
+
+def require_no_history(table: pd.DataFrame) -> None:
+    """Refuse tables of what runs said while they trained, of which only the last is finished.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Without rows that are marked as unfinished.
+
+    Raises
+    ------
+    RunsError
+        If runs have several rows each, of equal size and other tokens or steps.
+    """
+    place = [name for name in ("tokens", *STEPS) if name in table]
+    if "run" not in table or not place:
+        return
+    table = table[table["run"].duplicated(keep=False) & table["run"].notna()]
+    each = table.groupby("run")
+    grows = [name for name in place if (each[name].nunique() == each.size()).all()]
+    sizes = [name for name in ("params", "active_params") if name in table]
+    one_size = all((each[name].nunique() <= 1).all() for name in sizes)
+    if len(table) == 0 or each.size().median() < 3 or not grows or not one_size:
+        return
+    raise RunsError(
+        f"{each.ngroups} runs have {each.size().median():.0f} rows each, of different {grows[0]}: "
+        "a history, in which all but the last loss of a run were taken before its learning rate "
+        "had decayed",
+        'Keep the last row of each with --last-per run (in Python last_per="run"), or all of them '
+        "with --mid-schedule keep.",
+    )
+
+
+def unfinished_points(table: pd.DataFrame) -> list[Check]:
+    """Doubt points of curves that the table marks as taken in mid-schedule.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    list of Check
+        One, or none.
+    """
+    marked = _marked(table)
+    if not marked:
+        return []
+    rows = table.index[pd.concat(marked, axis=1).any(axis=1)]
+    first = next(iter(marked))
+    keep = {
+        _PORTION: f"{_PORTION} >= 1",
+        "mid_schedule": "mid_schedule == False",
+        "finished": "finished == True",
+        "is_final_checkpoint": "is_final_checkpoint == True",
+    }
+    finished = keep.get(first, f'`{first}` == "finished"')
+    return [
+        doubt(
+            "unfinished runs",
+            f"the column {first!r} marks {words.rows(rows)} as in mid-schedule: losses of runs "
+            "whose learning rate has not decayed lie above those of finished runs",
+            f"If these curves are of finished runs, leave such rows out with --where '{finished}'.",
+            rows,
+        )
+    ]
 
 
 def _truth(values: pd.Series) -> pd.Series:

@@ -5,6 +5,7 @@ columns ``run, params, tokens, flops, loss`` (counts as float64, loss in nats pe
 whatever group columns the table has.
 """
 
+import inspect
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from bayescale.arguments import typed
 from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs.check import Check
+from bayescale.runs.columns import PF_DAY, Named, name_columns, require_agreement, unnamed
 from bayescale.runs.doubts import (
     COUNTS,
     DOUBTS,
@@ -29,18 +31,19 @@ from bayescale.runs.doubts import (
     small,
     tiny,
 )
+from bayescale.runs.losses import LossUnit, doubts_of, loss_unit_of, require_no_perplexity
 from bayescale.runs.numbers import parse, why_none
 from bayescale.runs.query import select
 from bayescale.runs.reading import load_table
-from bayescale.runs.schedule import MidSchedule, settle
+from bayescale.runs.schedule import (
+    MidSchedule,
+    last_of,
+    require_no_history,
+    settle,
+    unfinished_points,
+)
 from bayescale.runs.settings import settings
 
-_ALIASES = {
-    "params": ("n", "n_params", "num_params", "parameters", "model_size", "model size"),
-    "tokens": ("d", "n_tokens", "num_tokens", "training_tokens", "training tokens"),
-    "flops": ("c", "flop", "compute", "training_flop", "training flop", "total_flops"),
-    "loss": ("l", "val_loss", "valid_loss", "final_loss", "eval_loss", "test_loss", "ce_loss"),
-}
 SHARES_WITHIN = 0.02
 """How far the shares of a mixture may be from a sum of 1: published ones are rounded."""
 
@@ -82,6 +85,10 @@ class Runs(Shown):
     settings : tuple of str or None
         Columns in which runs of one configuration agree; by default those that look like settings
         in this table (`bayescale.runs.settings`). Runs taken from others keep theirs.
+    unit : str
+        Of the losses, where the table or who reads it says one; else it is that of the law.
+    own : pandas.DataFrame, optional
+        Columns that were renamed, by the table's own names and in its own units, for queries.
     """
 
     table: pd.DataFrame = field(repr=False)
@@ -92,6 +99,8 @@ class Runs(Shown):
     notices: tuple[Check, ...] = field(default=(), repr=False)
     counted: str = "params"
     settings: tuple[str, ...] | None = field(default=None, repr=False)
+    unit: str = ""
+    own: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if "weight" in self.table:
@@ -188,7 +197,7 @@ class Runs(Shown):
         Parameters
         ----------
         where : str
-            A pandas query on our names.
+            A pandas query on our names, or the table's own.
 
         Returns
         -------
@@ -200,7 +209,7 @@ class Runs(Shown):
         RunsError
             If the query cannot be applied, matches nothing, or matches every run.
         """
-        held = select(self.table, where)
+        held = select(self.table, where, self.own)
         kept = self.table.drop(index=held.index)
         if len(kept) == 0:
             raise RunsError(f"{where!r} holds back all {len(held)} runs: none is left to fit")
@@ -267,9 +276,11 @@ def read_runs(
     where: str | None = None,
     units: Mapping[str, float] | None = None,
     mid_schedule: MidSchedule = "exclude",
-    best_per: Sequence[str] = (),
+    best_per: str | Sequence[str] = (),
+    last_per: str | Sequence[str] = (),
     params_are: str = "not stated",
     response: str = "loss",
+    loss_unit: str | None = None,
 ) -> Runs:
     """Read a table of training runs and refuse or flag what would give a silent wrong number.
 
@@ -283,23 +294,34 @@ def read_runs(
         Text in columns (CSV, TSV, ...), JSON, JSON lines or Parquet, or a table in memory. Counts
         may be written as 35M, 14.3B or 35,000,000.
     columns : mapping, optional
-        Our name to the table's own, e.g. ``{"params": "N", "loss": "val_loss"}``.
+        Our name to the table's own, e.g. ``{"params": "N", "loss": "val_loss"}``. A column that is
+        not named is found by its name where that can mean nothing else and no second one can.
     where : str, optional
-        A pandas query on our names that keeps rows, e.g. ``"not outlier and loss < 6"``.
+        A pandas query that keeps rows, e.g. ``"not outlier and loss < 6"``. Names are ours, or the
+        table's own for what the table itself says; names that are no words stand in backticks.
     units : mapping, optional
-        What one unit of a column is, e.g. ``{"params": 1e9}`` for billions.
+        What one unit of a column is, e.g. ``{"params": 1e9}`` for billions; by default what the
+        name of the column says: ``params_M``, ``tokens (B)``, ``pf_days``.
     mid_schedule : "exclude", "keep" or float in (0, 1)
         What to do with runs that stopped before their schedule ended, whose loss lies above the
         law: leave them out, keep them, or keep them with this weight. They are those where
         ``mid_schedule`` is true, ``finished`` or ``is_final_checkpoint`` is false, or
-        ``portion_of_schedule`` is below 1.
-    best_per : sequence of str
+        ``portion_of_schedule`` is below 1, or ``State`` is not ``finished``, as W&B has it.
+    best_per : str or sequence of str
         Keep the run of lowest loss for each combination of these columns, for tables in which
         hyper-parameters were swept.
+    last_per : str or sequence of str
+        Keep the last row (most tokens, else steps) of each run that these columns name, for tables
+        of what runs said while they trained.
     params_are : str
         What N counts ("total", "non-embedding", ...): this convention moves exponents.
     response : str
         Column of what laws say of the runs; another one than ``loss`` for laws of something else.
+    loss_unit : str, optional
+        What losses are given in: "nats" or "bits" per token, "bpb" or "bpc" (bits per byte or
+        character), "bpb:4.3" (with so many bytes per token) or "ppl" (perplexity). They become
+        nats per token; bits per byte without a length of tokens stay what they are. By default what
+        the name of the column says, else nats.
 
     Returns
     -------
@@ -317,40 +339,129 @@ def read_runs(
         For tables that can be used but look wrong: swapped columns, duplicates, rising loss, ...
     """
     loaded = load_table(source)
-    raw = loaded.table
-    named = _rename(raw, columns or {}, response)
-    scaled = _apply_units(named, units or {}, response, loaded.decimal)
-    filled = _fill(scaled, named)
-    kept = select(filled, where)
-    settled, settling, unfinished = settle(kept, mid_schedule)
-    _require_values(settled, named, response, units or {}, loaded.decimal)
+    raw, stated = loaded.table, units or {}
+    named = name_columns(raw, columns or {}, response, stated)
+    units = {**named.units, **stated}
+    plain = _apply_units(named.table, {}, response, loaded.decimal)
+    scaled = _apply_units(named.table, units, response, loaded.decimal)
+    require_agreement(scaled, named, stated)
+    unit = _unit_of_losses(named, loss_unit, response)
+    nats = scaled.assign(loss=unit.to_nats(scaled["loss"])) if unit else scaled
+    filled = _fill(nats.copy(), named.table)
+    own = plain[list(named.theirs)].rename(columns=dict(named.theirs))
+    kept = select(filled, where, own)
+    ours = {theirs: name for name, theirs in named.theirs.items()}
+    best_per, last_per = (_names(some, ours) for some in (best_per, last_per))
+    last = last_of(kept, last_per) if last_per else kept
+    settled, settling, unfinished = settle(last, mid_schedule)
+    _require_values(settled, named.table, response, units, loaded.decimal)
+    if response == "loss":
+        require_no_perplexity(settled["loss"], unit)
     table = _best(settled, best_per)
     if "run" not in table:
         rows = table.index[originals(table)]  # a copied row has the name of its original
         table.insert(0, "run", [f"run-{row + 1}" for row in rows])
-    _require_units(table, stated=units or {})
-    ledger = [f"{len(raw)} rows read", *loaded.ledger]
-    ledger += [f"{ours} is the column {theirs!r}" for ours, theirs in (columns or {}).items()]
-    ledger += [f"{column} multiplied by {unit:g}" for column, unit in (units or {}).items()]
-    ledger += [*_spelled(named, scaled, units or {}), *_not_known(settled)]
-    ledger += [
-        f"{column} filled by C = 6ND" for column in _FILLED if _was_filled(named, table, column)
-    ]
-    ledger += [f"{len(filled) - len(kept)} dropped by the filter {where!r}"] if where else []
-    ledger += settling
-    ledger += (
-        [f"{len(settled) - len(table)} dropped for a better run of equal {', '.join(best_per)}"]
-        if best_per
-        else []
+    if mid_schedule == "exclude":
+        require_no_history(table)
+    was_filled = [column for column in _FILLED if _was_filled(named.table, table, column)]
+    _require_compute(table, was_filled)
+    _require_units(table, stated=stated)
+    ledger = (
+        f"{len(raw)} rows read",
+        *loaded.ledger,
+        *_ledger_of_names(named, stated, unit),
+        *_spelled(named.table, scaled, units),
+        *_not_known(settled),
+        *(f"{column} filled by C = 6ND" for column in was_filled),
+        *_dropped(where, filled, kept, f"by the filter {where!r}"),
+        *_dropped(last_per, kept, last, f"before the last of each {', '.join(last_per)}"),
+        *settling,
+        *_dropped(best_per, settled, table, f"for a better run of equal {', '.join(best_per)}"),
     )
     doubts = DOUBTS if response == "loss" else OF_ANY
-    doubts = doubts if "params" in (units or {}) else (*doubts, small)
-    if response == "loss" and "loss" not in (units or {}):
-        doubts = (*doubts, tiny)
-    notices = (*unfinished, *(notice for doubt in doubts for notice in doubt(table)))
+    doubts = doubts if "params" in units else (*doubts, small)
+    doubts = doubts if response != "loss" or unit or "loss" in units else (*doubts, tiny)
+    notices = (
+        *named.doubts,
+        *(doubts_of(plain.loc[table.index, "loss"], unit) if unit else ()),
+        *unfinished,
+        *(notice for doubt in doubts for notice in doubt(table)),
+    )
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=3)
-    return Runs(table, loaded.name, loaded.sha256, params_are, tuple(ledger), notices)
+    return Runs(
+        table,
+        loaded.name,
+        loaded.sha256,
+        params_are,
+        ledger,
+        notices,
+        unit=unit.label if unit else "",
+        own=own,
+    )
+
+
+def _unit_of_losses(named: Named, stated: str | None, response: str) -> LossUnit | None:
+    if response == "loss":
+        return loss_unit_of(stated, named.theirs.get("loss"), named.loss_unit)
+    if stated is not None:
+        raise RunsError(f"a unit of losses is given, and the model says {response} of runs")
+    return None
+
+
+def _ledger_of_names(
+    named: Named, stated: Mapping[str, float], unit: LossUnit | None
+) -> Iterator[str]:
+    """Say which columns were renamed, and what their units are."""
+    for ours, theirs in named.theirs.items():
+        yield f"{ours} is the column {theirs!r}"
+    for ours, factor in {**named.units, **stated}.items():
+        by_name = "" if ours in stated else f", as the name {named.theirs[ours]!r} says"
+        yield f"{ours} multiplied by {factor:g}{by_name}"
+    if unit:
+        yield unit.ledger
+
+
+def _dropped(asked: object, before: pd.DataFrame, after: pd.DataFrame, why: str) -> list[str]:
+    return [f"{len(before) - len(after)} dropped {why}"] if asked else []
+
+
+def _names(given: str | Sequence[str], ours: Mapping[str, str]) -> list[str]:
+    """List columns by our names."""
+    return [ours.get(name, name) for name in ([given] if isinstance(given, str) else given)]
+
+
+def as_runs(
+    source: Runs | str | Path | pd.DataFrame, response: str, options: Mapping[str, Any]
+) -> Runs:
+    """Take runs as they are, or read them from a table.
+
+    Parameters
+    ----------
+    source : Runs, path or pandas.DataFrame
+    response : str
+        Column of what the law says of the runs.
+    options : mapping of str to Any
+        Of `read_runs`.
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    RunsError
+        For options of runs that are read already, or a table that cannot be read.
+    """
+    inspect.signature(read_runs).bind(source, response=response, **options)  # names of options
+    if not isinstance(source, Runs):
+        return read_runs(source, response=response, **options)
+    if options:
+        raise RunsError(
+            f"{', '.join(options)}: these runs are read already; pass this to read_runs, or the "
+            "table in place of the runs"
+        )
+    return source
 
 
 def positive(table: pd.DataFrame, name: str) -> np.ndarray:
@@ -467,7 +578,7 @@ def shares(table: pd.DataFrame, name: str) -> np.ndarray:
 
 def _found(table: pd.DataFrame, name: str) -> pd.Series:
     if name not in table:
-        raise RunsError(f"the model needs the column {name!r}", _hint(table, name))
+        raise unnamed(table, name, f"the model needs the column {name!r}")
     return table[name]
 
 
@@ -506,46 +617,19 @@ def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -
     ------
     RunsError
         For a file or query that cannot be used, or a table without rows.
+
+    Warns
+    -----
+    RunsWarning
+        If the table marks points as taken in mid-schedule.
     """
     raw = load_table(source).table
     if len(raw) == 0:
         raise RunsError("the table has a header and no rows")
-    return select(raw, where)
-
-
-def _rename(raw: pd.DataFrame, columns: Mapping[str, str], response: str) -> pd.DataFrame:
-    for ours, theirs in columns.items():
-        if theirs in raw.columns:
-            continue
-        if ours in raw.columns:
-            raise RunsError(
-                f"column mapping {ours}={theirs} looks reversed: the table has {ours!r} "
-                f"and not {theirs!r}; write {theirs}={ours}"
-            )
-        raise RunsError(
-            f"column mapping {ours}={theirs}: the table has no column {theirs!r}; "
-            f"{words.did_you_mean(theirs, list(raw.columns))}"
-        )
-    if len(set(columns.values())) < len(columns):
-        raise RunsError("two column mappings name the same column of the table; each needs its own")
-    # A mapped name wins over a column that happens to carry our name already.
-    hidden = [ours for ours in columns if ours in raw.columns and ours not in columns.values()]
-    table = raw.drop(columns=hidden)
-    table = table.rename(columns={theirs: ours for ours, theirs in columns.items()})
-    if table.columns.has_duplicates:
-        twice = ", ".join(sorted(set(table.columns[table.columns.duplicated()])))
-        raise RunsError(f"the table has more than one column named {twice}; rename one")
-    if len(table) == 0:
-        raise RunsError("the table has a header and no rows")
-    if len(table.columns) == 1 and any(mark in table.columns[0] for mark in ";\t|"):
-        raise RunsError(
-            f"the table has one column, {table.columns[0]!r}: its separator is no comma; save it "
-            "with commas, or read it with pandas and pass the table"
-        )
-    if response not in table:
-        unit = " (nats per token)" if response == "loss" else ""
-        raise RunsError(f"the table has no column {response!r}{unit}", _hint(table, response))
-    return table
+    kept = select(raw, where)
+    for notice in unfinished_points(kept):
+        warnings.warn(str(notice), RunsWarning, stacklevel=2)
+    return kept
 
 
 def _apply_units(
@@ -716,16 +800,6 @@ def _require_losses_alike(losses: pd.Series) -> None:
         )
 
 
-def _hint(table: pd.DataFrame, name: str) -> str:
-    """Say which of the table's columns may be meant, as a ready option."""
-    found = [
-        column for column in table.columns if column.lower() in (name, *_ALIASES.get(name, ()))
-    ]
-    if found:
-        return f"Is it {found[0]!r}? Then pass --column {name}={found[0]}."
-    return f"The columns are {', '.join(table.columns)}: pass --column {name}=YOURS."
-
-
 def _require_positive(values: pd.Series, name: str) -> None:
     for bad, what, keep in (
         (values.isna(), "is missing", f"{name}.notna()"),
@@ -740,6 +814,29 @@ def _require_positive(values: pd.Series, name: str) -> None:
                 f"{values[bad].iloc[0]:g} {what}{reason}",
                 f"Correct it, or leave such rows out with --where '{keep}'.",
             )
+
+
+def _require_compute(table: pd.DataFrame, filled: Sequence[str]) -> None:
+    """Refuse compute that cannot be FLOPs, before a column that was filled from it is blamed."""
+    if "flops" not in table or "flops" in filled or not {"params", "tokens"} <= set(table.columns):
+        return
+    size, flops = table.get("active_params", table["params"]), table["flops"]
+    ratio = float((PF_DAY * flops / (FLOPS_PER_PARAM_TOKEN * size * table["tokens"])).median())
+    least = {"params": 1e3, "tokens": 1e4}
+    small = [name for name in filled if table[name].median() < least[name]]
+    if abs(ratio - 1) < 0.3 or small:
+        looks = "look like PF-days" if not small or _plausible(table, small[0]) else "are no FLOPs"
+        raise RunsError(
+            f"flops {looks}: the median is {flops.median():.3g}",
+            'If they are PF-days pass --unit flops=8.64e19 (in Python units={"flops": 8.64e19}), '
+            "else their unit in FLOPs.",
+        )
+
+
+def _plausible(table: pd.DataFrame, filled: str) -> bool:
+    """Say whether a count that was filled from compute is plausible if that is in PF-days."""
+    factor = {"tokens": PF_DAY, "params": 1 / PF_DAY}[filled]
+    return bool(1e-2 < (factor * table["tokens"] / table["params"]).median() < 1e5)
 
 
 def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:

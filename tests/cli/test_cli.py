@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from conftest import simulated_table
 
-from bayescale import cli, load_fit
-from bayescale.errors import RunsWarning
+from bayescale import cli, load_fit, load_model
+from bayescale.cli import reading
+from bayescale.cli.options import Reading
+from bayescale.errors import RunsWarning, UnnamedColumnError
 from bayescale.files import to_json
+
+JOINT = load_model("joint")
 
 
 @pytest.fixture
@@ -105,7 +109,7 @@ def test_a_folder_is_no_file_to_write(run, command, monkeypatch):
     ("arguments", "message"),
     [
         (["report", "none.csv"], "error: none.csv: no such file"),
-        (["report", "{table}"], "--column params=N"),
+        (["report", "{table}", "--loss-unit", "bites"], "losses cannot be in 'bites'"),
         (["report", "{table}", "--column", "params"], "--column params: write it as NAME=VALUE"),
         (
             ["report", "{table}", "--column", "params=N", "--unit", "params=many"],
@@ -205,6 +209,48 @@ def test_repeated_filters_are_combined(run, table):
     )
     assert code == 2
     assert "filter '(loss < 3) and (loss > 3)' keeps none of the 30 rows" in err
+
+
+@pytest.fixture
+def two_losses(tmp_path):
+    """A table whose loss nobody can name but its owner."""
+    table = simulated_table().rename(columns={"params": "N_params", "loss": "val/loss"})
+    table.assign(**{"train/loss": table["val/loss"]}).to_csv(tmp_path / "two.csv", index=False)
+    return tmp_path / "two.csv"
+
+
+def test_columns_are_proposed_as_options_that_work(run, two_losses):
+    code, _, err = run("check", two_losses)
+    assert (code, err.count("\n")) == (2, 1)
+    option, value = re.search(r"pass (--column) (\S+)", err).groups()
+    assert (option, value) == ("--column", "loss=val/loss")
+    runs = reading.runs_of(two_losses, Reading(column=[value, "params=N_params"]), JOINT)
+    assert len(runs) == 30
+
+
+@pytest.mark.filterwarnings("ignore::bayescale.RunsWarning")
+def test_a_proposal_is_accepted_with_one_key_on_a_terminal(two_losses, monkeypatch):
+    asked, answers = [], [True, False]
+    monkeypatch.setattr(reading, "_at_a_terminal", lambda: True)
+    monkeypatch.setattr("typer.confirm", lambda text, **_: asked.append(text) or answers.pop(0))
+    assert len(reading.runs_of(two_losses, Reading(), JOINT)) == 30
+    with pytest.raises(UnnamedColumnError):
+        reading.runs_of(two_losses, Reading(), JOINT)
+    assert asked == ["loss is the column 'val/loss'?"] * 2
+
+
+@pytest.mark.parametrize(("unit", "label"), [("bpb", "bits per byte"), ("nats", "nats per token")])
+def test_the_unit_of_losses_is_an_option(two_losses, unit, label):
+    options = Reading(column=["loss=val/loss", "params=N_params"], loss_unit=unit)
+    assert reading.runs_of(two_losses, options, JOINT).unit == label
+
+
+def test_a_column_that_the_model_needs_is_asked_for_before_the_work(run, tmp_path):
+    table = simulated_table().rename(columns={"params": "params_matmul"})
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    code, _, err = run("fit", tmp_path / "runs.csv", "--out", tmp_path / "fit.nc")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--column params=params_matmul" in err
 
 
 def test_doubts_are_printed_and_not_errors(run, tmp_path):

@@ -6,7 +6,7 @@ from conftest import simulated_table
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.modelling.build import cells_of
 from bayescale.modelling.spec import load_model
-from bayescale.runs.table import read_runs
+from bayescale.runs.table import read_runs, read_table
 
 UNFINISHED = [3, 17]
 
@@ -107,7 +107,7 @@ def test_column_that_holds_no_truth_says_nothing():
 
 def test_filter_comes_first_and_the_best_run_later():
     assert read_runs(marked(), where="finished").notices == ()
-    worse = simulated_table().assign(finished=True, loss=lambda t: 2 * t["loss"])
+    worse = simulated_table().assign(finished=True, loss=lambda t: 1.1 * t["loss"])
     with pytest.warns(RunsWarning, match="marks rows 4, 18"):
         runs = read_runs(pd.concat([marked(), worse]), best_per=["params", "tokens"])
     assert set(runs.table.index) == {*range(30), 33, 47} - set(UNFINISHED)  # worse, but finished
@@ -131,3 +131,74 @@ def test_unfinished_run_is_no_seed_of_a_finished_one():
     with pytest.warns(RunsWarning, match="swept runs: 10 of 35"):
         as_seeds = read_runs(pd.concat([finished, early.assign(finished=True)]))
     assert len(cells_of(load_model("chinchilla"), as_seeds)) == 30
+
+
+@pytest.mark.parametrize("name", ["State", "status"])
+def test_runs_that_crashed_are_left_out_whatever_their_loss(name):
+    states = ["finished"] * 26 + ["crashed", "failed", "killed", "running"]
+    table = simulated_table().assign(**{name: states})
+    table.loc[[26, 27], "loss"] = [np.nan, 9.0]
+    with pytest.warns(RunsWarning, match=f"column '{name}' marks rows 27, 28, 29, 30 "):
+        runs = read_runs(table)
+    assert list(runs.table.index) == list(range(26))
+
+
+def test_a_state_of_something_else_says_nothing():
+    states = ["crashed"] + ["Texas"] * 29
+    assert len(read_runs(simulated_table().assign(State=states))) == 30
+
+
+def history(rows=5):
+    """Thirty runs, each with what it said on its way; rows out of order."""
+    done = pd.concat([simulated_table().assign(part=p) for p in np.linspace(0.2, 1, rows)])
+    done["run"] = "run " + done.index.astype(str)
+    done["loss"] *= 1 + 0.1 * (1 - done["part"])
+    done["_step"] = (1000 * done["part"]).astype(int)
+    return done.assign(tokens=done["tokens"] * done["part"]).iloc[::-1]
+
+
+@pytest.mark.parametrize("counted", ["tokens", "_step"])
+def test_a_history_is_refused_and_its_last_rows_are_read(counted):
+    table = history()
+    if counted == "_step":
+        table["tokens"] = simulated_table()["tokens"].loc[table.index]
+    with pytest.raises(RunsError, match=f"different {counted}: .*--last-per run .*last_per="):
+        read_runs(table)
+    runs = read_runs(table, last_per="run")
+    assert (runs.table["part"] == 1).all()
+    assert len(runs) == 30
+    assert "120 dropped before the last of each run" in runs.ledger
+    with pytest.warns(RunsWarning):
+        assert len(read_runs(table, mid_schedule="keep")) == 150
+
+
+def test_runs_of_one_name_are_no_history_where_they_differ_in_size_or_are_two():
+    pair = history(2)
+    with pytest.warns(RunsWarning, match="repeated run names: .*--last-per run"):
+        assert len(read_runs(pair)) == 60
+    table = simulated_table().assign(run=["a", "b", "c"] * 10)
+    with pytest.warns(RunsWarning, match="repeated run names"):
+        assert len(read_runs(table)) == 30
+
+
+@pytest.mark.parametrize(
+    ("change", "last_per", "message"),
+    [
+        (lambda t: t, "name", "name is no column of"),
+        (lambda t: t.assign(run=t.run.where(t.run != "run 3")), "run", "--where 'run.notna"),
+    ],
+)
+def test_last_rows_that_nobody_can_tell_are_refused(change, last_per, message):
+    with pytest.raises(RunsError, match=message):
+        read_runs(change(history()), last_per=last_per)
+
+
+def test_points_of_curves_in_mid_schedule_are_doubted():
+    points = simulated_table().assign(is_final_checkpoint=[False] * 3 + [True] * 27)
+    with pytest.warns(RunsWarning, match="rows 1, 2, 3 .*'is_final_checkpoint == True'"):
+        assert len(read_table(points)) == 30
+    assert len(read_table(points, where="is_final_checkpoint == True")) == 27
+    states = simulated_table().assign(State=["crashed"] * 2 + ["finished"] * 28)
+    with pytest.warns(RunsWarning, match="State` == "):
+        read_table(states)
+    assert len(read_table(states, where='`State` == "finished"')) == 28

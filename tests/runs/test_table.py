@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayescale import Status, fit
-from bayescale.errors import RunsError, RunsWarning
+from bayescale.errors import BayescaleError, RunsError, RunsWarning
 from bayescale.report.record import default_budgets
 from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN
 from bayescale.runs.range import decades_beyond
-from bayescale.runs.table import Runs, read_runs
+from bayescale.runs.table import Runs, as_runs, read_runs
 
 
 def set_cell(column, row, value):
@@ -33,9 +33,9 @@ def set_cell_of(column, row, value):
 REFUSED = {
     "missing loss": (lambda t: t.drop(columns="loss"), {}, "no column 'loss'.*--column loss=YOURS"),
     "loss under another name": (
-        lambda t: t.rename(columns={"loss": "val_loss"}),
+        lambda t: t.rename(columns={"loss": "val_loss"}).assign(test_loss=3.0),
         {},
-        "is it 'val_loss'.*--column loss=val_loss",
+        "is it 'val_loss', or 'test_loss'.*--column loss=val_loss",
     ),
     "NaN loss": (set_cell("loss", 4, np.nan), {}, "'loss', row 5: .*missing.*loss.notna"),
     "zero loss": (set_cell("loss", 2, 0.0), {}, "'loss', row 3: the value 0 must be positive"),
@@ -167,7 +167,10 @@ DOUBTED = {
         "duplicated runs: rows 5, 31 .*index not in",
     ),
     "rising loss": (lambda t: t.assign(loss=6 - t.loss), "rising loss: .*accuracy"),
-    "perplexity": (lambda t: t.assign(loss=np.exp(t.loss)), r"perplexity\?: .*logarithm"),
+    "perplexity": (
+        lambda t: t.assign(loss=3 * t.loss),
+        r"perplexity\?: the median loss is .*--loss-unit ppl",
+    ),
     "checkpoints": (lambda t: t.assign(run=["a", "b", "c"] * 10), "repeated run names: .*finished"),
     "one row of params in millions": (
         lambda t: t.assign(params=t.params.where(t.index != 29, t.params / 1e6)),
@@ -192,6 +195,24 @@ DOUBTED = {
     "unfinished": (
         lambda t: t.assign(finished=t.index != 3),
         "unfinished runs: the column 'finished' marks row 4 .*--mid-schedule keep .in Python",
+    ),
+    "a loss far above the others": (
+        lambda t: t.assign(loss=t.loss.where(t.index != 7, 1.4 * t.loss)),
+        r"losses far off: row 8: the loss is [\d.]+, .*--where 'index not in \[7\]'",
+    ),
+    "a loss far below the others": (
+        lambda t: t.assign(loss=t.loss.where(t.index != 7, t.loss / 10)),
+        "losses far off: row 8: ",
+    ),
+    "a loss above that of a guess": (
+        lambda t: t[["tokens", "loss"]].assign(loss=t.loss.where(t.index != 7, 13.0)),
+        "losses far off: row 8: the loss is 13, ",
+    ),
+    "a loss above the log of the vocabulary": (
+        lambda t: t[["tokens", "loss"]].assign(
+            loss=t.loss.where(t.index != 7, 6.0), vocab_size=256
+        ),
+        "losses far off: row 8: the loss is 6, ",
     ),
     "constant loss": (lambda t: t.assign(loss=3.0), "constant loss: every run"),
     "flops are not 6ND": (lambda t: t.assign(flops=8 * t.params * t.tokens), "1.33 to 1.33"),
@@ -517,3 +538,59 @@ def test_runs_of_weight_0_count_nowhere():
     counted = fit(given, "chinchilla", **few)  # the control
     assert "groups pooled" in [notice.name for notice in counted.notices]
     assert decades_beyond(counted.runs, flops=1e25) == 0
+
+
+def test_queries_know_the_names_of_the_file_too():
+    table = simulated_table().assign(params=lambda t: t.params / 1e9, lr=1e-3)
+    table = table.rename(columns={"params": "N", "loss": "val/loss", "lr": "config.lr"})
+    columns, large = {"params": "N", "loss": "val/loss"}, simulated_table()["params"] > 1e9
+    for where in ("N > 1", "params > 1e9", "`val/loss` < 9 and N > 1", "`config.lr` > 0 and N > 1"):
+        runs = read_runs(table, columns, units={"params": 1e9}, where=where)
+        assert list(runs.table.index) == list(large.index[large]), where
+        runs = read_runs(table, columns, units={"params": 1e9})
+        assert len(runs.hold_out(where)[1]) == large.sum()
+    assert "N" not in runs.table
+    with pytest.raises(RunsError, match="write `val/loss` in backticks"):
+        read_runs(table, columns, units={"params": 1e9}, where="val/loss < 9")
+
+
+def test_the_best_is_found_by_the_names_of_the_file_too():
+    table = pd.concat([simulated_table(), simulated_table().assign(loss=lambda t: 1.05 * t.loss)])
+    table = table.rename(columns={"params": "N"})
+    runs = read_runs(table, {"params": "N"}, best_per=["N", "tokens"])
+    np.testing.assert_array_equal(runs.table["loss"], simulated_table()["loss"])
+
+
+@pytest.mark.parametrize("source", [3, None, [1, 2], {"loss": [1.0]}])
+def test_what_is_no_table_is_answered_with_what_to_pass(source):
+    for take in (read_runs, fit):
+        with pytest.raises(BayescaleError, match=r"must be .* path"):
+            take(source)
+
+
+def test_a_table_is_read_where_a_fit_takes_runs():
+    table = simulated_table().rename(columns={"params": "N"})
+    assert len(as_runs(table, "loss", {"columns": {"params": "N"}, "where": "N > 0"})) == 30
+    runs = read_runs(simulated_table())
+    assert as_runs(runs, "loss", {}) is runs
+    with pytest.raises(RunsError, match="where: these runs are read already"):
+        fit(runs, where="loss < 3")
+    with pytest.raises(TypeError, match="drawz"):
+        fit(runs, drawz=100)
+
+
+def test_losses_that_repeated_data_or_many_runs_raise_are_not_far_off():
+    table = simulated_table()
+    repeated = table.assign(unique_tokens=table.tokens / np.where(table.index == 7, 9, 1))
+    repeated["loss"] *= np.where(table.index == 7, 1.4, 1)
+    assert read_runs(repeated).notices == ()
+    many = table.assign(loss=table.loss * np.where(table.index % 5 == 0, 1.4, 1))
+    assert not any(notice.name == "losses far off" for notice in read_runs(many).notices)
+
+
+def test_the_advice_for_losses_far_off_works():
+    table = simulated_table().assign(loss=lambda t: t.loss.where(t.index != 7, 1.4 * t.loss))
+    with pytest.warns(RunsWarning, match="losses far off") as told:
+        read_runs(table)
+    query = str(told[0].message).split("--where '")[1].split("'")[0]
+    assert read_runs(table, where=query).notices == ()

@@ -1,0 +1,166 @@
+"""Names of columns: what is taken, what is proposed, and units that names state."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import simulated_table
+
+from bayescale import RunsError, RunsWarning, read_runs
+from bayescale.errors import UnnamedColumnError
+from bayescale.runs.columns import Meaning, meaning
+
+SURE = {
+    "params": "N|Parameters|N_params|num_params|#params|model_size|config.model.n_params|Params",
+    "tokens": "D|train_tokens|Tokens seen|numTokens|total_tokens|D_tokens",
+    "flops": "C|compute|compute_budget|total_flops|Training compute (FLOPs)|training FLOP",
+    "loss": "L|val/loss|eval/loss|final_loss|Final Test Loss|Cross-Entropy Loss|valLoss",
+}
+UNITS = {
+    "params_M": ("params", 1e6),
+    "N (B)": ("params", 1e9),
+    "Model Size (millions)": ("params", 1e6),
+    "tokens_B": ("tokens", 1e9),
+    "n_tokens_e9": ("tokens", 1e9),
+    "pf_days": ("flops", 8.64e19),
+    "compute_pfdays": ("flops", 8.64e19),
+    "C (PF-days)": ("flops", 8.64e19),
+    "petaflop/s-days": ("flops", 8.64e19),
+    "flops_1e18": ("flops", 1e18),
+    "compute_zflops": ("flops", 1e21),
+    "loss_bits": ("loss", "bits"),
+    "bpb": ("loss", "bpb"),
+    "val_bits_per_byte": ("loss", "bpb"),
+    "val_ppl": ("loss", "ppl"),
+    "test perplexity": ("loss", "ppl"),
+    "log_ppl": ("loss", "nats"),
+    "bpc": ("loss", "bpc"),
+}
+NOT_SURE = ("n_params_non_emb", "params_matmul", "train/loss", "best_val_loss", "loss_c4")
+NOTHING = (
+    *("tokens_per_param", "batch_size_tokens", "flops_per_token", "unique_tokens", "d_model"),
+    *("active_params", "embedding_params", "perplexity_se", "loss_std", "bits", "n_bits", "1e18"),
+    *("step", "lr", "tflops", "k", "B", "size", "ppl_ratio", "val_tokens", ""),
+)
+
+
+@pytest.mark.parametrize(("ours", "names"), SURE.items())
+def test_a_name_that_can_mean_nothing_else_is_known(ours, names):
+    for name in names.split("|"):
+        found = meaning(name)
+        assert found is not None, name
+        assert (found.ours, found.sure) == (ours, True), name
+
+
+@pytest.mark.parametrize(("name", "said"), UNITS.items())
+def test_a_name_states_its_unit(name, said):
+    assert meaning(name) == Meaning(*said)
+
+
+def test_other_names_are_proposed_at_most():
+    assert not any(meaning(name).sure for name in NOT_SURE)
+    assert [name for name in NOTHING if meaning(name) is not None] == []
+
+
+def test_units_are_taken_from_names_and_said():
+    table = simulated_table()
+    named = pd.DataFrame(
+        {"params_M": table.params / 1e6, "tokens_B": table.tokens / 1e9, "loss": table.loss}
+    )
+    with pytest.warns(RunsWarning, match="--column params=params_M --column tokens=tokens_B"):
+        runs = read_runs(named)
+    np.testing.assert_allclose(runs.table[["params", "tokens"]], table[["params", "tokens"]])
+    assert "params multiplied by 1e+06, as the name 'params_M' says" in runs.ledger
+    stated = read_runs(named, {"params": "params_M", "tokens": "tokens_B"})  # no doubt left
+    pd.testing.assert_frame_equal(stated.table, runs.table)
+
+
+@pytest.mark.filterwarnings("ignore::bayescale.RunsWarning")
+def test_a_header_and_values_that_disagree_are_refused():
+    table = simulated_table().rename(columns={"params": "params_M", "tokens": "tokens_B"})
+    with pytest.raises(RunsError, match=r"'params_M' says by its name.*--unit params=1 .*Python"):
+        read_runs(table)
+    runs = read_runs(table, units={"params": 1, "tokens": 1})
+    np.testing.assert_array_equal(runs.table["params"], table["params_M"])
+
+
+@pytest.mark.parametrize("name", ["pf_days", "flops", "flops_with_tokens"])
+def test_pf_days_are_named_or_read_by_their_name(name):
+    table = simulated_table()
+    days = 6 * table.params * table.tokens / 8.64e19
+    if name == "pf_days":
+        with pytest.warns(RunsWarning, match="flops from the column 'pf_days'"):
+            runs = read_runs(table.drop(columns="tokens").assign(pf_days=days))
+    else:
+        given = table.assign(flops=days)
+        given = given.drop(columns="tokens") if name == "flops" else given
+        with pytest.raises(RunsError, match=r"flops look like PF-days: .*--unit flops=8.64e19"):
+            read_runs(given)
+        runs = read_runs(given, units={"flops": 8.64e19})
+    np.testing.assert_allclose(runs.table["tokens"], table.tokens)
+
+
+def test_compute_in_another_unit_does_not_blame_the_tokens():
+    table = simulated_table().assign(flops=lambda t: 6 * t.params * t.tokens / 1e26)
+    with pytest.raises(RunsError, match="flops are no FLOPs: the median is"):
+        read_runs(table.drop(columns="tokens"))
+
+
+def test_two_columns_that_may_be_meant_are_never_chosen_between():
+    table = simulated_table()
+    table = table.rename(columns={"params": "N", "tokens": "train_tokens", "loss": "val/loss"})
+    with pytest.raises(UnnamedColumnError, match="--column loss=val/loss ") as told:
+        read_runs(table.assign(**{"train/loss": 1.0}))
+    assert told.value.columns == {"loss": "val/loss"}
+    with pytest.raises(UnnamedColumnError, match="'val/loss', or 'test/loss'") as told:
+        read_runs(table.assign(**{"test/loss": 1.0}))
+    assert told.value.columns == {}  # nobody can say which
+
+
+def test_all_options_come_in_one_line_ready_to_paste():
+    table = simulated_table()
+    table.columns = ["params_matmul", "tokens_target", "Train Loss"]
+    with pytest.raises(UnnamedColumnError) as told:
+        read_runs(table)
+    assert "--column 'loss=Train Loss' --column params=params_matmul --column" in str(told.value)
+    assert read_runs(table, told.value.columns).table["tokens"].equals(table["tokens_target"])
+
+
+def test_a_column_of_the_law_is_proposed_too():
+    table = simulated_table().rename(columns={"params": "n_params_non_emb"})
+    runs = read_runs(table)
+    with pytest.raises(UnnamedColumnError, match="--column params=n_params_non_emb"):
+        runs.column("params")
+
+
+def test_a_column_taken_by_its_name_is_said():
+    table = simulated_table().rename(columns={"params": "N", "tokens": "D", "loss": "L"})
+    with pytest.warns(RunsWarning, match="column names: params from the column 'N', tokens"):
+        runs = read_runs(table)
+    assert "loss is the column 'L'" in runs.ledger
+    assert runs.notices[0].name == "column names"
+    layers = simulated_table().assign(L=12).drop(columns="loss")
+    with pytest.raises(UnnamedColumnError, match="is it 'L'"):
+        read_runs(layers)
+
+
+def test_letters_of_either_case_differ_from_our_names_in_nothing():
+    table = simulated_table().rename(columns={"params": "Params", "loss": "Loss"})
+    assert read_runs(table).notices == ()
+
+
+def test_compute_that_disagrees_with_the_counts_is_left_alone():
+    table = simulated_table()
+    true = 6 * table.params * table.tokens
+    with pytest.warns(RunsWarning, match="not read: flops are filled .*'compute' disagree"):
+        runs = read_runs(table.assign(compute=np.linspace(1, 300, len(table))))
+    np.testing.assert_allclose(runs.table["flops"], true)
+    with pytest.warns(RunsWarning, match="flops from the column 'total_compute'"):
+        runs = read_runs(table.assign(total_compute=1.05 * true))
+    np.testing.assert_allclose(runs.table["flops"], 1.05 * true)
+
+
+def test_a_count_is_not_filled_in_silence_where_a_column_may_hold_it():
+    table = simulated_table().assign(flops=lambda t: 6 * t.params * t.tokens)
+    table = table.rename(columns={"params": "params_matmul"})
+    with pytest.warns(RunsWarning, match="--column params=params_matmul"):
+        read_runs(table)
