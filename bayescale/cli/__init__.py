@@ -22,27 +22,66 @@ from bayescale.cli import (
     reports,
     shipped,
 )
-from bayescale.cli.options import expanded
+from bayescale.cli.options import Plain, expanded
 from bayescale.errors import BayescaleError, RunsWarning
 
 app = typer.Typer(
     help="Bayesian neural scaling laws: from a table of training runs to a posterior report.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(expanded(reports.demo, long=True))
-app.command()(expanded(reports.report, long=True))
-app.command()(expanded(reports.fit, long=True))
-app.command()(expanded(reports.optima))
-app.command()(expanded(curves.curves, long=True))
-app.command()(expanded(forecasts.forecast, long=True))
-app.command()(expanded(checks.check, long=True))
-app.command()(expanded(comparison.compare, long=True))
-app.command()(expanded(backtests.backtest, long=True))
-app.command()(expanded(shipped.datasets))
-app.add_typer(plan.plan_app, name="plan")
-app.add_typer(shipped.models_app, name="models")
+
+COMMANDS: dict[str, dict[Callable[..., None], str]] = {
+    "From runs to a report": {
+        reports.demo: "bayescale demo",
+        reports.report: "bayescale report runs.csv --column params=N --flops 1e23,1e24",
+        reports.fit: "bayescale fit runs.csv --model chinchilla --out fit.nc",
+    },
+    "What to believe": {
+        checks.check: "bayescale check fit.nc",
+        backtests.backtest: "bayescale backtest runs.csv --cut 1e20,1e21",
+        comparison.compare: "bayescale compare runs.csv --models chinchilla,kaplan",
+    },
+    "What to do": {
+        reports.optima: "bayescale optima fit.nc --flops 1e23,1e24",
+    },
+    "Single-axis curves": {
+        curves.curves: "bayescale curves curves.csv --x tokens --by model",
+        forecasts.forecast: "bayescale forecast curves.csv --x tokens --at 1e12,1e13",
+    },
+    "What is shipped": {
+        shipped.datasets: "bayescale datasets chinchilla",
+    },
+}
+"""Commands by what they are for, each with an example."""
+
+LONG = {
+    *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
+    *(comparison.compare, curves.curves, forecasts.forecast),
+}
+
+for panel, its_commands in COMMANDS.items():
+    for command, example in its_commands.items():
+        app.command(cls=Plain, rich_help_panel=panel, epilog=f"Example: {example}")(
+            expanded(command, long=command in LONG)
+        )
+
+QUESTIONS = {
+    "overtraining": "bayescale plan FIT overtraining --flops 1e24 --inference-tokens 1e13",
+    "repetition": "bayescale plan FIT repetition --unique-tokens 1e10 --flops 1e22",
+    "plans": "bayescale plan FIT plans PLANS.csv --per-hour 2",
+    "next-runs": "bayescale plan FIT next-runs --flops 1e24 --max-flops 1e22",
+    "multiplier": "bayescale plan FIT multiplier --group a --reference b",
+    "best": "bayescale plan FIT best --over learning_rate --at params=1e9,tokens=2e10",
+}
+"""An example of each question."""
+
+for question in plan.plan_app.registered_commands:
+    name = question.name or getattr(question.callback, "__name__", "")
+    question.cls = Plain
+    question.epilog = f"Example: {QUESTIONS[name]}" if name in QUESTIONS else None
+app.add_typer(plan.plan_app, name="plan", rich_help_panel="What to do")
+app.add_typer(shipped.models_app, name="models", rich_help_panel="What is shipped")
 
 
 @app.callback(invoke_without_command=True)
@@ -61,10 +100,25 @@ def main() -> None:
         warnings.showwarning = _once_each()
         warnings.simplefilter("always", RunsWarning)
         try:
-            app()
+            sys.exit(app(standalone_mode=False) or 0)
         except BayescaleError as error:
             typer.echo(f"error: {error}", err=True)
             sys.exit(2)
+        except typer.TyperException as error:
+            _say_misused(error)
+            sys.exit(error.exit_code)
+        except typer.Abort:
+            sys.exit(1)
+
+
+def _say_misused(error: typer.TyperException) -> None:
+    """Say in one line what the command line cannot be read as; nothing where help was shown."""
+    said = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    if said and context:
+        said += f"; see {context.command_path} --help"
+    if said:
+        typer.echo(f"error: {said}", err=True)
 
 
 def _once_each() -> Callable[..., None]:

@@ -35,17 +35,17 @@ def backtest(
     group: Group = None,
     cut: Annotated[
         list[float] | None,
-        typer.Option(help="Fit runs up to these sizes: compute, or values of the axis."),
+        typer.Option(help="Fit runs up to these sizes."),
     ] = None,
     plot: Plot = None,
     out: Annotated[
-        Path | None, typer.Option(help="CSV file for every prediction and its scores.")
+        Path | None, typer.Option(metavar="FILE", help="CSV file of predictions and scores.")
     ] = None,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Fit the smaller runs, predict the larger ones, and see how far the intervals hold."""
+    """Fit the smaller runs, predict the larger ones, and score that."""
     spec = spec_of(model, group)
     with step("reading"):
         table = runs_of(runs, reading, spec)

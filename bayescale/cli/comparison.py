@@ -41,7 +41,7 @@ def compare(
     models: Annotated[
         list[str] | None,
         typer.Option(
-            help="Two models or more, names or TOML files; by default " + ",".join(DEFAULT_MODELS),
+            help="Two or more; else " + ",".join(DEFAULT_MODELS),
             metavar="A,B,...",
         ),
         names,
@@ -51,20 +51,20 @@ def compare(
     at: At = None,
     group: Group = None,
     folds: Annotated[
-        int, typer.Option(min=2, help="Folds, where cells cannot be left out one by one.")
+        int, typer.Option(min=2, metavar="N", help="Folds, where they are needed.")
     ] = 10,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for comparison.json and comparison.png.")
+        Path | None, typer.Option(metavar="FOLDER", help="For comparison.json and .png.")
     ] = None,
     plans: Annotated[
         Path | None,
-        typer.Option(help="Table of candidate plans: which one each law would choose."),
+        typer.Option(metavar="FILE", help="Plans: which one would each law choose?"),
     ] = None,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Compare models by how they predict the runs and by the decisions they lead to."""
+    """Compare models by their predictions and by their decisions."""
     specs = _specs(models or DEFAULT_MODELS, group)
     asked = [value for spec in specs for value in values_asked(spec, flops or [], at or [])]
     given = [given_of(spec, at or []) for spec in specs]

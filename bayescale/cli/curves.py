@@ -36,15 +36,17 @@ def curves(
     trials: Trials = None,
     higher_is_better: HigherIsBetter = False,
     chance: Annotated[
-        float | None, typer.Option(help="Level of guessing, e.g. 0.25 for four choices.")
+        float | None, typer.Option(metavar="LEVEL", help="Of guessing, e.g. 0.25.")
     ] = None,
     where: Where = None,
-    out: Annotated[Path | None, typer.Option(help="CSV file of labels to write.")] = None,
-    plots: Annotated[Path | None, typer.Option(help="Folder for one picture a curve.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file of labels.")] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For one picture a curve.")
+    ] = None,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
-    """Label many single-axis curves: power law, broken, saturated, inverse, non-monotone, ..."""
+    """Label many single-axis curves: power law, broken, saturated, ..."""
     if out is not None and out.exists():
         raise RunsError(f"{out} exists already; name another file with --out")
     with step("reading"):

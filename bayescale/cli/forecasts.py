@@ -39,13 +39,15 @@ def forecast(
     trials: Trials = None,
     higher_is_better: HigherIsBetter = False,
     where: Where = None,
-    out: Annotated[Path | None, typer.Option(help="CSV file of forecasts to write.")] = None,
-    plots: Annotated[Path | None, typer.Option(help="Folder for one picture a curve.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file of forecasts.")] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For one picture a curve.")
+    ] = None,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Forecast single-axis curves beyond their range, with intervals that widen honestly."""
+    """Say where single-axis curves go beyond their range."""
     if out is not None and out.exists():
         raise RunsError(f"{out} exists already; name another file with --out")
     if out is not None:

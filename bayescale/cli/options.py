@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import copy
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+from typer.core import TyperCommand
 
 from bayescale.errors import BayescaleError
 from bayescale.progress import showing
@@ -82,16 +84,16 @@ def _picture(path: Path | None) -> Path | None:
 
 RunsFile = Annotated[Path, typer.Argument(metavar="RUNS", help="CSV, JSON lines or Parquet table.")]
 FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written by fit or report.")]
-Model = Annotated[str, typer.Option(help="Name of a shipped model, or a TOML file.")]
+Model = Annotated[str, typer.Option(metavar="NAME", help="A shipped model, or a TOML file.")]
 Where = Annotated[
     list[str] | None,
-    typer.Option(help="Keep rows that meet a pandas query. May be repeated.", metavar="EXPR"),
+    typer.Option(help="Keep rows that meet a query. May be repeated.", metavar="EXPR"),
 ]
 Columns = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
-        help="Our column to yours, e.g. params=N,loss=val_loss.",
+        help="Our column to yours: params=N,loss=val_loss.",
         metavar="OURS=YOURS",
     ),
     pairs,
@@ -100,7 +102,7 @@ Units = Annotated[
     list[str] | None,
     typer.Option(
         "--unit",
-        help="Size of one unit, e.g. params=1e9,tokens=1e9.",
+        help="Size of one unit: params=1e9,tokens=1e9.",
         metavar="COLUMN=NUMBER",
     ),
     pairs,
@@ -113,17 +115,22 @@ LossUnit = Annotated[
         metavar="UNIT",
     ),
 ]
-ParamsAre = Annotated[str, typer.Option(help="What N counts: total, non-embedding, ...")]
+ParamsAre = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT", show_default=False, help="What N counts: total, non-embedding, ..."
+    ),
+]
 Flops = Annotated[
     list[float] | None,
-    typer.Option("--flops", help="Training budgets to answer for, e.g. 1e23,1e24."),
+    typer.Option("--flops", help="Budgets to answer for: 1e23,1e24."),
 ]
 At = Annotated[
     list[str] | None,
     typer.Option(
         "--at",
-        help="Sizes of runs to answer for, e.g. 1e12,1e13, or the value of an input: experts=8.",
-        metavar="VALUE|INPUT=VALUE",
+        help="Sizes to answer for, or of an input: experts=8.",
+        metavar="[INPUT=]VALUE",
     ),
     each,
 ]
@@ -131,16 +138,16 @@ Given = Annotated[
     list[str] | None,
     typer.Option(
         "--at",
-        help="Value of an input that no other option names: experts=8.",
+        help="Value of a further input: experts=8.",
         metavar="INPUT=VALUE",
     ),
     each,
 ]
-Draws = Annotated[int, typer.Option(min=1, help="Draws kept of each of the 4 chains.")]
-Tune = Annotated[int, typer.Option(min=1, help="Draws of each chain that only tune the sampler.")]
+Draws = Annotated[int, typer.Option(min=1, metavar="N", help="Draws kept of each chain.")]
+Tune = Annotated[int, typer.Option(min=1, metavar="N", help="Draws that tune each chain.")]
 BestPer = Annotated[
     list[str] | None,
-    typer.Option(help="Keep the best run for each of these, e.g. params,tokens.", metavar="COLUMN"),
+    typer.Option(help="Keep the best run for each: params,tokens.", metavar="COLUMN"),
     names,
 ]
 LastPer = Annotated[
@@ -151,64 +158,60 @@ LastPer = Annotated[
 MidSchedule = Annotated[
     str,
     typer.Option(
-        help="What to do with unfinished runs: leave them out, keep them, or their weight.",
-        metavar="exclude|keep|WEIGHT",
+        help="Unfinished runs: exclude them, keep them, or a weight.",
+        metavar="HOW",
+        show_default=False,
     ),
 ]
 HoldOut = Annotated[
     str | None,
-    typer.Option(help="Do not fit these rows, predict them: a pandas query.", metavar="EXPR"),
+    typer.Option(help="Predict these rows in place of fitting them.", metavar="EXPR"),
 ]
 Group = Annotated[
     str | None,
-    typer.Option(help="Column whose values are the groups of a hierarchical model."),
+    typer.Option(metavar="COLUMN", help="Groups of a hierarchical model."),
 ]
 SameValidation = Annotated[
     bool,
     typer.Option(
         "--same-validation",
-        help="All groups were scored on one validation set: compare their compute.",
+        help="All groups were scored on one validation set.",
     ),
 ]
 Approaches = Annotated[
     bool,
-    typer.Option(
-        "--approaches", help="Also fit isoFLOP profiles and set the three approaches side by side."
-    ),
+    typer.Option("--approaches", help="Also set the three approaches side by side."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Same seed, same machine: same draws.")]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Same seed: same draws.")]
 Plot = Annotated[
     Path | None,
-    typer.Option(help="Also draw it: a PNG, PDF or SVG file.", callback=_picture),
+    typer.Option(metavar="FILE", help="Also draw it: PNG, PDF or SVG.", callback=_picture),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", help="Say on stderr which step runs, a line for each.")
-]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Say on stderr which step runs.")]
 AllowUnconverged = Annotated[
     bool,
-    typer.Option("--allow-unconverged", help="Exit with 0 even when the fit did not converge."),
+    typer.Option("--allow-unconverged", help="Exit with 0 if the fit did not converge."),
 ]
 Backtested = Annotated[
     bool | None,
     typer.Option(
         "--backtest/--no-backtest",
-        help="Also fit the smaller runs and predict the larger ones; by default where the law "
-        "may bend.",
+        help="Also predict the larger runs from the smaller ones.",
     ),
 ]
 CurvesFile = Annotated[
     Path, typer.Argument(metavar="CURVES", help="CSV, JSON lines or Parquet table.")
 ]
-Axis = Annotated[str, typer.Option(help="Column of the axis: tokens, params, flops, ...")]
-Metric = Annotated[str, typer.Option(help="Column of the metric.")]
+Axis = Annotated[str, typer.Option(metavar="COLUMN", help="Axis: tokens, params, flops, ...")]
+Metric = Annotated[str, typer.Option(metavar="COLUMN", help="Metric.")]
 By = Annotated[
     list[str] | None,
-    typer.Option(help="Columns that name the curve of a row, e.g. model,task.", metavar="COLUMN"),
+    typer.Option(help="What names the curve of a row: model,task.", metavar="COLUMN"),
     names,
 ]
-StandardErrors = Annotated[str | None, typer.Option(help="Column of standard errors of y.")]
-Trials = Annotated[str | None, typer.Option(help="Column of the number of binary trials behind y.")]
+StandardErrors = Annotated[str | None, typer.Option(metavar="COLUMN", help="Standard errors of y.")]
+Trials = Annotated[str | None, typer.Option(metavar="COLUMN", help="Binary trials behind y.")]
 HigherIsBetter = Annotated[
     bool,
     typer.Option("--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."),
@@ -289,6 +292,17 @@ class Money:
     serving_peak: Annotated[
         float | None, typer.Option("--serving-peak", help="Its peak, FLOP/s.")
     ] = None
+
+
+class Plain(TyperCommand):
+    """A command whose help is text without boxes, which leave no room for it."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, as wide as the terminal."""
+        self.rich_markup_mode = None
+        formatter.width = max(80, min(shutil.get_terminal_size().columns, 100)) - 2
+        formatter.write_dl = partial(formatter.write_dl, col_max=22)
+        super().format_help(ctx, formatter)
 
 
 AS_IT_IS, NO_PRICE = Reading(), Money()

@@ -47,6 +47,7 @@ class _Questions(TyperGroup):
 
 plan_app = typer.Typer(
     cls=_Questions,
+    short_help="Decide: how long to train, which plan, which run next, ...",
     help="Decide: how long to train, which plan, which run next, which learning rate. FIT is a "
     "fit.nc, or constants: "
     '"chinchilla: E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283".',

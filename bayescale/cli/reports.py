@@ -50,7 +50,9 @@ DEMO_LAWS = ("chinchilla", "coupled", "chinchilla-bend", "coupled-bend")
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-demo"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path(
+        "bayescale-demo"
+    ),
     seed: Seed = 1,
     verbose: Verbose = False,
 ) -> None:
@@ -90,7 +92,9 @@ def report(
     same_validation: SameValidation = False,
     approaches: Approaches = False,
     backtest: Backtested = None,
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bayescale-report"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path(
+        "bayescale-report"
+    ),
     draws: Draws = 1000,
     tune: Tune = 1000,
     seed: Seed = 1,
@@ -132,7 +136,7 @@ def fit(
     model: Model = "joint",
     reading: Reading = AS_IT_IS,
     group: Group = None,
-    out: Annotated[Path, typer.Option(help="File to write.")] = Path("fit.nc"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write.")] = Path("fit.nc"),
     draws: Draws = 1000,
     tune: Tune = 1000,
     seed: Seed = 1,

@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from bayescale.cli.options import Json
-from bayescale.errors import RunsError
+from bayescale.errors import ModelError, RunsError
 from bayescale.files import make_room, replacing, to_json
-from bayescale.modelling.spec import available_models, load_model
+from bayescale.modelling.spec import available_models, load_model, parse_model
 from bayescale.runs import datasets as tables
 
 models_app = typer.Typer(
-    help="List the shipped model files, or show one.", invoke_without_command=True
+    help="List the shipped model files, show or copy one.", invoke_without_command=True
 )
 
 
@@ -27,8 +27,27 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="Name of a shipped model, or a TOML file.")],
 ) -> None:
-    """Print a model file: copy it, change it, pass its path as --model."""
+    """Print a model file."""
     typer.echo(load_model(name).source, nl=False)
+
+
+@models_app.command()
+def copy(
+    name: Annotated[str, typer.Argument(help="Name of a shipped model, or a TOML file.")],
+    file: Annotated[Path, typer.Argument(help="TOML file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Copy a model file, to change a prior in it."""
+    spec = load_model(name)
+    if file.suffix != ".toml":
+        raise ModelError(f"{file}: a model file ends in .toml; name it {file}.toml")
+    if file.exists() and not force:
+        raise ModelError(f"{file} exists already; name another file, or replace it with --force")
+    parse_model(spec.source, file.stem, laws=(file.parent,))  # the law of a user is a file beside
+    make_room(file)
+    with replacing(file) as partial:
+        partial.write_text(spec.source, "utf-8")
+    typer.echo(f"{file} is {name}: change its priors, then: bayescale fit RUNS --model {file}")
 
 
 def datasets(

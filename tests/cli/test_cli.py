@@ -35,6 +35,26 @@ def test_models_lists_and_shows(run):
     assert (code, out.splitlines()[1]) == (0, 'law = "chinchilla"')
 
 
+def test_a_copy_of_a_model_loads_and_is_not_replaced_unless_told(run, tmp_path):
+    path = tmp_path / "own" / "mine.toml"
+    code, out, _ = run("models", "copy", "kaplan", path)
+    assert (code, out) == (
+        0,
+        f"{path} is kaplan: change its priors, then: bayescale fit RUNS --model {path}\n",
+    )
+    assert load_model(path).priors == load_model("kaplan").priors
+    path.write_text("mine")
+    code, out, err = run("models", "copy", "kaplan", path)
+    assert (code, out) == (2, "")
+    assert err == (f"error: {path} exists already; name another file, or replace it with --force\n")
+    assert path.read_text() == "mine"
+    assert run("models", "copy", "kaplan", path, "--force")[0] == 0
+    assert load_model(path).law.name == "kaplan"
+    code, _, err = run("models", "copy", "kaplan", tmp_path / "mine.txt")
+    assert (code, "name it" in err, err.count("\n")) == (2, True, 1)
+    assert run("models", "copy", "kapln", path)[0] == 2
+
+
 def test_datasets_lists_and_writes(run, tmp_path):
     code, out, _ = run("datasets")
     assert code == 0
@@ -263,7 +283,7 @@ def test_doubts_are_printed_and_not_errors(run, tmp_path):
 
 
 def test_a_doubt_is_printed_once(run, monkeypatch):
-    def app():
+    def app(**_):
         for message in ("first", "first", "second"):
             warnings.warn(message, RunsWarning, stacklevel=1)
         raise SystemExit(0)

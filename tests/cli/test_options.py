@@ -1,7 +1,11 @@
 """Options that several commands share."""
 
 import inspect
+import os
 import re
+import shlex
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -104,3 +108,83 @@ def test_models_by_comma_or_repetition(run):
         assert (code, "nosuch" in err) == (2, True)
     code, _, err = run("compare", "runs.csv", "--models", "kaplan")
     assert (code, "name two models or more" in err) == (2, True)
+
+
+def helped() -> dict[str, typer.core.TyperCommand]:
+    """All commands, those of groups by their whole name."""
+    found = {}
+    for name, one in COMMANDS.items():
+        below = getattr(one, "commands", {})
+        found |= {f"{name} {question}": own for question, own in below.items()}
+        found |= {} if below else {name: one}
+    return found
+
+
+@pytest.mark.parametrize("name", helped())
+def test_help_fits_on_a_screen_and_has_an_example_that_can_be_read(run, name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(*name.split(), "--help")
+    assert code == 0
+    assert len(out.splitlines()) <= 40
+    assert max(map(len, out.splitlines())) <= 80
+    if name.startswith("models"):
+        return
+    first, *arguments = shlex.split(re.search(r"Example: (.*(?:\n .*)*)", out)[1])
+    assert first == "bayescale"
+    own = helped()[name]
+    if "FIT" in arguments:
+        arguments = [arguments[2], arguments[1], *arguments[3:]]  # the question first
+    own.make_context(name, arguments[1:])  # all options are known, all arguments there
+
+
+def test_without_arguments_commands_are_shown_in_groups_a_line_each(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, err = run()
+    for panel in ("From runs to a report", "What to believe", "What to do", "What is shipped"):
+        assert f"─ {panel} ─" in out + err
+    shown = [line.strip("│ ").split()[0] for line in (out + err).splitlines() if "│ " in line]
+    assert set(COMMANDS) <= set(shown)
+    assert set(shown) - set(COMMANDS) <= {
+        *("--version", "--help", "--install-completion", "--show-completion"),
+        *("shell.", "to", "installation."),  # of the help of options
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["repot"], "did you mean 'report'"),
+        (["fit", "runs.csv", "--sed", "1"], "--seed"),
+        (["fit"], "missing argument 'runs'"),
+        (["fit", "runs.csv", "--seed", "-1"], "see bayescale fit --help"),
+        (["fit", "runs.csv", "more.csv"], "more.csv"),
+        (["forecast", "curves.csv", "--x", "tokens"], "--at"),
+        (["plan", "fit.nc", "overtrain"], "name a question"),
+        (["plan", "fit.nc", "best"], "--over"),
+        (["models", "shw"], "did you mean 'show'"),
+        (["optima", "fit.nc", "--flops", "1e23,many"], "'many' is not a number"),
+        (
+            ["plan", "fit.nc", "repetition", "--unique-tokens", "ten", "--flops", "1"],
+            "valid number",
+        ),
+        (["--nosuch"], "--nosuch"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_and_exit_2(run, arguments, said):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert said in err.lower()
+    assert err.count("\n") == 1
+
+
+def test_the_shell_completes_commands(monkeypatch):
+    done = subprocess.run(
+        [sys.executable, "-c", "from bayescale.cli import app; app(prog_name='bayescale')"],
+        env={**os.environ, "_BAYESCALE_COMPLETE": "complete_bash", "COMP_WORDS": "bayescale fo"}
+        | {"COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["forecast"]
