@@ -13,13 +13,24 @@ from bayescale import words
 from bayescale.decisions.approaches import ENVELOPE, JOINT, PROFILES, minima, profile_optima
 from bayescale.draws import summarise
 from bayescale.errors import FitError
-from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, band, log_axis, size_axis, styled
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    band,
+    log_axis,
+    picture,
+    size_axis,
+    styled,
+)
 from bayescale.posterior.fit import Fit
 
 _COLOURS = {ENVELOPE: GREEN, PROFILES: BLUE, JOINT: ORANGE}
 _STEPS = 60
 
 
+@picture
 def plot_minima(fit: Fit, comparison: xr.Dataset | None = None) -> Figure:
     """Draw N* of each isoFLOP budget and the power law through them, against training compute.
 
@@ -34,6 +45,7 @@ def plot_minima(fit: Fit, comparison: xr.Dataset | None = None) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
 
     Raises
     ------
@@ -68,6 +80,7 @@ def plot_minima(fit: Fit, comparison: xr.Dataset | None = None) -> Figure:
     return figure
 
 
+@picture
 def plot_approaches(comparison: xr.Dataset) -> Figure:
     """Draw N* of each budget asked, and its exponent a, by each approach.
 
@@ -79,6 +92,7 @@ def plot_approaches(comparison: xr.Dataset) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
     """
     names = [str(name) for name in comparison["approach"].to_numpy()]
     budgets = comparison["flops"].to_numpy()

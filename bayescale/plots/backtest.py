@@ -12,11 +12,12 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bayescale.evaluation.backtest import DISTANCES, EXACT, MODEL, Backtest
 from bayescale.laws import Response
-from bayescale.plots.style import BLUE, GREY, ORANGE, label_of, named, styled
+from bayescale.plots.style import BLUE, GREY, ORANGE, label_of, named, picture, styled
 
 _TITLES = {MODEL: "This model", EXACT: "The exact law"}
 
 
+@picture
 def plot_backtest(found: Backtest) -> Figure:
     """Draw every prediction against its distance beyond the fitted runs.
 
@@ -34,6 +35,7 @@ def plot_backtest(found: Backtest) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
     """
     names = found.laws
     with styled():

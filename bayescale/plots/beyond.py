@@ -9,13 +9,14 @@ from bayescale.decisions.allocation import compute_optimal
 from bayescale.decisions.predictions import largest_run, resized
 from bayescale.draws import summarise
 from bayescale.laws import LOSS
-from bayescale.plots.style import BLUE, GREEN, band, log_axis, named, response_axis, styled
+from bayescale.plots.style import BLUE, GREEN, band, log_axis, named, picture, response_axis, styled
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import predict, with_few_draws
 
 _RUNS = "#f0ead6"
 
 
+@picture
 def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
     """Draw a law that may bend and the same law taken as exact, to the farthest value asked.
 
@@ -33,6 +34,7 @@ def plot_beyond(fit: Fit, exact: Fit, farthest: float) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
     """
     fit, exact = with_few_draws(fit), with_few_draws(exact)
     name = fit.spec.size

@@ -11,7 +11,17 @@ from scipy.stats import norm
 from bayescale.draws import CI_PROB
 from bayescale.errors import FitError
 from bayescale.evaluation.checks.predictive import AxisDetail
-from bayescale.plots.style import BLUE, GREEN, GREY, LABELS, ORANGE, log_axis, named, styled
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    LABELS,
+    ORANGE,
+    log_axis,
+    named,
+    picture,
+    styled,
+)
 from bayescale.runs.check import Check, Status
 
 _COLUMNS = 3
@@ -19,6 +29,7 @@ _COLOURS = {Status.PASS: GREEN, Status.REVIEW: "#b07d00", Status.FAIL: ORANGE}
 _SHOWN = 0.99  # share of the residuals that the panels must hold: one outlier would flatten them
 
 
+@picture
 def plot_checks(checks: Sequence[Check]) -> Figure:
     """Draw what `bayescale.check_fit` found: residuals along each axis, and LOO-PIT.
 
@@ -33,6 +44,7 @@ def plot_checks(checks: Sequence[Check]) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from bayescale.decisions.answer import response_writer
 from bayescale.draws import STACKED, summarise
 from bayescale.evaluation.compare import Comparison
 from bayescale.laws import Response
-from bayescale.plots.style import BLUE, GREY, ORANGE, named, size_axis, styled
+from bayescale.plots.style import BLUE, GREY, ORANGE, named, picture, size_axis, styled
 
 _WHITE = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}
 
@@ -20,6 +20,7 @@ MOST_PANELS = 3
 """Decisions drawn: the first values asked, or the first groups."""
 
 
+@picture
 def plot_comparison(comparison: Comparison) -> Figure:
     """Draw the elpd difference of each law to the best beside the decision that it leads to.
 
@@ -36,6 +37,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
     """
     panels = _panels(comparison)
     names = [*comparison.fits, STACKED]

@@ -3,7 +3,6 @@
 import textwrap
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +20,8 @@ from bayescale.plots.style import (
     label_of,
     log_axis,
     named,
+    panel,
+    picture,
     save_figure,
     styled,
 )
@@ -35,7 +36,15 @@ _NAMES = {
 }
 
 
-def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | None = None) -> Figure:
+@picture
+def plot_shape(
+    shape: CurveShape,
+    title: str = "",
+    *,
+    x: str = "x",
+    y: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
     """Draw a curve, what it looks like without a law, and the law of its label.
 
     Bands are central 90% credible intervals of the curve, without noise. Regimes of the law are
@@ -50,6 +59,8 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
         Name of the curve.
     x, y : str, optional
         Names of the axis and of the metric, with units.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -58,7 +69,7 @@ def plot_shape(shape: CurveShape, title: str = "", *, x: str = "x", y: str | Non
     if y is None:
         y = "metric" if shape.higher_is_better else LOSS.label
     with styled():
-        figure, axis = plt.subplots(figsize=(7.2, 4.8))
+        figure, axis = panel(ax, (7.2, 4.8))
         log_axis(axis.xaxis, shape.points.x, x)
         grid = shape.draws["x"].to_numpy()
         band(axis, grid, summarise(shape.draws["reference"]), GREY, "no law (Gaussian process)")

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -20,8 +19,11 @@ from bayescale.plots.style import (
     ORANGE,
     band,
     label_of,
+    legend_below,
     log_axis,
     named,
+    panel,
+    picture,
     sequence,
     styled,
 )
@@ -38,7 +40,10 @@ _HELD: dict[str, Any] = {"marker": "o", "ms": 5, "mfc": "none", "mec": "black", 
 _SIDES = 3.0  # how far a curve goes on beyond its basin, as a factor of N
 
 
-def plot_decision(fit: Fit, budgets: Sequence[float], held_out: Runs | None = None) -> Figure:
+@picture
+def plot_decision(
+    fit: Fit, budgets: Sequence[float], held_out: Runs | None = None, *, ax: Axes | None = None
+) -> Figure:
     """Draw the loss over the size of the model at the budgets asked, with what to choose.
 
     Each curve is an isoFLOP curve, of about 1,000 draws. On it N* with its interval, and the sizes
@@ -53,6 +58,8 @@ def plot_decision(fit: Fit, budgets: Sequence[float], held_out: Runs | None = No
         FLOPs; of more than four the largest.
     held_out : Runs, optional
         Runs that were not fitted, drawn as open circles.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -65,7 +72,7 @@ def plot_decision(fit: Fit, budgets: Sequence[float], held_out: Runs | None = No
     """
     asked = sorted(budgets)[-MOST_CURVES:]
     with styled():
-        figure, axis = plt.subplots(figsize=(7.4, 4.6))
+        figure, axis = panel(ax, (7.4, 4.6))
         if fit.groups:
             groups = fit.groups[:MOST_CURVES]
             for name, colour in zip(groups, sequence(len(groups)), strict=True):
@@ -163,4 +170,4 @@ def _finish(axis: Axes, fit: Fit, at: str, held_out: bool) -> None:
     axis.set_ylabel(named(own.label))
     axis.margins(y=0.12)
     axis.set_title(f"Which size is best{at}")
-    axis.figure.legend(loc="outside lower center", ncols=2)
+    legend_below(axis, alone=len(axis.figure.axes) == 1, ncols=2)

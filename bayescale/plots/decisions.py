@@ -14,7 +14,18 @@ from bayescale.decisions.next_runs import NextRuns
 from bayescale.draws import summarise
 from bayescale.errors import FitError
 from bayescale.laws import LOSS
-from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, band, log_axis, named, styled
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    band,
+    log_axis,
+    named,
+    panel,
+    picture,
+    styled,
+)
 from bayescale.runs.table import Runs
 
 _KNOWN = {"GPT-3": 2.0, "Chinchilla": 20.0, "Llama 3 70B": 215.0}
@@ -39,6 +50,7 @@ def around(values: Sequence[float], *, points: int = 25) -> list[float]:
     return np.geomspace(min(asked) / 10, max(asked) * 10, points).tolist()
 
 
+@picture
 def plot_overtraining(found: xr.Dataset) -> Figure:
     """Draw how far past compute-optimal to train, and what that saves, over tokens served.
 
@@ -50,6 +62,7 @@ def plot_overtraining(found: xr.Dataset) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
     """
     served = found["inference_tokens"]
     with styled():
@@ -74,7 +87,8 @@ def plot_overtraining(found: xr.Dataset) -> Figure:
     return figure
 
 
-def plot_cost(sizes: xr.Dataset, found: xr.Dataset) -> Figure:
+@picture
+def plot_cost(sizes: xr.Dataset, found: xr.Dataset, *, ax: Axes | None = None) -> Figure:
     """Draw the cost of reaching a loss over the size of the model, training and serving together.
 
     Parameters
@@ -83,6 +97,8 @@ def plot_cost(sizes: xr.Dataset, found: xr.Dataset) -> Figure:
         What `bayescale.at_size` returns for many sizes.
     found : xarray.Dataset
         What `bayescale.cheapest` returns for the same target and number of tokens served.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -103,7 +119,7 @@ def plot_cost(sizes: xr.Dataset, found: xr.Dataset) -> Figure:
     least = float(cost.sel(summary="q05").min())
     cost = cost.clip(max=1e3 * least)  # infinite where not every draw reaches the loss
     with styled():
-        figure, axis = plt.subplots(figsize=(7.2, 4.4))
+        figure, axis = panel(ax, (7.2, 4.4))
         band(axis, sizes["params"], cost, BLUE, label="training and serving")
         training = sizes["training"].median(("chain", "draw"))
         axis.plot(sizes["params"], training, color=GREY, label="training alone, median")
@@ -125,6 +141,7 @@ def plot_cost(sizes: xr.Dataset, found: xr.Dataset) -> Figure:
     return figure
 
 
+@picture
 def plot_plans(ranked: xr.Dataset) -> Figure:
     """Draw what each plan loses against the best one, and how surely each is the best.
 
@@ -136,6 +153,7 @@ def plot_plans(ranked: xr.Dataset) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
     """
     order = ranked["expected_regret"].argsort().to_numpy()[::-1]
     plans = ranked.isel(plan=order)
@@ -166,7 +184,8 @@ def plot_plans(ranked: xr.Dataset) -> Figure:
     return figure
 
 
-def plot_next_runs(suggestion: NextRuns, runs: Runs) -> Figure:
+@picture
+def plot_next_runs(suggestion: NextRuns, runs: Runs, *, ax: Axes | None = None) -> Figure:
     """Draw what each affordable run alone would tell, the runs there are, and those to make next.
 
     Parameters
@@ -175,6 +194,8 @@ def plot_next_runs(suggestion: NextRuns, runs: Runs) -> Figure:
         What `bayescale.suggest_runs` returns.
     runs : Runs
         Those of the fit.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -182,7 +203,7 @@ def plot_next_runs(suggestion: NextRuns, runs: Runs) -> Figure:
     """
     candidates, picks = suggestion.candidates, suggestion.picks
     with styled():
-        figure, axis = plt.subplots(figsize=(7.6, 5.0))
+        figure, axis = panel(ax, (7.6, 5.0))
         shades = axis.scatter(
             candidates["params"],
             candidates["tokens"],
@@ -217,6 +238,7 @@ def plot_next_runs(suggestion: NextRuns, runs: Runs) -> Figure:
     return figure
 
 
+@picture
 def plot_wall(found: xr.Dataset) -> Figure:
     """Draw the loss that a budget reaches with the unique tokens there are, and the epochs made.
 
@@ -228,6 +250,7 @@ def plot_wall(found: xr.Dataset) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
     """
     flops = found["flops"]
     with styled():

@@ -25,8 +25,11 @@ from bayescale.plots.style import (
     ORANGE,
     band,
     label_of,
+    legend_below,
     log_axis,
     named,
+    panel,
+    picture,
     response_axis,
     sequence,
     styled,
@@ -44,6 +47,7 @@ MOST_BARS = 2000
 """Runs that are drawn with an interval each: more hide one another."""
 
 
+@picture
 def plot_parameters(fit: Fit) -> Figure:
     """Draw posterior against prior of every parameter that is not one of the groups' own.
 
@@ -57,6 +61,7 @@ def plot_parameters(fit: Fit) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
 
     Raises
     ------
@@ -80,7 +85,8 @@ def plot_parameters(fit: Fit) -> Figure:
     return figure
 
 
-def plot_isoflop(fit: Fit) -> Figure:
+@picture
+def plot_isoflop(fit: Fit, *, ax: Axes | None = None) -> Figure:
     """Draw runs, fitted isoFLOP curves with bands, and the path of the compute-optimal N.
 
     Of a law of repeated data the curves are those of fresh data, and so are the runs. Of a law that
@@ -90,6 +96,8 @@ def plot_isoflop(fit: Fit) -> Figure:
     ----------
     fit : Fit
         Of a joint law.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -115,7 +123,7 @@ def plot_isoflop(fit: Fit) -> Figure:
         fit.runs.column("flops")  # refuses runs without
         budgets = np.geomspace(table["flops"].min(), table["flops"].max(), 5)
     with styled():
-        figure, axis = plt.subplots(figsize=(7.2, 4.6))
+        figure, axis = panel(ax, (7.2, 4.6))
         colours = dict(zip(budgets, sequence(len(budgets)), strict=True))
         others = table[table["curve"].isna()]
         axis.plot(others[size], others[own.column], "o", ms=2.5, color="#c4c4c4", zorder=1)
@@ -141,10 +149,11 @@ def plot_isoflop(fit: Fit) -> Figure:
         axis.margins(x=0.09)
         title = f"{named(own.name).capitalize()} along isoFLOP curves"
         axis.set_title(f"{title} (numbers: training compute in FLOPs; bands: 90%)")
-        figure.legend(loc="outside lower center")
+        legend_below(axis, alone=ax is None)
     return figure
 
 
+@picture
 def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
     """Draw N* and D* against compute; the runs' range is shaded, the asked budgets are marked.
 
@@ -160,6 +169,7 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
 
     Raises
     ------
@@ -215,6 +225,7 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
     return figure
 
 
+@picture
 def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
     """Draw what another size than N* costs, one panel for each budget of `optima`.
 
@@ -231,6 +242,7 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
     """
     k = optima.attrs["k"]
     posterior, own = Posterior.of_joint_law(fit, k), fit.spec.response
@@ -275,7 +287,8 @@ def plot_basin(fit: Fit, optima: xr.Dataset) -> Figure:
     return figure
 
 
-def plot_curve(fit: Fit, farthest: float | None = None) -> Figure:
+@picture
+def plot_curve(fit: Fit, farthest: float | None = None, *, ax: Axes | None = None) -> Figure:
     """Draw what the law says along the size of the runs: runs, law and new runs, with bands.
 
     Of a law of more inputs than its axis the others lie in the middle of the runs, knobs at their
@@ -288,6 +301,8 @@ def plot_curve(fit: Fit, farthest: float | None = None) -> Figure:
         Of one law, without groups or of one group.
     farthest : float, optional
         Size to draw to, if it lies beyond ten times the largest of the runs.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -307,7 +322,7 @@ def plot_curve(fit: Fit, farthest: float | None = None) -> Figure:
     law, new = summarise(predict(fit, at)), summarise(predict_runs(fit, at))
     others = _others(fit, middle)
     with styled():
-        figure, axis = plt.subplots(figsize=(7.2, 4.4))
+        figure, axis = panel(ax, (7.2, 4.4))
         axis.axvspan(seen.min(), seen.max(), color="#f0ead6", lw=0, label="range of the runs")
         axis.fill_between(
             grid,
@@ -377,7 +392,10 @@ def _chance(axis: Axes, fit: Fit) -> None:
         axis.axhline(chance, color=ORANGE, lw=1, ls=":", label="chance")
 
 
-def plot_predicted(fit: Fit, table: pd.DataFrame | None = None) -> Figure:
+@picture
+def plot_predicted(
+    fit: Fit, table: pd.DataFrame | None = None, *, ax: Axes | None = None
+) -> Figure:
     """Draw what is predicted of every run against what was observed.
 
     Of more than 2,000 runs that many are drawn, at random; numbers count all of them.
@@ -387,6 +405,8 @@ def plot_predicted(fit: Fit, table: pd.DataFrame | None = None) -> Figure:
     fit : Fit
     table : pandas.DataFrame, optional
         What `bayescale.residuals` returns of other runs; by default of those of the fit.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -407,7 +427,7 @@ def plot_predicted(fit: Fit, table: pd.DataFrame | None = None) -> Figure:
     title = "Predicted against observed"
     title += "" if len(drawn) == len(table) else f" ({len(drawn)} of {len(table)} runs drawn)"
     with styled():
-        figure, axis = plt.subplots(figsize=(5.0, 4.4))
+        figure, axis = panel(ax, (5.0, 4.4))
         ends = [observed.min(), observed.max()]
         axis.plot(ends, ends, color="black", lw=0.8)
         for held, colour, label in (

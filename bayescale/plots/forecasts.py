@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +18,8 @@ from bayescale.plots.style import (
     label_of,
     log_axis,
     named,
+    panel,
+    picture,
     save_figure,
     styled,
 )
@@ -31,7 +32,10 @@ _COLOURS = {
 }
 
 
-def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = LOSS.column) -> Figure:
+@picture
+def plot_forecast(
+    one: CurveForecast, *, x: str = "x", y: str = LOSS.column, ax: Axes | None = None
+) -> Figure:
     """Draw the points of a curve, and the laws beyond them.
 
     Bands are central 50% and 90% credible intervals of the pooled curve, without the noise of
@@ -43,6 +47,8 @@ def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = LOSS.column) -> 
     one : CurveForecast
     x, y : str, optional
         Names of the axis and of the metric, with units.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -60,7 +66,7 @@ def plot_forecast(one: CurveForecast, *, x: str = "x", y: str = LOSS.column) -> 
     law = one.metric(draws["law"].to_numpy().reshape(-1, len(grid)))
     member = draws["member"].to_numpy().ravel()
     with styled():
-        figure, axis = plt.subplots(figsize=(7.2, 4.6))
+        figure, axis = panel(ax, (7.2, 4.6))
         log_axis(axis.xaxis, grid, x)
         for mass, alpha in ((90, 0.18), (50, 0.3)):
             ends = np.percentile(law, [50 - mass / 2, 50 + mass / 2], axis=0)

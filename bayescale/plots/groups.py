@@ -12,13 +12,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from bayescale import words
 from bayescale.draws import summarise
 from bayescale.errors import FitError
-from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, named, styled, unit_of
+from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, named, picture, styled, unit_of
 from bayescale.posterior.fit import Fit
 
 _MIDDLE, _NEW = "middle of the population", "a new group"
 _COLOURS = {_MIDDLE: ORANGE, _NEW: GREEN}
 
 
+@picture
 def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     """Draw each parameter that differs between groups: median and central 90% of every group.
 
@@ -36,6 +37,7 @@ def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
 
     Raises
     ------
@@ -56,6 +58,7 @@ def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     return figure
 
 
+@picture
 def plot_shrinkage(fit: Fit, unpooled: Fit) -> Figure:
     """Draw how partial pooling moves every group's estimate, for each exponent that differs, and E.
 
@@ -71,6 +74,7 @@ def plot_shrinkage(fit: Fit, unpooled: Fit) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        Of several panels.
 
     Raises
     ------

@@ -1,6 +1,5 @@
 """Pictures of how much more compute one group needs than another."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -10,12 +9,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from bayescale import words
 from bayescale.draws import summarise
 from bayescale.laws import LOSS
-from bayescale.plots.style import BLUE, GREY, ORANGE, band, named, styled
+from bayescale.plots.style import BLUE, GREY, ORANGE, band, named, panel, picture, styled
 
 _MOST = 100.0  # times and one hundredth are the ends of the axis
 
 
-def plot_multiplier(multiplier: xr.Dataset) -> Figure:
+@picture
+def plot_multiplier(multiplier: xr.Dataset, *, ax: Axes | None = None) -> Figure:
     """Draw the compute multiplier over target loss, harder targets to the right.
 
     Grey where reaching the loss takes one of the groups more compute than its largest run, or less
@@ -25,6 +25,8 @@ def plot_multiplier(multiplier: xr.Dataset) -> Figure:
     ----------
     multiplier : xarray.Dataset
         What `bayescale.compute_multiplier` returns.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -34,7 +36,7 @@ def plot_multiplier(multiplier: xr.Dataset) -> Figure:
     names = named(group, 22), named(reference, 22)
     curve = summarise(multiplier["multiplier"])
     with styled():
-        figure, axis = plt.subplots(figsize=(7.2, 4.6))
+        figure, axis = panel(ax, (7.2, 4.6))
         within = _shade(axis, multiplier)
         axis.axhline(1, color="black", lw=0.8)
         band(axis, multiplier[LOSS.column], curve.clip(1e-9, 1e9), BLUE, label="median and 90%")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -17,8 +17,11 @@ from bayescale.plots.style import (
     GREY,
     ORANGE,
     band,
+    legend_below,
     log_axis,
     named,
+    panel,
+    picture,
     response_axis,
     styled,
 )
@@ -28,7 +31,8 @@ from bayescale.posterior.prediction import predict, with_few_draws
 _STEPS = 80
 
 
-def plot_optimum(fit: Fit, found: xr.Dataset) -> Figure:
+@picture
+def plot_optimum(fit: Fit, found: xr.Dataset, *, ax: Axes | None = None) -> Figure:
     """Draw where the best value of a knob lies, or the shares of the best mixture.
 
     Of a knob the law along it, the runs (each as far from the line as from what the law says of
@@ -39,6 +43,8 @@ def plot_optimum(fit: Fit, found: xr.Dataset) -> Figure:
     fit : Fit
     found : xarray.Dataset
         What `bayescale.optimum` returns of the fit.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -46,8 +52,8 @@ def plot_optimum(fit: Fit, found: xr.Dataset) -> Figure:
     """
     with styled():
         if found.attrs["over"] in fit.spec.law.role("shares"):
-            return _mixture(fit, found)
-        return _knob(fit, found)
+            return _mixture(fit, found, ax)
+        return _knob(fit, found, ax)
 
 
 def _title(found: xr.Dataset, best: str) -> str:
@@ -55,7 +61,7 @@ def _title(found: xr.Dataset, best: str) -> str:
     return best + (f"\nat {named(inputs_in_words(at), 90)}" if at else "")
 
 
-def _knob(fit: Fit, found: xr.Dataset) -> Figure:
+def _knob(fit: Fit, found: xr.Dataset, ax: Axes | None) -> Figure:
     over, own = found.attrs["over"], fit.spec.response
     logged = fit.spec.law.input(over).scale == "log"
     grid = (np.geomspace if logged else np.linspace)(*fit.ends_of(over), _STEPS)
@@ -63,7 +69,7 @@ def _knob(fit: Fit, found: xr.Dataset) -> Figure:
     law = summarise(predict(with_few_draws(fit), {**found.attrs["at"], over: grid}))
     points = moved_onto(fit, np.interp(seen, grid, law.sel(summary="median")))
     low, middle, high = summarise(found["best"]).sel(summary=["q05", "median", "q95"]).to_numpy()
-    figure, axis = plt.subplots(figsize=(7.2, 4.4))
+    figure, axis = panel(ax, (7.2, 4.4))
     axis.axvspan(seen.min(), seen.max(), color="#f0ead6", lw=0, label="range of the runs")
     ends = f"{words.significant(low)} to {words.significant(high)}"
     axis.axvspan(low, high, color=ORANGE, alpha=0.25, lw=0, label=f"best, 90%: {ends}")
@@ -79,10 +85,10 @@ def _knob(fit: Fit, found: xr.Dataset) -> Figure:
     return figure
 
 
-def _mixture(fit: Fit, found: xr.Dataset) -> Figure:
+def _mixture(fit: Fit, found: xr.Dataset, ax: Axes | None) -> Figure:
     over = found.attrs["over"]
     parts, shares = fit.parts[over], summarise(found["best"])
-    figure, axis = plt.subplots(figsize=(7.2, 1.6 + 0.45 * len(parts)))
+    figure, axis = panel(ax, (7.2, 1.6 + 0.45 * len(parts)))
     for place, part in enumerate(parts):
         low, middle, high = shares.sel({over: part, "summary": ["q05", "median", "q95"]}).to_numpy()
         seen = fit.runs.table[f"{over}_{part}"]
@@ -112,6 +118,6 @@ def _mixture(fit: Fit, found: xr.Dataset) -> Figure:
     axis.set_xlim(-0.02, 1.02)
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     axis.set_xlabel(f"share of {named(over)}")
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend_below(axis, alone=ax is None, ncols=2)
     axis.set_title(_title(found, f"The best mixture {named(over)}"))
     return figure

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -21,13 +20,16 @@ from bayescale.decisions.repetition import (
     require_repetition,
 )
 from bayescale.draws import summarise
-from bayescale.plots.style import band, log_axis, sequence, styled
+from bayescale.plots.style import band, log_axis, panel, picture, sequence, styled
 from bayescale.posterior.fit import Fit
 
 _SIZES = (1e8, 1e9, 1e10)  # of constants, which have no runs
 
 
-def plot_repetition_value(fit: Fit, params: Sequence[float] | None = None) -> Figure:
+@picture
+def plot_repetition_value(
+    fit: Fit, params: Sequence[float] | None = None, *, ax: Axes | None = None
+) -> Figure:
     """Draw what the next token is worth after so many epochs, for a few sizes of model.
 
     Ticks below are the epochs of the runs of about that size; past the last of them the curve is
@@ -40,6 +42,8 @@ def plot_repetition_value(fit: Fit, params: Sequence[float] | None = None) -> Fi
         Of a law that knows repeated data.
     params : sequence of float, optional
         Sizes N; by default the smallest and the largest of the runs and the one in the middle.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def plot_repetition_value(fit: Fit, params: Sequence[float] | None = None) -> Fi
     curves = summarise(repetition_value(fit, sizes, list(epochs)))
     until = summarise(epochs_until(fit, sizes, 0.5).squeeze("worth"))
     with styled():
-        figure, axis = plt.subplots(figsize=(7.2, 4.6))
+        figure, axis = panel(ax, (7.2, 4.6))
         for row, (size, colour) in enumerate(zip(sizes, sequence(len(sizes)), strict=True)):
             told, seen = identified(fit, size), near_epochs(fit, size)
             label = _label(told, until.sel(params=size))

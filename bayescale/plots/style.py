@@ -1,9 +1,13 @@
 """How every picture looks: colours, labels, axes that count as people do."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
+from inspect import getdoc, signature
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -21,6 +25,7 @@ from matplotlib.ticker import (
 )
 
 from bayescale import words
+from bayescale.errors import FitError
 from bayescale.files import replacing
 from bayescale.laws import LOSS, Response
 
@@ -62,6 +67,114 @@ def styled() -> Iterator[None]:
     with mpl.rc_context():
         mpl.rcParams.update(_STYLE)
         yield
+
+
+_GIVEN = {
+    "Fit": "what fit(runs) or load_fit(path) returns",
+    "Runs": "what read_runs(table) returns",
+    "Axes": "one panel, such as axes[0] of plt.subplots(1, 2)",
+    "Iterable": "several, in a list",
+    "CurveForecast": "one of those that forecast_curves(table, ...) returns",
+}
+"""What to give as an argument of a type, where the docstring does not name what returns it."""
+
+
+def picture[**Given](draw: Callable[Given, Figure]) -> Callable[Given, Figure]:
+    """Refuse arguments of another type than the signature has, and name what returns the right one.
+
+    Parameters
+    ----------
+    draw : callable
+        A function that draws; where its docstring says of a parameter "What `bayescale.x` returns",
+        a refusal says so.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    FitError
+        By what is returned: for an argument of another type, or a Dataset of another question.
+    """
+    parameters = signature(draw).parameters
+
+    @wraps(draw)
+    def drawn(*args: Given.args, **options: Given.kwargs) -> Figure:
+        given = signature(draw).bind(*args, **options).arguments
+        for name, value in given.items():
+            kinds = _kinds(parameters[name].annotation)
+            if kinds and not isinstance(value, (*kinds, type(parameters[name].default))):
+                raise FitError(
+                    f"{draw.__name__} cannot draw a {type(value).__name__} as its {name}",
+                    f"Give {_remedy(draw, name, kinds[0].__name__)}.",
+                )
+        try:
+            return draw(*args, **options)
+        except KeyError as error:  # a Dataset is one of many questions, by its type alone of any
+            asked = [n for n in given if xr.Dataset in _kinds(parameters[n].annotation)]
+            if not asked:
+                raise
+            raise FitError(
+                f"{draw.__name__} finds no {error.args[0]} in its {asked[0]}",
+                f"Give {_remedy(draw, asked[0], 'Dataset')}.",
+            ) from error
+
+    return drawn
+
+
+def _kinds(annotation: Any) -> list[type]:
+    """Classes that an annotation names, but for those of Python itself and None."""
+    each = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    found = [get_origin(own) or own for own in each]
+    found = [Iterable if own is Sequence else own for own in found]  # arrays will do
+    return [own for own in found if isinstance(own, type) and own.__module__ != "builtins"]
+
+
+def _remedy(draw: Callable[..., Figure], name: str, kind: str) -> str:
+    """Say what to give as a parameter, as its docstring says it."""
+    said = re.search(rf"^{name} : .*\n    What (.*?returns)", getdoc(draw) or "", re.MULTILINE)
+    named = f"what {said[1]}" if said else _GIVEN.get(kind, f"a {kind}")
+    return named.replace("`", "")
+
+
+def panel(ax: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Make a figure of one panel, or take the caller's, which keeps its size and its frame.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+    figsize : tuple of float
+        Inches, of a new figure.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    axis : matplotlib.axes.Axes
+    """
+    if ax is None:
+        return plt.subplots(figsize=figsize)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure, ax
+
+
+def legend_below(axis: Axes, *, alone: bool, ncols: int = 1) -> None:
+    """Put the legend under the panel; inside it where other panels share the figure.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    alone : bool
+        Whether it is all that the figure has.
+    ncols : int, optional
+    """
+    shown = axis.get_legend_handles_labels()
+    figure = axis.get_figure(root=True)
+    if alone and figure is not None:
+        figure.legend(*shown, loc="outside lower center", ncols=ncols)
+    else:
+        axis.legend(*shown)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
