@@ -5,9 +5,7 @@ from .decisions.approaches import (
     compare_approaches as compare_approaches,
     envelope as envelope,
     minima as minima,
-    on_isoflops as on_isoflops,
     parabola_bias as parabola_bias,
-    profile_optima as profile_optima,
 )
 from .evaluation.backtest import (
     answer_backtest as answer_backtest,
@@ -107,6 +105,7 @@ from .decisions.allocation import (
     answer_optima as answer_optima,
     basin as basin,
     compute_optimal as compute_optimal,
+    profile_optima as profile_optima,
 )
 from .plots import (
     plot_allocation as plot_allocation,
@@ -143,6 +142,7 @@ from .posterior.prediction import (
     residuals as residuals,
 )
 from .report.write import write_report as write_report
+from .runs.isoflops import on_isoflops as on_isoflops
 from .runs.table import Runs as Runs, read_runs as read_runs
 from .runs.wandb import from_wandb as from_wandb
 from .modelling.spec import (

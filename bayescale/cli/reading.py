@@ -53,17 +53,15 @@ def values_asked(spec: ModelSpec, flops: list[float], at: list[str]) -> list[flo
     Raises
     ------
     ModelError
-        For a law that has no report, or an option that its inputs do not fit.
+        For an option that the inputs of the law do not fit.
     RunsError
         For a value that is no positive number.
     """
-    if spec.size in spec.law.minimum_along:
-        raise ModelError(
-            f"the model {spec.name} has no report of its own: fit a joint law with --approaches"
-        )
     own = [text.removeprefix(f"{spec.size}=") for text in at]
     sizes = [_number(text, "--at") for text in own if "=" not in text]
-    if flops and spec.size != "flops":
+    if spec.law.has_profiles and at:
+        raise ModelError(f"the model {spec.name} answers for budgets of compute: use --flops")
+    if flops and spec.size != "flops" and not spec.law.has_profiles:
         raise ModelError(
             f"the model {spec.name} reads {', '.join(spec.inputs)}, not compute: say which values "
             "to answer for with --at"

@@ -108,14 +108,18 @@ def report(
         raise ModelError(f"--approaches needs a joint law without groups, not {spec.name}")
     with step("reading"):
         table = runs_of(runs, reading, spec)
+    from bayescale.modelling.inputs import completed
+
+    table = completed(spec, table)
     table, held_out = (table, None) if hold_out is None else table.hold_out(hold_out)
     _require_reportable(table, spec, backtest)
     on_curves = None
     if approaches:
-        from bayescale.decisions.approaches import on_isoflops
+        from bayescale.runs.isoflops import on_isoflops
 
         on_curves = on_isoflops(table)
     make_folder(out)  # before the long work, not after it
+    pools = spec.partial and not spec.law.has_profiles  # minima on no line say nothing of budgets
     fit_to = partial(sample, seed=seed, draws=draws, tune=tune)
     _write(
         fit_to(table, spec).at(**given),
@@ -123,7 +127,7 @@ def report(
         flops=asked,
         held_out=held_out,
         profiles=fit_to(on_curves, load_model("isoflop-profiles")) if on_curves else None,
-        unpooled=fit_to(table, spec.unpooled()).at(**given) if spec.partial else None,
+        unpooled=fit_to(table, spec.unpooled()).at(**given) if pools else None,
         same_validation=same_validation or None,
         backtest=backtest,
         allow_unconverged=allow_unconverged,
@@ -147,8 +151,10 @@ def fit(
     spec = spec_of(model, group)
     with step("reading"):
         table = runs_of(runs, reading, spec)
+    from bayescale.modelling.inputs import completed
     from bayescale.modelling.pooling import group_names
 
+    table = completed(spec, table)
     group_names(spec, table)
     make_room(out)  # before the long work, not after it
     fitted = sample(table, spec, seed, draws=draws, tune=tune)

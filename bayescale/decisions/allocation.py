@@ -15,13 +15,13 @@ from bayescale import words
 from bayescale.arguments import typed
 from bayescale.decisions.answer import (
     Answer,
-    Quantity,
     Tested,
     beside_exact,
     count_of,
     distance,
     each_group,
     loss_of,
+    number_of,
     of_group,
     reliability,
     standing,
@@ -57,7 +57,7 @@ def compute_optimal(
     Parameters
     ----------
     fit : Fit
-        Of a law of params and tokens.
+        Of a law of params and tokens, or of isoFLOP profiles: then as `profile_optima`.
     flops : float or sequence of float
         Training budgets C.
     k : float, optional
@@ -80,6 +80,8 @@ def compute_optimal(
     FitError
         If the law has no such allocation, or a budget is not positive.
     """
+    if fit.law.has_profiles:
+        return profile_optima(fit, flops, k=k)
     if fit.groups:
         return _by_group(fit, lambda own: compute_optimal(own, flops, k=k, exponents=exponents))
     posterior, budget = Posterior.of_joint_law(fit, k), _budgets(flops)
@@ -119,6 +121,87 @@ def _optima(posterior: Posterior, budget: xr.DataArray) -> xr.Dataset:
         }
     )
     return optima.transpose("chain", "draw", "flops", ...)
+
+
+@typed
+def profile_optima(
+    fit: Fit, flops: float | Sequence[float], *, k: float | None = None
+) -> xr.Dataset:
+    r"""Approach 2: compute-optimal models on the power law through the minima of isoFLOP profiles.
+
+    :math:`N^* = G C^a` in the middle of the population of budgets. The minimum that one more sweep
+    would show scatters about this line; that scatter is not part of ``params``, it is ``scatter``.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of the model ``isoflop-profiles``, or another of its law.
+    flops : float or sequence of float
+        Training budgets C.
+    k : float, optional
+        FLOPs per parameter and token, C = k N D; by default what the runs say, else 6.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (chain, draw, flops): ``params`` N*, ``tokens`` D* = C/(k N*), ``tokens_per_param``.
+        Dims (chain, draw): ``a`` and ``b`` = 1 - a, exponents of N* and D* in C, and ``scatter``,
+        the sd between budgets of log N*, 0 where the model has none. Dim (flops):
+        ``decades_beyond``, decades of compute above the largest run (negative: below the smallest;
+        0 inside). Attribute ``k``.
+
+    Raises
+    ------
+    FitError
+        For a fit of another law or one whose minima are on no line, or if a budget is not positive.
+    """
+    require_profiles(fit)
+    k = fit.runs.flops_per_param_token if k is None else k
+    posterior, budget = fit.posterior, _budgets(flops)
+    a = posterior["a"]
+    params = xr.ufuncs.exp(_log_constant(fit)) * budget**a
+    tokens = budget / (k * params)
+    scatter = posterior["size_scale"] if "size_scale" in posterior else xr.zeros_like(a)
+    return xr.Dataset(
+        {
+            "params": params,
+            "tokens": tokens,
+            "tokens_per_param": tokens / params,
+            "a": a,
+            "b": 1 - a,
+            "scatter": scatter,
+            "decades_beyond": ("flops", decades_beyond(fit.runs, flops=budget)),
+        },
+        attrs={"k": k},
+    ).transpose("chain", "draw", "flops")
+
+
+def require_profiles(fit: Fit) -> None:
+    """Refuse fits of other laws, and those whose budgets have no line in common."""
+    if not fit.law.has_profiles:
+        raise FitError(
+            f"the law {fit.law.name} has no isoFLOP profiles; fit the model 'isoflop-profiles'"
+        )
+    if not fit.groups:
+        raise FitError(
+            "the profiles of one budget are on no power law in compute; fit 'isoflop-profiles' to "
+            "all budgets"
+        )
+    if fit.spec.pooling.get("size") == "none":
+        raise FitError(
+            "the minima of this fit are on no common power law, size is not pooled; set "
+            'size = "partial" in the model file'
+        )
+
+
+def _log_constant(fit: Fit) -> xr.DataArray:
+    """Log G of the power law: of any budget, less the distance of its minimum from the line."""
+    posterior = fit.posterior
+    log_constant = xr.ufuncs.log(posterior["G"])
+    if "group" not in log_constant.dims:
+        return log_constant
+    distance = posterior["size"] - posterior["size_population"]
+    return (log_constant - distance).isel(group=0, drop=True)
 
 
 @typed
@@ -263,7 +346,11 @@ def answer_optima(
         optima = draws.sel(group=own.own_group) if fit.groups else draws
         return _with_basins(own, _entries(own, optima, exact))
 
-    result = plain({"optima": [standing(fit, entry, tested) for entry in each_group(fit, ask)]})
+    if fit.law.has_profiles:  # all budgets are on one line, and have their losses each
+        entries = [{"group": None, "basin": [], **entry} for entry in _entries(fit, draws, None)]
+    else:
+        entries = each_group(fit, ask)
+    result = plain({"optima": [standing(fit, entry, tested) for entry in entries]})
     sentences = map(_optimum_sentence, result["optima"])
     return Answer.by(fit, numbers=result, sentences=sentences, draws=draws)
 
@@ -304,7 +391,7 @@ def _entries(fit: Fit, optima: xr.Dataset, exact: Fit | None) -> list[dict[str, 
                 "beyond": _beyond(fit, best),
                 "data": " of fresh data" if "unique_tokens" in fit.spec.inputs else "",
                 "bends": fit.bends,
-                "without_optimum": float(best["without_optimum"]),
+                "without_optimum": float(best.get("without_optimum", 0.0)),
                 "exact": beside_exact(found, exactly),
                 **found,
             }
@@ -328,9 +415,10 @@ def _with_basins(fit: Fit, entries: list[dict[str, Any]]) -> list[dict[str, Any]
     return entries
 
 
-def _quantities(best: xr.Dataset) -> dict[str, Quantity]:
+def _quantities(best: xr.Dataset) -> dict[str, Any]:
+    """Each quantity of an optimum, None for a loss that isoFLOP profiles do not say."""
     names = ("params", "tokens", "tokens_per_param", LOSS.column, "a", "b")
-    return {name: dict(numbers(best[name])) for name in names}
+    return {name: dict(numbers(best[name])) if name in best else None for name in names}
 
 
 def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
@@ -350,13 +438,18 @@ def _optimum_sentence(entry: dict[str, Any]) -> str:
             f"{opening}no size is best in any draw. The loss keeps falling towards larger or "
             f"smaller models. {distance(entry['decades_beyond'], bends=entry['bends'])}"
         )
-    return (
+    said = (
         f"{opening}{count_of(params, 'parameters')} on {count_of(tokens, 'tokens')}. "
-        f"That is {words.significant(ratio['median'])} tokens per parameter, "
-        f"loss {loss_of(entry[LOSS.column])}. "
-        f"{_basin_sentence(entry['basin'][-1], params['median'])} "
-        f"{reliability(entry, _model_of, _outside(entry))}"
+        f"That is {words.significant(ratio['median'])} tokens per parameter"
     )
+    if entry["basin"]:
+        said += (
+            f", loss {loss_of(entry[LOSS.column])}. "
+            f"{_basin_sentence(entry['basin'][-1], params['median'])}"
+        )
+    else:
+        said += f", on a power law of exponent {number_of(entry['a'])} in compute."
+    return f"{said} {reliability(entry, _model_of, _outside(entry))}"
 
 
 def _model_of(found: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ model ``isoflop-profiles``) and what a parabola for each of them gets wrong, and
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -16,7 +15,12 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.arguments import typed
-from bayescale.decisions.allocation import compute_optimal, distinct_budgets
+from bayescale.decisions.allocation import (
+    compute_optimal,
+    distinct_budgets,
+    profile_optima,
+    require_profiles,
+)
 from bayescale.decisions.answer import Answer
 from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsError
@@ -25,19 +29,15 @@ from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import parts_of
-from bayescale.runs.range import decades_beyond
+from bayescale.runs.isoflops import on_isoflops
 from bayescale.runs.table import Runs
 
 FEWEST_SIZES = 4
 """Sizes on the envelope that a power law through them needs."""
 
-FEWEST_ON_BUDGET, FEWEST_BUDGETS = 4, 3
-"""Sizes that the profile of one budget needs, and budgets that a power law through minima needs."""
-
 ENVELOPE, PROFILES, JOINT = "envelope (1)", "profiles (2)", "joint law (3)"
 """Names of the approaches of Hoffmann et al. (2022), by their numbers there."""
 
-_PROFILE_LAW = "isoflop_profile"
 _GRID = 1500  # values of compute at which Hoffmann et al. look for the best run
 _PRIOR_POINTS, _PRIOR_SCATTER = 2.0, 0.1
 
@@ -109,93 +109,6 @@ def envelope(
 
 
 @typed
-def on_isoflops(runs: Runs) -> Runs:
-    """Keep the runs on isoFLOP budgets, for the model ``isoflop-profiles``.
-
-    Parameters
-    ----------
-    runs : Runs
-        Whose budgets are those of `Runs.budgets`.
-
-    Returns
-    -------
-    Runs
-        Those on budgets with 4 or more sizes, the column ``budget`` in FLOPs.
-
-    Raises
-    ------
-    RunsError
-        If there are fewer than 3 such budgets.
-    """
-    table = runs.table.assign(budget=runs.budgets()).dropna(subset=["budget"])
-    sizes = table.groupby("budget")["params"].nunique() if len(table) else pd.Series(dtype=int)
-    kept = table[table["budget"].isin(sizes.index[sizes >= FEWEST_ON_BUDGET])]
-    budgets = np.sort(kept["budget"].unique())
-    if len(budgets) < FEWEST_BUDGETS:
-        raise RunsError(
-            f"{len(budgets)} isoFLOP budgets have runs of {FEWEST_ON_BUDGET} sizes or more, "
-            f"{FEWEST_BUDGETS} are needed: name the budget of each run in a column 'budget', in "
-            "FLOPs, or add runs"
-        )
-    named = ", ".join(words.flops(budget) for budget in budgets)
-    entry = f"{len(runs) - len(kept)} dropped that are on none of the isoFLOP budgets {named}"
-    return replace(runs, table=kept, ledger=(*runs.ledger, entry))
-
-
-@typed
-def profile_optima(
-    fit: Fit, flops: float | Sequence[float], *, k: float | None = None
-) -> xr.Dataset:
-    r"""Approach 2: compute-optimal models on the power law through the minima of isoFLOP profiles.
-
-    :math:`N^* = G C^a` in the middle of the population of budgets. The minimum that one more sweep
-    would show scatters about this line; that scatter is not part of ``params``, it is ``scatter``.
-
-    Parameters
-    ----------
-    fit : Fit
-        Of the model ``isoflop-profiles``, or another of its law.
-    flops : float or sequence of float
-        Training budgets C.
-    k : float, optional
-        FLOPs per parameter and token, C = k N D; by default what the runs say, else 6.
-
-    Returns
-    -------
-    xarray.Dataset
-        Dims (chain, draw, flops): ``params`` N*, ``tokens`` D* = C/(k N*), ``tokens_per_param``.
-        Dims (chain, draw): ``a`` and ``b`` = 1 - a, exponents of N* and D* in C, and ``scatter``,
-        the sd between budgets of log N*, 0 where the model has none. Dim (flops):
-        ``decades_beyond``, decades of compute above the largest run (negative: below the smallest;
-        0 inside). Attribute ``k``.
-
-    Raises
-    ------
-    FitError
-        For a fit of another law or one whose minima are on no line, or if a budget is not positive.
-    """
-    _require_profiles(fit)
-    k = fit.runs.flops_per_param_token if k is None else k
-    posterior, budget = fit.posterior, _axis("flops", flops)
-    a = posterior["a"]
-    params = xr.ufuncs.exp(_log_constant(fit)) * budget**a
-    tokens = budget / (k * params)
-    scatter = posterior["size_scale"] if "size_scale" in posterior else xr.zeros_like(a)
-    return xr.Dataset(
-        {
-            "params": params,
-            "tokens": tokens,
-            "tokens_per_param": tokens / params,
-            "a": a,
-            "b": 1 - a,
-            "scatter": scatter,
-            "decades_beyond": ("flops", decades_beyond(fit.runs, flops=budget)),
-        },
-        attrs={"k": k},
-    ).transpose("chain", "draw", "flops")
-
-
-@typed
 def minima(fit: Fit) -> xr.DataArray:
     """N* of every budget that has runs, each budget's own scatter about the power law included.
 
@@ -215,7 +128,7 @@ def minima(fit: Fit) -> xr.DataArray:
     FitError
         For a fit of another law, or of one budget.
     """
-    _require_profiles(fit)
+    require_profiles(fit)
     posterior = fit.posterior
     budget = posterior["group"].astype(float)
     params = posterior["G"] * budget ** posterior["a"]
@@ -368,35 +281,6 @@ def parabola_bias(
             "a": a,
         }
     ).transpose("chain", "draw", "budget", "flops")
-
-
-def _require_profiles(fit: Fit) -> None:
-    """Refuse fits of other laws, and those whose budgets have no line in common."""
-    if fit.law.name != _PROFILE_LAW:
-        raise FitError(
-            f"the law {fit.law.name} has no isoFLOP profiles; fit 'isoflop-profiles' to "
-            "on_isoflops(runs)"
-        )
-    if not fit.groups:
-        raise FitError(
-            "the profiles of one budget are on no power law in compute; fit 'isoflop-profiles' to "
-            "all budgets"
-        )
-    if fit.spec.pooling.get("size") == "none":
-        raise FitError(
-            "the minima of this fit are on no common power law, size is not pooled; set "
-            'size = "partial" in the model file'
-        )
-
-
-def _log_constant(fit: Fit) -> xr.DataArray:
-    """Log G of the power law: of any budget, less the distance of its minimum from the line."""
-    posterior = fit.posterior
-    log_constant = xr.ufuncs.log(posterior["G"])
-    if "group" not in log_constant.dims:
-        return log_constant
-    distance = posterior["size"] - posterior["size_population"]
-    return (log_constant - distance).isel(group=0, drop=True)
 
 
 def _any_envelope(runs: Runs, flops: float | Sequence[float], k: float) -> xr.Dataset:

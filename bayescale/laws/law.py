@@ -400,6 +400,11 @@ class Law:
         return bool(self.role("size") and self.role("data"))
 
     @property
+    def has_profiles(self) -> bool:
+        """Whether it says the loss along isoFLOP curves, and where their minima lie."""
+        return bool(self.role("size") and self.role("compute") and self.optimum)
+
+    @property
     def is_joint(self) -> bool:
         """Whether it trades params against tokens for a loss, so that a budget has a best split.
 

@@ -9,7 +9,11 @@ from bayescale import words
 from bayescale.errors import RunsError
 from bayescale.laws import Input
 from bayescale.modelling.spec import ModelSpec
-from bayescale.runs.table import finite, positive, share_columns, shares
+from bayescale.runs.isoflops import on_isoflops
+from bayescale.runs.table import Runs, finite, positive, share_columns, shares
+
+BUDGET = "budget"
+"""Compute of the isoFLOP curve that a run belongs to, FLOPs."""
 
 TRIALS = Input("trials", "context")
 """Number of trials behind a share of successes."""
@@ -27,6 +31,40 @@ def read_by(spec: ModelSpec) -> tuple[Input, ...]:
     tuple of Input
     """
     return (*spec.reads, TRIALS) if spec.response.scale == "share" else spec.reads
+
+
+def completed(spec: ModelSpec, runs: Runs) -> Runs:
+    """Give runs the isoFLOP budget that a law reads, where the table does not state it.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    runs : Runs
+
+    Returns
+    -------
+    Runs
+        The same, or those on isoFLOP curves with a column ``budget``.
+
+    Raises
+    ------
+    RunsError
+        If too few of the runs are on isoFLOP curves, or ``budget`` holds no FLOPs.
+    """
+    if BUDGET not in spec.inputs:
+        return runs
+    if BUDGET not in runs.table:
+        return on_isoflops(runs)
+    stated, flops = positive(runs.table, BUDGET), runs.column("flops")
+    missed = np.abs(np.log2(flops / stated)) > 1
+    if missed.any():
+        raise RunsError(
+            f"column {BUDGET!r}, {words.rows(runs.table.index[missed])}: {stated[missed][0]:g} is "
+            f"not the compute of such a run, {words.flops(flops[missed][0])} FLOPs",
+            f"Give it in FLOPs, e.g. --unit {BUDGET}=1e18, or rename it with --column "
+            f"own_{BUDGET}={BUDGET}: then budgets are found from flops.",
+        )
+    return runs
 
 
 def inputs_of(spec: ModelSpec, table: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -50,7 +50,7 @@ from bayescale.modelling.build import (
     variables_of,
 )
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
-from bayescale.modelling.inputs import parts_of_mixtures
+from bayescale.modelling.inputs import completed, parts_of_mixtures
 from bayescale.modelling.noise import SEED
 from bayescale.modelling.pooling import group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model
@@ -369,6 +369,11 @@ class Fit(Shown):
                 f"the law {self.spec.law.name} says the {self.spec.response.name} of a run; "
                 "compute is allocated by a loss, of which lower is better; predict the runs that "
                 "you have in mind, or fit a law of the loss"
+            )
+        if self.spec.law.has_profiles:
+            raise FitError(
+                "isoFLOP profiles say the best size for a budget and no more than that: ask for it "
+                "with compute_optimal (bayescale optima), or fit a joint law such as chinchilla"
             )
         self.require_given()
         if not self.law.is_joint:
@@ -903,6 +908,7 @@ def fit(
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
+    runs = completed(spec, runs)
     names = group_names(spec, runs)
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=3)

@@ -270,6 +270,15 @@ def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Itera
     ------
     Section
     """
+    if fit.law.has_profiles:
+        yield Section(
+            "IsoFLOP profiles",
+            "The best size of each budget, where its curve of loss against size has its minimum, "
+            "and the power law through them.",
+            figure=plots.plot_minima(fit),
+            caption=f"Points and bars, band: medians and {CAPTION}s.",
+        )
+        return
     for name in fit.groups[:MOST_GROUPS_SHOWN] or (None,):
         own = fit if name is None else fit.of_group(name)
         parts = _allocation_sections(own, budgets) if fit.law.is_joint else iter(())

@@ -51,8 +51,9 @@ The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"}
      "notices": [{"name", "message", "advice", "rows"}],
      "sentences": [str], "caveats": [str]}
 
-``optima`` is filled for laws that trade params against tokens, ``predictions`` for all others: of
-the largest run, made larger. Response stands for the column of what the law says. ``best`` is the
+``optima`` is filled for laws that trade params against tokens and for isoFLOP profiles (which say
+no loss: it is null, and basin empty), ``predictions`` for all others: of the largest run, made
+larger. Response stands for the column of what the law says. ``best`` is the
 best value of every knob, and the best mixture, of a run as large as the largest asked.
 ``multipliers`` for joint laws with groups (null where no compute reaches the loss), ``repetition``
 for laws of repeated data (null where the runs give only a lower bound); parameters that differ
@@ -146,7 +147,8 @@ def default_budgets(fit: Fit) -> tuple[float, ...]:
     """
     if len(fit.runs) == 0:
         raise FitError("these are given constants: there is no largest run; name a budget")
-    largest = float(fit.runs.column(fit.spec.size).max())
+    axis = "flops" if fit.law.has_profiles else fit.spec.size
+    largest = float(fit.runs.column(axis).max())
     return largest, 10 * largest
 
 
@@ -325,7 +327,7 @@ def _told(
         "multipliers": answer_multipliers(fit, beside.same_validation),
         "repetition": answer_repetition(fit),
     }
-    if budgets and fit.law.is_joint:
+    if budgets and (fit.law.is_joint or fit.law.has_profiles):
         answers["optima"] = answer_optima(fit, budgets, **asked)
     elif budgets:
         answers["predictions"] = answer_predictions(fit, budgets, **asked)

@@ -7,7 +7,17 @@ import xarray as xr
 from conftest import known_grouped_fit
 from scipy import stats
 
-from bayescale import Fit, Runs, compute_optimal, constants_fit, fit, load_model, summarise
+from bayescale import (
+    Fit,
+    Runs,
+    answer_optima,
+    basin,
+    compute_optimal,
+    constants_fit,
+    fit,
+    load_model,
+    summarise,
+)
 from bayescale.decisions.approaches import (
     compare_approaches,
     envelope,
@@ -16,6 +26,7 @@ from bayescale.decisions.approaches import (
     parabola_bias,
     profile_optima,
 )
+from bayescale.decisions.next_runs import log_optimum
 from bayescale.errors import FitError, RunsError
 from bayescale.laws import chinchilla
 from bayescale.modelling.pooling import group_names
@@ -275,8 +286,10 @@ def test_budgets_of_few_sizes_are_left_out_and_too_few_budgets_refused():
     with pytest.raises(RunsError, match=r"2 isoFLOP budgets have runs of 4 sizes .* 3 are needed"):
         on_isoflops(replace(runs, table=two))
     assert len(on_isoflops(replace(runs, table=table)).table["budget"].unique()) == 5
-    with pytest.raises(RunsError, match="0 isoFLOP budgets"):
+    with pytest.raises(RunsError, match="needs the column 'flops'"):
         on_isoflops(replace(runs, table=table.drop(columns=["flops", "budget"])))
+    four = isoflop_grid(4, points=4)  # as many as a profile needs, and no column 'budget'
+    assert len(on_isoflops(four)) == len(four) == 20
 
 
 def test_optima_of_profiles_lie_on_the_line_without_the_scatter():
@@ -307,7 +320,7 @@ def test_minima_have_the_scatter_of_their_budget():
 
 
 def test_other_laws_and_minima_on_no_line_have_no_profile_optima():
-    with pytest.raises(FitError, match="chinchilla has no isoFLOP profiles; fit 'isoflop-prof"):
+    with pytest.raises(FitError, match="chinchilla has no isoFLOP profiles; fit the model 'iso"):
         profile_optima(constants_fit("chinchilla", **HOFFMANN), 1e24)
     fit = known_profiles()
     pooling = {**fit.spec.pooling, "size": "none"}
@@ -315,8 +328,31 @@ def test_other_laws_and_minima_on_no_line_have_no_profile_optima():
         profile_optima(replace(fit, spec=replace(fit.spec, pooling=pooling)), 1e24)
     with pytest.raises(FitError, match="must be positive"):
         profile_optima(fit, [1e24, 0.0])
-    with pytest.raises(FitError, match="fit 'isoflop-profiles' to on_isoflops"):
+    with pytest.raises(FitError, match="fit the model 'isoflop-profiles'"):
         minima(constants_fit("chinchilla", **HOFFMANN))
+
+
+def test_compute_optimal_models_of_profiles_lie_on_their_line():
+    fit, budgets = known_profiles(), [1e18, 1e24]
+    assert compute_optimal(fit, budgets).equals(profile_optima(fit, budgets))
+    assert compute_optimal(fit, 1e24, k=3.0).attrs["k"] == 3.0
+    for refused in (lambda: basin(fit, 1e24), lambda: log_optimum(fit, 1e24)):
+        with pytest.raises(FitError, match="say the best size for a budget and no more than that"):
+            refused()
+
+
+def test_optima_of_profiles_are_said_without_a_loss():
+    answer = answer_optima(known_profiles(), [1e18, 1e24])
+    inside, beyond = answer.numbers["optima"]
+    params, tokens = (beyond[name]["median"] for name in ("params", "tokens"))
+    assert params == pytest.approx(0.1 * 1e24**0.45, rel=0.01)
+    assert 6 * params * tokens == pytest.approx(1e24, rel=0.01)
+    assert (beyond["loss"], beyond["basin"], beyond["group"]) == (None, [], None)
+    assert beyond["a"]["median"] == pytest.approx(0.45, abs=1e-3)
+    assert "per parameter, on a power law of exponent 0.45" in answer.sentences[1]
+    assert " in compute. Extrapolation: 3" in answer.sentences[1]
+    assert inside["decades_beyond"] == 0
+    assert not any("loss" in sentence for sentence in answer.sentences)
 
 
 @pytest.mark.slow

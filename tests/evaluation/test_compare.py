@@ -454,7 +454,7 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
         ("chinchilla", "two models or more"),
         ("kaplan,kaplan", "each once"),
         ("kaplan,chinchila", "did you mean 'chinchilla'"),
-        ("chinchilla,isoflop-profiles", "no report of its own"),
+        ("chinchilla,isoflop-profiles", "decide the same thing"),
         ("chinchilla,power-law", "decide the same thing"),
     ):
         code, out, err = run("compare", tmp_path / "runs.csv", "--models", models)
