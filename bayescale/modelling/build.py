@@ -20,8 +20,9 @@ from bayescale.modelling.inputs import (
     parts_of_mixtures,
     read_by,
     reference_of,
+    rounding_of,
 )
-from bayescale.modelling.noise import SEED, noise_scale
+from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import anchoring, group_names
 from bayescale.modelling.priors import Prior
 from bayescale.modelling.spec import ModelSpec
@@ -86,9 +87,10 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
 
     Of a loss :math:`\log L_i \sim \mathrm{StudentT}(\nu, \log \mathrm{law}(x_i), \sigma)`, or
     other noise.
-    Replicates enter as one cell each: their mean with the scale
-    :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m}`, and their pooled sum of squares S around the cell
-    means as :math:`-f \log \sigma_{seed} - S / (2 \sigma_{seed}^2)`, f the degrees of freedom.
+    Replicates enter as one cell each: their mean with the scale of
+    `bayescale.modelling.noise.noise_scale`, and their pooled sum of squares S around the cell
+    means, with the variance of rounding, as
+    :math:`-f \log \sigma_{seed} - S / (2 \sigma_{seed}^2)`, f the degrees of freedom.
 
     A partially pooled parameter has a ``<name>_population`` value with the parameter's prior and a
     ``<name>_scale``, the sd between groups on the real line (`bayescale.laws.onto_line`). How its
@@ -246,7 +248,9 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
             data["size_error_basis"] = _padded(bending.projected(at, own))
     if cells.freedom:
         data["replicates"] = cells.table["replicates"].to_numpy()
-        data["seed_squares"] = np.asarray(cells.squares)
+        # Rounded losses of seeds may be equal: that says nothing of less than their last digit.
+        least = max(rounding_of(spec, runs.table), LEAST)
+        data["seed_squares"] = np.asarray(cells.squares + cells.freedom * least**2)
         data["seed_freedom"] = np.asarray(float(cells.freedom))
     return data
 

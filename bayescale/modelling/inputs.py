@@ -127,6 +127,27 @@ def observed_of(spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:
     return found
 
 
+def rounding_of(spec: ModelSpec, table: pd.DataFrame) -> float:
+    """Sd of what rounding has left out of the response, on the scale on which errors add up.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Of a response whose errors are relative.
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    float
+        0 where the values have more than six decimals.
+    """
+    values = positive(table, spec.response.column)
+    for decimals in range(7):
+        if np.allclose(values, values.round(decimals), rtol=1e-12, atol=0):
+            return float(10.0**-decimals / np.sqrt(12 * (values**2).mean()))
+    return 0.0
+
+
 def columns_of(spec: ModelSpec, table: pd.DataFrame) -> tuple[str, ...]:
     """Name the columns of a table that a model reads: inputs and the group.
 

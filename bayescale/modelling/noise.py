@@ -2,8 +2,8 @@ r"""Noise on log loss, one class a kind; model files name them.
 
 Every kind says the same three things from the same symbols: the PyMC distribution that is observed,
 its log density in NumPy, and draws from it. `mu` is the log of the law; `scale` the sd or scale of
-the symmetric part, for a cell of m replicates :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m}`, see
-`noise_scale`; `values` the noise parameters; `inputs` the columns that the law reads.
+the symmetric part, as `noise_scale` says it for a cell of replicates; `values` the noise
+parameters; `inputs` the columns that the law reads.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,6 +29,10 @@ _ROUNDING = 0.25  # least mean of the exponential part, in units of `scale`
 
 SEED = "sigma_seed"
 """Sd of log loss between seeds of one configuration; any model file may state a prior on it."""
+
+LEAST = 1e-4
+"""Noise that every run has, of log loss: no law is true to more digits, and losses that were
+computed rather than measured would pull ``sigma`` to nothing, where no sampler can follow."""
 
 
 class Noise(Protocol):
@@ -368,10 +372,11 @@ NOISE: dict[str, Noise] = {
 
 
 def noise_scale(values: Values, replicates: Any = 1.0) -> Any:
-    r"""Scale of the mean of m replicates, :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m}`.
+    r"""Scale of the mean of m replicates, :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m + s_0^2}`.
 
     Misfit of the law is the same for every seed of a configuration, so replicates do not shrink it.
-    Where nothing tells the seeds' share apart, ``sigma`` is all there is.
+    Where nothing tells the seeds' share apart, ``sigma`` is all there is beside :math:`s_0`, which
+    is `LEAST`.
 
     Parameters
     ----------
@@ -387,9 +392,8 @@ def noise_scale(values: Values, replicates: Any = 1.0) -> Any:
     """
     if "sigma" not in values:
         return np.nan  # of shares of successes: their spread follows from the trials
-    if SEED not in values:
-        return values["sigma"]
-    return np.sqrt(values["sigma"] ** 2 + values[SEED] ** 2 / replicates)
+    seeds = values[SEED] ** 2 / replicates if SEED in values else 0.0
+    return np.sqrt(values["sigma"] ** 2 + seeds + LEAST**2)
 
 
 def _log_beta_binomial(

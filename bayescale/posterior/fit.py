@@ -51,7 +51,7 @@ from bayescale.modelling.build import (
 )
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
 from bayescale.modelling.inputs import completed, parts_of_mixtures
-from bayescale.modelling.noise import SEED
+from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model
 from bayescale.posterior.sampling import (
@@ -90,6 +90,7 @@ _SAMPLING = (
     "versions",
 )
 _DRAWS = ("chain", "draw")
+_NO_NOISE = 1.5 * LEAST  # scale of noise below which there is hardly any but the least
 _KNOB_BEYOND = np.sqrt(10.0)  # factor beyond the runs to which the best value is looked for
 _NODES = ("prior", "observed_data", "constant_data")
 _COMPUTED = ("log_likelihood", "posterior_predictive")
@@ -699,10 +700,34 @@ class Fit(Shown):
 
     @property
     def notices(self) -> tuple[Check, ...]:
-        """What looks doubtful about the runs, read as a table and as a design for this law."""
+        """What looks doubtful about the runs: as a table, as a design for this law, as measured."""
         if len(self.runs) == 0 or self.own_group is not None:  # a group leans on the others
             return self.runs.notices
-        return (*self.runs.notices, *_design(self.spec, self.runs))
+        return (*self.runs.notices, *_design(self.spec, self.runs), *self._computed)
+
+    @cached_property
+    def noiseless(self) -> bool:
+        """Whether runs scatter about the law by no more than the least noise that any has."""
+        if not self.noise:
+            return False
+        # Few runs of a law that may bend leave its noise open: there the law itself says it.
+        nearest = min(map(_misfit, self.members)) if self.bends else np.inf
+        return bool(np.nanmedian(noise_scale(self.noise)) < _NO_NOISE or nearest < LEAST)
+
+    @property
+    def _computed(self) -> tuple[Check, ...]:
+        """Doubt that what a law says to all digits was measured."""
+        if not self.noiseless:
+            return ()
+        name = self.spec.response.name
+        return (
+            doubt(
+                "computed, not measured",
+                f"the law says the {name} of the runs to within {LEAST:.2%}, as if a formula had "
+                "made it and no training",
+                "Take the intervals for those of a formula: measured runs scatter.",
+            ),
+        )
 
     @property
     def population(self) -> tuple[str, ...]:
@@ -896,7 +921,8 @@ def fit(
     Warns
     -----
     RunsWarning
-        If the design is weak: a collinear one, a single budget, a narrow range, few runs.
+        If the design is weak: a collinear one, a single budget, a narrow range, few runs. If the
+        losses look computed rather than measured.
     """
     if not isinstance(runs, Runs):
         raise FitError(
@@ -927,7 +953,10 @@ def fit(
         with showing(progress), step(which):
             settings["seed"] = seed + number
             found.append(_sampled(own, runs, names, attempts, settings, enough))
-    return found[0] if not spec.members else _pooled(spec, found)
+    result = found[0] if not spec.members else _pooled(spec, found)
+    for notice in result._computed:
+        warnings.warn(str(notice), RunsWarning, stacklevel=3)
+    return result
 
 
 def _sampled(
@@ -1024,6 +1053,14 @@ def _bending(own: Fit) -> tuple[Bending, Features]:
     data = {str(name): values.to_numpy() for name, values in kept.items()}
     bending = bending_from(own.spec, data)
     return bending, features_beyond(bending.features, tuple(inputs_in(own.spec, data).values()))
+
+
+def _misfit(own: Fit) -> float:
+    """Root mean square of what the best-fitting law leaves of the cells, were it exact."""
+    data = {str(name): values.to_numpy() for name, values in own.tree["constant_data"].items()}
+    bending, _ = _bending(own)
+    said = bending.log_law(tuple(inputs_in(own.spec, data).values()), bending.line)
+    return float(np.sqrt(((said - data["observed"]) ** 2).mean()))
 
 
 def _target(spec: ModelSpec, runs: Runs) -> Target:

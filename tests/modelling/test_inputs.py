@@ -22,9 +22,7 @@ def test_budgets_that_the_table_does_not_name_are_found_from_flops():
 
 def test_budgets_that_are_no_flops_are_refused_with_a_remedy():
     table = simulated_table().eval("budget = 6 * params * tokens / 1e18")
-    with pytest.raises(
-        RunsError, match=r"'budget', rows 1, 2.*: 6 is not the compute .* 6e18"
-    ):
+    with pytest.raises(RunsError, match=r"'budget', rows 1, 2.*: 6 is not the compute .* 6e18"):
         completed(PROFILES, read_runs(table))
     scaled = completed(PROFILES, read_runs(table, units={"budget": 1e18}))
     np.testing.assert_allclose(scaled.table["budget"], scaled.table["flops"])

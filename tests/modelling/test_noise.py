@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bayescale import fit, read_runs
+from bayescale import Status, check_fit, compute_optimal, constants_fit, fit, read_runs
+from bayescale.errors import RunsWarning
 from bayescale.modelling.noise import NOISE as KINDS
 from bayescale.modelling.noise import RepetitionExcess, Undertuned, noise_scale
 
@@ -179,8 +181,39 @@ def test_undertuned_runs_do_not_lift_the_law():
 def test_seeds_shrink_their_own_part_of_the_noise_alone():
     values = {"sigma": 0.03, "sigma_seed": 0.04}
     many = np.array([1.0, 4.0, np.inf])
-    np.testing.assert_allclose(noise_scale(values, many), [0.05, np.sqrt(0.0013), 0.03])
-    assert noise_scale({"sigma": 0.03}, many) == 0.03  # nothing tells the seeds' part apart
+    expected = [0.05, np.sqrt(0.0013), 0.03]
+    np.testing.assert_allclose(noise_scale(values, many), expected, rtol=1e-5)
+    np.testing.assert_allclose(noise_scale({"sigma": 0.03}, many), 0.03, rtol=1e-5)  # none told
+    assert noise_scale({"sigma": 0.0}) == 1e-4
+
+
+@pytest.mark.parametrize("model", ["joint", "isoflop-profiles"])
+def test_losses_without_noise_are_fitted_in_few_steps_and_doubted_once(model):
+    with pytest.warns(RunsWarning, match="computed, not measured: the law says") as said:
+        found = fit(read_runs(simulated_table(0.0)), model, seed=2, progress=False)
+    assert len(said) == 1
+    assert [notice.name for notice in found.notices] == ["computed, not measured"]
+    assert found.diagnostics.converged
+    assert found.tree["sample_stats"]["n_steps"].mean() < 60
+    best = compute_optimal(found, 1e22)["params"].median().item()
+    truth = compute_optimal(constants_fit("chinchilla", **TRUTH), 1e22)["params"].item()
+    assert best == pytest.approx(truth, rel=0.05)
+    assert {check.status for check in check_fit(found)} == {Status.PASS}
+
+
+def test_measured_losses_are_not_called_computed(small_fit):
+    assert not small_fit.noiseless
+    assert small_fit.notices == ()
+
+
+@pytest.mark.parametrize(("decimals", "low", "high"), [(2, 3e-4, 3e-3), (4, 3e-5, 3e-4)])
+def test_equal_rounded_losses_of_seeds_say_no_more_than_their_last_digit(decimals, low, high):
+    table = simulated_table(0.01)
+    table["loss"] = table["loss"].round(decimals)
+    seeds = pd.concat([table.assign(seed=seed) for seed in range(3)], ignore_index=True)
+    found = fit(read_runs(seeds), "chinchilla", draws=500, tune=500, progress=False)
+    assert found.diagnostics.converged
+    assert low < found.posterior["sigma_seed"].median() < high
 
 
 def test_every_kind_is_called_by_its_class():
