@@ -132,10 +132,24 @@ class AxisDetail:
 
 
 @dataclass(frozen=True)
-class _Statistic:
+class Statistic:
+    """What is compared between the runs and simulated refits.
+
+    Parameters
+    ----------
+    check : str
+        Which check it belongs to.
+    kind : str
+        What it measures.
+    values : ndarray
+        Of the runs, then of each simulation.
+    one_sided : bool, optional
+        Whether large values alone are extreme.
+    """
+
     check: str
     kind: str
-    values: np.ndarray  # of the runs, then of each simulation
+    values: np.ndarray
     one_sided: bool = False
 
 
@@ -212,7 +226,7 @@ def residual_checks(refit: Refits, spec: ModelSpec, *, rising: tuple[str, ...] =
     axes = axes_of(refit.cells, spec.reads)
     number = refit.scores.shape[1]
     mean = np.sqrt(number) * refit.scores.mean(axis=1) / np.sqrt((refit.scores**2).mean(axis=1))
-    [centred] = family_wise([_Statistic("centring", "mean", mean)])  # a fit centres by itself
+    [centred] = family_wise([Statistic("centring", "mean", mean)])  # a fit centres by itself
     family = list(_statistics(refit.scores, axes, spec))
     found = [_centring(refit, float(centred), spec.response)]
     if not family:
@@ -237,12 +251,12 @@ def _too_few_levels(inputs: tuple[str, ...]) -> Check:
     )
 
 
-def family_wise(family: list[_Statistic]) -> np.ndarray:
+def family_wise(family: list[Statistic]) -> np.ndarray:
     """Adjust the p-value of each statistic: how often a simulation has any as extreme.
 
     Parameters
     ----------
-    family : list of _Statistic
+    family : list of Statistic
 
     Returns
     -------
@@ -255,7 +269,7 @@ def family_wise(family: list[_Statistic]) -> np.ndarray:
     return (1 + beyond) / (1 + len(largest))
 
 
-def _extremeness(statistic: _Statistic) -> np.ndarray:
+def _extremeness(statistic: Statistic) -> np.ndarray:
     """Distance from the simulated median in units of the critical value of its own side.
 
     So statistics of other shapes weigh alike in the tail, where ranks among so many would tie.
@@ -269,7 +283,7 @@ def _extremeness(statistic: _Statistic) -> np.ndarray:
     return np.maximum(above, (middle - statistic.values) / (middle - low))
 
 
-def _statistics(scores: np.ndarray, axes: dict[str, Axis], spec: ModelSpec) -> Iterator[_Statistic]:
+def _statistics(scores: np.ndarray, axes: dict[str, Axis], spec: ModelSpec) -> Iterator[Statistic]:
     """Scale-free statistics: a wrong law widens its noise, and hides behind it."""
     centred = scores - scores.mean(axis=1, keepdims=True)
     size = np.sqrt((centred**2).sum(axis=1))
@@ -279,14 +293,14 @@ def _statistics(scores: np.ndarray, axes: dict[str, Axis], spec: ModelSpec) -> I
     sizes = [name for name in axes if name in ("flops", *spec.law.role("size"))] or list(axes)[:1]
     for name, axis in axes.items():
         line, bend = _polynomials(axis.place)
-        yield _Statistic(name, "trend", centred @ line / size)
-        yield _Statistic(name, "curvature", centred @ bend / size)
+        yield Statistic(name, "trend", centred @ line / size)
+        yield Statistic(name, "curvature", centred @ bend / size)
         order = _sorted_along(name, axes)
         steps = np.diff(scores[:, order], axis=1)
         durbin_watson = (steps**2).sum(axis=1) / size**2
-        yield _Statistic(name, "autocorrelation", -durbin_watson, one_sided=True)
+        yield Statistic(name, "autocorrelation", -durbin_watson, one_sided=True)
         if name in sizes:
-            yield _Statistic("noise", name, distance @ line / spread)
+            yield Statistic("noise", name, distance @ line / spread)
 
 
 def _polynomials(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -309,7 +323,17 @@ def _status(p: float) -> Status:
     return Status.REVIEW if p < REVIEW_BELOW else Status.PASS
 
 
-def _chance(p: float) -> str:
+def chance(p: float) -> str:
+    """Write a p-value: p = 0.03 were the law true.
+
+    Parameters
+    ----------
+    p : float
+
+    Returns
+    -------
+    str
+    """
     return f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'} were the law true"
 
 
@@ -324,7 +348,7 @@ def _centring(refit: Refits, p: float, response: Response) -> Check:
         "centring",
         status,
         f"the {unit(refit.cells)} lie {_percent(middle, response)} the law on the whole "
-        f"({_chance(p)}): its level is wrong",
+        f"({chance(p)}): its level is wrong",
         "Look for a prior that contradicts the runs, and for runs of another kind among them.",
         statistic=p,
         threshold=REVIEW_BELOW,
@@ -342,11 +366,11 @@ def _along(
     status = _status(p)
     check = f"law along {label}"
     if status is Status.PASS:
-        message = f"residuals have no pattern along {label} ({_chance(p)})"
+        message = f"residuals have no pattern along {label} ({chance(p)})"
         return Check(
             check, status, message, statistic=p, threshold=REVIEW_BELOW, detail=detail, along=label
         )
-    message = f"{_KINDS[worst]} along {label}: {_where(detail, label)} ({_chance(p)})"
+    message = f"{_KINDS[worst]} along {label}: {_where(detail, label)} ({chance(p)})"
     status, too_small = _weighed(status, detail)
     message += too_small
     if status is Status.PASS:
@@ -461,7 +485,7 @@ def _unequal(refit: Refits, axes: dict[str, Axis], adjusted: dict[tuple[str, str
     name = min(found, key=lambda kind: found[kind])
     p, label = found[name], _NAMES.get(name, name)
     if p >= REVIEW_BELOW:
-        message = f"{unit(refit.cells)} scatter about the law alike ({_chance(p)})"
+        message = f"{unit(refit.cells)} scatter about the law alike ({chance(p)})"
         return Check(
             "spread of residuals", Status.PASS, message, statistic=p, threshold=REVIEW_BELOW
         )
@@ -474,7 +498,7 @@ def _unequal(refit: Refits, axes: dict[str, Axis], adjusted: dict[tuple[str, str
         "spread of residuals",
         Status.REVIEW,
         f"typical residuals are {times[0]:.2g} times as large as the noise says in the lower half "
-        f"of {label} and {times[1]:.2g} times in the upper ({_chance(p)}): the noise is not the "
+        f"of {label} and {times[1]:.2g} times in the upper ({chance(p)}): the noise is not the "
         "same everywhere",
         "Intervals are too narrow where the scatter is larger; fit that part alone to see.",
         statistic=p,

@@ -11,6 +11,7 @@ from bayescale.curves.rule import Shape
 from bayescale.decisions.answer import Answer, convergence
 from bayescale.errors import FitError, UnansweredError
 from bayescale.evaluation.checks.axes import axis_checks
+from bayescale.evaluation.checks.columns import column_checks
 from bayescale.evaluation.checks.identifiability import bracketing_check, design_checks
 from bayescale.evaluation.checks.influence import (
     calibration_checks,
@@ -72,11 +73,11 @@ def check_fit(fit: Fit, *, seed: int = 1) -> Checks:
     Returns
     -------
     Checks
-        A list of `Check`: convergence; the design; the law along each axis; calibration; the shape
-        of curves along each axis; single runs and groups; priors. A true law passes all of them in
-        more than 9 of 10 tables. Of an exponent that falls from 0.5 to 0.15 in the middle of the
-        range 30 runs show about 4 in 10, 60 runs about two thirds; an offset forced to 0 almost
-        always shows (benchmarks/checks.py). A PASS is no proof.
+        Convergence; the design; columns that the model does not read; the law along each axis;
+        calibration; the shape of curves along each axis; single runs and groups; priors. A true law
+        passes all of them in more than 9 of 10 tables. Of an exponent that falls from 0.5 to 0.15
+        in the middle of the range 30 runs show about 4 in 10, 60 runs about two thirds; an offset
+        forced to 0 almost always shows (benchmarks/checks.py). A PASS is no proof.
 
     Raises
     ------
@@ -101,6 +102,7 @@ def check_fit(fit: Fit, *, seed: int = 1) -> Checks:
     found = [
         _convergence(fit),
         *design_checks(fit.runs, fit.spec),  # causes before what follows from them
+        *([] if few else asked("columns", lambda: column_checks(fit, simulated()))),
         *(few or asked("residuals", lambda: _of_residuals(fit, simulated(), shapes))),
         *([] if few else asked("calibration", lambda: calibration_checks(without()))),
         *shapes,

@@ -23,7 +23,7 @@ from bayescale.evaluation.checks.predictive import (
     MATERIAL_LOSS,
     Axis,
     AxisDetail,
-    _Statistic,
+    Statistic,
     _statistics,
     _weighed,
     _where,
@@ -113,7 +113,7 @@ def test_refits_of_weighted_runs_leave_what_their_hat_matrix_says():
 
 def test_family_wise_p_values_are_those_of_independent_statistics():
     rng = np.random.default_rng(1)
-    family = [_Statistic("a", str(i), rng.standard_normal(40_001)) for i in range(10)]
+    family = [Statistic("a", str(i), rng.standard_normal(40_001)) for i in range(10)]
     family[3].values[0] = 3.0
     family[4].values[0] = 0.0
     adjusted = family_wise(family)
