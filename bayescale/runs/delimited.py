@@ -98,8 +98,9 @@ def read_delimited(text: str) -> tuple["pd.DataFrame", list[str], str]:
 
 
 def _below_comments(text: str) -> tuple[str, int]:
-    """Cut off lines at the top that begin with ``#``, unless the last of them is the header."""
-    lines, skipped = text.split("\n"), 0
+    """Cut off ``sep=;`` of Excel and lines with ``#``, unless the last of these is the header."""
+    lines = text.split("\n")
+    skipped = int(re.fullmatch(r'"?sep=.?"?', lines[0].strip()) is not None)
     while skipped < len(lines) and lines[skipped].lstrip().startswith("#"):
         skipped += 1
     if skipped == 0 or skipped == len(lines):

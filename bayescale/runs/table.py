@@ -753,7 +753,7 @@ def _require_values(
             cell = named.loc[rows[0], name]
             some = f", or leave such rows out with --where '{name}.notna()'"
             raise RunsError(
-                f"column {name!r}, {words.rows(rows)}: {str(cell)!r} "
+                f"column {name!r}, {words.rows(rows)}: {str(cell)[:60]!r} "
                 + why_none(cell, counts=name in COUNTS, decimal=decimal, unit=units.get(name, 1.0))
                 + (some if table[name].notna().any() else "")
             )

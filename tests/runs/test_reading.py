@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import simulated_table
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bayescale.errors import RunsError
+from bayescale.runs.delimited import read_delimited
+from bayescale.runs.numbers import parse
 from bayescale.runs.table import read_runs, read_table
 
 TEXT = "params,tokens,loss\n1e8,2e9,3.55\n2e8,4e9,3.25\n4e8,8e9,2.95\n8e8,16e9,2.75\n"
@@ -42,6 +46,11 @@ READ = {
         "a.csv",
         f"# May, by hand\n#\n{TEXT}",
         ["lines of comments at the top left out: 2"],
+    ),
+    "Excel": (
+        "a.csv",
+        "sep=;\n" + TEXT.replace(",", ";"),
+        ["lines of comments at the top left out: 1", "columns separated by semicolons"],
     ),
     "empty lines": ("a.csv", f"\n{TEXT}\n  \n,,\n", ["rows of blanks left out: 1"]),
     "separators at the ends": ("a.csv", TEXT.replace("\n", ",\n"), []),
@@ -111,9 +120,31 @@ def test_other_columns_have_decimal_commas_as_well(tmp_path):
 
 
 def test_commas_of_thousands_make_no_decimal_commas(tmp_path):
-    text = "params;tokens;loss\n100,000,000;2.5B;3.55\n950,000;2B;3.45\n"
+    text = "tags;params;tokens;loss\n1,2;100,000,000;2.5B;3.55\n1;950,000;2B;3.45\n"
     runs = read_runs(written(tmp_path, "a.csv", text))
     assert runs.table[NAMES].to_numpy().tolist() == [[1e8, 2.5e9, 3.55], [950e3, 2e9, 3.45]]
+
+
+@given(
+    st.lists(st.decimals(1, 9, places=4), min_size=3, max_size=6),
+    st.integers(0, 4),
+    st.sampled_from([*";\t|", ","]),
+    st.sampled_from(",."),
+)
+def test_a_loss_is_read_as_it_was_written_or_refused(losses, digits, separator, decimal):
+    written = [f"{loss:.{digits}f}".replace(".", decimal) for loss in losses]
+    text = f"params{separator}loss\n" + "".join(f"1e8{separator}{cell}\n" for cell in written)
+    try:
+        table, _, mark = read_delimited(text)
+        read = parse(table["loss"], decimal=mark)
+    except RunsError:
+        assert separator == decimal == ","
+        return
+    wanted = np.array([float(f"{loss:.{digits}f}") for loss in losses])
+    if decimal == "," and digits == 3:  # which may be thousands
+        assert read.isna().all()
+    else:
+        np.testing.assert_array_equal(read, wanted)
 
 
 def test_rows_are_counted_past_rows_of_blanks(tmp_path):
