@@ -177,7 +177,16 @@ def profile_optima(
 
 
 def require_profiles(fit: Fit) -> None:
-    """Refuse fits of other laws, and those whose budgets have no line in common."""
+    """Refuse fits of other laws, and those whose budgets have no line in common.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Raises
+    ------
+    FitError
+    """
     if not fit.law.has_profiles:
         raise FitError(
             f"the law {fit.law.name} has no isoFLOP profiles; fit the model 'isoflop-profiles'"

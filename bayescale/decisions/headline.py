@@ -18,14 +18,7 @@ _ABREAST = 3  # answers beside one another on a terminal of 80 columns
 
 
 class Cell(NamedTuple):
-    """What stands in one place of the table.
-
-    Parameters
-    ----------
-    text : str
-    detail : str
-        Its interval, or its reason; may be empty.
-    """
+    """What stands in one place of the table; as a detail its interval, or the reason for it."""
 
     text: str
     detail: str = ""
@@ -105,7 +98,8 @@ def _cells(entry: Mapping[str, Any], response: Response) -> Iterator[tuple[str, 
         yield "parameters N*", _count(entry["params"])
         yield "tokens D*", _count(entry["tokens"])
         yield "tokens per parameter", _number(entry["tokens_per_param"])
-        yield _title(LOSS.name, response.unit), _of(entry[LOSS.column], response)
+        if entry[LOSS.column] is not None:  # isoFLOP profiles say no loss of other budgets
+            yield _title(LOSS.name, response.unit), _of(entry[LOSS.column], response)
     else:
         axis, own = entry["axis"], response.column
         unit = " FLOPs" if axis == "flops" else ""

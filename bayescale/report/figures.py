@@ -21,15 +21,7 @@ _PIXELS = 96.0  # CSS pixels of an inch
 
 
 class Image(NamedTuple):
-    """One image of a page.
-
-    Parameters
-    ----------
-    source : str
-        Data address.
-    width : int
-        In CSS pixels, as it was drawn.
-    """
+    """One image of a page: its data address, and the width in CSS pixels that it is drawn for."""
 
     source: str
     width: int

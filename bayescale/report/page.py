@@ -110,6 +110,8 @@ def decision_pictures(
         with fit.asked():
             if fit.law.is_joint:
                 return [_decision_section(fit, budgets, held_out)]
+            if fit.law.has_profiles:
+                return [_profiles_section(fit)]
             groups = fit.groups[:MOST_GROUPS_SHOWN] or (None,)
             return [
                 _curve_section(fit if name is None else fit.of_group(name), max(budgets), name)
@@ -126,6 +128,16 @@ def _decision_section(fit: Fit, budgets: Sequence[float], held_out: Runs | None)
         figure=plots.plot_decision(fit, budgets, held_out),
         caption="Loss over the size of the model, at fixed compute. "
         f"Bands: {CAPTION}s, without run-to-run noise.",
+    )
+
+
+def _profiles_section(fit: Fit) -> Section:
+    return Section(
+        "IsoFLOP profiles",
+        "",
+        figure=plots.plot_minima(fit),
+        caption="The best size of each budget, where its curve of loss against size has its "
+        f"minimum, and the power law through them. Bars and bands: {CAPTION}s.",
     )
 
 
@@ -271,13 +283,6 @@ def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Itera
     Section
     """
     if fit.law.has_profiles:
-        yield Section(
-            "IsoFLOP profiles",
-            "The best size of each budget, where its curve of loss against size has its minimum, "
-            "and the power law through them.",
-            figure=plots.plot_minima(fit),
-            caption=f"Points and bars, band: medians and {CAPTION}s.",
-        )
         return
     for name in fit.groups[:MOST_GROUPS_SHOWN] or (None,):
         own = fit if name is None else fit.of_group(name)

@@ -1,3 +1,4 @@
+import html
 import json
 import re
 from dataclasses import replace
@@ -26,19 +27,65 @@ def written(small_fit, tmp_path_factory):
     return write_report(small_fit, out / "new", flops=[5.76e23])
 
 
-def test_page_opens_with_the_answer_and_is_self_contained(written, small_fit):
+def text_of(page: str) -> str:
+    """Words of a page, of what is folded as well."""
+    page = re.sub(r"<(style|script)>.*?</\1>", " ", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+def test_page_opens_with_the_answers_in_a_table_and_is_self_contained(written, small_fit):
     page = written.read_text("utf-8")
-    opening = page[page.index('id="answer"') :][:1200]
-    assert "For 5.76e23 FLOPs:" in opening
-    assert "wastes at most 10% of the compute (95% sure at either end)" in opening
-    assert "Extrapolation: 2.3 decades above the largest fitted run" in opening
-    assert "times more parameters" in opening
+    opening = page[page.index('id="answer"') : page.index("<img")]
+    assert "5.76e23 FLOPs" in opening
+    assert '<td data-title="parameters N*"><div><span>' in opening
+    assert "190× the largest run" in opening
+    assert ">speculative</span><small>So far out" in opening
     assert 'id="problems"' not in page
-    assert page.count('src="data:image/png;base64,') == page.count("<img") == 9
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert "C = kND with k = 6" in page
-    assert "total parameters" in page
-    assert "central 90% credible interval" in page
+    images = re.findall(r'<img src="(data:image/\w+)[^>]* alt="([^"]*)"', page)
+    assert len(images) == page.count("<img") > 20
+    assert all(len(words) > 20 for _, words in images)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    said = text_of(page)
+    assert "Any size from" in said
+    assert "wastes at most 10% of the compute (95% sure at either end)" in said
+    assert "Extrapolation: 2.3 decades above the largest fitted run" in said
+    assert "C = kND with k = 6" in said
+    assert "total parameters" in said
+    assert "central 90% credible interval" in said
+
+
+def test_links_of_a_page_lead_somewhere_and_names_are_its_own(written):
+    page = written.read_text("utf-8")
+    names = re.findall(r' id="([^"]+)"', page)
+    assert len(names) == len(set(names))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(names)
+
+
+def test_page_shows_little_before_it_is_unfolded_and_stays_small(written):
+    page = written.read_text("utf-8")
+    assert len(page) < 2e6
+    folded = re.sub(r"<details.*?<summary>(.*?)</summary>.*?</details>", r"\1", page, flags=re.S)
+    assert len(text_of(folded).split()) < 500
+    assert len(text_of(page).split()) > 900
+
+
+def test_sentences_of_a_page_are_short(written):
+    page = written.read_text("utf-8")
+    prose = re.findall(r"<p(?: [^>]*)?>(.*?)</p>|<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    said = [html.unescape(re.sub(r"<[^>]+>", "", one)) for pair in prose for one in pair]
+    sentences = [one for text in said for one in re.split(r"(?<=[.!?:;])\s", text)]
+    assert len(sentences) > 40
+    assert [one for one in sentences if len(one.split()) > 25] == []
+
+
+def test_page_says_how_to_make_it_again(small_fit, tmp_path):
+    command = "bayescale report 'my runs.csv' --flops 1e22"
+    page = write_report(small_fit, tmp_path, flops=[1e22], command=command).read_text("utf-8")
+    said = html.unescape(page[page.index('id="reproduce"') :])
+    assert command in said
+    assert "seed 3" in said
+    assert "pymc" in said
+    assert "budget" in said  # the table, to copy
 
 
 def test_checks_of_a_report_have_the_seed_of_its_fit(written, small_fit):
@@ -106,6 +153,7 @@ def test_single_axis_report_predicts(tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["optima"] == []
     assert [entry["decades_beyond"] for entry in summary["predictions"]] == pytest.approx([0, 1])
+    assert '<td data-title="compute"><div><span>3e22 FLOPs' in page
     assert "At 3e22 flops: loss" in page
 
 
@@ -132,14 +180,14 @@ def test_checks_come_first_the_worst_on_top_and_what_passed_is_folded(small_fit,
             'id="answer"',
             '<span class="status FAIL">FAIL</span>',
             '<span class="status REVIEW">REVIEW</span>',
-            "<details>",
-            "<img",
+            '<span class="status PASS">PASS</span>',
+            'id="detail"',
         )
     )
     assert answer < fail < review < passed < picture
+    assert page[: page.index(">FAIL</span>")].rstrip('"').count("<details open>") == 1
     assert "law along tokens" in page[fail:review]
     assert page.count("rows 1, 2 agree") == 1  # said once
-    assert page.count("<details>") == 1
 
 
 @pytest.mark.slow
@@ -180,7 +228,7 @@ def test_runs_held_back_are_scored_and_shown(runs, tmp_path):
     assert scores["runs"] == len(held) == len(scores["rows"]) == 6
     assert scores["coverage"] >= 0.6  # the law is true here
     assert scores["rmsle"] < 0.02
-    assert "Fitted without the runs with flops &gt; 2e21 and tested on them" in page
+    assert "Held back: the runs with flops &gt; 2e21." in page
     assert "The law fails" not in page
     wrong = replace(held, table=held.table.assign(loss=held.table["loss"] * 1.1))
     failed = answer_fit(fitted, [1e22], Companions(wrong))
