@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,13 @@ def test_what_follows_the_fit_never_imports_pymc():
     assert len(found) >= len(WITHOUT_PYMC)
     for path in found:
         assert not {"pymc", "nutpie", "pytensor"} & imported(path)
+
+
+def test_public_names_complete_and_help_begins_with_what_to_call_first():
+    assert set(bayescale.__all__) <= set(dir(bayescale))
+    named = set(re.findall(r"(?<!`)`(\w+)`", bayescale.__doc__))
+    assert {"read_runs", "fit", "check_fit", "answer_optima", "write_report"} <= named
+    assert named <= set(bayescale.__all__)
 
 
 def test_public_names_exist_are_exported_and_have_docstrings():

@@ -79,6 +79,14 @@ def compute_optimal(
     ------
     FitError
         If the law has no such allocation, or a budget is not positive.
+
+    Examples
+    --------
+    >>> from bayescale import constants_fit
+    >>> fit = constants_fit("chinchilla", E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    >>> optima = compute_optimal(fit, 5.76e23)
+    >>> float(optima["params"].squeeze().round(-9)), float(optima["loss"].squeeze().round(2))
+    (42000000000.0, 1.93)
     """
     if fit.law.has_profiles:
         return profile_optima(fit, flops, k=k)

@@ -62,6 +62,13 @@ def predict(fit: Fit, inputs: Inputs | None = None, **named: Any) -> xr.DataArra
     ------
     FitError
         If an input is missing, unknown or not positive, or a group is not one of the fit's.
+
+    Examples
+    --------
+    >>> from bayescale import constants_fit
+    >>> fit = constants_fit("chinchilla", E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    >>> predict(fit, {"params": [7e9, 70e9], "tokens": 1.4e12}).round(2).values
+    array([[[2.04, 1.93]]])
     """
     inputs = _by_name(fit, inputs, named)
     given, law = given_inputs(fit, inputs), fit.whole_law

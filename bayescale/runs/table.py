@@ -337,6 +337,14 @@ def read_runs(
     -----
     RunsWarning
         For tables that can be used but look wrong: swapped columns, duplicates, rising loss, ...
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"N": [1, 2], "D": [20, 40], "val_loss": [3.1, 2.9]})
+    >>> names = {"params": "N", "tokens": "D", "loss": "val_loss"}
+    >>> runs = read_runs(table, names, units={"params": 1e9, "tokens": 1e9})
+    >>> runs.table["flops"].tolist()
+    [1.2e+20, 4.8e+20]
     """
     loaded = load_table(source)
     raw, stated = loaded.table, units or {}
