@@ -215,8 +215,9 @@ def _off(table: pd.DataFrame) -> np.ndarray:
     The surface is of least absolute deviations, quadratic in log N and log D where runs are many.
     """
     axes = ["params", "tokens"]
-    repeats = (table.get("unique_tokens", np.inf) < table.get("tokens", 0.0)).any()
-    if not set(axes) <= set(table.columns) or len(table) < 8 or repeats:
+    if not set(axes) <= set(table.columns) or len(table) < 8:
+        return np.zeros(len(table))
+    if (table.get("unique_tokens", np.inf) < table["tokens"]).any():
         return np.zeros(len(table))  # repeated data raise losses as well
     logs = np.log(table[axes].to_numpy())
     x, y = ((logs - logs.mean(0)) / np.maximum(logs.std(0), 1e-9)).T

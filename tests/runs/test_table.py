@@ -594,3 +594,10 @@ def test_the_advice_for_losses_far_off_works():
         read_runs(table)
     query = str(told[0].message).split("--where '")[1].split("'")[0]
     assert read_runs(table, where=query).notices == ()
+
+
+@pytest.mark.parametrize("axis", ["params", "tokens", "flops"])
+def test_losses_along_one_count_alone_are_read(axis):
+    table = pd.DataFrame({axis: np.geomspace(1e18, 1e20, 10), "loss": np.linspace(3, 2, 10)})
+    runs = read_runs(table, units={axis: 1.0})
+    assert [check.name for check in runs.notices if "far off" in check.name] == []
