@@ -22,6 +22,7 @@ _MAKE = {
     "ModelSpec": "bayescale.load_model(name) reads one",
     "CurveShape": "bayescale.classify_curve(x, y) makes one",
     "Forecast": "bayescale.forecast_curves(...) makes them",
+    "Axes": "axes[0] of plt.subplots(1, 2) is one",
     "CurveForecast": "bayescale.forecast_curves(...) makes them",
 }
 """Where a person gets one."""

@@ -1,13 +1,12 @@
 """How every picture looks: colours, labels, axes that count as people do."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from inspect import getdoc, signature
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -25,6 +24,7 @@ from matplotlib.ticker import (
 )
 
 from bayescale import words
+from bayescale.arguments import typed
 from bayescale.errors import FitError
 from bayescale.files import replacing
 from bayescale.laws import LOSS, Response
@@ -69,24 +69,13 @@ def styled() -> Iterator[None]:
         yield
 
 
-_GIVEN = {
-    "Fit": "what fit(runs) or load_fit(path) returns",
-    "Runs": "what read_runs(table) returns",
-    "Axes": "one panel, such as axes[0] of plt.subplots(1, 2)",
-    "Iterable": "several, in a list",
-    "CurveForecast": "one of those that forecast_curves(table, ...) returns",
-}
-"""What to give as an argument of a type, where the docstring does not name what returns it."""
-
-
 def picture[**Given](draw: Callable[Given, Figure]) -> Callable[Given, Figure]:
-    """Refuse arguments of another type than the signature has, and name what returns the right one.
+    """Refuse wrong arguments; of a Dataset say what returns the right one, as the docstring does.
 
     Parameters
     ----------
     draw : callable
-        A function that draws; where its docstring says of a parameter "What `bayescale.x` returns",
-        a refusal says so.
+        A function that draws, whose docstring says of a Dataset "What `bayescale.x` returns".
 
     Returns
     -------
@@ -95,47 +84,34 @@ def picture[**Given](draw: Callable[Given, Figure]) -> Callable[Given, Figure]:
     Raises
     ------
     FitError
-        By what is returned: for an argument of another type, or a Dataset of another question.
+        By what is returned: for what is no Dataset, or one that answers another question.
     """
-    parameters = signature(draw).parameters
+    taken, checked = signature(draw), typed(draw)
+    asked = [n for n, own in taken.parameters.items() if "Dataset" in str(own.annotation)]
 
     @wraps(draw)
     def drawn(*args: Given.args, **options: Given.kwargs) -> Figure:
-        given = signature(draw).bind(*args, **options).arguments
-        for name, value in given.items():
-            kinds = _kinds(parameters[name].annotation)
-            if kinds and not isinstance(value, (*kinds, type(parameters[name].default))):
-                raise FitError(
-                    f"{draw.__name__} cannot draw a {type(value).__name__} as its {name}",
-                    f"Give {_remedy(draw, name, kinds[0].__name__)}.",
-                )
+        given = taken.bind(*args, **options).arguments
+        for name in asked:
+            if not isinstance(given.get(name), xr.Dataset | None):
+                found = f"{draw.__name__} cannot draw a {type(given[name]).__name__} as its {name}"
+                raise FitError(found, _remedy(draw, name))
         try:
-            return draw(*args, **options)
-        except KeyError as error:  # a Dataset is one of many questions, by its type alone of any
-            asked = [n for n in given if xr.Dataset in _kinds(parameters[n].annotation)]
+            return checked(*args, **options)
+        except KeyError as error:
             if not asked:
                 raise
-            raise FitError(
-                f"{draw.__name__} finds no {error.args[0]} in its {asked[0]}",
-                f"Give {_remedy(draw, asked[0], 'Dataset')}.",
-            ) from error
+            found = f"{draw.__name__} finds no {error.args[0]} in its {asked[0]}"
+            raise FitError(found, _remedy(draw, asked[0])) from error
 
     return drawn
 
 
-def _kinds(annotation: Any) -> list[type]:
-    """Classes that an annotation names, but for those of Python itself and None."""
-    each = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    found = [get_origin(own) or own for own in each]
-    found = [Iterable if own is Sequence else own for own in found]  # arrays will do
-    return [own for own in found if isinstance(own, type) and own.__module__ != "builtins"]
-
-
-def _remedy(draw: Callable[..., Figure], name: str, kind: str) -> str:
-    """Say what to give as a parameter, as its docstring says it."""
-    said = re.search(rf"^{name} : .*\n    What (.*?returns)", getdoc(draw) or "", re.MULTILINE)
-    named = f"what {said[1]}" if said else _GIVEN.get(kind, f"a {kind}")
-    return named.replace("`", "")
+def _remedy(draw: Callable[..., Figure], name: str) -> str:
+    """Say what returns the Dataset of a parameter, as its docstring says it."""
+    said = re.search(rf"^{name} : .*\n    What `(.*?)` returns", getdoc(draw) or "", re.MULTILINE)
+    assert said is not None, f"{draw.__name__} does not say where {name} is from"
+    return f"Give what {said[1]} returns."
 
 
 def panel(ax: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, Axes]:

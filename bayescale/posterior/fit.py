@@ -1238,13 +1238,13 @@ def _runs_of(tree: xr.DataTree) -> tuple[dict[str, Any], pd.DataFrame]:
 
 
 @typed
-def constants_fit(model: str, **parameters: Any) -> Fit:
+def constants_fit(model: str | Path, **parameters: Any) -> Fit:
     """Turn given constants into a fit of one draw, for what-if questions about published laws.
 
     Parameters
     ----------
-    model : str
-        Name of a shipped model, for its law and axis.
+    model : str or path
+        Name of a shipped model, or a TOML file, for its law and axis.
     **parameters : float or numpy.ndarray
         The law's natural parameters, and the noise's (``sigma``, ``nu``) if predictions shall have
         noise. Arrays of equal length are taken as that many draws.
