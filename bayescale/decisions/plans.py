@@ -152,7 +152,12 @@ def plan_outcomes(
             "decades_beyond": ("plan", posterior.beyond(flops=flops)),
             "farthest": ("plan", farthest),
         },
-        attrs={"unit": prices.unit, "price": prices.training, "bends": posterior.bends},
+        attrs={
+            "unit": prices.unit,
+            "loss_unit": fit.spec.response.unit,
+            "price": prices.training,
+            "bends": posterior.bends,
+        },
     )
     return outcomes.transpose("chain", "draw", "plan")
 
@@ -339,7 +344,8 @@ def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
     found = {"plans": entries, "choice": ranked.attrs["choice"], "unit": unit, "bends": bends}
     result = plain(found)
     order = sorted(result["plans"], key=lambda entry: entry["expected_regret"])
-    sentences = [_plan_sentence(entry, unit) for entry in order]
+    losses = fit.spec.response.unit
+    sentences = [_plan_sentence(entry, unit, losses) for entry in order]
     known = [e["farthest"] for e in result["plans"] if e["farthest"] is not None]
     if known:
         sentences.append(distance(max(known), bends=bends))
@@ -384,9 +390,9 @@ def answer_plans_by_law(
     )
 
 
-def _plan_sentence(entry: dict[str, Any], unit: str) -> str:
+def _plan_sentence(entry: dict[str, Any], unit: str, losses: str) -> str:
     regret = (
-        f"{words.significant(entry['expected_regret'], 2)} nats per token, as much as "
+        f"{words.significant(entry['expected_regret'], 2)} {losses}, as much as "
         f"{amount(entry['expected_regret_cost'], unit)} of training buy"
         if entry["expected_regret"] > 0
         else "none"

@@ -327,7 +327,8 @@ def answer_wall(
             }
         )
     result = plain({"repetition": entries})
-    sentences = [_wall_sentence(entry) for entry in result["repetition"]]
+    unit = fit.spec.response.unit
+    sentences = [_wall_sentence(entry, unit) for entry in result["repetition"]]
     return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
 
 
@@ -340,7 +341,7 @@ def _next_epoch(fit: Fit, best: xr.Dataset, unique_tokens: float) -> dict[str, A
     return {"after": made, "gain": numbers(found["gain"]), "harm": float(found["harm"])}
 
 
-def _wall_sentence(entry: dict[str, Any]) -> str:
+def _wall_sentence(entry: dict[str, Any], unit: str) -> str:
     opening = (
         f"With {words.trimmed(entry['unique_tokens'])} unique tokens and "
         f"{words.flops(entry['flops'])} FLOPs"
@@ -364,7 +365,7 @@ def _wall_sentence(entry: dict[str, Any]) -> str:
         if spent < 0.99 * entry["flops"]
         else f"One more unique token is worth {flops_of(entry['price_of_a_token'])} FLOPs.",
         "One more epoch of that size changes the loss by "
-        f"{number_of(negated(following['gain']), 2)} nats per token, and does harm with "
+        f"{number_of(negated(following['gain']), 2)} {unit}, and does harm with "
         f"probability {following['harm']:.0%}. Other {other}.",
         "" if entry["R_D_identified"] else "The runs hardly tell what repetition is worth here.",
         "Numbers of epochs hold within a factor of two.",

@@ -173,7 +173,7 @@ def plot_plans(ranked: xr.Dataset) -> Figure:
             label="90%",
         )
         left.set_yticks(place, [named(plan) for plan in plans["plan"].to_numpy()])
-        left.set_xlabel("regret (nats per token above the best plan)")
+        left.set_xlabel(f"regret ({ranked.attrs['loss_unit']} above the best plan)")
         left.set_title("What a plan loses if another one is best")
         left.legend()
         right.barh(place, plans["p_best"], color=GREEN, height=0.55)

@@ -7,13 +7,14 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import simulated_table
 
 from bayescale import cli, load_fit, load_model
 from bayescale.cli import reading
 from bayescale.cli.options import Reading
-from bayescale.errors import RunsWarning, UnnamedColumnError
+from bayescale.errors import RunsError, RunsWarning, UnnamedColumnError
 from bayescale.files import to_json
 
 JOINT = load_model("joint")
@@ -263,6 +264,22 @@ def test_a_proposal_is_accepted_with_one_key_on_a_terminal(two_losses, monkeypat
 def test_the_unit_of_losses_is_an_option(two_losses, unit, label):
     options = Reading(column=["loss=val/loss", "params=N_params"], loss_unit=unit)
     assert reading.runs_of(two_losses, options, JOINT).unit == label
+
+
+@pytest.mark.parametrize(("options", "count"), [({}, 0), ({"last_per": ["run"]}, 30)])
+def test_commands_keep_the_last_rows_of_histories(tmp_path, options, count):
+    history = pd.concat([simulated_table().assign(part=part) for part in (0.5, 0.75, 1.0)])
+    history = history.assign(run=history.index, tokens=history.tokens * history.part)
+    history.to_csv(tmp_path / "history.csv", index=False)
+
+    def read():
+        return reading.runs_of(tmp_path / "history.csv", Reading(**options), JOINT)
+
+    if count:
+        assert len(read()) == count
+    else:
+        with pytest.raises(RunsError, match="--last-per run"):
+            read()
 
 
 def test_a_column_that_the_model_needs_is_asked_for_before_the_work(run, tmp_path):

@@ -1,11 +1,23 @@
 """Units of losses: stated, read in names, converted, and carried along."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import known_fit, simulated_table
 
-from bayescale import Runs, RunsError, RunsWarning, load_fit, read_runs
+from bayescale import (
+    Runs,
+    RunsError,
+    RunsWarning,
+    answer_plans,
+    load_fit,
+    plan_outcomes,
+    plot_plans,
+    rank_plans,
+    read_runs,
+)
 from bayescale.posterior.fit import Fit
 
 LOSS = simulated_table()["loss"]
@@ -85,3 +97,12 @@ def test_a_filter_speaks_of_nats():
     table = simulated_table().assign(loss=np.exp(LOSS))
     runs = read_runs(table, loss_unit="ppl", where="loss < 3")
     pd.testing.assert_index_equal(runs.table.index, LOSS.index[LOSS < 3])
+
+
+def test_answers_and_pictures_carry_the_unit():
+    own = known_fit()
+    fitted = Fit(own.spec, replace(own.runs, unit="bits per byte"), own.tree)
+    plans = pd.DataFrame({"plan": ["a", "b"], "params": [1e9, 2e9], "tokens": [2e10, 1e10]})
+    ranked = rank_plans(plan_outcomes(fitted, plans))
+    assert "bits per byte, as much as" in str(answer_plans(fitted, ranked))
+    assert plot_plans(ranked).axes[0].get_xlabel() == "regret (bits per byte above the best plan)"
