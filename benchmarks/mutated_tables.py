@@ -598,7 +598,7 @@ def _fault_in_unique_tokens(form: Form) -> None:
     run, tokens = form.pick()[0], form.truth["tokens"]
     form.truth["unique_tokens"] = tokens
     form.cells["unique_tokens"] = tokens.reindex(form.cells.index)
-    values = ["none", "1B?", 0.0, -5.0, np.inf, True, 10 * tokens[run], "-", 1e-320]
+    values = ["none", "1B?", 0.0, -5.0, np.inf, True, "-", 1e-320]
     form.put(run, "unique_tokens", values[form.rng.integers(len(values))])
 
 

@@ -1,6 +1,7 @@
 """What may be wrong with a table of runs that can nevertheless be used."""
 
 from collections.abc import Callable
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ GROUPS = (
 
 _EXCHANGED = 20.0  # factor between tokens per parameter of exchanged rows and of all others
 _FAR = 0.15  # of log loss: seeds differ by .01, good and bad learning rates by .1
+_REPEATED = 0.7  # the same where data were repeated, which such a surface describes badly
 _ROOM = 3.0  # factor that exchanged rows may lie beyond the others once they are put right
 
 
@@ -212,23 +214,25 @@ def _far_off(table: pd.DataFrame) -> list[Check]:
 def _off(table: pd.DataFrame) -> np.ndarray:
     """Say which losses lie far above (1) or below (-1) a smooth surface of all, or do not (0).
 
-    The surface is of least absolute deviations, quadratic in log N and log D where runs are many.
+    The surface is of least absolute deviations, quadratic in log N and log D where runs are many,
+    with another axis for how often data were repeated, which raises losses a good deal.
     """
-    axes = ["params", "tokens"]
-    if not set(axes) <= set(table.columns) or len(table) < 8:
+    if not {"params", "tokens"} <= set(table.columns) or len(table) < 8:
         return np.zeros(len(table))
-    if (table.get("unique_tokens", np.inf) < table["tokens"]).any():
-        return np.zeros(len(table))  # repeated data raise losses as well
-    logs = np.log(table[axes].to_numpy())
-    x, y = ((logs - logs.mean(0)) / np.maximum(logs.std(0), 1e-9)).T
-    parts = [np.ones_like(x), x, y, *([x**2, y**2, x * y] if len(table) >= 18 else [])]
+    repeats = (table["tokens"] / table.get("unique_tokens", table["tokens"])).fillna(1).clip(1)
+    axes = [table["params"], table["tokens"], *([repeats] if (repeats > 1).any() else [])]
+    logs = [np.log(axis.to_numpy()) for axis in axes]
+    logs = [(log - log.mean()) / max(log.std(), 1e-9) for log in logs]
+    parts = [np.ones(len(table)), *logs]
+    if len(table) >= 18:
+        parts += [x * y for x, y in combinations_with_replacement(logs, 2)]
     surface, log = np.column_stack(parts), np.log(table["loss"].to_numpy())
     weights = np.ones(len(log))
     for _ in range(50):
         found, *_ = np.linalg.lstsq(surface * weights[:, None], log * weights)
         error = log - surface @ found
         weights = 1 / np.sqrt(np.maximum(np.abs(error), 1e-4))
-    limit = max(_FAR, 10 * float(np.median(np.abs(error))))
+    limit = max(_REPEATED if len(axes) > 2 else _FAR, 10 * float(np.median(np.abs(error))))
     return np.where(np.abs(error) > limit, np.sign(error), 0.0)
 
 

@@ -588,6 +588,15 @@ def test_losses_that_repeated_data_or_many_runs_raise_are_not_far_off():
     assert not any(notice.name == "losses far off" for notice in read_runs(many).notices)
 
 
+@pytest.mark.parametrize("factor", [0.1, 4])
+def test_among_runs_of_repeated_data_losses_several_times_off_are_named(factor):
+    table = simulated_table()
+    table["unique_tokens"] = table.tokens / np.where(table.index % 3 == 0, 8, 1)
+    table["loss"] *= np.where(table.index == 7, factor, 1)
+    with pytest.warns(RunsWarning, match="losses far off: row 8: "):
+        read_runs(table)
+
+
 def test_the_advice_for_losses_far_off_works():
     table = simulated_table().assign(loss=lambda t: t.loss.where(t.index != 7, 1.4 * t.loss))
     with pytest.warns(RunsWarning, match="losses far off") as told:
