@@ -324,7 +324,7 @@ def _comments_on_top(form: Form) -> None:
     form.skipped = 2
 
 
-@kind("lines", harmless=True, medium="csv")
+@kind("lines", "quotes", harmless=True, medium="csv")
 def _blanks_around_cells(form: Form) -> None:
     form.lines.append(
         lambda lines: [
@@ -1060,6 +1060,8 @@ def _read_once(
         warnings.simplefilter("ignore", RunsWarning)
         try:
             runs = read(source, **options)
+            for name in ("loss", *COUNTS):  # what a fit asks for
+                runs.column(name)
         except BayescaleError as error:
             text = str(error)
             return ("refused" if "\n" not in text and len(text) < 900 else "vague"), text, ()

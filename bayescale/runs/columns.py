@@ -16,6 +16,9 @@ from bayescale.runs.numbers import parse
 SIZES = ("params", "tokens", "flops")
 """Counts of which the third follows from two: columns whose names are looked for."""
 
+_IN_FULL = ("active_params", "unique_tokens")
+"""Other counts, known by our name alone, however it is spelled."""
+
 PF_DAY = 8.64e19
 """FLOPs of a day at 1e15 FLOP/s."""
 
@@ -159,6 +162,7 @@ def meaning(name: str) -> Meaning | None:
         named = _CORES[ours] & set(kept)
         more = set(kept) - _CORES[ours] - _BESIDE.get(ours, set())
         alone = unit in _ALONE or (unit == "nats" and "log" in said)
+        alone = alone or (unit in ("nats", "bits") and _per_token(said, rest))
         alone = alone or (ours == "flops" and _states_compute(said, rest))
         if (named or alone) and not (more and _means_otherwise(ours, kept)):
             return Meaning(ours, unit, sure=not more)
@@ -175,6 +179,11 @@ def _states_compute(said: Sequence[str], rest: Sequence[str]) -> bool:
     """Say whether the unit alone says that this is compute: PF-days."""
     unit = said[len(rest) :] if list(said[: len(rest)]) == list(rest) else said[: -len(rest)]
     return " ".join(unit) in _FLOPS_IN
+
+
+def _per_token(said: Sequence[str], rest: Sequence[str]) -> bool:
+    """Say whether the unit alone says that this is a loss: bits are of numbers as well."""
+    return any(word.startswith("tok") for word in {*said} - {*rest})
 
 
 def _means_otherwise(ours: str, said: Sequence[str]) -> bool:
@@ -216,7 +225,7 @@ def candidates(table: pd.DataFrame, ours: str) -> dict[str, Meaning]:
     """
     found = {}
     for name in map(str, table.columns):
-        said = Meaning(ours) if name.lower() == ours else meaning(name)
+        said = Meaning(ours) if "_".join(_words(name)) == ours else meaning(name)
         if said and said.ours == ours and not pd.api.types.is_bool_dtype(table[name]):
             layers = name == "L" and (pd.to_numeric(table[name], errors="coerce") % 1 == 0).all()
             found[name] = Meaning(ours, said.unit, said.sure and not layers)
@@ -313,7 +322,7 @@ def _taken(
     table: pd.DataFrame, response: str, units: Mapping[str, float]
 ) -> tuple[dict[str, str], tuple[Check, ...]]:
     """Choose columns that nobody named: each the only one that its name of ours can mean."""
-    wanted = [*SIZES, *(["loss"] if response == "loss" else [])]
+    wanted = [*SIZES, *(["loss"] if response == "loss" else []), *_IN_FULL]
     found = {ours: candidates(table, ours) for ours in wanted if ours not in table}
     taken = {
         ours: next(iter(some))

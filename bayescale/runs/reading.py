@@ -133,10 +133,13 @@ def _decoded(content: bytes, kind: str) -> tuple[str, list[str]]:
         content = gzip.decompress(content)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16"), ["text read as UTF-16"]
-    if 0 in content[:1000]:
-        even, odd = content[:1000:2].count(0), content[1:1000:2].count(0)
-        if min(even, odd) or content.startswith(b"PK"):
-            raise ValueError("it is no text; save a spreadsheet as CSV")
+    if content.startswith(b"PK"):
+        raise ValueError("it is no text; save a spreadsheet as CSV")
+    if 0 in content:
+        even, odd = content[::2].count(0), content[1::2].count(0)
+        if min(even, odd) or max(even, odd) < len(content) / 4:  # digits have one each
+            line = content[: content.index(0)].count(b"\n") + 1
+            raise ValueError(f"line {line} holds a byte of zero, which no text has")
         return content.decode("utf-16-be" if even else "utf-16-le"), ["text read as UTF-16"]
     try:
         return content.decode("utf-8-sig"), []

@@ -8,7 +8,7 @@ whatever group columns the table has.
 import inspect
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -371,7 +371,7 @@ def read_runs(
         table.insert(0, "run", [f"run-{row + 1}" for row in rows])
     if mid_schedule == "exclude":
         require_no_history(table)
-    was_filled = [column for column in _FILLED if _was_filled(named.table, table, column)]
+    was_filled = _filled_rows(named.table, table)
     _require_compute(table, was_filled)
     _require_units(table, stated=stated)
     ledger = (
@@ -380,7 +380,11 @@ def read_runs(
         *_ledger_of_names(named, stated, unit),
         *_spelled(named.table, scaled, units),
         *_not_known(settled),
-        *(f"{column} filled by C = 6ND" for column in was_filled),
+        *(
+            f"{column}{'' if rows.all() else f' of {words.rows(table.index[rows])}'} filled by "
+            "C = 6ND"
+            for column, rows in was_filled.items()
+        ),
         *_dropped(where, filled, kept, f"by the filter {where!r}"),
         *_dropped(last_per, kept, last, f"before the last of each {', '.join(last_per)}"),
         *settling,
@@ -714,10 +718,13 @@ def _no_number(table: pd.DataFrame, named: pd.DataFrame, name: str) -> pd.Series
     return table[name].isna() & named.loc[table.index, name].notna()
 
 
-def _was_filled(named: pd.DataFrame, table: pd.DataFrame, column: str) -> bool:
-    if column not in table:
-        return False
-    return column not in named or bool(named.loc[table.index, column].isna().any())
+def _filled_rows(named: pd.DataFrame, table: pd.DataFrame) -> dict[str, pd.Series]:
+    """Find the rows for which C = 6ND gave a count, where there are any."""
+    nothing = pd.Series(np.nan, index=table.index)
+    blank = {
+        name: named.loc[table.index].get(name, nothing).isna() for name in _FILLED if name in table
+    }
+    return {name: rows for name, rows in blank.items() if rows.any()}
 
 
 def _best(table: pd.DataFrame, best_per: Sequence[str]) -> pd.DataFrame:
@@ -824,7 +831,7 @@ def _require_positive(values: pd.Series, name: str) -> None:
             )
 
 
-def _require_compute(table: pd.DataFrame, filled: Sequence[str]) -> None:
+def _require_compute(table: pd.DataFrame, filled: Collection[str]) -> None:
     """Refuse compute that cannot be FLOPs, before a column that was filled from it is blamed."""
     if "flops" not in table or "flops" in filled or not {"params", "tokens"} <= set(table.columns):
         return

@@ -28,6 +28,8 @@ UNITS = {
     "flops_1e18": ("flops", 1e18),
     "compute_zflops": ("flops", 1e21),
     "loss_bits": ("loss", "bits"),
+    "bits_per_token": ("loss", "bits"),
+    "val/nats/token": ("loss", "nats"),
     "bpb": ("loss", "bpb"),
     "val_bits_per_byte": ("loss", "bpb"),
     "val_ppl": ("loss", "ppl"),
@@ -145,7 +147,10 @@ def test_a_column_taken_by_its_name_is_said():
 
 def test_letters_of_either_case_differ_from_our_names_in_nothing():
     table = simulated_table().rename(columns={"params": "Params", "loss": "Loss"})
-    assert read_runs(table).notices == ()
+    table["UNIQUE_TOKENS"] = table["tokens"] / 4
+    runs = read_runs(table)
+    assert runs.notices == ()
+    np.testing.assert_array_equal(runs.table["unique_tokens"], table["UNIQUE_TOKENS"])
 
 
 def test_compute_that_disagrees_with_the_counts_is_left_alone():

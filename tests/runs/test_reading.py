@@ -186,6 +186,7 @@ REFUSED_FILES = {
     "no header": ("a.csv", "\n\n", "not a readable .csv table .it is empty"),
     "one name twice": ("a.csv", "loss, loss\n3,3\n", "more than one column named loss in line 1"),
     "spreadsheet": ("a.csv", b"PK\x03\x04\x00\x00\x00\x00", "no text; save a spreadsheet as CSV"),
+    "a zero among text": ("a.csv", MANY.replace("3.45", "3\x0045"), "line 3 holds a byte of zero"),
     "truncated": ("a.csv.gz", gzip.compress(MANY.encode())[:60], "not a readable .csv.gz table"),
     "corrupt": ("a.csv.gz", b"\x1f\x8b\x08" + bytes(40), "not a readable .csv.gz table"),
     "not packed": ("a.csv.gz", MANY.encode(), "Not a gzipped file"),

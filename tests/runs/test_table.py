@@ -298,6 +298,12 @@ def test_counts_become_float_before_they_are_multiplied():
     assert runs.ledger[-1] == "flops filled by C = 6ND"
 
 
+def test_rows_whose_count_is_filled_are_named():
+    table = simulated_table().assign(flops=lambda t: 6.3 * t.params * t.tokens)
+    runs = read_runs(table.assign(params=table.params.where(~table.index.isin([4, 8]))))
+    assert runs.ledger[-1] == "params of rows 5, 9 filled by C = 6ND"
+
+
 def test_missing_tokens_are_filled_from_compute():
     table = simulated_table()
     full = table.assign(flops=6 * table.params * table.tokens)
@@ -450,7 +456,7 @@ def test_gaps_in_compute_are_filled_row_by_row():
     table.loc[3, "flops"] = np.nan
     runs = read_runs(table)
     assert runs.table["flops"].loc[3] == pytest.approx(6 * table.params[3] * table.tokens[3])
-    assert "flops filled by C = 6ND" in runs.ledger
+    assert "flops of row 4 filled by C = 6ND" in runs.ledger
 
 
 def test_header_that_names_a_column_twice_is_refused(tmp_path):
