@@ -305,7 +305,27 @@ class Plain(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-AS_IT_IS, NO_PRICE = Reading(), Money()
+@dataclass(frozen=True)
+class Span:
+    """Tokens per parameter that an answer may have.
+
+    Parameters
+    ----------
+    min_ratio, max_ratio : float, optional
+        By default those of the runs.
+    """
+
+    min_ratio: Annotated[
+        float | None,
+        typer.Option("--min-ratio", help="Fewest tokens per parameter; by default of the runs."),
+    ] = None
+    max_ratio: Annotated[
+        float | None,
+        typer.Option("--max-ratio", help="Most tokens per parameter; by default of the runs."),
+    ] = None
+
+
+AS_IT_IS, NO_PRICE, OF_THE_RUNS = Reading(), Money(), Span()
 """Defaults of these groups."""
 
 

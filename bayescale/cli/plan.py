@@ -9,11 +9,13 @@ from typer.core import TyperGroup
 
 from bayescale.cli.options import (
     NO_PRICE,
+    OF_THE_RUNS,
     AllowUnconverged,
     Given,
     Json,
     Money,
     Plot,
+    Span,
     each,
     expanded,
 )
@@ -80,6 +82,7 @@ def overtraining(
     ] = None,
     max_params: Annotated[float | None, typer.Option(help="Largest size to deploy.")] = None,
     max_tokens: Annotated[float | None, typer.Option(help="Most tokens to train on.")] = None,
+    span: Span = OF_THE_RUNS,
     money: Money = NO_PRICE,
     group: Group = None,
     at: Given = None,
@@ -98,9 +101,9 @@ def overtraining(
     if plot is not None:
         from bayescale.plots.decisions import around, plot_overtraining
 
-        curve = cheapest(fitted, target, around(served), prices=prices, **caps)
+        curve = cheapest(fitted, target, around(served), prices=prices, **caps, **asdict(span))
         _save(plot_overtraining(curve), plot)
-    found = cheapest(fitted, target, served, prices=prices, **caps)
+    found = cheapest(fitted, target, served, prices=prices, **caps, **asdict(span))
     answer = answer_overtraining(fitted, target, found, prices=prices, caps=caps, sizes=size or [])
     _print(answer, as_json, allow_unconverged)
 
@@ -148,6 +151,7 @@ def plans(
             help="CSV: params, tokens; optional plan, unique_tokens, inference_tokens, cost.",
         ),
     ],
+    span: Span = OF_THE_RUNS,
     money: Money = NO_PRICE,
     group: Group = None,
     at: Given = None,
@@ -158,9 +162,9 @@ def plans(
     """Compare candidate plans by loss, probability of being best and expected regret."""
     prices = _prices(money)
     fitted = _asked(fit, group, plot, at, beside=table)
-    from bayescale.decisions.plans import answer_plans, plan_outcomes, rank_plans, read_plans
+    from bayescale.decisions.plans import answer_plans, plan_outcomes, rank_plans
 
-    ranked = rank_plans(plan_outcomes(fitted, read_plans(table), prices=prices))
+    ranked = rank_plans(plan_outcomes(fitted, table, prices=prices, **asdict(span)))
     if plot is not None:
         from bayescale.plots.decisions import plot_plans
 
@@ -182,6 +186,7 @@ def next_runs(
     candidates: Annotated[
         Path | None, typer.Option(help="Table of runs that can be made: params, tokens.")
     ] = None,
+    span: Span = OF_THE_RUNS,
     group: Group = None,
     at: Given = None,
     plot: Plot = None,
@@ -195,7 +200,9 @@ def next_runs(
 
     table = None if candidates is None else read_plans(candidates)
     quantity = log_optimum(fitted, flops)
-    found = suggest_runs(fitted, quantity, max_flops=max_flops, runs=runs, candidates=table)
+    found = suggest_runs(
+        fitted, quantity, max_flops=max_flops, runs=runs, candidates=table, **asdict(span)
+    )
     if plot is not None:
         from bayescale.plots.decisions import plot_next_runs
 

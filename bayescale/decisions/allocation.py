@@ -27,6 +27,7 @@ from bayescale.decisions.answer import (
     standing,
 )
 from bayescale.decisions.prices import require_positive
+from bayescale.decisions.ratios import Ratios, failed_beyond
 from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsWarning
 from bayescale.files import plain
@@ -406,6 +407,7 @@ def _entries(fit: Fit, optima: xr.Dataset, exact: Fit | None) -> list[dict[str, 
                 "flops": float(flops),
                 "decades_beyond": None if np.isnan(beyond) else beyond,
                 "beyond": _beyond(fit, best),
+                "marks": _marks(fit, best),
                 "data": " of fresh data" if "unique_tokens" in fit.spec.inputs else "",
                 "bends": fit.bends,
                 "without_optimum": float(best.get("without_optimum", 0.0)),
@@ -447,6 +449,14 @@ def _beyond(fit: Fit, best: xr.Dataset) -> dict[str, float | None]:
     return {name: None if np.isnan(value) else value for name, value in found.items()}
 
 
+def _marks(fit: Fit, best: xr.Dataset) -> list[str]:
+    """Say whether the median optimum has other tokens per parameter than the runs, or FAILed."""
+    medians = best[["params", "tokens", "tokens_per_param"]].median()
+    ratio = Ratios.of(fit.runs, None, None).mark(float(medians["tokens_per_param"]))
+    failed = failed_beyond(fit, medians["params"], medians["tokens"])
+    return [said for said in (ratio, *failed) if said]
+
+
 def _optimum_sentence(entry: dict[str, Any]) -> str:
     params, tokens, ratio = (entry[name] for name in ("params", "tokens", "tokens_per_param"))
     opening = f"{of_group(entry)}For {words.flops(entry['flops'])} FLOPs{entry['data']}: "
@@ -474,15 +484,19 @@ def _model_of(found: dict[str, Any]) -> str:
 
 
 def _outside(entry: dict[str, Any]) -> str:
-    """Name the axes along which the optimum leaves the runs by more than a factor of two."""
-    names = {"params": "parameters", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
+    """Name the axes along which the optimum leaves the runs by more than a factor of two.
+
+    Of tokens per parameter by any factor: the law is told by runs about that ratio.
+    """
+    names = {"params": "parameters", "tokens": "tokens"}
     far = [
         f"{words.significant(10 ** abs(value), 2)} times "
         f"{'more' if value > 0 else 'fewer'} {names[name]}"
         for name, value in entry["beyond"].items()
-        if value is not None and abs(value) > np.log10(2)
+        if name != "tokens_per_param" and value is not None and abs(value) > np.log10(2)
     ]
     said = f" The answer has {' and '.join(far)} than any fitted run." if far else ""
+    said += "".join(f" {mark}" for mark in entry["marks"])
     if entry["without_optimum"] >= NOTABLE:
         share = entry["without_optimum"]
         said += f" In {share:.0%} of the draws no size is best: not counted here."

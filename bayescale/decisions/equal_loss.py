@@ -140,6 +140,27 @@ class EqualLoss:
     def _gap_of_tokens(self, log_tokens: Any, log_params: Any, loss: Any, *natural: Any) -> Any:
         return self.loss(log_params, log_tokens, *natural) - loss
 
+    def size_at_ratio(self, loss: np.ndarray, ratio: float) -> np.ndarray:
+        """Log of the first size that reaches a loss on so many tokens per parameter.
+
+        Parameters
+        ----------
+        loss : ndarray
+            Shape (draws, 1).
+        ratio : float
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, 1); infinite where none does.
+        """
+        return self._first_root(
+            self._gap_at_ratio, self.sizes, np.full((1, 1), np.log(ratio)), loss
+        )
+
+    def _gap_at_ratio(self, log_params: Any, log_ratio: Any, loss: Any, *natural: Any) -> Any:
+        return self.loss(log_params, log_params + log_ratio, *natural) - loss
+
     def _first_root(self, gap: Any, grid: np.ndarray, *asked: np.ndarray) -> np.ndarray:
         """Where a gap that falls first reaches 0 along a grid; infinite where it never does."""
         args = (*asked, *self.natural.values())
@@ -302,6 +323,40 @@ class EqualLoss:
             return model
         tokens = np.where(moved == model[0], log_tokens, self.needed_tokens(loss, moved))
         return np.where(np.isfinite(tokens), moved, np.inf), tokens
+
+    def within(
+        self, loss: np.ndarray, model: tuple[np.ndarray, np.ndarray], low: float, high: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Move the cheapest model to the end of a range of tokens per parameter that it leaves.
+
+        Along the models of equal loss that ratio falls with the size, so the end is the cheapest.
+        Infinite where no model there reaches the loss.
+
+        Parameters
+        ----------
+        loss : ndarray
+            Shape (draws, 1).
+        model : tuple of ndarray
+            Logs of size and tokens, shape (draws, asked).
+        low, high : float
+            Tokens per parameter.
+
+        Returns
+        -------
+        log_params : ndarray
+        log_tokens : ndarray
+        """
+        size, tokens = model
+        for end, side in ((low, -1.0), (high, 1.0)):
+            known = np.isfinite(size) & np.isfinite(tokens)
+            ratio = np.where(known, tokens, 0.0) - np.where(known, size, 0.0)
+            with np.errstate(divide="ignore"):  # no lower end
+                out = known & (side * (ratio - np.log(end)) > 0)
+            if not out.any():
+                continue
+            moved = self.size_at_ratio(loss, end)
+            size, tokens = np.where(out, moved, size), np.where(out, moved + np.log(end), tokens)
+        return size, tokens
 
     def at_sizes(
         self, loss: np.ndarray, log_params: np.ndarray, served: np.ndarray

@@ -26,6 +26,7 @@ from bayescale.arguments import typed
 from bayescale.decisions.allocation import compute_optimal
 from bayescale.decisions.answer import Answer
 from bayescale.decisions.prices import require_positive
+from bayescale.decisions.ratios import Ratios, failed_beyond
 from bayescale.decisions.repetition import loss_with_excess
 from bayescale.errors import FitError
 from bayescale.files import plain
@@ -59,7 +60,14 @@ def log_optimum(fit: Fit, flops: float, *, k: float | None = None) -> xr.DataArr
 
 
 @typed
-def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.DataFrame:
+def candidate_runs(
+    fit: Fit,
+    max_flops: float,
+    *,
+    min_ratio: float | None = None,
+    max_ratio: float | None = None,
+    k: float | None = None,
+) -> pd.DataFrame:
     """Candidate runs on a grid: 20 budgets, each with 20 numbers of tokens per parameter.
 
     Parameters
@@ -69,36 +77,39 @@ def candidate_runs(fit: Fit, max_flops: float, *, k: float | None = None) -> pd.
     max_flops : float
         Most that one run may cost; the least is what the smallest run of the fit cost (for a fit
         without runs 1e-4 of the most).
+    min_ratio, max_ratio : float, optional
+        Fewest and most tokens per parameter; by default those of the runs (without runs 1 and 500):
+        further out a run would test the law rather than tell its parameters.
     k : float, optional
         FLOPs per parameter and token, as in `compute_optimal`.
 
     Returns
     -------
     pandas.DataFrame
-        ``params``, ``tokens``, ``flops``. Tokens per parameter as in the runs, and up to
-        three times outside them between 1 and 1000 (without runs 1 to 500): further out a run would
-        test the law rather than tell its parameters.
+        ``params``, ``tokens``, ``flops``.
 
     Raises
     ------
     FitError
-        If the budget is below the cost of the smallest run.
+        If the budget is below the cost of the smallest run, or no ratio is allowed.
     """
     posterior = Posterior.of_joint_law(fit, k)
     require_positive("max_flops", max_flops)
     k, table = posterior.k, posterior.runs.table
-    least, ratios = max_flops * 1e-4, np.array([1.0, 500.0])
+    ratios = Ratios.of(posterior.runs, min_ratio, max_ratio)
+    low, high = ratios.low or min(1.0, ratios.high), ratios.high
+    high = high if np.isfinite(high) else max(500.0, low)
+    least = max_flops * 1e-4
     if len(table):
         least = float((k * table["params"] * table["tokens"]).min())
-        low, high = posterior.range("tokens_per_param")
-        ratios = np.array([min(low, max(1.0, low / 3)), max(high, min(1000.0, high * 3))])
     if max_flops < least:
         raise FitError(
             f"{words.flops(max_flops)} FLOPs do not pay the smallest of these runs, "
             f"{words.flops(least)}; raise the budget or name the candidates"
         )
+    several = _RATIOS if high > low * 1.001 else 1
     flops, ratio = np.meshgrid(
-        np.geomspace(least, max_flops, _BUDGETS), np.geomspace(ratios[0], ratios[1], _RATIOS)
+        np.geomspace(least, max_flops, _BUDGETS), np.geomspace(low, high, several)
     )
     params = np.sqrt(flops / (k * ratio)).ravel()
     return _priced(pd.DataFrame({"params": params, "tokens": params * ratio.ravel()}), k)
@@ -124,6 +135,8 @@ class NextRuns:
         What is to become surer.
     sd : float
         Its posterior standard deviation now.
+    ratios : Ratios
+        Tokens per parameter that candidates may have; those that were given may lie outside.
     """
 
     picks: pd.DataFrame
@@ -131,6 +144,7 @@ class NextRuns:
     baselines: pd.DataFrame
     quantity: str
     sd: float
+    ratios: Ratios
 
     @property
     def expected_sd(self) -> float:
@@ -146,6 +160,8 @@ def suggest_runs(
     max_flops: float,
     runs: int = 5,
     candidates: pd.DataFrame | None = None,
+    min_ratio: float | None = None,
+    max_ratio: float | None = None,
     k: float | None = None,
 ) -> NextRuns:
     """Pick affordable runs that are expected to make a quantity surest.
@@ -166,6 +182,8 @@ def suggest_runs(
         Most runs to pick.
     candidates : pandas.DataFrame, optional
         ``params`` and ``tokens`` of the runs that can be made; by default `candidate_runs`.
+    min_ratio, max_ratio : float, optional
+        Of `candidate_runs`.
     k : float, optional
         FLOPs per parameter and token, as in `compute_optimal`.
 
@@ -183,7 +201,11 @@ def suggest_runs(
     quantity = _decides(fit, quantity, k)
     if runs < 1:
         raise FitError(f"at least one run must be allowed, got {runs}")
-    table = candidate_runs(fit, max_flops, k=k) if candidates is None else _priced(candidates, k)
+    ratios = Ratios.of(fit.runs, min_ratio, max_ratio)
+    if candidates is None:
+        table = candidate_runs(fit, max_flops, min_ratio=min_ratio, max_ratio=max_ratio, k=k)
+    else:
+        table = _priced(candidates, k)
     moments = _Moments.of(fit, quantity, table)
     flops = table["flops"].to_numpy()
     if not (flops <= max_flops).any():
@@ -203,6 +225,7 @@ def suggest_runs(
         _baselines(fit, quantity, max_flops, runs, k),
         str(quantity.name or "the quantity"),
         float(np.sqrt(moments.variance)),
+        ratios,
     )
 
 
@@ -400,7 +423,8 @@ def answer_next_runs(fit: Fit, suggestion: NextRuns) -> Answer:
     Returns
     -------
     Answer
-        Numbers: ``quantity``, ``sd``, ``expected_sd``, ``next_runs`` and ``baselines``.
+        Numbers: ``quantity``, ``sd``, ``expected_sd``, ``next_runs``, ``baselines``, and
+        ``ratios``, the tokens per parameter of the candidates.
     """
     result = plain(
         {
@@ -409,9 +433,27 @@ def answer_next_runs(fit: Fit, suggestion: NextRuns) -> Answer:
             "expected_sd": suggestion.expected_sd,
             "next_runs": suggestion.picks.to_dict("records"),
             "baselines": suggestion.baselines.to_dict("records"),
+            "ratios": suggestion.ratios.record,
         }
     )
-    return Answer.by(fit, numbers=result, sentences=_next_sentences(result))
+    sentences = [*_next_sentences(result), *_where(suggestion)]
+    sentences += failed_beyond(fit, suggestion.picks["params"], suggestion.picks["tokens"])
+    return Answer.by(fit, numbers=result, sentences=sentences)
+
+
+def _where(suggestion: NextRuns) -> list[str]:
+    """Say which tokens per parameter the runs have, and which of them lie outside."""
+    ratios, picks = suggestion.ratios, suggestion.picks
+    if not ratios.source:
+        return []
+    out = picks[ratios.outside(picks["tokens"] / picks["params"])]
+    if len(out):
+        named = "; ".join(
+            f"{words.count(run['params'])} parameters on {words.count(run['tokens'])} tokens"
+            for run in out.to_dict("records")
+        )
+        return [f"Outside {ratios}: {named}."]
+    return [f"All have {ratios.said}."]
 
 
 def _next_sentences(result: dict[str, Any]) -> list[str]:

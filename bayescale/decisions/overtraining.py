@@ -38,6 +38,7 @@ from bayescale.decisions.answer import (
 )
 from bayescale.decisions.equal_loss import equal_loss
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices, require_positive
+from bayescale.decisions.ratios import Ratios, failed_beyond
 from bayescale.draws import numbers
 from bayescale.errors import FitError
 from bayescale.files import plain
@@ -114,6 +115,8 @@ def cheapest(
     prices: Prices = IN_FLOPS,
     max_params: float | None = None,
     max_tokens: float | None = None,
+    min_ratio: float | None = None,
+    max_ratio: float | None = None,
     k: float | None = None,
 ) -> xr.Dataset:
     """Posterior of the cheapest model that reaches a loss and then serves T tokens.
@@ -132,6 +135,9 @@ def cheapest(
         Largest model that can be deployed.
     max_tokens : float, optional
         Largest number of tokens to train on.
+    min_ratio, max_ratio : float, optional
+        Fewest and most tokens per parameter of a model. By default those of the runs, but a cap
+        takes precedence over these; without runs there is no bound.
     k : float, optional
         FLOPs per parameter and token of training, as in `compute_optimal`.
 
@@ -143,7 +149,9 @@ def cheapest(
         ``baseline_params`` and ``baseline_cost`` of the compute-optimal model of the same loss,
         without caps; ``saved`` = 1 - cost / baseline_cost, negative where a cap costs more. In
         draws where no model within the caps reaches the loss ``cost`` is infinite and the model
-        NaN; ``infeasible`` (inference_tokens): probability of that. Attribute ``unit``.
+        NaN; ``infeasible`` (inference_tokens): probability of that. Attributes ``unit``, and
+        ``min_ratio``, ``max_ratio``, ``ratios_of`` ("runs", "asked" or ""): the range that the
+        models were looked for in.
 
     Raises
     ------
@@ -155,16 +163,23 @@ def cheapest(
     for name, cap in (("max_params", max_params), ("max_tokens", max_tokens)):
         if cap is not None:
             require_positive(name, cap)
-    served = _served(inference_tokens)
+    served, ratios = _served(inference_tokens), Ratios.of(posterior.runs, min_ratio, max_ratio)
     loss = posterior.to_rows(_losses(fit, target))
     log_params, log_tokens = question.cheapest(loss, np.append(served, 0.0))  # 0: the baseline
     best = log_params[:, :-1], log_tokens[:, :-1]
-    found = question.costs(question.clipped(loss, best, max_params, max_tokens), served)
+    best = question.within(loss, best, ratios.low, ratios.high)
+    best = question.clipped(loss, best, max_params, max_tokens)
+    if ratios.source == "asked":  # and a cap may leave no such model
+        with np.errstate(invalid="ignore"):
+            best = np.where(ratios.outside(np.exp(best[1] - best[0])), np.inf, best[0]), best[1]
+    found = question.costs(best, served)
     baseline = question.costs((log_params[:, -1:], log_tokens[:, -1:]), served)
     found |= {"baseline_params": baseline["params"], "baseline_cost": baseline["cost"]}
     with np.errstate(invalid="ignore"):  # where no model at all reaches the loss
         found["saved"] = 1.0 - found["cost"] / found["baseline_cost"]
-    result = posterior.from_rows(found, inference_tokens=served).assign_attrs(unit=prices.unit)
+    result = posterior.from_rows(found, inference_tokens=served).assign_attrs(
+        unit=prices.unit, min_ratio=ratios.low, max_ratio=ratios.high, ratios_of=ratios.source
+    )
     return result.assign(infeasible=result["params"].isnull().mean(("chain", "draw")))
 
 
@@ -303,8 +318,11 @@ def answer_overtraining(
     Returns
     -------
     Answer
-        Numbers: ``overtraining``, an entry for each number of tokens served, and ``break_even``.
+        Numbers: ``overtraining``, an entry for each number of tokens served, ``break_even``, and
+        ``ratios``, the tokens per parameter that models were looked for in.
     """
+    names = ("min_ratio", "max_ratio", "ratios_of")
+    ratios = Ratios(*(found.attrs[name] for name in names))
     target, sizes = _losses(fit, target), sorted(set(sizes))
     entries = [
         {
@@ -336,13 +354,21 @@ def answer_overtraining(
             "caps": {name: cap for name, cap in (caps or {}).items() if cap is not None},
             "overtraining": entries,
             "break_even": crossings,
+            "ratios": ratios.record,
         }
     )
-    sentences = [_overtraining_sentence(entry, result) for entry in result["overtraining"]]
+    sentences = [
+        f"{_overtraining_sentence(entry, result)} "
+        f"{ratios.mark(entry['tokens_per_param']['median'])}".rstrip()
+        for entry in result["overtraining"]
+    ]
     sentences += [_break_even_sentence(entry) for entry in result["break_even"]]
     known = [entry["farthest"] for entry in result["overtraining"]]
     if known and None not in known:
-        sentences.append(distance(max(known), bends=result["bends"]))
+        far = distance(max(known), bends=result["bends"])
+        sentences.append(f"{far} Models were looked for within {ratios.said}.")
+    models = found[["params", "tokens"]].median(("chain", "draw"))
+    sentences += failed_beyond(fit, models["params"], models["tokens"])
     return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
 
 
@@ -373,6 +399,9 @@ def _sizes(
 
 def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str:
     within = " within these caps" if result["caps"] else ""
+    reached = entry["baseline_params"]["median"] is not None  # of whatever ratio
+    if not within and reached and result["ratios"]["of"]:
+        within = " within these tokens per parameter"
     if entry["infeasible"] > 0.5:
         return (
             f"No model{within} reaches a loss of {number_of(result['target_loss'])} (probability "

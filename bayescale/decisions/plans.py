@@ -24,6 +24,7 @@ from bayescale.arguments import typed
 from bayescale.decisions.allocation import BASIN_EXCESS
 from bayescale.decisions.answer import Answer, amount, distance, number_of
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
+from bayescale.decisions.ratios import Ratios, failed_beyond
 from bayescale.decisions.repetition import loss_with_excess
 from bayescale.draws import STACKED, numbers, stack_draws
 from bayescale.errors import FitError, RunsError
@@ -91,7 +92,13 @@ def read_plans(source: Plans) -> pd.DataFrame:
 
 @typed
 def plan_outcomes(
-    fit: Fit, plans: Plans, *, prices: Prices = IN_FLOPS, k: float | None = None
+    fit: Fit,
+    plans: Plans,
+    *,
+    prices: Prices = IN_FLOPS,
+    min_ratio: float | None = None,
+    max_ratio: float | None = None,
+    k: float | None = None,
 ) -> xr.Dataset:
     """Loss and cost of every plan, per draw.
 
@@ -103,6 +110,8 @@ def plan_outcomes(
         As `read_plans` takes them.
     prices : Prices
         Of training and serving.
+    min_ratio, max_ratio : float, optional
+        Tokens per parameter outside of which a plan is marked; by default those of the runs.
     k : float, optional
         FLOPs per parameter and token, as in `compute_optimal`.
 
@@ -113,8 +122,10 @@ def plan_outcomes(
         repeating data often has, where the model has one), ``equivalent_flops``: least compute
         that reaches this loss. Dim (plan): ``params``, ``tokens``, ``unique_tokens``, ``flops`` of
         training, ``cost`` in the unit of the prices, ``decades_beyond`` (of compute, outside the
-        runs), ``farthest`` (decades above the largest run along compute or any input). Attributes
-        ``unit``, ``price`` of one FLOP of training, and ``bends``, whether the law may bend.
+        runs), ``farthest`` (decades above the largest run along compute or any input),
+        ``outside``, whether its tokens per parameter lie outside the range. Attributes ``unit``,
+        ``price`` of one FLOP of training, ``bends``, whether the law may bend, and that range,
+        ``min_ratio``, ``max_ratio`` and ``ratios_of`` ("runs", "asked" or "").
 
     Raises
     ------
@@ -141,6 +152,7 @@ def plan_outcomes(
     worth = np.fmin(posterior.least_compute(loss), flops)
     if "flops" in plans:
         flops = _vector(plans, "flops")
+    ratios = Ratios.of(posterior.runs, min_ratio, max_ratio)
     farthest = np.maximum(posterior.beyond(**given, flops=flops), 0.0)
     outcomes = xr.Dataset(
         {
@@ -151,12 +163,16 @@ def plan_outcomes(
             "cost": _cost(plans, columns["params"], flops, prices),
             "decades_beyond": ("plan", posterior.beyond(flops=flops)),
             "farthest": ("plan", farthest),
+            "outside": ("plan", ratios.outside(columns["tokens"] / columns["params"])),
         },
         attrs={
             "unit": prices.unit,
             "loss_unit": fit.spec.response.unit,
             "price": prices.training,
             "bends": posterior.bends,
+            "min_ratio": ratios.low,
+            "max_ratio": ratios.high,
+            "ratios_of": ratios.source,
         },
     )
     return outcomes.transpose("chain", "draw", "plan")
@@ -335,6 +351,7 @@ def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
             "regret": numbers(one["regret"]),
             "decades_beyond": float(one["decades_beyond"]),
             "farthest": float(one["farthest"]),
+            "outside": bool(one["outside"]),
         }
         for name in ranked["plan"].to_numpy()
         for one in [ranked.sel(plan=name)]
@@ -344,11 +361,17 @@ def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
     found = {"plans": entries, "choice": ranked.attrs["choice"], "unit": unit, "bends": bends}
     result = plain(found)
     order = sorted(result["plans"], key=lambda entry: entry["expected_regret"])
+    ratios = Ratios(*(ranked.attrs[name] for name in ("min_ratio", "max_ratio", "ratios_of")))
     losses = fit.spec.response.unit
-    sentences = [_plan_sentence(entry, unit, losses) for entry in order]
+    marks = [ratios.mark(entry["tokens"] / entry["params"]) for entry in order]
+    sentences = [
+        f"{_plan_sentence(entry, unit, losses)} {mark}".rstrip()
+        for entry, mark in zip(order, marks, strict=True)
+    ]
     known = [e["farthest"] for e in result["plans"] if e["farthest"] is not None]
     if known:
         sentences.append(distance(max(known), bends=bends))
+    sentences += failed_beyond(fit, ranked["params"], ranked["tokens"])
     return Answer.by(fit, *others, numbers=result, sentences=sentences, draws=ranked)
 
 

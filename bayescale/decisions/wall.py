@@ -24,6 +24,7 @@ from bayescale.arguments import typed
 from bayescale.decisions.allocation import distinct_budgets
 from bayescale.decisions.answer import Answer, count_of, flops_of, negated, number_of
 from bayescale.decisions.prices import require_positive
+from bayescale.decisions.ratios import Ratios, failed_beyond
 from bayescale.decisions.repetition import (
     epochs_until,
     identified,
@@ -327,8 +328,14 @@ def answer_wall(
             }
         )
     result = plain({"repetition": entries})
-    unit = fit.spec.response.unit
-    sentences = [_wall_sentence(entry, unit) for entry in result["repetition"]]
+    ratios = Ratios.of(fit.runs, None, None)
+    medians = found[["params", "tokens"]].median(("chain", "draw"))
+    own = (medians["tokens"] / medians["params"]).to_numpy().tolist()
+    sentences = [
+        f"{_wall_sentence(entry, fit.spec.response.unit)} {ratios.mark(ratio)}".rstrip()
+        for entry, ratio in zip(result["repetition"], own, strict=True)
+    ]
+    sentences += failed_beyond(fit, medians["params"], medians["tokens"])
     return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
 
 

@@ -248,3 +248,13 @@ def test_what_is_refused_is_one_line(run, ask, message):
     assert out == ""
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_range_of_tokens_per_parameter_may_be_given(run, fit_file):
+    ask = ("plan", fit_file, "next-runs", "--flops", "1e23", "--max-flops", "1e22", "--json")
+    for options, most in (((), 321), (("--max-ratio", "30"), 30)):
+        picks = json.loads(run(*ask, *options)[1])["next_runs"]
+        assert max(pick["tokens"] / pick["params"] for pick in picks) < 1.01 * most
+    ask = ("plan", fit_file, "overtraining", "--flops", "1e23", "--inference-tokens", "1e16")
+    [found] = json.loads(run(*ask, "--max-ratio", "50", "--json")[1])["overtraining"]
+    assert found["tokens_per_param"]["median"] == pytest.approx(50)

@@ -137,12 +137,12 @@ def test_candidates_can_be_given(small_fit):
     assert found.picks["params"].tolist() == [1e9]  # the other one costs more than there is
 
 
-def test_candidates_lie_near_the_runs(small_fit):
+def test_candidates_lie_within_the_runs(small_fit):
     table = candidate_runs(small_fit, 1e22)
     ratio = table["tokens"] / table["params"]
     seen = small_fit.runs.column("tokens") / small_fit.runs.column("params")
-    assert ratio.min() == pytest.approx(max(1.0, seen.min() / 3))
-    assert ratio.max() == pytest.approx(min(1000.0, seen.max() * 3))
+    assert ratio.min() == pytest.approx(seen.min())
+    assert ratio.max() == pytest.approx(seen.max())
     assert table["flops"].max() == pytest.approx(1e22)
 
 
