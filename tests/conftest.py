@@ -1,11 +1,13 @@
+import json
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import jsonschema
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +22,7 @@ from bayescale.laws import LAWS, into_support, onto_line
 from bayescale.modelling.build import model_data
 from bayescale.modelling.noise import NOISE
 from bayescale.modelling.spec import ModelSpec
+from bayescale.report.schema import WRITTEN, schema_of
 from bayescale.runs.datasets import FOLDER_VARIABLE, registry
 
 collect_ignore = ["own_laws"]  # laws of users, which tests copy into folders of their own
@@ -162,6 +165,13 @@ def _no_figure_left_open():
     plt.close("all")
 
 
+def check_schema(arguments: Sequence[Any], out: str) -> None:
+    """See that what a command wrote is what its schema says."""
+    asked = [str(own) for own in arguments if str(own) in WRITTEN]
+    name = asked[1] if asked[0] == "plan" else asked[0]
+    jsonschema.validate(json.loads(out), schema_of(name))
+
+
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     """Run the command line in this process; returns exit code, stdout and stderr."""
@@ -173,6 +183,10 @@ def run(monkeypatch, capsys, tmp_path):
         with pytest.raises(SystemExit) as stop:
             cli.main()
         out, err = capsys.readouterr()
+        if "--json" in arguments and out:
+            check_schema(arguments, out)
+        for written in tmp_path.glob("*/summary.json"):
+            jsonschema.validate(json.loads(written.read_text("utf-8")), schema_of("report"))
         return stop.value.code, out, err
 
     return call

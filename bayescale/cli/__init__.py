@@ -20,6 +20,7 @@ from bayescale.cli import (
     forecasts,
     plan,
     reports,
+    schemas,
     shipped,
 )
 from bayescale.cli.options import Plain, expanded
@@ -51,6 +52,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
     },
     "What is shipped": {
         shipped.datasets: "bayescale datasets chinchilla",
+        schemas.schema: "bayescale schema report",
     },
 }
 """Commands by what they are for, each with an example."""

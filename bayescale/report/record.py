@@ -1,55 +1,7 @@
 """What a report answers: every answer of a fit as one record.
 
-The schema of ``summary.json`` (version 1; Q stands for {"median", "q05", "q95"})::
-
-    {"schema": 1, "model": str, "law": str,
-     "response": {"name", "column", "unit"},
-     "converged": bool, "problems": [reason], "failed": [name of a check], "opening": [str],
-     "runs": {"rows": int, "source": str, "sha256": str},
-     "groups": null | {"column", "runs": {group: int}, "pooling": {parameter: kind},
-                       "new_group": {parameter: Q}},
-     "parameters": {name: Q and {"mean", "sd", "r_hat", "ess_bulk"}},
-     "optima": [{"group", "flops", "data", "decades_beyond",
-                 "beyond": {"params", "tokens", "tokens_per_param"},
-                 "bends": bool, "without_optimum": probability, "failed": [name],
-                 "verdict": {"word", "reason"},
-                 "params": Q, "tokens": Q, "tokens_per_param": Q, "loss": Q, "a": Q, "b": Q,
-                 "basin": [{"excess", "lower": Q, "upper": Q}],
-                 "exact": null | {"params", "tokens", "tokens_per_param", "loss", "a", "b": Q,
-                                  "disagrees": bool},
-                 "tested": null | sentence}],
-     "predictions": [{"group", "axis", "value", "at": {input: value}, "at_best": [knob],
-                      "decades_beyond", "bends", "failed": [name], "verdict": {"word", "reason"},
-                      response: Q, response "_new_run": Q,
-                      "exact": null | {response: Q, response "_new_run": Q, "disagrees": bool},
-                      "tested": null | sentence}],
-     "best": [{"group", "over", "at": {input: value}, "best": Q or {part: Q}, response: Q,
-               "at_end": probability or {part: probability}, "seen": [least, largest]}],
-     "bend": null | {"sd", "length", "axes", "per_decade": Q},
-     "multipliers": [{"group", "reference",
-                      "targets": [{"loss", "multiplier": Q,
-                                   "unreachable": {group: probability},
-                                   "decades_beyond": {group: float}}],
-                      "constancy": {"easiest", "hardest", "log_ratio": Q, "p_grows"},
-                      "crossing": [{"flops", "probability"}]} | {"refused": reason}],
-     "repetition": [{"group", "params", "identified", "most_repetitions", "R_D": Q,
-                     "epochs_until": [{"worth", "epochs": Q}], "sentence"}],
-     "approaches": null | {"a": {approach: Q},
-                           "optima": [{"flops", "approach", "params": Q, "tokens": Q,
-                                       "tokens_per_param": Q}],
-                           "disagreement": [{"flops", "first", "second", "log_ratio": Q of N*,
-                                             "p_first_larger"}],
-                           "parabola_tokens_error": [{"flops" and Q}], "left_out": [reason]},
-     "diagnostics": {"converged", "problems", "divergences", "maxdepth_reached", "max_r_hat",
-                     "min_ess_bulk", "seconds_compile", "seconds_sample", "needed", "unsampled"},
-     "checks": [{"name", "status": "PASS" | "REVIEW" | "FAIL", "statistic", "threshold",
-                 "message", "advice"}],
-     "held_out": null | {"where", "runs", "inside", "coverage", "p_value", "rmsle",
-                         "rows": [{"run", axis, response, "residual", "predicted": Q}]},
-     "not_backtested": null | reason,
-     "backtest": null | {"model", "axis", "farthest", ...: see `bayescale.evaluation.backtest`},
-     "notices": [{"name", "message", "advice", "rows"}],
-     "sentences": [str], "caveats": [str]}
+Its types are those of `bayescale.report.schema.Report`, which `bayescale schema report` prints as
+JSON Schema (version 1).
 
 ``optima`` is filled for laws that trade params against tokens and for isoFLOP profiles (which say
 no loss: it is null, and basin empty), ``predictions`` for all others: of the largest run, made
@@ -260,7 +212,7 @@ def _knobs(fit: Fit) -> dict[str, float]:
 def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = None) -> Answer:
     """Answer all that a fit says of budgets (or values of its axis), with what stands beside it.
 
-    Numbers in the schema of this module's docstring, sentences in the order of a page's head.
+    Numbers as `bayescale.report.schema.Report` has them, sentences in the order of a page's head.
 
     Parameters
     ----------

@@ -1,0 +1,727 @@
+"""What commands write as JSON, as types, and the JSON schemas that follow from them.
+
+`schema_of` turns these types into JSON Schema: the keys of a class are required unless they are
+`NotRequired`, and there are no others unless it is open: then others have the names of the user's
+columns. What each field means stands in `bayescale.report.record`. Intervals are central 90%.
+"""
+
+import types
+from collections.abc import Callable
+from typing import Any, Literal, NotRequired, TypedDict, Union, get_args, get_origin, is_typeddict
+from typing import get_type_hints as hints_of
+
+_OPEN: dict[type, Any] = {}
+
+
+def opened[T](others: Any) -> Callable[[type[T]], type[T]]:
+    """Let a record have keys named by the user's columns.
+
+    Parameters
+    ----------
+    others : type
+        Of the values of these.
+
+    Returns
+    -------
+    callable
+        A decorator.
+    """
+
+    def mark(record: type[T]) -> type[T]:
+        _OPEN[record] = others
+        return record
+
+    return mark
+
+
+type Number = float | None
+
+
+class Quantity(TypedDict):
+    """Median and ends of the central 90% interval; null where one is unbounded."""
+
+    median: Number
+    q05: Number
+    q95: Number
+
+
+class Answered(TypedDict):
+    """What every answer has."""
+
+    schema: int
+    converged: bool | None
+    problems: list[str]
+    sentences: list[str]
+    caveats: list[str]
+
+
+class Standing(Answered):
+    """An answer of a fit, with the checks that failed."""
+
+    failed: list[str]
+
+
+class Verdict(TypedDict):
+    """What an answer is worth."""
+
+    word: str
+    reason: str
+
+
+class Exact(TypedDict):
+    """What the law taken as exact says of a budget."""
+
+    params: Quantity
+    tokens: Quantity
+    tokens_per_param: Quantity
+    loss: Quantity
+    a: Quantity
+    b: Quantity
+    disagrees: bool
+
+
+class Basin(TypedDict):
+    """Sizes that lose no more than a share of the loss."""
+
+    excess: float
+    lower: Quantity
+    upper: Quantity
+
+
+class Optimum(TypedDict):
+    """The compute-optimal model of a budget."""
+
+    group: str | None
+    flops: float
+    data: str
+    decades_beyond: Number
+    beyond: dict[str, Number]
+    bends: bool
+    without_optimum: float
+    failed: list[str]
+    verdict: Verdict
+    params: Quantity
+    tokens: Quantity
+    tokens_per_param: Quantity
+    loss: Quantity
+    a: Quantity
+    b: Quantity
+    basin: list[Basin]
+    exact: Exact | None
+    tested: str | None
+
+
+@opened(Quantity | bool)
+class ExactPrediction(TypedDict):
+    """What the law taken as exact says of a run."""
+
+    disagrees: bool
+
+
+@opened(Quantity)
+class Prediction(TypedDict):
+    """What a law says of the largest run, made larger."""
+
+    group: str | None
+    axis: str
+    value: float
+    at: dict[str, Any]
+    at_best: list[str]
+    decades_beyond: Number
+    bends: bool
+    failed: list[str]
+    verdict: Verdict
+    exact: ExactPrediction | None
+    tested: str | None
+
+
+@opened(Quantity)
+class Best(TypedDict):
+    """The best value of a knob, or the best mixture by its parts."""
+
+    group: NotRequired[str | None]
+    over: str
+    at: dict[str, Any]
+    best: Quantity | dict[str, Quantity]
+    at_end: float | dict[str, float]
+    seen: list[float] | dict[str, list[float]]
+
+
+class Target(TypedDict):
+    """Compute that a group needs for a loss, over that of another."""
+
+    loss: float
+    multiplier: Quantity
+    unreachable: dict[str, float]
+    decades_beyond: dict[str, float]
+
+
+class Parameter(Quantity):
+    """A parameter of the law."""
+
+    mean: Number
+    sd: Number
+    r_hat: Number
+    ess_bulk: Number
+
+
+class Response(TypedDict):
+    """What the law says of a run."""
+
+    name: str
+    column: str
+    unit: str
+
+
+class Source(TypedDict):
+    """The table of runs."""
+
+    rows: int
+    source: str
+    sha256: str
+
+
+class Cells(Source):
+    """The table of runs, replicates together."""
+
+    cells: int
+
+
+class CheckRecord(TypedDict):
+    """How a check ended."""
+
+    name: str
+    status: Literal["PASS", "REVIEW", "FAIL"]
+    statistic: Number
+    threshold: Number
+    message: str
+    advice: str
+
+
+class Notice(TypedDict):
+    """What looks doubtful about runs, and in which rows."""
+
+    name: str
+    message: str
+    advice: str
+    rows: list[int]
+
+
+class Groups(TypedDict):
+    """Groups of runs, and what a new one would be."""
+
+    column: str
+    runs: dict[str, int]
+    pooling: dict[str, str]
+    new_group: dict[str, Quantity]
+
+
+class Bend(TypedDict):
+    """How far the law may bend, and how much it does among the runs."""
+
+    sd: float
+    length: float
+    axes: list[str]
+    per_decade: Quantity
+
+
+class Constancy(TypedDict):
+    """Whether the multiplier changes from the easiest loss to the hardest."""
+
+    easiest: float
+    hardest: float
+    log_ratio: Quantity
+    p_grows: float
+
+
+class Crossing(TypedDict):
+    """How probably two groups cross below a budget."""
+
+    flops: float
+    probability: float
+
+
+class AgainstBest(TypedDict):
+    """Compute that a group needs against the best one."""
+
+    group: str
+    reference: str
+    targets: list[Target]
+    constancy: Constancy
+    crossing: list[Crossing]
+
+
+class Refused(TypedDict):
+    """Why groups are not compared."""
+
+    refused: str
+
+
+class Worth(TypedDict):
+    """Epochs until a token of them is worth a share of a fresh one."""
+
+    worth: float
+    epochs: Quantity
+
+
+class RepetitionWorth(TypedDict):
+    """What repeated data are worth to a model of some size."""
+
+    group: str | None
+    params: float
+    identified: bool
+    most_repetitions: Number
+    R_D: Quantity
+    epochs_until: list[Worth]
+    sentence: str
+
+
+class BacktestPart(TypedDict):
+    """How far predictions of the past held."""
+
+    converged: bool | None
+    problems: list[str]
+    sentences: list[str]
+    caveats: list[str]
+    model: str
+    axis: str
+    farthest: float
+    laws: list[str]
+    cuts: list[dict[str, Any]]
+    distances: list[dict[str, Any]]
+
+
+class Approach(TypedDict):
+    """What one of the three approaches finds."""
+
+    flops: float
+    approach: str
+    params: Quantity
+    tokens: Quantity
+    tokens_per_param: Quantity
+
+
+class Disagreement(TypedDict):
+    """Two approaches at a budget, by the log ratio of their N*."""
+
+    flops: float
+    first: str
+    second: str
+    log_ratio: Quantity
+    p_first_larger: float
+
+
+class ParabolaError(Quantity):
+    """Share by which parabolas would miss D*."""
+
+    flops: float
+
+
+class Approaches(TypedDict):
+    """The three approaches side by side."""
+
+    a: dict[str, Quantity]
+    optima: list[Approach]
+    disagreement: list[Disagreement]
+    parabola_tokens_error: list[ParabolaError]
+    left_out: list[str]
+
+
+class Diagnostics(TypedDict):
+    """Whether the sampler reached the posterior, and what it cost."""
+
+    converged: bool
+    problems: list[str]
+    divergences: int
+    maxdepth_reached: int
+    max_r_hat: Number
+    min_ess_bulk: Number
+    seconds_compile: Number
+    seconds_sample: Number
+    needed: float
+    unsampled: list[str]
+
+
+@opened(Number)
+class HeldOutRun(TypedDict):
+    """A run that was not fitted, beside what was predicted of it."""
+
+    run: str
+    residual: float
+    predicted: Quantity
+
+
+class HeldOut(TypedDict):
+    """Runs that were not fitted."""
+
+    where: str
+    runs: int
+    inside: int
+    coverage: float
+    p_value: float
+    rmsle: float
+    rows: list[HeldOutRun]
+
+
+class Report(Standing):
+    """All answers of a fit: summary.json."""
+
+    model: str
+    law: str
+    response: Response
+    opening: list[str]
+    runs: Source
+    groups: Groups | None
+    parameters: dict[str, Parameter]
+    optima: list[Optimum]
+    predictions: list[Prediction]
+    best: list[Best]
+    bend: Bend | None
+    multipliers: list[AgainstBest | Refused]
+    repetition: list[RepetitionWorth]
+    approaches: Approaches | None
+    diagnostics: Diagnostics
+    checks: list[CheckRecord]
+    held_out: HeldOut | None
+    not_backtested: str | None
+    backtest: BacktestPart | None
+    notices: list[Notice]
+
+
+class Optima(Standing):
+    """Compute-optimal models."""
+
+    optima: list[Optimum]
+
+
+class Size(TypedDict):
+    """What a model of a given size costs."""
+
+    params: float
+    tokens: Quantity
+    tokens_per_param: Quantity
+    training: Quantity
+    serving: Quantity
+    cost: Quantity
+    overhead: Quantity
+    infeasible: float
+
+
+@opened(Quantity)
+class Served(TypedDict):
+    """The cheapest model that serves so many tokens."""
+
+    inference_tokens: float
+    params: Quantity
+    tokens: Quantity
+    infeasible: float
+    farthest: Number
+    sizes: list[Size]
+
+
+class BreakEven(TypedDict):
+    """Tokens served from which on the smaller of two sizes is cheaper."""
+
+    smaller: float
+    larger: float
+    inference_tokens: Quantity
+    p_neither: float
+    p_only_larger: float
+
+
+class Overtraining(Standing):
+    """The cheapest model of a loss."""
+
+    target_loss: Quantity
+    bends: bool
+    unit: str
+    caps: dict[str, float]
+    overtraining: list[Served]
+    break_even: list[BreakEven]
+
+
+class NextEpoch(TypedDict):
+    """What one more epoch would do."""
+
+    after: float
+    gain: Quantity
+    harm: float
+
+
+class RepeatUntil(TypedDict):
+    """Epochs until other data of some worth are better."""
+
+    quality: float
+    epochs: Quantity
+
+
+class Wall(TypedDict):
+    """The best model of a budget when the data end."""
+
+    flops: float
+    unique_tokens: float
+    decades_beyond: Number
+    params: Quantity
+    tokens: Quantity
+    epochs: Quantity
+    spent: Quantity
+    loss: Quantity
+    fresh_loss: Quantity
+    price_of_a_token: Quantity
+    next_epoch: NextEpoch | None
+    R_D_identified: bool
+    repeat_until: list[RepeatUntil]
+
+
+class Repetition(Standing):
+    """The best models when the data end."""
+
+    repetition: list[Wall]
+
+
+class Within(TypedDict):
+    """How probably a plan is nearly the best."""
+
+    excess: float
+    probability: float
+
+
+class Plan(TypedDict):
+    """A plan and what speaks for it."""
+
+    plan: str
+    params: float
+    tokens: float
+    unique_tokens: Number
+    flops: float
+    cost: Number
+    loss: Quantity
+    p_best: float
+    p_within: list[Within]
+    p_dominated: float
+    expected_regret: float
+    expected_regret_flops: Number
+    expected_regret_cost: Number
+    regret: Quantity
+    decades_beyond: Number
+    farthest: Number
+
+
+class Plans(Standing):
+    """Candidate plans, and the one to choose."""
+
+    plans: list[Plan]
+    choice: str
+    unit: str
+    bends: bool
+
+
+class NextRuns(Standing):
+    """Runs that would make a quantity surer."""
+
+    quantity: str
+    sd: float
+    expected_sd: float
+    next_runs: list[dict[str, Any]]
+    baselines: list[dict[str, Any]]
+
+
+class Multiplier(Standing):
+    """Compute that one group needs for the loss of another."""
+
+    group: str
+    reference: str
+    targets: list[Target]
+
+
+class BestInput(Standing):
+    """The best knob or mixture."""
+
+    optimum: Best
+
+
+class Checks(Standing):
+    """Checks in reading order."""
+
+    worst: Literal["PASS", "REVIEW", "FAIL"]
+    checks: list[CheckRecord]
+
+
+class Compared(TypedDict):
+    """How a law predicts runs unseen."""
+
+    model: str
+    law: str
+    elpd: float
+    se: float
+    p: float
+    elpd_diff: float
+    se_diff: float
+    weight: float
+    high_k: int
+    method: str
+    told_apart: bool
+
+
+class Comparison(Answered):
+    """Laws by their predictions and decisions."""
+
+    runs: Cells
+    models: list[Compared]
+    decisions: list[dict[str, Any]]
+    regret: list[dict[str, Any]]
+    plans: NotRequired[dict[str, Any]]
+
+
+class Backtest(BacktestPart):
+    """How far predictions of the past held, by itself."""
+
+    schema: int
+
+
+class Curve(TypedDict):
+    """The label of a curve."""
+
+    curve: str
+    n: int
+    decades: Number
+    label: str
+    p_power_law: Number
+    p_exponential: Number
+    p_broken: Number
+    p_saturated_guess: Number
+    p_inverse: Number
+    p_flat: Number
+    p_up_top: Number
+    p_steep: Number
+    slope: Number
+    slope_q05: Number
+    slope_q95: Number
+    durbin_watson_p: Number
+    message: str
+
+
+class Curves(TypedDict):
+    """Labels of curves, and how many have each."""
+
+    counts: dict[str, int]
+    curves: list[Curve]
+
+
+class Forecast(TypedDict):
+    """A curve at one x beyond its range; null where it could not be forecast."""
+
+    curve: str
+    x: Number
+    decades_beyond: Number
+    q05: Number
+    q25: Number
+    median: Number
+    q75: Number
+    q95: Number
+    slope: Number
+    slope_q05: Number
+    slope_q95: Number
+    p_rising: Number
+    n: int
+    decades: Number
+    label: str
+    divergences: Number
+    max_r_hat: Number
+    seconds: Number
+    message: str
+
+
+class Forecasts(TypedDict):
+    """Forecasts of curves."""
+
+    converged: bool
+    problems: list[str]
+    forecasts: list[Forecast]
+
+
+QUESTIONS = {
+    "overtraining": Overtraining,
+    "repetition": Repetition,
+    "plans": Plans,
+    "next-runs": NextRuns,
+    "multiplier": Multiplier,
+    "best": BestInput,
+}
+"""What answers each question of a plan."""
+
+WRITTEN: dict[str, Any] = {
+    "report": Report,
+    "fit": Report,
+    "optima": Optima,
+    **QUESTIONS,
+    "plan": Union[*QUESTIONS.values()],
+    "check": Checks,
+    "compare": Comparison,
+    "backtest": Backtest,
+    "curves": Curves,
+    "forecast": Forecasts,
+    "models": dict[str, str],
+    "datasets": dict[str, str],
+}
+"""What each command writes, by its name, and each question of a plan."""
+
+_PLAIN: dict[Any, dict[str, Any]] = {
+    **{str: {"type": "string"}, bool: {"type": "boolean"}, int: {"type": "integer"}},
+    **{float: {"type": "number"}, type(None): {"type": "null"}, Any: {}},
+}
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """Give the JSON schema of what a command writes.
+
+    Parameters
+    ----------
+    name : str
+        One of `WRITTEN`.
+
+    Returns
+    -------
+    dict
+    """
+    parts: dict[str, Any] = {}
+    own = _schema(WRITTEN[name], parts)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"bayescale {name}",
+        **own,
+        "$defs": parts,
+    }
+
+
+def _schema(kind: Any, parts: dict[str, Any]) -> dict[str, Any]:
+    """Give the schema of a type; those of records go among the parts."""
+    kind = getattr(kind, "__value__", kind)  # of a name for a type
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if is_typeddict(kind):
+        if kind.__name__ not in parts:
+            parts[kind.__name__] = {}  # a record may hold itself
+            parts[kind.__name__] = _record(kind, parts)
+        return {"$ref": f"#/$defs/{kind.__name__}"}
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return {"enum": list(inner)}
+    if origin is list:
+        return {"type": "array", "items": _schema(inner[0], parts)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema(inner[1], parts)}
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_schema(one, parts) for one in inner]}
+    raise TypeError(f"no schema of {kind}")
+
+
+def _record(record: Any, parts: dict[str, Any]) -> dict[str, Any]:
+    properties = {name: _schema(own, parts) for name, own in hints_of(record).items()}
+    return {
+        "description": record.__doc__,
+        "type": "object",
+        "properties": properties,
+        "required": sorted(record.__required_keys__),
+        "additionalProperties": _schema(_OPEN[record], parts) if record in _OPEN else False,
+    }
