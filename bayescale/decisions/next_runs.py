@@ -465,10 +465,10 @@ def _next_sentences(result: dict[str, Any]) -> list[str]:
     )
     total = sum(run["flops"] for run in runs)
     sentences = [
-        f"To make {result['quantity']} surer, run {listed}. Together, for "
-        f"{words.flops(total)} FLOPs, they are expected to lower its sd from "
+        f"To make {result['quantity']} surer, run: {listed}.",
+        f"Together, for {words.flops(total)} FLOPs, they are expected to lower its sd from "
         f"{words.significant(result['sd'], 2)} to "
-        f"{words.significant(result['expected_sd'], 2)}, {last['reduction']:.0%} less variance."
+        f"{words.significant(result['expected_sd'], 2)}, {last['reduction']:.0%} less variance.",
     ]
     sentences += [
         f"Spent on {baseline['spent_on']} ({baseline['runs']} runs), "

@@ -408,7 +408,7 @@ def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str
             f"{entry['infeasible']:.0%})."
         )
     unlikely = (
-        f" Probability that no model{within} reaches the loss: {entry['infeasible']:.0%}; sizes "
+        f" Probability that no model{within} reaches the loss: {entry['infeasible']:.0%}. Sizes "
         "and tokens are of the draws where one does."
         if entry["infeasible"] > 0.005
         else ""
@@ -421,11 +421,10 @@ def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str
     return (
         f"To serve {words.trimmed(entry['inference_tokens'])} tokens at a loss of "
         f"{number_of(result['target_loss'])}: {count_of(entry['params'])} parameters on "
-        f"{count_of(entry['tokens'])} tokens, {number_of(entry['tokens_per_param'])} tokens per "
-        f"parameter; {price} in all, which {change} "
-        "what the compute-optimal model of that loss, "
-        f"{count_of(entry['baseline_params'])} parameters, costs.{unlikely}"
-        + "".join(f" {_size_sentence(size)}" for size in entry["sizes"])
+        f"{count_of(entry['tokens'])} tokens. That is {number_of(entry['tokens_per_param'])} "
+        f"tokens per parameter. It takes {price} in all, which {change} what the "
+        f"compute-optimal model of that loss, {count_of(entry['baseline_params'])} parameters, "
+        f"costs.{unlikely}" + "".join(f" {_size_sentence(size)}" for size in entry["sizes"])
     )
 
 

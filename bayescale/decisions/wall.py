@@ -356,7 +356,7 @@ def _wall_sentence(entry: dict[str, Any], unit: str) -> str:
     params, loss = count_of(entry["params"]), number_of(entry[LOSS.column], 4)
     if entry["epochs"]["median"] < 1:
         return (
-            f"{opening} no token need be repeated: {params} parameters on "
+            f"{opening} no token need be repeated. Best are {params} parameters on "
             f"{count_of(entry['tokens'])} tokens, loss {loss}."
         )
     spent, following = entry["spent"]["median"], entry["next_epoch"]

@@ -17,9 +17,12 @@ from bayescale.decisions.allocation import best_models, compute_optimal
 from bayescale.decisions.answer import (
     Quantity,
     count_of,
+    flops_of,
     interval_of,
+    number_of,
     response_of,
     response_writer,
+    share_of,
 )
 from bayescale.decisions.approaches import answer_approaches
 from bayescale.decisions.multiplier import multipliers
@@ -564,19 +567,22 @@ def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Sec
     demands = (10.0 ** np.round(np.log10(trained.item())) * np.array(DEMANDS)).tolist()
     found = cheapest(few, target, [*demands, *around(demands)])
     asked = found.sel(inference_tokens=demands)
-    said = {"the cheapest model": answer_overtraining(few, target, asked).sentences}
+    said = answer_overtraining(few, target, asked)
+    rows = said.numbers["overtraining"]
+    exactly = None
     if exact is not None:
         exact = with_few_draws(exact)
         of_exact = target_loss(exact, flops=flops)
-        beside = cheapest(exact, of_exact, demands)
-        said["were the law exact"] = answer_overtraining(exact, of_exact, beside).sentences
+        beside = answer_overtraining(exact, of_exact, cheapest(exact, of_exact, demands))
+        exactly = beside.numbers["overtraining"]
     yield Section(
         "If the model will be served",
         "The loss is that of the compute-optimal model of "
         f"{words.flops(flops)} FLOPs. A smaller model trained for longer reaches it too, and "
         "costs less to serve: every token served takes 2 FLOPs per parameter, every token trained "
-        f"on {fit.runs.flops_per_param_token:.3g}. By about 1,000 draws.",
-        pd.DataFrame(said),
+        f"on {fit.runs.flops_per_param_token:.3g}. By about 1,000 draws. "
+        + " ".join(said.sentences[len(rows) :]),
+        _served_models(rows, exactly),
         plots.plot_overtraining(found),
         f"Bands: {CAPTION}s, of about 1,000 draws. Dashed: tokens per parameter of published "
         "models. A FLOP of serving is priced as one of training.",
@@ -594,13 +600,49 @@ def decision_sections(fit: Fit, flops: float, exact: Fit | None) -> Iterator[Sec
         )
     spent = float(fit.runs.column("flops").sum())
     suggestion = suggest_runs(fit, log_optimum(fit, flops), max_flops=spent)
+    said = answer_next_runs(fit, suggestion)
     yield Section(
         "What to run next",
-        " ".join(answer_next_runs(fit, suggestion).sentences)
-        + " The budget is what all runs so far cost together.",
+        " ".join(said.sentences[1:]) + " The budget is what all runs so far cost together.",
+        _suggested(said.numbers),
         figure=plots.plot_next_runs(suggestion, fit.runs),
         caption="Colour: share of the posterior variance that one run is expected to remove, from "
         "the draws; rings: the runs to make together, in order.",
+    )
+
+
+def _served_models(
+    entries: Sequence[dict[str, Any]], exact: Sequence[dict[str, Any]] | None
+) -> pd.DataFrame:
+    """Tabulate the cheapest model for each number of tokens served."""
+    rows = [
+        {
+            "tokens served": words.trimmed(entry["inference_tokens"]),
+            "cheapest model": count_of(entry["params"]),
+            "tokens": count_of(entry["tokens"]),
+            "tokens per parameter": number_of(entry["tokens_per_param"]),
+            "FLOPs in all": flops_of(entry["cost"]),
+            "saved against compute-optimal": share_of(entry["saved"]),
+        }
+        for entry in entries
+    ]
+    if exact is not None:
+        for row, entry in zip(rows, exact, strict=True):
+            row["cheapest, were the law exact"] = count_of(entry["params"])
+    return pd.DataFrame(rows)
+
+
+def _suggested(found: dict[str, Any]) -> pd.DataFrame:
+    """Tabulate runs to make, in order, and what is removed of the variance up to each."""
+    return pd.DataFrame(
+        {
+            "run": place,
+            "parameters": words.count(run["params"]),
+            "tokens": words.count(run["tokens"]),
+            "FLOPs": words.flops(run["flops"]),
+            f"variance of {found['quantity']} removed so far": f"{run['reduction']:.0%}",
+        }
+        for place, run in enumerate(found["next_runs"], 1)
     )
 
 
