@@ -96,14 +96,15 @@ class Optimum(TypedDict):
     data: str
     decades_beyond: Number
     beyond: dict[str, Number]
+    marks: list[str]
     bends: bool
-    without_optimum: float
+    without_optimum: Number
     failed: list[str]
     verdict: Verdict
     params: Quantity
     tokens: Quantity
     tokens_per_param: Quantity
-    loss: Quantity
+    loss: Quantity | None
     a: Quantity
     b: Quantity
     basin: list[Basin]
@@ -429,6 +430,14 @@ class BreakEven(TypedDict):
     p_only_larger: float
 
 
+class Ratios(TypedDict):
+    """Tokens per parameter that an answer keeps to: those of the runs, or asked ones."""
+
+    min: Number
+    max: Number
+    of: Literal["runs", "asked"] | None
+
+
 class Overtraining(Standing):
     """The cheapest model of a loss."""
 
@@ -438,6 +447,7 @@ class Overtraining(Standing):
     caps: dict[str, float]
     overtraining: list[Served]
     break_even: list[BreakEven]
+    ratios: Ratios
 
 
 class NextEpoch(TypedDict):
@@ -505,6 +515,7 @@ class Plan(TypedDict):
     regret: Quantity
     decades_beyond: Number
     farthest: Number
+    outside: bool
 
 
 class Plans(Standing):
@@ -524,6 +535,7 @@ class NextRuns(Standing):
     expected_sd: float
     next_runs: list[dict[str, Any]]
     baselines: list[dict[str, Any]]
+    ratios: Ratios
 
 
 class Multiplier(Standing):
