@@ -57,6 +57,7 @@ def demo(
     verbose: Verbose = False,
 ) -> None:
     """Make a report on the embedded sweep; needs no network."""
+    make_folder(out)  # before the long work, not after it
     from bayescale.runs.table import read_runs
 
     runs = read_runs(
