@@ -160,7 +160,7 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
     )
     if spec.noise in ("Normal", "StudentT"):
         seeds = noise.get("sigma_seed", 0.0)
-        scale = np.sqrt(noise["sigma"] ** 2 + seeds**2 / cells["replicates"].to_numpy())
+        scale = np.sqrt(noise["sigma"] ** 2 + seeds**2 / cells["replicates"].to_numpy() + 1e-8)
         normal = spec.noise == "Normal"
         family = stats.norm(centre, scale) if normal else stats.t(noise["nu"], centre, scale)
         np.testing.assert_allclose(found["log_density"], family.logpdf(y), rtol=1e-10, atol=1e-10)
