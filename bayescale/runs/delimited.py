@@ -165,8 +165,8 @@ def _require_fields(body: str, separator: str, above: int) -> Counter[str]:
     for line, cells in records:
         _require_one_row(cells, names, separator, line)
         if separator != ",":
-            found["comma"] += any(_COMMA_IS_DECIMAL.fullmatch(cell) for cell in cells)
-            found["point"] += any(_POINT_IS_DECIMAL.fullmatch(cell) for cell in cells)
+            found["comma"] += any(_COMMA_IS_DECIMAL.fullmatch(cell.strip()) for cell in cells)
+            found["point"] += any(_POINT_IS_DECIMAL.fullmatch(cell.strip()) for cell in cells)
     return found
 
 

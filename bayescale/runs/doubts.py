@@ -31,6 +31,7 @@ GROUPS = (
 
 _EXCHANGED = 20.0  # factor between tokens per parameter of exchanged rows and of all others
 _FAR = 0.15  # of log loss: seeds differ by .01, good and bad learning rates by .1
+_EXTRAPOLATED = 0.7  # the same where no smaller run is better, and no larger one worse
 _REPEATED = 0.7  # the same where data were repeated, which such a surface describes badly
 _ROOM = 3.0  # factor that exchanged rows may lie beyond the others once they are put right
 
@@ -233,7 +234,12 @@ def _off(table: pd.DataFrame) -> np.ndarray:
         error = log - surface @ found
         weights = 1 / np.sqrt(np.maximum(np.abs(error), 1e-4))
     limit = max(_REPEATED if len(axes) > 2 else _FAR, 10 * float(np.median(np.abs(error))))
-    return np.where(np.abs(error) > limit, np.sign(error), 0.0)
+    off = np.where(np.abs(error) > limit, np.sign(error), 0.0)
+    for place in np.flatnonzero((off != 0) & (np.abs(error) <= _EXTRAPOLATED)):
+        n, d, own = off[place] * np.array([*logs[:2], log])
+        if not ((n <= n[place]) & (d <= d[place]) & (own < own[place])).any():
+            off[place] = 0.0  # at the edge of the runs nothing but the surface speaks against it
+    return off
 
 
 def _constant(table: pd.DataFrame) -> list[Check]:
@@ -250,17 +256,20 @@ def _constant(table: pd.DataFrame) -> list[Check]:
 
 def _apart(table: pd.DataFrame) -> list[Check]:
     """Name the fewer rows on one side of a gap of 300 times, as of millions among plain counts."""
-    notices = []
-    for name in ("params", "tokens"):
-        if name not in table:
-            continue
-        values = table[name].sort_values()
+    notices: list[Check] = []
+    columns = {name: table[name] for name in ("params", "tokens") if name in table}
+    if len(columns) == 2:
+        columns["tokens per parameter"] = columns["tokens"] / columns["params"]
+    for name, column in columns.items():
+        values = column.sort_values()
         jump = values.shift(-1) / values
         if not jump.max() >= 300:  # one row has no next larger value
             continue
         below = values.index.get_loc(jump.idxmax()) + 1
         few, side = (below, "below") if 2 * below <= len(values) else (below - len(values), "above")
         rows, times = np.sort(values.index[:few] if few > 0 else values.index[few:]), jump.max()
+        if any(set(rows) <= set(known.rows) for known in notices):
+            continue
         notices.append(
             doubt(
                 "other units?",

@@ -177,6 +177,39 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return order.groupby(list(names), sort=False).tail(1).sort_index()
 
 
+def cut_short(last: pd.DataFrame, whole: pd.DataFrame, names: Sequence[str]) -> list[Check]:
+    """Doubt runs whose last row was filtered out, so that one of mid-schedule took its place.
+
+    Parameters
+    ----------
+    last : pandas.DataFrame
+        One row a run.
+    whole : pandas.DataFrame
+        All rows, those that a filter dropped among them.
+    names : sequence of str
+        Columns that say of which run a row is.
+
+    Returns
+    -------
+    list of Check
+        One, or none.
+    """
+    place = next(name for name in ("tokens", *STEPS) if name in whole)
+    keys = [whole[name] for name in names]
+    latest = pd.to_numeric(whole[place], errors="coerce").groupby(keys).transform("max")
+    rows = last.index[pd.to_numeric(last[place], errors="coerce") < latest[last.index]]
+    if rows.empty:
+        return []
+    return [
+        doubt(
+            "not the last row",
+            f"{words.rows(rows)}: the filter left out later rows of these runs",
+            "Leave these runs out as a whole, if their loss is wanted at the end of training.",
+            rows,
+        )
+    ]
+
+
 def require_no_history(table: pd.DataFrame) -> None:
     """Refuse tables of what runs said while they trained, of which only the last is finished.
 

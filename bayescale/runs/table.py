@@ -37,6 +37,7 @@ from bayescale.runs.query import select
 from bayescale.runs.reading import load_table
 from bayescale.runs.schedule import (
     MidSchedule,
+    cut_short,
     last_of,
     require_no_history,
     settle,
@@ -362,6 +363,7 @@ def read_runs(
     best_per, last_per = (_names(some, ours) for some in (best_per, last_per))
     last = last_of(kept, last_per) if last_per else kept
     settled, settling, unfinished = settle(last, mid_schedule)
+    unfinished = [*unfinished, *(cut_short(settled, filled, last_per) if last_per else ())]
     _require_values(settled, named.table, response, units, loaded.decimal)
     if response == "loss":
         require_no_perplexity(settled["loss"], unit)
@@ -871,9 +873,12 @@ def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:
     if {"params", "tokens"} <= set(table.columns):
         ratio = float((table["tokens"] / table["params"]).median())
         if not 1e-3 < ratio < 1e6:
+            factor = 1000.0 ** np.round(np.log(20 / ratio) / np.log(1000))
             raise RunsError(
                 f"the median run has {ratio:.2g} tokens per parameter (published designs have 1 to "
-                "1000): one column has other units; pass --unit, e.g. --unit tokens=1e6"
+                f"1000), of {words.count(table['params'].median())} params and "
+                f"{words.count(table['tokens'].median())} tokens: one column has other units",
+                f"Pass --unit tokens={factor:g}, or --unit params={1 / factor:g}.",
             )
 
 

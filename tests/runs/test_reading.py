@@ -42,6 +42,16 @@ READ = {
             "tokens read as written: '2B' is 2000000000",
         ],
     ),
+    "German in wide columns": (
+        "a.csv",
+        GERMAN.replace(";", " ; ").replace("\n", " \n"),
+        [
+            "columns separated by semicolons",
+            "decimals written with a comma",
+            "params read as written: '100.000.000 ' is 100000000",
+            "tokens read as written: '2B ' is 2000000000",
+        ],
+    ),
     "comments": (
         "a.csv",
         f"# May, by hand\n#\n{TEXT}",

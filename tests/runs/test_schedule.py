@@ -193,6 +193,19 @@ def test_last_rows_that_nobody_can_tell_are_refused(change, last_per, message):
         read_runs(change(history()), last_per=last_per)
 
 
+def test_a_filter_that_takes_the_last_row_of_a_run_is_doubted():
+    table = history().reset_index(drop=True)
+    end = table.groupby("run")["tokens"].idxmax().iloc[2]
+    table.loc[end, "loss"] = np.inf
+    with pytest.warns(RunsWarning, match="not the last row: row .*left out later rows") as told:
+        runs = read_runs(table, where="loss < inf", last_per="run")
+    [notice] = [own for own in runs.notices if own.name == "not the last row"]
+    assert len(told) == 1
+    assert runs.table.loc[notice.rows[0], "run"] == table.loc[end, "run"]
+    rest = read_runs(table, where=f"run != '{table.run[end]}'", last_per="run")
+    assert rest.notices == ()
+
+
 def test_points_of_curves_in_mid_schedule_are_doubted():
     points = simulated_table().assign(is_final_checkpoint=[False] * 3 + [True] * 27)
     with pytest.warns(RunsWarning, match="rows 1, 2, 3 .*'is_final_checkpoint == True'"):

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -592,6 +593,40 @@ def test_losses_that_repeated_data_or_many_runs_raise_are_not_far_off():
     assert read_runs(repeated).notices == ()
     many = table.assign(loss=table.loss * np.where(table.index % 5 == 0, 1.4, 1))
     assert not any(notice.name == "losses far off" for notice in read_runs(many).notices)
+
+
+def scattered():
+    """Twelve runs at random sizes and tokens, and a smallest one."""
+    rng = np.random.default_rng(10)
+    params, ratio = 10 ** rng.uniform(7.3, 9.8, 12), 10 ** rng.uniform(0.8, 2.3, 12)
+    table = pd.DataFrame({"params": params, "tokens": params * ratio})
+    table.loc[12] = [2e7, 1.2e8]
+    return table.assign(loss=1.75 + 420 * table.params**-0.345 + 1200 * table.tokens**-0.34)
+
+
+def test_the_smallest_run_is_far_off_only_by_a_multiple():
+    table = scattered()
+    assert read_runs(table).notices == ()
+    with pytest.warns(RunsWarning, match="losses far off: row 13: "):
+        read_runs(table.assign(loss=table.loss.where(table.index < 12, 11.0)))
+
+
+def test_a_count_far_off_within_the_range_of_its_column_is_named():
+    table = scattered()
+    table.loc[12, "tokens"] *= 2e4
+    with pytest.warns(RunsWarning) as told:
+        read_runs(table)
+    message = "row 13: tokens per parameter is .* above that of any"
+    assert any(re.search(message, str(warning.message)) for warning in told)
+
+
+def test_the_unit_that_puts_counts_right_is_among_those_proposed():
+    right = simulated_table()
+    for name, factor in (("params", 1e6), ("params", 1e9), ("tokens", 1e-5)):
+        with pytest.raises(RunsError, match="one column has other units") as told:
+            read_runs(right.assign(**{name: factor * right[name]}))
+        proposed = dict(re.findall(r"--unit (\w+)=([^\s,;]+)", str(told.value)))
+        assert 0.05 < float(proposed[name]) * factor < 20
 
 
 @pytest.mark.parametrize("factor", [0.1, 4])
