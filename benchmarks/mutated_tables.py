@@ -338,7 +338,7 @@ def _shuffled_columns(form: Form) -> None:
     form.cells = form.cells[list(form.rng.permutation(form.cells.columns))]
 
 
-@kind("columns", harmless=True)
+@kind("columns", "quotes", harmless=True)
 def _many_columns(form: Form) -> None:
     number = len(form.cells)
     form.cells["notes"] = form.rng.choice(["ok", "restarted, twice", 'said "fine"', ""], number)

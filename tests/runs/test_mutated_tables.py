@@ -25,6 +25,12 @@ def outcome(kind, read, folder, seed=1):
     return mutated.judged(seed, (kind,), folder, read).outcome
 
 
+def test_no_mutated_table_is_read_without_a_word():
+    verdicts = mutated.run(2 * len(mutated.KINDS), seed=1)
+    bad = [v for v in verdicts if v.outcome in mutated.FAILURES]
+    assert not [f"{v.outcome} {' + '.join(v.kinds)}: {v.text}" for v in bad]
+
+
 @pytest.mark.parametrize(
     "kind", ["loss_thousands_off", "count_far_off", "rows_exchanged", "totals_row"]
 )
