@@ -16,6 +16,7 @@ type MidSchedule = Literal["exclude", "keep"] | float
 _WHEN = {"mid_schedule": True, "finished": False, "is_final_checkpoint": False}
 _PORTION = "portion_of_schedule"
 _ROUNDING = 1e-9
+_ONE_SIZE = 0.1  # of log N: sizes filled by C = 6ND differ a little from row to row
 _STATES = ("state", "status", "run_state")
 _STOPPED = {"crashed", "failed", "killed", "running", "preempted", "preempting", "pending"}
 _ENDED = {"finished", "completed", "done", "success"}
@@ -153,7 +154,8 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     RunsError
-        If the table lacks such a column, a name in it, or all that says which row is the last.
+        If the table lacks such a column, a name in it, or all that says which row is the last, or
+        if rows of one run are of several sizes.
     """
     if missing := [name for name in names if name not in table]:
         raise RunsError(
@@ -167,6 +169,15 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             f"{words.rows(table.index[nameless])}: nothing says of which run this is",
             f"Leave such rows out with --where '{names[0]}.notna()'.",
         )
+    for size in {"params", "active_params"}.intersection(table.columns).difference(names):
+        off = np.log(table[size] / table.groupby(list(names))[size].transform("median")).abs()
+        if (off > _ONE_SIZE).any():
+            raise RunsError(
+                f"column {size!r}, {words.rows(table.index[off > _ONE_SIZE])}: the size differs "
+                "from that of other rows of the same run",
+                "Correct it, or, if these are runs of their own, pass "
+                f"--last-per {','.join([*names, size])}.",
+            )
     place = [name for name in ("tokens", *STEPS) if name in table]
     if not place:
         raise RunsError(

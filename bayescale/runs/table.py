@@ -399,7 +399,12 @@ def read_runs(
         *named.doubts,
         *(doubts_of(plain.loc[table.index, "loss"], unit) if unit else ()),
         *unfinished,
-        *(notice for doubt in doubts for notice in doubt(table)),
+        *(
+            notice
+            for doubt in doubts
+            for notice in doubt(table)
+            if not (last_per and notice.name == "repeated run names")  # who asks knows the runs
+        ),
     )
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=3)

@@ -193,6 +193,18 @@ def test_last_rows_that_nobody_can_tell_are_refused(change, last_per, message):
         read_runs(change(history()), last_per=last_per)
 
 
+def test_rows_of_several_sizes_are_no_one_run():
+    table = history().reset_index(drop=True)
+    table.loc[7, "params"] *= 3
+    with pytest.raises(RunsError, match=r"'params', row 8: .*--last-per run,params"):
+        read_runs(table, last_per="run")
+    two = table.assign(run="baseline")
+    with pytest.raises(RunsError, match=r"'params', rows .* and .*--last-per run,params"):
+        read_runs(two, last_per="run")
+    right = history().reset_index(drop=True).assign(run="baseline")
+    assert read_runs(right, last_per=["run", "params"]).notices == ()
+
+
 def test_a_filter_that_takes_the_last_row_of_a_run_is_doubted():
     table = history().reset_index(drop=True)
     end = table.groupby("run")["tokens"].idxmax().iloc[2]
