@@ -357,6 +357,7 @@ def _other_names(form: Form) -> None:
         "loss": ["L", "val_loss", "final_loss", "val/loss", "eval/loss", "Final Test Loss"],
     }
     rename(form, {ours: str(form.rng.choice(theirs)) for ours, theirs in names.items()})
+    form.words |= {"n_params_non_emb"} & set(form.cells)  # whose name leaves open which are meant
 
 
 @kind("names", harmless=True, stage=4)
@@ -1160,6 +1161,8 @@ def _options(values: dict[tuple[str, str], str]) -> dict[str, Any]:
             options.setdefault("columns", {})[ours] = value
         elif name == "unit":
             options.setdefault("units", {})[ours] = float(value)
+        elif name == "last-per":
+            options["last_per"] = value.split(",")
         else:
             options[name.replace("-", "_")] = value
     return options
