@@ -170,13 +170,17 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             f"Leave such rows out with --where '{names[0]}.notna()'.",
         )
     for size in {"params", "active_params"}.intersection(table.columns).difference(names):
-        off = np.log(table[size] / table.groupby(list(names))[size].transform("median")).abs()
-        if (off > _ONE_SIZE).any():
+        usual = table.groupby(list(names))[size].transform("median")
+        odd = table[np.log(table[size] / usual).abs() > _ONE_SIZE]
+        if len(odd):
+            own = (
+                f", or, if these are runs of their own, pass --last-per {','.join([*names, size])}"
+            )
+            slips = odd.groupby(list(names)).size().max() == 1
             raise RunsError(
-                f"column {size!r}, {words.rows(table.index[off > _ONE_SIZE])}: the size differs "
-                "from that of other rows of the same run",
-                "Correct it, or, if these are runs of their own, pass "
-                f"--last-per {','.join([*names, size])}.",
+                f"column {size!r}, {words.rows(odd.index)}: the size differs from that of other "
+                "rows of the same run",
+                f"Correct it{'' if slips else own}.",
             )
     place = [name for name in ("tokens", *STEPS) if name in table]
     if not place:

@@ -196,7 +196,7 @@ def test_last_rows_that_nobody_can_tell_are_refused(change, last_per, message):
 def test_rows_of_several_sizes_are_no_one_run():
     table = history().reset_index(drop=True)
     table.loc[7, "params"] *= 3
-    with pytest.raises(RunsError, match=r"'params', row 8: .*--last-per run,params"):
+    with pytest.raises(RunsError, match=r"'params', row 8: .*correct it$"):
         read_runs(table, last_per="run")
     two = table.assign(run="baseline")
     with pytest.raises(RunsError, match=r"'params', rows .* and .*--last-per run,params"):
