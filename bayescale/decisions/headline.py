@@ -14,6 +14,7 @@ from bayescale.decisions.answer import Quantity, parts_of, response_writer
 from bayescale.decisions.predictions import of_new_run
 from bayescale.laws import LOSS, Response
 
+_COUNTED = {"params": "parameters"}
 _ABREAST = 3  # answers beside one another on a terminal of 80 columns
 
 
@@ -132,7 +133,7 @@ def _how_far(entry: Mapping[str, Any]) -> Cell:
     if decades is None:
         return Cell("no runs")
     far = [
-        f"{words.significant(10**value, 2)}× the {name}"
+        f"{words.significant(10**value, 2)}× the {_COUNTED.get(name, name)}"
         for name, value in entry.get("beyond", {}).items()
         if name != "tokens_per_param" and value is not None and value > 0.3
     ]

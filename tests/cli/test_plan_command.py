@@ -82,7 +82,7 @@ def test_plans(run, fit_file, tmp_path):
     assert found["choice"] in {"5B on 2T", "20B on 500B"}
     code, out, _ = run("plan", fit_file, "plans", str(table), "--plot", str(tmp_path / "plans.svg"))
     assert code == 0
-    assert "expected regret" in out
+    assert "Expected regret" in out
 
 
 def test_next_runs(run, fit_file, tmp_path):
