@@ -37,6 +37,8 @@ MOST_CURVES = 4
 
 _WASTE = BASIN_EXCESS[-1]
 _HELD: dict[str, Any] = {"marker": "o", "ms": 5, "mfc": "none", "mec": "black", "mew": 1.1, "lw": 0}
+_GREEN: dict[str, Any] = {"color": GREEN, "lw": 6, "alpha": 0.55}
+_BASIN = "basin"
 _SIDES = 3.0  # how far a curve goes on beyond its basin, as a factor of N
 
 
@@ -72,7 +74,7 @@ def plot_decision(
     """
     asked = sorted(budgets)[-MOST_CURVES:]
     with styled():
-        figure, axis = panel(ax, (7.4, 4.6))
+        figure, axis = panel(ax, (5.6, 4.0))
         if fit.groups:
             groups = fit.groups[:MOST_CURVES]
             for name, colour in zip(groups, sequence(len(groups)), strict=True):
@@ -122,17 +124,32 @@ def _curve(axis: Axes, label: str, fit: Fit, flops: float, colour: Any) -> None:
     ends = summarise(basin(few, flops, excess=_WASTE).squeeze(("flops", "excess")))
     low = float(ends.sel(bound="lower", summary="q95"))
     high = float(ends.sel(bound="upper", summary="q05"))
-    grid = np.geomspace(float(ends.min()) / _SIDES, float(ends.max()) * _SIDES, 90)
+    known = ends if bool(ends.notnull().any()) else few.runs.column(few.runs.counted)
+    grid = np.geomspace(float(known.min()) / _SIDES, float(known.max()) * _SIDES, 90)
     curve = summarise(Posterior.of_joint_law(few).isoflop(flops, xr.DataArray(grid, dims="params")))
     band(axis, grid, curve, colour)
     middle = curve.sel(summary="median").to_numpy()
     if low < high:  # else no size is sure to waste so little
         inside = np.geomspace(low, high, 40)
         along = np.interp(np.log(inside), np.log(grid), middle)
-        axis.plot(inside, along, color=GREEN, lw=6, alpha=0.55, solid_capstyle="butt", zorder=3)
+        axis.plot(inside, along, **_GREEN, solid_capstyle="butt", zorder=3, gid=_BASIN)
+    axis.annotate(
+        f" {label}",
+        (grid[-1], middle[-1]),
+        color=colour,
+        va="center",
+        annotation_clip=False,
+    )
     best = summarise(compute_optimal(fit, flops, exponents=False).squeeze("flops")["params"])
-    left, size, right = best.sel(summary=["q05", "median", "q95"]).to_numpy()
-    height = float(np.interp(np.log(size), np.log(grid), middle))
+    _best(axis, best.sel(summary=["q05", "median", "q95"]).to_numpy(), grid, middle)
+
+
+def _best(axis: Axes, sizes: np.ndarray, grid: np.ndarray, curve: np.ndarray) -> None:
+    """Mark the best size and its interval on a curve; nothing where no size is best."""
+    left, size, right = sizes
+    if not np.isfinite(size):
+        return
+    height = float(np.interp(np.log(size), np.log(grid), curve))
     axis.plot([left, right], [height] * 2, color=ORANGE, lw=1.6, marker="|", ms=8, zorder=4)
     axis.plot(size, height, "D", color=ORANGE, ms=6, zorder=5)
     axis.annotate(
@@ -145,21 +162,14 @@ def _curve(axis: Axes, label: str, fit: Fit, flops: float, colour: Any) -> None:
         color=ORANGE,
         weight="bold",
     )
-    axis.annotate(
-        f" {label}",
-        (grid[-1], middle[-1]),
-        color=colour,
-        va="center",
-        annotation_clip=False,
-    )
 
 
 def _finish(axis: Axes, fit: Fit, at: str, held_out: bool) -> None:
     (size,), own = fit.spec.law.role("size"), fit.spec.response
     axis.plot([], [], "D-", color=ORANGE, ms=6, label="best size N*, 90%")
-    axis.plot(
-        [], [], color=GREEN, lw=6, alpha=0.55, label=f"wastes at most {_WASTE:.0%} of the compute"
-    )
+    if any(line.get_gid() == _BASIN for line in axis.lines):
+        wasted = f"wastes at most {_WASTE:.0%} of the compute"
+        axis.plot([], [], **_GREEN, label=wasted)
     if len(fit.runs):
         axis.plot([], [], "o", ms=3, color=GREY, label="runs, and their isoFLOP curves")
     if held_out:

@@ -322,7 +322,7 @@ def plot_curve(fit: Fit, farthest: float | None = None, *, ax: Axes | None = Non
     law, new = summarise(predict(fit, at)), summarise(predict_runs(fit, at))
     others = _others(fit, middle)
     with styled():
-        figure, axis = panel(ax, (7.2, 4.4))
+        figure, axis = panel(ax, (5.8, 3.9))
         axis.axvspan(seen.min(), seen.max(), color="#f0ead6", lw=0, label="range of the runs")
         axis.fill_between(
             grid,

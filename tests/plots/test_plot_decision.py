@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from conftest import known_fit, known_grouped_fit, simulated_table
+
+from bayescale import plot_decision, read_runs
+from bayescale.errors import FitError
+
+
+def drawn(figure):
+    """Labels of a legend, and what is written on the panel."""
+    (axis,) = figure.axes
+    legends = [*figure.legends, *([axis.get_legend()] if axis.get_legend() else [])]
+    labels = [text.get_text() for legend in legends for text in legend.get_texts()]
+    return axis, labels, [text.get_text().strip() for text in axis.texts]
+
+
+def test_every_budget_has_its_curve_and_best_size(small_fit):
+    axis, labels, written = drawn(plot_decision(small_fit, [1e22, 1e21]))
+    assert written[0] == "1e21 FLOPs"
+    assert written[2] == "1e22 FLOPs"
+    sizes = [line.get_xdata() for line in axis.lines if line.get_marker() == "D"]
+    assert [len(size) for size in sizes] == [1, 1, 0]  # the last is the legend's
+    assert sizes[1][0] == pytest.approx(small_fit_best(small_fit, 1e22), rel=1e-9)
+    assert "wastes at most 10% of the compute" in labels
+    assert "runs held back, not fitted" not in labels
+
+
+def small_fit_best(fit, flops):
+    from bayescale import compute_optimal
+
+    return float(compute_optimal(fit, flops)["params"].median())
+
+
+def test_runs_held_back_are_drawn_as_they_are(small_fit):
+    held = read_runs(simulated_table(seed=5))
+    axis, labels, _ = drawn(plot_decision(small_fit, [1e22], held))
+    open_circles = [line for line in axis.lines if line.get_markerfacecolor() == "none"]
+    np.testing.assert_array_equal(open_circles[0].get_ydata(), held.column("loss"))
+    assert "runs held back, not fitted" in labels
+
+
+def test_no_basin_is_drawn_where_no_draw_agrees_on_one():
+    _, labels, _ = drawn(plot_decision(known_fit(spread=0.2), [1e23]))
+    assert "wastes at most 10% of the compute" not in labels
+
+
+def test_groups_share_one_budget():
+    axis, _, written = drawn(plot_decision(known_grouped_fit(a={}, b={"E": 1.9}), [1e21, 1e22]))
+    assert [text for text in written if text in ("a", "b")] == ["a", "b"]
+    assert axis.get_title("left") == "Which size is best at 1e22 FLOPs"
+
+
+def test_a_law_without_allocation_is_refused(tmp_path):
+    from bayescale import constants_fit
+
+    with pytest.raises(FitError):
+        plot_decision(constants_fit("power-law", E=1.0, A=10.0, alpha=0.3), [1e21])
