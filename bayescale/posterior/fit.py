@@ -915,8 +915,7 @@ def fit(
     ModelError
         If a group is given for a model without groups.
     FitError
-        If these are no `Runs`, the sampler could not start, or the weights are not one non-negative
-        number a run.
+        If the sampler could not start, or the weights are not one non-negative number a run.
 
     Warns
     -----
@@ -924,10 +923,6 @@ def fit(
         If the design is weak: a collinear one, a single budget, a narrow range, few runs. If the
         losses look computed rather than measured.
     """
-    if not isinstance(runs, Runs):
-        raise FitError(
-            f"fit reads runs, got a {type(runs).__name__}", "Give read_runs(...) of the table."
-        )
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
     runs = as_runs(runs, spec.response.column, reading)

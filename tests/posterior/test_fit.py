@@ -430,6 +430,18 @@ def test_constants_have_no_diagnostics():
         _ = known_fit().diagnostics
 
 
+@pytest.mark.parametrize("kind", ["path", "table"])
+def test_a_table_is_read_and_fitted(runs, small_fit, tmp_path, kind):
+    table = simulated_table().rename(columns={"params": "N"})
+    path = tmp_path / "runs.csv"
+    table.to_csv(path, index=False)
+    settings = {"draws": 500, "tune": 500, "seed": 3, "progress": False}
+    source = path if kind == "path" else table
+    own = fit(source, "chinchilla", columns={"params": "N"}, **settings)
+    assert len(own.runs) == len(small_fit.runs)
+    np.testing.assert_allclose(own.posterior["E"], small_fit.posterior["E"], rtol=1e-6)
+
+
 def test_weak_design_warns_before_sampling(monkeypatch):
     table = simulated_table()
     one_budget = read_runs(table.iloc[::5])  # six sizes on the first budget
