@@ -89,7 +89,9 @@ def test_what_discredits_an_answer_travels_with_it(small_fit, ask):
     assert len(answer.caveats) == 2  # that it did not converge is said once
     assert answer.numbers["converged"] is False
     assert answer.numbers["failed"] == ["convergence", "law along tokens"]
-    assert answer.sentences == sound.sentences
+    further = [one for one in answer.sentences if one not in sound.sentences]
+    assert [one for one in answer.sentences if one in sound.sentences] == list(sound.sentences)
+    assert set(further) <= {"Beyond the runs along tokens, where FAILed: law along tokens."}
     assert str(answer) == "\n".join((*answer.caveats, *answer.sentences))
     written = json.loads(answer.to_json())
     assert (written["schema"], written["caveats"]) == (1, list(answer.caveats))

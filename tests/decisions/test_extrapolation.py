@@ -146,14 +146,14 @@ def test_the_report_sets_the_exact_law_beside_the_bent_one(joint_fit, exact):
 
 def test_failing_checks_of_a_law_that_may_bend_say_so():
     names = ["law along tokens"]
-    assert "the law of this model may bend" in _failed_sentence(names, bends=True)
+    assert "The law may bend" in _failed_sentence(names, bends=True)
     assert "take the model for true" in _failed_sentence(names, bends=False)
 
 
 def test_plans_say_how_far_they_lie_and_whether_the_law_may_bend(joint_fit, known):
     plans = read_plans(pd.DataFrame({"params": [1e8, 1e11], "tokens": [2e9, 2e12]}))
     for own, said in (
-        (joint_fit, "the assumed smoothness of the bend decides"),
+        (joint_fit, "the assumed smoothness decides, not the runs"),
         (known, "holds only if the law does"),
     ):
         found = answer_plans(own, rank_plans(plan_outcomes(own, plans)))
@@ -173,8 +173,8 @@ def test_a_best_size_outside_its_own_basin_is_said_to_be(known):
     [entry], [first] = answer.numbers["optima"], answer.sentences
     moved = {**entry["params"], "median": 100 * entry["params"]["q95"]}
     second = _optimum_sentence({**entry, "params": moved})
-    assert "the median of the best sizes is not among them" not in first
-    assert "the median of the best sizes is not among them" in second
+    assert "The median best size is not among them" not in first
+    assert "The median best size is not among them" in second
 
 
 def test_a_law_of_one_axis_bends_and_has_no_error_of_sizes(tmp_path):

@@ -95,7 +95,6 @@ def test_weak_pasts_are_passed_over():
         ([1e20, -1], "the cut -1 is no positive number"),
         ([1e20, np.nan], "the cut nan is no positive number"),
         ([1.4e20, 1.5e20], "leave the same runs: give one"),
-        ([], "at least one cut"),
     ],
 )
 def test_refused_cuts(runs, cuts, message):
