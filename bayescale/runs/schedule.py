@@ -154,8 +154,8 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     RunsError
-        If the table lacks such a column, a name in it, or all that says which row is the last, or
-        if rows of one run are of several sizes.
+        If the table lacks such a column, a name in it, or what says of a row where in its run it
+        lies, or if rows of one run are of several sizes.
     """
     if missing := [name for name in names if name not in table]:
         raise RunsError(
@@ -188,7 +188,15 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             "neither tokens nor steps say which row of a run is its last",
             "Name the tokens with --column tokens=YOURS.",
         )
-    order = table.sort_values(place, kind="stable", na_position="first")
+    known = [name for name in place if table[name].notna().all()]
+    if not known:
+        unread = table.index[table[place[0]].isna()]
+        raise RunsError(
+            f"column {place[0]!r}, {words.rows(unread)}: there is no number, and nothing else says "
+            "where in its run such a row lies",
+            f"Correct it, or leave such rows out with --where '{place[0]}.notna()'.",
+        )
+    order = table.sort_values(known, kind="stable")
     return order.groupby(list(names), sort=False).tail(1).sort_index()
 
 

@@ -193,6 +193,16 @@ def test_last_rows_that_nobody_can_tell_are_refused(change, last_per, message):
         read_runs(change(history()), last_per=last_per)
 
 
+def test_a_row_of_unread_tokens_is_not_taken_for_an_early_one():
+    table = history().reset_index(drop=True).astype({"tokens": object})
+    end = int(table.groupby("run")["part"].idxmax().iloc[2])
+    table.loc[end, "tokens"] = "a lot"
+    with pytest.raises(RunsError, match=rf"'tokens', row {end + 1}: 'a lot'"):
+        read_runs(table, last_per="run")  # its step says that it is the last
+    with pytest.raises(RunsError, match=rf"row {end + 1}: .*--where 'tokens.notna\(\)'"):
+        read_runs(table.drop(columns="_step"), last_per="run")
+
+
 def test_rows_of_several_sizes_are_no_one_run():
     table = history().reset_index(drop=True)
     table.loc[7, "params"] *= 3
