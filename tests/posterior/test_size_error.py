@@ -61,6 +61,13 @@ def test_the_part_outside_the_law_is_what_was_sampled(member):
     assert np.abs(apart).max() > 1e-3
 
 
+@pytest.fixture
+def without_least_noise(monkeypatch):
+    """New runs have no noise where sigma is 0."""
+    monkeypatch.setattr("bayescale.modelling.noise.LEAST", 0.0)
+
+
+@pytest.mark.usefixtures("without_least_noise")
 def test_runs_of_one_size_share_an_error_and_others_do_not(member):
     errors = new_errors(member)
     sd = member.spec.size_error.sd
@@ -73,6 +80,7 @@ def test_runs_of_one_size_share_an_error_and_others_do_not(member):
     assert np.abs(errors[:, 2] - new_errors(member, seed=2)[:, 2]).mean() > 0.5 * sd
 
 
+@pytest.mark.usefixtures("without_least_noise")
 def test_an_error_does_not_depend_on_which_others_are_asked_for(member):
     silent = with_posterior(member, sigma=1e-9 * member.posterior["sigma"])
     alone = predict_runs(silent, {"params": PARAMS[4], "tokens": TOKENS[4]})
@@ -97,6 +105,7 @@ def test_new_runs_of_one_size_share_an_error_in_tables_of_many_parts(member, mon
     assert abs(np.corrcoef(apart[:, 0], apart[:, 1])[0, 1]) < 0.15
 
 
+@pytest.mark.usefixtures("without_least_noise")
 def test_a_model_without_has_none(joint_fit, small_fit):
     assert not small_fit.knows_sizes
     assert joint_fit.knows_sizes

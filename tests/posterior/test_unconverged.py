@@ -55,6 +55,7 @@ NOT_COMPUTED = {
     "one chain frozen": set(),
     "at one point": {"influential runs", "prior sensitivity"},
     "NaN": {
+        "columns",
         "residuals",
         "calibration",
         "scatter beyond seeds",
@@ -110,7 +111,7 @@ def test_report_is_written_whatever_the_draws(small_fit, tmp_path, damage):
     problem = "NaN or infinite draws" if damage == "NaN" else "never moved in"
     assert problem in page[page.index('id="problems"') : page.index('id="answer"')]
     assert "These draws did not converge, and cannot say it" in page
-    assert "<h2>Conventions</h2>" in page
+    assert "<summary>Conventions</summary>" in page
     assert summary["diagnostics"]["converged"] is False
     assert summary["diagnostics"]["max_r_hat"] is None
     assert bool(summary["optima"]) == (damage != "NaN")
@@ -121,7 +122,7 @@ def test_report_is_written_whatever_the_draws(small_fit, tmp_path, damage):
 def test_report_of_a_pool_is_written_whatever_the_draws(joint_fit, tmp_path, damage):
     page = write_report(DAMAGES[damage](joint_fit), tmp_path).read_text("utf-8")
     assert 'id="problems"' in page
-    assert "<h2>Conventions</h2>" in page
+    assert "<summary>Conventions</summary>" in page
 
 
 def test_a_plot_that_cannot_be_drawn_does_not_stop_the_page(small_fit, monkeypatch):

@@ -134,7 +134,7 @@ def test_where_there_is_no_density_it_is_nan(target):
 
 def test_draws_come_back_from_the_map(mapped):
     """Their mean and sd, the noise integrated out on a fine grid."""
-    settings = {"draws": 1000, "tune": 500, "chains": 2, "seed": 1, "progress_bar": False}
+    settings = {"draws": 1000, "tune": 500, "chains": 2, "seed": 1}
     drawn = sample(mapped, {**settings, "adaptation": "diag", "target_accept": 0.95})["posterior"]
     logs = np.linspace(-8, 3, 600)
     weight = np.exp([log_marginal(value) for value in logs])
