@@ -10,7 +10,9 @@ import pandas as pd
 
 _SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf", re.IGNORECASE)
-_SUFFIXED = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)) ?([kmbt])", re.IGNORECASE)
+_SUFFIXED = re.compile(  # Python formats 1650 as 1.65e+03 where three digits are asked for
+    r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e\+0\d)?) ?([kmbt])", re.IGNORECASE
+)
 _GROUPED = re.compile(r"([+-]?\d{1,3}(?:([,. _'’])\d{3})(?:\2\d{3})*)(?:([.,])(\d+))?")
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " "})
 
