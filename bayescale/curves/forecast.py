@@ -178,7 +178,7 @@ def require_falling(points: Points) -> None:
     low = points.log_loss[points.x < points.x[0] * np.exp(third)]
     high = points.log_loss[points.x > points.x[-1] / np.exp(third)]
     if high.mean() >= low.mean():
-        raise RunsError("the curve rises, and every law that a forecast pools falls")
+        raise RunsError("the curve does not fall, and every law that a forecast pools falls")
 
 
 def require_beyond(top: float, at: Sequence[float]) -> None:

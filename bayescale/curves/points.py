@@ -147,10 +147,28 @@ class _Refusal:
         try:
             numbers = np.asarray(values, dtype=float).ravel()
         except (TypeError, ValueError):
-            raise RunsError(f"{name} holds something that is no number") from None
+            raise self._of_text(values, name) from None
         wrong = np.isinf(numbers) if may_miss else ~np.isfinite(numbers)
         self(wrong, numbers, name + " is {}: fill it in or leave the row out")
         return numbers
+
+    def _of_text(self, values: Values | float, name: str) -> RunsError:
+        cells = np.asarray(values, dtype=object).ravel()
+        at = [place for place, cell in enumerate(cells) if not _is_number(cell)]
+        rows = at if self.rows is None else np.asarray(self.rows)[at]
+        return RunsError(
+            f"{words.rows(rows)}: {name} is {cells[at[0]]!r}, no number: "
+            "write one or leave the row out"
+        )
+
+
+def _is_number(cell: object) -> bool:
+    """Whether NumPy makes a float of it; None is a missing one."""
+    try:
+        np.asarray([cell], dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def points_of(x: np.ndarray, log_loss: np.ndarray, stderr: np.ndarray) -> Points:

@@ -13,6 +13,7 @@ from bayescale.curves.rule import Shape
 from bayescale.curves.shape import FEWEST, CurveShape, chance_level, classify_points
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.progress import step
+from bayescale.runs.settings import is_plain
 
 _MIXED = 0.5  # spread at one x over that of the curve, and share of its points, that look mixed
 
@@ -244,7 +245,9 @@ def _warn_of_mixtures(table: pd.DataFrame, names: pd.Series, x: str, loss: pd.Se
     apart = [
         str(column)
         for column in table.columns
-        if column not in (x, loss.name) and 1 < inside[column].nunique() <= len(inside) / FEWEST
+        if column not in (x, loss.name)
+        and is_plain(inside[column])
+        and 1 < inside[column].nunique() <= len(inside) / FEWEST
     ]
     if not apart and not repeated.any():  # noise about a flat line is no mixture
         return

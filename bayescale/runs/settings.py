@@ -49,16 +49,25 @@ def _is_setting(name: str, values: pd.Series) -> bool:
     if name.lower() in _WHOLE or any(map(_NO_SETTING.fullmatch, _WORDS.findall(name))):
         return False
     known = values.dropna()
-    if pd.api.types.is_datetime64_any_dtype(known) or not _plain(known):
+    if pd.api.types.is_datetime64_any_dtype(known) or not is_plain(known):
         return False
     if known.nunique() > len(known) / 2:
         return False
     return not (is_categorical(known) and known.astype(str).str.match(_DATE).all())
 
 
-def _plain(values: pd.Series) -> bool:
-    """Whether the values are text, bools or numbers: lists and the like cannot be compared."""
-    return values.dtype != object or values.map(np.isscalar).all()
+def is_plain(values: pd.Series) -> bool:
+    """Whether values are text, bools or numbers: lists and the like cannot be compared.
+
+    Parameters
+    ----------
+    values : pandas.Series
+
+    Returns
+    -------
+    bool
+    """
+    return bool(values.dtype != object or values.map(np.isscalar).all())
 
 
 def is_categorical(values: pd.Series) -> bool:

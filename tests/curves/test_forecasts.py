@@ -18,7 +18,7 @@ from bayescale.curves.forecast import MEMBERS, local_slope, predict_beyond, samp
 from bayescale.curves.forecasts import COLUMNS, forecast_curves, forecast_table
 from bayescale.curves.model import EXPONENT, KNOTS, NU, PRIORS, build_curve_model, log_curve
 from bayescale.curves.points import points_of
-from bayescale.errors import RunsError
+from bayescale.errors import BayescaleError, RunsError
 from bayescale.plots import plot_forecast
 from bayescale.posterior.sampling import sample
 
@@ -247,7 +247,7 @@ def test_a_curve_that_turns_up_rises_with_some_probability():
 def test_refused_curves_say_why_and_have_no_numbers(forecasts):
     rows = forecast_table(forecasts).set_index("curve")
     assert list(rows.columns) == list(COLUMNS[1:])
-    assert "rises" in rows.loc["rising", "message"]
+    assert "does not fall" in rows.loc["rising", "message"]
     assert "5 different x" in rows.loc["short", "message"]
     assert (
         rows.loc[["rising", "short"], ["median", "q05", "slope", "p_rising"]].isna().all(axis=None)
@@ -283,9 +283,12 @@ def test_accuracies_are_forecast_as_shares(table):
     assert row["q05"] < truth < row["q95"]
 
 
-@pytest.mark.parametrize("at", [[], [-1.0], [np.nan]])
-def test_values_of_x_that_cannot_be_forecast_are_refused(table, at):
-    with pytest.raises(RunsError, match="x to forecast must be positive"):
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [([], "not an empty list"), *([[x], "x to forecast must be positive"] for x in (-1.0, np.nan))],
+)
+def test_values_of_x_that_cannot_be_forecast_are_refused(table, at, message):
+    with pytest.raises(BayescaleError, match=message):
         forecast_curves(table, "model", "tokens", "loss", at=at)
 
 
@@ -300,7 +303,7 @@ def test_picture_says_the_numbers(forecasts):
     assert "decades beyond" in axis.get_title(loc="left")
     labels = {text.get_text() for text in axis.get_legend().get_texts()}
     assert set(BY_NAME) <= labels
-    with pytest.raises(RunsError, match="rises"):
+    with pytest.raises(RunsError, match="does not fall"):
         plot_forecast(forecasts[2])
 
 
@@ -318,12 +321,12 @@ def test_command_prints_and_writes(table, tmp_path):
     shown = CliRunner().invoke(cli.app, [*command, "--plots", str(tmp_path / "plots")])
     assert shown.exit_code == 0, shown.output
     assert "0.30 decades beyond" in shown.output
-    assert "no forecast: the curve rises" in shown.output
+    assert "no forecast: the curve does not fall" in shown.output
     assert [p.name for p in (tmp_path / "plots").iterdir()] == ["0001-small.png"]
     found = json.loads(CliRunner().invoke(cli.app, [*command, "--json"]).stdout)["forecasts"]
     assert [one["curve"] for one in found] == ["small", "rising", "short"]
     assert found[1]["median"] is None
-    assert shown.stderr.splitlines()[0].startswith("no forecast: rising: the curve rises")
+    assert shown.stderr.splitlines()[0].startswith("no forecast: rising: the curve does not fall")
     assert len(shown.stderr.splitlines()) == 2  # of the short one as well
 
 
@@ -334,7 +337,7 @@ def test_command_without_any_forecast_is_an_error_that_says_why(run, table, tmp_
         *ask, "--where", "model in ('rising', 'short')", "--out", "f.csv", "--plots", "plots"
     )
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("error: no curve can be forecast: rising: the curve rises")
+    assert err.startswith("error: no curve can be forecast: rising: the curve does not fall")
     assert "; short: " in err
     assert not (tmp_path / "f.csv").exists()
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bayescale import (
+    BayescaleError,
     RunsError,
     RunsWarning,
     Status,
@@ -168,13 +169,13 @@ def test_trials_keep_an_accuracy_of_one_off_the_limit():
         ([1, 2, 3], [1, np.nan, 1], {}, "row 2: y is nan"),
         ([1, 2, 3], [1, 1, -1], {}, "row 3: -1 has no logarithm"),
         ([1, 2, 3], [1, 1], {}, "3 x, 2 y"),
-        ([1, 2, 3], [1, 1, "a"], {}, "no number"),
+        ([1, 2, 3], [1, 1, "a"], {}, "y must be a list of numbers"),
         ([1, 2, 3], [1, 1, 1], {"stderr": [0, -1, 0]}, "row 2: a standard error of -1"),
         ([1, 2, 3], [50, 60, 70], {"higher_is_better": True}, "divide percent by 100"),
         ([1, 2, 3], [0.5, 0.6, 1], {"higher_is_better": True}, "row 3: a value of 1"),
         ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": [5, 0, 5]}, "row 2: 0 trials"),
         ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": [5, 5]}, "2 numbers of trials for 3 y"),
-        ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": ["5", "many", "5"]}, "trials holds something"),
+        ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": ["5", "many", "5"]}, "trials must be"),
         ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": [5, np.nan, 5]}, "row 2: nan trials"),
         ([1, 2, 3], [0.5, 0.6, 0.7], {"trials": np.inf}, "row 1: the number of trials is inf"),
         ([1, 2, 2], [0.5, 0.6, 0.7], {}, "2 different x"),
@@ -183,8 +184,25 @@ def test_trials_keep_an_accuracy_of_one_off_the_limit():
     ],
 )
 def test_what_cannot_be_used_is_refused(x, y, arguments, message):
-    with pytest.raises(RunsError, match=message):
+    with pytest.raises(BayescaleError, match=message):
         classify_curve(x, y, **arguments)
+
+
+def test_text_in_a_table_is_refused_by_its_row():
+    table = pd.DataFrame({"x": [1, 2, 4], "y": [1.0, "0.9", "diverged"], "n": [5, None, "many"]})
+    with pytest.raises(RunsError, match=r"row 3: y is 'diverged', no number: .*leave the row out"):
+        classify_curves(table, None, "x", "y")
+    kept = table.assign(y=[1.0, "0.9", 0.8])
+    with pytest.raises(RunsError, match="row 3: the number of trials is 'many'"):
+        classify_curves(kept, None, "x", "y", trials="n")
+    assert len(classify_curves(kept, None, "x", "y")) == 1
+
+
+def test_columns_of_lists_do_no_harm():
+    table = pd.DataFrame({"x": [1.0, 1.0, 2.0, 2.0, 4.0, 4.0], "y": [3.0, 1.0, 3.1, 0.9, 2.9, 1.1]})
+    table = table.assign(curve=[[step] for step in range(6)], kind=["a", "b"] * 3)
+    with pytest.warns(RunsWarning, match="should --by also name kind"):
+        classify_curves(table, None, "x", "y")
 
 
 def test_dense_curves_are_thinned_and_repeats_kept():
