@@ -67,6 +67,8 @@ def styled() -> Iterator[None]:
     with mpl.rc_context():
         mpl.rcParams.update(_STYLE)
         yield
+        interactive = mpl.is_interactive()
+    mpl.interactive(interactive)  # which the backend of a notebook turns on with its first figure
 
 
 def picture[**Given](draw: Callable[Given, Figure]) -> Callable[Given, Figure]:

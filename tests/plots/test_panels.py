@@ -5,6 +5,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 import bayescale as bs
 from bayescale import plots
 from bayescale.errors import BayescaleError
-from bayescale.plots.style import picture
+from bayescale.plots.style import picture, styled
 
 OWN = Path(__file__).parents[1] / "own_laws"
 REPETITION = {"E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.353}
@@ -146,3 +147,13 @@ def test_an_error_of_a_picture_without_a_dataset_is_no_refusal():
         plot_nothing(known_fit())
     with pytest.raises(BayescaleError, match="fit must be a Fit"):
         plot_nothing(xr.Dataset())
+
+
+def test_what_a_backend_turns_on_at_the_first_picture_stays_on():
+    """Notebooks show figures while Matplotlib is interactive, which their backend turns on late."""
+    with mpl.rc_context({"interactive": False, "grid.linewidth": 7}):
+        with styled():
+            assert mpl.rcParams["grid.linewidth"] != 7
+            mpl.interactive(True)  # as the backend of notebooks does when its first figure is made
+        assert mpl.is_interactive()
+        assert mpl.rcParams["grid.linewidth"] == 7
