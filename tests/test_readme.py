@@ -22,6 +22,7 @@ from bayescale.laws import LAWS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MOST_WORDS = 25
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -86,6 +87,7 @@ def files(tmp_path, monkeypatch, small_fit):
     curve.to_csv("curves.csv", index=False)
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     small_fit.save("fit.nc")
+    simulated_table().assign(State="finished").to_csv("export.csv", index=False)  # of W&B
     known = set(LAWS)
     yield
     for name in set(LAWS) - known:  # of a user's own
@@ -130,8 +132,9 @@ def test_commands_work(run, files, line, request):
     write_runs(" ".join(arguments))
     if "FIT" in arguments:
         arguments[arguments.index("FIT")] = fit_to_plan(arguments[2])
-    if "chinchilla.csv" in arguments:
+    if "chinchilla.csv" in arguments or arguments == ["datasets", "chinchilla"]:
         request.getfixturevalue("data_folder")
+    if "chinchilla.csv" in arguments:
         run("datasets", "chinchilla")  # writes it
     code, out, err = run(*arguments)
     assert code == 0, err
@@ -165,13 +168,16 @@ def test_options_named_exist():
 
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", README))
     assert "--mid-schedule" in named
-    assert named <= options(typer.main.get_command(app))
+    assert named <= {"--help", *options(typer.main.get_command(app))}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", PYTHON)
-def test_python_works(files, block, capsys, monkeypatch):
+def test_python_works(files, block, capsys, monkeypatch, request):
     write_runs(block)
+    if "bayescale-report" in block:
+        Path("bayescale-report").mkdir()
+        request.getfixturevalue("joint_fit").save("bayescale-report/fit.nc")
     for name in re.findall(r"^def (\w+_law)", block, re.MULTILINE):
         monkeypatch.setitem(LAWS, name, None)  # a law of the README is forgotten afterwards
         del LAWS[name]
@@ -190,8 +196,8 @@ def test_names_of_the_package_exist():
 
 
 def test_model_files_are_listed():
-    section = README.split("# What it fits")[1].split("\n\nSeeds")[0]
-    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    page = (ROOT / "docs" / "models.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
     assert named == set(available_models())
 
@@ -203,6 +209,26 @@ def test_the_part_of_a_model_file_is_one():
     assert changed != source
     bend = parse_model(changed, "readme").bend
     assert (bend.sd, bend.length) == (0.10, 2.0)
+
+
+def sentences(page: str) -> list[str]:
+    """Sentences of a page that stand in paragraphs and lists, without code and tables."""
+    prose = re.sub(r"```.*?```|^(    |\||#|!).*?$", "", page, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", prose)  # links
+    parts = (" ".join(part.split()) for part in re.split(r"\n\s*\n", prose))
+    return [one for part in parts for one in re.split(r"(?<=[.?!*])\s+", part) if one]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_sentences_are_short(page):
+    said = sentences(page.read_text("utf-8"))
+    assert len(said) > 5
+    assert [one for one in said if len(one.split()) > MOST_WORDS] == []
+
+
+def test_long_sentences_are_found():
+    page = "# A title\n\nShort. " + "word " * 14 + "and\ngoes on " * 4 + "`x`.\n\n| a | table |\n"
+    assert [len(one.split()) for one in sentences(page)] == [1, 27]
 
 
 def test_files_named_exist():
