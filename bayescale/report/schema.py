@@ -564,11 +564,11 @@ class Compared(TypedDict):
 
     model: str
     law: str
-    elpd: float
-    se: float
-    p: float
-    elpd_diff: float
-    se_diff: float
+    elpd: Number
+    se: Number
+    p_loo: Number
+    elpd_diff: Number
+    se_diff: Number
     weight: float
     high_k: int
     method: str

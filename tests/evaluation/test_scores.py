@@ -20,7 +20,7 @@ from bayescale.evaluation.scores import (
     score_runs,
 )
 from bayescale.laws import ACCURACY
-from bayescale.modelling.noise import Binomial
+from bayescale.modelling.noise import LEAST, Binomial
 from bayescale.posterior.prediction import CellDraws
 
 
@@ -67,7 +67,8 @@ def test_log_score_is_the_log_of_the_mixture_of_the_draws_densities(runs, scored
     p = {name: own.posterior[name].to_numpy().ravel() for name in (*TRUTH, "sigma", "nu")}
     row = runs.table.iloc[3]
     law = p["E"] + p["A"] * row["params"] ** -p["alpha"] + p["B"] * row["tokens"] ** -p["beta"]
-    density = stats.t.pdf(np.log(row["loss"]), p["nu"], np.log(law), p["sigma"])
+    scale = np.hypot(p["sigma"], LEAST)
+    density = stats.t.pdf(np.log(row["loss"]), p["nu"], np.log(law), scale)
     assert scored["log_score"][3] == pytest.approx(np.log(density.mean()))
 
 
