@@ -35,7 +35,9 @@ def main() -> None:
         fit, held = print_misfit(grid, family)
         if family == "transformer":
             own = bs.fit(fit.runs, "chinchilla-bend")  # which `bayescale demo` finds best
-            bs.plot_decision(own, [1e12, 1e13], held).savefig(DOCS / "decision.png", dpi=110)
+            figure = bs.plot_decision(own, [1e12, 1e13], held)
+            figure.set_size_inches(7.4, 5.0)
+            figure.savefig(DOCS / "decision.png", dpi=110)
     draw_isoflops(grid).savefig(DOCS / "minisweep.png", dpi=110)
 
 
