@@ -82,7 +82,10 @@ def _picture(path: Path | None) -> Path | None:
     return path
 
 
-RunsFile = Annotated[Path, typer.Argument(metavar="RUNS", help="CSV, JSON lines or Parquet table.")]
+RunsFile = Annotated[
+    Path,
+    typer.Argument(metavar="RUNS", help="CSV or other text of columns, JSON, or Parquet table."),
+]
 FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written by fit or report.")]
 Model = Annotated[str, typer.Option(metavar="NAME", help="A shipped model, or a TOML file.")]
 Where = Annotated[
@@ -201,7 +204,8 @@ Backtested = Annotated[
     ),
 ]
 CurvesFile = Annotated[
-    Path, typer.Argument(metavar="CURVES", help="CSV, JSON lines or Parquet table.")
+    Path,
+    typer.Argument(metavar="CURVES", help="CSV or other text of columns, JSON, or Parquet table."),
 ]
 Axis = Annotated[str, typer.Option(metavar="COLUMN", help="Axis: tokens, params, flops, ...")]
 Metric = Annotated[str, typer.Option(metavar="COLUMN", help="Metric.")]
