@@ -39,6 +39,7 @@ _WASTE = BASIN_EXCESS[-1]
 _HELD: dict[str, Any] = {"marker": "o", "ms": 5, "mfc": "none", "mec": "black", "mew": 1.1, "lw": 0}
 _GREEN: dict[str, Any] = {"color": GREEN, "lw": 6, "alpha": 0.55}
 _BASIN = "basin"
+_FEWEST = 20  # runs from which on some can be far from the others
 _SIDES = 3.0  # how far a curve goes on beyond its basin, as a factor of N
 
 
@@ -144,6 +145,19 @@ def _curve(axis: Axes, label: str, fit: Fit, flops: float, colour: Any) -> None:
     _best(axis, best.sel(summary=["q05", "median", "q95"]).to_numpy(), grid, middle)
 
 
+def _leave_out_far_runs(axis: Axes, fit: Fit) -> None:
+    """End the panel below runs so far above the others that these would be flat; count them."""
+    if len(fit.runs) < _FEWEST:
+        return
+    observed = fit.runs.column(fit.spec.response.column)
+    quarter, middle, most = np.quantile(observed, (0.25, 0.5, 0.97))
+    far = observed > most + 2 * (middle - quarter)
+    if far.any():
+        axis.set_ylim(top=observed[~far].max() * 1.02)
+        said = f"{far.sum()} run{'s' if far.sum() > 1 else ''} above"
+        axis.annotate(said, (0.99, 0.97), xycoords="axes fraction", ha="right", va="top", size=8.5)
+
+
 def _best(axis: Axes, sizes: np.ndarray, grid: np.ndarray, curve: np.ndarray) -> None:
     """Mark the best size and its interval on a curve; nothing where no size is best."""
     left, size, right = sizes
@@ -179,5 +193,6 @@ def _finish(axis: Axes, fit: Fit, at: str, held_out: bool) -> None:
     axis.set_xlabel(label_of(size))
     axis.set_ylabel(named(own.label))
     axis.margins(y=0.12)
+    _leave_out_far_runs(axis, fit)
     axis.set_title(f"Which size is best{at}")
     legend_below(axis, alone=len(axis.figure.axes) == 1, ncols=2)
