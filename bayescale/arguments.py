@@ -186,7 +186,8 @@ def _described(value: Any) -> str:
     if isinstance(value, list | tuple | dict) and not value:
         return f"an empty {type(value).__name__}"
     if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} that begins with {_described(value[0])}"
+        odd = next((one for one in value if _numbers(one) is None), value[0])
+        return f"a {type(value).__name__} with {_described(odd)}"
     return f"a {type(value).__name__}"
 
 

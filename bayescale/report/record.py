@@ -231,10 +231,12 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
         numbers, said = _told(fit, budgets, beside)
     backtest = None if beside.backtest is None else answer_backtest(beside.backtest)
     failed = [check.name for check in beside.checks if check.status is Status.FAIL]
+    remedies = [check.advice for check in beside.checks if check.name in failed[:1]]
     reviewed = [check.name for check in beside.checks if check.status is Status.REVIEW]
     problems = problems_of(fit, beside.unpooled, beside.profiles)
     opening = (
         *([_failed_sentence(failed, bends=fit.bends)] if failed else []),
+        *(f"To mend {failed[0]}: {advice}" for advice in remedies if advice),
         *([beside.chosen] if beside.chosen else []),
         *said.get("held_out", ()),
         *([f"To review: {'; '.join(reviewed)}."] if reviewed else []),

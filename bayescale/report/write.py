@@ -1,6 +1,7 @@
 """The posterior report: one self-contained HTML page, a JSON summary and the fit itself."""
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ from bayescale.decisions.allocation import distinct_budgets
 from bayescale.decisions.answer import Answer
 from bayescale.decisions.approaches import compare_approaches
 from bayescale.decisions.headline import headline
-from bayescale.errors import UnansweredError
+from bayescale.errors import RunsWarning, UnansweredError
 from bayescale.evaluation.backtest import Backtest
 from bayescale.evaluation.checks.held_out import backtest_check, held_out_check
 from bayescale.evaluation.checks.suite import check_fit
@@ -122,7 +123,9 @@ def _written(
         best=best,
     )
     answer = answer_fit(fit, budgets, beside)
-    with step("drawing"):
+    with step("drawing"), warnings.catch_warnings():
+        # Said already, of the same budgets; by fewer draws the share is a little different.
+        warnings.filterwarnings("ignore", "in .* of the draws no size is best", RunsWarning)
         decision = decision_pictures(fit, budgets, beside.held_out)
         parts = sections(fit, budgets, beside)
         page = render(fit, answer, decision, parts, checks, _recipe(fit, command))
