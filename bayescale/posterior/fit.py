@@ -97,6 +97,11 @@ _COMPUTED = ("log_likelihood", "posterior_predictive")
 _LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
 
 
+MOST_DEEP = 10
+"""Draws that may hit the maximum tree depth: a few of thousands cost time, and R-hat and effective
+draws judge all of them."""
+
+
 @dataclass(frozen=True)
 class Diagnostics:
     """Whether the sampler reached the posterior, and what it cost.
@@ -131,7 +136,7 @@ class Diagnostics:
             found.append(
                 f"{self.divergences} divergent transitions: part of the posterior was missed"
             )
-        if self.maxdepth_reached:
+        if self.maxdepth_reached > MOST_DEEP:
             found.append(f"{self.maxdepth_reached} draws hit the maximum tree depth")
         if np.isnan(self.max_r_hat):
             found.append("R-hat is not defined: nobody can say whether the chains agree")

@@ -22,7 +22,7 @@ from bayescale import (
 )
 from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning
 from bayescale.posterior import sampling
-from bayescale.posterior.fit import FORMAT, Diagnostics, Fit
+from bayescale.posterior.fit import FORMAT, MOST_DEEP, Diagnostics, Fit
 from bayescale.posterior.sampling import compile_model
 from bayescale.runs.datasets import registry
 from bayescale.runs.table import Runs
@@ -368,6 +368,10 @@ def test_diagnostics_pass_good_chains_and_name_each_fault():
     good = np.random.default_rng(0).standard_normal((4, 500))
     assert sampled_fit(good, diverging=False).diagnostics.converged
     assert "1 divergent" in sampled_fit(good, diverging=True).diagnostics.problems[0]
+    sound = sampled_fit(good, diverging=False).diagnostics
+    assert replace(sound, maxdepth_reached=MOST_DEEP).converged
+    (deep,) = replace(sound, maxdepth_reached=MOST_DEEP + 1).problems
+    assert deep == "11 draws hit the maximum tree depth"
     apart = good + np.arange(4)[:, None]
     assert any("R-hat" in p for p in sampled_fit(apart, diverging=False).diagnostics.problems)
     sticky = np.cumsum(good, axis=1)
