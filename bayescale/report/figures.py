@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 _MOST_BYTES = 60_000  # of a vector image that is taken unseen; many points are smaller as pixels
-_PLAIN = " ':/;=,().-_!*@+?"  # what an address of text need not escape
+_PLAIN = " :/;=,().-_!*@+?"  # what an address of text need not escape
 _MARGIN = 0.06  # inches around a panel
 _PIXELS = 96.0  # CSS pixels of an inch
 
@@ -101,7 +101,8 @@ def _image(figure: Figure, box: Bbox | None) -> Image:
 def _drawn(figure: Figure, box: Bbox | None, kind: str) -> bytes:
     buffer = io.BytesIO()
     stable = {"svg": {"Date": None}}  # the same page for the same draws
-    with mpl.rc_context({"svg.hashsalt": "bayescale"}):
+    # Text stays text: letters as outlines, in every image anew, would be half of a page.
+    with mpl.rc_context({"svg.hashsalt": "bayescale", "svg.fonttype": "none"}):
         figure.savefig(buffer, format=kind, bbox_inches=box, metadata=stable.get(kind))
     return buffer.getvalue()
 
@@ -110,4 +111,4 @@ def _vector(svg: str) -> str:
     """Address of a vector image: lines to a hundredth of a point, as text."""
     svg = re.sub(r'd="M[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    return "data:image/svg+xml," + quote(" ".join(svg.split()).replace('"', "'"), safe=_PLAIN)
+    return "data:image/svg+xml," + quote(" ".join(svg.split()), safe=_PLAIN)
