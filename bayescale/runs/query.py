@@ -8,7 +8,6 @@ import pandas as pd
 from bayescale.errors import RunsError
 
 _TEXT = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
-_COLUMN = re.compile(r"`[^`]*`")
 _METHODS = {
     "str",
     "abs",
@@ -69,7 +68,7 @@ def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = No
         return table.copy()
     named = table if own is None else table.join(own[[n for n in own if n not in table]])
     try:
-        _require_harmless(where)
+        _require_harmless(where, [*map(str, named), "index"])
         chosen = named.eval(where, local_dict={}, global_dict={})
     except RunsError:
         raise
@@ -91,13 +90,16 @@ def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = No
     return table[chosen].copy()
 
 
-def _require_harmless(where: str) -> None:
+def _require_harmless(where: str, names: list[str]) -> None:
     if "@" in _TEXT.sub("", where):
         raise RunsError(
             f"filter {_short(where)!r} asks for names from outside of the table",
             "Write their values in place of @.",
         )
-    for node in ast.walk(ast.parse(_COLUMN.sub("column", where).strip(), mode="eval")):
+    plain = where  # backticks that are left are of text: what stands between two is looked at
+    for name in names:
+        plain = plain.replace(f"`{name}`", "column")
+    for node in ast.walk(ast.parse(plain.strip(), mode="eval")):
         if isinstance(node, ast.Attribute) and node.attr not in _METHODS:
             raise RunsError(
                 f"filter {_short(where)!r} asks for .{node.attr}, which filters may not",

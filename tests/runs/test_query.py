@@ -17,12 +17,16 @@ CHOSEN = {
     "run in ['c'] or loss < 0": [1],
     "index not in [0]": [1],
     "loss < inf": [0, 1],
+    "run != '`' and `a b` == 2 and run != '`'": [1],
 }
 REFUSED = {
     "@pd.io.common.os.system('echo ran > {file}') == 0": "names from outside of the table",
     "loss > @x": "names from outside of the table",
     "loss.to_csv('{file}')": "asks for .to_csv, which filters may not",
     "loss.values.tofile('{file}')": "asks for .",
+    "run != '`' and loss.to_csv('{file}') == 1 or run != '`'": "asks for .to_csv",
+    "run != '\\'`' and loss.to_csv('{file}') == 1 or run != '`'": "asks for .to_csv",
+    "`no such` > 1": "cannot be applied .*columns are loss",
     "loss.__class__ == 1": "asks for .__class__",
     "train.lr > 1": "asks for .lr, .* in backticks, as `train.lr`",
     "lambda: 1": "cannot be applied",
