@@ -226,13 +226,20 @@ def candidates(table: pd.DataFrame, ours: str) -> dict[str, Meaning]:
     found = {}
     for name in map(str, table.columns):
         said = Meaning(ours) if "_".join(_words(name)) == ours else meaning(name)
-        if said and said.ours == ours and not pd.api.types.is_bool_dtype(table[name]):
+        if said and said.ours == ours and _may_be_numbers(table[name]):
             layers = name == "L" and (pd.to_numeric(table[name], errors="coerce") % 1 == 0).all()
             found[name] = Meaning(ours, said.unit, said.sure and not layers)
     letters = {name: ours for name, ours in _LETTERS.items() if name.lower() in table}
     for letter in [name.lower() for name, its in letters.items() if its == ours and not found]:
         found[letter] = Meaning(ours, sure=False)
     return dict(sorted(found.items(), key=lambda entry: not entry[1].sure))
+
+
+def _may_be_numbers(values: pd.Series) -> bool:
+    """Whether a cell begins as a number does: a column C may hold corpora."""
+    if pd.api.types.is_numeric_dtype(values):
+        return not pd.api.types.is_bool_dtype(values)
+    return bool(values.astype(str).str.match(r"\s*[+-]?[.,]?\d").any())
 
 
 def name_columns(

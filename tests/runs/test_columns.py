@@ -169,3 +169,20 @@ def test_a_count_is_not_filled_in_silence_where_a_column_may_hold_it():
     table = table.rename(columns={"params": "params_matmul"})
     with pytest.warns(RunsWarning, match="--column params=params_matmul"):
         read_runs(table)
+
+
+@pytest.mark.parametrize("name", ["C", "compute", "L"])
+def test_columns_of_text_are_not_taken_for_counts_or_losses(name):
+    table = simulated_table().assign(**{name: "c4"})
+    runs = read_runs(table)
+    assert set(runs.table[name]) == {"c4"}
+    assert "params" in runs.table
+
+
+def test_a_column_of_which_one_cell_is_text_is_read_or_refused():
+    table = simulated_table()
+    own = (6 * table["params"] * table["tokens"]).astype(str)
+    with pytest.warns(RunsWarning, match="flops from the column 'C'"):
+        read_runs(table.assign(C=own))
+    with pytest.raises(RunsError, match="column 'flops', row 2: 'none' is not a number"):
+        read_runs(table.assign(C=own.where(own.index != 1, "none")))
