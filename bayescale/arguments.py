@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, wraps
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -108,7 +108,9 @@ def _is(value: Any, hint: Any, *, empty: bool = False) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(_is(value, one, empty=empty) for one in inner)
-    if hint in (float, int):
+    if hint is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    if hint is float:
         found = _numbers(value)
         return found is not None and found.ndim == 0
     if hint is np.ndarray or (origin is Sequence and inner[0] in (float, int)):
@@ -157,7 +159,7 @@ def _names(hint: Any) -> Iterator[str]:
         for one in inner:
             yield from _names(one)
     elif hint in (float, int):
-        yield "a number"
+        yield "a whole number" if hint is int else "a number"
     elif hint is np.ndarray or (origin is Sequence and inner[0] in (float, int)):
         yield "a list of numbers"
     elif origin is Sequence:

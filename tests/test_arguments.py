@@ -101,6 +101,27 @@ def test_what_is_no_number_is_refused(given):
         numbers_of("x", given)
 
 
+@pytest.mark.parametrize("name", ["draws", "tune", "chains", "seed"])
+@pytest.mark.parametrize("number", [1e3, 10.5, True, "10"])
+def test_what_is_counted_is_a_whole_number(name, number):
+    with pytest.raises(BayescaleError, match=f"^{name} must be a whole number, not "):
+        bs.fit(TABLE, **{name: number})
+
+
+@pytest.mark.parametrize("name", ["draws", "tune", "chains"])
+def test_no_draws_are_refused_before_anything_is_read(name):
+    with pytest.raises(BayescaleError, match=f"^{name} must be at least 1, got 0$"):
+        bs.fit("no such file.csv", **{name: 0})
+
+
+def test_whole_numbers_may_be_of_numpy():
+    @typed
+    def twice(count: int) -> int:
+        return 2 * count
+
+    assert twice(np.int64(3)) == 6
+
+
 def test_typed_function_stays_the_one_it_is():
     assert pickle.loads(pickle.dumps(bs.compute_optimal)) is bs.compute_optimal
     assert list(inspect.signature(bs.cheapest).parameters)[:2] == ["fit", "target"]

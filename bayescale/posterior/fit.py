@@ -920,7 +920,8 @@ def fit(
     ModelError
         If a group is given for a model without groups.
     FitError
-        If the sampler could not start, or the weights are not one non-negative number a run.
+        If the sampler could not start, there is nothing to draw, or the weights are not one
+        non-negative number a run.
 
     Warns
     -----
@@ -928,6 +929,7 @@ def fit(
         If the design is weak: a collinear one, a single budget, a narrow range, few runs. If the
         losses look computed rather than measured.
     """
+    _require_lengths(draws=draws, tune=tune, chains=chains)
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
     runs = as_runs(runs, spec.response.column, reading)
@@ -1332,6 +1334,12 @@ def _identity(spec: ModelSpec) -> dict[str, Any]:
         "law_exact": int(spec.is_exact),  # the text may be of a law that bends
         "versions": json.dumps(versions),
     }
+
+
+def _require_lengths(**lengths: int) -> None:
+    for name, number in lengths.items():
+        if number < 1:
+            raise FitError(f"{name} must be at least 1, got {number}")
 
 
 def _require_weights(weights: np.ndarray, runs: int) -> None:
