@@ -162,10 +162,12 @@ def profile_optima(
     Raises
     ------
     FitError
-        For a fit of another law or one whose minima are on no line, or if a budget is not positive.
+        For a fit of another law or one whose minima are on no line, or if a budget or k is not
+        positive.
     """
     require_profiles(fit)
     k = fit.runs.flops_per_param_token if k is None else k
+    require_positive("k", k)
     posterior, budget = fit.posterior, _budgets(flops)
     a = posterior["a"]
     params = xr.ufuncs.exp(_log_constant(fit)) * budget**a

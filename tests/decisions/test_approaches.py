@@ -307,6 +307,8 @@ def test_optima_of_profiles_lie_on_the_line_without_the_scatter():
     assert found.attrs["k"] == 6.0
     half = profile_optima(known_profiles(), 1e24, k=3.0)
     assert half["tokens"].median() == pytest.approx(2 * middle["tokens"].sel(flops=1e24))
+    with pytest.raises(FitError, match="k must be positive, got -3"):
+        profile_optima(known_profiles(), 1e24, k=-3.0)
 
 
 def test_minima_have_the_scatter_of_their_budget():
