@@ -23,6 +23,8 @@ SCHEMA = 1
 FAR = 1.5
 """Decades beyond the runs from which on kernels that fit them alike say different things."""
 
+_TWICE = np.log10(2)  # decades beyond the ratios of the runs that count
+
 _STANDING = ("converged", "problems", "failed", "schema")  # said by caveats
 
 _SHORT = 40  # letters of a name in a table
@@ -532,8 +534,8 @@ class Verdict:
     word : str
         "unusable" (the sampler did not converge), "doubtful" (a check FAILed), "assumed" (given
         constants), "supported" (within the runs), "tested" (beyond them, and a backtest reached so
-        far), "untested" (beyond what was tested), or "speculative" (so far beyond that no run
-        speaks for it).
+        far), "untested" (beyond what was tested, or of other tokens per parameter than any run), or
+        "speculative" (so far beyond that no run speaks for it).
     reason : str
         Why, one sentence.
     """
@@ -542,7 +544,9 @@ class Verdict:
     reason: str
 
 
-def verdict_of(fit: Fit, decades: float | None, tested: Tested | None) -> Verdict:
+def verdict_of(
+    fit: Fit, decades: float | None, tested: Tested | None, ratio: float | None = None
+) -> Verdict:
     """Judge an answer by what discredits it, and else by how far it lies beyond the runs.
 
     Parameters
@@ -551,6 +555,8 @@ def verdict_of(fit: Fit, decades: float | None, tested: Tested | None) -> Verdic
     decades : float or None
         Above the largest run, negative below the smallest, 0 inside; None without runs.
     tested : Tested or None
+    ratio : float, optional
+        The same of its tokens per parameter, where it has some.
 
     Returns
     -------
@@ -562,6 +568,9 @@ def verdict_of(fit: Fit, decades: float | None, tested: Tested | None) -> Verdic
         return Verdict("doubtful", f"FAILed: {', '.join(fit.failures)}.")
     if decades is None:
         return Verdict("assumed", "Given constants, no runs.")
+    if abs(decades) <= FAR and ratio is not None and abs(ratio) > _TWICE:
+        few = "many" if ratio > 0 else "few"
+        return Verdict("untested", f"No run has nearly as {few} tokens per parameter.")
     if decades == 0:
         return Verdict("supported", "Inside the range of the runs.")
     if abs(decades) > FAR:
@@ -581,7 +590,7 @@ def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str
     ----------
     fit : Fit
     entry : dict
-        With ``decades_beyond``.
+        With ``decades_beyond``, and with ``beyond`` where it is of a best size.
     tested : Tested or None
 
     Returns
@@ -591,10 +600,11 @@ def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str
     """
     decades = entry["decades_beyond"]
     asked = tested is not None and decades is not None and decades > 0
+    ratio = entry.get("beyond", {}).get("tokens_per_param")
     return {
         **entry,
         "tested": tested.says(decades) if tested is not None and asked else None,
-        "verdict": asdict(verdict_of(fit, decades, tested)),
+        "verdict": asdict(verdict_of(fit, decades, tested, ratio)),
         "failed": list(fit.failures),
     }
 

@@ -11,6 +11,7 @@ from conftest import known_fit, known_grouped_fit
 from bayescale import (
     Answer,
     Fit,
+    Runs,
     answer_bend,
     answer_multiplier,
     answer_next_runs,
@@ -22,6 +23,7 @@ from bayescale import (
     answer_repetition,
     cheapest,
     compute_multiplier,
+    compute_optimal,
     constants_fit,
     log_optimum,
     plan_outcomes,
@@ -31,7 +33,8 @@ from bayescale import (
     target_loss,
 )
 from bayescale.decisions.allocation import _optimum_sentence
-from bayescale.decisions.answer import count_of, interval_of, number_of
+from bayescale.decisions.answer import Tested as Backtested
+from bayescale.decisions.answer import count_of, interval_of, number_of, verdict_of
 from bayescale.posterior.prediction import with_few_draws
 
 BUDGET = 1e22
@@ -169,3 +172,29 @@ def test_json_of_an_answer_is_strict():
         **{"schema": 1, "loss": None, "params": {"q95": None}},
         **{"sentences": ["a"], "caveats": []},
     }
+
+
+@pytest.mark.parametrize(
+    ("decades", "ratio", "word"),
+    [
+        *((0.0, None, "supported"), (0.0, 0.2, "supported"), (0.0, 0.9, "untested")),
+        *((0.0, -0.9, "untested"), (0.8, 0.0, "tested"), (0.8, 0.9, "untested")),
+        *((2.0, 0.9, "speculative"), (None, None, "assumed")),
+    ],
+)
+def test_an_answer_of_other_tokens_per_parameter_is_not_supported(decades, ratio, word):
+    tested = Backtested(1.0, str)
+    assert verdict_of(known_fit(), decades, tested, ratio).word == word
+
+
+def test_verdict_of_a_best_size_knows_its_tokens_per_parameter():
+    own, budget = known_fit(), 1e21
+    best = compute_optimal(own, budget)[["params", "tokens"]].median()
+    size, tokens = float(best["params"]), float(best["tokens"])
+    for factor, word in ((1.0, "supported"), (4.0, "untested")):
+        params = np.geomspace(size / 5, size * 5, 8) * factor
+        table = pd.DataFrame({"params": params, "loss": 2.5, "run": ""})
+        table["tokens"] = params * tokens / size / factor**2
+        table["flops"] = 6 * table["params"] * table["tokens"]
+        [entry] = answer_optima(replace(own, runs=Runs(table, "")), budget).numbers["optima"]
+        assert (entry["decades_beyond"], entry["verdict"]["word"]) == (0.0, word)
