@@ -131,9 +131,9 @@ def _marked(table: pd.DataFrame) -> dict[str, pd.Series]:
         if name in table:
             said = _truth(table[name]) == (1.0 if value else 0.0)
             found[name] = said & portion.isna() if name == "is_final_checkpoint" else said
-    for name in table.columns:
+    for name in [name for name in table if str(name).lower() in _STATES]:
         said = table[name].astype(str).str.strip().str.lower().where(table[name].notna())
-        if str(name).lower() in _STATES and said.dropna().isin(_STOPPED | _ENDED).all():
+        if said.dropna().isin(_STOPPED | _ENDED).all():
             found[str(name)] = said.isin(_STOPPED)
     return {name: rows for name, rows in found.items() if rows.any()}
 
