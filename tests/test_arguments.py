@@ -108,10 +108,10 @@ def test_what_is_counted_is_a_whole_number(name, number):
         bs.fit(TABLE, **{name: number})
 
 
-@pytest.mark.parametrize("name", ["draws", "tune", "chains"])
-def test_no_draws_are_refused_before_anything_is_read(name):
-    with pytest.raises(BayescaleError, match=f"^{name} must be at least 1, got 0$"):
-        bs.fit("no such file.csv", **{name: 0})
+@pytest.mark.parametrize(("name", "least"), [("draws", 1), ("tune", 1), ("chains", 1), ("seed", 0)])
+def test_no_draws_are_refused_before_anything_is_read(name, least):
+    with pytest.raises(BayescaleError, match=f"^{name} must be at least {least}, got {least - 1}$"):
+        bs.fit("no such file.csv", **{name: least - 1})
 
 
 def test_whole_numbers_may_be_of_numpy():

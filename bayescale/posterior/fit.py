@@ -920,8 +920,8 @@ def fit(
     ModelError
         If a group is given for a model without groups.
     FitError
-        If the sampler could not start, there is nothing to draw, or the weights are not one
-        non-negative number a run.
+        If the sampler could not start, a number of draws or the seed is too small, or the weights
+        are not one non-negative number a run.
 
     Warns
     -----
@@ -929,7 +929,8 @@ def fit(
         If the design is weak: a collinear one, a single budget, a narrow range, few runs. If the
         losses look computed rather than measured.
     """
-    _require_lengths(draws=draws, tune=tune, chains=chains)
+    _require_at_least(1, draws=draws, tune=tune, chains=chains)
+    _require_at_least(0, seed=seed)
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
     runs = as_runs(runs, spec.response.column, reading)
@@ -1336,10 +1337,10 @@ def _identity(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _require_lengths(**lengths: int) -> None:
-    for name, number in lengths.items():
-        if number < 1:
-            raise FitError(f"{name} must be at least 1, got {number}")
+def _require_at_least(least: int, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < least:
+            raise FitError(f"{name} must be at least {least}, got {number}")
 
 
 def _require_weights(weights: np.ndarray, runs: int) -> None:
