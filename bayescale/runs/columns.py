@@ -156,6 +156,9 @@ def meaning(name: str) -> Meaning | None:
             return Meaning(ours, unit)
     if said[:2] == ["model", "size"] and (len(said) == 2 or _unit("params", said[-1])):
         return Meaning("params", _split_unit("params", said)[0])
+    unit, rest = _split_unit("params", said)
+    if rest == ["size"]:
+        return Meaning("params", unit, sure=False)
     for ours in ("loss", *SIZES):
         unit, rest = _split_unit(ours, said)
         kept = [w for w in rest if w not in (_OF_LOSSES if ours == "loss" else _SAYS_NOTHING)]
