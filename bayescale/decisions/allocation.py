@@ -306,11 +306,16 @@ def distinct_budgets(flops: Sequence[float]) -> tuple[float, ...]:
     Raises
     ------
     FitError
-        If one is not a positive number.
+        If one is not a positive number, or trains no model.
     """
     values = [float(value) for value in flops]
     if not all(np.isfinite(value) and value > 0 for value in values):
         raise FitError(f"budgets must be positive FLOPs, got {', '.join(f'{v:g}' for v in values)}")
+    if small := [value for value in values if value < 1e3]:
+        raise FitError(
+            f"a budget of {small[0]:g} FLOPs trains no model; write FLOPs in full, such as 1e21, "
+            "not their logarithm or another unit"
+        )
     return tuple(dict.fromkeys(values))
 
 

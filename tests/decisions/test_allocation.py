@@ -78,6 +78,12 @@ def test_bad_budget_is_refused(flops):
         compute_optimal(known_fit(), flops)
 
 
+def test_budget_that_trains_no_model_is_refused():
+    """Most probably it is a logarithm."""
+    with pytest.raises(FitError, match=r"budget of 21 FLOPs trains no model; write .* 1e21"):
+        compute_optimal(known_fit(), [1e21, 21])
+
+
 def test_single_axis_law_has_no_allocation():
     one = constants_fit("power-law", E=1.7, A=10.0, alpha=0.1)
     with pytest.raises(FitError, match="power_law does not trade params against tokens"):
