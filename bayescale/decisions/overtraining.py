@@ -367,6 +367,11 @@ def answer_overtraining(
     if known and None not in known:
         far = distance(max(known), bends=result["bends"])
         sentences.append(f"{far} Models were looked for within {ratios.said}.")
+        saved = [entry["saved"]["median"] for entry in result["overtraining"]]
+        if any(share is not None and share < -0.005 for share in saved):
+            sentences.append(
+                "The compute-optimal model lies outside these bounds where it costs less."
+            )
     models = found[["params", "tokens"]].median(("chain", "draw"))
     sentences += failed_beyond(fit, models["params"], models["tokens"])
     return Answer.by(fit, numbers=result, sentences=sentences, draws=found)

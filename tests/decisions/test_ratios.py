@@ -96,6 +96,9 @@ def test_lower_end_holds_too():
     found = cheapest(fit, 2.3, 0.0)
     np.testing.assert_allclose(found["tokens_per_param"], 60, rtol=1e-6)
     assert (found["saved"] < 0).all()  # the compute-optimal model has fewer
+    said = "The compute-optimal model lies outside these bounds where it costs less."
+    assert said in str(answer_overtraining(fit, 2.3, found))
+    assert said not in str(answer_overtraining(fit, 2.3, cheapest(fit, 2.3, 0.0, min_ratio=1)))
 
 
 def test_bent_law_stays_within_the_runs(joint_fit):
