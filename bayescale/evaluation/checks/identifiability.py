@@ -101,7 +101,8 @@ def bracketing_check(fit: Fit) -> list[Check]:
 
 
 def _span(values: pd.Series) -> str:
-    return words.span(float(values.min()), float(values.max()))
+    low, high = float(values.min()), float(values.max())
+    return words.count(low) if words.count(low) == words.count(high) else words.span(low, high)
 
 
 def _asked(doubt: Check) -> Check:

@@ -241,3 +241,11 @@ def test_data_curve_of_a_small_model_is_model_limited(ratio, found):
     checks = check_runs(read_runs(table), "power-law-tokens")
     assert ("model-limited" in names(checks)) is found
     assert worst(checks) is (Status.REVIEW if found else Status.PASS)
+
+
+def test_one_size_near_the_largest_budget_is_named_once():
+    table = simulated_table()
+    table.loc[table["params"].idxmin(), "tokens"] = 1e16
+    [check] = bracketing_check(replace(known_fit(), runs=read_runs(table)))
+    assert check.status is Status.REVIEW
+    assert " to " not in check.message
