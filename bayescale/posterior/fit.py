@@ -622,7 +622,8 @@ class Fit(Shown):
                     f"{words.did_you_mean(name, self.groups)}. For a group without runs draw it "
                     "from the population: fit.with_new_group()"
                     if self.groups
-                    else "it has no groups"
+                    else "it has no groups: fit a hierarchical model, such as "
+                    "--model chinchilla-hierarchical --group COLUMN"
                 )
             )
 

@@ -74,6 +74,8 @@ def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = No
         raise
     except Exception as error:  # a query is a program: it may fail in any way
         why = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, SyntaxError):
+            why = f"{error.msg}; conditions are written as \"family == 'llama'\""
         odd = [name for name in map(str, named) if not name.isidentifier() and name in where]
         raise RunsError(
             f"filter {_short(where)!r} cannot be applied ({why}); the "

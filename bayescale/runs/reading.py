@@ -65,6 +65,8 @@ def kind_of(path: Path) -> str:
         If there is no such file, or its kind is unknown.
     """
     kind = next((end for end in _KINDS if path.name.lower().endswith(end)), None)
+    if kind is None and path.is_dir():
+        raise RunsError(f"{path} is a folder; name a file of runs in it")
     if kind is None:
         raise RunsError(
             f"{path}: unknown kind of file {path.suffix!r}; readable are "

@@ -657,7 +657,10 @@ def _apply_units(
     """Make counts and the response float64, NaN where a cell is no number; apply the units."""
     for name, unit in units.items():
         if name not in table:
-            raise RunsError(f"a unit is given for {name}, which the table lacks")
+            raise RunsError(
+                f"a unit is given for {name}, which the table lacks; "
+                f"{words.did_you_mean(name, [c for c in COUNTS if c in table])}"
+            )
         if not (np.isfinite(unit) and unit > 0):
             raise RunsError(f"the unit of {name} must be a positive number, got {unit:g}")
     table = table.copy()

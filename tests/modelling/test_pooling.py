@@ -78,7 +78,7 @@ def test_unknown_group_names_the_nearest(known):
     ):
         with pytest.raises(FitError, match=r"no group 'transfomer' .* did you mean 'transformer'"):
             refused()
-    with pytest.raises(FitError, match="it has no groups"):
+    with pytest.raises(FitError, match="it has no groups: fit a hierarchical model"):
         known.of_group("ssm").of_group("ssm")
 
 

@@ -102,6 +102,11 @@ REFUSED = {
         "filter .*familly.*columns",
     ),
     "filter with wrong syntax": (lambda t: t, {"where": "loss <<"}, "filter 'loss <<' cannot"),
+    "filter with one sign of equality": (
+        lambda t: t.assign(family="a"),
+        {"where": "family = 'a'"},
+        r"cannot be applied \(invalid syntax; conditions are written as .family == 'llama'",
+    ),
     "filter that keeps nothing": (lambda t: t, {"where": "loss > 99"}, "keeps none of the 30 rows"),
     "filter that is no condition": (lambda t: t, {"where": "loss"}, "no condition on rows"),
     "two mappings to one column": (
@@ -113,6 +118,11 @@ REFUSED = {
         lambda t: pd.DataFrame({"params;tokens;loss": ["1;2;3"]}),
         {},
         "its separator is no comma",
+    ),
+    "unit of a misspelt column": (
+        lambda t: t,
+        {"units": {"param": 1e6}},
+        "for param, which the table lacks; did you mean 'params'",
     ),
     "unit that is no number": (lambda t: t, {"units": {"params": 0.0}}, "unit of params must be"),
     "losses that are truth values": (lambda t: t.assign(loss=True), {}, "'True' is not a number"),
@@ -290,6 +300,11 @@ def test_bad_file_is_refused(tmp_path, name, content, message):
         path.write_bytes(content)
     with pytest.raises(RunsError, match=message):
         read_runs(path)
+
+
+def test_folder_is_refused_as_one(tmp_path):
+    with pytest.raises(RunsError, match="is a folder; name a file of runs in it"):
+        read_runs(tmp_path)
 
 
 def test_counts_become_float_before_they_are_multiplied():
