@@ -563,7 +563,7 @@ def test_command_line_takes_it(name, folder, tmp_path, run):
     options, expected = REPORTED[name]
     code, out, err = run(
         *("report", folder / f"{name}.csv", "--model", model, "--no-backtest", *few),
-        *(*options, "--out", tmp_path / "report"),
+        *(*options, "--verbose", "--out", tmp_path / "report"),
     )
     assert code == 0, err
     assert expected in out

@@ -565,7 +565,8 @@ def verdict_of(
     if fit.problems:
         return Verdict("unusable", "The sampler did not converge.")
     if fit.failures:
-        return Verdict("doubtful", f"FAILed: {', '.join(fit.failures)}.")
+        count = "A check" if len(fit.failures) == 1 else f"{len(fit.failures)} checks"
+        return Verdict("doubtful", f"{count} failed: {', '.join(fit.failures)}.")
     if decades is None:
         return Verdict("assumed", "Given constants, no runs.")
     if abs(decades) <= FAR and ratio is not None and abs(ratio) > _TWICE:
@@ -604,9 +605,15 @@ def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str
     return {
         **entry,
         "tested": tested.says(decades) if tested is not None and asked else None,
-        "verdict": asdict(verdict_of(fit, decades, tested, ratio)),
+        "verdict": asdict(_no_best(entry) or verdict_of(fit, decades, tested, ratio)),
         "failed": list(fit.failures),
     }
+
+
+def _no_best(entry: dict[str, Any]) -> Verdict | None:
+    if entry.get("without_optimum", 0.0) <= 0.5:
+        return None
+    return Verdict("doubtful", "In most draws no size is best.")
 
 
 def reliability(

@@ -381,8 +381,8 @@ def _sentences(found: Backtest) -> tuple[str, ...]:
         if name != MODEL
     )
     said = [
-        f"Backtested to {found.farthest:.1f} decades beyond the fitted runs: 90% intervals of new "
-        f"runs held {held['coverage90']:.0%} of {held['predictions']:.0f} predictions "
+        f"Backtested to {found.farthest:.1f} decades beyond the fitted runs: 90% intervals of the "
+        f"{found.response.name} of new runs held {held['coverage90']:.0%} of {held['predictions']:.0f} predictions "
         f"({_cuts(cuts)}), typical error {100 * held['rmsle']:.1f}{unit}.{beside}",
         _worth(found),
     ]

@@ -714,7 +714,7 @@ class Fit(Shown):
     @cached_property
     def noiseless(self) -> bool:
         """Whether runs scatter about the law by no more than the least noise that any has."""
-        if not self.noise:
+        if "sigma" not in self.noise:
             return False
         # Few runs of a law that may bend leave its noise open: there the law itself says it.
         nearest = min(map(_misfit, self.members)) if self.bends else np.inf

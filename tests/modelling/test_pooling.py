@@ -10,6 +10,7 @@ from scipy import stats
 
 from bayescale import fit, load_fit, load_model, read_runs
 from bayescale.errors import FitError, RunsError, RunsWarning
+from bayescale.modelling.noise import LEAST
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import (
     arviz_tree,
@@ -116,7 +117,8 @@ def test_every_row_is_judged_by_its_own_group(exact):
         assert row["residual"] == pytest.approx(np.log(row["loss"] / fitted), abs=1e-9)
         half = stats.t(8).ppf(0.95) * of["sigma"]
         assert np.log(row["predicted_q95"] / fitted) == pytest.approx(half, rel=0.05)
-        expected = stats.t(8, np.log(fitted), of["sigma"]).logpdf(np.log(row["loss"]))
+        scale = np.hypot(of["sigma"], LEAST)
+        expected = stats.t(8, np.log(fitted), scale).logpdf(np.log(row["loss"]))
         assert float(density[i]) == pytest.approx(expected, rel=1e-9)
     assert set(table.iloc[:40]["family"]) == set(GROUPS)
 
