@@ -88,8 +88,8 @@ def test_conjugate_algebra_of_a_linear_gaussian_posterior():
         found = expected_reduction(fit, quantity, new[:runs])
         # Sample covariances of 4,000 draws are right to 1 / sqrt(2,000); what is left, too.
         assert 1 - found == pytest.approx(left / prior, rel=3 / np.sqrt(2000))
-    given = new.assign(flops=1.0)
-    picked = suggest_runs(fit, quantity, max_flops=3.0, runs=3, candidates=given)
+    given = new.assign(flops=1e6)
+    picked = suggest_runs(fit, quantity, max_flops=3e6, runs=3, candidates=given)
     # One after the other, in the order they were picked, they tell what they tell together.
     assert len(picked.picks) == 3
     assert picked.picks["reduction"].iloc[-1] == pytest.approx(

@@ -202,9 +202,8 @@ def test_the_summary_counts_cuts_and_distances(found):
 
 def test_sentences_say_how_far_and_by_how_many_cuts(found):
     first, second, *_ = answer_backtest(found).sentences
-    assert first.startswith(
-        "Backtested to 1.3 decades beyond the fitted runs: 90% intervals of new"
-    )
+    assert first.startswith("Backtested to 1.3 decades beyond the fitted runs: 90% intervals")
+    assert "of the loss of new runs held 89% of 18 predictions (2 cuts)" in first
     assert "The exact law held" in first
     assert "count cuts rather than predictions" in second
     alone = found.of("exact").assign(law="model")
