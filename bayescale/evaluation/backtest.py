@@ -383,7 +383,8 @@ def _sentences(found: Backtest) -> tuple[str, ...]:
     said = [
         f"Backtested to {found.farthest:.1f} decades beyond the fitted runs: 90% intervals of the "
         f"{found.response.name} of new runs held {held['coverage90']:.0%} of "
-        f"{held['predictions']:.0f} predictions ({_cuts(cuts)}), typical error {100 * held['rmsle']:.1f}{unit}.{beside}",
+        f"{held['predictions']:.0f} predictions ({_cuts(cuts)}), typical error "
+        f"{100 * held['rmsle']:.1f}{unit}.{beside}",
         _worth(found),
     ]
     if (verdict := failure(found)) is not None:
