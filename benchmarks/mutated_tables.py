@@ -289,7 +289,9 @@ def _json_nested(form: Form) -> None:
 def _json_split(form: Form) -> None:
     orient = str(form.rng.choice(["split", "columns"]))
     form.name = "runs.json"
-    form.render = lambda form: form.cells.reset_index(drop=True).to_json(orient=orient)
+    form.render = lambda form: form.cells.reset_index(drop=True).to_json(
+        orient=orient, double_precision=15
+    )
 
 
 @kind("rows", "loss", "counts", "flops", "unique", harmless=True, medium="parquet")

@@ -16,6 +16,7 @@ type MidSchedule = Literal["exclude", "keep"] | float
 _WHEN = {"mid_schedule": True, "finished": False, "is_final_checkpoint": False}
 _PORTION = "portion_of_schedule"
 _ROUNDING = 1e-9
+_MOST_NAMED = 8  # runs in one remedy
 _ONE_SIZE = 0.1  # of log N: sizes filled by C = 6ND differ a little from row to row
 _STATES = ("state", "status", "run_state")
 _STOPPED = {"crashed", "failed", "killed", "running", "preempted", "preempting", "pending"}
@@ -190,11 +191,17 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         )
     known = [name for name in place if table[name].notna().all()]
     if not known:
-        unread = table.index[table[place[0]].isna()]
+        unread = table[table[place[0]].isna()]
+        runs = list(dict.fromkeys(unread[names[0]].tolist()))
         raise RunsError(
-            f"column {place[0]!r}, {words.rows(unread)}: there is no number, and nothing else says "
-            "where in its run such a row lies",
-            f"Correct it, or leave such rows out with --where '{place[0]}.notna()'.",
+            f"column {place[0]!r}, {words.rows(unread.index)}: there is no number, and nothing "
+            "else says where in its run such a row lies",
+            "Correct it"
+            + (
+                f", or leave out the whole run with --where '{names[0]} not in {runs}'."
+                if len(runs) <= _MOST_NAMED
+                else "."
+            ),
         )
     order = table.sort_values(known, kind="stable")
     return order.groupby(list(names), sort=False).tail(1).sort_index()

@@ -873,10 +873,13 @@ def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:
             continue
         small = table[name] < least
         if small.any():
+            unit = f"Pass --unit {name}=1e6 or --unit {name}=1e9."
+            some = f"Correct these rows, or leave them out with --where '{name} >= {least:g}'."
             raise RunsError(
                 f"column {name!r}, {words.rows(table.index[small])}: "
                 f"{table.loc[small, name].iloc[0]:g} is no plausible number of {name}; are they "
-                f"given in millions or billions? Pass --unit {name}=1e6 or --unit {name}=1e9"
+                "given in millions or billions?",
+                unit if table[name].max() < 1000 * least else some,
             )
     if {"params", "tokens"} <= set(table.columns):
         ratio = float((table["tokens"] / table["params"]).median())
