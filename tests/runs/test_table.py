@@ -666,3 +666,11 @@ def test_losses_along_one_count_alone_are_read(axis):
     table = pd.DataFrame({axis: np.geomspace(1e18, 1e20, 10), "loss": np.linspace(3, 2, 10)})
     runs = read_runs(table, units={axis: 1.0})
     assert [check.name for check in runs.notices if "far off" in check.name] == []
+
+
+def test_a_unit_is_proposed_only_where_the_whole_column_has_it():
+    table = simulated_table()
+    table.loc[[3, 7], "params"] /= 1e9
+    with pytest.raises(RunsError, match=r"rows 4, 8: .*--where 'params >= 1000'") as refused:
+        read_runs(table.drop(columns="flops", errors="ignore"))
+    assert "--unit" not in str(refused.value)
