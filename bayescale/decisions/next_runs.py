@@ -222,7 +222,7 @@ def suggest_runs(
     return NextRuns(
         picks,
         table.assign(reduction=alone, per_flop=alone / flops),
-        _baselines(fit, quantity, max_flops, runs, k),
+        _baselines(fit, quantity, max_flops, runs, k, ratios),
         str(quantity.name or "the quantity"),
         float(np.sqrt(moments.variance)),
         ratios,
@@ -351,10 +351,10 @@ def _greedy(
 
 
 def _baselines(
-    fit: Fit, quantity: xr.DataArray, max_flops: float, runs: int, k: float
+    fit: Fit, quantity: xr.DataArray, max_flops: float, runs: int, k: float, ratios: Ratios
 ) -> pd.DataFrame:
     """Spend the same compute as people do: the largest run again, or one more isoFLOP."""
-    batches = {"one more isoFLOP": _isoflop(fit, max_flops / runs, runs, k)}
+    batches = {"one more isoFLOP": _isoflop(fit, max_flops / runs, runs, k, ratios)}
     if len(fit.runs):
         place = int(fit.runs.column("flops").argmax())
         largest = fit.runs.table[["params", "tokens"]].iloc[[place]]
@@ -373,10 +373,14 @@ def _baselines(
     )
 
 
-def _isoflop(fit: Fit, flops: float, runs: int, k: float) -> pd.DataFrame:
-    """Sizes from a quarter to four times the best one, all at one budget."""
+def _isoflop(fit: Fit, flops: float, runs: int, k: float, ratios: Ratios) -> pd.DataFrame:
+    """Sizes from a quarter to four times the best one, all at one budget, within the ratios."""
     best = float(np.exp(log_optimum(fit, flops, k=k).median()))
-    params = best * (np.geomspace(0.25, 4.0, runs) if runs > 1 else np.ones(1))
+    sizes = best * (np.geomspace(0.25, 4.0, runs) if runs > 1 else np.ones(1))
+    least, most = (
+        np.sqrt(flops / (k * ratio)) if ratio else np.inf for ratio in (ratios.high, ratios.low)
+    )
+    params = np.clip(sizes, least, most)
     return _priced(pd.DataFrame({"params": params, "tokens": flops / (k * params)}), k)
 
 

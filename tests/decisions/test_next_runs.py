@@ -17,6 +17,8 @@ from bayescale import (
     log_optimum,
     suggest_runs,
 )
+from bayescale.decisions.next_runs import _isoflop
+from bayescale.decisions.ratios import Ratios
 from bayescale.errors import FitError
 from bayescale.modelling.noise import Undertuned
 
@@ -255,3 +257,13 @@ def test_picks_from_a_pool_leave_what_lies_between_its_members():
     least = float(quantity.mean("draw").std("chain"))
     assert found.sd > found.expected_sd > least
     assert found.expected_sd == pytest.approx(least, rel=1e-3)
+
+
+def test_one_more_isoflop_keeps_to_the_ratios_that_suggestions_keep_to(small_fit):
+    asked = Ratios(10.0, 40.0, "asked")
+    wide, narrow = (
+        _isoflop(small_fit, 1e22, 5, 6.0, ratios) for ratios in (Ratios(0.0, np.inf, ""), asked)
+    )
+    assert asked.outside(wide["tokens"] / wide["params"]).any()
+    assert not asked.outside(narrow["tokens"] / narrow["params"]).any()
+    assert narrow["flops"].tolist() == pytest.approx([1e22] * 5)
