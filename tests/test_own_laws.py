@@ -386,7 +386,7 @@ def test_pictures_and_report(own, tmp_path):
     assert [entry["decades_beyond"] for entry in told] == pytest.approx([0, 1])
     chosen = {"learning-rate": "learning_rate", "mixture": "w"}.get(name)
     assert [entry["over"] for entry in said["best"]] == ([chosen] if chosen else [])
-    assert (f"<h2>The best {chosen}</h2>" in text) == (chosen is not None)
+    assert (f"<summary>The best {chosen}</summary>" in text) == (chosen is not None)
     assert "nan" not in text.split()
 
 

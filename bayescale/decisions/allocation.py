@@ -89,7 +89,7 @@ def compute_optimal(
     >>> float(optima["params"].squeeze().round(-9)), float(optima["loss"].squeeze().round(2))
     (42000000000.0, 1.93)
     """
-    if fit.law.has_profiles:
+    if fit.spec.law.has_profiles:
         return profile_optima(fit, flops, k=k)
     if fit.groups:
         return _by_group(fit, lambda own: compute_optimal(own, flops, k=k, exponents=exponents))
@@ -198,7 +198,7 @@ def require_profiles(fit: Fit) -> None:
     ------
     FitError
     """
-    if not fit.law.has_profiles:
+    if not fit.spec.law.has_profiles:
         raise FitError(
             f"the law {fit.law.name} has no isoFLOP profiles; fit the model 'isoflop-profiles'"
         )
@@ -371,7 +371,7 @@ def answer_optima(
         optima = draws.sel(group=own.own_group) if fit.groups else draws
         return _with_basins(own, _entries(own, optima, exact))
 
-    if fit.law.has_profiles:  # all budgets are on one line, and have their losses each
+    if fit.spec.law.has_profiles:  # all budgets are on one line, and have their losses each
         entries = [{"group": None, "basin": [], **entry} for entry in _entries(fit, draws, None)]
     else:
         entries = each_group(fit, ask)

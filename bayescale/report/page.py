@@ -113,7 +113,7 @@ def decision_pictures(
         with fit.asked():
             if fit.law.is_joint:
                 return [_decision_section(fit, budgets, held_out)]
-            if fit.law.has_profiles:
+            if fit.spec.law.has_profiles:
                 return [_profiles_section(fit)]
             groups = fit.groups[:MOST_GROUPS_SHOWN] or (None,)
             return [
@@ -285,7 +285,7 @@ def law_sections(fit: Fit, budgets: Sequence[float], exact: Fit | None) -> Itera
     ------
     Section
     """
-    if fit.law.has_profiles:
+    if fit.spec.law.has_profiles:
         return
     for name in fit.groups[:MOST_GROUPS_SHOWN] or (None,):
         own = fit if name is None else fit.of_group(name)

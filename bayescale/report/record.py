@@ -99,7 +99,7 @@ def default_budgets(fit: Fit) -> tuple[float, ...]:
     """
     if len(fit.runs) == 0:
         raise FitError("these are given constants: there is no largest run; name a budget")
-    axis = "flops" if fit.law.has_profiles else fit.spec.size
+    axis = "flops" if fit.spec.law.has_profiles else fit.spec.size
     largest = float(fit.runs.column(axis).max())
     return largest, 10 * largest
 
@@ -281,7 +281,7 @@ def _told(
         "multipliers": answer_multipliers(fit, beside.same_validation),
         "repetition": answer_repetition(fit),
     }
-    if budgets and (fit.law.is_joint or fit.law.has_profiles):
+    if budgets and (fit.law.is_joint or fit.spec.law.has_profiles):
         answers["optima"] = answer_optima(fit, budgets, **asked)
     elif budgets:
         answers["predictions"] = answer_predictions(fit, budgets, **asked)

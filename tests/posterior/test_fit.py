@@ -467,6 +467,7 @@ def test_unknown_model_is_refused_before_sampling(runs):
 
 
 @slow
+@pytest.mark.filterwarnings("ignore:losses far off")
 def test_posterior_of_the_data_constrained_table(data_folder):
     """The sampler without complaints, and worth of repetition where others have found it."""
     path = data_folder / registry()["data_constrained"].file

@@ -87,7 +87,7 @@ def _without(fit: Fit, out: LeftOut, answer: xr.DataArray, rng: np.random.Genera
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
     """Take the decision: log N* at the largest budget, or the response farther out."""
-    if fit.law.is_joint or fit.law.has_profiles:
+    if fit.law.is_joint or fit.spec.law.has_profiles:
         largest = float(fit.runs.column("flops").max())
         best = compute_optimal(fit, largest, exponents=False)["params"].squeeze("flops", drop=True)
         return f"N* at {words.flops(largest)} FLOPs", xr.ufuncs.log(best)
