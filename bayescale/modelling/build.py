@@ -250,7 +250,7 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         data["replicates"] = cells.table["replicates"].to_numpy()
         # Rounded losses of seeds may be equal: that says nothing of less than their last digit.
         least = max(rounding_of(spec, runs.table), LEAST)
-        data["seed_squares"] = np.asarray(cells.squares + cells.freedom * least**2)
+        data["seed_squares"] = np.maximum(cells.squares, cells.freedom * least**2)
         data["seed_freedom"] = np.asarray(float(cells.freedom))
     return data
 

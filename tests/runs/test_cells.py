@@ -8,7 +8,6 @@ from conftest import TRUTH, simulated_table
 from bayescale import fit, load_model, parse_model, read_runs
 from bayescale.errors import ModelError, RunsWarning
 from bayescale.modelling.build import build_model, cells_of, model_data
-from bayescale.modelling.noise import LEAST
 from bayescale.runs.cells import collapse
 from bayescale.runs.table import Runs
 
@@ -225,7 +224,6 @@ def test_potential_is_the_density_of_the_squares():
     ]
     deviations = np.log(runs.table["loss"]).to_numpy().reshape(2, 30)
     squares = ((deviations[0] - deviations[1]) ** 2 / 2).sum()
-    squares += 30 * LEAST**2  # no seeds differ by less than that
     expected = [-30 * np.log(s) - squares / (2 * s**2) for s in (0.004, 0.006)]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
