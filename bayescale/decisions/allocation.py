@@ -14,6 +14,7 @@ from scipy.optimize import elementwise
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.decisions.answer import (
+    TWICE,
     Answer,
     Tested,
     beside_exact,
@@ -500,7 +501,7 @@ def _outside(entry: dict[str, Any]) -> str:
         f"{words.significant(10 ** abs(value), 2)} times "
         f"{'more' if value > 0 else 'fewer'} {names[name]}"
         for name, value in entry["beyond"].items()
-        if name != "tokens_per_param" and value is not None and abs(value) > np.log10(2)
+        if name != "tokens_per_param" and value is not None and abs(value) > TWICE
     ]
     said = f" The answer has {' and '.join(far)} than any fitted run." if far else ""
     said += "".join(f" {mark}" for mark in entry["marks"])

@@ -23,7 +23,8 @@ SCHEMA = 1
 FAR = 1.5
 """Decades beyond the runs from which on kernels that fit them alike say different things."""
 
-_TWICE = np.log10(2)  # decades beyond the ratios of the runs that count
+TWICE = np.log10(2)
+"""Decades beyond the runs along an axis from which on an answer says so: a factor of two."""
 
 _STANDING = ("converged", "problems", "failed", "schema")  # said by caveats
 
@@ -569,7 +570,7 @@ def verdict_of(
         return Verdict("doubtful", f"{count} failed: {', '.join(fit.failures)}.")
     if decades is None:
         return Verdict("assumed", "Given constants, no runs.")
-    if abs(decades) <= FAR and ratio is not None and abs(ratio) > _TWICE:
+    if abs(decades) <= FAR and ratio is not None and abs(ratio) > TWICE:
         few = "many" if ratio > 0 else "few"
         return Verdict("untested", f"No run has nearly as {few} tokens per parameter.")
     if decades == 0:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bayescale import words
-from bayescale.decisions.answer import Quantity, parts_of, response_writer
+from bayescale.decisions.answer import TWICE, Quantity, parts_of, response_writer
 from bayescale.decisions.predictions import of_new_run
 from bayescale.laws import LOSS, Response
 
@@ -135,6 +135,6 @@ def _how_far(entry: Mapping[str, Any]) -> Cell:
     far = [
         f"{words.significant(10**value, 2)}× the {_COUNTED.get(name, name)}"
         for name, value in entry.get("beyond", {}).items()
-        if name != "tokens_per_param" and value is not None and value > 0.3
+        if name != "tokens_per_param" and value is not None and value > TWICE
     ]
     return Cell(words.times_out(decades) if decades else "within them", ", ".join(far))
