@@ -1,17 +1,12 @@
-"""Evidence of a family of laws for one curve, by importance sampling around its modes.
-
-Modes are climbed to from several starts at once (Fisher scoring with Levenberg-Marquardt damping).
-The proposal is a mixture of multivariate t distributions with 6 degrees of freedom, one a mode, as
-wide as 1.1 times the inverse Hessian there; a second round proposes from the moments of the first,
-and all draws are weighed by the mixture of every proposal (deterministic mixture, Owen and Zhou
-2000). Coordinates are whitened by their priors, so that the prior is a standard Normal.
-"""
+"""Evidence of a family of laws for one curve, by importance sampling around its modes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, gammaln, logsumexp
+from scipy.special import expit
+
+from bayescale.curves.importance import Effort, importance
 
 LogReducible = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
@@ -203,14 +198,9 @@ FAMILIES = (
 """All of them, the power law first."""
 
 
-_DOF, _WIDER = 6.0, 1.1
-_ONCE = 1200  # draws for a family of few coordinates
-_SIMPLE = 5  # coordinates up to which one round is enough
-_ROUNDS, _DRAWS, _CENTRES = 8, 750, 16  # for the others; draws in each further round
-_ENOUGH, _MOST_ROUNDS = 100.0, 12  # effective draws that end the rounds
-_STEPS, _TINY = 60, 1e-6
+_FEW = 5  # coordinates up to which draws around the modes are enough
+_SIMPLE, _FULL = Effort(first=1200, rounds=1), Effort()
 _ROUNDING = 1e-5**2  # least variance of log loss: exact laws would drive sigma to zero
-_NEAR, _WORSE = 1.0, 8.0  # sds between modes that are one; nats below the best that matter no more
 
 
 @dataclass(frozen=True)
@@ -294,37 +284,13 @@ def evidence(
     Evidence
     """
     target = Target(family, curve)
-    modes, heights = _distinct_modes(target)
-    simple = len(family.priors) <= _SIMPLE
-    draws, rounds = (_ONCE, 1) if simple else (_DRAWS, _ROUNDS)
-    proposals = [_at_modes(target, modes, heights)]
-    u = proposals[0].draw(rng, draws)
-    value, proposed = target(u), proposals[0].log_density(u)
-    while len(proposals) < rounds or (
-        len(proposals) < _MOST_ROUNDS and _effective(value - proposed) < _ENOUGH
-    ):
-        number = len(proposals)
-        proposals.append(_around(target, u, value - proposed, rng))
-        more = proposals[-1].draw(rng, _DRAWS)
-        sizes = np.log([draws, *[_DRAWS] * number]) - np.log(draws + number * _DRAWS)
-        new = logsumexp(
-            [p.log_density(more) + size for p, size in zip(proposals, sizes, strict=True)], axis=0
-        )
-        # the old mixture's densities, at their share of the new one
-        kept_share = np.log(len(u)) - np.log(len(u) + _DRAWS)
-        old = np.logaddexp(proposed + kept_share, proposals[-1].log_density(u) + sizes[-1])
-        proposed = np.concatenate([old, new])
-        u, value = np.concatenate([u, more]), np.concatenate([value, target(more)])
-    log_weight = value - proposed
-    log_z = float(logsumexp(log_weight) - np.log(len(u)))
-    share = np.exp(log_weight - logsumexp(log_weight))
-    chosen = rng.permutation(_systematic(share, kept, rng))
+    found = importance(target, rng, _SIMPLE if len(family.priors) <= _FEW else _FULL)
     return Evidence(
         family,
-        log_z,
-        _effective(log_weight),
-        target.natural(u[chosen]),
-        target.natural(modes[0]),
+        found.log_evidence,
+        found.ess,
+        target.natural(found.drawn(kept, rng)),
+        target.natural(found.modes[0]),
     )
 
 
@@ -431,133 +397,12 @@ class Target:
         information[:, -1, -1] += 2 * (own**2).sum(-1)
         return gradient, information
 
-
-def climb(target: Target, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Climb from many starts at once to local maxima, by damped Fisher scoring.
-
-    Parameters
-    ----------
-    target : Target
-    u : ndarray
-        Whitened coordinates of s starts, shape (s, p).
-
-    Returns
-    -------
-    u : ndarray
-        Where each of them ends, shape (s, p).
-    value : ndarray
-        Log density there, shape (s,).
-    """
-    value, damping = target(u), np.full(len(u), 1e-2)
-    calm = np.zeros(len(u), int)
-    for _ in range(_STEPS):
-        gradient, information = target.slopes(u)
-        diagonal = np.einsum("sii->si", information)
-        diagonal *= 1 + damping[:, None]
-        tried = u + np.linalg.solve(information, gradient[..., None])[..., 0]
-        reached = target(tried)
-        better = reached > value
-        calm = np.where(np.abs(reached - value) < _TINY, calm + 1, 0)
-        u = np.where(better[:, None], tried, u)
-        value = np.where(better, reached, value)
-        damping = np.where(better, np.maximum(damping / 5, 1e-9), np.minimum(damping * 4, 1e9))
-        if (calm > 0).all():
-            break
-    return u, value
-
-
-def _distinct_modes(target: Target) -> tuple[np.ndarray, np.ndarray]:
-    """Climb from the family's starts; modes that differ, the highest first, and their heights."""
-    u, value = climb(target, _starts(target))
-    _, information = target.slopes(u)
-    modes: list[int] = []
-    for i in np.argsort(-value):
-        apart = [(u[i] - u[j]) @ information[j] @ (u[i] - u[j]) for j in modes]
-        if not modes or (value[i] > value[modes[0]] - _WORSE and min(apart) > _NEAR):
-            modes.append(int(i))
-    return u[modes], value[modes]
-
-
-def _starts(target: Target) -> np.ndarray:
-    """Set the level and sigma of a family's starts to what fits the curve best there."""
-    starts = target.family.starts
-    theta = np.zeros((len(starts), len(target.mean)))
-    theta[:, 1:-1] = np.array(starts).reshape(len(starts), -1)
-    residual = target.curve.y - target.family.mu(theta, target.curve.z, target.curve.half)
-    theta[:, 0] = residual.mean(-1)
-    theta[:, -1] = np.log(residual.std(-1) + 1e-3)
-    return (theta - target.mean) / target.sd
-
-
-@dataclass(frozen=True)
-class _Mixture:
-    """Multivariate t distributions with 6 degrees of freedom, roots of their scale matrices."""
-
-    centres: np.ndarray  # (k, p)
-    roots: np.ndarray  # (k, p, p)
-    weights: np.ndarray  # (k,)
-
-    def draw(self, rng: np.random.Generator, number: int) -> np.ndarray:
-        size = self.centres.shape[1]
-        part = np.repeat(np.arange(len(self.weights)), rng.multinomial(number, self.weights))
-        scale = np.sqrt(rng.chisquare(_DOF, (number, 1)) / _DOF)
-        step = rng.standard_normal((number, size)) / scale
-        return self.centres[part] + (self.roots[part] @ step[..., None])[..., 0]
-
-    def log_density(self, u: np.ndarray) -> np.ndarray:
-        size = self.centres.shape[1]
-        back = np.linalg.inv(self.roots).transpose(0, 2, 1)
-        square = ((u @ back - (self.centres[:, None] @ back)) ** 2).sum(-1)  # (k, draws)
-        constant = gammaln((_DOF + size) / 2) - gammaln(_DOF / 2) - size / 2 * np.log(_DOF * np.pi)
-        height = constant - np.linalg.slogdet(self.roots)[1] + np.log(self.weights)
-        return logsumexp(height[:, None] - (_DOF + size) / 2 * np.log1p(square / _DOF), axis=0)
-
-
-def _at_modes(target: Target, modes: np.ndarray, heights: np.ndarray) -> _Mixture:
-    """Propose at every mode, each weighed by its Laplace evidence and none left out."""
-    roots = np.stack([_root(target, mode) for mode in modes])
-    laplace = heights + np.linalg.slogdet(roots)[1]
-    weights = 0.9 * np.exp(laplace - logsumexp(laplace)) + 0.1 / len(modes)
-    return _Mixture(modes, roots, weights / weights.sum())
-
-
-def _root(target: Target, mode: np.ndarray) -> np.ndarray:
-    """Root of the inverse Hessian at a mode, from second differences along scaled axes."""
-    _, information = target.slopes(mode[None])
-    root = np.linalg.inv(np.linalg.cholesky(information[0])).T
-    size, step = len(mode), 0.3
-    axes = step * np.eye(size)
-    i, j = np.triu_indices(size)
-    moves = np.stack([axes[i] + axes[j], axes[i] - axes[j], axes[j] - axes[i], -axes[i] - axes[j]])
-    value = target(mode + moves @ root.T)
-    hessian = np.zeros((size, size))
-    hessian[i, j] = hessian[j, i] = -(value[0] - value[1] - value[2] + value[3]) / (4 * step**2)
-    sizes, vectors = np.linalg.eigh(hessian)
-    return np.sqrt(_WIDER) * root @ (vectors / np.sqrt(np.clip(sizes, 0.1, None)))
-
-
-def _around(
-    target: Target, u: np.ndarray, log_weight: np.ndarray, rng: np.random.Generator
-) -> _Mixture:
-    """Propose around earlier draws, each time as wide as the curve's information there says.
-
-    The weights that choose them are tempered, so that no few draws decide.
-    """
-    weight = np.exp(log_weight - log_weight.max())
-    while _effective(np.log(weight + 1e-300)) < _CENTRES:
-        weight = np.sqrt(weight)
-    centres = u[_systematic(weight / weight.sum(), _CENTRES, rng)]
-    _, information = target.slopes(centres)
-    roots = np.linalg.inv(np.linalg.cholesky(information)).transpose(0, 2, 1)
-    return _Mixture(centres, np.sqrt(_WIDER) * roots, np.full(_CENTRES, 1 / _CENTRES))
-
-
-def _effective(log_weight: np.ndarray) -> float:
-    """Effective number of draws of importance weights."""
-    return float(np.exp(2 * logsumexp(log_weight) - logsumexp(2 * log_weight)))
-
-
-def _systematic(share: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Choose indices with the given probabilities by systematic resampling."""
-    chosen = np.searchsorted(np.cumsum(share), (rng.random() + np.arange(number)) / number)
-    return np.minimum(chosen, len(share) - 1)
+    def starts(self) -> np.ndarray:
+        """Set the level and sigma of a family's starts to what fits the curve best there."""
+        starts = self.family.starts
+        theta = np.zeros((len(starts), len(self.mean)))
+        theta[:, 1:-1] = np.array(starts).reshape(len(starts), -1)
+        residual = self.curve.y - self.family.mu(theta, self.curve.z, self.curve.half)
+        theta[:, 0] = residual.mean(-1)
+        theta[:, -1] = np.log(residual.std(-1) + 1e-3)
+        return (theta - self.mean) / self.sd

@@ -18,7 +18,8 @@ import numpy as np
 import xarray as xr
 
 from bayescale.arguments import typed
-from bayescale.curves.evidence import FAMILIES, Curve, Evidence, Target, climb, evidence
+from bayescale.curves.evidence import FAMILIES, Curve, Evidence, Target, evidence
+from bayescale.curves.importance import climb
 from bayescale.curves.points import Points, Values, log_losses, points_of
 from bayescale.curves.reference import reference
 from bayescale.curves.rule import Facts, Shape, judge
