@@ -1,0 +1,345 @@
+r"""The posterior of one curve under the law of a model file, in NumPy.
+
+The same law, priors, noise and weights as in the PyMC model that `bayescale.fit` samples, one curve
+after another and in a few hundredths of a second: coordinates are mapped to the real line, whitened
+by their priors, and sampled by adaptive importance sampling (`bayescale.curves.importance`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from scipy.special import gammaln
+
+from bayescale.curves.importance import Effort, Sample, importance
+from bayescale.curves.points import Points
+from bayescale.errors import ModelError
+from bayescale.laws import into_support
+from bayescale.modelling.noise import LEAST
+from bayescale.modelling.priors import NORMAL_ON, Prior
+from bayescale.modelling.spec import ModelSpec
+
+EFFORT = Effort(first=750, rounds=6, most=16, draws=750, enough=300.0)
+"""How long a curve is sampled."""
+
+LogDensity = Callable[[np.ndarray], np.ndarray]
+
+_STARTS = 24
+_STEP = 1e-5
+_NOISES = ("Normal", "StudentT")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws of a law's coordinates given a curve.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        With its exact law.
+    reference : float
+        The reference run's x.
+    line : ndarray
+        Coordinates and noise parameters on the real line, in the order of `coordinates`, shape
+        (draws, coordinates).
+    """
+
+    spec: ModelSpec
+    reference: float
+    line: np.ndarray = field(repr=False)
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """Names of what is sampled."""
+        return coordinates_of(self.spec)
+
+    @cached_property
+    def sampled(self) -> dict[str, np.ndarray]:
+        """Coordinates and noise parameters by name, each of shape (draws,)."""
+        return _in_support(self.spec, self.line)
+
+    @cached_property
+    def natural(self) -> dict[str, np.ndarray]:
+        """Parameters of the law by name, each of shape (draws,)."""
+        return self.spec.law.to_natural(self.sampled, (self.reference,))
+
+    def log_loss(self, x: np.ndarray) -> np.ndarray:
+        """Log of what the law says, without noise.
+
+        Parameters
+        ----------
+        x : ndarray
+            Shape (n,), or (draws, n).
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, n).
+        """
+        return _log_law(self.spec, {n: v[:, None] for n, v in self.natural.items()}, x)
+
+    def picked(self, places: np.ndarray) -> "Draws":
+        """Return some of the draws.
+
+        Parameters
+        ----------
+        places : ndarray of int
+
+        Returns
+        -------
+        Draws
+        """
+        return Draws(self.spec, self.reference, self.line[places])
+
+
+def coordinates_of(spec: ModelSpec) -> tuple[str, ...]:
+    """Name what is sampled of a curve: coordinates of the law, then parameters of the noise.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    tuple of str
+        Without the sd between seeds: repeats of a curve stay points.
+    """
+    return (*spec.priors, *spec.noise_model.parameters)
+
+
+def line_priors(spec: ModelSpec, points: Points, weight: np.ndarray) -> np.ndarray:
+    """Mean and sd of the priors on the real line.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    points : Points
+        Whose weighted mean a prior about the runs lies about.
+    weight : ndarray
+        Shape (points,).
+
+    Returns
+    -------
+    ndarray
+        Shape (2, coordinates).
+    """
+    return np.array([prior.on_line() for prior in _priors(spec, points, weight).values()]).T
+
+
+def require_curve_model(spec: ModelSpec) -> ModelSpec:
+    """Return a model with its law taken as exact, refused unless it can describe a curve.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    ModelSpec
+
+    Raises
+    ------
+    ModelError
+        If the law reads more than one axis, has groups, or noise other than Normal and StudentT.
+    """
+    exact = spec.exact
+    if len(exact.reads) != 1 or exact.response.scale != "log":
+        raise ModelError(
+            f"the model {spec.name} is no model of a curve: its law reads "
+            f"{', '.join(exact.inputs)}; take one of a single axis, such as plateau-power-law"
+        )
+    if exact.group is not None:
+        raise ModelError(
+            f"the model {spec.name} has groups; curves of a table are pooled without: "
+            f"take {spec.name.removesuffix('-hierarchical')}"
+        )
+    if exact.noise not in _NOISES:
+        raise ModelError(
+            f"the model {spec.name} has {exact.noise} noise; curves take {' or '.join(_NOISES)}"
+        )
+    return exact
+
+
+class Target:
+    """Log posterior density of a curve in whitened coordinates, for `importance`.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        As `require_curve_model` returns it.
+    points : Points
+    weight : ndarray
+        Exponent of each point's likelihood, shape (points,).
+    base : ndarray, optional
+        Mean and sd of Normal priors on the real line in place of the model's, shape
+        (2, coordinates).
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        points: Points,
+        weight: np.ndarray,
+        base: np.ndarray | None = None,
+    ) -> None:
+        self.spec, self.points, self.weight = spec, points, weight
+        self.reference = float(np.exp(np.log(points.x).mean()))
+        priors = _priors(spec, points, weight)
+        self.odd = {} if base is not None else _not_normal(spec, priors)
+        self.mean, self.sd = line_priors(spec, points, weight) if base is None else base
+        self.noise = {name: list(priors).index(name) for name in spec.noise_model.parameters}
+
+    def line(self, u: np.ndarray) -> np.ndarray:
+        """Coordinates on the real line from whitened ones, both of shape (..., coordinates)."""
+        return self.mean + self.sd * u
+
+    def mu(self, u: np.ndarray) -> np.ndarray:
+        """Log of the law at the points, from whitened coordinates: (..., points)."""
+        sampled = _in_support(self.spec, self.line(u))
+        natural = self.spec.law.to_natural(sampled, (self.reference,))
+        return _log_law(self.spec, {n: v[..., None] for n, v in natural.items()}, self.points.x)
+
+    def __call__(self, u: np.ndarray) -> np.ndarray:
+        """Log posterior density, up to no constant."""
+        return self._density(u, self.mu(u))
+
+    def _density(self, u: np.ndarray, mu: np.ndarray) -> np.ndarray:
+        line, scale = self.line(u), np.sqrt(self._variance(u))
+        residual = (self.points.log_loss - mu) / scale
+        points = (self.weight * (self._log_noise(residual, line) - np.log(scale))).sum(-1)
+        prior = -0.5 * (u**2 + np.log(2 * np.pi))
+        for place, own in self.odd.items():
+            prior[..., place] = own(line[..., place]) + np.log(self.sd[place])
+        total = points + prior.sum(-1)
+        return np.where(np.isfinite(total), total, -np.inf)
+
+    def slopes(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient, by differences but for sigma, and expected information with the prior's."""
+        size, law = u.shape[-1], len(self.spec.priors)
+        steps = _STEP * np.eye(size)[:law]
+        mu = self.mu(np.concatenate([u[:, None], u[:, None] + steps], axis=1))
+        jacobian = (mu[:, 1:] - mu[:, :1]) / _STEP  # (s, law, points)
+        variance = self._variance(u)
+        square = (self.points.log_loss - mu[:, 0]) ** 2 / variance
+        nu = self._nu(self.line(u))
+        pull = 1.0 if nu is None else (nu + 1) / (nu + square)  # of each residual
+        keep = 1.0 if nu is None else (nu + 1) / (nu + 3)
+        scaled = self.weight * pull * (self.points.log_loss - mu[:, 0]) / variance
+        place = self.noise["sigma"]
+        sigma = np.exp(2 * self.line(u)[:, place, None])
+        own = self.sd[place] * sigma / variance
+        gradient = -u.copy()
+        gradient[:, :law] += (jacobian @ scaled[..., None])[..., 0]
+        gradient[:, place] += (self.weight * own * (pull * square - 1)).sum(-1)
+        for odd in {*self.odd, *self.noise.values()} - {place}:
+            ahead = u.copy()
+            ahead[:, odd] += _STEP
+            gradient[:, odd] = (
+                self._density(ahead, mu[:, 0]) - self._density(u, mu[:, 0])
+            ) / _STEP
+        information = np.tile(np.eye(size), (len(u), 1, 1))
+        curvature = self.weight * keep / variance
+        information[:, :law, :law] += (jacobian * curvature[:, None]) @ jacobian.transpose(0, 2, 1)
+        spread = 2.0 if nu is None else 2 * nu / (nu + 3)
+        information[:, place, place] += (spread * self.weight * own**2).sum(-1)
+        return gradient, information
+
+    def starts(self) -> np.ndarray:
+        """Places spread over the prior, level and sigma set to what fits there."""
+        size = len(self.mean)
+        u = np.random.default_rng(0).uniform(-1.5, 1.5, (_STARTS, size))
+        u[0] = 0.0
+        level = list(self.spec.priors).index("level") if "level" in self.spec.priors else None
+        if level is not None:
+            off = np.average(self.points.log_loss - self.mu(u), axis=-1, weights=self.weight)
+            u[:, level] += off / self.sd[level]
+        off = np.average((self.points.log_loss - self.mu(u)) ** 2, axis=-1, weights=self.weight)
+        place = self.noise["sigma"]
+        u[:, place] = (np.log(np.sqrt(off) + 1e-3) - self.mean[place]) / self.sd[place]
+        return u
+
+    def _variance(self, u: np.ndarray) -> np.ndarray:
+        sigma = np.exp(2 * self.line(u)[..., self.noise["sigma"], None])
+        return sigma + self.points.stderr**2 + LEAST**2
+
+    def _nu(self, line: np.ndarray) -> np.ndarray | None:
+        return np.exp(line[..., self.noise["nu"], None]) if "nu" in self.noise else None
+
+    def _log_noise(self, residual: np.ndarray, line: np.ndarray) -> np.ndarray:
+        """Log density of standardised residuals."""
+        nu = self._nu(line)
+        if nu is None:
+            return -0.5 * (residual**2 + np.log(2 * np.pi))
+        constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(np.pi * nu)
+        return constant - (nu + 1) / 2 * np.log1p(residual**2 / nu)
+
+
+def sample_curve(
+    spec: ModelSpec,
+    points: Points,
+    weight: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    effort: Effort = EFFORT,
+    base: np.ndarray | None = None,
+) -> tuple[Target, Sample]:
+    """Sample the law of a model given one curve.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        As `require_curve_model` returns it.
+    points : Points
+    weight : ndarray
+        Exponent of each point's likelihood, shape (points,).
+    rng : numpy.random.Generator
+    effort : Effort, optional
+    base : ndarray, optional
+        As of a `Target`.
+
+    Returns
+    -------
+    target : Target
+    sample : Sample
+        Weighted draws in the whitened coordinates of the target.
+    """
+    target = Target(spec, points, weight, base)
+    return target, importance(target, rng, effort)
+
+
+def _priors(spec: ModelSpec, points: Points, weight: np.ndarray) -> dict[str, Prior]:
+    centre = float(np.average(points.log_loss, weights=weight))
+    return {name: spec.sampled[name].about(centre) for name in coordinates_of(spec)}
+
+
+def _not_normal(spec: ModelSpec, priors: Mapping[str, Prior]) -> dict[int, LogDensity]:
+    """Log densities on the line of those priors that are not Normal there, by their place."""
+
+    def on_line(prior: Prior, support: str) -> LogDensity:
+        def density(line: np.ndarray) -> np.ndarray:
+            value = into_support(support, line)
+            stretch = line if support == "positive" else 0.0  # log of d value / d line
+            if support == "unit":
+                stretch = np.log(value) + np.log1p(-value)
+            return np.asarray(prior.log_density(value) + stretch)
+
+        return density
+
+    return {
+        place: on_line(prior, spec.supports[name])
+        for place, (name, prior) in enumerate(priors.items())
+        if prior.dist != NORMAL_ON[spec.supports[name]]
+    }
+
+
+def _in_support(spec: ModelSpec, line: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        name: into_support(spec.supports[name], line[..., place])
+        for place, name in enumerate(coordinates_of(spec))
+    }
+
+
+def _log_law(spec: ModelSpec, natural: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return np.log(spec.law(x, **natural))
