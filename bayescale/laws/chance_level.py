@@ -38,6 +38,7 @@ def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function)
     coordinates=Coordinates(
         {"level": REAL, "reducible": UNIT, "remaining": UNIT, "alpha": POSITIVE}, _to_natural
     ),
+    breaks_along=("x",),
 )
 def chance_level(x: Any, *, E: Any, U: Any, x_half: Any, alpha: Any) -> Any:
     r"""Power law that leaves a chance level, :math:`(L - E)/(U - L) = (x / x_{half})^{-\alpha}`.

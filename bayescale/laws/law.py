@@ -326,6 +326,8 @@ class Law:
         Inputs along which the response rises, and along which it has a minimum (a maximum where
         higher is better). Along sizes, data, compute and an axis that are named in neither it
         gets better, or falls where neither is better.
+    breaks_along : tuple of str
+        Inputs along which it has a break of its own, such as the end of a plateau.
     """
 
     name: str
@@ -337,6 +339,7 @@ class Law:
     allocation: Allocation = field(default=Allocation(), repr=False)
     rises_along: tuple[str, ...] = ()
     minimum_along: tuple[str, ...] = ()
+    breaks_along: tuple[str, ...] = ()
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Any:
         """Evaluate the law's function."""
@@ -431,7 +434,8 @@ class Law:
         Law
         """
         named = (replace(r, name=axis) if r.role == "axis" else r for r in self.reads)
-        return replace(self, reads=tuple(named))
+        breaks = tuple(axis if name == AXIS.name else name for name in self.breaks_along)
+        return replace(self, reads=tuple(named), breaks_along=breaks)
 
     def as_counted(self) -> "Law":
         """Return a law that trades a size against data as one of ``params`` and ``tokens``.
@@ -591,12 +595,13 @@ def law(
     allocation: Allocation = Allocation(),
     rises_along: tuple[str, ...] = (),
     minimum_along: tuple[str, ...] = (),
+    breaks_along: tuple[str, ...] = (),
 ) -> Callable[[Function], Law]:
     """Register a function as a law: inputs by position, parameters by keyword.
 
     Parameters
     ----------
-    response, coordinates, allocation, rises_along, minimum_along
+    response, coordinates, allocation, rises_along, minimum_along, breaks_along
         See `Law`.
     inputs : tuple of Input
         In the order of the function's.
@@ -643,6 +648,7 @@ def law(
             allocation,
             rises_along,
             minimum_along,
+            breaks_along,
         )
         return LAWS[name]
 

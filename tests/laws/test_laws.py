@@ -24,6 +24,7 @@ from bayescale.laws import (
     isoflop_profile,
     kaplan,
     law,
+    plateau_power_law,
     positive_part,
     power_law,
     pure_power_law,
@@ -40,6 +41,8 @@ COORDINATES = {
     "reducible": share,
     "split": share,
     "remaining": share,
+    "place": st.floats(-2, 1),
+    "width": st.floats(0.3, 3.0),
     "R_D": repeats,
     "R_N": repeats,
     "r_N": st.floats(-1, 1),
@@ -670,3 +673,53 @@ def test_chance_level_law_with_nothing_done_yet_is_a_power_law(level, reducible,
     far = power_law.to_natural(common, reference)
     at = up * 1e9
     assert chance_level(at, **near) == pytest.approx(power_law(at, **far), rel=1e-6)
+
+
+def test_plateau_law_starts_on_the_plateau_and_ends_as_a_power_law():
+    natural = {"E": 0.5, "U": 2.5, "x_bend": 1e9, "alpha": 0.8, "width": 0.5}
+    assert plateau_power_law(1e-9, **natural) == pytest.approx(2.5, rel=1e-9)
+    assert plateau_power_law(1e9, **natural) == pytest.approx(0.5 + 2 * 2**-0.4)
+    assert plateau_power_law(1e14, **natural) - 0.5 == pytest.approx(2 * 1e5**-0.8, rel=1e-6)
+    assert plateau_power_law(1e60, **natural) == pytest.approx(0.5, rel=1e-9)
+
+
+@given(alpha=exponent, up=st.floats(1e-3, 1e3))
+def test_plateau_law_of_the_width_of_the_inverse_exponent_leaves_a_chance_level(alpha, up):
+    common = {"E": 0.5, "U": 2.5, "alpha": alpha}
+    same = plateau_power_law(up * 1e9, **common, x_bend=1e9, width=1 / alpha)
+    assert same == pytest.approx(chance_level(up * 1e9, **common, x_half=1e9))
+
+
+@given(alpha=exponent, up=st.floats(1e-3, 1e3))
+def test_plateau_law_of_width_one_is_a_power_law_of_a_shifted_input(alpha, up):
+    said = plateau_power_law(up * 1e9, E=0.5, U=2.5, x_bend=1e9, alpha=alpha, width=1.0)
+    shifted = power_law(up * 1e9 + 1e9, E=0.5, A=2 * 1e9**alpha, alpha=alpha)
+    assert said == pytest.approx(shifted)
+
+
+@given(level=st.floats(-1, 3), reducible=share, alpha=exponent, up=st.floats(0.1, 100.0))
+def test_plateau_law_that_bends_far_below_the_runs_is_a_power_law(level, reducible, alpha, up):
+    common = {"level": level, "reducible": reducible, "alpha": alpha}
+    early = plateau_power_law.to_natural({**common, "place": -12.0, "width": 0.5}, (1e9,))
+    far = power_law.to_natural(common, (1e9,))
+    at = up * 1e9
+    assert plateau_power_law(at, **early) == pytest.approx(power_law(at, **far), rel=1e-6)
+
+
+@pytest.mark.parametrize("width", [0.02, 1.0, 20.0])
+@pytest.mark.parametrize("place", [-12.0, 0.0, 12.0])
+@pytest.mark.parametrize("alpha", [0.05, 2.0, 40.0])
+def test_plateau_law_and_its_slopes_stay_finite_far_from_the_bend(alpha, place, width):
+    names = ("alpha", "place", "width")
+    symbols = [pt.dscalar(name) for name in names]
+    sampled = {"level": 1.0, "reducible": 0.5, **dict(zip(names, symbols, strict=True))}
+    at = np.array([1e-3, 1e9, 1e21])
+    said = plateau_power_law(at, **plateau_power_law.to_natural(sampled, (1e9,)))
+    log_loss = pt.log(said)
+    slopes = pytensor.grad(log_loss.sum(), symbols)
+    found = pytensor.function(symbols, [log_loss, *slopes], mode="FAST_COMPILE")
+    values, *slope = found(alpha, place, width)
+    assert np.isfinite([*values, *slope]).all()
+    assert (np.diff(values) <= 0).all()
+    if alpha < 40:  # steeper than that no digits of the loss are left far above
+        assert values[1] == pytest.approx(1.0)

@@ -35,6 +35,8 @@ POINT = {
     "reducible": 0.3,
     "split": 0.5,
     "remaining": 0.4,
+    "place": -0.3,
+    "width": 0.8,
     "alpha": 0.35,
     "beta": 0.37,
     "alpha_N": 0.08,

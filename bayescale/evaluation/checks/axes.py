@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from bayescale.curves.rule import Shape
 from bayescale.curves.shape import shape_check
 from bayescale.laws import LOSS
 from bayescale.modelling.spec import ModelSpec
@@ -17,6 +18,7 @@ _EQUAL = 1.02  # factor within which two runs count as equal
 _FEWEST, _LEAST_RANGE = 6, np.log(10) / 2  # runs of a curve, and their range in log x
 _MOST = 8  # curves looked at along an axis, the widest of them
 _CHANCE = 0.1  # share of curves that may look wrong by chance
+_BREAKS = (Shape.BROKEN, Shape.SATURATED_GUESS)  # what a law with a break says itself
 
 
 def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
@@ -25,7 +27,8 @@ def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
     Axes are sizes, data, compute and the one axis of a law, unless it has a minimum there. Along an
     axis a curve are runs of one group that are equal, within 2%, in every other input: at least 6
     that span half a decade. Runs of a weight below 1 are left out: they count as doubtful. Where
-    the law rises, the reciprocal is looked at, which falls. Laws of repeated data are not asked:
+    the law rises, the reciprocal is looked at, which falls. Where the law has a break of its own, a
+    curve may have one. Laws of repeated data are not asked:
     repeating the same tokens is no power law; nor are laws of shares, which end at 1.
 
     Parameters
@@ -45,11 +48,14 @@ def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
         curves = sorted(_curves(fit, axis), key=lambda curve: -_range(curve, axis))[:_MOST]
         power = -1.0 if axis in spec.law.rises_along else 1.0
         found = [
-            shape_check(
-                curve[axis].to_numpy(),
-                curve[spec.response.column].to_numpy(dtype=float) ** power,
-                axis=axis,
-                seed=seed,
+            _known_to(
+                spec,
+                shape_check(
+                    curve[axis].to_numpy(),
+                    curve[spec.response.column].to_numpy(dtype=float) ** power,
+                    axis=axis,
+                    seed=seed,
+                ),
             )
             for curve in curves
         ]
@@ -59,6 +65,14 @@ def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
             of = "" if spec.response == LOSS else f"{looked_at}, read as a loss: "
             checks.append(replace(check, message=of + check.message))
     return checks
+
+
+def _known_to(spec: ModelSpec, check: Check) -> Check:
+    """Pass a break that the law has itself."""
+    if check.along not in spec.law.breaks_along or check.detail.label not in _BREAKS:
+        return check
+    message = f"{check.message}, as {spec.law.name} has one"
+    return replace(check, status=Status.PASS, message=message, advice="")
 
 
 def _axes(spec: ModelSpec) -> list[str]:

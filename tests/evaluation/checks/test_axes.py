@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from conftest import TRUTH, known_fit, known_grouped_fit
 
-from bayescale import Fit, Runs, constants_fit
+from bayescale import Fit, Runs, constants_fit, load_model
 from bayescale.evaluation.checks.axes import _levels, axis_checks
-from bayescale.laws import ACCURACY, quantity
+from bayescale.laws import ACCURACY, plateau_power_law, quantity
 from bayescale.runs.check import Status
 
 
@@ -54,6 +54,24 @@ def test_one_axis_alone_is_one_curve():
     assert (check.name, check.along) == (f"shape along {axis}", axis)
     assert check.detail.label == "power_law"
     assert check.status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("model", "status"), [("plateau-power-law", Status.PASS), ("power-law", Status.FAIL)]
+)
+def test_a_break_speaks_against_laws_that_have_none(model, status):
+    flops = np.geomspace(1e3, 1e8, 25)
+    law = {"E": 0.3, "U": 2.3, "x_bend": 3e4, "alpha": 0.4, "width": 0.7}
+    loss = plateau_power_law(flops, **law) * np.exp(
+        0.008 * np.random.default_rng(0).standard_normal(25)
+    )
+    spec = load_model(model)
+    runs = Runs(pd.DataFrame({"flops": flops, "loss": loss}), "a plateau")
+    made = Fit(spec, runs, known_fit(10).tree)
+    (check,) = axis_checks(made)
+    assert check.detail.label in ("broken", "saturated_guess")
+    assert check.status is status
+    assert bool(check.advice) == (status is Status.FAIL)
 
 
 def test_isoflops_alone_have_no_curves_and_groups_are_kept_apart(small_fit):
