@@ -46,6 +46,22 @@ class Points:
         """Number of different x."""
         return len(np.unique(self.x))
 
+    def where(self, kept: np.ndarray) -> "Points":
+        """Return some of the points, as a curve of their own.
+
+        Parameters
+        ----------
+        kept : ndarray of bool
+            Shape (points,).
+
+        Returns
+        -------
+        Points
+        """
+        x = self.x[kept]
+        decades = float(np.log10(x[-1] / x[0]))
+        return Points(x, self.log_loss[kept], self.stderr[kept], len(x), decades)
+
     @property
     def known(self) -> bool:
         """Whether standard errors are known."""

@@ -79,6 +79,21 @@ class Draws:
         """
         return _log_law(self.spec, {n: v[:, None] for n, v in self.natural.items()}, x)
 
+    def scale(self, stderr: np.ndarray) -> np.ndarray:
+        """Scale of the noise of points.
+
+        Parameters
+        ----------
+        stderr : ndarray
+            Known standard errors of log loss, shape (n,).
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, n).
+        """
+        return np.sqrt(self.sampled["sigma"][:, None] ** 2 + stderr**2 + LEAST**2)
+
     def picked(self, places: np.ndarray) -> "Draws":
         """Return some of the draws.
 
@@ -235,9 +250,7 @@ class Target:
         for odd in {*self.odd, *self.noise.values()} - {place}:
             ahead = u.copy()
             ahead[:, odd] += _STEP
-            gradient[:, odd] = (
-                self._density(ahead, mu[:, 0]) - self._density(u, mu[:, 0])
-            ) / _STEP
+            gradient[:, odd] = (self._density(ahead, mu[:, 0]) - self._density(u, mu[:, 0])) / _STEP
         information = np.tile(np.eye(size), (len(u), 1, 1))
         curvature = self.weight * keep / variance
         information[:, :law, :law] += (jacobian * curvature[:, None]) @ jacobian.transpose(0, 2, 1)

@@ -313,6 +313,20 @@ def available_models() -> dict[str, str]:
     return {name: load_model(name).summary for name in _packaged()}
 
 
+def is_shipped(name: str) -> bool:
+    """Whether a model of that name comes with the package.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    bool
+    """
+    return name in _packaged()
+
+
 @typed
 def load_model(model: str | Path) -> ModelSpec:
     """Load a model specification by its name, or from a TOML file of your own.

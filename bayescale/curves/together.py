@@ -1,0 +1,394 @@
+r"""All curves of a table under one law: what they share, and how much each point may say.
+
+No curve is exactly a law, and one that is only approximately right cannot learn more and more from
+more and more points. By default the points of a curve count as 6, those nearest to the question
+most (`TOP`). Whether the curves of a table follow the law so well that every point may count in
+full (`WHOLE`), the table says itself: without the last third of a decade of every curve, both
+readings forecast it, and their draws are pooled by the scores (pseudo Bayesian model averaging, Yao
+et al. 2018, doi:10.1214/17-BA1091). The same forecasts say whether curves of this table fall as far
+as the law says: `fall` is the median ratio.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from zlib import crc32
+
+import numpy as np
+from scipy.special import logsumexp
+from scipy.stats import t as student
+
+from bayescale.curves.points import Points
+from bayescale.curves.population import Hyperpriors, Population, learn
+from bayescale.curves.posterior import Draws, Target, coordinates_of, line_priors, sample_curve
+from bayescale.curves.weighting import capped_weights
+from bayescale.modelling.priors import Prior
+from bayescale.modelling.spec import ModelSpec, is_shipped, load_model
+from bayescale.progress import step
+
+DRAWS = 1000
+"""Draws of every curve."""
+
+FEWEST_POOLED, FEWEST_TESTED = 5, 8
+"""Curves from which on they are pooled, and from which on they say how forecasts fare."""
+
+MOST_POOLED, MOST_TESTED = 200, 60
+"""Curves of a large table, chosen by chance, that teach what is shared, and that are tested."""
+
+HELD_DECADES = 1 / 3
+"""Top of every curve that is held back and forecast, in decades."""
+
+_FEW = 0.05  # share of draws that is not worth the sampling
+_SIZES, _DECADES = 6, 0.5  # of what is left of a curve for its top to be forecast
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How much each point of a curve says.
+
+    Parameters
+    ----------
+    cap : float
+        How many points all of them count as.
+    tilt : float
+        Exponent of x in the weights.
+    """
+
+    cap: float
+    tilt: float
+
+    def of(self, points: Points) -> np.ndarray:
+        """Weights of the points of a curve.
+
+        Parameters
+        ----------
+        points : Points
+
+        Returns
+        -------
+        ndarray
+            Shape (points,).
+        """
+        return capped_weights(points.x, self.cap, self.tilt)
+
+
+TOP, WHOLE = Weighting(6.0, 2.0), Weighting(np.inf, 0.0)
+"""The points nearest to the question, as many as 6 in all; every point in full."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """The curves of a table under one law.
+
+    Parameters
+    ----------
+    draws : mapping of str to Draws
+        By name of the curve.
+    population : Population or None
+        What they share; None for fewer than 5 curves.
+    whole : float
+        Share of the draws in which every point counts in full.
+    fall : float
+        How far curves of this table fell beyond their points over how far was forecast, median over
+        the curves; 1 where fewer than 8 could say.
+    tested : int
+        Curves that say so.
+    """
+
+    draws: Mapping[str, Draws] = field(repr=False)
+    population: Population | None = field(repr=False)
+    whole: float
+    fall: float
+    tested: int
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What the table says of its own forecasts, in words."""
+        if self.tested < FEWEST_TESTED:
+            return ()
+        found = (
+            f"Without their last third of a decade {self.tested} curves were forecast: over it they"
+            f" fell {self.fall:.2f} times as far as the law said, and every forecast is scaled by "
+            "that.",
+            f"By the same test {self.whole:.0%} of the draws let every point count in full; in the "
+            "others the points count as 6, those nearest to the top most.",
+        )
+        return found
+
+
+def fit_together(
+    points: Mapping[str, Points],
+    spec: ModelSpec,
+    *,
+    clusters: Mapping[str, str] | None = None,
+    weighting: Weighting | None = None,
+    calibrate: bool = True,
+    seed: int = 1,
+) -> Together:
+    """Fit the law of a model to all curves of a table.
+
+    Parameters
+    ----------
+    points : mapping of str to Points
+        By name of the curve.
+    spec : ModelSpec
+        As `bayescale.curves.posterior.require_curve_model` returns it.
+    clusters : mapping of str to str, optional
+        Cluster of each curve.
+    weighting : Weighting, optional
+        By default the table chooses.
+    calibrate : bool, optional
+        Whether to learn how far the curves fall beyond their points.
+    seed : int, optional
+
+    Returns
+    -------
+    Together
+    """
+    asked = (TOP, WHOLE) if weighting is None else (weighting,)
+    trial = _Trial.of(points, spec, asked, clusters, seed) if calibrate else None
+    enough = trial is not None and trial.tested >= FEWEST_TESTED
+    share = trial.shares if trial is not None and enough else np.eye(len(asked))[0]
+    fits = [
+        _fit(points, spec, own, clusters, seed) if part > 0 else None
+        for own, part in zip(asked, share, strict=True)
+    ]
+    population = next(fit for fit, part in zip(fits, share, strict=True) if part == share.max())
+    assert population is not None
+    return Together(
+        {
+            name: _pooled([fit.draws[name] if fit else None for fit in fits], share)
+            for name in points
+        },
+        population.population,
+        whole=float(share[asked.index(WHOLE)]) if WHOLE in asked else 0.0,
+        fall=trial.fall if trial is not None and enough else 1.0,
+        tested=trial.tested if trial is not None else 0,
+    )
+
+
+def hyperpriors(spec: ModelSpec, pooling: ModelSpec, target: Target) -> Hyperpriors:
+    """Priors of the population of curves.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    pooling : ModelSpec
+        Its hierarchical sibling, which says what is pooled and with which scales; those between
+        clusters are the same, and noise has none.
+    target : Target
+        Of any curve.
+
+    Returns
+    -------
+    Hyperpriors
+    """
+    names = tuple(name for name in coordinates_of(spec) if name in pooling.partial)
+    places = [coordinates_of(spec).index(name) for name in names]
+    return Hyperpriors(
+        names,
+        target.mean[places],
+        target.sd[places],
+        np.array([_scale(pooling.scales[name]) for name in names]),
+        np.array([_scale(pooling.scales[name]) if name in spec.priors else 0.0 for name in names]),
+    )
+
+
+def _scale(prior: Prior) -> float:
+    """Scale of a HalfNormal prior, or of one with the same middle."""
+    if prior.dist == "HalfNormal":
+        return dict(prior.args)["sigma"]
+    return float(np.exp(prior.on_line()[0] + 0.635))  # -0.635 is the mean log of a unit HalfNormal
+
+
+def pooling_of(spec: ModelSpec) -> ModelSpec | None:
+    """Find the hierarchical sibling of a shipped model, which says how curves are pooled.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    ModelSpec or None
+        None for a model without one: its curves are each fitted alone.
+    """
+    name = f"{spec.name}-hierarchical"
+    return load_model(name) if is_shipped(name) else None
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Draws of every curve by one weighting, and what they share."""
+
+    draws: Mapping[str, Draws]
+    population: Population | None
+
+
+def _fit(
+    points: Mapping[str, Points],
+    spec: ModelSpec,
+    weighting: Weighting,
+    clusters: Mapping[str, str] | None,
+    seed: int,
+) -> _Fit:
+    """Sample curves alone, learn what they share, and sample each again under that."""
+    pooling = pooling_of(spec) if len(points) >= FEWEST_POOLED else None
+    if pooling is None:
+        alone = _sample_each(points, spec, weighting, seed)
+        return _Fit({name: drawn for name, (_, drawn) in alone.items()}, None)
+    some = _some(points, MOST_POOLED, seed)
+    alone = _sample_each(some, spec, weighting, seed)
+    targets = [target for target, _ in alone.values()]
+    priors = hyperpriors(spec, pooling, targets[0])
+    places = [coordinates_of(spec).index(name) for name in priors.names]
+    population = learn(
+        np.stack([drawn.line[:, places] for _, drawn in alone.values()]),
+        np.array([[target.mean[places], target.sd[places]] for target in targets]),
+        priors,
+        clusters=None if clusters is None else [clusters[name] for name in some],
+    )
+
+    def base(name: str) -> np.ndarray:
+        own = line_priors(spec, points[name], weighting.of(points[name]))
+        own[:, places] = population.prior(clusters[name] if clusters else None)
+        return own
+
+    again = _sample_each(points, spec, weighting, seed + 1, base)
+    return _Fit({name: drawn for name, (_, drawn) in again.items()}, population)
+
+
+def _some(points: Mapping[str, Points], most: int, seed: int) -> Mapping[str, Points]:
+    """Keep at most so many curves of a table, by chance: what is learned of all needs no more."""
+    if len(points) <= most:
+        return points
+    names = list(points)
+    chosen = np.random.default_rng(seed).choice(len(names), most, replace=False)
+    return {names[place]: points[names[place]] for place in sorted(chosen)}
+
+
+def _sample_each(
+    points: Mapping[str, Points],
+    spec: ModelSpec,
+    weighting: Weighting,
+    seed: int,
+    base: Callable[[str], np.ndarray] | None = None,
+) -> dict[str, tuple[Target, Draws]]:
+    """Sample curves one after another, each by a stream of its own."""
+    found = {}
+    for number, (name, own) in enumerate(points.items(), 1):
+        rng = np.random.default_rng([seed, crc32(name.encode())])
+        given = None if base is None else base(name)
+        with step(f"curve {number} of {len(points)}"):
+            target, sample = sample_curve(spec, own, weighting.of(own), rng, base=given)
+        line = target.line(sample.drawn(DRAWS, rng))
+        found[name] = target, Draws(spec, target.reference, line)
+    return found
+
+
+def _pooled(draws: Sequence[Draws | None], share: np.ndarray) -> Draws:
+    """Take its share of the draws of each reading."""
+    number = np.round(np.cumsum(share) * DRAWS).astype(int)
+    taken = np.diff(number, prepend=0)
+    kept = [own for own in draws if own is not None]
+    lines = [
+        own.line[:most] for own, most in zip(draws, taken, strict=True) if own is not None and most
+    ]
+    return Draws(kept[0].spec, kept[0].reference, np.concatenate(lines))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """How forecasts of the tops of curves fared, that were made without them.
+
+    Parameters
+    ----------
+    scores : ndarray
+        Log predictive density of the points held back, mean over them, (weightings, curves).
+    ratios : ndarray
+        How far each curve fell over how far was forecast, (weightings, curves); NaN where no fall
+        beyond the noise was forecast.
+    """
+
+    scores: np.ndarray
+    ratios: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        points: Mapping[str, Points],
+        spec: ModelSpec,
+        weightings: Sequence[Weighting],
+        clusters: Mapping[str, str] | None,
+        seed: int,
+    ) -> "_Trial":
+        """Hold the tops of curves back, and forecast them."""
+        split = {name: without_top(own) for name, own in _some(points, MOST_TESTED, seed).items()}
+        parts = {name: both for name, both in split.items() if both is not None}
+        scores, ratios = np.empty((2, len(weightings), len(parts)))
+        if len(parts) < FEWEST_TESTED:
+            return cls(scores[:, :0], ratios[:, :0])
+        kept = {name: lower for name, (lower, _) in parts.items()}
+        for row, weighting in enumerate(weightings):
+            with step("testing forecasts of the curves' tops"):
+                draws = _fit(kept, spec, weighting, clusters, seed).draws
+            for column, (name, (lower, upper)) in enumerate(parts.items()):
+                scores[row, column] = _score(draws[name], upper)
+                ratios[row, column] = _ratio(draws[name], lower, upper)
+        return cls(scores, ratios)
+
+    @property
+    def tested(self) -> int:
+        """Curves whose tops were forecast."""
+        return self.scores.shape[1]
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Share of each weighting among the draws, by its scores; 0 where it is under 5%."""
+        total = self.scores.sum(axis=1)
+        share = np.exp(total - logsumexp(total))
+        share = np.where(share < _FEW, 0.0, share)
+        return share / share.sum()
+
+    @property
+    def fall(self) -> float:
+        """Median ratio of falls, by the weighting with the best scores; 1 where too few fell."""
+        own = self.ratios[int(self.scores.sum(axis=1).argmax())]
+        own = own[np.isfinite(own)]
+        return float(np.median(own)) if len(own) >= FEWEST_TESTED else 1.0
+
+
+def without_top(points: Points) -> tuple[Points, Points] | None:
+    """Split a curve where its last third of a decade begins.
+
+    Parameters
+    ----------
+    points : Points
+
+    Returns
+    -------
+    lower, upper : Points
+        None where less is left than a forecast needs.
+    """
+    kept = points.x <= points.x[-1] / 10**HELD_DECADES
+    if kept.all() or not kept.any():
+        return None
+    lower, upper = points.where(kept), points.where(~kept)
+    if lower.sizes < _SIZES or lower.decades < _DECADES:
+        return None
+    return lower, upper
+
+
+def _score(draws: Draws, upper: Points) -> float:
+    """Log predictive density of points, the mean over them."""
+    off = (upper.log_loss - draws.log_loss(upper.x)) / draws.scale(upper.stderr)
+    nu = draws.sampled.get("nu", np.full(len(draws.line), 1e6))[:, None]
+    log_density = student.logpdf(off, nu) - np.log(draws.scale(upper.stderr))
+    return float((logsumexp(log_density, axis=0) - np.log(len(off))).mean())
+
+
+def _ratio(draws: Draws, lower: Points, upper: Points) -> float:
+    """How far a curve fell from the top of what was kept, over how far was forecast."""
+    start = float(np.median(draws.log_loss(lower.x[-1:])))
+    forecast = start - float(np.median(draws.log_loss(upper.x), axis=0).mean())
+    noise = float(np.median(draws.sampled["sigma"]))
+    return (start - float(upper.log_loss.mean())) / forecast if forecast > noise else np.nan
