@@ -168,6 +168,29 @@ def times_out(decades: float) -> str:
     return f"{factor}× the largest run" if decades > 0 else f"1/{factor} of the smallest run"
 
 
+def some(sentences: Sequence[str], things: str, most: int = 3) -> str:
+    """Say the first of many, and count the others.
+
+    Parameters
+    ----------
+    sentences : sequence of str
+    things : str
+        What each is of, in the plural.
+    most : int, optional
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> some(["a: 1", "b: 2", "c: 3", "d: 4"], "curves", most=2)
+    'a: 1; b: 2 (and 2 curves more)'
+    """
+    left = len(sentences) - most
+    return "; ".join(sentences[:most]) + (f" (and {left} {things} more)" if left > 0 else "")
+
+
 def told_apart(one: float, other: float, digits: int = 2) -> tuple[str, str]:
     """Round two different numbers to as many significant digits as tell them apart.
 

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from bayescale import words
 from bayescale.cli.options import (
     Axis,
     By,
     CurvesFile,
+    DirectionColumn,
     HigherIsBetter,
     Json,
     Metric,
@@ -18,6 +20,7 @@ from bayescale.cli.options import (
     StandardErrors,
     Trials,
     Where,
+    direction,
 )
 from bayescale.cli.reading import table_of
 from bayescale.errors import RunsError
@@ -35,8 +38,10 @@ def curves(
     stderr: StandardErrors = None,
     trials: Trials = None,
     higher_is_better: HigherIsBetter = False,
+    higher_is_better_column: DirectionColumn = None,
     chance: Annotated[
-        float | None, typer.Option(metavar="LEVEL", help="Of guessing, e.g. 0.25.")
+        str | None,
+        typer.Option(metavar="LEVEL", help="Of guessing, e.g. 0.25, or the column that says it."),
     ] = None,
     where: Where = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file of labels.")] = None,
@@ -47,13 +52,14 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Label many single-axis curves: power law, broken, saturated, ..."""
+    higher = direction(higher_is_better, higher_is_better_column)
     if out is not None and out.exists():
         raise RunsError(f"{out} exists already; name another file with --out")
     with step("reading"):
         points = table_of(table, where)
         import pandas as pd
 
-        from bayescale.curves.table import COLUMNS, curve_shapes, row_of
+        from bayescale.curves.table import COLUMNS, REFUSED, curve_shapes, row_of
 
     shapes = curve_shapes(
         points,
@@ -62,8 +68,8 @@ def curves(
         y,
         stderr=stderr,
         trials=trials,
-        higher_is_better=higher_is_better,
-        chance=chance,
+        higher_is_better=higher,
+        chance=_level(chance),
         seed=seed,
     )
     if out is not None:
@@ -72,20 +78,38 @@ def curves(
         make_folder(plots)
     rows = []
     with step("classifying"), nullcontext() if out is None else replacing(out) as partial:
-        for number, (name, own, shape) in enumerate(shapes, 1):
-            rows.append(row_of(name, own, shape))
+        for number, (one, shape) in enumerate(shapes, 1):
+            rows.append(row_of(one, shape))
             if plots is not None and shape is not None:
                 from bayescale.plots.curves import save_shape
 
-                save_shape(shape, plots / f"{number:04d}-{file_name(name)}.png", name, x=x, y=y)
+                path = plots / f"{number:04d}-{file_name(one.name)}.png"
+                save_shape(shape, path, one.name, x=x, y=y)
         labels = pd.DataFrame(rows, columns=list(COLUMNS))
+        refused = [
+            f"{row.curve}: {row.message}" for row in labels.itertuples() if row.label == REFUSED
+        ]
+        if len(refused) == len(labels):
+            raise RunsError(f"no curve can be used: {words.some(refused, 'curves')}")
         if partial is not None:
             labels.to_csv(partial, index=False)
+    for reason in refused:
+        typer.echo(f"refused: {reason}", err=True)
     _show(labels, as_json, whole=out is None)
+
+
+def _level(chance: str | None) -> float | str | None:
+    """Level of chance, or the column that says it."""
+    try:
+        return None if chance is None else float(chance)
+    except ValueError:
+        return chance
 
 
 def _show(labels: Table, as_json: bool, *, whole: bool) -> None:
     """Print the counts of the labels, after the table unless that went to a file."""
+    import pandas as pd
+
     counts = labels["label"].value_counts()
     if as_json:
         typer.echo(to_json({"counts": counts.to_dict(), "curves": labels.to_dict("records")}))
@@ -93,7 +117,8 @@ def _show(labels: Table, as_json: bool, *, whole: bool) -> None:
     if whole:
         shown = labels[["curve", "n", "decades", "label", "message"]]
         for row in shown.itertuples():
-            typer.echo(f"{row.curve}: {row.label} ({row.n} points, {row.decades:.2f} decades)")
+            span = "" if pd.isna(row.decades) else f", {row.decades:.2f} decades"
+            typer.echo(f"{row.curve}: {row.label} ({row.n} points{span})")
             typer.echo(f"    {row.message}")
         typer.echo("")
     for label, number in counts.items():

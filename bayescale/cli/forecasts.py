@@ -12,6 +12,7 @@ from bayescale.cli.options import (
     Axis,
     By,
     CurvesFile,
+    DirectionColumn,
     HigherIsBetter,
     Json,
     Metric,
@@ -19,6 +20,7 @@ from bayescale.cli.options import (
     StandardErrors,
     Trials,
     Where,
+    direction,
 )
 from bayescale.cli.reading import table_of
 from bayescale.cli.sampling import stop_unless_converged
@@ -38,6 +40,7 @@ def forecast(
     stderr: StandardErrors = None,
     trials: Trials = None,
     higher_is_better: HigherIsBetter = False,
+    higher_is_better_column: DirectionColumn = None,
     where: Where = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file of forecasts.")] = None,
     plots: Annotated[
@@ -48,6 +51,7 @@ def forecast(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Say where single-axis curves go beyond their range."""
+    higher = direction(higher_is_better, higher_is_better_column)
     if out is not None and out.exists():
         raise RunsError(f"{out} exists already; name another file with --out")
     if out is not None:
@@ -69,12 +73,12 @@ def forecast(
             at=at,
             stderr=stderr,
             trials=trials,
-            higher_is_better=higher_is_better,
+            higher_is_better=higher,
             seed=seed,
         )
     refused = [f"{one.name}: {one.message}" for one in forecasts if one.forecast is None]
     if len(refused) == len(forecasts):
-        raise RunsError(f"no curve can be forecast: {_some(refused)}")
+        raise RunsError(f"no curve can be forecast: {words.some(refused, 'curves')}")
     for reason in refused:
         typer.echo(f"no forecast: {reason}", err=True)
     problems = [f"{one.name}: {one.message}" for one in forecasts if not one.converged]
@@ -99,21 +103,14 @@ def forecast(
     stop_unless_converged(problems, allow_unconverged)
 
 
-def _some(refused: list[str], most: int = 3) -> str:
-    """Name the first curves, and count the others."""
-    rest = f" (and {len(refused) - most} curves more)" if len(refused) > most else ""
-    return "; ".join(refused[:most]) + rest
-
-
 def _show(rows: Table, x: str) -> None:
     """Print what a curve is, then a line for each value of x."""
     import pandas as pd
 
     for name, own in rows.groupby("curve", sort=False):
         first = own.iloc[0]
-        typer.echo(
-            f"{name}: {first['label']} ({first['n']} points, {first['decades']:.2f} decades)"
-        )
+        span = "" if pd.isna(first["decades"]) else f", {first['decades']:.2f} decades"
+        typer.echo(f"{name}: {first['label']} ({first['n']} points{span})")
         if pd.isna(first["median"]):
             typer.echo(f"    no forecast: {first['message']}")
             continue

@@ -220,6 +220,38 @@ HigherIsBetter = Annotated[
     bool,
     typer.Option("--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."),
 ]
+DirectionColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--higher-is-better-column",
+        metavar="COLUMN",
+        help="Says it of each curve: true or false.",
+    ),
+]
+
+
+def direction(higher_is_better: bool, column: str | None) -> bool | str:
+    """Whether higher is better, or the column that says it of each curve.
+
+    Parameters
+    ----------
+    higher_is_better : bool
+    column : str or None
+
+    Returns
+    -------
+    bool or str
+
+    Raises
+    ------
+    BayescaleError
+        If both are given.
+    """
+    if column is not None and higher_is_better:
+        raise BayescaleError(
+            "--higher-is-better is of all curves, --higher-is-better-column of each: give one"
+        )
+    return higher_is_better if column is None else column
 
 
 @dataclass(frozen=True)

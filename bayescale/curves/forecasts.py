@@ -19,10 +19,11 @@ from bayescale.curves.forecast import (
     reweighted,
     sample_members,
 )
-from bayescale.curves.points import Points, points_of
+from bayescale.curves.measured import Measured, measured_curves
+from bayescale.curves.points import Points
 from bayescale.curves.rule import Shape
 from bayescale.curves.shape import FEWEST, classify_points
-from bayescale.curves.table import measured_curves
+from bayescale.curves.table import REFUSED
 from bayescale.errors import RunsError
 from bayescale.laws import LOSS
 from bayescale.posterior.sampling import MEMBER_R_HAT
@@ -113,7 +114,7 @@ def forecast_curves(
     at: Sequence[float] | Mapping[str, Sequence[float]],
     stderr: str | None = None,
     trials: str | None = None,
-    higher_is_better: bool = False,
+    higher_is_better: bool | str = False,
     seed: int = 1,
     progress: bool | None = None,
 ) -> list[CurveForecast]:
@@ -153,39 +154,41 @@ def forecast_curves(
     Raises
     ------
     RunsError
-        If a column is unknown, a value cannot be used, or a curve has nothing to be forecast at.
+        If a column is unknown, there are no rows, or a curve has nothing to be forecast at.
     """
     measured = measured_curves(
         table, by, x, y, stderr=stderr, trials=trials, higher_is_better=higher_is_better
     )
-    asked = {name: _asked(at, name) for name in measured}
+    asked = {one.name: _asked(at, one.name) for one in measured}
     posteriors: dict[str, Posterior] = {}
     labels, reasons = {}, {}
-    for number, (name, values) in enumerate(measured.items(), 1):
-        points = points_of(*values)
-        labels[name], reasons[name] = _shape(points, higher_is_better, seed)
+    for number, one in enumerate(measured, 1):
+        if one.values is None:
+            labels[one.name], reasons[one.name] = REFUSED, one.message
+            continue
+        points = one.values.points
+        labels[one.name], doubt = _shape(points, one.higher_is_better, seed)
         try:
             require_falling(points)
-            asked[name], inside = _beyond(asked[name], float(values[0].max()))
+            asked[one.name], inside = _beyond(asked[one.name], float(one.values.x.max()))
         except RunsError as error:
-            reasons[name] = str(error)
+            reasons[one.name] = str(error)
             continue
-        reasons[name] = "; ".join(filter(None, (reasons[name], inside)))
+        reasons[one.name] = "; ".join(filter(None, (doubt, inside, *one.values.notes)))
         with showing(progress), step(f"curve {number} of {len(measured)}"):
-            posteriors[name] = sample_members(points, seed=seed)
+            posteriors[one.name] = sample_members(points, seed=seed)
     forecasts = _forecasts(posteriors, asked, seed)
     return [
         CurveForecast(
-            name,
-            len(values[0]),
-            float(np.log10(values[0].max() / values[0].min())),
-            float(values[0].max()),
-            labels[name],
-            forecasts.get(name),
-            higher_is_better,
-            "; ".join(filter(None, (reasons[name], _unmixed(posteriors.get(name))))),
+            one.name,
+            one.rows,
+            *_range(one),
+            labels[one.name],
+            forecasts.get(one.name),
+            one.higher_is_better,
+            "; ".join(filter(None, (reasons[one.name], _unmixed(posteriors.get(one.name))))),
         )
-        for name, values in measured.items()
+        for one in measured
     ]
 
 
@@ -249,6 +252,13 @@ def _forecasts(
         learned = reweighted(posterior, own_weights, seed=own_seed)
         found[name] = predict_beyond(learned, asked[name], seed=own_seed)
     return found
+
+
+def _range(one: Measured) -> tuple[float, float]:
+    """Decades of x of a curve, and the largest x; NaN where it is refused."""
+    if one.values is None:
+        return np.nan, np.nan
+    return one.values.points.decades, float(one.values.x.max())
 
 
 def _asked(at: Sequence[float] | Mapping[str, Sequence[float]], name: str) -> list[float]:

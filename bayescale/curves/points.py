@@ -1,15 +1,23 @@
 """From what was measured to points of log loss: errors of accuracies, standard errors, thinning."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from bayescale import words
+from bayescale.curves.digits import are_running_bests, fewest_trials
 from bayescale.errors import RunsError
 
 MOST_SIZES, MOST_POINTS, BINS = 20, 48, 16
 """A curve with more different x, or more points, is thinned to means of this many bins."""
+
+_DUST = 1e-12  # of sums of floats that should be 1
+_NO_LOG = "{} has no logarithm: the metric must be positive, leave the row out"
+_NO_ERROR = (
+    "an error of {} has no logarithm, and no other value says how precise it is: give trials"
+)
 
 Values = Sequence[float] | np.ndarray
 
@@ -68,6 +76,30 @@ class Points:
         return bool(self.stderr.any())
 
 
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured of one curve, in the order given.
+
+    Parameters
+    ----------
+    x, log_loss, stderr : ndarray
+        As in `Points`.
+    notes : tuple of str
+        What was done to them, and what to doubt.
+    """
+
+    x: np.ndarray
+    log_loss: np.ndarray
+    stderr: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def points(self) -> Points:
+        """Their points, with the notes."""
+        found = points_of(self.x, self.log_loss, self.stderr)
+        return replace(found, notes=(*found.notes, *self.notes))
+
+
 def log_losses(
     x: Values,
     y: Values,
@@ -76,13 +108,14 @@ def log_losses(
     trials: Values | float | None = None,
     higher_is_better: bool = False,
     rows: Sequence[int] | np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    r"""Check measurements and bring them to log loss: x, log loss and its standard error.
+) -> Measurements:
+    r"""Check measurements and bring them to log loss.
 
     An accuracy becomes its error, one minus it. With the number of trials n behind an error p, the
     error is (n p + 1/2)/(n + 1), which keeps 0 and 1 off the limits, and its standard error the
-    binomial one; without it an error of exactly 0 is refused, for it has no logarithm. Standard
-    errors go to log loss by the delta method, se / loss; they are 0 where none is known.
+    binomial one. Without it an error of exactly 0 is treated so with the fewest trials that can
+    give the other values, and a note says it. Standard errors go to log loss by the delta method,
+    se / loss; they are 0 where none is known.
 
     Parameters
     ----------
@@ -92,7 +125,7 @@ def log_losses(
         Standard error of each y.
     trials : array-like or float, optional
         Number of binary trials behind each y. Where standard errors are given as well, trials
-        count only for values of exactly 0 or 1.
+        count only for values of exactly 0 or 1. Losses above 1 are no shares, and have none.
     higher_is_better : bool, optional
         The metric is a share between 0 and 1 that grows when the model gets better.
     rows : array-like of int, optional
@@ -100,51 +133,83 @@ def log_losses(
 
     Returns
     -------
-    tuple of ndarray
+    Measurements
 
     Raises
     ------
     RunsError
         If a value is missing, infinite or outside its limits, or lengths differ. Trials may be
-        missing (NaN) where they do not count.
+        missing (NaN) where they do not count; standard errors and trials may be missing for all.
     """
     refuse = _Refusal(rows)
     x, y = refuse.numbers(x, "x"), refuse.numbers(y, "y")
-    se = np.zeros(len(y)) if stderr is None else refuse.numbers(stderr, "the standard error")
+    se = refuse.all_or_none(stderr, "the standard error", len(y))
     if not len(x) == len(y) == len(se):
         raise RunsError(f"{len(x)} x, {len(y)} y and {len(se)} standard errors: give one of each")
-    loss = 1 - y if higher_is_better else y
     refuse(x <= 0, x, "x is {}: the axis is logarithmic, leave the row out")
     refuse(se < 0, se, "a standard error of {}: it cannot be negative")
-    limits = "{} is no share between 0 and 1: divide percent by 100"
-    refuse(((y < 0) | (y > 1)) & (higher_is_better or trials is not None), y, limits)
-    if trials is not None:
-        counted = (loss == 0) | (loss == 1) | (stderr is None)
-        loss, se = _binomial(loss, se, counted, trials, refuse)
-    reason = "{} has no logarithm: the metric must be positive, and an error rate of 0 needs trials"
     if higher_is_better:
-        reason = "a value of {} leaves an error of 0, which has no logarithm: give trials"
-    refuse(loss <= 0, y, reason)
-    return x, np.log(loss), se / loss
+        y = np.where(np.abs(y - 1) < _DUST, 1.0, y)
+        _require_shares(y, refuse)
+    loss = 1 - y if higher_is_better else y
+    loss, se, notes = _off_limits(loss, se, refuse.trials(trials, len(y)), refuse)
+    if are_running_bests(x, -y if higher_is_better else y):
+        side = "lower" if higher_is_better else "higher"
+        notes += (
+            "never gets worse and has ties: if these are the best values so far, new measurements "
+            f"lie {side} and scatter more",
+        )
+    return Measurements(x, np.log(loss), se / loss, notes)
 
 
-def _binomial(
-    loss: np.ndarray,
-    se: np.ndarray,
-    counted: np.ndarray,
-    trials: Values | float,
-    refuse: "_Refusal",
-) -> tuple[np.ndarray, np.ndarray]:
-    """Errors off their limits and their binomial standard errors, where trials are counted."""
-    number = refuse.numbers(trials, "the number of trials", may_miss=True)
-    if len(number) not in (1, len(loss)):
-        raise RunsError(f"{len(number)} numbers of trials for {len(loss)} y: give one, or one each")
-    number = np.broadcast_to(number, loss.shape)
+def _require_shares(y: np.ndarray, refuse: "_Refusal") -> None:
+    """Refuse what is no accuracy, with the remedy of what it probably is."""
+    percent = "divide percent by 100; " if (y <= 100).all() else ""
+    quantity = (
+        "a quantity that is neither a share nor a loss, such as a batch size or a learning rate, "
+        "is read without higher-is-better"
+    )
+    refuse(y > 1, y, f"{{}} is no share between 0 and 1: {percent}{quantity}")
+    refuse(y < 0, y, "{} is no share between 0 and 1: leave the row out")
+
+
+def _off_limits(
+    loss: np.ndarray, se: np.ndarray, number: np.ndarray, refuse: "_Refusal"
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Positive losses and standard errors, by trials where they count, and what was done."""
+    notes: tuple[str, ...] = ()
+    refuse(loss < 0, loss, _NO_LOG)
+    shares = bool((loss <= 1).all())
+    if not shares and np.isfinite(number).any():
+        notes = ("trials left out: values above 1 are no shares of them",)
+    counted = shares & ((loss == 0) | (loss == 1) | np.isnan(se))
+    counted &= np.isfinite(number[counted]).any()
     refuse(counted & ~(number >= 1), number, "{} trials: there must be at least one")
+    bare = (loss == 0) & ~counted
+    if bare.any():
+        if not shares:
+            refuse(bare, loss, _NO_LOG)
+        one, source = _trials_behind(loss, se)
+        if not one:
+            refuse(bare, loss, _NO_ERROR)
+        number, counted = np.where(bare, one, number), counted | bare
+        notes += (
+            f"{refuse.names(bare)}: an error of 0 counts as {0.5 / (one + 1):.2g}, as of {one} "
+            f"trials, {source}; give trials if they are known",
+        )
     counts = np.where(counted, number, 1.0)
     moved = np.where(counted, (counts * loss + 0.5) / (counts + 1), loss)
     binomial = np.sqrt(moved * np.maximum(1 - moved, 0) / (counts + 2))
-    return moved, np.where(counted, binomial, se)
+    return moved, np.where(counted, binomial, np.nan_to_num(se)), notes
+
+
+def _trials_behind(loss: np.ndarray, se: np.ndarray) -> tuple[int, str]:
+    """Trials that the other errors speak of, 0 if there are none, and how they do."""
+    known = (loss > 0) & (loss < 1) & (se > 0)
+    if known.any():
+        trials = np.median((loss * (1 - loss))[known] / se[known] ** 2)
+        return max(1, round(float(trials))), "as the other standard errors say"
+    return fewest_trials(loss), "the fewest that can give the other values"
 
 
 class _Refusal:
@@ -155,9 +220,29 @@ class _Refusal:
 
     def __call__(self, wrong: np.ndarray, values: np.ndarray, reason: str) -> None:
         if wrong.any():
-            at = np.flatnonzero(wrong)
-            names = at if self.rows is None else np.asarray(self.rows)[at]
-            raise RunsError(f"{words.rows(names)}: {reason.format(f'{values[at[0]]:g}')}")
+            raise RunsError(f"{self.names(wrong)}: {reason.format(f'{values[wrong][0]:g}')}")
+
+    def names(self, chosen: np.ndarray) -> str:
+        at = np.flatnonzero(chosen)
+        return words.rows(at if self.rows is None else np.asarray(self.rows)[at])
+
+    def all_or_none(self, values: Values | None, name: str, length: int) -> np.ndarray:
+        """Give numbers, NaN where none is known; some alone are refused."""
+        if values is None:
+            return np.full(length, np.nan)
+        numbers = self.numbers(values, name, may_miss=True)
+        return numbers if np.isnan(numbers).all() else self.numbers(numbers, name)
+
+    def trials(self, trials: Values | float | None, length: int) -> np.ndarray:
+        """Give the number of trials behind each value, NaN where it is not known."""
+        if trials is None:
+            return np.full(length, np.nan)
+        number = self.numbers(trials, "the number of trials", may_miss=True)
+        if len(number) not in (1, length):
+            raise RunsError(
+                f"{len(number)} numbers of trials for {length} y: give one, or one each"
+            )
+        return np.broadcast_to(number, length)
 
     def numbers(self, values: Values | float, name: str, *, may_miss: bool = False) -> np.ndarray:
         try:

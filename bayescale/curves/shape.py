@@ -20,7 +20,7 @@ import xarray as xr
 from bayescale.arguments import typed
 from bayescale.curves.evidence import FAMILIES, Curve, Evidence, Target, evidence
 from bayescale.curves.importance import climb
-from bayescale.curves.points import Points, Values, log_losses, points_of
+from bayescale.curves.points import Points, Values, log_losses
 from bayescale.curves.reference import reference
 from bayescale.curves.rule import Facts, Shape, judge
 from bayescale.draws import numbers
@@ -166,6 +166,8 @@ def classify_curve(
         Standard error of each y, as of a finite test set.
     trials : array-like or float, optional
         Number of binary trials behind each y; beside `stderr`, for values of exactly 0 or 1 only.
+        Without it an error of exactly 0 counts as half of one in the fewest trials that can give
+        the other values, and the message says so.
     higher_is_better : bool, optional
         The metric is a share between 0 and 1 like accuracy; its error, 1 - y, is judged.
     chance : float, optional
@@ -183,7 +185,7 @@ def classify_curve(
     """
     measured = log_losses(x, y, stderr=stderr, trials=trials, higher_is_better=higher_is_better)
     return classify_points(
-        points_of(*measured), higher_is_better=higher_is_better, chance=chance, seed=seed
+        measured.points, higher_is_better=higher_is_better, chance=chance, seed=seed
     )
 
 
@@ -337,13 +339,13 @@ def chance_level(chance: float | None, higher_is_better: bool) -> float | None:
     Raises
     ------
     RunsError
-        If it cannot be one: not positive, or not below 1 where higher is better.
+        If it cannot be one: not positive; where higher is better, negative or not below 1.
     """
     if chance is None:
         return None
     loss = 1 - chance if higher_is_better else chance
-    if not 0 < loss < np.inf or (higher_is_better and loss >= 1):
-        limits = "strictly between 0 and 1" if higher_is_better else "positive and finite"
+    if not 0 < loss < np.inf or (higher_is_better and loss > 1):
+        limits = "at least 0 and below 1" if higher_is_better else "positive and finite"
         raise RunsError(f"a chance level of {chance:g} cannot be: it must be {limits}")
     return loss
 

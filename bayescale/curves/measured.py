@@ -1,0 +1,230 @@
+"""The curves of a table, each with what was measured of it or why it cannot be used."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayescale import words
+from bayescale.curves.points import Measurements, log_losses
+from bayescale.curves.shape import FEWEST, chance_level
+from bayescale.errors import RunsError, RunsWarning
+from bayescale.runs.settings import is_plain
+
+_MIXED = 0.5  # spread at one x over that of the curve, and share of its points, that look mixed
+_YES, _NO = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One curve of a table, or why it cannot be used.
+
+    Parameters
+    ----------
+    name : str
+    rows : int
+        Rows of the table that belong to it.
+    values : Measurements or None
+        None for a curve that is refused.
+    message : str
+        Why it is refused; empty where it is not.
+    higher_is_better : bool
+        Whether the loss is one minus the metric.
+    chance : float or None
+        Level of guessing, in the metric's units.
+    """
+
+    name: str
+    rows: int
+    values: Measurements | None
+    message: str = ""
+    higher_is_better: bool = False
+    chance: float | None = None
+
+
+def measured_curves(
+    table: pd.DataFrame,
+    by: str | Sequence[str] | None,
+    x: str,
+    y: str,
+    *,
+    stderr: str | None = None,
+    trials: str | None = None,
+    higher_is_better: bool | str = False,
+    chance: float | str | None = None,
+) -> list[Measured]:
+    """Bring every curve of a table to log losses, or say why it cannot be used.
+
+    Parameters and warnings are as in `classify_curves`.
+
+    Returns
+    -------
+    list of Measured
+        In the order in which the curves appear.
+
+    Raises
+    ------
+    RunsError
+        If a column is unknown, there are no rows, a row belongs to no curve, or the one chance
+        level of all curves cannot be.
+    """
+    names = _curve_names(table, by)
+    columns = _Columns(x, y, stderr, trials, higher_is_better, chance)
+    _require(table, [column for column in vars(columns).values() if isinstance(column, str)])
+    if len(table) == 0:
+        raise RunsError("the table has no rows")
+    if not isinstance(chance, str):
+        chance_level(chance, isinstance(higher_is_better, str) or higher_is_better)
+    rows = _rows(table)
+    places = names.groupby(names, sort=False).indices
+    measured = [
+        columns.of(name, table.iloc[places[name]], rows[places[name]]) for name in names.unique()
+    ]
+    _warn_of_mixtures(table, measured, places, x, y)
+    return measured
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Columns of measurements, and what holds for all curves in place of some."""
+
+    x: str
+    y: str
+    stderr: str | None
+    trials: str | None
+    higher_is_better: bool | str
+    chance: float | str | None
+
+    def of(self, name: str, own: pd.DataFrame, rows: np.ndarray) -> Measured:
+        """Read one curve; what cannot be used refuses it alone."""
+        try:
+            higher = self.direction(own, rows)
+            chance = self.level(own, rows, higher)
+            chance_level(chance, higher)
+            values = log_losses(
+                own[self.x],
+                own[self.y],
+                stderr=None if self.stderr is None else own[self.stderr],
+                trials=None if self.trials is None else own[self.trials],
+                higher_is_better=higher,
+                rows=rows,
+            )
+        except RunsError as error:
+            return Measured(name, len(own), None, str(error))
+        return Measured(name, len(own), values, "", higher, chance)
+
+    def direction(self, own: pd.DataFrame, rows: np.ndarray) -> bool:
+        """Whether higher is better along one curve."""
+        if not isinstance(self.higher_is_better, str):
+            return self.higher_is_better
+        cells = own[self.higher_is_better].astype(str).str.strip().str.lower().to_numpy()
+        unclear = ~np.isin(cells, (*_YES, *_NO))
+        if unclear.any():
+            raise RunsError(
+                f"{words.rows(rows[unclear])}: {self.higher_is_better} is {cells[unclear][0]}: "
+                "write true or false"
+            )
+        higher = np.isin(cells, _YES)
+        _require_one(higher, rows, self.higher_is_better, "direction")
+        return bool(higher[0])
+
+    def level(self, own: pd.DataFrame, rows: np.ndarray, higher: bool) -> float | None:
+        """Level of guessing of one curve, None where it has none."""
+        if not isinstance(self.chance, str):
+            # one number for a table of both directions is of its shares
+            return None if isinstance(self.higher_is_better, str) and not higher else self.chance
+        levels = pd.to_numeric(own[self.chance], errors="coerce").to_numpy(dtype=float)
+        text = np.isnan(levels) & own[self.chance].notna().to_numpy()
+        if text.any():
+            cell = own[self.chance][text].iloc[0]
+            raise RunsError(f"{words.rows(rows[text])}: {self.chance} is {cell!r}, no number")
+        if np.isnan(levels).all():
+            return None
+        _require_one(levels, rows, self.chance, "level of chance")
+        return float(levels[0])
+
+
+def _require_one(values: np.ndarray, rows: np.ndarray, column: str, what: str) -> None:
+    """Refuse what changes along a curve."""
+    other = values != values[0]
+    if other.any():
+        raise RunsError(
+            f"{words.rows(rows[other])}: {column} is {values[other][0]}, not {values[0]} as in "
+            f"{words.rows(rows[:1])}: a curve has one {what}, so name what tells the curves apart"
+        )
+
+
+def _curve_names(table: pd.DataFrame, by: str | Sequence[str] | None) -> pd.Series:
+    """Name of the curve of each row; several columns are joined by a bar."""
+    columns = [by] if isinstance(by, str) else list(by or ())
+    _require(table, columns)
+    if not columns:
+        return pd.Series("all rows", index=table.index)
+    for column in columns:
+        missing = _rows(table)[table[column].isna()]
+        if len(missing):
+            raise RunsError(f"{words.rows(missing)}: no {column}, so no curve to belong to")
+    return table[columns].astype(str).agg(" | ".join, axis=1)
+
+
+def _warn_of_mixtures(
+    table: pd.DataFrame,
+    measured: Sequence[Measured],
+    places: Mapping[str, np.ndarray],
+    x: str,
+    y: str,
+) -> None:
+    """Doubt curves whose values at one x lie as far apart as those at all of them."""
+    used = [(one.name, one.values) for one in measured if one.values is not None]
+    if not used:
+        return
+    names = pd.Series(np.repeat([name for name, _ in used], [len(own.x) for _, own in used]))
+    axis = pd.Series(np.concatenate([own.x for _, own in used]))
+    loss = pd.Series(np.concatenate([own.log_loss for _, own in used]))
+    cells = loss.groupby([names, axis])
+    repeated = cells.transform("size") > 1
+    within = (loss - cells.transform("mean"))[repeated].groupby(names[repeated]).std()
+    overall = loss.groupby(names).std()
+    share = repeated.groupby(names).mean()
+    doubtful = (within / overall).gt(_MIXED) & share.gt(_MIXED)
+    if names.nunique() == 1 and not repeated.any():
+        # No x twice: of one curve neighbours lie near each other, of several mixed ones far apart.
+        steps = loss[axis.sort_values().index].diff().std()
+        doubtful |= steps > overall
+    mixed = [name for name in names.unique() if doubtful.get(name, False)]
+    if not mixed:
+        return
+    inside = table.iloc[places[mixed[0]]]
+    apart = [
+        str(column)
+        for column in table.columns
+        if column not in (x, y)
+        and is_plain(inside[column])
+        and 1 < inside[column].nunique() <= len(inside) / FEWEST
+    ]
+    if not apart and not repeated.any():  # noise about a flat line is no mixture
+        return
+    hint = f"; should --by also name {' or '.join(apart)}?" if apart else ""
+    warnings.warn(
+        f"mixed curves? {len(mixed)} of {names.nunique()}, first {mixed[0]!r}, have values at one "
+        f"{x} as far apart as over the whole range: perhaps more than one curve{hint}",
+        RunsWarning,
+        stacklevel=3,
+    )
+
+
+def _rows(table: pd.DataFrame) -> np.ndarray:
+    """Rows as errors name them: by the index, which a selection keeps, or by their place."""
+    whole = pd.api.types.is_integer_dtype(table.index)
+    return table.index.to_numpy() if whole else np.arange(len(table))
+
+
+def _require(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    for column in columns:
+        if column not in table.columns:
+            raise RunsError(
+                f"the table has no column {column!r}; "
+                f"{words.did_you_mean(column, list(map(str, table.columns)))}"
+            )
