@@ -47,20 +47,18 @@ def inverse_labels() -> pd.DataFrame:
     """Label of every inverse-scaling curve beside its trend."""
     rows = []
     table = load_dataset("inverse_scaling")
-    for (higher, metric), own in table.groupby(["higher_is_better", "metric"]):
-        shares = metric != "loss"
-        for name, points, shape in curve_shapes(
-            own,
-            ["curve"],
-            "x",
-            "value",
-            stderr="stderr",
-            trials="n_examples" if shares else None,
-            higher_is_better=bool(higher),
-        ):
-            one = own[own["curve"] == name].sort_values("x")
-            row = row_of(name, points, shape) | trends(one, -1 if higher else 1)
-            rows.append(row | {"p_worse": np.nan if shape is None else shape.p_worse})
+    for one, shape in curve_shapes(
+        table,
+        "curve",
+        "x",
+        "value",
+        stderr="stderr",
+        trials="n_examples",
+        higher_is_better="higher_is_better",
+    ):
+        own = table[table["curve"] == one.name].sort_values("x")
+        row = row_of(one, shape) | trends(own, -1 if one.higher_is_better else 1)
+        rows.append(row | {"p_worse": np.nan if shape is None else shape.p_worse})
     return pd.DataFrame(rows)
 
 

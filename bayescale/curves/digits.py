@@ -32,15 +32,47 @@ def fewest_trials(shares: np.ndarray) -> int:
     inside = np.unique(shares[(shares > 0) & (shares < 1)])
     if not len(inside):
         return 0
-    decimals = next((d for d in range(1, 15) if np.abs(inside - inside.round(d)).max() < 1e-13), 15)
-    half = 0.5 * 10.0**-decimals + 1e-15
-    fitting = np.arange(1, min(10**decimals, _MOST_TRIALS) + 1)
+    half = _rounding(inside)
+    fitting = np.arange(1, int(min(0.5 / half, _MOST_TRIALS)) + 1)
     for share in inside:
         part = fitting * share
         fitting = fitting[np.abs(part - part.round()) <= fitting * half]
     if len(fitting):
         return int(fitting[0])
     return int(np.ceil(1 / np.diff(inside, prepend=0, append=1).min()))
+
+
+def are_shares(values: np.ndarray, trials: np.ndarray) -> bool:
+    """Whether values are shares of their trials, whole numbers over them, rounded as they are.
+
+    Parameters
+    ----------
+    values, trials : ndarray
+        Of one shape; NaN where one is not known.
+
+    Returns
+    -------
+    bool
+        True as well of values too rounded to tell, and where no trials are known.
+
+    Examples
+    --------
+    >>> n = np.array([300.0, 300.0])
+    >>> are_shares(np.array([0.0567, 0.5]), n), are_shares(np.array([0.0581, 0.5]), n)
+    (True, False)
+    """
+    known = np.isfinite(values) & np.isfinite(trials)
+    if not known.any():
+        return True
+    part = (values * trials)[known]
+    near = np.abs(part - part.round()) <= trials[known] * _rounding(values[known])
+    return bool(near.all() and (values[known] <= 1).all())
+
+
+def _rounding(values: np.ndarray) -> float:
+    """Half of the last decimal of the one that has most."""
+    exact = (d for d in range(1, 15) if np.abs(values - values.round(d)).max() < 1e-13)
+    return 0.5 * 10.0 ** -next(exact, 15) + 1e-15
 
 
 def are_running_bests(x: np.ndarray, loss: np.ndarray) -> bool:

@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from bayescale import words
+from bayescale.curves.digits import are_shares
 from bayescale.curves.points import Measurements, log_losses
 from bayescale.curves.shape import FEWEST, chance_level
 from bayescale.errors import RunsError, RunsWarning
@@ -103,17 +104,29 @@ class _Columns:
             higher = self.direction(own, rows)
             chance = self.level(own, rows, higher)
             chance_level(chance, higher)
+            trials = None if self.trials is None else own[self.trials]
+            loss = trials is not None and not higher and self.is_loss(own)
             values = log_losses(
                 own[self.x],
                 own[self.y],
                 stderr=None if self.stderr is None else own[self.stderr],
-                trials=None if self.trials is None else own[self.trials],
+                trials=None if loss else trials,
                 higher_is_better=higher,
                 rows=rows,
             )
+            if loss:
+                note = "trials left out: the values are no shares of them"
+                values = replace(values, notes=(*values.notes, note))
         except RunsError as error:
             return Measured(name, len(own), None, str(error))
         return Measured(name, len(own), values, "", higher, chance)
+
+    def is_loss(self, own: pd.DataFrame) -> bool:
+        """Whether trials are not of this curve: a table of both directions may have losses."""
+        if not isinstance(self.higher_is_better, str):
+            return False
+        columns = own[[self.y, self.trials]].apply(pd.to_numeric, errors="coerce")
+        return not are_shares(*columns.to_numpy(dtype=float).T)
 
     def direction(self, own: pd.DataFrame, rows: np.ndarray) -> bool:
         """Whether higher is better along one curve."""
