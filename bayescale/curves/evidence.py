@@ -294,6 +294,95 @@ def evidence(
     )
 
 
+@dataclass(frozen=True)
+class FamilyDraws:
+    """Draws of a family in units of the curve, as `bayescale.curves.mixture` reads them.
+
+    Parameters
+    ----------
+    family : Family
+    theta : ndarray
+        Coordinates, shape (draws, coordinates).
+    middle, half : float
+        Middle of log x, and half of its range.
+    level : float
+        Mean log loss of the points.
+    """
+
+    family: Family
+    theta: np.ndarray
+    middle: float
+    half: float
+    level: float
+
+    def __len__(self) -> int:
+        """Return the number of draws."""
+        return len(self.theta)
+
+    @property
+    def floor(self) -> np.ndarray:
+        """Irreducible loss, shape (draws,)."""
+        at = np.array([self.half])
+        level = np.exp(self.level + self.family.mu(self.theta, at, self.half))
+        return (level * (1 - self.family.reducible_share(self.theta, at, self.half)))[:, 0]
+
+    @property
+    def plateau(self) -> np.ndarray:
+        """Its own level of chance: no family that is pooled has one."""
+        return np.full(len(self), np.nan)
+
+    @property
+    def exponent(self) -> np.ndarray:
+        """Its own exponent: none has one far beyond."""
+        return np.full(len(self), np.nan)
+
+    def log_loss(self, x: np.ndarray) -> np.ndarray:
+        """Log loss without noise.
+
+        Parameters
+        ----------
+        x : ndarray
+            Shape (n,).
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, n).
+        """
+        return self.level + self.family.mu(self.theta, np.log(x) - self.middle, self.half)
+
+    def scale(self, stderr: np.ndarray) -> np.ndarray:
+        """Sd of the noise of points.
+
+        Parameters
+        ----------
+        stderr : ndarray
+            Known standard errors of log loss, shape (n,).
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, n).
+        """
+        return np.hypot(np.exp(self.theta[:, -1:]), stderr)
+
+    def noise(self, rng: np.random.Generator, number: int) -> np.ndarray:
+        """Draw standardised noise.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        number : int
+            Of points.
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, number).
+        """
+        return rng.standard_normal((len(self), number))
+
+
 class Target:
     """Log posterior density of a family for a curve, up to the evidence, in whitened coordinates.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +23,37 @@ _NO_ERROR = (
 Values = Sequence[float] | np.ndarray
 
 
+class Metric(StrEnum):
+    """What was measured, which is brought to a loss that falls."""
+
+    LOSS = "loss"
+    """The loss itself: positive, lower is better."""
+    SHARE = "share"
+    """A share of successes, higher is better: the loss is one minus it."""
+    GROWING = "growing"
+    """A positive quantity that grows and of which neither is better: the loss is one over it."""
+
+    def of_loss(self, loss: np.ndarray) -> np.ndarray:
+        """Return losses in units of what was measured; a share stays between 0 and 1.
+
+        Parameters
+        ----------
+        loss : ndarray
+
+        Returns
+        -------
+        ndarray
+
+        Examples
+        --------
+        >>> Metric.SHARE.of_loss(np.array([0.25])), Metric.GROWING.of_loss(np.array([0.25]))
+        (array([0.75]), array([4.]))
+        """
+        if self is Metric.SHARE:
+            return 1 - np.minimum(loss, 1.0)
+        return 1 / loss if self is Metric.GROWING else loss
+
+
 @dataclass(frozen=True)
 class Points:
     """Points of one curve, sorted by x.
@@ -40,6 +72,8 @@ class Points:
         Range of x before thinning, in decades.
     notes : tuple of str
         What was done to them.
+    bests : bool
+        Whether they are the best values so far: the curve never rises, and has ties.
     """
 
     x: np.ndarray
@@ -48,6 +82,7 @@ class Points:
     measured: int
     decades: float
     notes: tuple[str, ...] = ()
+    bests: bool = False
 
     @property
     def sizes(self) -> int:
@@ -68,7 +103,7 @@ class Points:
         """
         x = self.x[kept]
         decades = float(np.log10(x[-1] / x[0]))
-        return Points(x, self.log_loss[kept], self.stderr[kept], len(x), decades)
+        return Points(x, self.log_loss[kept], self.stderr[kept], len(x), decades, bests=self.bests)
 
     @property
     def known(self) -> bool:
@@ -86,18 +121,21 @@ class Measurements:
         As in `Points`.
     notes : tuple of str
         What was done to them, and what to doubt.
+    bests : bool
+        As in `Points`.
     """
 
     x: np.ndarray
     log_loss: np.ndarray
     stderr: np.ndarray
     notes: tuple[str, ...] = ()
+    bests: bool = False
 
     @cached_property
     def points(self) -> Points:
         """Their points, with the notes."""
         found = points_of(self.x, self.log_loss, self.stderr)
-        return replace(found, notes=(*found.notes, *self.notes))
+        return replace(found, notes=(*found.notes, *self.notes), bests=self.bests)
 
 
 def log_losses(
@@ -153,13 +191,14 @@ def log_losses(
         _require_shares(y, refuse)
     loss = 1 - y if higher_is_better else y
     loss, se, notes = _off_limits(loss, se, refuse.trials(trials, len(y)), refuse)
-    if are_running_bests(x, -y if higher_is_better else y):
+    bests = are_running_bests(x, -y if higher_is_better else y)
+    if bests:
         side = "lower" if higher_is_better else "higher"
         notes += (
             "never gets worse and has ties: if these are the best values so far, new measurements "
             f"lie {side} and scatter more",
         )
-    return Measurements(x, np.log(loss), se / loss, notes)
+    return Measurements(x, np.log(loss), se / loss, notes, bests)
 
 
 def _require_shares(y: np.ndarray, refuse: "_Refusal") -> None:

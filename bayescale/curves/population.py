@@ -55,20 +55,21 @@ class Population:
         Pooled coordinates.
     middle, sd : ndarray
         Of the curves on the real line, shape (names,).
-    effect : mapping of str to ndarray
-        Of each cluster, shape (names,); empty without clusters.
+    middle_sd : ndarray
+        What is uncertain of the middles, shape (names,).
+    effect, effect_sd : mapping of str to ndarray
+        Of each cluster, and what is uncertain of it, shape (names,); empty without clusters.
     cluster_sd : ndarray
         Between clusters, shape (names,).
-    curves : int
-        How many it is learned from.
     """
 
     names: tuple[str, ...]
     middle: np.ndarray
     sd: np.ndarray
+    middle_sd: np.ndarray = field(repr=False)
     effect: Mapping[str, np.ndarray] = field(repr=False)
+    effect_sd: Mapping[str, np.ndarray] = field(repr=False)
     cluster_sd: np.ndarray = field(repr=False)
-    curves: int
 
     def prior(self, cluster: str | None = None) -> np.ndarray:
         """Mean and sd of the coordinates of a curve.
@@ -82,8 +83,11 @@ class Population:
         ndarray
             Shape (2, names).
         """
-        centre = self.middle + (0.0 if cluster is None else self.effect[cluster])
-        return np.array([centre, self.sd * np.sqrt(1 + 1 / self.curves)])
+        variance = self.sd**2 + self.middle_sd**2
+        if cluster is None:
+            return np.array([self.middle, np.sqrt(variance)])
+        spread = np.sqrt(variance + self.effect_sd[cluster] ** 2)
+        return np.array([self.middle + self.effect[cluster], spread])
 
 
 def learn(
@@ -126,8 +130,12 @@ def learn(
         square = variance + (mean - middle - effect[index]) ** 2 + spread[index]
         sd = np.maximum(_sd(square, priors.scale), _LEAST)
         tau = np.where(tau > 0, _sd(effect**2 + spread, priors.cluster_scale), 0.0)
-    found = dict(zip(map(str, labels), effect, strict=True)) if clusters is not None else {}
-    return Population(priors.names, middle, sd, found, tau, len(draws))
+    # A curve that says nothing of a coordinate says nothing of its middle either.
+    told = np.clip(1 - variance / sd**2, 0.0, 1.0).sum(axis=0)
+    middle_sd = 1 / np.sqrt(told / sd**2 + 1 / priors.sd**2)
+    names = list(map(str, labels)) if clusters is not None else []
+    effects, spreads = (dict(zip(names, own, strict=False)) for own in (effect, np.sqrt(spread)))
+    return Population(priors.names, middle, sd, middle_sd, effects, spreads, tau)
 
 
 def _log_normal(draws: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:

@@ -79,6 +79,44 @@ class Draws:
         """
         return _log_law(self.spec, {n: v[:, None] for n, v in self.natural.items()}, x)
 
+    def __len__(self) -> int:
+        """Return the number of draws."""
+        return len(self.line)
+
+    @property
+    def floor(self) -> np.ndarray:
+        """Irreducible loss, 0 of a law without one, shape (draws,)."""
+        return self.natural.get("E", np.zeros(len(self)))
+
+    @property
+    def plateau(self) -> np.ndarray:
+        """Loss of a model that has learned nothing, NaN of a law without, shape (draws,)."""
+        return self.natural.get("U", np.full(len(self), np.nan))
+
+    @property
+    def exponent(self) -> np.ndarray:
+        """Exponent of the reducible loss far beyond, NaN of a law without, shape (draws,)."""
+        return self.natural.get("alpha", np.full(len(self), np.nan))
+
+    def noise(self, rng: np.random.Generator, number: int) -> np.ndarray:
+        """Draw standardised noise.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        number : int
+            Of points.
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, number).
+        """
+        shape = len(self), number
+        if "nu" in self.sampled:
+            return rng.standard_t(self.sampled["nu"][:, None], shape)
+        return rng.standard_normal(shape)
+
     def scale(self, stderr: np.ndarray) -> np.ndarray:
         """Scale of the noise of points.
 
@@ -94,18 +132,18 @@ class Draws:
         """
         return np.sqrt(self.sampled["sigma"][:, None] ** 2 + stderr**2 + LEAST**2)
 
-    def picked(self, places: np.ndarray) -> "Draws":
-        """Return some of the draws.
+    def first(self, number: int) -> "Draws":
+        """Return the first draws.
 
         Parameters
         ----------
-        places : ndarray of int
+        number : int
 
         Returns
         -------
         Draws
         """
-        return Draws(self.spec, self.reference, self.line[places])
+        return Draws(self.spec, self.reference, self.line[:number])
 
 
 def coordinates_of(spec: ModelSpec) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 
 from bayescale import words
 from bayescale.curves.evidence import FAMILIES, Curve, Evidence
+from bayescale.curves.mixture import CurvePosterior
 from bayescale.curves.points import Points
 from bayescale.curves.reference import Reference
 
@@ -18,6 +19,7 @@ OTHERS = ("exponential", "saturated_guess", "broken")
 
 _FEWEST, _RANGE = 6, 0.5  # sizes; decades
 _TIMES = 2.0  # as probable as the power law must be what replaces it
+_LITTLE = 0.06  # reducible share below which nothing is left to gain
 _HIDDEN = np.log(2)  # a change that noise must not hide where nothing changes
 _CERTAIN = 0.975  # probability of a trend under known standard errors
 _WORDS = {
@@ -25,6 +27,18 @@ _WORDS = {
     "saturated_guess": "a plateau at chance",
     "broken": "a law with a break",
 }
+
+
+FALLS = (
+    "power_law",
+    "saturated",
+    "exponential",
+    "exponential_indistinguishable",
+    "broken",
+    "saturated_guess",
+    "insufficient_range",
+)
+"""Labels of curves that laws of a falling loss may describe."""
 
 
 class Shape(StrEnum):
@@ -66,6 +80,9 @@ class Facts:
     drawn : Reference
     chance_loss : float, optional
         Loss of guessing.
+    posterior : CurvePosterior, optional
+        Of a curve that falls, once it is known: what says exponents, and what no label may
+        contradict.
     """
 
     points: Points
@@ -74,6 +91,7 @@ class Facts:
     found: Mapping[str, Evidence]
     drawn: Reference
     chance_loss: float | None = None
+    posterior: CurvePosterior | None = None
 
     @cached_property
     def bayes_factors(self) -> dict[str, float]:
@@ -205,11 +223,17 @@ def _other_law(facts: Facts) -> _Answer:
 
 def _saturated(facts: Facts) -> _Answer:
     high = float(np.quantile(facts.top_share, 0.95))
-    if high >= 0.06:
+    if high >= _LITTLE or (facts.posterior and _still_falls(facts.posterior)):
         return None
     return Shape.SATURATED, (
         f"irreducible: at most {high:.1%} of the loss at the largest x is reducible (95% sure)"
     )
+
+
+def _still_falls(posterior: CurvePosterior) -> bool:
+    """Whether more than a little of the loss at the largest x is reducible, by the forecast."""
+    top = np.exp(posterior.log_loss(posterior.points.x[-1:]))[:, 0]
+    return bool(np.median(1 - posterior.floor / top) > _LITTLE)
 
 
 def _vague(facts: Facts) -> _Answer:
@@ -236,11 +260,11 @@ def _better(facts: Facts) -> str:
 
 
 def _exponent(facts: Facts) -> str:
-    low, middle, high = np.quantile(
-        np.exp(facts.found["power_law"].draws("log_alpha")), (0.05, 0.5, 0.95)
-    )
-    sign = words.significant
-    return f"power law with alpha {sign(middle)} [{sign(low)}, {sign(high)}]"
+    if facts.posterior is None:
+        return "power law"
+    sign, own = words.significant, facts.posterior
+    low, middle, high = np.nanquantile(own.exponent, (0.05, 0.5, 0.95))
+    return f"power law, exponent {sign(middle)} [{sign(low)}, {sign(high)}]"
 
 
 def _against(facts: Facts) -> str:

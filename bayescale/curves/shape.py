@@ -12,23 +12,30 @@ does is not.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
 
 from bayescale.arguments import typed
-from bayescale.curves.evidence import FAMILIES, Curve, Evidence, Target, evidence
+from bayescale.curves.evidence import FAMILIES, Curve, Evidence, FamilyDraws, Target, evidence
 from bayescale.curves.importance import climb
-from bayescale.curves.points import Points, Values, log_losses
+from bayescale.curves.mixture import CurvePosterior, LawDraws
+from bayescale.curves.points import Metric, Points, Values, log_losses
+from bayescale.curves.posterior import Draws, require_curve_model
 from bayescale.curves.reference import reference
-from bayescale.curves.rule import Facts, Shape, judge
+from bayescale.curves.rule import FALLS, Facts, Shape, judge
+from bayescale.curves.together import DRAWS, fit_together
 from bayescale.draws import numbers
 from bayescale.errors import RunsError
+from bayescale.modelling.spec import load_model
 from bayescale.runs.check import Check, Status
 
-DRAWS = 300
-"""Draws of curves that a result keeps."""
+MODEL = "plateau-power-law"
+"""Model whose law describes curves that fall, unless another is named."""
+
+_REFERENCES = 300  # draws of the curve without a law
 
 FEWEST = 3
 """Fewest different x of a curve."""
@@ -36,7 +43,6 @@ FEWEST = 3
 _PRECISE = 0.002  # noise of log loss below which the reference model expects less of it
 _REFITS = 199
 _EXACT = 5e-4  # residuals of log loss below which their smoothness says nothing
-_ENDS = 0.1  # a regime is where the reducible share is within a tenth of its end
 
 
 @dataclass(frozen=True)
@@ -64,18 +70,18 @@ class CurveShape:
     p_flat, p_steep : float
         Probability that nothing changes beyond noise; that the curve steepens.
     slope : mapping of str to float
-        Mean slope d log loss / d log x over the upper third: median, q05, q95.
+        Mean slope d log loss / d log x over the upper third, of the posterior, or without one of
+        the reference: median, q05, q95.
     durbin_watson_p : float
         Probability of residuals as smooth as these if the power law holds, by refits to simulated
         curves. Low: misfit, or noise that is itself correlated. NaN where all residuals are below
         0.05%: they are of rounding and of the priors.
     draws : xarray.Dataset
-        Dims (chain, draw, x): ``reference`` and ``law``, curves in the metric's own units.
-        Dims (chain, draw): ``near_chance_until`` and ``irreducible_from``, ends of those regimes
-        in units of x (NaN where the curve never is in one).
-    law : str
-        Family of ``law``.
-    higher_is_better : bool
+        Dims (chain, draw, x): ``reference``, the curve without a law, in the metric's own units.
+    posterior : CurvePosterior or None
+        Draws of the laws that explain the curve; None for one that falls and rises.
+    metric : Metric
+        What the losses are of.
     chance : float, optional
         Level of guessing, in the metric's units.
     """
@@ -94,22 +100,19 @@ class CurveShape:
     slope: Mapping[str, float]
     durbin_watson_p: float
     draws: xr.Dataset
-    law: str
-    higher_is_better: bool = False
+    posterior: CurvePosterior | None
+    metric: Metric = Metric.LOSS
     chance: float | None = None
 
-    def metric(self, loss: np.ndarray) -> np.ndarray:
-        """Return losses in the units of the metric.
+    @property
+    def regimes(self) -> xr.Dataset | None:
+        """Ends of the regimes near chance and irreducible, in units of x; None without a law.
 
-        Parameters
-        ----------
-        loss : ndarray
-
-        Returns
-        -------
-        ndarray
+        See `CurvePosterior.regimes`.
         """
-        return 1 - loss if self.higher_is_better else loss
+        if self.posterior is None or self.metric is Metric.GROWING:
+            return None
+        return self.posterior.regimes(chance_level(self.chance, self.metric is Metric.SHARE))
 
     def log_bayes_factor(self, family: str) -> float:
         """Log evidence of a family less that of the power law.
@@ -184,13 +187,12 @@ def classify_curve(
         If a value cannot be used, or there are fewer than 3 different x.
     """
     measured = log_losses(x, y, stderr=stderr, trials=trials, higher_is_better=higher_is_better)
-    return classify_points(
-        measured.points, higher_is_better=higher_is_better, chance=chance, seed=seed
-    )
+    metric = Metric.SHARE if higher_is_better else Metric.LOSS
+    return classify_points(measured.points, metric=metric, chance=chance, seed=seed)
 
 
 def classify_points(
-    points: Points, *, higher_is_better: bool = False, chance: float | None = None, seed: int = 1
+    points: Points, *, metric: Metric = Metric.LOSS, chance: float | None = None, seed: int = 1
 ) -> CurveShape:
     """Classify points of log loss by the rule of `classify_curve`.
 
@@ -199,6 +201,7 @@ def classify_points(
     Parameters
     ----------
     points : Points
+    metric : Metric, optional
 
     Returns
     -------
@@ -209,39 +212,159 @@ def classify_points(
     RunsError
         If there are fewer than 3 different x.
     """
+    judged = judge_points(points, metric=metric, chance=chance, seed=seed)
+    spec = require_curve_model(load_model(MODEL))
+    draws = fit_together({"": points}, spec, seed=seed).draws[""] if judged.falls else None
+    return judged.shape(draws, seed=seed)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A curve that is labelled, before the law of its forecast is known.
+
+    Parameters
+    ----------
+    facts : Facts
+    metric : Metric
+    chance : float or None
+    durbin_watson_p : float
+        As in `CurveShape`.
+    """
+
+    facts: Facts
+    metric: Metric
+    chance: float | None
+    durbin_watson_p: float
+
+    @cached_property
+    def label(self) -> Shape:
+        """Label by the evidence alone."""
+        return judge(self.facts)[0]
+
+    @property
+    def falls(self) -> bool:
+        """Whether a falling law may describe it."""
+        return str(self.label) in FALLS
+
+    def shape(
+        self, law: Draws | None, *, log_fall: tuple[float, float] = (0.0, 0.0), seed: int = 1
+    ) -> CurveShape:
+        """Say its shape, and all that follows from the draws of its laws.
+
+        Parameters
+        ----------
+        law : Draws or None
+            Of the law of the model; None where the curve does not fall.
+        log_fall : tuple of float, optional
+            Mean and sd of the log of how far curves fall beyond their points over how far the law
+            says.
+        seed : int, optional
+
+        Returns
+        -------
+        CurveShape
+        """
+        facts = self.facts
+        posterior = self._posterior(law, log_fall, seed)
+        label, reason = judge(replace(facts, posterior=posterior if self.falls else None))
+        drawn = facts.drawn
+        x = np.exp(drawn.z - drawn.z[0]) * facts.points.x[0]
+        reference = self.metric.of_loss(np.exp(drawn.f + facts.level))
+        return CurveShape(
+            label,
+            "; ".join((reason, *facts.points.notes)),
+            facts.points,
+            facts.probabilities,
+            {name: one.log_evidence for name, one in facts.found.items()},
+            p_up=drawn.p_up(),
+            p_down=drawn.p_down(),
+            p_up_top=drawn.p_up_top(),
+            p_worse=drawn.p_worse(),
+            p_flat=drawn.p_flat(),
+            p_steep=drawn.p_steep(),
+            slope=_slope(facts, posterior),
+            durbin_watson_p=self.durbin_watson_p,
+            draws=xr.Dataset({"reference": (("chain", "draw", "x"), reference[None])}, {"x": x}),
+            posterior=posterior,
+            metric=self.metric,
+            chance=self.chance,
+        )
+
+    def _posterior(
+        self, law: Draws | None, log_fall: tuple[float, float], seed: int
+    ) -> CurvePosterior | None:
+        """Pool the laws that explain the curve; None where no law does."""
+        rng = np.random.default_rng([seed, 1])
+        parts: dict[str, LawDraws]
+        if law is None and self.label == Shape.INVERSE:
+            parts = {"inverse": self._family("inverse", DRAWS, rng)}
+        elif law is None:
+            return None
+        elif self.label in _CONTESTED:
+            parts = self._average(law, rng)
+        else:
+            parts = {law.spec.law.name: law}
+        number = sum(map(len, parts.values()))
+        fall = log_fall[0] + log_fall[1] * rng.standard_normal(number)
+        return CurvePosterior(self.facts.points, parts, fall)
+
+    def _average(self, law: Draws, rng: np.random.Generator) -> dict[str, LawDraws]:
+        """Draw each law that falls as often as it is probable."""
+        own = {name: self.facts.probabilities[name] for name in ("exponential", "broken")}
+        rest = sum(self.facts.probabilities[name] for name in _OF_MODEL)
+        number = {name: round(len(law) * p / (rest + sum(own.values()))) for name, p in own.items()}
+        parts: dict[str, LawDraws] = {
+            name: self._family(name, many, rng) for name, many in number.items() if many
+        }
+        left = len(law) - sum(number.values())
+        return {law.spec.law.name: law.first(left), **parts} if left > 0 else parts
+
+    def _family(self, name: str, number: int, rng: np.random.Generator) -> FamilyDraws:
+        facts = self.facts
+        theta = facts.found[name].theta
+        log_x = np.log(facts.points.x)
+        return FamilyDraws(
+            facts.found[name].family,
+            theta[rng.integers(0, len(theta), number)],
+            (log_x[0] + log_x[-1]) / 2,
+            facts.curve.half,
+            facts.level,
+        )
+
+
+def judge_points(
+    points: Points, *, metric: Metric = Metric.LOSS, chance: float | None = None, seed: int = 1
+) -> Judged:
+    """Weigh families of laws, and draw the curve without one.
+
+    The parameters and errors are as in `classify_points`.
+
+    Returns
+    -------
+    Judged
+    """
     if points.sizes < FEWEST:
         raise RunsError(f"{points.sizes} different x make no curve: at least {FEWEST} are needed")
-    chance_loss = chance_level(chance, higher_is_better)
+    chance_loss = chance_level(chance, metric is Metric.SHARE)
     curve, level = _curve(points)
     rng = np.random.default_rng(seed)
     found = {family.name: evidence(family, curve, rng) for family in FAMILIES}
     precise = float(np.median(np.exp(found["power_law"].draws("log_sigma")))) < _PRECISE
-    drawn = reference(curve, rng, draws=DRAWS, precise=precise)
+    drawn = reference(curve, rng, draws=_REFERENCES, precise=precise)
     facts = Facts(points, curve, level, found, drawn, chance_loss)
-    label, reason = judge(facts)
-    law = "flat" if facts.is_flat and label == Shape.SATURATED else _LAW_OF[label]
-    draws = _draws(facts, law)
-    for name in ("reference", "law"):
-        draws[name] = 1 - draws[name] if higher_is_better else draws[name]
-    return CurveShape(
-        label,
-        "; ".join((reason, *points.notes)),
-        points,
-        facts.probabilities,
-        {name: one.log_evidence for name, one in found.items()},
-        p_up=drawn.p_up(),
-        p_down=drawn.p_down(),
-        p_up_top=drawn.p_up_top(),
-        p_worse=drawn.p_worse(),
-        p_flat=drawn.p_flat(),
-        p_steep=drawn.p_steep(),
-        slope=numbers(xr.DataArray(drawn.thirds[None, :, 2], dims=("chain", "draw"))),
-        durbin_watson_p=_durbin_watson_p(found["power_law"], curve, rng),
-        draws=draws,
-        law=law,
-        higher_is_better=higher_is_better,
-        chance=chance,
-    )
+    smooth = _durbin_watson_p(found["power_law"], curve, rng)
+    return Judged(facts, metric, chance, smooth)
+
+
+def _slope(facts: Facts, posterior: CurvePosterior | None) -> Mapping[str, float]:
+    """Mean slope over the upper third, of the laws or, without one, of the reference."""
+    if posterior is None:
+        slope = facts.drawn.thirds[:, 2]
+    else:
+        length = np.log(posterior.top / facts.points.x[0]) / 3
+        ends = posterior.log_loss(posterior.top * np.exp([-length, 0.0]))
+        slope = (ends[:, 1] - ends[:, 0]) / length
+    return numbers(xr.DataArray(slope[None], dims=("chain", "draw")))
 
 
 @typed
@@ -286,13 +409,10 @@ def shape_check(
     return Check(f"shape along {axis}", status, message, advice, detail=shape, along=axis)
 
 
-_LAW_OF = dict.fromkeys(Shape, "power_law") | {
-    Shape.EXPONENTIAL: "exponential",
-    Shape.BROKEN: "broken",
-    Shape.SATURATED_GUESS: "saturated_guess",
-    Shape.INVERSE: "inverse",
-    Shape.NON_MONOTONE: "broken",
-}
+_CONTESTED = (Shape.EXPONENTIAL, Shape.EXPONENTIAL_INDISTINGUISHABLE, Shape.BROKEN)
+"""Labels of curves on which other laws than the model's have a say."""
+
+_OF_MODEL = ("power_law", "saturated_guess", "flat")  # families that the model's law holds
 
 _VERDICTS = {
     Shape.POWER_LAW: (Status.PASS, ""),
@@ -348,38 +468,6 @@ def chance_level(chance: float | None, higher_is_better: bool) -> float | None:
         limits = "at least 0 and below 1" if higher_is_better else "positive and finite"
         raise RunsError(f"a chance level of {chance:g} cannot be: it must be {limits}")
     return loss
-
-
-def _draws(facts: Facts, law: str) -> xr.Dataset:
-    """Draws of the curves in units of loss, and of where the regimes of the law end."""
-    one, z = facts.found[law], facts.drawn.z
-    theta = one.theta[:DRAWS]
-    log_law = one.family.mu(theta, z, facts.curve.half)
-    share = one.family.reducible_share(theta, z, facts.curve.half)
-    x = np.exp(z - z[0]) * facts.points.x[0]
-    loss = np.exp(log_law + facts.level)
-    chance = np.full((len(theta), 1), np.nan if facts.chance_loss is None else facts.chance_loss)
-    if facts.chance_loss is None and law == "saturated_guess":  # its own upper end
-        chance = np.exp(theta[:, :1] + facts.level)
-    whole = np.maximum(chance - loss * (1 - share), 0)
-    until = _last(x, chance - loss < _ENDS * whole)
-    beyond = _last(x[::-1], (share < _ENDS)[:, ::-1])
-    dims = ("chain", "draw", "x")
-    return xr.Dataset(
-        {
-            "reference": (dims, np.exp(facts.drawn.f + facts.level)[None]),
-            "law": (dims, loss[None]),
-            "near_chance_until": (dims[:2], until[None]),
-            "irreducible_from": (dims[:2], beyond[None]),
-        },
-        coords={"x": x},
-    )
-
-
-def _last(x: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Last x of each draw up to which it is inside from the first x on; NaN where it never is."""
-    length = np.logical_and.accumulate(inside, axis=1).sum(axis=1)
-    return np.where(length > 0, x[np.maximum(length - 1, 0)], np.nan)
 
 
 def _durbin_watson_p(power_law: Evidence, curve: Curve, rng: np.random.Generator) -> float:

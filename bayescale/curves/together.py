@@ -4,9 +4,10 @@ No curve is exactly a law, and one that is only approximately right cannot learn
 more and more points. By default the points of a curve count as 6, those nearest to the question
 most (`TOP`). Whether the curves of a table follow the law so well that every point may count in
 full (`WHOLE`), the table says itself: without the last third of a decade of every curve, both
-readings forecast it, and their draws are pooled by the scores (pseudo Bayesian model averaging, Yao
-et al. 2018, doi:10.1214/17-BA1091). The same forecasts say whether curves of this table fall as far
-as the law says: `fall` is the median ratio.
+readings forecast it, and their draws are pooled by the scores (pseudo Bayesian model averaging,
+Yao et al. 2018, doi:10.1214/17-BA1091). The same forecasts say whether curves of this table fall as
+far as the law says: `log_fall` is the log of the median ratio, with its bootstrap error, shrunk
+to 0. Running bests do not count there: they fall whenever a later value is better, and never rise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,8 @@ MOST_POOLED, MOST_TESTED = 200, 60
 HELD_DECADES = 1 / 3
 """Top of every curve that is held back and forecast, in decades."""
 
+_FALL_SD = 0.15  # prior sd of the log of a median ratio: laws are about right
+_RESAMPLES, _LEAST_FALL = 400, 0.1
 _FEW = 0.05  # share of draws that is not worth the sampling
 _SIZES, _DECADES = 6, 0.5  # of what is left of a curve for its top to be forecast
 
@@ -87,32 +90,38 @@ class Together:
         What they share; None for fewer than 5 curves.
     whole : float
         Share of the draws in which every point counts in full.
-    fall : float
-        How far curves of this table fell beyond their points over how far was forecast, median over
-        the curves; 1 where fewer than 8 could say.
+    log_fall : tuple of float
+        Log of how far curves of this table fell beyond their points over how far was forecast: mean
+        and sd; both 0 where fewer than 8 curves could say.
     tested : int
-        Curves that say so.
+        Curves whose tops were forecast.
     """
 
     draws: Mapping[str, Draws] = field(repr=False)
     population: Population | None = field(repr=False)
     whole: float
-    fall: float
+    log_fall: tuple[float, float]
     tested: int
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """What the table says of its own forecasts, in words."""
-        if self.tested < FEWEST_TESTED:
-            return ()
-        found = (
-            f"Without their last third of a decade {self.tested} curves were forecast: over it they"
-            f" fell {self.fall:.2f} times as far as the law said, and every forecast is scaled by "
-            "that.",
-            f"By the same test {self.whole:.0%} of the draws let every point count in full; in the "
-            "others the points count as 6, those nearest to the top most.",
-        )
-        return found
+        found = []
+        if self.log_fall != (0.0, 0.0):
+            mean, sd = self.log_fall
+            low, middle, high = np.exp([mean - 1.645 * sd, mean, mean + 1.645 * sd])
+            found.append(
+                f"Over their last third of a decade curves of this table fell {middle:.2f} "
+                f"[{low:.2f}, {high:.2f}] times as far as the law said without it; forecasts are "
+                "scaled by that."
+            )
+        if self.tested >= FEWEST_TESTED:
+            found.append(
+                f"By forecasts of the tops of {self.tested} curves, {self.whole:.0%} of the draws "
+                "let every point count in full; in the others the points count as 6, those nearest "
+                "to the top most."
+            )
+        return tuple(found)
 
 
 def fit_together(
@@ -161,7 +170,7 @@ def fit_together(
         },
         population.population,
         whole=float(share[asked.index(WHOLE)]) if WHOLE in asked else 0.0,
-        fall=trial.fall if trial is not None and enough else 1.0,
+        log_fall=trial.log_fall(seed) if trial is not None and enough else (0.0, 0.0),
         tested=trial.tested if trial is not None else 0,
     )
 
@@ -306,7 +315,7 @@ class _Trial:
         Log predictive density of the points held back, mean over them, (weightings, curves).
     ratios : ndarray
         How far each curve fell over how far was forecast, (weightings, curves); NaN where no fall
-        beyond the noise was forecast.
+        beyond the noise was forecast, and for running bests.
     """
 
     scores: np.ndarray
@@ -333,7 +342,8 @@ class _Trial:
                 draws = _fit(kept, spec, weighting, clusters, seed).draws
             for column, (name, (lower, upper)) in enumerate(parts.items()):
                 scores[row, column] = _score(draws[name], upper)
-                ratios[row, column] = _ratio(draws[name], lower, upper)
+                fell = np.nan if points[name].bests else _ratio(draws[name], lower, upper)
+                ratios[row, column] = fell
         return cls(scores, ratios)
 
     @property
@@ -349,12 +359,16 @@ class _Trial:
         share = np.where(share < _FEW, 0.0, share)
         return share / share.sum()
 
-    @property
-    def fall(self) -> float:
-        """Median ratio of falls, by the weighting with the best scores; 1 where too few fell."""
+    def log_fall(self, seed: int) -> tuple[float, float]:
+        """Mean and sd of the log of the median ratio, by the weighting with the best scores."""
         own = self.ratios[int(self.scores.sum(axis=1).argmax())]
         own = own[np.isfinite(own)]
-        return float(np.median(own)) if len(own) >= FEWEST_TESTED else 1.0
+        if len(own) < FEWEST_TESTED:
+            return 0.0, 0.0
+        drawn = np.random.default_rng(seed).choice(own, (_RESAMPLES, len(own)))
+        medians = np.log(np.maximum(np.median(drawn, axis=1), _LEAST_FALL))
+        known = _FALL_SD**2 / (_FALL_SD**2 + medians.var())
+        return float(known * medians.mean()), float(_FALL_SD * np.sqrt(1 - known))
 
 
 def without_top(points: Points) -> tuple[Points, Points] | None:
