@@ -19,11 +19,16 @@ from bayescale.modelling.inputs import (
     observed_of,
     parts_of_mixtures,
     read_by,
-    reference_of,
     rounding_of,
 )
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
-from bayescale.modelling.pooling import anchoring, group_names
+from bayescale.modelling.pooling import (
+    anchoring,
+    clusters_of,
+    group_names,
+    references_of,
+    shifts_of,
+)
 from bayescale.modelling.priors import Prior
 from bayescale.modelling.spec import ModelSpec
 from bayescale.runs.cells import Cells, collapse
@@ -95,7 +100,8 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     A partially pooled parameter has a ``<name>_population`` value with the parameter's prior and a
     ``<name>_scale``, the sd between groups on the real line (`bayescale.laws.onto_line`). How its
     groups are sampled, by ``<name>_anchor`` and ``<name>_offset``, says
-    `bayescale.modelling.pooling`.
+    `bayescale.modelling.pooling`. Where clusters of groups have an effect it is the standard Normal
+    ``<name>_cluster_offset`` times ``<name>_cluster_scale``, on the same line.
 
     Inputs (``input_<column>``), observed values, observation weights and prior arguments are
     ``pm.Data``, so that one compiled model serves refits, subsets, simulated data and other priors.
@@ -127,6 +133,7 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     cells = cells_of(spec, runs, weights)
     coords: dict[str, Any] = {"obs": cells.table["run"].to_numpy(dtype=str)}
     coords |= {"group": group_names(spec, runs)} if spec.group else {}
+    coords |= {"cluster": clusters_of(spec, runs)[0]} if spec.cluster_scales else {}
     coords |= parts_of_mixtures(spec, runs.table)
     coords |= {"basis": range(FEATURES)} if spec.bend else {}
     coords |= {"size_basis": range(FEATURES)} if spec.size_error else {}
@@ -174,19 +181,19 @@ def model_data(
     dict of str to ndarray
         By the name of their ``pm.Data``. Shapes are (cells,) for each ``input_<column>`` ((cells,
         parts) for shares of a mixture), ``observed``, ``weight``, ``replicates`` and
-        ``group_index``, (groups,) for what `bayescale.modelling.pooling` chooses, and () for each
-        ``reference_<column>``, the geometric mean of that input over the cells, ``seed_squares``,
-        ``seed_freedom`` and arguments of priors.
+        ``group_index``, (groups,) for ``cluster_index`` and what `bayescale.modelling.pooling`
+        chooses, and () for each ``reference_<column>``, the geometric mean of that input over the
+        cells ((groups,) where each group has its own), ``seed_squares``, ``seed_freedom`` and
+        arguments of priors.
     """
     data = _data(spec, runs, cells_of(spec, runs, weights))
     spec = placed(spec, data)
     for name in _active(spec, data):
         partial = name in spec.partial
-        priors = {f"{name}_anchor" if partial else name: spec.sampled[name]}
-        priors |= {f"{name}_scale": spec.scales[name]} if partial else {}
-        for variable, prior in priors.items():
-            arguments = prior.arguments_of(variable)
-            data |= {argument: np.asarray(value) for argument, value in arguments.items()}
+        arguments = spec.sampled[name].arguments_of(f"{name}_anchor" if partial else name)
+        data |= {argument: np.asarray(value) for argument, value in arguments.items()}
+    for name, prior in spec.between.items():
+        data |= {key: np.asarray(value) for key, value in prior.arguments_of(name).items()}
     return data
 
 
@@ -225,20 +232,21 @@ def placed(spec: ModelSpec, data: Mapping[Any, Any]) -> ModelSpec:
 
 def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
     inputs = inputs_of(spec, cells.table)
+    index = _index_of(spec, runs, cells) if spec.group else None
+    references = references_of(spec, inputs, index)
     data = {
         **{own: inputs[name] for name, own in input_data(spec).items()},
-        **{f"reference_{own.name}": reference_of(own, inputs[own.name]) for own in spec.reads},
+        **{f"reference_{name}": value for name, value in references.items()},
         "observed": cells.table["observed"].to_numpy(),
         "weight": cells.table["weight"].to_numpy(),
     }
     if spec.response.scale == "share":
         data["observed_count"] = np.round(data["observed"] * inputs["trials"])
-    if spec.group:
-        names = list(group_names(spec, runs))
-        labels = cells.table[spec.group].astype(str)
-        index = np.array([names.index(label) for label in labels], dtype=np.int64)
+    if index is not None:
         data["group_index"] = index
-        data |= anchoring(placed(spec, data), inputs, data["observed"], index)
+        data |= {"cluster_index": clusters_of(spec, runs)[1]} if spec.cluster_scales else {}
+        data |= shifts_of(spec, data["observed"], data["weight"], index)
+        data |= anchoring(placed(spec, data), inputs, data["observed"], index, data)
     if spec.bend:
         bending, at = bending_from(spec, data), tuple(inputs.values())
         data["bend_basis"] = _padded(bending.basis(at))
@@ -253,6 +261,13 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         data["seed_squares"] = np.maximum(cells.squares, cells.freedom * least**2)
         data["seed_freedom"] = np.asarray(float(cells.freedom))
     return data
+
+
+def _index_of(spec: ModelSpec, runs: Runs, cells: Cells) -> np.ndarray:
+    """Find the group of each cell."""
+    names = list(group_names(spec, runs))
+    labels = cells.table[str(spec.group)].astype(str)
+    return np.array([names.index(label) for label in labels], dtype=np.int64)
 
 
 def _padded(basis: np.ndarray) -> np.ndarray:
@@ -350,8 +365,11 @@ def _dims(spec: ModelSpec, name: str, value: np.ndarray) -> tuple[str, ...]:
         return ()
     if value.ndim == 2:
         return "obs", "size_basis" if name == "size_error_basis" else "basis"
-    of_groups = name.endswith(("_centring", "_weight")) and not name.startswith(_INPUT)
-    return ("group",) if of_groups else ("obs",)
+    if name.startswith(_INPUT):
+        return ("obs",)
+    if name.startswith("reference_") or name == "cluster_index":
+        return ("group",)
+    return ("group",) if name.endswith(("_centring", "_weight", "_shift")) else ("obs",)
 
 
 def _dims_of(spec: ModelSpec, name: str, ndim: int) -> tuple[str, ...]:
@@ -380,7 +398,7 @@ def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
     -------
     tuple of Variable
     """
-    groups = _groups(data)
+    groups, clusters = _groups(data), _clusters(data)
     found = []
     for name in _active(spec, data):
         prior, kind = spec.sampled[name], spec.pooling.get(name, "complete")
@@ -388,6 +406,7 @@ def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
         if kind == "partial":
             found += [
                 Variable(f"{name}_scale", spec.scales[name].support),
+                *_effect_variables(spec, name, {**clusters, **parts}),
                 _variable(f"{name}_anchor", "real", parts),
                 _variable(f"{name}_offset", "real", {**groups, **parts}),
             ]
@@ -401,6 +420,17 @@ def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
 
 def _variable(name: str, support: str, sizes: Mapping[str, int]) -> Variable:
     return Variable(name, support, tuple(sizes.values()), tuple(sizes))
+
+
+def _effect_variables(spec: ModelSpec, name: str, sizes: Mapping[str, int]) -> list[Variable]:
+    if name not in spec.cluster_scales:
+        return []
+    scale = Variable(f"{name}_cluster_scale", spec.cluster_scales[name].support)
+    return [scale, _variable(f"{name}_cluster_offset", "real", sizes)]
+
+
+def _clusters(data: Values) -> dict[str, int]:
+    return {"cluster": int(data["cluster_index"].max()) + 1} if "cluster_index" in data else {}
 
 
 def _groups(data: Values) -> dict[str, int]:
@@ -521,16 +551,22 @@ def _free(
         parts = _parts(spec, name, data)
         if kind != "partial":
             free[name] = value(name, prior, {**(groups if kind == "none" else {}), **parts})
+            free[name] = free[name] + arrays.get(f"{name}_shift", 0.0)
             continue
         scale = free[f"{name}_scale"] = value(f"{name}_scale", spec.scales[name], {})
         middle = onto_line(spec.supports[name], value(name, prior, parts))
         apart = value(f"{name}_offset", _STANDARD, {**groups, **parts})
+        if name in spec.cluster_scales:
+            clusters, own = {**_clusters(data), **parts}, f"{name}_cluster"
+            free[f"{own}_scale"] = value(f"{own}_scale", spec.cluster_scales[name], {})
+            free[f"{own}_offset"] = value(f"{own}_offset", _STANDARD, clusters)
+        effect = _effect(spec, name, free, arrays)
         if f"{name}_centring" in data:
             centred = arrays[f"{name}_centring"]
             free[f"{name}_anchor"] = middle
-            free[f"{name}_offset"] = apart * scale**centred + middle * centred
+            free[f"{name}_offset"] = apart * scale**centred + (middle + effect) * centred
         else:
-            shift = (apart * scale * arrays[f"{name}_weight"]).sum("group")
+            shift = ((effect + apart * scale) * arrays[f"{name}_weight"]).sum("group")
             free[f"{name}_anchor"] = middle + shift
             free[f"{name}_offset"] = apart
     for error in _errors(spec):
@@ -551,30 +587,49 @@ def _add_variables(spec: ModelSpec, name: str, data: Values, free: dict[str, Any
     parts = (spec.along(name),) if spec.along(name) else ()
     if kind != "partial":
         dims = ("group", *parts) if kind == "none" else parts
-        free[name] = prior.variable(name, dims=dims or None)
+        if f"{name}_shift" in data:
+            free[name] = prior.line_variable(name, data[f"{name}_shift"], dims=dims)
+        else:
+            free[name] = prior.variable(name, dims=dims or None)
         return
     scale = free[f"{name}_scale"] = spec.scales[name].variable(f"{name}_scale")
     anchor, offset = f"{name}_anchor", f"{name}_offset"
     dims = ("group", *parts)
+    if name in spec.cluster_scales:
+        between, own = f"{name}_cluster_scale", f"{name}_cluster_offset"
+        free[between] = spec.cluster_scales[name].variable(between)
+        free[own] = pm.Normal(own, dims=("cluster", *parts))
+    effect = _effect(spec, name, free, data)
     if f"{name}_centring" in data:
         centred = _of_each(data[f"{name}_centring"], parts)
         free[anchor] = prior.line_variable(anchor, dims=parts or None)
-        free[offset] = pm.Normal(offset, centred * free[anchor], scale**centred, dims=dims)
+        middle = free[anchor] + effect
+        free[offset] = pm.Normal(offset, centred * middle, scale**centred, dims=dims)
     else:
         free[offset] = pm.Normal(offset, dims=dims)
-        weighted = free[offset] * scale * _of_each(data[f"{name}_weight"], parts)
+        weighted = (effect + free[offset] * scale) * _of_each(data[f"{name}_weight"], parts)
         free[anchor] = prior.line_variable(anchor, _over_groups(weighted), dims=parts or None)
 
 
 def _from_population(spec: ModelSpec, name: str, free: Values, data: Values) -> tuple[Any, Any]:
     """Middle of a population on the real line, and the distances of its groups from it."""
     scale, anchor, offset = (free[f"{name}_{part}"] for part in ("scale", "anchor", "offset"))
-    along = spec.along(name)
+    along, effect = spec.along(name), _effect(spec, name, free, data)
     if f"{name}_centring" in data:
         centred = _of_each(data[f"{name}_centring"], along)
-        return anchor, (offset - centred * anchor) * scale ** (1.0 - centred)
-    distance = offset * scale
+        own = (offset - centred * (anchor + effect)) * scale ** (1.0 - centred)
+        return anchor, effect + own
+    distance = effect + offset * scale
     return anchor - _over_groups(distance * _of_each(data[f"{name}_weight"], along)), distance
+
+
+def _effect(spec: ModelSpec, name: str, free: Values, data: Values) -> Any:
+    """Distance of each group's cluster from the middle of the population, on the real line."""
+    if name not in spec.cluster_scales:
+        return 0.0
+    of_clusters = free[f"{name}_cluster_scale"] * free[f"{name}_cluster_offset"]
+    index = data["cluster_index"]
+    return of_clusters.isel(cluster=index) if hasattr(index, "dims") else of_clusters[index]
 
 
 def _of_each(of_groups: Any, parts: Any) -> Any:

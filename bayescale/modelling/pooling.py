@@ -1,6 +1,7 @@
-"""Which groups the runs of a hierarchical model belong to."""
+"""Which groups the runs of a hierarchical model belong to, and how their values are sampled."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,19 +64,59 @@ def group_labels(spec: ModelSpec, runs: Runs) -> pd.Series:
     RunsError
         If the runs lack the column, or a run has no group.
     """
-    group = str(spec.group)
-    if group not in runs.table:
+    return _labels(spec, runs, str(spec.group), "group", "with --group")
+
+
+def _labels(spec: ModelSpec, runs: Runs, column: str, kind: str, how: str) -> pd.Series:
+    """Name the group or the cluster of every run; `how` another column is named."""
+    if column not in runs.table:
         raise RunsError(
-            f"the model {spec.name} has the groups of the column {group!r}, which the runs "
-            f"lack; name one of {', '.join(runs.table.columns)} with --group"
+            f"the model {spec.name} has the {kind}s of the column {column!r}, which the runs "
+            f"lack; name one of {', '.join(runs.table.columns)} {how}"
         )
-    labels = runs.table[group]
+    labels = runs.table[column]
     if labels.isna().any():
         raise RunsError(
-            f"column {group!r}, {rows(labels.index[labels.isna()])}: no group; fill it in, or "
-            f"leave such rows out with --where '{group}.notna()'"
+            f"column {column!r}, {rows(labels.index[labels.isna()])}: no {kind}; fill it in, or "
+            f"leave such rows out with --where '{column}.notna()'"
         )
     return labels.astype(str)
+
+
+def clusters_of(spec: ModelSpec, runs: Runs) -> tuple[tuple[str, ...], np.ndarray]:
+    """Name the clusters that groups lie in, and say which each group lies in.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    runs : Runs
+
+    Returns
+    -------
+    names : tuple of str
+        Sorted; empty for a model whose clusters have no effect.
+    index : numpy.ndarray of int, shape (groups,)
+
+    Raises
+    ------
+    RunsError
+        If the runs lack the column, a run has no cluster, or a group lies in two.
+    """
+    if not spec.cluster_scales:
+        return (), np.zeros(len(group_names(spec, runs)), dtype=np.int64)
+    own = _labels(spec, runs, str(spec.cluster), "cluster", "in the model file")
+    held = own.groupby(group_labels(spec, runs)).unique()
+    for group, clusters in held.items():
+        if len(clusters) > 1:
+            raise RunsError(
+                f"the {spec.group} {group!r} lies in more than one {spec.cluster}: "
+                f"{', '.join(sorted(clusters))}; a group lies in one cluster: mend these rows, or "
+                f"make a column of {spec.group} and {spec.cluster} together and name it with "
+                "--group"
+            )
+    names = tuple(sorted(own.unique(), key=_numbers_first))
+    index = [names.index(held[group][0]) for group in group_names(spec, runs)]
+    return names, np.array(index, dtype=np.int64)
 
 
 def _numbers_first(label: str) -> tuple[float, str]:
@@ -84,8 +125,72 @@ def _numbers_first(label: str) -> tuple[float, str]:
     return (np.inf if np.isnan(number) else number, label)
 
 
+def references_of(
+    spec: ModelSpec, inputs: Mapping[str, np.ndarray], index: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Find the reference run: of all runs, or of each group.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    inputs : mapping of str to numpy.ndarray, shape (cells,) or (cells, parts)
+        Of the law.
+    index : numpy.ndarray of int, shape (cells,), optional
+        The group of each cell, of a model with groups.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape (), (parts,) or (groups,)
+        By input.
+    """
+    if spec.reference == "runs" or index is None:
+        return {own.name: reference_of(own, inputs[own.name]) for own in spec.reads}
+    return {
+        own.name: np.array(
+            [reference_of(own, inputs[own.name][index == g]) for g in range(index.max() + 1)]
+        )
+        for own in spec.reads
+    }
+
+
+def shifts_of(
+    spec: ModelSpec, observed: np.ndarray, weight: np.ndarray, index: np.ndarray
+) -> dict[str, np.ndarray]:
+    """How far each group lies from the middle of all runs, where levels lie about their group.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        As its file states it.
+    observed, weight : numpy.ndarray, shape (cells,)
+    index : numpy.ndarray of int, shape (cells,)
+        The group of each cell.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape (groups,)
+        ``<name>_shift`` of the level, if it is not pooled and each group has its own reference run.
+    """
+    names = [
+        name
+        for name, prior in spec.priors.items()
+        if prior.about_runs and spec.pooling.get(name) == "none" and spec.reference == "group"
+    ]
+    if not names or not weight.any():
+        return {}
+    least = weight + 1e-12 * weight.max()  # a group of weight 0 has a middle as well
+    middle = np.bincount(index, least * observed) / np.bincount(index, least)
+    return dict.fromkeys(
+        (f"{name}_shift" for name in names), middle - np.average(observed, weights=weight)
+    )
+
+
 def anchoring(
-    spec: ModelSpec, inputs: Mapping[str, np.ndarray], observed: np.ndarray, index: np.ndarray
+    spec: ModelSpec,
+    inputs: Mapping[str, np.ndarray],
+    observed: np.ndarray,
+    index: np.ndarray,
+    known: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Choose the form of every partially pooled parameter.
 
@@ -98,29 +203,40 @@ def anchoring(
         The response of each cell of replicates, as `bayescale.laws.Response.onto` maps it.
     index : numpy.ndarray of int, shape (cells,)
         The group of each cell.
+    known : mapping of str to numpy.ndarray, shape (groups,), optional
+        Of `shifts_of`, and ``cluster_index``, the cluster of each group.
 
     Returns
     -------
     dict of str to numpy.ndarray, shape (groups,)
         ``<name>_centring``, lambda, where the groups differ; else ``<name>_weight``, w.
     """
-    groups = index.max() + 1
+    groups, known = index.max() + 1, known or {}
     law = [inputs[name] for name in spec.inputs]
-    reference = tuple(reference_of(own, inputs[own.name]) for own in spec.reads)
+    references = tuple(references_of(spec, inputs, index).values())
+    reference = tuple(own[0] for own in references) if spec.reference == "group" else references
     names = _entries(spec, reference)
     place, error = np.empty((2, len(names), groups))
     for group in range(groups):
         own = index == group
+        if spec.reference == "group":
+            reference = tuple(of_groups[group] for of_groups in references)
         place[:, group], error[:, group] = _estimate(
-            spec, names, [values[own] for values in law], observed[own], reference
+            _of_group(spec, known, group),
+            names,
+            [values[own] for values in law],
+            observed[own],
+            reference,
         )
     noise = 1 / np.sqrt(2.0 * np.bincount(index))  # error of the log of an sd
     chosen = {}
     for name in spec.partial:
         rows = [row for row, other in enumerate(names) if other == name]
         least, own_error = 0.0, noise
+        cluster = known["cluster_index"] if name in spec.cluster_scales else np.zeros_like(noise)
         if rows:  # of several entries, which have one sd between groups, the middle
-            least = float(np.mean([_least_variance(place[row], error[row]) for row in rows]))
+            found = [_least_variance(place[row], error[row], cluster) for row in rows]
+            least = float(np.mean(found))
             own_error = np.sqrt((error[rows] ** 2).mean(axis=0))
         precision = own_error**-2
         if least > 0:
@@ -130,13 +246,29 @@ def anchoring(
     return chosen
 
 
-def _least_variance(place: np.ndarray, error: np.ndarray) -> float:
-    """Lower end of the 80% Q-profile interval of the variance between groups."""
+def _of_group(spec: ModelSpec, known: Mapping[str, np.ndarray], group: int) -> ModelSpec:
+    """Move priors about the runs to one group, where its levels lie about it."""
+    moved = {
+        name: replace(prior, about_runs=True).about(float(known[f"{name}_shift"][group]))
+        for name, prior in spec.priors.items()
+        if f"{name}_shift" in known
+    }
+    return replace(spec, priors={**spec.priors, **moved})
+
+
+def _least_variance(
+    place: np.ndarray, error: np.ndarray, cluster: np.ndarray | None = None
+) -> float:
+    """Lower end of the 80% Q-profile interval of the variance between groups of one cluster."""
+    among = pd.factorize(np.zeros_like(place) if cluster is None else cluster)[0]
+    freedom = len(place) - (among.max() + 1)
+    if not freedom:
+        return 0.0
 
     def excess(variance: float) -> float:
         weight = 1 / (error**2 + variance)
-        centred = place - (weight * place).sum() / weight.sum()
-        return float((weight * centred**2).sum() - chi2.ppf(0.9, len(place) - 1))
+        middle = np.bincount(among, weight * place) / np.bincount(among, weight)
+        return float((weight * (place - middle[among]) ** 2).sum() - chi2.ppf(0.9, freedom))
 
     return brentq(excess, 0.0, 1e6) if excess(0.0) > 0 else 0.0
 

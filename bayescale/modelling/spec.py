@@ -20,6 +20,9 @@ from bayescale.modelling.priors import DISTRIBUTIONS, NORMAL_ON, Prior
 POOLING = ("complete", "partial", "none")
 """One value for all groups; one each, drawn from a population that is learned; one each, apart."""
 
+REFERENCES = ("runs", "group")
+"""Whose geometric mean is the reference run: one of all runs, or each group has its own."""
+
 _MEANT = ("run", "weight")  # columns whose meaning is given: `bayescale.read_runs`
 _OF_RUNS = ("observed", "replicates", "fitted", "residual", "predicted_q05", "predicted_q95")
 _ANSWERS = (
@@ -33,6 +36,7 @@ _ANSWERS = (
 _VARIABLES = (
     *("obs", "group", "chain", "draw", "member", "basis", "size_basis", "beyond"),
     *("bend", "bend_beyond", "size_error", "bend_basis", "size_error_basis", "group_index"),
+    *("cluster", "cluster_index"),
     *("observed", "observed_count", "weight", "weighting", "replicates"),
     *("seeds", "seed_squares", "seed_freedom"),
 )
@@ -47,12 +51,15 @@ _KEYS = (
     "axis",
     "response",
     "group",
+    "reference",
+    "cluster",
     "bend",
     "size_error",
     "members",
     "pooling",
     "priors",
     "scales",
+    "cluster_scales",
     "noise",
 )
 
@@ -94,6 +101,11 @@ class ModelSpec:
         Column of the runs that a single-axis law reads.
     group : str or None
         Column of the runs whose values are the groups of a hierarchical model.
+    reference : str
+        One of `REFERENCES`. Where each group has its own, a level that is not pooled lies about the
+        log losses of its own group.
+    cluster : str or None
+        Column of the runs that says which cluster a group lies in.
     pooling : mapping of str to str
         "partial" or "none" for the coordinates and noise parameters that differ between groups;
         all others are completely pooled.
@@ -103,7 +115,11 @@ class ModelSpec:
         of some runs.
     scales : mapping of str to Prior
         Of the sd between groups of each partially pooled parameter: on its own scale for the level
-        (a log loss), on the logit scale for shares, on the log scale for all others.
+        (a log loss), on the logit scale for shares, on the log scale for all others. Where clusters
+        count, between groups of one cluster.
+    cluster_scales : mapping of str to Prior
+        Of the sd between clusters, for partially pooled parameters of the law that have an effect
+        of the cluster.
     bend : Bend or None
         How far the law may bend; None where it is taken as exact.
     size_error : Bend or None
@@ -127,9 +143,12 @@ class ModelSpec:
     constants: Mapping[str, float] = field(repr=False)
     axis: str | None = field(repr=False)
     group: str | None = field(repr=False)
+    reference: str = field(repr=False)
+    cluster: str | None = field(repr=False)
     pooling: Mapping[str, str] = field(repr=False)
     priors: Mapping[str, Prior] = field(repr=False)
     scales: Mapping[str, Prior] = field(repr=False)
+    cluster_scales: Mapping[str, Prior] = field(repr=False)
     bend: Bend | None = field(repr=False)
     size_error: Bend | None = field(repr=False)
     members: tuple[Mapping[str, float], ...] = field(repr=False)
@@ -239,9 +258,16 @@ class ModelSpec:
         return tuple(name for name, kind in self.pooling.items() if kind == "partial")
 
     @property
+    def between(self) -> dict[str, Prior]:
+        """Priors of the sds between groups and between clusters, by the name of the variable."""
+        groups = {f"{name}_scale": prior for name, prior in self.scales.items()}
+        clusters = {f"{name}_cluster_scale": own for name, own in self.cluster_scales.items()}
+        return {**groups, **clusters}
+
+    @property
     def shape(self) -> tuple[Any, ...]:
         """What decides the compiled code: everything but the numbers in the priors."""
-        priors = {**self.sampled, **{f"{name}_scale": p for name, p in self.scales.items()}}
+        priors = {**self.sampled, **self.between}
         return (
             self.law,
             self.inputs,
@@ -249,6 +275,7 @@ class ModelSpec:
             self.noise,
             self.bend is not None,
             self.size_error is not None,
+            self.reference,
             tuple(sorted(self.fixed.items())),
             tuple(sorted(self.pooling.items())),
             tuple((name, prior.dist) for name, prior in sorted(priors.items())),
@@ -401,6 +428,7 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
     priors = _priors(entries["priors"], supports, f"model {name} [priors]")
     supports |= {**NOISE[noise].parameters, SEED: "positive"}
     pooling = _pooling(entries, {**priors, **noise_priors}, supports, response, name)
+    scales = _scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name)
     return ModelSpec(
         name=name,
         summary=str(entries.get("summary", law.summary)),
@@ -409,9 +437,12 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
         constants=constants,
         axis=axis,
         group=entries.get("group"),
+        reference=_reference(entries, law, name),
+        cluster=_cluster(entries, response, name),
         pooling=pooling,
         priors=priors,
-        scales=_scales(entries.get("scales", {}), pooling, (*priors, *noise_priors), name),
+        scales=scales,
+        cluster_scales=_cluster_scales(entries, scales, tuple(priors), name),
         bend=(bend := _bend(entries, law, name)),
         size_error=_size_error(entries, bend, name),
         members=_members(entries, priors, supports, bend, name),
@@ -661,11 +692,71 @@ def _scales(
             f"{where}: no prior for the sd between groups of {', '.join(missing)}; write, e.g., "
             f'{missing[0]} = {{ dist = "HalfNormal", sigma = 0.3 }}'
         )
+    scales = _sds(entries, where)
+    return {name: scales[name] for name in partial}
+
+
+def _sds(entries: Mapping[str, Any], where: str) -> dict[str, Prior]:
+    """Read priors of sds."""
     scales = {name: Prior.parse(entry, f"{where} {name}") for name, entry in entries.items()}
     for name, prior in scales.items():
         if not prior.within("positive"):
             raise ModelError(f"{where} {name}: {prior.dist} can be negative, an sd cannot")
-    return {name: scales[name] for name in partial}
+    return scales
+
+
+def _reference(entries: Mapping[str, Any], law: Law, model: str) -> str:
+    """Read whose reference run it is: that of all runs, or each group's own."""
+    found, where = entries.get("reference", "runs"), f"model {model}: reference"
+    if found not in REFERENCES:
+        raise ModelError(f"{where} is {found!r}; {words.did_you_mean(str(found), REFERENCES)}")
+    if found == "group" and "group" not in entries:
+        raise ModelError(
+            f"{where} is \"group\", but the key 'group' is missing; name a column of the runs, "
+            'e.g. group = "family"'
+        )
+    if found == "group" and law.role("shares"):
+        raise ModelError(
+            f"{where}: the law {law.name} reads a mixture, whose middle is that of all runs; leave "
+            "reference out"
+        )
+    return str(found)
+
+
+def _cluster(entries: Mapping[str, Any], response: Response, model: str) -> str | None:
+    """Read the column that says which cluster a group lies in."""
+    given, where = entries.get("cluster"), f"model {model}: cluster"
+    if given is None and "cluster_scales" in entries:
+        raise ModelError(
+            f"model {model} [cluster_scales]: the key 'cluster' is missing; name the column of the "
+            'runs that says which cluster a group lies in, e.g. cluster = "task"'
+        )
+    if given is None:
+        return None
+    if "group" not in entries:
+        raise ModelError(f"{where}: clusters are of groups, and the key 'group' is missing; add it")
+    if not isinstance(given, str) or given in ("", response.column, entries["group"]):
+        raise ModelError(
+            f"{where} must name a column of the runs other than the group's, e.g. "
+            f'cluster = "task", got {given!r}'
+        )
+    if "cluster_scales" not in entries:
+        raise ModelError(
+            f"{where}: no prior for an sd between clusters; add [cluster_scales] with, e.g., "
+            'alpha = { dist = "HalfNormal", sigma = 0.3 }'
+        )
+    return given
+
+
+def _cluster_scales(
+    entries: Mapping[str, Any], scales: Mapping[str, Prior], names: tuple[str, ...], model: str
+) -> dict[str, Prior]:
+    """Read the priors of the sd between clusters; those of parameters not pooled are unused."""
+    where, given = f"model {model} [cluster_scales]", entries.get("cluster_scales", {})
+    if not isinstance(given, Mapping):
+        raise ModelError(f"{where}: must be a table of priors")
+    _only(given, names, where)
+    return {name: prior for name, prior in _sds(given, where).items() if name in scales}
 
 
 def _priors(entries: Any, names: Mapping[str, str], where: str) -> dict[str, Prior]:

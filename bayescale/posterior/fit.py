@@ -50,9 +50,9 @@ from bayescale.modelling.build import (
     variables_of,
 )
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
-from bayescale.modelling.inputs import completed, parts_of_mixtures
+from bayescale.modelling.inputs import completed, parts_of_mixtures, reference_of
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
-from bayescale.modelling.pooling import group_names
+from bayescale.modelling.pooling import clusters_of, group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model
 from bayescale.posterior.sampling import (
     ATTEMPTS,
@@ -89,6 +89,7 @@ _SAMPLING = (
     "seconds_sample",
     "versions",
 )
+_OF_POPULATIONS = ("population", "scale", "cluster_scale")
 _DRAWS = ("chain", "draw")
 _NO_NOISE = 1.5 * LEAST  # scale of noise below which there is hardly any but the least
 _KNOB_BEYOND = np.sqrt(10.0)  # factor beyond the runs to which the best value is looked for
@@ -545,8 +546,9 @@ class Fit(Shown):
         """Add a group that has no runs: each draw of it comes from that draw's population.
 
         With `typical` it lies in the middle of the population instead: what is left is how well the
-        middle is known. Parameters that are not pooled come from their prior. The runs stay as they
-        are.
+        middle is known. Parameters that are not pooled come from their prior. Where groups lie in
+        clusters it is in a new one; where each has its own reference run, that of the new one is
+        the geometric mean of theirs. The runs stay as they are.
 
         Parameters
         ----------
@@ -574,8 +576,7 @@ class Fit(Shown):
             for n in self.spec.sampled
             if n in posterior
         }
-        data = self.tree["constant_data"]
-        reference = tuple(data[f"reference_{name}"] for name in self.spec.inputs)
+        reference = tuple(self._reference_of_new(name) for name in self.spec.inputs)
         coordinates = {name: drawn[name] for name in self.spec.priors}
         new = xr.Dataset({**self.spec.law.to_natural(coordinates, reference), **drawn})
         varying = [n for n in new.data_vars if "group" in posterior[n].dims]
@@ -585,6 +586,13 @@ class Fit(Shown):
         fixed = posterior.drop_dims("group")
         tree["posterior"] = xr.merge([fixed, both], join="exact", compat="no_conflicts")
         return replace(self, tree=tree)
+
+    def _reference_of_new(self, name: str) -> xr.DataArray:
+        """Value of an input at the reference run of a group without runs."""
+        known = self.tree["constant_data"].to_dataset()[f"reference_{name}"]
+        if "group" not in known.dims:
+            return known
+        return xr.DataArray(reference_of(self.spec.law.input(name), known.to_numpy()))
 
     def _new_value(
         self, name: str, posterior: xr.Dataset, rng: np.random.Generator, spread: float
@@ -596,12 +604,15 @@ class Fit(Shown):
         shape = posterior.sizes["chain"], posterior.sizes["draw"]
         support = self.spec.supports[name]
         if kind == "none":
-            own = self.prior[name].isel(group=0, drop=True).stack(sample=("chain", "draw"))
+            own = self.prior[name].stack(sample=("chain", "draw", "group"))
             chosen = xr.DataArray(rng.integers(own.sizes["sample"], size=shape), dims=_DRAWS)
-            return own.drop_vars(("sample", *_DRAWS)).isel(sample=chosen)
+            return own.drop_vars(("sample", *_DRAWS, "group")).isel(sample=chosen)
         middle = onto_line(support, posterior[f"{name}_population"])
         distance = middle.copy(data=spread * rng.standard_normal(middle.shape))
-        return into_support(support, middle + distance * posterior[f"{name}_scale"])
+        scale = posterior[f"{name}_scale"]
+        if name in self.spec.cluster_scales:  # no one knows its cluster
+            scale = (scale**2 + posterior[f"{name}_cluster_scale"] ** 2) ** 0.5
+        return into_support(support, middle + distance * scale)
 
     def require_group(self, name: str) -> None:
         """Refuse a name that is none of a group.
@@ -740,7 +751,8 @@ class Fit(Shown):
         """Names of the population values and the sds between groups, of partial pooling."""
         if not self.groups:
             return ()
-        return tuple(f"{n}_{part}" for n in self.spec.partial for part in ("population", "scale"))
+        known = [f"{n}_{part}" for n in self.spec.partial for part in _OF_POPULATIONS]
+        return tuple(name for name in known if name in self.posterior)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -1003,7 +1015,8 @@ def _sampled(
 def _labels(spec: ModelSpec, runs: Runs, groups: Sequence[str]) -> dict[str, list[str]]:
     """Name the entries of the dims that draws may have: groups, and parts of mixtures."""
     parts = {name: list(own) for name, own in parts_of_mixtures(spec, runs.table).items()}
-    return {"group": list(groups), **parts} if spec.group else parts
+    clusters = {"cluster": list(clusters_of(spec, runs)[0])} if spec.cluster_scales else {}
+    return {"group": list(groups), **clusters, **parts} if spec.group else parts
 
 
 def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:

@@ -741,8 +741,8 @@ def _digits(value: float | None) -> str:
 def _prior(fit: Fit, label: str) -> str:
     """Say where a parameter's prior comes from."""
     name = label.partition("[")[0]
-    if name.endswith("_scale"):
-        return str(fit.spec.scales[name.removesuffix("_scale")])
+    if name in fit.spec.between:
+        return str(fit.spec.between[name])
     if name in fit.spec.partial:
         return "the population"
     name = name.removesuffix("_population")

@@ -143,7 +143,10 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
         return value[index] if np.ndim(value) else value
 
     inputs = {column: cells[column].to_numpy() for column in spec.inputs}
-    reference = tuple(np.exp(np.log(values).mean()) for values in inputs.values())
+    of_group = index if spec.reference == "group" else np.zeros_like(index)
+    logs = (np.log(values) for values in inputs.values())
+    number = np.bincount(of_group)
+    reference = tuple(np.exp(np.bincount(of_group, own) / number)[of_group] for own in logs)
     sampled = {coordinate: at_cells(found[coordinate]) for coordinate in spec.priors}
     noise = {name: at_cells(found[name]) for name in spec.noise_priors if name in found}
     assert ("sigma_seed" in noise) == (kind == "three seeds")

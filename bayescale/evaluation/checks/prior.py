@@ -67,8 +67,9 @@ def power_scaled(fit: Fit, name: str) -> float:
     """
     plain = name.removesuffix("_population")
     posterior = fit.posterior[name]
-    stated = placed(fit.spec, fit.tree["constant_data"].to_dataset()).priors
-    log_prior = stated[plain].log_density(posterior)
+    data = fit.tree["constant_data"].to_dataset()
+    shift = data.get(f"{plain}_shift", 0.0)  # of a level that lies about its own group
+    log_prior = placed(fit.spec, data).priors[plain].log_density(posterior - shift)
     value = onto_line(fit.spec.supports[plain], posterior)
     log_prior = log_prior.sum([dim for dim in value.dims if dim not in ("chain", "draw")])
     shifts = [abs(_mean_shift(value, log_prior, power)) for power in _POWERS]
