@@ -1,0 +1,104 @@
+"""A bowl along any one axis: a sweep of a learning rate, a batch size, a width."""
+
+from typing import Any
+
+import numpy as np
+
+from bayescale.laws.law import (
+    AXIS,
+    LOSS,
+    POSITIVE,
+    REAL,
+    Coordinates,
+    Function,
+    Values,
+    law,
+    positive_part,
+)
+
+_SERIES = 16  # terms, exact to rounding where |p u| is at most 1
+_TINY = 1e-30  # beside the square of an asymmetry
+_STEEPEST, _MOST = 40.0, 600.0  # of exponents of e, so that no number overflows
+
+
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
+    """Least loss exp(level), at the reference run times 10 to the place."""
+    return {
+        "L_min": np.exp(sampled["level"]),
+        "x_best": reference[0] * np.exp(np.log(10.0) * sampled["place"]),
+        "curvature": sampled["curvature"],
+        "asymmetry": sampled["asymmetry"],
+    }
+
+
+def rise(u: Any, curvature: Any, asymmetry: Any) -> Any:
+    r"""Rise of log loss above its least, :math:`(k/p^2)(e^{pu} - 1 - pu)` at u = log(x / x_best).
+
+    Where :math:`|pu| \le 1` by a series, which is exact at p = 0; beyond that the difference to
+    the ends of the series is added in closed form. No digits are lost, and no power overflows.
+
+    Parameters
+    ----------
+    u, curvature, asymmetry : array_like or tensor
+
+    Returns
+    -------
+    array_like or tensor
+    """
+    v = asymmetry * u
+    beyond = positive_part(v - 1.0) - positive_part(-v - 1.0)
+    near, square = v - beyond, asymmetry**2 + _TINY
+    series = near / _SERIES + 1.0
+    for term in range(_SERIES - 1, 2, -1):
+        series = near / term * series + 1.0
+    inside = (u - beyond * asymmetry / square) ** 2 / 2 * series
+    far = v - positive_part(v - _STEEPEST)
+    outside = (np.expm1(far) - np.expm1(near) - beyond) / square
+    found = curvature * (inside + outside)
+    return found - positive_part(found - _MOST)
+
+
+@law(
+    response=LOSS,
+    inputs=(AXIS,),
+    parameters={
+        **dict.fromkeys(("L_min", "x_best", "curvature"), POSITIVE),
+        "asymmetry": REAL,
+    },
+    coordinates=Coordinates(
+        {"level": REAL, "place": REAL, "curvature": POSITIVE, "asymmetry": REAL}, _to_natural
+    ),
+    minimum_along=("x",),
+)
+def bowl(x: Any, *, L_min: Any, x_best: Any, curvature: Any, asymmetry: Any) -> Any:
+    r"""Bowl with one minimum, :math:`\log L = \log L_{min} + \frac{k}{p^2} (e^{pu} - 1 - pu)`.
+
+    With :math:`u = \log(x / x_{best})`. Curvature k at the minimum, and a wall that is steep like
+    :math:`x^p` on one side and flat like :math:`-\log x` on the other: above the minimum where p
+    is positive, as for learning rates, which diverge when they are too large. p = 0 is a parabola
+    in log x, as in Li et al. (2025), arXiv:2503.04715, figure 3.
+
+    Parameters
+    ----------
+    x : array_like
+        Any one setting: learning rate, batch size, width, ...
+    L_min : array_like
+        Loss at the minimum, nats per token.
+    x_best : array_like
+        Where the minimum lies, in units of x.
+    curvature : array_like
+        k, the second derivative of log L in log x at the minimum.
+    asymmetry : array_like
+        p, of either sign.
+
+    Returns
+    -------
+    array_like
+        Loss, nats per token.
+
+    Notes
+    -----
+    Sampled are ``level``, log of the least loss; ``place``, log10 of the best x over the reference
+    run; curvature and asymmetry.
+    """
+    return L_min * np.exp(rise(np.log(x / x_best), curvature, asymmetry))
