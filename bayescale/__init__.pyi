@@ -12,7 +12,13 @@ from .evaluation.backtest import (
     backtested_at as backtested_at,
 )
 from .evaluation.backtest import Backtest as Backtest, backtest as backtest
-from .curves.table import classify_curves as classify_curves
+from .curves.table import (
+    Curve as Curve,
+    Curves as Curves,
+    classify_curves as classify_curves,
+    curve_table as curve_table,
+    fit_curves as fit_curves,
+)
 from .runs.check import Check as Check, Status as Status
 from .curves.rule import Shape as Shape
 from .curves.shape import (
@@ -92,10 +98,10 @@ from .posterior.fit import (
     fit as fit,
     load_fit as load_fit,
 )
-from .curves.forecast import Forecast as Forecast, local_slope as local_slope
 from .curves.forecasts import (
     CurveForecast as CurveForecast,
     forecast_curves as forecast_curves,
+    forecast_fitted as forecast_fitted,
     forecast_table as forecast_table,
 )
 from .draws import summarise as summarise

@@ -1,35 +1,35 @@
-"""Forecasts of the many curves of a table."""
+"""Where curves go beyond their range."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayescale.arguments import typed
-from bayescale.curves.drifts import population_weights
-from bayescale.curves.forecast import (
-    DRIFTING,
-    Forecast,
-    Posterior,
-    predict_beyond,
-    require_beyond,
-    require_falling,
-    reweighted,
-    sample_members,
-)
-from bayescale.curves.measured import Measured, measured_curves
-from bayescale.curves.points import Points
+from bayescale.curves.mixture import CurvePosterior
+from bayescale.curves.points import Metric
 from bayescale.curves.rule import Shape
-from bayescale.curves.shape import FEWEST, classify_points
-from bayescale.curves.table import REFUSED
+from bayescale.curves.shape import CurveShape
+from bayescale.curves.table import Curve, Curves, fit_curves
 from bayescale.errors import RunsError
-from bayescale.laws import LOSS
-from bayescale.posterior.sampling import MEMBER_R_HAT
-from bayescale.progress import showing, step
 
-QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+At = float | int | str
+"""A value of x, or a factor of the top of each curve: 1e12, "2x"."""
+
+QUANTILES = {
+    "q05": 0.05,
+    "q10": 0.1,
+    "q25": 0.25,
+    "median": 0.5,
+    "q75": 0.75,
+    "q90": 0.9,
+    "q95": 0.95,
+}
 COLUMNS = (
     "curve",
     "x",
@@ -39,20 +39,19 @@ COLUMNS = (
     "slope_q05",
     "slope_q95",
     "p_rising",
+    "exponent",
     "n",
     "decades",
     "label",
-    "divergences",
-    "max_r_hat",
-    "seconds",
     "message",
 )
 """Columns of a table of forecasts."""
 
-_DOUBTFUL = {
-    Shape.INVERSE: "the shape check says that the curve gets worse, and every law here falls",
-    Shape.NON_MONOTONE: "the shape check says that the curve falls and rises: no law here does",
-}
+FEWEST, SHORTEST = 6, 0.5
+"""Different x, and decades, that a curve needs to be forecast without a doubt."""
+
+_LEAST = 3  # different x, below which there is no curve
+_GRID = 61
 
 
 @dataclass(frozen=True)
@@ -61,47 +60,46 @@ class CurveForecast:
 
     Parameters
     ----------
-    name : str
-    measured : int
-        Points of the curve.
-    decades, top : float
-        Its range of x in decades, and the largest.
-    label : str
-        What the shape check says of it.
-    forecast : Forecast or None
-        None for a curve that is refused.
-    higher_is_better : bool
-        Whether the metric is one minus the loss that was forecast.
+    curve : Curve
+    draws : xarray.Dataset or None
+        In units of the metric, dims (chain, draw, ...): ``new``, a new point at each ``at``, with
+        the noise about the curve and of its measurement; ``curve`` on a ``grid`` of x from the
+        first point to the farthest of ``at``, without noise; which ``law`` a draw is of. None for a
+        curve that has no forecast.
+    slope : xarray.DataArray or None
+        d log loss / d log x at the top of the range, dims (chain, draw).
     message : str
-        Why the curve is refused, or what makes its forecast doubtful; empty when nothing does.
+        Why there is no forecast, or what to doubt of it; empty when nothing.
     """
 
-    name: str
-    measured: int
-    decades: float
-    top: float
-    label: str
-    forecast: Forecast | None
-    higher_is_better: bool
+    curve: Curve
+    draws: xr.Dataset | None = field(repr=False)
+    slope: xr.DataArray | None = field(repr=False)
     message: str
 
     @property
-    def converged(self) -> bool:
-        """False for a forecast whose sampler did not reach the posterior."""
-        return self.forecast is None or not _unmixed(self.forecast.posterior)
+    def name(self) -> str:
+        """Name of the curve."""
+        return self.curve.name
 
-    def metric(self, loss: np.ndarray) -> np.ndarray:
-        """Turn losses into the metric of the table; a share stays between 0 and 1.
+    @property
+    def p_rising(self) -> float:
+        """Probability that the loss rises over the upper third of the range, without any law."""
+        shape = self.curve.shape
+        return float("nan") if shape is None else shape.p_up_top
 
-        Parameters
-        ----------
-        loss : ndarray
+    @property
+    def posterior(self) -> CurvePosterior:
+        """Draws of the laws that explain the curve.
 
-        Returns
-        -------
-        ndarray
+        Raises
+        ------
+        RunsError
+            If there is none.
         """
-        return 1 - np.minimum(loss, 1.0) if self.higher_is_better else loss
+        if self.curve.shape is None or self.curve.shape.posterior is None:
+            raise RunsError(f"{self.name} has no forecast: {self.message}")
+        return self.curve.shape.posterior
 
 
 @typed
@@ -111,21 +109,19 @@ def forecast_curves(
     x: str,
     y: str,
     *,
-    at: Sequence[float] | Mapping[str, Sequence[float]],
+    at: At | Sequence[At] | Mapping[str, Sequence[At]],
     stderr: str | None = None,
     trials: str | None = None,
     higher_is_better: bool | str = False,
+    chance: float | str | None = None,
+    quantity: bool = False,
+    cluster: str | Sequence[str] | None = None,
+    model: str | Path | None = None,
+    alone: bool = False,
     seed: int = 1,
     progress: bool | None = None,
 ) -> list[CurveForecast]:
-    r"""Forecast every curve of a table beyond its range.
-
-    A forecast pools draws of two laws, the power law with offset and the law that leaves a chance
-    level, in two readings, all with equal weights. Either the law holds, with a likelihood that
-    listens most to the points nearest to the question,
-    :math:`w_i = \min(1, \kappa (x_i / x_{max})^{1/2})` with a sum of at most 8, since a law that is
-    only approximately right cannot learn more and more from more and more points. Or its exponent
-    drifts along log x, inside the range and beyond it; how much, is learned across the curves.
+    """Forecast every curve of a table beyond its range.
 
     Parameters
     ----------
@@ -135,61 +131,180 @@ def forecast_curves(
         Columns that say which curve a point belongs to; None if there is one curve.
     x, y : str
         Columns of the axis and of the metric.
-    at : sequence of float, or mapping of str to sequence of float
-        Values of x to forecast, the same for all curves, or by the name of the curve.
-    stderr, trials, higher_is_better
+    at : float, str, sequence of them, or mapping of str to sequence
+        Values of x to forecast, the same for all curves, or by the name of the curve. A text such
+        as ``"2x"`` is a multiple of the largest x of each curve.
+    stderr, trials, higher_is_better, chance
         As in `classify_curves`.
+    quantity, cluster, model, alone
+        As in `fit_curves`.
     seed : int
         Same seed, same machine: same draws.
     progress : bool, optional
-        Show which curve is sampled; by default on a terminal and in a notebook.
+        Show which curve is fitted; by default on a terminal and in a notebook.
 
     Returns
     -------
     list of CurveForecast
-        In the order in which the curves appear; `forecast_table` makes it a table. Curves of fewer
-        than 6 different x, shorter than half a decade, that rise, or that reach all values of x
-        asked for, have a message in place of a forecast.
+        In the order in which the curves appear; `forecast_table` makes it a table. Curves that fall
+        and rise, of fewer than 3 different x, or that reach all values of x asked for, have a
+        message in place of a forecast; shorter ones than 6 different x or half a decade have both.
 
     Raises
     ------
     RunsError
         If a column is unknown, there are no rows, or a curve has nothing to be forecast at.
+    ModelError
+        If the model is not one of a curve.
     """
-    measured = measured_curves(
-        table, by, x, y, stderr=stderr, trials=trials, higher_is_better=higher_is_better
+    curves = fit_curves(
+        table,
+        by,
+        x,
+        y,
+        stderr=stderr,
+        trials=trials,
+        higher_is_better=higher_is_better,
+        chance=chance,
+        quantity=quantity,
+        cluster=cluster,
+        model=model,
+        alone=alone,
+        seed=seed,
+        progress=progress,
     )
-    asked = {one.name: _asked(at, one.name) for one in measured}
-    posteriors: dict[str, Posterior] = {}
-    labels, reasons = {}, {}
-    for number, one in enumerate(measured, 1):
-        if one.values is None:
-            labels[one.name], reasons[one.name] = REFUSED, one.message
-            continue
-        points = one.values.points
-        labels[one.name], doubt = _shape(points, one.higher_is_better, seed)
-        try:
-            require_falling(points)
-            asked[one.name], inside = _beyond(asked[one.name], float(one.values.x.max()))
-        except RunsError as error:
-            reasons[one.name] = str(error)
-            continue
-        reasons[one.name] = "; ".join(filter(None, (doubt, inside, *one.values.notes)))
-        with showing(progress), step(f"curve {number} of {len(measured)}"):
-            posteriors[one.name] = sample_members(points, seed=seed)
-    forecasts = _forecasts(posteriors, asked, seed)
-    return [
-        CurveForecast(
-            one.name,
-            one.rows,
-            *_range(one),
-            labels[one.name],
-            forecasts.get(one.name),
-            one.higher_is_better,
-            "; ".join(filter(None, (reasons[one.name], _unmixed(posteriors.get(one.name))))),
+    return forecast_fitted(curves, at, seed=seed)
+
+
+@typed
+def forecast_fitted(
+    curves: Curves,
+    at: At | Sequence[At] | Mapping[str, Sequence[At]],
+    *,
+    seed: int = 1,
+) -> list[CurveForecast]:
+    """Forecast curves that are fitted already.
+
+    Parameters
+    ----------
+    curves : Curves
+        What `fit_curves` returns.
+    at, seed
+        As in `forecast_curves`.
+
+    Returns
+    -------
+    list of CurveForecast
+
+    Raises
+    ------
+    RunsError
+        If a value of x cannot be one, or a curve has nothing to be forecast at.
+    """
+    asked = {one.name: _asked(at, one) for one in curves}
+    return [_forecast(one, asked[one.name], seed) for one in curves]
+
+
+def _forecast(one: Curve, asked: Sequence[float], seed: int) -> CurveForecast:
+    """Forecast one curve, or say why not."""
+    shape = one.shape
+    if shape is None or shape.posterior is None:
+        return CurveForecast(one, None, None, _why_not(one))
+    beyond = [value for value in asked if value > one.top]
+    inside = [value for value in asked if value <= one.top]
+    reached = ", ".join(f"{value:g}" for value in inside)
+    doubts = [f"no forecast at {reached}: the curve ends at {one.top:g}"] if inside else []
+    if not beyond:
+        return CurveForecast(one, None, None, doubts[0])
+    points = shape.points
+    if points.sizes < FEWEST or points.decades < SHORTEST:
+        doubts.append(
+            f"{points.sizes} different x over {points.decades:.2f} decades: the interval is mostly "
+            f"what curves are like; {FEWEST} over {SHORTEST} decades would say more of this one"
         )
-        for one in measured
+    if shape.label == Shape.INVERSE and shape.metric is not Metric.GROWING:
+        doubts.append("the curve gets worse, and is forecast to go on: find out why")
+    draws = _draws(shape, shape.posterior, np.array(beyond), one.name, seed)
+    slope = shape.posterior.slope([shape.posterior.top]).isel(x=0, drop=True)
+    return CurveForecast(one, draws, slope, "; ".join(doubts))
+
+
+def _why_not(one: Curve) -> str:
+    if one.shape is None:
+        return one.message
+    return f"the curve falls and rises, and no law says what comes after a turn: {one.message}"
+
+
+def _draws(
+    shape: CurveShape, posterior: CurvePosterior, at: np.ndarray, name: str, seed: int
+) -> xr.Dataset:
+    # A stream of its own for every curve: their futures are independent.
+    rng = np.random.default_rng((seed + crc32(name.encode())) % 2**32)
+    grid = np.geomspace(shape.points.x[0], at.max(), _GRID)
+    new = posterior.new(at, rng, share=shape.metric is Metric.SHARE)
+    curve = posterior.log_loss(grid)
+    dims = ("chain", "draw")
+    return xr.Dataset(
+        {
+            "new": ((*dims, "at"), shape.metric.of_loss(np.exp(new))[None]),
+            "curve": (
+                (*dims, "grid"),
+                shape.metric.of_loss(np.exp(curve))[None],
+            ),
+            "law": (dims, posterior.law[None]),
+        },
+        coords={"at": at, "grid": grid},
+    )
+
+
+def _asked(at: At | Sequence[At] | Mapping[str, Sequence[At]], one: Curve) -> list[float]:
+    """Give the values of x to forecast one curve at, refused unless positive."""
+    if isinstance(at, Mapping) and one.name not in at:
+        raise RunsError(f"no values of x to forecast the curve {one.name!r} at")
+    own = at[one.name] if isinstance(at, Mapping) else at
+    values = [
+        place(value, one.top) for value in ([own] if isinstance(own, str | float | int) else own)
     ]
+    if not values:
+        raise RunsError("no values of x to forecast: give at least one, such as 1e12 or 2x")
+    return values
+
+
+def place(value: At, top: float) -> float:
+    """Give the x that is meant by a value, or by a multiple of the top of a curve.
+
+    Parameters
+    ----------
+    value : float or str
+        ``1e12``, ``"1e12"``, ``"2T"``, or ``"2x"``.
+    top : float
+        Largest x of the curve.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    RunsError
+        If it is not a positive number.
+
+    Examples
+    --------
+    >>> place("2x", 1e9), place("1e12", 1e9)
+    (2000000000.0, 1000000000000.0)
+    """
+    text = str(value).strip()
+    multiple = re.fullmatch(r"(.+?)\s*[xX×]", text)
+    try:
+        number = float(multiple[1] if multiple else text)
+    except ValueError:
+        number = float("nan")
+    if not (np.isfinite(number) and number > 0):
+        raise RunsError(
+            f"x to forecast must be positive numbers, or multiples such as 2x; got {value!r}"
+        )
+    return number * top if multiple else number
 
 
 @typed
@@ -205,97 +320,33 @@ def forecast_table(forecasts: Sequence[CurveForecast]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row for each curve and ``x``: ``decades_beyond`` the range, ``median`` and quantiles
-        ``q05`` to ``q95`` of a new point as the curve was read (a bin mean of a dense curve,
-        without the standard error of a single point); the local ``slope`` d log loss / d log x at
-        the top of the range with the ends of its central 90% interval, and the probability
-        ``p_rising`` that it is positive; ``n`` points over ``decades``; the ``label`` of the shape
-        check; ``divergences``, ``max_r_hat`` and ``seconds`` of sampling; a ``message`` where the
-        curve is refused (numbers are NaN) or its forecast is doubtful.
+        ``q05`` to ``q95`` of a new point as the curve was read (a bin mean of a dense curve), with
+        the standard error of a measurement where those of the points are known; the local ``slope``
+        d log loss / d log x at the top of the range with the ends of its central 90% interval; the
+        probability ``p_rising`` that the loss rises over the upper third of the range, whatever its
+        law; the median ``exponent``; ``n`` points over ``decades``; the ``label``; a ``message``
+        where there is no forecast (numbers are NaN) or it is doubtful.
     """
     rows = [row for one in forecasts for row in _rows(one)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _rows(one: CurveForecast) -> list[dict[str, object]]:
-    about = {"curve": one.name, "n": one.measured, "decades": one.decades}
-    about |= {"label": one.label, "message": one.message}
-    if one.forecast is None:
+    curve = one.curve
+    about: dict[str, object] = {"curve": one.name, "n": curve.rows, "decades": curve.decades}
+    about |= {"label": curve.label, "message": one.message, "p_rising": one.p_rising}
+    if one.draws is None or one.slope is None:
         return [{column: about.get(column, np.nan) for column in COLUMNS}]
-    posterior, draws = one.forecast.posterior, one.forecast.draws
-    slope = np.quantile(one.forecast.slope, [0.5, 0.05, 0.95])
+    slope = np.quantile(one.slope, [0.5, 0.05, 0.95])
     about |= dict(zip(("slope", "slope_q05", "slope_q95"), slope.tolist(), strict=True))
-    about |= {"p_rising": one.forecast.p_rising, "divergences": posterior.divergences}
-    about |= {"max_r_hat": posterior.max_r_hat, "seconds": posterior.seconds}
-    metric = one.metric(draws[LOSS.column].to_numpy().reshape(-1, draws.sizes["at"]))
-    quantiles = np.quantile(metric, list(QUANTILES.values()), axis=0).T
+    exponent = one.posterior.exponent
+    known = np.isfinite(exponent)
+    about |= {"exponent": float(np.median(exponent[known])) if known.any() else np.nan}
+    new = one.draws["new"]
+    quantiles = np.quantile(new, list(QUANTILES.values()), axis=(0, 1)).T
     return [
         about
-        | {"x": at, "decades_beyond": np.log10(at / one.top)}
+        | {"x": at, "decades_beyond": np.log10(at / curve.top)}
         | dict(zip(QUANTILES, row, strict=True))
-        for at, row in zip(draws["at"].to_numpy().tolist(), quantiles.tolist(), strict=True)
+        for at, row in zip(new["at"].to_numpy().tolist(), quantiles.tolist(), strict=True)
     ]
-
-
-def _forecasts(
-    posteriors: Mapping[str, Posterior], asked: Mapping[str, Sequence[float]], seed: int
-) -> dict[str, Forecast]:
-    """Learn the drift across curves, then look beyond each of them."""
-    weights: dict[str, list[np.ndarray]] = {}
-    for member in DRIFTING:
-        draws = [posterior.draws[member.name]["log_drift"] for posterior in posteriors.values()]
-        weights[member.name] = population_weights([own.to_numpy().ravel() for own in draws])
-    found = {}
-    for number, (name, posterior) in enumerate(posteriors.items()):
-        # A stream of its own for every curve: their futures are independent.
-        own_seed = (seed + crc32(name.encode())) % 2**32
-        own_weights = {member: every[number] for member, every in weights.items()}
-        learned = reweighted(posterior, own_weights, seed=own_seed)
-        found[name] = predict_beyond(learned, asked[name], seed=own_seed)
-    return found
-
-
-def _range(one: Measured) -> tuple[float, float]:
-    """Decades of x of a curve, and the largest x; NaN where it is refused."""
-    if one.values is None:
-        return np.nan, np.nan
-    return one.values.points.decades, float(one.values.x.max())
-
-
-def _asked(at: Sequence[float] | Mapping[str, Sequence[float]], name: str) -> list[float]:
-    """Give the values of x to forecast one curve at, refused unless positive."""
-    if isinstance(at, Mapping) and name not in at:
-        raise RunsError(f"no values of x to forecast the curve {name!r} at")
-    values = [float(value) for value in (at[name] if isinstance(at, Mapping) else at)]
-    if not values or not all(np.isfinite(v) and v > 0 for v in values):
-        raise RunsError(f"x to forecast must be positive numbers, at least one; got {values}")
-    return values
-
-
-def _beyond(at: Sequence[float], top: float) -> tuple[list[float], str]:
-    """Keep the values of x that lie beyond a curve, and say which do not."""
-    beyond = [value for value in at if value > top]
-    inside = [value for value in at if value <= top]
-    if not beyond:
-        require_beyond(top, inside)
-    reached = ", ".join(f"{value:g}" for value in inside)
-    return beyond, f"no forecast at {reached}: the curve ends at {top:g}" if inside else ""
-
-
-def _shape(points: Points, higher_is_better: bool, seed: int) -> tuple[str, str]:
-    """Label of the shape check, and what it has against a forecast."""
-    if points.sizes < FEWEST:
-        return str(Shape.INSUFFICIENT_RANGE), ""
-    shape = classify_points(points, higher_is_better=higher_is_better, seed=seed)
-    return str(shape.label), _DOUBTFUL.get(shape.label, "")
-
-
-def _unmixed(posterior: Posterior | None) -> str:
-    """Say what the sampler has against a forecast."""
-    if posterior is None:
-        return ""
-    found = []
-    if posterior.divergences:
-        found.append(f"{posterior.divergences} divergent transitions")
-    if not posterior.max_r_hat <= MEMBER_R_HAT:
-        found.append(f"R-hat {posterior.max_r_hat:.3f} exceeds {MEMBER_R_HAT}: the chains disagree")
-    return "; ".join(found)

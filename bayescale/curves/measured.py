@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.curves.digits import are_shares
-from bayescale.curves.points import Measurements, log_losses
+from bayescale.curves.points import Measurements, Metric, log_losses
 from bayescale.curves.shape import FEWEST, chance_level
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs.settings import is_plain
@@ -31,8 +31,8 @@ class Measured:
         None for a curve that is refused.
     message : str
         Why it is refused; empty where it is not.
-    higher_is_better : bool
-        Whether the loss is one minus the metric.
+    metric : Metric
+        What was measured.
     chance : float or None
         Level of guessing, in the metric's units.
     """
@@ -41,7 +41,7 @@ class Measured:
     rows: int
     values: Measurements | None
     message: str = ""
-    higher_is_better: bool = False
+    metric: Metric = Metric.LOSS
     chance: float | None = None
 
 
@@ -55,10 +55,11 @@ def measured_curves(
     trials: str | None = None,
     higher_is_better: bool | str = False,
     chance: float | str | None = None,
+    quantity: bool = False,
 ) -> list[Measured]:
     """Bring every curve of a table to log losses, or say why it cannot be used.
 
-    Parameters and warnings are as in `classify_curves`.
+    Parameters and warnings are as in `fit_curves`.
 
     Returns
     -------
@@ -68,9 +69,14 @@ def measured_curves(
     Raises
     ------
     RunsError
-        If a column is unknown, there are no rows, a row belongs to no curve, or the one chance
-        level of all curves cannot be.
+        If a column is unknown, there are no rows, a row belongs to no curve, the one chance level
+        of all curves cannot be, or a quantity is to be a share as well.
     """
+    if quantity and (higher_is_better is not False or chance is not None or trials is not None):
+        raise RunsError(
+            "a quantity has no better side, no chance level and no trials: leave those out, or "
+            "leave quantity out for accuracies and losses"
+        )
     names = _curve_names(table, by)
     columns = _Columns(x, y, stderr, trials, higher_is_better, chance)
     _require(table, [column for column in vars(columns).values() if isinstance(column, str)])
@@ -83,6 +89,7 @@ def measured_curves(
     measured = [
         columns.of(name, table.iloc[places[name]], rows[places[name]]) for name in names.unique()
     ]
+    measured = [_as_falling(one) for one in measured] if quantity else measured
     _warn_of_mixtures(table, measured, places, x, y)
     return measured
 
@@ -119,7 +126,8 @@ class _Columns:
                 values = replace(values, notes=(*values.notes, note))
         except RunsError as error:
             return Measured(name, len(own), None, str(error))
-        return Measured(name, len(own), values, "", higher, chance)
+        metric = Metric.SHARE if higher else Metric.LOSS
+        return Measured(name, len(own), values, "", metric, chance)
 
     def is_loss(self, own: pd.DataFrame) -> bool:
         """Whether trials are not of this curve: a table of both directions may have losses."""
@@ -157,6 +165,50 @@ class _Columns:
             return None
         _require_one(levels, rows, self.chance, "level of chance")
         return float(levels[0])
+
+
+def _as_falling(one: Measured) -> Measured:
+    """Read a quantity that grows as one over it, which falls."""
+    if one.values is None:
+        return one
+    log_x, log_y = np.log(one.values.x), one.values.log_loss
+    if (log_x - log_x.mean()) @ (log_y - log_y.mean()) <= 0:
+        return one
+    return replace(one, values=replace(one.values, log_loss=-log_y), metric=Metric.GROWING)
+
+
+def cluster_names(
+    table: pd.DataFrame, by: str | Sequence[str] | None, cluster: str | Sequence[str]
+) -> dict[str, str]:
+    """Name the cluster of every curve.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    by : str, sequence of str or None
+        As in `measured_curves`.
+    cluster : str or sequence of str
+        Columns; several are joined by a bar.
+
+    Returns
+    -------
+    dict of str to str
+        By name of the curve.
+
+    Raises
+    ------
+    RunsError
+        If a column is unknown, a row belongs to none, or a curve to two.
+    """
+    names, labels = _curve_names(table, by), _curve_names(table, cluster)
+    found = labels.groupby(names, sort=False).unique()
+    for name, own in found.items():
+        if len(own) > 1:
+            raise RunsError(
+                f"the curve {name!r} is in the clusters {own[0]!r} and {own[1]!r}: a curve is in "
+                "one; name columns for --cluster that do not change along a curve"
+            )
+    return {str(name): str(own[0]) for name, own in found.items()}
 
 
 def _require_one(values: np.ndarray, rows: np.ndarray, column: str, what: str) -> None:

@@ -96,6 +96,8 @@ class Draws:
     @property
     def exponent(self) -> np.ndarray:
         """Exponent of the reducible loss far beyond, NaN of a law without, shape (draws,)."""
+        if "b" in self.natural:  # of a law A x^b, which has no irreducible part
+            return -self.natural["b"]
         return self.natural.get("alpha", np.full(len(self), np.nan))
 
     def noise(self, rng: np.random.Generator, number: int) -> np.ndarray:

@@ -247,7 +247,12 @@ class Judged:
         return str(self.label) in FALLS
 
     def shape(
-        self, law: Draws | None, *, log_fall: tuple[float, float] = (0.0, 0.0), seed: int = 1
+        self,
+        law: Draws | None,
+        *,
+        log_fall: tuple[float, float] = (0.0, 0.0),
+        alone: bool = False,
+        seed: int = 1,
     ) -> CurveShape:
         """Say its shape, and all that follows from the draws of its laws.
 
@@ -258,6 +263,8 @@ class Judged:
         log_fall : tuple of float, optional
             Mean and sd of the log of how far curves fall beyond their points over how far the law
             says.
+        alone : bool, optional
+            No other law has a say.
         seed : int, optional
 
         Returns
@@ -265,7 +272,7 @@ class Judged:
         CurveShape
         """
         facts = self.facts
-        posterior = self._posterior(law, log_fall, seed)
+        posterior = self._posterior(law, log_fall, alone, seed)
         label, reason = judge(replace(facts, posterior=posterior if self.falls else None))
         drawn = facts.drawn
         x = np.exp(drawn.z - drawn.z[0]) * facts.points.x[0]
@@ -291,7 +298,7 @@ class Judged:
         )
 
     def _posterior(
-        self, law: Draws | None, log_fall: tuple[float, float], seed: int
+        self, law: Draws | None, log_fall: tuple[float, float], alone: bool, seed: int
     ) -> CurvePosterior | None:
         """Pool the laws that explain the curve; None where no law does."""
         rng = np.random.default_rng([seed, 1])
@@ -300,7 +307,7 @@ class Judged:
             parts = {"inverse": self._family("inverse", DRAWS, rng)}
         elif law is None:
             return None
-        elif self.label in _CONTESTED:
+        elif self.label in _CONTESTED and not alone:
             parts = self._average(law, rng)
         else:
             parts = {law.spec.law.name: law}

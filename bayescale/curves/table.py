@@ -1,18 +1,29 @@
-"""Shapes of the many curves of a table."""
+"""The many curves of a table: labels, exponents, regimes, and the posterior of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayescale.arguments import typed
-from bayescale.curves.measured import Measured, measured_curves
+from bayescale.curves.measured import Measured, cluster_names, measured_curves
+from bayescale.curves.points import Metric
+from bayescale.curves.posterior import require_curve_model
 from bayescale.curves.rule import Shape
-from bayescale.curves.shape import FEWEST, CurveShape, classify_points
-from bayescale.progress import step
+from bayescale.curves.shape import FEWEST, MODEL, CurveShape, Judged, judge_points
+from bayescale.curves.together import TOP, Together, fit_together
+from bayescale.draws import numbers
+from bayescale.modelling.spec import ModelSpec, load_model
+from bayescale.progress import showing, step
 
 REFUSED = "refused"
 """Label of a curve with a value that cannot be used."""
+
+QUANTITY = "growth"
+"""Model of a positive quantity of which neither more nor less is better."""
 
 COLUMNS = (
     "curve",
@@ -30,10 +41,212 @@ COLUMNS = (
     "slope",
     "slope_q05",
     "slope_q95",
+    "exponent",
+    "exponent_q05",
+    "exponent_q95",
+    "floor",
+    "floor_q05",
+    "floor_q95",
+    "near_chance_until",
+    "irreducible_from",
     "durbin_watson_p",
     "message",
 )
 """Columns of a table of labels."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve of a table.
+
+    Parameters
+    ----------
+    name : str
+    rows : int
+        Rows of the table that belong to it.
+    top, decades : float
+        Its largest x, and its range in decades; NaN where it is refused.
+    label : str
+        A `Shape`, or "refused".
+    message : str
+        Why.
+    shape : CurveShape or None
+        None where it is refused, or has fewer than 3 different x.
+    """
+
+    name: str
+    rows: int
+    top: float
+    decades: float
+    label: str
+    message: str
+    shape: CurveShape | None = field(repr=False)
+
+    @property
+    def metric(self) -> Metric:
+        """What was measured."""
+        return Metric.LOSS if self.shape is None else self.shape.metric
+
+
+@dataclass(frozen=True)
+class Curves(Sequence[Curve]):
+    """The curves of a table, in the order in which they appear.
+
+    Parameters
+    ----------
+    each : tuple of Curve
+    together : Together or None
+        What those that fall have in common, and what the table says of its own forecasts; None
+        where none falls.
+    """
+
+    each: tuple[Curve, ...]
+    together: Together | None = field(repr=False)
+
+    def __len__(self) -> int:
+        """Return the number of curves."""
+        return len(self.each)
+
+    def __getitem__(self, place):  # type: ignore[no-untyped-def]
+        """Return a curve by its place."""
+        return self.each[place]
+
+
+@typed
+def fit_curves(
+    table: pd.DataFrame,
+    by: str | Sequence[str] | None,
+    x: str,
+    y: str,
+    *,
+    stderr: str | None = None,
+    trials: str | None = None,
+    higher_is_better: bool | str = False,
+    chance: float | str | None = None,
+    quantity: bool = False,
+    cluster: str | Sequence[str] | None = None,
+    model: str | Path | None = None,
+    alone: bool = False,
+    seed: int = 1,
+    progress: bool | None = None,
+) -> Curves:
+    r"""Fit every curve of a table: one posterior for its label, exponent, slope and forecast.
+
+    Every curve that falls is fitted by one law, by default a power law after a plateau,
+    :math:`L = E + (U - E)(1 + (x/h)^{1/f})^{-\alpha f}`, with a likelihood that listens most to the
+    points nearest to what lies beyond, :math:`w_i = \min(1, \kappa (x_i / x_{max})^2)` with a sum
+    of at most 6. From 5 curves on priors are learned across them; from 8 on the table's own
+    backtests say whether every point may count in full, and how far forecasts should fall. Where
+    the label is of another law, draws are of each law that falls as often as it is probable.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row a point.
+    by : str, sequence of str or None
+        Columns that say which curve a point belongs to; None if there is one curve.
+    x, y : str
+        Columns of the axis and of the metric.
+    stderr, trials, higher_is_better, chance
+        As in `classify_curves`.
+    quantity : bool, optional
+        The metric is a positive quantity of which neither more nor less is better, such as a best
+        batch size or N*: a power law of either sign. What grows is read as one over it.
+    cluster : str or sequence of str, optional
+        Columns whose values group curves that are alike, such as the data set.
+    model : str or path, optional
+        Another model of a single axis, with its law taken as exact. No other law has a say then.
+    alone : bool, optional
+        Fit each curve by itself: nothing is learned across curves.
+    seed : int, optional
+        Same seed, same machine: same draws, whatever other curves are in the table if `alone`.
+    progress : bool, optional
+        Show which curve is fitted; by default on a terminal and in a notebook.
+
+    Returns
+    -------
+    Curves
+
+    Raises
+    ------
+    RunsError
+        If a column is unknown, there are no rows, a row belongs to no curve, or the one chance
+        level of all curves cannot be.
+    ModelError
+        If the model is not one of a curve.
+
+    Warns
+    -----
+    RunsWarning
+        If a curve looks like several, because `by` leaves a column out.
+    """
+    measured = measured_curves(
+        table,
+        by,
+        x,
+        y,
+        stderr=stderr,
+        trials=trials,
+        higher_is_better=higher_is_better,
+        chance=chance,
+        quantity=quantity,
+    )
+    spec = require_curve_model(load_model(model or (QUANTITY if quantity else MODEL)))
+    clusters = None if cluster is None else cluster_names(table, by, cluster)
+    with showing(progress):
+        judged = _judged(measured, seed)
+        together = _together(judged, spec, clusters, alone, seed)
+    own_law = model is not None or quantity
+    each = tuple(_curve(one, judged.get(one.name), together, own_law, seed) for one in measured)
+    return Curves(each, together)
+
+
+def _judged(measured: Sequence[Measured], seed: int) -> dict[str, Judged]:
+    """Label the curves that can be used, by the evidence alone."""
+    found = {}
+    for number, one in enumerate(measured, 1):
+        if one.values is not None and one.values.points.sizes >= FEWEST:
+            with step(f"labelling curve {number} of {len(measured)}"):
+                found[one.name] = judge_points(
+                    one.values.points, metric=one.metric, chance=one.chance, seed=seed
+                )
+    return found
+
+
+def _together(
+    judged: Mapping[str, Judged],
+    spec: ModelSpec,
+    clusters: Mapping[str, str] | None,
+    alone: bool,
+    seed: int,
+) -> Together | None:
+    """Fit the curves that fall."""
+    points = {name: one.facts.points for name, one in judged.items() if one.falls}
+    if not points:
+        return None
+    if alone:
+        return fit_together(points, spec, pool=False, weighting=TOP, calibrate=False, seed=seed)
+    return fit_together(points, spec, clusters=clusters, seed=seed)
+
+
+def _curve(
+    one: Measured, judged: Judged | None, together: Together | None, own_law: bool, seed: int
+) -> Curve:
+    """Put together what is known of one curve."""
+    if one.values is None:
+        nan = float("nan")
+        return Curve(one.name, one.rows, nan, nan, REFUSED, one.message, None)
+    points = one.values.points
+    top = float(one.values.x.max())
+    if judged is None:
+        reason = f"{points.sizes} different x make no curve: at least {FEWEST} are needed"
+        message = "; ".join((reason, *points.notes))
+        label = str(Shape.INSUFFICIENT_RANGE)
+        return Curve(one.name, one.rows, top, points.decades, label, message, None)
+    law = together.draws.get(one.name) if together is not None else None
+    fall = together.log_fall if together is not None else (0.0, 0.0)
+    shape = judged.shape(law, log_fall=fall, alone=own_law, seed=seed)
+    return Curve(one.name, one.rows, top, points.decades, str(shape.label), shape.message, shape)
 
 
 @typed
@@ -47,6 +260,10 @@ def classify_curves(
     trials: str | None = None,
     higher_is_better: bool | str = False,
     chance: float | str | None = None,
+    quantity: bool = False,
+    cluster: str | Sequence[str] | None = None,
+    model: str | Path | None = None,
+    alone: bool = False,
     seed: int = 1,
 ) -> pd.DataFrame:
     """Label every curve of a table.
@@ -68,7 +285,54 @@ def classify_curves(
     chance : float or str, optional
         Level of guessing, in the metric's units; or the column that gives it for each curve, empty
         where there is none. One number beside a column of directions is of the shares.
-    seed : int, optional
+    quantity, cluster, model, alone, seed
+        As in `fit_curves`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a curve: see `curve_table`.
+
+    Raises
+    ------
+    RunsError
+        If a column is unknown, there are no rows, a row belongs to no curve, or the one chance
+        level of all curves cannot be.
+    ModelError
+        If the model is not one of a curve.
+
+    Warns
+    -----
+    RunsWarning
+        If a curve looks like several, because `by` leaves a column out.
+    """
+    return curve_table(
+        fit_curves(
+            table,
+            by,
+            x,
+            y,
+            stderr=stderr,
+            trials=trials,
+            higher_is_better=higher_is_better,
+            chance=chance,
+            quantity=quantity,
+            cluster=cluster,
+            model=model,
+            alone=alone,
+            seed=seed,
+        )
+    )
+
+
+@typed
+def curve_table(curves: Curves) -> pd.DataFrame:
+    """Turn fitted curves into a table of labels.
+
+    Parameters
+    ----------
+    curves : Curves
+        What `fit_curves` returns.
 
     Returns
     -------
@@ -76,120 +340,45 @@ def classify_curves(
         A row a curve, in the order in which they appear: ``curve``, ``n`` (points), ``decades`` of
         x, ``label``, posterior probabilities of the families ``p_power_law``, ``p_exponential``,
         ``p_broken``, ``p_saturated_guess``, ``p_inverse`` and ``p_flat``, probabilities that the
-        curve rises over its upper third ``p_up_top`` and that it steepens ``p_steep``, its
-        ``slope`` d log loss / d log x over that third with the ends of the central 90% interval,
-        ``durbin_watson_p``, and the ``message`` with the reason. Numbers are NaN for curves of
-        fewer than 3 different x, and for those with a value that cannot be used: their label is
+        curve rises over its upper third ``p_up_top`` and that it steepens ``p_steep``; of its
+        posterior, median and ends of the central 90% interval of ``slope`` d log loss / d log x
+        over that third, ``exponent`` of the reducible loss and ``floor``, the irreducible loss (of
+        a share, the highest it comes to), and the medians ``near_chance_until`` and
+        ``irreducible_from``, the ends of those regimes in units of x, NaN where most draws have
+        none; ``durbin_watson_p``, and the ``message`` with the reason. Numbers are NaN for curves
+        of fewer than 3 different x, and for those with a value that cannot be used: their label is
         ``refused``, and the message names the row and a remedy.
-
-    Raises
-    ------
-    RunsError
-        If a column is unknown, there are no rows, a row belongs to no curve, or the one chance
-        level of all curves cannot be.
-
-    Warns
-    -----
-    RunsWarning
-        If a curve looks like several, because `by` leaves a column out.
     """
-    return pd.DataFrame(
-        [
-            row_of(one, shape)
-            for one, shape in curve_shapes(
-                table,
-                by,
-                x,
-                y,
-                stderr=stderr,
-                trials=trials,
-                higher_is_better=higher_is_better,
-                chance=chance,
-                seed=seed,
-            )
-        ],
-        columns=list(COLUMNS),
-    )
+    return pd.DataFrame([_row(one) for one in curves], columns=list(COLUMNS))
 
 
-def curve_shapes(
-    table: pd.DataFrame,
-    by: str | Sequence[str] | None,
-    x: str,
-    y: str,
-    *,
-    stderr: str | None = None,
-    trials: str | None = None,
-    higher_is_better: bool | str = False,
-    chance: float | str | None = None,
-    seed: int = 1,
-) -> Iterator[tuple[Measured, CurveShape | None]]:
-    """Classify the curves of a table one after another.
-
-    Parameters and errors are as in `classify_curves`. The whole table is read before the first
-    curve is classified.
-
-    Returns
-    -------
-    iterator of (Measured, CurveShape or None)
-        Each curve and its shape; no shape where it is refused, or has fewer than 3 different x.
-    """
-    measured = measured_curves(
-        table,
-        by,
-        x,
-        y,
-        stderr=stderr,
-        trials=trials,
-        higher_is_better=higher_is_better,
-        chance=chance,
-    )
-
-    def classified() -> Iterator[tuple[Measured, CurveShape | None]]:
-        for number, one in enumerate(measured, 1):
-            shape = None
-            if one.values is not None and one.values.points.sizes >= FEWEST:
-                with step(f"curve {number} of {len(measured)}"):
-                    shape = classify_points(
-                        one.values.points,
-                        higher_is_better=one.higher_is_better,
-                        chance=one.chance,
-                        seed=seed,
-                    )
-            yield one, shape
-
-    return classified()
-
-
-def row_of(one: Measured, shape: CurveShape | None) -> dict[str, object]:
-    """One row of the table of labels.
-
-    Parameters
-    ----------
-    one : Measured
-    shape : CurveShape or None
-        None for a refused curve, and for too few points.
-
-    Returns
-    -------
-    dict
-        Keys are ``COLUMNS``; NaN where there is no shape.
-    """
-    row: dict[str, object] = {"curve": one.name, "n": one.rows}
-    if one.values is None:
-        row |= {"label": REFUSED, "message": one.message}
-    elif shape is None:
-        points = one.values.points
-        reason = f"{points.sizes} different x make no curve: at least {FEWEST} are needed"
-        message = "; ".join((reason, *points.notes))
-        row |= {"decades": points.decades, "message": message}
-        row |= {"label": str(Shape.INSUFFICIENT_RANGE)}
-    else:
-        row |= {"decades": shape.points.decades}
-        row |= {f"p_{family}": p for family, p in shape.probabilities.items()}
-        row |= {"p_up_top": shape.p_up_top, "p_steep": shape.p_steep}
-        row |= {"slope": shape.slope["median"]}
-        row |= {f"slope_{end}": shape.slope[end] for end in ("q05", "q95")}
-        row |= {"durbin_watson_p": shape.durbin_watson_p}
-        row |= {"label": str(shape.label), "message": shape.message}
+def _row(one: Curve) -> dict[str, object]:
+    row: dict[str, object] = {"curve": one.name, "n": one.rows, "decades": one.decades}
+    row |= {"label": one.label, "message": one.message}
+    if one.shape is not None:
+        row |= _facts(one.shape)
     return {column: row.get(column, np.nan) for column in COLUMNS}
+
+
+def _facts(shape: CurveShape) -> dict[str, object]:
+    """Numbers of a curve that has a shape."""
+    row: dict[str, object] = {f"p_{family}": p for family, p in shape.probabilities.items()}
+    row |= {"p_up_top": shape.p_up_top, "p_steep": shape.p_steep}
+    row |= {"durbin_watson_p": shape.durbin_watson_p}
+    row |= _quantiles("slope", shape.slope)
+    if shape.posterior is None:
+        return row
+    exponent, floor = shape.posterior.exponent, shape.metric.of_loss(shape.posterior.floor)
+    for name, values in (("exponent", exponent[np.isfinite(exponent)]), ("floor", floor)):
+        if len(values) and np.isfinite(values).all():
+            own = numbers(xr.DataArray(values[None], dims=("chain", "draw")))
+            row |= _quantiles(name, own)
+    if shape.regimes is not None:
+        for regime, end in shape.regimes.items():
+            some = float(end.isnull().mean()) < 0.5
+            row[str(regime)] = float(end.median()) if some else np.nan
+    return row
+
+
+def _quantiles(name: str, found: Mapping[str, float]) -> dict[str, object]:
+    return {name: found["median"], **{f"{name}_{q}": found[q] for q in ("q05", "q95")}}

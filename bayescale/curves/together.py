@@ -129,6 +129,7 @@ def fit_together(
     spec: ModelSpec,
     *,
     clusters: Mapping[str, str] | None = None,
+    pool: bool = True,
     weighting: Weighting | None = None,
     calibrate: bool = True,
     seed: int = 1,
@@ -143,6 +144,8 @@ def fit_together(
         As `bayescale.curves.posterior.require_curve_model` returns it.
     clusters : mapping of str to str, optional
         Cluster of each curve.
+    pool : bool, optional
+        Whether priors are learned across the curves.
     weighting : Weighting, optional
         By default the table chooses.
     calibrate : bool, optional
@@ -154,12 +157,12 @@ def fit_together(
     Together
     """
     asked = (TOP, WHOLE) if weighting is None else (weighting,)
-    trial = _Trial.of(points, spec, asked, clusters, seed) if calibrate else None
+    how = _How(spec, pooling_of(spec) if pool else None, clusters, seed)
+    trial = _Trial.of(points, asked, how) if calibrate else None
     enough = trial is not None and trial.tested >= FEWEST_TESTED
     share = trial.shares if trial is not None and enough else np.eye(len(asked))[0]
     fits = [
-        _fit(points, spec, own, clusters, seed) if part > 0 else None
-        for own, part in zip(asked, share, strict=True)
+        _fit(points, own, how) if part > 0 else None for own, part in zip(asked, share, strict=True)
     ]
     population = next(fit for fit, part in zip(fits, share, strict=True) if part == share.max())
     assert population is not None
@@ -226,6 +229,16 @@ def pooling_of(spec: ModelSpec) -> ModelSpec | None:
 
 
 @dataclass(frozen=True)
+class _How:
+    """By what curves are fitted: a law, how it is pooled, clusters of the curves."""
+
+    spec: ModelSpec
+    pooling: ModelSpec | None
+    clusters: Mapping[str, str] | None
+    seed: int
+
+
+@dataclass(frozen=True)
 class _Fit:
     """Draws of every curve by one weighting, and what they share."""
 
@@ -233,23 +246,17 @@ class _Fit:
     population: Population | None
 
 
-def _fit(
-    points: Mapping[str, Points],
-    spec: ModelSpec,
-    weighting: Weighting,
-    clusters: Mapping[str, str] | None,
-    seed: int,
-) -> _Fit:
+def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     """Sample curves alone, learn what they share, and sample each again under that."""
-    pooling = pooling_of(spec) if len(points) >= FEWEST_POOLED else None
-    if pooling is None:
-        alone = _sample_each(points, spec, weighting, seed)
+    if how.pooling is None or len(points) < FEWEST_POOLED:
+        alone = _sample_each(points, how.spec, weighting, how.seed)
         return _Fit({name: drawn for name, (_, drawn) in alone.items()}, None)
-    some = _some(points, MOST_POOLED, seed)
-    alone = _sample_each(some, spec, weighting, seed)
+    some = _some(points, MOST_POOLED, how.seed)
+    alone = _sample_each(some, how.spec, weighting, how.seed)
     targets = [target for target, _ in alone.values()]
-    priors = hyperpriors(spec, pooling, targets[0])
-    places = [coordinates_of(spec).index(name) for name in priors.names]
+    priors = hyperpriors(how.spec, how.pooling, targets[0])
+    places = [coordinates_of(how.spec).index(name) for name in priors.names]
+    clusters = how.clusters
     population = learn(
         np.stack([drawn.line[:, places] for _, drawn in alone.values()]),
         np.array([[target.mean[places], target.sd[places]] for target in targets]),
@@ -258,11 +265,12 @@ def _fit(
     )
 
     def base(name: str) -> np.ndarray:
-        own = line_priors(spec, points[name], weighting.of(points[name]))
-        own[:, places] = population.prior(clusters[name] if clusters else None)
+        own = line_priors(how.spec, points[name], weighting.of(points[name]))
+        known = clusters is not None and clusters[name] in population.effect
+        own[:, places] = population.prior(clusters[name] if clusters and known else None)
         return own
 
-    again = _sample_each(points, spec, weighting, seed + 1, base)
+    again = _sample_each(points, how.spec, weighting, how.seed + 1, base)
     return _Fit({name: drawn for name, (_, drawn) in again.items()}, population)
 
 
@@ -325,13 +333,12 @@ class _Trial:
     def of(
         cls,
         points: Mapping[str, Points],
-        spec: ModelSpec,
         weightings: Sequence[Weighting],
-        clusters: Mapping[str, str] | None,
-        seed: int,
+        how: _How,
     ) -> "_Trial":
         """Hold the tops of curves back, and forecast them."""
-        split = {name: without_top(own) for name, own in _some(points, MOST_TESTED, seed).items()}
+        some = _some(points, MOST_TESTED, how.seed)
+        split = {name: without_top(own) for name, own in some.items()}
         parts = {name: both for name, both in split.items() if both is not None}
         scores, ratios = np.empty((2, len(weightings), len(parts)))
         if len(parts) < FEWEST_TESTED:
@@ -339,7 +346,7 @@ class _Trial:
         kept = {name: lower for name, (lower, _) in parts.items()}
         for row, weighting in enumerate(weightings):
             with step("testing forecasts of the curves' tops"):
-                draws = _fit(kept, spec, weighting, clusters, seed).draws
+                draws = _fit(kept, weighting, how).draws
             for column, (name, (lower, upper)) in enumerate(parts.items()):
                 scores[row, column] = _score(draws[name], upper)
                 fell = np.nan if points[name].bests else _ratio(draws[name], lower, upper)
