@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numpy as np
 import xarray as xr
+from scipy.special import logsumexp
 
 from bayescale.arguments import typed
 from bayescale.curves.evidence import FAMILIES, Curve, Evidence, FamilyDraws, Target, evidence
@@ -26,7 +27,7 @@ from bayescale.curves.points import Metric, Points, Values, log_losses
 from bayescale.curves.posterior import Draws, require_curve_model
 from bayescale.curves.reference import reference
 from bayescale.curves.rule import FALLS, Facts, Shape, judge
-from bayescale.curves.together import DRAWS, fit_together
+from bayescale.curves.together import DRAWS, TOP, fit_together
 from bayescale.draws import numbers
 from bayescale.errors import RunsError
 from bayescale.modelling.spec import load_model
@@ -316,10 +317,18 @@ class Judged:
         return CurvePosterior(self.facts.points, parts, fall)
 
     def _average(self, law: Draws, rng: np.random.Generator) -> dict[str, LawDraws]:
-        """Draw each law that falls as often as it is probable."""
-        own = {name: self.facts.probabilities[name] for name in ("exponential", "broken")}
-        rest = sum(self.facts.probabilities[name] for name in _OF_MODEL)
-        number = {name: round(len(law) * p / (rest + sum(own.values()))) for name, p in own.items()}
+        """Draw each law that falls as often as it is probable.
+
+        Probable by evidence that counts the points as many as the forecast does: two laws that fit
+        about equally well inside the range must both be heard beyond it.
+        """
+        names = (*_OF_MODEL, *_RIVALS)
+        tempered = min(1.0, TOP.cap / len(self.facts.points.x))
+        log = np.array(
+            [_PRIOR[name] + tempered * self.facts.found[name].log_evidence for name in names]
+        )
+        share = dict(zip(names, np.exp(log - logsumexp(log)), strict=True))
+        number = {name: round(len(law) * share[name]) for name in _RIVALS}
         parts: dict[str, LawDraws] = {
             name: self._family(name, many, rng) for name, many in number.items() if many
         }
@@ -420,6 +429,8 @@ _CONTESTED = (Shape.EXPONENTIAL, Shape.EXPONENTIAL_INDISTINGUISHABLE, Shape.BROK
 """Labels of curves on which other laws than the model's have a say."""
 
 _OF_MODEL = ("power_law", "saturated_guess", "flat")  # families that the model's law holds
+_RIVALS = ("exponential", "broken")
+_PRIOR = {family.name: np.log(family.probability) for family in FAMILIES if family.probability}
 
 _VERDICTS = {
     Shape.POWER_LAW: (Status.PASS, ""),
