@@ -563,7 +563,7 @@ def _free(
         effect = _effect(spec, name, free, arrays)
         if f"{name}_centring" in data:
             centred = arrays[f"{name}_centring"]
-            free[f"{name}_anchor"] = middle
+            free[f"{name}_anchor"] = middle + _mean_effect(spec, name, effect)
             free[f"{name}_offset"] = apart * scale**centred + (middle + effect) * centred
         else:
             shift = ((effect + apart * scale) * arrays[f"{name}_weight"]).sum("group")
@@ -602,8 +602,9 @@ def _add_variables(spec: ModelSpec, name: str, data: Values, free: dict[str, Any
     effect = _effect(spec, name, free, data)
     if f"{name}_centring" in data:
         centred = _of_each(data[f"{name}_centring"], parts)
-        free[anchor] = prior.line_variable(anchor, dims=parts or None)
-        middle = free[anchor] + effect
+        mean = _mean_effect(spec, name, effect)
+        free[anchor] = prior.line_variable(anchor, mean, dims=parts or None)
+        middle = free[anchor] - mean + effect
         free[offset] = pm.Normal(offset, centred * middle, scale**centred, dims=dims)
     else:
         free[offset] = pm.Normal(offset, dims=dims)
@@ -617,8 +618,9 @@ def _from_population(spec: ModelSpec, name: str, free: Values, data: Values) -> 
     along, effect = spec.along(name), _effect(spec, name, free, data)
     if f"{name}_centring" in data:
         centred = _of_each(data[f"{name}_centring"], along)
-        own = (offset - centred * (anchor + effect)) * scale ** (1.0 - centred)
-        return anchor, effect + own
+        middle = anchor - _mean_effect(spec, name, effect)
+        own = (offset - centred * (middle + effect)) * scale ** (1.0 - centred)
+        return middle, effect + own
     distance = effect + offset * scale
     return anchor - _over_groups(distance * _of_each(data[f"{name}_weight"], along)), distance
 
@@ -630,6 +632,16 @@ def _effect(spec: ModelSpec, name: str, free: Values, data: Values) -> Any:
     of_clusters = free[f"{name}_cluster_scale"] * free[f"{name}_cluster_offset"]
     index = data["cluster_index"]
     return of_clusters.isel(cluster=index) if hasattr(index, "dims") else of_clusters[index]
+
+
+def _mean_effect(spec: ModelSpec, name: str, effect: Any) -> Any:
+    """Average the effects over the groups: the runs tell the middle only with that of its clusters.
+
+    So the anchor holds both.
+    """
+    if name not in spec.cluster_scales:
+        return 0.0
+    return effect.mean("group") if hasattr(effect, "dims") else effect.mean(axis=0)
 
 
 def _of_each(of_groups: Any, parts: Any) -> Any:
