@@ -74,6 +74,8 @@ class Points:
         What was done to them.
     bests : bool
         Whether they are the best values so far: the curve never rises, and has ties.
+    raw : Points or None
+        The points before thinning; None where they were not thinned.
     """
 
     x: np.ndarray
@@ -83,6 +85,7 @@ class Points:
     decades: float
     notes: tuple[str, ...] = ()
     bests: bool = False
+    raw: "Points | None" = None
 
     @property
     def sizes(self) -> int:
@@ -344,4 +347,5 @@ def points_of(x: np.ndarray, log_loss: np.ndarray, stderr: np.ndarray) -> Points
     mean_x, mean = (np.bincount(which, v) / number for v in (log_x, log_loss))
     spread = np.sqrt(np.bincount(which, stderr**2)) / number
     note = f"{len(x)} points thinned to means of {len(number)} bins in log x"
-    return Points(np.exp(mean_x), mean, spread, len(x), decades, (note,))
+    raw = Points(x, log_loss, stderr, len(x), decades)
+    return Points(np.exp(mean_x), mean, spread, len(x), decades, (note,), raw=raw)

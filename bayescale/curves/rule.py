@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayescale import words
+from bayescale.curves.bumps import Bump
 from bayescale.curves.evidence import FAMILIES, Curve, Evidence
 from bayescale.curves.mixture import CurvePosterior
 from bayescale.curves.points import Points
@@ -83,6 +84,8 @@ class Facts:
     posterior : CurvePosterior, optional
         Of a curve that falls, once it is known: what says exponents, and what no label may
         contradict.
+    bump : Bump, optional
+        Of a dense curve, hidden by thinning.
     """
 
     points: Points
@@ -92,6 +95,7 @@ class Facts:
     drawn: Reference
     chance_loss: float | None = None
     posterior: CurvePosterior | None = None
+    bump: Bump | None = None
 
     @cached_property
     def bayes_factors(self) -> dict[str, float]:
@@ -150,7 +154,7 @@ def judge(facts: Facts) -> tuple[Shape, str]:
     reason : str
         Why, in numbers.
     """
-    for rule in (_flat, _rising, _short, _other_law, _saturated, _vague, _ambiguous):
+    for rule in (_bumped, _flat, _rising, _short, _other_law, _saturated, _vague, _ambiguous):
         answer = rule(facts)
         if answer is not None:
             return answer
@@ -158,6 +162,12 @@ def judge(facts: Facts) -> tuple[Shape, str]:
 
 
 _Answer = tuple[Shape, str] | None
+
+
+def _bumped(facts: Facts) -> _Answer:
+    if facts.bump is None or not facts.bump.rises:
+        return None
+    return Shape.NON_MONOTONE, f"falls and rises: {facts.bump}"
 
 
 def _flat(facts: Facts) -> _Answer:

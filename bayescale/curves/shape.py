@@ -20,6 +20,7 @@ import xarray as xr
 from scipy.special import logsumexp
 
 from bayescale.arguments import typed
+from bayescale.curves.bumps import Bump, find_bump
 from bayescale.curves.evidence import FAMILIES, Curve, Evidence, FamilyDraws, Target, evidence
 from bayescale.curves.importance import climb
 from bayescale.curves.mixture import CurvePosterior, LawDraws
@@ -85,6 +86,8 @@ class CurveShape:
         What the losses are of.
     chance : float, optional
         Level of guessing, in the metric's units.
+    bump : Bump, optional
+        Of adjacent points of a dense curve, before thinning.
     """
 
     label: Shape
@@ -104,6 +107,7 @@ class CurveShape:
     posterior: CurvePosterior | None
     metric: Metric = Metric.LOSS
     chance: float | None = None
+    bump: Bump | None = None
 
     @property
     def regimes(self) -> xr.Dataset | None:
@@ -145,6 +149,8 @@ def classify_curve(
 
     The first of these that holds, where BF is a log Bayes factor against the power law:
 
+    0. of more than 20 sizes, a run of adjacent ones lies above a smooth curve (in 2% of curves
+       without one) by over 1%, and the loss rises into it (P > 0.95): non_monotone;
     1. stays within noise (P > 0.5; not of 3 sizes without known errors): saturated, unless the
        noise could hide a factor of 2, then insufficient_range;
     2. rises above noise (P > 0.9) or over the upper third (P > 0.95): non_monotone if it falls
@@ -275,12 +281,14 @@ class Judged:
         facts = self.facts
         posterior = self._posterior(law, log_fall, alone, seed)
         label, reason = judge(replace(facts, posterior=posterior if self.falls else None))
+        # one that the curve does not rise into changes no label
+        beside = [str(facts.bump)] if facts.bump and not facts.bump.rises else []
         drawn = facts.drawn
         x = np.exp(drawn.z - drawn.z[0]) * facts.points.x[0]
         reference = self.metric.of_loss(np.exp(drawn.f + facts.level))
         return CurveShape(
             label,
-            "; ".join((reason, *facts.points.notes)),
+            "; ".join((reason, *beside, *facts.points.notes)),
             facts.points,
             facts.probabilities,
             {name: one.log_evidence for name, one in facts.found.items()},
@@ -296,6 +304,7 @@ class Judged:
             posterior=posterior,
             metric=self.metric,
             chance=self.chance,
+            bump=facts.bump,
         )
 
     def _posterior(
@@ -367,7 +376,8 @@ def judge_points(
     found = {family.name: evidence(family, curve, rng) for family in FAMILIES}
     precise = float(np.median(np.exp(found["power_law"].draws("log_sigma")))) < _PRECISE
     drawn = reference(curve, rng, draws=_REFERENCES, precise=precise)
-    facts = Facts(points, curve, level, found, drawn, chance_loss)
+    bump = None if points.raw is None else find_bump(points.raw)
+    facts = Facts(points, curve, level, found, drawn, chance_loss, bump=bump)
     smooth = _durbin_watson_p(found["power_law"], curve, rng)
     return Judged(facts, metric, chance, smooth)
 
