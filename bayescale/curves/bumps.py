@@ -9,7 +9,16 @@ with a squared exponential kernel of ell = 1.5 or 3 in log x and noise of correl
 between neighbours, whose size follows the scatter around each place. What a bump must beat is the
 same curve without it, or with one sharp break instead. All hypotheses share the closed form of the
 marginal likelihood; the largest gain is compared with the largest gains of simulated curves without
-a bump (``benchmarks/bumps.py``).
+a bump.
+
+What is seen, of simulated curves of 40 to 80 points over 2 to 3 decades (``benchmarks/bumps.py``):
+of runs of points raised by 2, 4 and 6%, 0.2 to 0.5 decades wide in noise of 1%, 18, 83 and 98% are
+found, of waves of that width 10, 66 and 94%, of bells twice as wide 8, 45 and 62%. Of curves
+without one at most 2.0% show one, be the noise normal, t4, of correlation 0.5, larger at small x or
+with an outlier. In steep curves the loss need not rise into a bump: of runs of 6%, 99% of which
+do for a step, 68% are called a rise, of waves of 6%, 58% of which do, 64%.
+A curve logged at every step of one run wanders: noise with correlation 0.99 between steps, in bins,
+shows as a bump in a quarter of such curves, with 0.95 in 3%.
 """
 
 from collections.abc import Iterator
@@ -24,7 +33,7 @@ from bayescale.curves.points import MOST_SIZES, Points
 _MOST = 128  # groups of adjacent points
 _ALARM = 0.02  # curves without a bump that may show one
 _LOWEST = 0.01  # height
-_CERTAIN = 0.95  # probability of a rise
+_CERTAIN = 0.9  # probability of a rise
 _LENGTHS = (1.5, 3.0)
 _CORRELATIONS = (0.0, 0.5, 0.8)
 _RATIOS = np.geomspace(0.3, 1000, 9)  # sd of the process over that of the noise
@@ -97,18 +106,17 @@ def find_bump(points: Points) -> Bump | None:
     n = len(curve.z)
     first, after = _runs(n)
     templates = np.concatenate([_raised(first, after, n), _broken(curve.z)], axis=1)
-    smooth, best, found = -np.inf, -np.inf, None
+    smooth, found = -np.inf, []
     for background in _backgrounds(curve):
         without, fits = background.fits(templates, len(first))
         smooth = max(smooth, without.max(), fits[:, len(first) :].max() - _COST)
         bumps = fits[:, : len(first)]
-        ratio, run = np.unravel_index(bumps.argmax(), bumps.shape)
-        if bumps[ratio, run] > best:
-            best, found = bumps[ratio, run], (background, ratio, run)
+        ratio, run = (int(at) for at in np.unravel_index(bumps.argmax(), bumps.shape))
+        found.append((bumps[ratio, run], background, ratio, run))
+    best, background, ratio, run = max(found, key=lambda one: one[0])
     p = _chance(2 * (best - smooth), n)
-    if found is None or p > _ALARM:
+    if p > _ALARM:
         return None
-    background, ratio, run = found
     own = slice(first[run], after[run])
     height, sd, p_rises = background.bump(templates[:, run], own, ratio)
     if height < np.log1p(_LOWEST):

@@ -150,7 +150,7 @@ def classify_curve(
     The first of these that holds, where BF is a log Bayes factor against the power law:
 
     0. of more than 20 sizes, a run of adjacent ones lies above a smooth curve (in 2% of curves
-       without one) by over 1%, and the loss rises into it (P > 0.95): non_monotone;
+       without one) by over 1%, and the loss rises into it (P > 0.9): non_monotone;
     1. stays within noise (P > 0.5; not of 3 sizes without known errors): saturated, unless the
        noise could hide a factor of 2, then insufficient_range;
     2. rises above noise (P > 0.9) or over the upper third (P > 0.95): non_monotone if it falls
