@@ -54,7 +54,7 @@ class Population:
     names : tuple of str
         Pooled coordinates.
     middle, sd : ndarray
-        Of the curves on the real line, shape (names,).
+        Of the curves on the real line, the sd as a new one would be seen, shape (names,).
     middle_sd : ndarray
         What is uncertain of the middles, shape (names,).
     effect, effect_sd : mapping of str to ndarray
@@ -92,6 +92,7 @@ class Population:
 
 def learn(
     draws: np.ndarray,
+    log_weight: np.ndarray,
     base: np.ndarray,
     priors: Hyperpriors,
     *,
@@ -104,6 +105,8 @@ def learn(
     ----------
     draws : ndarray
         Pooled coordinates of each curve on the real line, shape (curves, draws, names).
+    log_weight : ndarray
+        Log weights of the draws, shape (curves, draws).
     base : ndarray
         Mean and sd of the Normal priors under which they were drawn, shape (curves, 2, names).
     priors : Hyperpriors
@@ -120,7 +123,7 @@ def learn(
     tau = tau if clusters is not None else np.zeros(len(priors.names))
     middle, sd = priors.mean.copy(), priors.scale.copy()
     effect, spread = np.zeros((2, len(labels), len(priors.names)))
-    log_base = _log_normal(draws, base[:, :1], base[:, 1:])
+    log_base = _log_normal(draws, base[:, :1], base[:, 1:]) - log_weight
     for _ in range(rounds):
         centre = (middle + effect[index])[:, None]
         mean, variance = _moments(draws, _log_normal(draws, centre, sd) - log_base)
@@ -130,9 +133,11 @@ def learn(
         square = variance + (mean - middle - effect[index]) ** 2 + spread[index]
         sd = np.maximum(_sd(square, priors.scale), _LEAST)
         tau = np.where(tau > 0, _sd(effect**2 + spread, priors.cluster_scale), 0.0)
-    # A curve that says nothing of a coordinate says nothing of its middle either.
+    # A curve that says nothing of a coordinate says nothing of its middle and sd either.
     told = np.clip(1 - variance / sd**2, 0.0, 1.0).sum(axis=0)
     middle_sd = 1 / np.sqrt(told / sd**2 + 1 / priors.sd**2)
+    # Of few curves the sd is uncertain: the variance of Student's t, less where the prior decides.
+    sd = sd * np.sqrt(1 + 2 * told / (told + 2) ** 2)
     names = list(map(str, labels)) if clusters is not None else []
     effects, spreads = (dict(zip(names, own, strict=False)) for own in (effect, np.sqrt(spread)))
     return Population(priors.names, middle, sd, middle_sd, effects, spreads, tau)

@@ -11,13 +11,14 @@ to 0. Running bests do not count there: they fall whenever a later value is bett
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
+from bayescale.curves.importance import Sample
 from bayescale.curves.points import Points
 from bayescale.curves.population import Hyperpriors, Population, learn
 from bayescale.curves.posterior import Draws, Target, coordinates_of, line_priors, sample_curve
@@ -38,6 +39,7 @@ MOST_POOLED, MOST_TESTED = 200, 60
 HELD_DECADES = 1 / 3
 """Top of every curve that is held back and forecast, in decades."""
 
+_SPREAD = 2000  # weighted draws of a curve from which populations are learned
 _FALL_SD = 0.15  # prior sd of the log of a median ratio: laws are about right
 _RESAMPLES, _LEAST_FALL = 400, 0.1
 _FEW = 0.05  # share of draws that is not worth the sampling
@@ -249,29 +251,63 @@ class _Fit:
 def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     """Sample curves alone, learn what they share, and sample each again under that."""
     if how.pooling is None or len(points) < FEWEST_POOLED:
-        alone = _sample_each(points, how.spec, weighting, how.seed)
-        return _Fit({name: drawn for name, (_, drawn) in alone.items()}, None)
+        return _Fit(_draws(_sample_each(points, how.spec, weighting, how.seed), how), None)
     some = _some(points, MOST_POOLED, how.seed)
-    alone = _sample_each(some, how.spec, weighting, how.seed)
-    targets = [target for target, _ in alone.values()]
-    priors = hyperpriors(how.spec, how.pooling, targets[0])
-    places = [coordinates_of(how.spec).index(name) for name in priors.names]
-    clusters = how.clusters
-    population = learn(
-        np.stack([drawn.line[:, places] for _, drawn in alone.values()]),
-        np.array([[target.mean[places], target.sd[places]] for target in targets]),
-        priors,
-        clusters=None if clusters is None else [clusters[name] for name in some],
-    )
+    population = _learn(_sample_each(some, how.spec, weighting, how.seed), some, how)
 
     def base(name: str) -> np.ndarray:
         own = line_priors(how.spec, points[name], weighting.of(points[name]))
-        known = clusters is not None and clusters[name] in population.effect
-        own[:, places] = population.prior(clusters[name] if clusters and known else None)
-        return own
+        return _under(population, own, name, how)
 
     again = _sample_each(points, how.spec, weighting, how.seed + 1, base)
-    return _Fit({name: drawn for name, (_, drawn) in again.items()}, population)
+    return _Fit(_draws(again, how), population)
+
+
+def _fit_roughly(
+    points: Mapping[str, Points], weighting: Weighting, how: _How
+) -> Mapping[str, Draws]:
+    """Do the same with half of the work: curves are not sampled again but weighed."""
+    alone = _sample_each(points, how.spec, weighting, how.seed)
+    if how.pooling is None or len(points) < FEWEST_POOLED:
+        return _draws(alone, how)
+    population = _learn(alone, points, how)
+    weighed = {}
+    for name, (target, sample) in alone.items():
+        own = np.array([target.mean, target.sd])
+        mean, sd = _under(population, own, name, how)
+        line = target.line(sample.u)
+        ratio = (0.5 * sample.u**2 - 0.5 * ((line - mean) / sd) ** 2).sum(axis=1)
+        weighed[name] = target, replace(sample, log_weight=sample.log_weight + ratio)
+    return _draws(weighed, how)
+
+
+def _under(population: Population, own: np.ndarray, name: str, how: _How) -> np.ndarray:
+    """Mean and sd of priors on the line, those that are pooled by the population."""
+    cluster = how.clusters[name] if how.clusters is not None else None
+    known = cluster if cluster in population.effect else None
+    found = own.copy()
+    places = [coordinates_of(how.spec).index(pooled) for pooled in population.names]
+    found[:, places] = population.prior(known)
+    return found
+
+
+def _learn(
+    alone: Mapping[str, tuple[Target, Sample]], some: Mapping[str, Points], how: _How
+) -> Population:
+    """Learn what curves share from samples of each alone."""
+    assert how.pooling is not None
+    targets = [target for target, _ in alone.values()]
+    priors = hyperpriors(how.spec, how.pooling, targets[0])
+    places = [coordinates_of(how.spec).index(name) for name in priors.names]
+    rng = np.random.default_rng(how.seed)
+    spread = [(target, *sample.spread(_SPREAD, rng)) for target, sample in alone.values()]
+    return learn(
+        np.stack([target.line(u)[:, places] for target, u, _ in spread]),
+        np.stack([log_weight for *_, log_weight in spread]),
+        np.array([[target.mean[places], target.sd[places]] for target in targets]),
+        priors,
+        clusters=None if how.clusters is None else [how.clusters[name] for name in some],
+    )
 
 
 def _some(points: Mapping[str, Points], most: int, seed: int) -> Mapping[str, Points]:
@@ -289,16 +325,23 @@ def _sample_each(
     weighting: Weighting,
     seed: int,
     base: Callable[[str], np.ndarray] | None = None,
-) -> dict[str, tuple[Target, Draws]]:
+) -> dict[str, tuple[Target, Sample]]:
     """Sample curves one after another, each by a stream of its own."""
     found = {}
     for number, (name, own) in enumerate(points.items(), 1):
         rng = np.random.default_rng([seed, crc32(name.encode())])
         given = None if base is None else base(name)
         with step(f"curve {number} of {len(points)}"):
-            target, sample = sample_curve(spec, own, weighting.of(own), rng, base=given)
-        line = target.line(sample.drawn(DRAWS, rng))
-        found[name] = target, Draws(spec, target.reference, line)
+            found[name] = sample_curve(spec, own, weighting.of(own), rng, base=given)
+    return found
+
+
+def _draws(samples: Mapping[str, tuple[Target, Sample]], how: _How) -> dict[str, Draws]:
+    """Draw with equal weights."""
+    found = {}
+    for name, (target, sample) in samples.items():
+        rng = np.random.default_rng([how.seed, crc32(name.encode()), 1])
+        found[name] = Draws(how.spec, target.reference, target.line(sample.drawn(DRAWS, rng)))
     return found
 
 
@@ -346,7 +389,7 @@ class _Trial:
         kept = {name: lower for name, (lower, _) in parts.items()}
         for row, weighting in enumerate(weightings):
             with step("testing forecasts of the curves' tops"):
-                draws = _fit(kept, weighting, how).draws
+                draws = _fit_roughly(kept, weighting, how)
             for column, (name, (lower, upper)) in enumerate(parts.items()):
                 scores[row, column] = _score(draws[name], upper)
                 fell = np.nan if points[name].bests else _ratio(draws[name], lower, upper)
