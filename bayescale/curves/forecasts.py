@@ -241,7 +241,7 @@ def _draws(
     # A stream of its own for every curve: their futures are independent.
     rng = np.random.default_rng((seed + crc32(name.encode())) % 2**32)
     grid = np.geomspace(shape.points.x[0], at.max(), _GRID)
-    new = posterior.new(at, rng, share=shape.metric is Metric.SHARE)
+    new = posterior.new(at, rng)
     curve = posterior.log_loss(grid)
     dims = ("chain", "draw")
     return xr.Dataset(

@@ -104,7 +104,7 @@ class CurvePosterior:
         fallen = np.exp(self.log_fall)[:, None] * (values[:, :-1] - top)
         return np.where(places[:-1] > self.top, top + fallen, values[:, :-1])
 
-    def new(self, x: np.ndarray, rng: np.random.Generator, *, share: bool = False) -> np.ndarray:
+    def new(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw new points, with the noise about the curve and of their measurement.
 
         Parameters
@@ -112,8 +112,6 @@ class CurvePosterior:
         x : ndarray
             Shape (n,).
         rng : numpy.random.Generator
-        share : bool, optional
-            Whether losses are shares of items, whose standard error depends on the share.
 
         Returns
         -------
@@ -125,23 +123,23 @@ class CurvePosterior:
         for own in self.parts.values():
             part = slice(start, start + len(own))
             start += len(own)
-            error = self._error(mean[part], share)
+            error = self._error(mean[part])
             scale = np.sqrt(own.scale(np.zeros(1)) ** 2 + error**2)
             found[part] = mean[part] + scale * own.noise(rng, len(np.asarray(x)))
         return found
 
-    def _error(self, log_loss: np.ndarray, share: bool) -> np.ndarray:
+    def _error(self, log_loss: np.ndarray) -> np.ndarray:
         """Give new points the standard errors of those measured: binomial where they are shares."""
-        known = self.points.stderr > 0
+        known, scatter = self.points.stderr > 0, self.points.scatter(log_loss)
         if not known.any():
-            return np.zeros_like(log_loss)
+            return np.sqrt(scatter)
         error = self.points.stderr[known]
-        if not share:
+        if not self.points.shares:
             return np.full_like(log_loss, np.median(error))
         odds = np.exp(self.points.log_loss[known])
         one = np.median(error**2 * odds / np.maximum(1 - odds, 1e-3))  # of one item: 1/n
         loss = np.minimum(np.exp(log_loss), 1 - 1e-3)
-        return np.sqrt(one * (1 - loss) / loss)
+        return np.sqrt(one * (1 - loss) / loss + scatter)
 
     def slope(self, x: Sequence[float] | np.ndarray) -> xr.DataArray:
         """Draw d log loss / d log x just below each x.

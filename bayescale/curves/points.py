@@ -20,6 +20,9 @@ _NO_ERROR = (
     "an error of {} has no logarithm, and no other value says how precise it is: give trials"
 )
 
+SCATTER = 0.005
+"""Sd between models of a share of items, beside what the number of items says."""
+
 Values = Sequence[float] | np.ndarray
 
 
@@ -74,6 +77,8 @@ class Points:
         What was done to them.
     bests : bool
         Whether they are the best values so far: the curve never rises, and has ties.
+    shares : bool
+        Whether the losses are shares of items, so that models scatter by `SCATTER`.
     raw : Points or None
         The points before thinning; None where they were not thinned.
     """
@@ -85,6 +90,7 @@ class Points:
     decades: float
     notes: tuple[str, ...] = ()
     bests: bool = False
+    shares: bool = False
     raw: "Points | None" = None
 
     @property
@@ -106,7 +112,34 @@ class Points:
         """
         x = self.x[kept]
         decades = float(np.log10(x[-1] / x[0]))
-        return Points(x, self.log_loss[kept], self.stderr[kept], len(x), decades, bests=self.bests)
+        return Points(
+            x,
+            self.log_loss[kept],
+            self.stderr[kept],
+            len(x),
+            decades,
+            bests=self.bests,
+            shares=self.shares,
+        )
+
+    def scatter(self, log_loss: np.ndarray) -> np.ndarray:
+        """Variance of log losses by which models of a share scatter beyond their items.
+
+        Half a point of accuracy, which matters near a ceiling only: that of a log-normal error of
+        this mean and sd.
+
+        Parameters
+        ----------
+        log_loss : ndarray
+
+        Returns
+        -------
+        ndarray
+            Of its shape; 0 where losses are not shares.
+        """
+        if not self.shares:
+            return np.zeros_like(log_loss)
+        return np.log1p((SCATTER / np.exp(log_loss)) ** 2)
 
     @property
     def known(self) -> bool:
@@ -124,7 +157,7 @@ class Measurements:
         As in `Points`.
     notes : tuple of str
         What was done to them, and what to doubt.
-    bests : bool
+    bests, shares : bool
         As in `Points`.
     """
 
@@ -133,12 +166,15 @@ class Measurements:
     stderr: np.ndarray
     notes: tuple[str, ...] = ()
     bests: bool = False
+    shares: bool = False
 
     @cached_property
     def points(self) -> Points:
         """Their points, with the notes."""
         found = points_of(self.x, self.log_loss, self.stderr)
-        return replace(found, notes=(*found.notes, *self.notes), bests=self.bests)
+        return replace(
+            found, notes=(*found.notes, *self.notes), bests=self.bests, shares=self.shares
+        )
 
 
 def log_losses(
@@ -201,7 +237,8 @@ def log_losses(
             "never gets worse and has ties: if these are the best values so far, new measurements "
             f"lie {side} and scatter more",
         )
-    return Measurements(x, np.log(loss), se / loss, notes, bests)
+    shares = higher_is_better or trials is not None
+    return Measurements(x, np.log(loss), se / loss, notes, bests, shares)
 
 
 def _require_shares(y: np.ndarray, refuse: "_Refusal") -> None:

@@ -239,6 +239,7 @@ class Target:
         base: np.ndarray | None = None,
     ) -> None:
         self.spec, self.points, self.weight = spec, points, weight
+        self.known = points.stderr**2 + points.scatter(points.log_loss) + LEAST**2
         self.reference = float(np.exp(np.log(points.x).mean()))
         priors = _priors(spec, points, weight)
         self.odd = {} if base is not None else _not_normal(spec, priors)
@@ -314,7 +315,7 @@ class Target:
 
     def _variance(self, u: np.ndarray) -> np.ndarray:
         sigma = np.exp(2 * self.line(u)[..., self.noise["sigma"], None])
-        return sigma + self.points.stderr**2 + LEAST**2
+        return sigma + self.known
 
     def _nu(self, line: np.ndarray) -> np.ndarray | None:
         return np.exp(line[..., self.noise["nu"], None]) if "nu" in self.noise else None
