@@ -14,7 +14,7 @@ from bayescale.curves.points import Metric
 from bayescale.curves.posterior import require_curve_model
 from bayescale.curves.rule import Shape
 from bayescale.curves.shape import FEWEST, MODEL, CurveShape, Judged, judge_points
-from bayescale.curves.together import TOP, Together, fit_together
+from bayescale.curves.together import TOP, WHOLE, Together, Weighting, fit_together
 from bayescale.draws import numbers
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.progress import showing, step
@@ -151,7 +151,8 @@ def fit_curves(
         As in `classify_curves`.
     quantity : bool, optional
         The metric is a positive quantity of which neither more nor less is better, such as a best
-        batch size or N*: a power law of either sign. What grows is read as one over it.
+        batch size or N*: a power law of either sign, to which every point counts in full. What
+        grows is read as one over it.
     cluster : str or sequence of str, optional
         Columns whose values group curves that are alike, such as the data set.
     model : str or path, optional
@@ -195,7 +196,9 @@ def fit_curves(
     clusters = None if cluster is None else cluster_names(table, by, cluster)
     with showing(progress):
         judged = _judged(measured, seed)
-        together = _together(judged, spec, clusters, alone, seed)
+        # What grows is asked for its exponent: all points say it, not the top alone.
+        weighting = WHOLE if quantity else TOP if alone else None
+        together = _together(judged, spec, clusters, weighting, alone, seed)
     own_law = model is not None or quantity
     each = tuple(_curve(one, judged.get(one.name), together, own_law, seed) for one in measured)
     return Curves(each, together)
@@ -217,6 +220,7 @@ def _together(
     judged: Mapping[str, Judged],
     spec: ModelSpec,
     clusters: Mapping[str, str] | None,
+    weighting: Weighting | None,
     alone: bool,
     seed: int,
 ) -> Together | None:
@@ -224,9 +228,15 @@ def _together(
     points = {name: one.facts.points for name, one in judged.items() if one.falls}
     if not points:
         return None
-    if alone:
-        return fit_together(points, spec, pool=False, weighting=TOP, calibrate=False, seed=seed)
-    return fit_together(points, spec, clusters=clusters, seed=seed)
+    return fit_together(
+        points,
+        spec,
+        clusters=clusters,
+        pool=not alone,
+        weighting=weighting,
+        calibrate=not alone,
+        seed=seed,
+    )
 
 
 def _curve(
