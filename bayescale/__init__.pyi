@@ -104,6 +104,11 @@ from .curves.forecasts import (
     forecast_fitted as forecast_fitted,
     forecast_table as forecast_table,
 )
+from .curves.sweep import (
+    Sweep as Sweep,
+    find_optima as find_optima,
+    find_optimum as find_optimum,
+)
 from .draws import summarise as summarise
 from .laws import LAWS as LAWS, Law as Law, law as law
 from .modelling.build import build_model as build_model

@@ -21,6 +21,7 @@ _MAKE = {
     "NextRuns": "bayescale.suggest_runs(...) makes them",
     "ModelSpec": "bayescale.load_model(name) reads one",
     "CurveShape": "bayescale.classify_curve(x, y) makes one",
+    "Sweep": "bayescale.find_optimum(x, y) makes one",
     "Forecast": "bayescale.forecast_curves(...) makes them",
     "Axes": "axes[0] of plt.subplots(1, 2) is one",
     "CurveForecast": "bayescale.forecast_curves(...) makes them",

@@ -443,7 +443,7 @@ def test_best_inputs(own):
         assert fit.runs.counted == "active_params"
         assert Posterior.of(few).beyond(params=10 * largest) == pytest.approx(1.0)
     else:
-        with pytest.raises(bs.FitError, match=r"no knob or mixture"):
+        with pytest.raises(bs.FitError, match=r"no knob, mixture or axis"):
             bs.optimum(fit, fit.spec.inputs[0])
     if name == "learning-rate":
         with pytest.raises(bs.FitError, match=r"does not read 'token'; did you mean 'tokens'\?"):

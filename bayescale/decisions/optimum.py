@@ -29,15 +29,16 @@ def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
 
     .. math:: x^* = \arg\min_x f(x; \theta)
 
-    or the largest value, of a response of which higher is better. A knob is looked for half a
-    decade beyond the runs on both sides; a mixture on the whole simplex, by about 1,000 draws.
+    or the largest value, of a response of which higher is better. A knob, or an axis along which
+    the law has a minimum, is looked for half a decade beyond the runs on both sides; a mixture on
+    the whole simplex, by about 1,000 draws.
 
     Parameters
     ----------
     fit : Fit
         Of one law, without groups or of one group.
     over : str
-        A knob of the law, or its mixture.
+        A knob of the law, its mixture, or its axis if it has a minimum along it.
     **given : float, or mapping of str to float
         All other inputs by name, one value each, as `bayescale.predict` takes them.
 
@@ -52,16 +53,16 @@ def optimum(fit: Fit, over: str, **given: Any) -> xr.Dataset:
     Raises
     ------
     FitError
-        If the law has no such knob or mixture, or another input is missing or unknown.
+        If the law has no such knob, mixture or axis, or another input is missing or unknown.
 
     Examples
     --------
     >>> optimum(fit, "learning_rate", params=1e9, tokens=2e10)  # doctest: +SKIP
     """
-    chosen = (*fit.spec.law.role("knob"), *fit.spec.law.role("shares"))
+    chosen = fit.spec.law.choices
     if over not in chosen:
         raise FitError(
-            f"the law {fit.spec.law.name} has no knob or mixture {over!r} to choose; "
+            f"the law {fit.spec.law.name} has no knob, mixture or axis {over!r} to choose; "
             + (f"it has {', '.join(chosen)}" if chosen else "it has none")
             + "; for the best size of a budget ask compute_optimal"
         )

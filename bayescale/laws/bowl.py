@@ -16,7 +16,7 @@ from bayescale.laws.law import (
     positive_part,
 )
 
-_SERIES = 16  # terms, exact to rounding where |p u| is at most 1
+_NEAR, _SERIES = 0.5, 13  # |p u| up to which so long a series is exact to rounding
 _TINY = 1e-30  # beside the square of an asymmetry
 _STEEPEST, _MOST = 40.0, 600.0  # of exponents of e, so that no number overflows
 
@@ -26,16 +26,27 @@ def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function)
     return {
         "L_min": np.exp(sampled["level"]),
         "x_best": reference[0] * np.exp(np.log(10.0) * sampled["place"]),
-        "curvature": sampled["curvature"],
+        "curvature": sampled["height"] / _mean_rise(sampled["asymmetry"]),
         "asymmetry": sampled["asymmetry"],
     }
+
+
+def _mean_rise(asymmetry: Any) -> Any:
+    r"""Mean of the rises a decade to both sides of the minimum, at a curvature of 1.
+
+    It is :math:`(\cosh pU - 1)/p^2 = (U \sinh(pU/2)/(pU/2))^2 / 2`.
+    """
+    decade = np.log(10.0)
+    half = np.sqrt((asymmetry * decade / 2) ** 2 + 1e-16)  # the ratio is even: exact to rounding
+    return (decade * (np.expm1(half) - np.expm1(-half)) / (2 * half)) ** 2 / 2
 
 
 def rise(u: Any, curvature: Any, asymmetry: Any) -> Any:
     r"""Rise of log loss above its least, :math:`(k/p^2)(e^{pu} - 1 - pu)` at u = log(x / x_best).
 
-    Where :math:`|pu| \le 1` by a series, which is exact at p = 0; beyond that the difference to
-    the ends of the series is added in closed form. No digits are lost, and no power overflows.
+    Where :math:`|pu|` is at most a half by a series, which is exact at p = 0; beyond that the
+    difference to the ends of the series is added in closed form. No digits are lost, and no power
+    overflows.
 
     Parameters
     ----------
@@ -46,7 +57,7 @@ def rise(u: Any, curvature: Any, asymmetry: Any) -> Any:
     array_like or tensor
     """
     v = asymmetry * u
-    beyond = positive_part(v - 1.0) - positive_part(-v - 1.0)
+    beyond = positive_part(v - _NEAR) - positive_part(-v - _NEAR)
     near, square = v - beyond, asymmetry**2 + _TINY
     series = near / _SERIES + 1.0
     for term in range(_SERIES - 1, 2, -1):
@@ -66,7 +77,7 @@ def rise(u: Any, curvature: Any, asymmetry: Any) -> Any:
         "asymmetry": REAL,
     },
     coordinates=Coordinates(
-        {"level": REAL, "place": REAL, "curvature": POSITIVE, "asymmetry": REAL}, _to_natural
+        {"level": REAL, "place": REAL, "height": POSITIVE, "asymmetry": REAL}, _to_natural
     ),
     minimum_along=("x",),
 )
@@ -99,6 +110,7 @@ def bowl(x: Any, *, L_min: Any, x_best: Any, curvature: Any, asymmetry: Any) -> 
     Notes
     -----
     Sampled are ``level``, log of the least loss; ``place``, log10 of the best x over the reference
-    run; curvature and asymmetry.
+    run; ``height``, the rise of log loss a decade from the minimum, the mean of both sides, which
+    sweeps tell better than the curvature; and asymmetry.
     """
     return L_min * np.exp(rise(np.log(x / x_best), curvature, asymmetry))

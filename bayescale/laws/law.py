@@ -325,7 +325,7 @@ class Law:
     rises_along, minimum_along : tuple of str
         Inputs along which the response rises, and along which it has a minimum (a maximum where
         higher is better). Along sizes, data, compute and an axis that are named in neither it
-        gets better, or falls where neither is better.
+        gets better; where neither is better it falls, and along an axis it may also rise.
     breaks_along : tuple of str
         Inputs along which it has a break of its own, such as the end of a plateau.
     """
@@ -403,6 +403,12 @@ class Law:
         return bool(self.role("size") and self.role("data"))
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """Names of what has a best value: knobs, mixtures, and an axis with a minimum along it."""
+        axis = (name for name in self.role("axis") if name in self.minimum_along)
+        return (*self.role("knob"), *self.role("shares"), *axis)
+
+    @property
     def has_profiles(self) -> bool:
         """Whether it says the loss along isoFLOP curves, and where their minima lie."""
         return bool(self.role("size") and self.role("compute") and self.optimum)
@@ -434,8 +440,11 @@ class Law:
         Law
         """
         named = (replace(r, name=axis) if r.role == "axis" else r for r in self.reads)
-        breaks = tuple(axis if name == AXIS.name else name for name in self.breaks_along)
-        return replace(self, reads=tuple(named), breaks_along=breaks)
+        told = {
+            what: tuple(axis if name == AXIS.name else name for name in getattr(self, what))
+            for what in ("rises_along", "minimum_along", "breaks_along")
+        }
+        return replace(self, reads=tuple(named), **told)
 
     def as_counted(self) -> "Law":
         """Return a law that trades a size against data as one of ``params`` and ``tokens``.

@@ -40,6 +40,7 @@ from bayescale.decisions.wall import answer_wall, best_under_wall
 from bayescale.draws import CAPTION
 from bayescale.errors import UnansweredError
 from bayescale.evaluation.backtest import SCORED, Backtest, answer_backtest
+from bayescale.evaluation.checks.axes import rises
 from bayescale.evaluation.checks.held_out import held_out_rows
 from bayescale.evaluation.checks.refits import MOST_SHOWN
 from bayescale.evaluation.scores import as_share, percent
@@ -234,7 +235,7 @@ def _shape_sections(fit: Fit, checks: Sequence[Check]) -> Iterator[Section]:
                 figure=plots.plot_shape(
                     check.detail,
                     x=check.along,
-                    y=f"1/({own.name})" if check.along in fit.spec.law.rises_along else own.label,
+                    y=f"1/({own.name})" if rises(fit, check.along) else own.label,
                 ),
                 caption=f"Bands: {CAPTION}s of the curve, without noise.",
             )

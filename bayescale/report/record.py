@@ -185,7 +185,7 @@ def best_inputs(fit: Fit, size: float) -> tuple[Best, ...]:
         For each group, where there are some.
     """
     law, found = fit.spec.law, []
-    chosen = [n for n in (*law.role("knob"), *law.role("shares")) if n not in fit.given]
+    chosen = [n for n in law.choices if n not in fit.given]
     for name in fit.groups or (None,):
         own = fit if name is None else fit.of_group(name)
         for over in chosen:

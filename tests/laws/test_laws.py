@@ -21,6 +21,7 @@ from bayescale.laws import (
     data_constrained,
     data_constrained_published,
     farseer,
+    growth,
     isoflop_profile,
     kaplan,
     law,
@@ -50,6 +51,9 @@ COORDINATES = {
     "curvature": st.floats(0.01, 0.3),
     "skew": st.floats(0.1, 0.9),
     "steepness": st.floats(0.2, 2.0),
+    "height": st.floats(0.001, 1.0),
+    "asymmetry": st.floats(-1.0, 2.0),
+    "b": st.floats(-1.0, 1.0),
     "k": st.floats(0.3, 1.6),
     "amplitude_slope": st.floats(-0.3, 0.3),
     "exponent_slope": st.floats(-0.1, 0.0),
@@ -93,11 +97,11 @@ def cases(law):
 
 each_law = pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
 WITH_REPETITION = [law for law in LAWS.values() if "unique_tokens" in law.inputs]
-# Not the profile, nor the laws of repeated data, whose level is not the loss at the reference run.
-LEVEL = [law for law in LAWS.values() if law is not isoflop_profile and law not in WITH_REPETITION]
+# Not those with a minimum, nor the laws of repeated data: their level is not that of the reference.
+LEVEL = [law for law in LAWS.values() if not law.minimum_along and law not in WITH_REPETITION]
 each_level_law = pytest.mark.parametrize("law", LEVEL, ids=lambda law: law.name)
 each_falling_law = pytest.mark.parametrize(
-    "law", [law for law in LEVEL if law is not farseer], ids=lambda law: law.name
+    "law", [law for law in LEVEL if law not in (farseer, growth)], ids=lambda law: law.name
 )
 each_joint_law = pytest.mark.parametrize(
     "law",

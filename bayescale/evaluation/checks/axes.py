@@ -27,9 +27,10 @@ def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
     Axes are sizes, data, compute and the one axis of a law, unless it has a minimum there. Along an
     axis a curve are runs of one group that are equal, within 2%, in every other input: at least 6
     that span half a decade. Runs of a weight below 1 are left out: they count as doubtful. Where
-    the law rises, the reciprocal is looked at, which falls. Where the law has a break of its own, a
-    curve may have one. Laws of repeated data are not asked:
-    repeating the same tokens is no power law; nor are laws of shares, which end at 1.
+    the law rises, or the runs do of what is neither good nor bad, the reciprocal is looked at,
+    which falls. Where the law has a break of its own, a curve may have one. Laws of repeated data
+    are not asked: repeating the same tokens is no power law; nor are laws of shares, which end
+    at 1.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
     spec, checks = fit.spec, []
     for axis in _axes(spec):
         curves = sorted(_curves(fit, axis), key=lambda curve: -_range(curve, axis))[:_MOST]
-        power = -1.0 if axis in spec.law.rises_along else 1.0
+        power = -1.0 if rises(fit, axis) else 1.0
         found = [
             _known_to(
                 spec,
@@ -65,6 +66,26 @@ def axis_checks(fit: Fit, *, seed: int = 1) -> list[Check]:
             of = "" if spec.response == LOSS else f"{looked_at}, read as a loss: "
             checks.append(replace(check, message=of + check.message))
     return checks
+
+
+def rises(fit: Fit, axis: str) -> bool:
+    """Whether the response rises along an axis: by the law, or where that leaves it open, the runs.
+
+    Parameters
+    ----------
+    fit : Fit
+    axis : str
+        An input of the law.
+
+    Returns
+    -------
+    bool
+    """
+    law, own = fit.spec.law, fit.spec.response
+    if axis in law.rises_along or own.better or axis not in law.role("axis"):
+        return axis in law.rises_along
+    seen = np.log(fit.runs.table[[axis, own.column]].to_numpy(dtype=float))
+    return bool(np.cov(seen.T)[0, 1] > 0)
 
 
 def _known_to(spec: ModelSpec, check: Check) -> Check:

@@ -409,7 +409,9 @@ def _advice(name: str, label: str, spec: ModelSpec, *, turns: bool) -> str:
             "extrapolate N* until this passes."
         )
     if turns:
-        why = f"why the {spec.response.name} {'falls' if name in spec.law.rises_along else 'rises'}"
+        turn = "rises" if spec.response.better else "turns"  # one of either sign may have risen
+        turn = "falls" if name in spec.law.rises_along else turn
+        why = f"why the {spec.response.name} {turn}"
         return f"Do not extrapolate along {label}: first find out {why} there."
     return (
         f"Do not extrapolate along {label} as if the law were exact: fit the upper part of its "
