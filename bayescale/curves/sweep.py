@@ -290,17 +290,15 @@ def _points(
     if len(given) == 0 or lost.all():
         raise RunsError("no run has a finite loss: nothing says where the best value lies")
     given[lost] = 0.5  # any loss that can be, to look at the rest of these rows
-    error = np.zeros(len(given)) if stderr is None else np.array(stderr, dtype=object).ravel()
-    if len(error) == len(given):
+    error = None if stderr is None else np.array(stderr, dtype=object).ravel()
+    if error is not None and len(error) == len(given):
         error[lost] = 0.0
-    axis, log_loss, se = log_losses(
-        x, given, stderr=error, higher_is_better=higher_is_better, rows=rows
-    )
-    log_loss[lost] = log_loss[~lost].max()
-    order = np.argsort(axis, kind="stable")
-    axis = axis[order]
+    measured = log_losses(x, given, stderr=error, higher_is_better=higher_is_better, rows=rows)
+    log_loss = np.where(lost, measured.log_loss[~lost].max(), measured.log_loss)
+    order = np.argsort(measured.x, kind="stable")
+    axis, se = measured.x[order], measured.stderr[order]
     decades = float(np.log10(axis[-1] / axis[0]))
-    return Points(axis, log_loss[order], se[order], len(axis), decades), lost[order]
+    return Points(axis, log_loss[order], se, len(axis), decades), lost[order]
 
 
 @cache

@@ -17,7 +17,6 @@ from bayescale.laws.law import (
 )
 
 _NEAR, _SERIES = 0.5, 13  # |p u| up to which so long a series is exact to rounding
-_TINY = 1e-30  # beside the square of an asymmetry
 _STEEPEST, _MOST = 40.0, 600.0  # of exponents of e, so that no number overflows
 
 
@@ -58,14 +57,14 @@ def rise(u: Any, curvature: Any, asymmetry: Any) -> Any:
     """
     v = asymmetry * u
     beyond = positive_part(v - _NEAR) - positive_part(-v - _NEAR)
-    near, square = v - beyond, asymmetry**2 + _TINY
+    near, square = v - beyond, _NEAR**2 + positive_part(v**2 - _NEAR**2)
     series = near / _SERIES + 1.0
     for term in range(_SERIES - 1, 2, -1):
         series = near / term * series + 1.0
-    inside = (u - beyond * asymmetry / square) ** 2 / 2 * series
+    inside = (1.0 - beyond * v / square) ** 2 / 2 * series
     far = v - positive_part(v - _STEEPEST)
     outside = (np.expm1(far) - np.expm1(near) - beyond) / square
-    found = curvature * (inside + outside)
+    found = curvature * u**2 * (inside + outside)
     return found - positive_part(found - _MOST)
 
 

@@ -89,7 +89,7 @@ def grouped_runs(kind: str) -> Runs:
             unique_tokens=table["tokens"] / (1 + 2 * which),
             budget=(6 * table["params"] * table["tokens"]).map("{:.3g}".format).astype(float),
             loss=table["loss"] * (1 + apart * which),
-            learning_rate=3e-3 * table["loss"] / table["loss"].mean(),
+            learning_rate=1e-4 * (table["tokens"] / table["params"]) ** 0.5,
             batch_size=table["tokens"] ** 0.4 * (1 + apart * which),
         )
     )
