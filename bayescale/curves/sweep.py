@@ -218,7 +218,8 @@ def find_optima(
         with step(f"sweep {number} of {len(sweeps)}"):
             try:
                 found = _sweep(
-                    *(own[column].to_numpy() for column in (x, y)),
+                    own[x].to_numpy(),
+                    own[y].to_numpy(),
                     None if stderr is None else own[stderr].to_numpy(),
                     places,
                     higher_is_better=higher_is_better,

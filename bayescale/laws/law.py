@@ -440,11 +440,17 @@ class Law:
         Law
         """
         named = (replace(r, name=axis) if r.role == "axis" else r for r in self.reads)
-        told = {
-            what: tuple(axis if name == AXIS.name else name for name in getattr(self, what))
-            for what in ("rises_along", "minimum_along", "breaks_along")
-        }
-        return replace(self, reads=tuple(named), **told)
+
+        def renamed(inputs: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(axis if name == AXIS.name else name for name in inputs)
+
+        return replace(
+            self,
+            reads=tuple(named),
+            rises_along=renamed(self.rises_along),
+            minimum_along=renamed(self.minimum_along),
+            breaks_along=renamed(self.breaks_along),
+        )
 
     def as_counted(self) -> "Law":
         """Return a law that trades a size against data as one of ``params`` and ``tokens``.
