@@ -67,7 +67,7 @@ class CurveForecast:
         first point to the farthest of ``at``, without noise; which ``law`` a draw is of. None for a
         curve that has no forecast.
     slope : xarray.DataArray or None
-        d log loss / d log x at the top of the range, dims (chain, draw).
+        d log loss / d log x at the top of the range, of a quantity its own, dims (chain, draw).
     message : str
         Why there is no forecast, or what to doubt of it; empty when nothing.
     """
@@ -84,9 +84,14 @@ class CurveForecast:
 
     @property
     def p_rising(self) -> float:
-        """Probability that the loss rises over the upper third of the range, without any law."""
+        """Probability that the metric's loss, or a quantity, rises over the upper third.
+
+        Without any law.
+        """
         shape = self.curve.shape
-        return float("nan") if shape is None else shape.p_up_top
+        if shape is None:
+            return float("nan")
+        return 1 - shape.p_up_top if shape.metric is Metric.GROWING else shape.p_up_top
 
     @property
     def posterior(self) -> CurvePosterior:
@@ -226,6 +231,7 @@ def _forecast(one: Curve, asked: Sequence[float], seed: int) -> CurveForecast:
         doubts.append("the curve gets worse, and is forecast to go on: find out why")
     draws = _draws(shape, shape.posterior, np.array(beyond), one.name, seed)
     slope = shape.posterior.slope([shape.posterior.top]).isel(x=0, drop=True)
+    slope = -slope if shape.metric is Metric.GROWING else slope
     return CurveForecast(one, draws, slope, "; ".join(doubts))
 
 

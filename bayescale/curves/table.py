@@ -10,14 +10,18 @@ import xarray as xr
 
 from bayescale.arguments import typed
 from bayescale.curves.measured import Measured, cluster_names, measured_curves
-from bayescale.curves.points import Metric
+from bayescale.curves.points import Measurements, Metric
 from bayescale.curves.posterior import require_curve_model
 from bayescale.curves.rule import Shape
 from bayescale.curves.shape import FEWEST, MODEL, CurveShape, Judged, judge_points
+from bayescale.curves.sweep import Sweep, find_optimum
 from bayescale.curves.together import TOP, WHOLE, Together, Weighting, fit_together
 from bayescale.draws import numbers
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.progress import showing, step
+
+_TURNED = 0.5  # probability of a rise at the top from which on a curve has turned
+_MIRRORED = {"median": "median", "q05": "q95", "q95": "q05"}
 
 REFUSED = "refused"
 """Label of a curve with a value that cannot be used."""
@@ -47,6 +51,10 @@ COLUMNS = (
     "floor",
     "floor_q05",
     "floor_q95",
+    "best",
+    "best_q05",
+    "best_q95",
+    "p_bracketed",
     "near_chance_until",
     "irreducible_from",
     "durbin_watson_p",
@@ -72,6 +80,8 @@ class Curve:
         Why.
     shape : CurveShape or None
         None where it is refused, or has fewer than 3 different x.
+    sweep : Sweep or None
+        Where the best x lies, of a curve that falls and ends rising.
     """
 
     name: str
@@ -81,6 +91,7 @@ class Curve:
     label: str
     message: str
     shape: CurveShape | None = field(repr=False)
+    sweep: Sweep | None = field(default=None, repr=False)
 
     @property
     def metric(self) -> Metric:
@@ -256,7 +267,26 @@ def _curve(
     law = together.draws.get(one.name) if together is not None else None
     fall = together.log_fall if together is not None else (0.0, 0.0)
     shape = judged.shape(law, log_fall=fall, alone=own_law, seed=seed)
-    return Curve(one.name, one.rows, top, points.decades, str(shape.label), shape.message, shape)
+    sweep = _turn(one.values, shape, seed)
+    message = "; ".join([shape.message, *([sweep.message] if sweep else [])])
+    label = str(shape.label)
+    return Curve(one.name, one.rows, top, points.decades, label, message, shape, sweep)
+
+
+def _turn(values: Measurements, shape: CurveShape, seed: int) -> Sweep | None:
+    """Find the best x of a curve that falls and ends rising, as a sweep along a setting does."""
+    turned = shape.label == Shape.NON_MONOTONE and shape.p_up_top > _TURNED
+    if not turned or shape.metric is Metric.GROWING:
+        return None
+    share = shape.metric is Metric.SHARE
+    loss = np.exp(values.log_loss)
+    return find_optimum(
+        values.x,
+        shape.metric.of_loss(loss),
+        stderr=values.stderr * loss if values.stderr.any() else None,
+        higher_is_better=share,
+        seed=seed,
+    )
 
 
 @typed
@@ -353,7 +383,8 @@ def curve_table(curves: Curves) -> pd.DataFrame:
         curve rises over its upper third ``p_up_top`` and that it steepens ``p_steep``; of its
         posterior, median and ends of the central 90% interval of ``slope`` d log loss / d log x
         over that third, ``exponent`` of the reducible loss and ``floor``, the irreducible loss (of
-        a share, the highest it comes to), and the medians ``near_chance_until`` and
+        a share, the highest it comes to), of one that falls and ends rising the ``best`` x and the
+        probability ``p_bracketed`` that it lies inside, and the medians ``near_chance_until`` and
         ``irreducible_from``, the ends of those regimes in units of x, NaN where most draws have
         none; ``durbin_watson_p``, and the ``message`` with the reason. Numbers are NaN for curves
         of fewer than 3 different x, and for those with a value that cannot be used: their label is
@@ -367,15 +398,19 @@ def _row(one: Curve) -> dict[str, object]:
     row |= {"label": one.label, "message": one.message}
     if one.shape is not None:
         row |= _facts(one.shape)
+    if one.sweep is not None:
+        row |= _quantiles("best", one.sweep.best) | {"p_bracketed": one.sweep.p_bracketed}
     return {column: row.get(column, np.nan) for column in COLUMNS}
 
 
 def _facts(shape: CurveShape) -> dict[str, object]:
     """Numbers of a curve that has a shape."""
     row: dict[str, object] = {f"p_{family}": p for family, p in shape.probabilities.items()}
-    row |= {"p_up_top": shape.p_up_top, "p_steep": shape.p_steep}
-    row |= {"durbin_watson_p": shape.durbin_watson_p}
-    row |= _quantiles("slope", shape.slope)
+    grows = shape.metric is Metric.GROWING  # read as one over it
+    row |= {"p_up_top": 1 - shape.p_up_top if grows else shape.p_up_top}
+    row |= {"p_steep": shape.p_steep, "durbin_watson_p": shape.durbin_watson_p}
+    slope = {q: -shape.slope[p] for q, p in _MIRRORED.items()} if grows else shape.slope
+    row |= _quantiles("slope", slope)
     if shape.posterior is None:
         return row
     exponent, floor = shape.posterior.exponent, shape.metric.of_loss(shape.posterior.floor)
