@@ -59,7 +59,7 @@ def test_growth_is_fitted_and_checked_whichever_way_it_goes(b):
     spec = bs.load_model("growth")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # doubts about few runs
-        runs = bs.read_runs(table, response=spec.response)
+        runs = bs.read_runs(table, response=spec.response.column)
         fitted = bs.fit(runs, spec, draws=500, tune=500, progress=False)
         assert not fitted.diagnostics.problems
         assert rises(fitted, "tokens") == (b > 0)
