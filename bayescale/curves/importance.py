@@ -99,25 +99,6 @@ class Sample:
         share = np.exp(self.log_weight - logsumexp(self.log_weight))
         return self.u[rng.permutation(systematic(share, number, rng))]
 
-    def spread(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw wider than the density, with weights: for reweighting towards another density.
-
-        Parameters
-        ----------
-        number : int
-        rng : numpy.random.Generator
-
-        Returns
-        -------
-        u : ndarray
-            Chosen by the roots of the weights, shape (number, coordinate).
-        log_weight : ndarray
-            What is left of the weights, shape (number,).
-        """
-        half = self.log_weight / 2
-        places = systematic(np.exp(half - logsumexp(half)), number, rng)
-        return self.u[places], half[places] - logsumexp(half[places])
-
 
 def importance(density: Density, rng: np.random.Generator, effort: Effort = Effort()) -> Sample:
     """Sample a density.

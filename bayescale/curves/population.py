@@ -3,23 +3,22 @@ r"""What the curves of a table have in common, learned across them.
 Coordinates of curve i lie about the middle of the population, m, and the effect of the curve's
 cluster, a, on the real line: :math:`\theta_i \sim N(m + a_{g(i)}, s)`, :math:`a_g \sim N(0, t)`. It
 is the model of ``<model>-hierarchical.toml``, which `bayescale.fit` samples by PyMC, with one
-difference that makes it quick: m, a, s and t are not sampled but at the mode of their posterior, s
-and t on the log scale, by expectation and maximisation (empirical Bayes; Gelman et al., Bayesian
-Data Analysis, chapter 13.6). What is uncertain of m widens the prior that a curve gets.
-
-The expectations are over draws of each curve under a Normal prior of its own, weighted by the
-ratio of the population's density to that prior.
+difference that makes it quick: here the likelihood of each curve is taken as Normal in its
+coordinates, with the mean and covariance that draws of the curve alone have once their prior is
+taken off, as in meta-analysis. A Gibbs sampler then draws m, s, a and t. What they say of a curve,
+as a Normal prior, is then joined with the curve's own likelihood, which is not taken as anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-ROUNDS = 60
-"""Rounds of expectation and maximisation."""
+ROUNDS, WARMUP = 600, 200
+"""Rounds of the sampler that are kept, and those before."""
 
-_LEAST = 0.05  # sd between curves, so that a few draws never decide
+_GRID = np.geomspace(0.02, 6.0, 80)  # of an sd, in units of its prior's scale
+_LEAST = 1e-3  # precision that a curve always adds, of its prior's: none may be negative
 
 
 @dataclass(frozen=True)
@@ -47,140 +46,162 @@ class Hyperpriors:
 
 @dataclass(frozen=True)
 class Population:
-    """A population of curves.
+    """Draws of a population of curves.
 
     Parameters
     ----------
     names : tuple of str
         Pooled coordinates.
     middle, sd : ndarray
-        Of the curves on the real line, the sd as a new one would be seen, shape (names,).
-    middle_sd : ndarray
-        What is uncertain of the middles, shape (names,).
-    effect, effect_sd : mapping of str to ndarray
-        Of each cluster, and what is uncertain of it, shape (names,); empty without clusters.
+        Of the curves on the real line, shape (rounds, names).
+    clusters : tuple of str
+        Empty where none are named.
+    effect : ndarray
+        Of each cluster, shape (rounds, clusters, names).
     cluster_sd : ndarray
-        Between clusters, shape (names,).
+        Between clusters, shape (rounds, names); 0 for a coordinate without effects.
     """
 
     names: tuple[str, ...]
-    middle: np.ndarray
-    sd: np.ndarray
-    middle_sd: np.ndarray = field(repr=False)
-    effect: Mapping[str, np.ndarray] = field(repr=False)
-    effect_sd: Mapping[str, np.ndarray] = field(repr=False)
+    middle: np.ndarray = field(repr=False)
+    sd: np.ndarray = field(repr=False)
+    clusters: tuple[str, ...]
+    effect: np.ndarray = field(repr=False)
     cluster_sd: np.ndarray = field(repr=False)
 
-    def prior(self, cluster: str | None = None) -> np.ndarray:
-        """Mean and sd of the coordinates of a curve.
+    def prior(self, cluster: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of the coordinates of a curve.
 
         Parameters
         ----------
         cluster : str, optional
+            Of a cluster that is not among these, the curve is of a new one.
 
         Returns
         -------
-        ndarray
-            Shape (2, names).
+        mean : ndarray
+            Shape (names,).
+        covariance : ndarray
+            Shape (names, names).
         """
-        variance = self.sd**2 + self.middle_sd**2
-        if cluster is None:
-            return np.array([self.middle, np.sqrt(variance)])
-        spread = np.sqrt(variance + self.effect_sd[cluster] ** 2)
-        return np.array([self.middle + self.effect[cluster], spread])
+        centre, variance = self.middle, self.sd**2
+        if cluster in self.clusters:
+            centre = centre + self.effect[:, self.clusters.index(str(cluster))]
+        elif self.clusters:
+            variance = variance + self.cluster_sd**2
+        return centre.mean(0), np.diag(variance.mean(0)) + np.cov(centre.T)
 
 
 def learn(
-    draws: np.ndarray,
-    log_weight: np.ndarray,
-    base: np.ndarray,
+    mean: np.ndarray,
+    covariance: np.ndarray,
     priors: Hyperpriors,
+    rng: np.random.Generator,
     *,
     clusters: Sequence[str] | None = None,
-    rounds: int = ROUNDS,
 ) -> Population:
     """Learn a population of curves from draws of each on its own.
 
     Parameters
     ----------
-    draws : ndarray
-        Pooled coordinates of each curve on the real line, shape (curves, draws, names).
-    log_weight : ndarray
-        Log weights of the draws, shape (curves, draws).
-    base : ndarray
-        Mean and sd of the Normal priors under which they were drawn, shape (curves, 2, names).
+    mean : ndarray
+        Of the pooled coordinates of each curve on the real line, sampled under the priors of the
+        middles, shape (curves, names).
+    covariance : ndarray
+        Of the same, shape (curves, names, names).
     priors : Hyperpriors
+    rng : numpy.random.Generator
     clusters : sequence of str, optional
         Which cluster each curve belongs to.
-    rounds : int, optional
 
     Returns
     -------
     Population
     """
-    labels, index = np.unique(clusters or ["all"] * len(draws), return_inverse=True)
-    tau = np.where(priors.cluster_scale > 0, priors.cluster_scale / 2, 0.0)
-    tau = tau if clusters is not None else np.zeros(len(priors.names))
-    middle, sd = priors.mean.copy(), priors.scale.copy()
-    effect, spread = np.zeros((2, len(labels), len(priors.names)))
-    log_base = _log_normal(draws, base[:, :1], base[:, 1:]) - log_weight
-    for _ in range(rounds):
-        centre = (middle + effect[index])[:, None]
-        mean, variance = _moments(draws, _log_normal(draws, centre, sd) - log_base)
-        for _ in range(3):  # middle and effects share what the curves say
-            middle = _middle(mean - effect[index], sd, priors)
-            effect, spread = _effects(mean - middle, index, sd, tau)
-        square = variance + (mean - middle - effect[index]) ** 2 + spread[index]
-        sd = np.maximum(_sd(square, priors.scale), _LEAST)
-        tau = np.where(tau > 0, _sd(effect**2 + spread, priors.cluster_scale), 0.0)
-    # A curve that says nothing of a coordinate says nothing of its middle and sd either.
-    told = np.clip(1 - variance / sd**2, 0.0, 1.0).sum(axis=0)
-    middle_sd = 1 / np.sqrt(told / sd**2 + 1 / priors.sd**2)
-    # Of few curves the sd is uncertain: the variance of Student's t, less where the prior decides.
-    sd = sd * np.sqrt(1 + 2 * told / (told + 2) ** 2)
-    names = list(map(str, labels)) if clusters is not None else []
-    effects, spreads = (dict(zip(names, own, strict=False)) for own in (effect, np.sqrt(spread)))
-    return Population(priors.names, middle, sd, middle_sd, effects, spreads, tau)
+    gibbs = _Gibbs(*_likelihoods(mean, covariance, priors), priors, clusters, rng)
+    kept = [gibbs.round() for _ in range(WARMUP + ROUNDS)][WARMUP:]
+    middle, sd, effect, cluster_sd = (np.stack(part) for part in zip(*kept, strict=True))
+    return Population(priors.names, middle, sd, gibbs.clusters, effect, cluster_sd)
 
 
-def _log_normal(draws: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """Log density of every draw up to a constant, (curves, draws)."""
-    off = (draws - mean) / sd
-    return (-0.5 * off**2 - np.log(sd)).sum(-1)
-
-
-def _moments(draws: np.ndarray, log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and variance of every curve's coordinates, (curves, names)."""
-    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-    weight /= weight.sum(axis=1, keepdims=True)
-    mean = np.einsum("cd,cdj->cj", weight, draws)
-    return mean, np.einsum("cd,cdj->cj", weight, draws**2) - mean**2
-
-
-def _middle(value: np.ndarray, sd: np.ndarray, priors: Hyperpriors) -> np.ndarray:
-    """Mode of the middles, given coordinates of the curves less the effects of their clusters."""
-    known = len(value) / sd**2
-    stated = 1 / priors.sd**2
-    middle: np.ndarray = (value.sum(0) / sd**2 + priors.mean * stated) / (known + stated)
-    return middle
-
-
-def _effects(
-    value: np.ndarray, index: np.ndarray, sd: np.ndarray, tau: np.ndarray
+def _likelihoods(
+    mean: np.ndarray, covariance: np.ndarray, priors: Hyperpriors
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the effects of clusters, (clusters, names); 0 where tau is."""
-    number = np.bincount(index)[:, None]
-    total = np.stack([value[index == cluster].sum(0) for cluster in range(len(number))])
-    variance = tau**2 * sd**2 / (sd**2 + number * tau**2)
-    return total / sd**2 * variance, variance
+    """Precision of each curve's likelihood, (curves, names, names), and precision times mean."""
+    own = np.linalg.inv(covariance)
+    stated = np.diag(1 / priors.sd**2)
+    root = np.diag(priors.sd)
+    sizes, vectors = np.linalg.eigh(root @ (own - stated) @ root)  # in units of the priors
+    kept = (vectors * np.maximum(sizes, _LEAST)[:, None]) @ vectors.transpose(0, 2, 1)
+    precision = np.diag(1 / priors.sd) @ kept @ np.diag(1 / priors.sd)
+    # Where the likelihood would lie on its own, so that with the prior its mean is the curve's.
+    pull = ((precision + stated) @ mean[..., None])[..., 0] - priors.mean / priors.sd**2
+    return precision, pull
 
 
-def _sd(square: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    r"""Mode of log s given squared distances, under s ~ HalfNormal(scale).
+class _Gibbs:
+    """State of the sampler, and one round of it."""
 
-    Where :math:`s^4 / scale^2 + (n - 1) s^2 = \sum d^2`.
-    """
-    less = len(square) - 1
-    root = np.sqrt(less**2 + 4 * square.sum(0) / np.maximum(scale, 1e-9) ** 2)
-    sd: np.ndarray = scale * np.sqrt((root - less) / 2)
-    return sd
+    def __init__(
+        self,
+        precision: np.ndarray,
+        pull: np.ndarray,
+        priors: Hyperpriors,
+        clusters: Sequence[str] | None,
+        rng: np.random.Generator,
+    ) -> None:
+        self.precision, self.pull, self.priors, self.rng = precision, pull, priors, rng
+        labels, self.index = np.unique(clusters or ["all"] * len(pull), return_inverse=True)
+        self.clusters = tuple(map(str, labels)) if clusters is not None else ()
+        apart = priors.cluster_scale if clusters is not None else np.zeros(len(priors.names))
+        self.affected = apart > 0
+        self.apart = np.where(self.affected, apart, 1.0)
+        self.middle, self.sd = priors.mean.copy(), priors.scale.copy()
+        self.effect = np.zeros((len(labels), len(priors.names)))
+        self.cluster_sd = np.where(self.affected, self.apart / 2, 0.0)
+
+    def round(self) -> tuple[np.ndarray, ...]:
+        """Draw everything once."""
+        value = self._curves()
+        self.middle = self._middle(value)
+        if self.affected.any():
+            self.effect = self._effects(value - self.middle)
+            self.cluster_sd = np.where(self.affected, self._sds(self.effect, self.apart), 0.0)
+        self.sd = self._sds(value - self.middle - self.effect[self.index], self.priors.scale)
+        return self.middle, self.sd, self.effect, self.cluster_sd
+
+    def _curves(self) -> np.ndarray:
+        """Draw the coordinates of every curve, (curves, names)."""
+        centre = self.middle + self.effect[self.index]
+        covariance = np.linalg.inv(self.precision + np.diag(1 / self.sd**2))
+        mean = covariance @ (self.pull + centre / self.sd**2)[..., None]
+        step = self.rng.standard_normal((*centre.shape, 1))
+        drawn: np.ndarray = (mean + np.linalg.cholesky(covariance) @ step)[..., 0]
+        return drawn
+
+    def _middle(self, value: np.ndarray) -> np.ndarray:
+        """Draw the middles, with the effects of clusters summed out."""
+        number = np.bincount(self.index)[:, None]
+        total = np.stack([value[self.index == g].sum(0) for g in range(len(number))])
+        spread = self.cluster_sd**2 + self.sd**2 / number  # of the mean of a cluster
+        precision = (1 / spread).sum(0) + 1 / self.priors.sd**2
+        mean = ((total / number / spread).sum(0) + self.priors.mean / self.priors.sd**2) / precision
+        drawn: np.ndarray = mean + self.rng.standard_normal(len(mean)) / np.sqrt(precision)
+        return drawn
+
+    def _effects(self, value: np.ndarray) -> np.ndarray:
+        """Draw the effects of clusters, (clusters, names); 0 where they have none."""
+        number = np.bincount(self.index)[:, None]
+        total = np.stack([value[self.index == g].sum(0) for g in range(len(number))])
+        variance = self.cluster_sd**2 * self.sd**2 / (self.sd**2 + number * self.cluster_sd**2)
+        step = self.rng.standard_normal(total.shape)
+        drawn: np.ndarray = total / self.sd**2 * variance + np.sqrt(variance) * step
+        return drawn
+
+    def _sds(self, off: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Draw sds from a grid, given distances and the scales of their HalfNormal priors."""
+        square = (off**2).sum(0) / scale**2
+        log = (1 - len(off)) * np.log(_GRID) - 0.5 * _GRID**2
+        log = log - square[:, None] / (2 * _GRID**2)
+        picked: np.ndarray = _GRID[(log + self.rng.gumbel(size=log.shape)).argmax(axis=1)] * scale
+        return picked

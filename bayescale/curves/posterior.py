@@ -23,6 +23,9 @@ from bayescale.modelling.spec import ModelSpec
 EFFORT = Effort(first=750, rounds=6, most=16, draws=750, enough=300.0)
 """How long a curve is sampled."""
 
+Base = tuple[np.ndarray, np.ndarray]
+"""Mean and covariance of Normal priors on the real line."""
+
 LogDensity = Callable[[np.ndarray], np.ndarray]
 
 _STARTS = 24
@@ -163,8 +166,8 @@ def coordinates_of(spec: ModelSpec) -> tuple[str, ...]:
     return (*spec.priors, *spec.noise_model.parameters)
 
 
-def line_priors(spec: ModelSpec, points: Points, weight: np.ndarray) -> np.ndarray:
-    """Mean and sd of the priors on the real line.
+def line_priors(spec: ModelSpec, points: Points, weight: np.ndarray) -> Base:
+    """Mean and covariance of the priors on the real line.
 
     Parameters
     ----------
@@ -176,10 +179,14 @@ def line_priors(spec: ModelSpec, points: Points, weight: np.ndarray) -> np.ndarr
 
     Returns
     -------
-    ndarray
-        Shape (2, coordinates).
+    mean : ndarray
+        Shape (coordinates,).
+    covariance : ndarray
+        Diagonal, shape (coordinates, coordinates).
     """
-    return np.array([prior.on_line() for prior in _priors(spec, points, weight).values()]).T
+    priors = _priors(spec, points, weight).values()
+    mean, sd = np.array([prior.on_line() for prior in priors]).T
+    return mean, np.diag(sd**2)
 
 
 def require_curve_model(spec: ModelSpec) -> ModelSpec:
@@ -226,9 +233,9 @@ class Target:
     points : Points
     weight : ndarray
         Exponent of each point's likelihood, shape (points,).
-    base : ndarray, optional
-        Mean and sd of Normal priors on the real line in place of the model's, shape
-        (2, coordinates).
+    base : tuple of ndarray, optional
+        Mean, shape (coordinates,), and covariance of Normal priors on the real line in place of the
+        model's.
     """
 
     def __init__(
@@ -236,86 +243,98 @@ class Target:
         spec: ModelSpec,
         points: Points,
         weight: np.ndarray,
-        base: np.ndarray | None = None,
+        base: Base | None = None,
     ) -> None:
         self.spec, self.points, self.weight = spec, points, weight
         self.known = points.stderr**2 + points.scatter(points.log_loss) + LEAST**2
         self.reference = float(np.exp(np.log(points.x).mean()))
         priors = _priors(spec, points, weight)
         self.odd = {} if base is not None else _not_normal(spec, priors)
-        self.mean, self.sd = line_priors(spec, points, weight) if base is None else base
+        self.mean, covariance = line_priors(spec, points, weight) if base is None else base
+        self.root = np.linalg.cholesky(covariance)
         self.noise = {name: list(priors).index(name) for name in spec.noise_model.parameters}
 
     def line(self, u: np.ndarray) -> np.ndarray:
         """Coordinates on the real line from whitened ones, both of shape (..., coordinates)."""
-        return self.mean + self.sd * u
+        return self.mean + u @ self.root.T
 
     def mu(self, u: np.ndarray) -> np.ndarray:
         """Log of the law at the points, from whitened coordinates: (..., points)."""
-        sampled = _in_support(self.spec, self.line(u))
+        return self._law(self.line(u))
+
+    def _law(self, line: np.ndarray) -> np.ndarray:
+        sampled = _in_support(self.spec, line)
         natural = self.spec.law.to_natural(sampled, (self.reference,))
         return _log_law(self.spec, {n: v[..., None] for n, v in natural.items()}, self.points.x)
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
         """Log posterior density, up to no constant."""
-        return self._density(u, self.mu(u))
-
-    def _density(self, u: np.ndarray, mu: np.ndarray) -> np.ndarray:
-        line, scale = self.line(u), np.sqrt(self._variance(u))
-        residual = (self.points.log_loss - mu) / scale
-        points = (self.weight * (self._log_noise(residual, line) - np.log(scale))).sum(-1)
+        line = self.line(u)
         prior = -0.5 * (u**2 + np.log(2 * np.pi))
         for place, own in self.odd.items():
-            prior[..., place] = own(line[..., place]) + np.log(self.sd[place])
-        total = points + prior.sum(-1)
+            prior[..., place] = own(line[..., place]) + np.log(self.root[place, place])
+        total = self._log_likelihood(line, self._law(line)) + prior.sum(-1)
         return np.where(np.isfinite(total), total, -np.inf)
+
+    def _log_likelihood(self, line: np.ndarray, mu: np.ndarray) -> np.ndarray:
+        scale = np.sqrt(self._variance(line))
+        residual = (self.points.log_loss - mu) / scale
+        return (self.weight * (self._log_noise(residual, line) - np.log(scale))).sum(-1)
 
     def slopes(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient, by differences but for sigma, and expected information with the prior's."""
-        size, law = u.shape[-1], len(self.spec.priors)
+        line = self.line(u)
+        gradient, information = self._likelihood_slopes(line)
+        prior = -u
+        for place, own in self.odd.items():
+            ahead, behind = (own(line[:, place] + step) for step in (_STEP, -_STEP))
+            prior[:, place] = (ahead - behind) / (2 * _STEP) * self.root[place, place]
+        information = self.root.T @ information @ self.root + np.eye(u.shape[-1])
+        return gradient @ self.root + prior, information
+
+    def _likelihood_slopes(self, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient and expected information of the likelihood on the real line."""
+        size, law = line.shape[-1], len(self.spec.priors)
         steps = _STEP * np.eye(size)[:law]
-        mu = self.mu(np.concatenate([u[:, None], u[:, None] + steps], axis=1))
+        mu = self._law(np.concatenate([line[:, None], line[:, None] + steps], axis=1))
         jacobian = (mu[:, 1:] - mu[:, :1]) / _STEP  # (s, law, points)
-        variance = self._variance(u)
-        square = (self.points.log_loss - mu[:, 0]) ** 2 / variance
-        nu = self._nu(self.line(u))
+        variance, off = self._variance(line), self.points.log_loss - mu[:, 0]
+        square = off**2 / variance
+        nu = self._nu(line)
         pull = 1.0 if nu is None else (nu + 1) / (nu + square)  # of each residual
         keep = 1.0 if nu is None else (nu + 1) / (nu + 3)
-        scaled = self.weight * pull * (self.points.log_loss - mu[:, 0]) / variance
         place = self.noise["sigma"]
-        sigma = np.exp(2 * self.line(u)[:, place, None])
-        own = self.sd[place] * sigma / variance
-        gradient = -u.copy()
-        gradient[:, :law] += (jacobian @ scaled[..., None])[..., 0]
-        gradient[:, place] += (self.weight * own * (pull * square - 1)).sum(-1)
-        for odd in {*self.odd, *self.noise.values()} - {place}:
-            ahead = u.copy()
-            ahead[:, odd] += _STEP
-            gradient[:, odd] = (self._density(ahead, mu[:, 0]) - self._density(u, mu[:, 0])) / _STEP
-        information = np.tile(np.eye(size), (len(u), 1, 1))
+        own = np.exp(2 * line[:, place, None]) / variance
+        gradient, information = np.zeros((len(line), size)), np.zeros((len(line), size, size))
+        gradient[:, :law] = (jacobian @ (self.weight * pull * off / variance)[..., None])[..., 0]
+        gradient[:, place] = (self.weight * own * (pull * square - 1)).sum(-1)
+        for other in set(self.noise.values()) - {place}:
+            ahead = line.copy()
+            ahead[:, other] += _STEP
+            change = self._log_likelihood(ahead, mu[:, 0]) - self._log_likelihood(line, mu[:, 0])
+            gradient[:, other] = change / _STEP
         curvature = self.weight * keep / variance
-        information[:, :law, :law] += (jacobian * curvature[:, None]) @ jacobian.transpose(0, 2, 1)
+        information[:, :law, :law] = (jacobian * curvature[:, None]) @ jacobian.transpose(0, 2, 1)
         spread = 2.0 if nu is None else 2 * nu / (nu + 3)
-        information[:, place, place] += (spread * self.weight * own**2).sum(-1)
+        information[:, place, place] = (spread * self.weight * own**2).sum(-1)
         return gradient, information
 
     def starts(self) -> np.ndarray:
         """Places spread over the prior, level and sigma set to what fits there."""
-        size = len(self.mean)
-        u = np.random.default_rng(0).uniform(-1.5, 1.5, (_STARTS, size))
+        u = np.random.default_rng(0).uniform(-1.5, 1.5, (_STARTS, len(self.mean)))
         u[0] = 0.0
-        level = list(self.spec.priors).index("level") if "level" in self.spec.priors else None
-        if level is not None:
-            off = np.average(self.points.log_loss - self.mu(u), axis=-1, weights=self.weight)
-            u[:, level] += off / self.sd[level]
-        off = np.average((self.points.log_loss - self.mu(u)) ** 2, axis=-1, weights=self.weight)
-        place = self.noise["sigma"]
-        u[:, place] = (np.log(np.sqrt(off) + 1e-3) - self.mean[place]) / self.sd[place]
-        return u
+        line = self.line(u)
+        if "level" in self.spec.priors:
+            off = self.points.log_loss - self._law(line)
+            mean = np.average(off, axis=-1, weights=self.weight)
+            line[:, list(self.spec.priors).index("level")] += mean
+        off = self.points.log_loss - self._law(line)
+        square = np.average(off**2, axis=-1, weights=self.weight)
+        line[:, self.noise["sigma"]] = np.log(np.sqrt(square) + 1e-3)
+        return np.linalg.solve(self.root, (line - self.mean).T).T
 
-    def _variance(self, u: np.ndarray) -> np.ndarray:
-        sigma = np.exp(2 * self.line(u)[..., self.noise["sigma"], None])
-        return sigma + self.known
+    def _variance(self, line: np.ndarray) -> np.ndarray:
+        return np.exp(2 * line[..., self.noise["sigma"], None]) + self.known
 
     def _nu(self, line: np.ndarray) -> np.ndarray | None:
         return np.exp(line[..., self.noise["nu"], None]) if "nu" in self.noise else None
@@ -336,7 +355,7 @@ def sample_curve(
     rng: np.random.Generator,
     *,
     effort: Effort = EFFORT,
-    base: np.ndarray | None = None,
+    base: Base | None = None,
 ) -> tuple[Target, Sample]:
     """Sample the law of a model given one curve.
 
@@ -349,7 +368,7 @@ def sample_curve(
         Exponent of each point's likelihood, shape (points,).
     rng : numpy.random.Generator
     effort : Effort, optional
-    base : ndarray, optional
+    base : tuple of ndarray, optional
         As of a `Target`.
 
     Returns

@@ -328,10 +328,8 @@ class _BowlTarget(Target):
         spec = replace(_bowl(), priors={**_bowl().priors, "place": place})
         super().__init__(spec, replace(points, stderr=stderr), np.where(self.far, 0.0, 1.0))
 
-    def _density(self, u: np.ndarray, mu: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # where nothing is finite
-            total = super()._density(u, mu) + self._bounds(mu)
-        return np.where(np.isfinite(total), total, -np.inf)
+    def _log_likelihood(self, line: np.ndarray, mu: np.ndarray) -> np.ndarray:
+        return super()._log_likelihood(line, mu) + self._bounds(mu)
 
     def _bounds(self, mu: np.ndarray) -> np.ndarray:
         """Log probability that the runs far above lie above the cut."""
@@ -340,13 +338,14 @@ class _BowlTarget(Target):
         bounds: np.ndarray = np.log(_ODD + (1 - _ODD) * above).sum(-1)
         return bounds
 
-    def slopes(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _likelihood_slopes(self, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient, and expected information without that of the bounds."""
-        gradient, information = super().slopes(u)
+        gradient, information = super()._likelihood_slopes(line)
         if self.far.any():
             law, tiny = len(self.spec.priors), 1e-5
-            steps = tiny * np.eye(u.shape[-1])[:law]
-            bounds = self._bounds(self.mu(np.concatenate([u[:, None], u[:, None] + steps], axis=1)))
+            steps = tiny * np.eye(line.shape[-1])[:law]
+            places = np.concatenate([line[:, None], line[:, None] + steps], axis=1)
+            bounds = self._bounds(self._law(places))
             gradient[:, :law] += (bounds[:, 1:] - bounds[:, :1]) / tiny
         return gradient, information
 

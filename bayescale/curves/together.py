@@ -21,7 +21,14 @@ from scipy.stats import t as student
 from bayescale.curves.importance import Sample
 from bayescale.curves.points import Points
 from bayescale.curves.population import Hyperpriors, Population, learn
-from bayescale.curves.posterior import Draws, Target, coordinates_of, line_priors, sample_curve
+from bayescale.curves.posterior import (
+    Base,
+    Draws,
+    Target,
+    coordinates_of,
+    line_priors,
+    sample_curve,
+)
 from bayescale.curves.weighting import capped_weights
 from bayescale.modelling.priors import Prior
 from bayescale.modelling.spec import ModelSpec, is_shipped, load_model
@@ -39,7 +46,6 @@ MOST_POOLED, MOST_TESTED = 200, 60
 HELD_DECADES = 1 / 3
 """Top of every curve that is held back and forecast, in decades."""
 
-_SPREAD = 2000  # weighted draws of a curve from which populations are learned
 _FALL_SD = 0.15  # prior sd of the log of a median ratio: laws are about right
 _RESAMPLES, _LEAST_FALL = 400, 0.1
 _FEW = 0.05  # share of draws that is not worth the sampling
@@ -201,7 +207,7 @@ def hyperpriors(spec: ModelSpec, pooling: ModelSpec, target: Target) -> Hyperpri
     return Hyperpriors(
         names,
         target.mean[places],
-        target.sd[places],
+        np.diag(target.root)[places],
         np.array([_scale(pooling.scales[name]) for name in names]),
         np.array([_scale(pooling.scales[name]) if name in spec.priors else 0.0 for name in names]),
     )
@@ -255,7 +261,7 @@ def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     some = _some(points, MOST_POOLED, how.seed)
     population = _learn(_sample_each(some, how.spec, weighting, how.seed), some, how)
 
-    def base(name: str) -> np.ndarray:
+    def base(name: str) -> Base:
         own = line_priors(how.spec, points[name], weighting.of(points[name]))
         return _under(population, own, name, how)
 
@@ -273,22 +279,28 @@ def _fit_roughly(
     population = _learn(alone, points, how)
     weighed = {}
     for name, (target, sample) in alone.items():
-        own = np.array([target.mean, target.sd])
-        mean, sd = _under(population, own, name, how)
-        line = target.line(sample.u)
-        ratio = (0.5 * sample.u**2 - 0.5 * ((line - mean) / sd) ** 2).sum(axis=1)
+        own = target.mean, target.root @ target.root.T
+        ratio = _log_normal(target.line(sample.u), _under(population, own, name, how))
+        ratio -= _log_normal(target.line(sample.u), own)
         weighed[name] = target, replace(sample, log_weight=sample.log_weight + ratio)
     return _draws(weighed, how)
 
 
-def _under(population: Population, own: np.ndarray, name: str, how: _How) -> np.ndarray:
-    """Mean and sd of priors on the line, those that are pooled by the population."""
+def _log_normal(line: np.ndarray, base: Base) -> np.ndarray:
+    """Log density of places on the line up to a constant that the weights lose, (draws,)."""
+    mean, covariance = base
+    white = np.linalg.solve(np.linalg.cholesky(covariance), (line - mean).T)
+    density: np.ndarray = -0.5 * (white**2).sum(axis=0)
+    return density
+
+
+def _under(population: Population, own: Base, name: str, how: _How) -> Base:
+    """Priors on the line, those of pooled coordinates by the population."""
     cluster = how.clusters[name] if how.clusters is not None else None
-    known = cluster if cluster in population.effect else None
-    found = own.copy()
+    mean, covariance = own[0].copy(), own[1].copy()
     places = [coordinates_of(how.spec).index(pooled) for pooled in population.names]
-    found[:, places] = population.prior(known)
-    return found
+    mean[places], covariance[np.ix_(places, places)] = population.prior(cluster)
+    return mean, covariance
 
 
 def _learn(
@@ -300,14 +312,17 @@ def _learn(
     priors = hyperpriors(how.spec, how.pooling, targets[0])
     places = [coordinates_of(how.spec).index(name) for name in priors.names]
     rng = np.random.default_rng(how.seed)
-    spread = [(target, *sample.spread(_SPREAD, rng)) for target, sample in alone.values()]
-    return learn(
-        np.stack([target.line(u)[:, places] for target, u, _ in spread]),
-        np.stack([log_weight for *_, log_weight in spread]),
-        np.array([[target.mean[places], target.sd[places]] for target in targets]),
-        priors,
-        clusters=None if how.clusters is None else [how.clusters[name] for name in some],
-    )
+    moments = [_moments(target, sample, places) for target, sample in alone.values()]
+    mean, covariance = (np.stack(part) for part in zip(*moments, strict=True))
+    clusters = None if how.clusters is None else [how.clusters[name] for name in some]
+    return learn(mean, covariance, priors, rng, clusters=clusters)
+
+
+def _moments(target: Target, sample: Sample, places: Sequence[int]) -> Base:
+    """Mean and covariance of some coordinates of a curve on the line."""
+    line = target.line(sample.u)[:, places]
+    weight = np.exp(sample.log_weight - logsumexp(sample.log_weight))
+    return weight @ line, np.cov(line.T, aweights=weight)
 
 
 def _some(points: Mapping[str, Points], most: int, seed: int) -> Mapping[str, Points]:
@@ -324,7 +339,7 @@ def _sample_each(
     spec: ModelSpec,
     weighting: Weighting,
     seed: int,
-    base: Callable[[str], np.ndarray] | None = None,
+    base: Callable[[str], Base] | None = None,
 ) -> dict[str, tuple[Target, Sample]]:
     """Sample curves one after another, each by a stream of its own."""
     found = {}
