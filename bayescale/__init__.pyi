@@ -12,6 +12,7 @@ from .evaluation.backtest import (
     backtested_at as backtested_at,
 )
 from .evaluation.backtest import Backtest as Backtest, backtest as backtest
+from .curves.answer import answer_curves as answer_curves
 from .curves.table import (
     Curve as Curve,
     Curves as Curves,

@@ -22,7 +22,7 @@ _MAKE = {
     "ModelSpec": "bayescale.load_model(name) reads one",
     "CurveShape": "bayescale.classify_curve(x, y) makes one",
     "Sweep": "bayescale.find_optimum(x, y) makes one",
-    "Forecast": "bayescale.forecast_curves(...) makes them",
+    "Curves": "bayescale.fit_curves(table, by, x, y) makes them",
     "Axes": "axes[0] of plt.subplots(1, 2) is one",
     "CurveForecast": "bayescale.forecast_curves(...) makes them",
 }

@@ -143,8 +143,50 @@ def significant(value: float, digits: int = 3) -> str:
     """
     if not np.isfinite(value) or value == 0:
         return str(value)
-    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
-    return f"{value:.{decimals}f}"
+    return f"{value:.{_decimals(abs(value), digits)}f}"
+
+
+def bracketed(low: float, middle: float, high: float) -> str:
+    """Write a median and its interval by as many digits as tell the ends apart.
+
+    Parameters
+    ----------
+    low, middle, high : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> bracketed(2.25, 2.31, 2.37), bracketed(0.29928, 0.302195, 0.305053)
+    ('2.31 [2.25, 2.37]', '0.3022 [0.2993, 0.3051]')
+    >>> bracketed(9.4e9, 9.93e9, 1.05e10), bracketed(2.9e-4, 3.1e-4, 3.4e-4)
+    ('9.9B [9.4B, 10.5B]', '3.10e-4 [2.90e-4, 3.40e-4]')
+    """
+    values = (low, middle, high)
+    if not np.isfinite(values).all():
+        return f"{significant(middle)} [{significant(low)}, {significant(high)}]"
+    most = max(map(abs, values))
+    unit, suffix = _unit(most)
+    decimals = max(_decimals(most / unit, 3), _decimals((high - low) / unit, 2))
+    first, own, last = (f"{value / unit:.{min(decimals, 6)}f}{suffix}" for value in values)
+    return f"{own} [{first}, {last}]"
+
+
+def _unit(most: float) -> tuple[float, str]:
+    """Choose the unit in which numbers up to one are written, and what follows them."""
+    if most >= 1e4:
+        return next((size, suffix) for size, suffix in _SUFFIXES if most >= size)
+    if 0 < most < 1e-3:
+        exponent = int(np.floor(np.log10(most)))
+        return 10.0**exponent, f"e{exponent}"
+    return 1.0, ""
+
+
+def _decimals(value: float, digits: int) -> int:
+    """Decimals that so many significant digits of a number take."""
+    return max(0, digits - 1 - int(np.floor(np.log10(value)))) if value > 0 else 0
 
 
 def times_out(decades: float) -> str:
@@ -166,6 +208,45 @@ def times_out(decades: float) -> str:
     """
     factor = trimmed(float(f"{10 ** abs(decades):.1e}"))
     return f"{factor}× the largest run" if decades > 0 else f"1/{factor} of the smallest run"
+
+
+def counted(number: int, thing: str) -> str:
+    """Count things: the plural has an s.
+
+    Parameters
+    ----------
+    number : int
+    thing : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> counted(1, "curve"), counted(20, "curve")
+    ('1 curve', '20 curves')
+    """
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def spaced(name: str) -> str:
+    """Write a name of the code as words.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> spaced("power_law")
+    'power law'
+    """
+    return str(name).replace("_", " ")
 
 
 def some(sentences: Sequence[str], things: str, most: int = 3) -> str:

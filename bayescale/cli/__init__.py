@@ -17,7 +17,6 @@ from bayescale.cli import (
     checks,
     comparison,
     curves,
-    forecasts,
     plan,
     reports,
     schemas,
@@ -48,7 +47,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
     },
     "Single-axis curves": {
         curves.curves: "bayescale curves curves.csv --x tokens --by model",
-        forecasts.forecast: "bayescale forecast curves.csv --x tokens --at 1e12,1e13",
+        curves.forecast: "bayescale forecast curves.csv --x tokens --by model --at 1e12,2x",
     },
     "What is shipped": {
         shipped.datasets: "bayescale datasets chinchilla",
@@ -59,7 +58,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 
 LONG = {
     *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
-    *(comparison.compare, curves.curves, forecasts.forecast),
+    *(comparison.compare, curves.curves, curves.forecast),
 }
 
 for panel, its_commands in COMMANDS.items():

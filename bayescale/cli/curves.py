@@ -1,128 +1,147 @@
-"""The command that labels single-axis curves."""
+"""The commands that label single-axis curves and say where they go: one fit, one answer."""
 
 import re
-from contextlib import nullcontext
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bayescale import words
-from bayescale.cli.options import (
-    Axis,
-    By,
-    CurvesFile,
-    DirectionColumn,
-    HigherIsBetter,
-    Json,
-    Metric,
-    Seed,
-    StandardErrors,
-    Trials,
-    Where,
-    direction,
-)
+from bayescale.cli.options import Curves, CurvesFile, Json, Places, Seed, SomePlaces
 from bayescale.cli.reading import table_of
 from bayescale.errors import RunsError
-from bayescale.files import make_folder, make_room, replacing, to_json
-from bayescale.laws import LOSS
+from bayescale.files import make_folder, make_room, replacing
 from bayescale.progress import step
-from bayescale.runs.reading import Table
+
+if TYPE_CHECKING:  # importing SciPy takes long: refusals do not wait for it
+    from bayescale.curves import forecasts, table
+
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file of what is found.")]
+Plots = Annotated[Path | None, typer.Option(metavar="FOLDER", help="For one picture a curve.")]
 
 
 def curves(
     table: CurvesFile,
-    x: Axis,
-    y: Metric = LOSS.column,
-    by: By = None,
-    stderr: StandardErrors = None,
-    trials: Trials = None,
-    higher_is_better: HigherIsBetter = False,
-    higher_is_better_column: DirectionColumn = None,
-    chance: Annotated[
-        str | None,
-        typer.Option(metavar="LEVEL", help="Of guessing, e.g. 0.25, or the column that says it."),
-    ] = None,
-    where: Where = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file of labels.")] = None,
-    plots: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="For one picture a curve.")
-    ] = None,
+    asked: Curves,
+    at: Places = None,
+    out: Out = None,
+    plots: Plots = None,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
-    """Label many single-axis curves: power law, broken, saturated, ..."""
-    higher = direction(higher_is_better, higher_is_better_column)
-    if out is not None and out.exists():
-        raise RunsError(f"{out} exists already; name another file with --out")
+    """Label many single-axis curves: power law, broken, saturated; with --at, forecast them."""
+    _answer(table, asked, at or (), out, plots, seed, as_json)
+
+
+def forecast(
+    table: CurvesFile,
+    asked: Curves,
+    at: SomePlaces,
+    out: Out = None,
+    plots: Plots = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Say where single-axis curves go beyond their range: curves, with --at required."""
+    _answer(table, asked, at, out, plots, seed, as_json)
+
+
+def _answer(
+    path: Path,
+    asked: Curves,
+    at: Sequence[str],
+    out: Path | None,
+    plots: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Fit the curves of a table, forecast them where asked, and write what was found."""
+    higher = asked.direction
+    _require_room(out, plots)
     with step("reading"):
-        points = table_of(table, where)
-        import pandas as pd
-
-        from bayescale.curves.table import COLUMNS, REFUSED, curve_shapes, row_of
-
-    shapes = curve_shapes(
+        points = table_of(path, asked.where)
+    with step("loading"):
+        from bayescale.curves.answer import answer_curves
+        from bayescale.curves.forecasts import forecast_fitted, place
+        from bayescale.curves.table import REFUSED, fit_curves
+    for value in at:
+        place(value, 1.0)  # refused before the long work
+    fitted = fit_curves(
         points,
-        by,
-        x,
-        y,
-        stderr=stderr,
-        trials=trials,
+        asked.by,
+        asked.x,
+        asked.y,
+        stderr=asked.stderr,
+        trials=asked.trials,
         higher_is_better=higher,
-        chance=_level(chance),
+        chance=asked.level,
+        quantity=asked.quantity,
+        cluster=asked.cluster,
+        model=asked.model,
+        alone=asked.alone,
         seed=seed,
     )
-    if out is not None:
-        make_room(out)  # before the long work, not after it
-    if plots is not None:
-        make_folder(plots)
-    rows = []
-    with step("classifying"), nullcontext() if out is None else replacing(out) as partial:
-        for number, (one, shape) in enumerate(shapes, 1):
-            rows.append(row_of(one, shape))
-            if plots is not None and shape is not None:
-                from bayescale.plots.curves import save_shape
-
-                path = plots / f"{number:04d}-{file_name(one.name)}.png"
-                save_shape(shape, path, one.name, x=x, y=y)
-        labels = pd.DataFrame(rows, columns=list(COLUMNS))
-        refused = [
-            f"{row.curve}: {row.message}" for row in labels.itertuples() if row.label == REFUSED
-        ]
-        if len(refused) == len(labels):
-            raise RunsError(f"no curve can be used: {words.some(refused, 'curves')}")
-        if partial is not None:
-            labels.to_csv(partial, index=False)
+    refused = [f"{one.name}: {one.message}" for one in fitted if one.label == REFUSED]
+    if len(refused) == len(fitted):
+        raise RunsError(f"no curve can be used: {words.some(refused, 'curves')}")
     for reason in refused:
         typer.echo(f"refused: {reason}", err=True)
-    _show(labels, as_json, whole=out is None)
+    found = forecast_fitted(fitted, list(at), seed=seed) if at else []
+    if out is not None:
+        _write(fitted, found, out)
+    if plots is not None:
+        _draw(fitted, found, plots, asked)
+    answer = answer_curves(fitted, found, x=asked.x)
+    typer.echo(answer.to_json() if as_json else answer)
 
 
-def _level(chance: str | None) -> float | str | None:
-    """Level of chance, or the column that says it."""
-    try:
-        return None if chance is None else float(chance)
-    except ValueError:
-        return chance
+def _require_room(out: Path | None, plots: Path | None) -> None:
+    """Refuse places that cannot be written to before the long work, not after it."""
+    if out is not None and out.exists():
+        raise RunsError(f"{out} exists already; name another file with --out")
+    if out is not None:
+        make_room(out)
+    if plots is not None:
+        make_folder(plots)
 
 
-def _show(labels: Table, as_json: bool, *, whole: bool) -> None:
-    """Print the counts of the labels, after the table unless that went to a file."""
-    import pandas as pd
+def _write(fitted: "table.Curves", found: "Sequence[forecasts.CurveForecast]", out: Path) -> None:
+    """Write a row for each curve; where they are forecast, for each curve and x."""
+    from bayescale.curves.forecasts import forecast_table
+    from bayescale.curves.table import curve_table
 
-    counts = labels["label"].value_counts()
-    if as_json:
-        typer.echo(to_json({"counts": counts.to_dict(), "curves": labels.to_dict("records")}))
-        return
-    if whole:
-        shown = labels[["curve", "n", "decades", "label", "message"]]
-        for row in shown.itertuples():
-            span = "" if pd.isna(row.decades) else f", {row.decades:.2f} decades"
-            typer.echo(f"{row.curve}: {row.label} ({row.n} points{span})")
-            typer.echo(f"    {row.message}")
-        typer.echo("")
-    for label, number in counts.items():
-        typer.echo(f"{number:5d} {label}")
+    rows = curve_table(fitted)
+    if found:
+        beyond = forecast_table(found)
+        own = rows.rename(columns={"message": "reason"})
+        more = ["curve", *(name for name in own.columns if name not in beyond.columns)]
+        rows = beyond.merge(own[more], on="curve", how="left")
+    with replacing(out) as partial:
+        rows.to_csv(partial, index=False)
+
+
+def _draw(
+    fitted: "table.Curves",
+    found: "Sequence[forecasts.CurveForecast]",
+    folder: Path,
+    asked: Curves,
+) -> None:
+    """Draw one picture of each curve that has a shape."""
+    from bayescale.plots.curves import plot_forecast, plot_shape
+    from bayescale.plots.style import save_figure
+
+    with step(f"drawing {words.counted(len(fitted), 'curve')}") as done:
+        for number, one in enumerate(fitted, 1):
+            if one.shape is None:
+                continue
+            figure = (
+                plot_forecast(found[number - 1], x=asked.x, y=asked.y)
+                if found
+                else plot_shape(one.shape, one.name, x=asked.x, y=asked.y)
+            )
+            save_figure(figure, folder / f"{number:04d}-{file_name(one.name)}.png")
+            done(number / len(fitted))
 
 
 def file_name(name: str) -> str:

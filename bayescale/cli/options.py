@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from bayescale.errors import BayescaleError
+from bayescale.laws import LOSS
 from bayescale.progress import showing
 
 
@@ -203,55 +204,124 @@ Backtested = Annotated[
         help="Also predict the larger runs from the smaller ones.",
     ),
 ]
-CurvesFile = Annotated[
-    Path,
-    typer.Argument(metavar="CURVES", help="CSV or other text of columns, JSON, or Parquet table."),
-]
-Axis = Annotated[str, typer.Option(metavar="COLUMN", help="Axis: tokens, params, flops, ...")]
-Metric = Annotated[str, typer.Option(metavar="COLUMN", help="Metric.")]
 By = Annotated[
     list[str] | None,
     typer.Option(help="What names the curve of a row: model,task.", metavar="COLUMN"),
     names,
 ]
-StandardErrors = Annotated[str | None, typer.Option(metavar="COLUMN", help="Standard errors of y.")]
-Trials = Annotated[str | None, typer.Option(metavar="COLUMN", help="Binary trials behind y.")]
-HigherIsBetter = Annotated[
-    bool,
-    typer.Option("--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."),
+
+
+CurvesFile = Annotated[
+    Path,
+    typer.Argument(metavar="CURVES", help="CSV or other text of columns, JSON, or Parquet table."),
 ]
-DirectionColumn = Annotated[
-    str | None,
+Places = Annotated[
+    list[str] | None,
     typer.Option(
-        "--higher-is-better-column",
-        metavar="COLUMN",
-        help="Says it of each curve: true or false.",
+        "--at",
+        help="Where to forecast, by comma: 1e12, 2T, or 2x, a multiple of each curve's largest x.",
+        metavar="X",
     ),
+    each,
 ]
+SomePlaces = Annotated[list[str], *get_args(Places)[1:]]
 
 
-def direction(higher_is_better: bool, column: str | None) -> bool | str:
-    """Whether higher is better, or the column that says it of each curve.
+@dataclass(frozen=True)
+class Curves:
+    """What a table of curves holds, and how they are fitted.
 
     Parameters
     ----------
+    x, y : str
+        Columns of the axis and of the metric.
+    by : list of str, optional
+        Columns that name the curve of a row.
+    stderr, trials : str, optional
+        Columns.
     higher_is_better : bool
-    column : str or None
-
-    Returns
-    -------
-    bool or str
-
-    Raises
-    ------
-    BayescaleError
-        If both are given.
+        Of all curves.
+    higher_is_better_column : str, optional
+        Of each.
+    chance : str, optional
+        Level of guessing, or the column that says it.
+    quantity : bool
+        Of which neither more nor less is better.
+    cluster : list of str, optional
+        Columns that group curves.
+    model : str, optional
+        Name or file.
+    alone : bool
+        Whether nothing is learned across curves.
+    where : list of str, optional
+        Conditions that all must hold.
     """
-    if column is not None and higher_is_better:
-        raise BayescaleError(
-            "--higher-is-better is of all curves, --higher-is-better-column of each: give one"
-        )
-    return higher_is_better if column is None else column
+
+    x: Annotated[str, typer.Option(metavar="COLUMN", help="Axis: tokens, params, flops, ...")]
+    y: Annotated[str, typer.Option(metavar="COLUMN", help="Metric.")] = LOSS.column
+    by: By = None
+    stderr: Annotated[str | None, typer.Option(metavar="COLUMN", help="Standard errors of y.")] = (
+        None
+    )
+    trials: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Binary trials behind y.")
+    ] = None
+    higher_is_better: Annotated[
+        bool,
+        typer.Option(
+            "--higher-is-better/--lower-is-better", help="Accuracy-like or loss-like metric."
+        ),
+    ] = False
+    higher_is_better_column: Annotated[
+        str | None,
+        typer.Option(
+            "--higher-is-better-column",
+            metavar="COLUMN",
+            help="Says it of each curve: true or false.",
+        ),
+    ] = None
+    chance: Annotated[
+        str | None,
+        typer.Option(metavar="LEVEL", help="Of guessing, e.g. 0.25, or the column that says it."),
+    ] = None
+    quantity: Annotated[
+        bool, typer.Option("--quantity", help="y is no loss and may rise: a batch size, N*, ...")
+    ] = False
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(help="What names curves that are alike: task.", metavar="COLUMN"),
+        names,
+    ] = None
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another model of one axis, or a TOML file.")
+    ] = None
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Fit each by itself, learn nothing across curves.")
+    ] = False
+    where: Where = None
+
+    @property
+    def direction(self) -> bool | str:
+        """Whether higher is better, or the column that says it of each curve.
+
+        Raises
+        ------
+        BayescaleError
+            If both are given.
+        """
+        if self.higher_is_better_column is not None and self.higher_is_better:
+            raise BayescaleError(
+                "--higher-is-better is of all curves, --higher-is-better-column of each: give one"
+            )
+        return self.higher_is_better_column or self.higher_is_better
+
+    @property
+    def level(self) -> float | str | None:
+        """Level of chance, or the column that says it."""
+        try:
+            return None if self.chance is None else float(self.chance)
+        except ValueError:
+            return self.chance
 
 
 @dataclass(frozen=True)

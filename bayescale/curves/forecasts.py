@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayescale import words
 from bayescale.arguments import typed
 from bayescale.curves.mixture import CurvePosterior
 from bayescale.curves.points import Metric
@@ -17,6 +18,7 @@ from bayescale.curves.rule import Shape
 from bayescale.curves.shape import CurveShape
 from bayescale.curves.table import Curve, Curves, fit_curves
 from bayescale.errors import RunsError
+from bayescale.runs.numbers import parse
 
 At = float | int | str
 """A value of x, or a factor of the top of each curve: 1e12, "2x"."""
@@ -217,8 +219,9 @@ def _forecast(one: Curve, asked: Sequence[float], seed: int) -> CurveForecast:
         return CurveForecast(one, None, None, _why_not(one))
     beyond = [value for value in asked if value > one.top]
     inside = [value for value in asked if value <= one.top]
-    reached = ", ".join(f"{value:g}" for value in inside)
-    doubts = [f"no forecast at {reached}: the curve ends at {one.top:g}"] if inside else []
+    reached = ", ".join(map(words.count, inside))
+    ends = f"no forecast at {reached}: the curve ends at {words.count(one.top)}"
+    doubts = [ends] if inside else []
     if not beyond:
         return CurveForecast(one, None, None, doubts[0])
     points = shape.points
@@ -297,18 +300,16 @@ def place(value: At, top: float) -> float:
 
     Examples
     --------
-    >>> place("2x", 1e9), place("1e12", 1e9)
-    (2000000000.0, 1000000000000.0)
+    >>> place("2x", 1e9), place("2T", 1e9)
+    (2000000000.0, 2000000000000.0)
     """
-    text = str(value).strip()
-    multiple = re.fullmatch(r"(.+?)\s*[xX×]", text)
-    try:
-        number = float(multiple[1] if multiple else text)
-    except ValueError:
-        number = float("nan")
+    multiple = re.fullmatch(r"(.+?)\s*[xX×]", str(value).strip())
+    read = parse(pd.Series([multiple[1] if multiple else value]), counts=True)
+    number = float(read.iloc[0])
     if not (np.isfinite(number) and number > 0):
         raise RunsError(
-            f"x to forecast must be positive numbers, or multiples such as 2x; got {value!r}"
+            f"got {value!r} for an x to forecast: write a positive number such as 1e12 or 2T, or a "
+            "multiple of the largest x such as 2x"
         )
     return number * top if multiple else number
 

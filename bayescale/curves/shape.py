@@ -44,6 +44,7 @@ FEWEST = 3
 
 _PRECISE = 0.002  # noise of log loss below which the reference model expects less of it
 _REFITS = 199
+_FALLEN = 0.2  # of the way to the floor, after which no curve is near chance
 _EXACT = 5e-4  # residuals of log loss below which their smoothness says nothing
 
 
@@ -73,7 +74,7 @@ class CurveShape:
         Probability that nothing changes beyond noise; that the curve steepens.
     slope : mapping of str to float
         Mean slope d log loss / d log x over the upper third, of the posterior, or without one of
-        the reference: median, q05, q95.
+        the reference: median, q05, q95. Of a quantity that grows, d log y / d log x.
     durbin_watson_p : float
         Probability of residuals as smooth as these if the power law holds, by refits to simulated
         curves. Low: misfit, or noise that is itself correlated. NaN where all residuals are below
@@ -113,11 +114,22 @@ class CurveShape:
     def regimes(self) -> xr.Dataset | None:
         """Ends of the regimes near chance and irreducible, in units of x; None without a law.
 
-        See `CurvePosterior.regimes`.
+        See `CurvePosterior.regimes`. The points far from the top say little about the law's own
+        plateau: without a level of chance that regime ends at the latest where the curve without a
+        law has fallen a fifth of the way.
         """
         if self.posterior is None or self.metric is Metric.GROWING:
             return None
-        return self.posterior.regimes(chance_level(self.chance, self.metric is Metric.SHARE))
+        chance = chance_level(self.chance, self.metric is Metric.SHARE)
+        regimes = self.posterior.regimes(chance)
+        if chance is not None:
+            return regimes
+        until = regimes["near_chance_until"]
+        x, middle = self.draws["x"].to_numpy(), self.draws["reference"].median(("chain", "draw"))
+        left = np.abs(middle.to_numpy() - self.metric.of_loss(np.median(self.posterior.floor)))
+        start = np.maximum.accumulate(left)
+        last = x[np.logical_and.accumulate(left > (1 - _FALLEN) * start).sum() - 1]
+        return regimes.assign(near_chance_until=until.where(last > x[0]).clip(max=last))
 
     def log_bayes_factor(self, family: str) -> float:
         """Log evidence of a family less that of the power law.
@@ -298,7 +310,7 @@ class Judged:
             p_worse=drawn.p_worse(),
             p_flat=drawn.p_flat(),
             p_steep=drawn.p_steep(),
-            slope=_slope(facts, posterior),
+            slope=_slope(facts, posterior, self.metric.sign),
             durbin_watson_p=self.durbin_watson_p,
             draws=xr.Dataset({"reference": (("chain", "draw", "x"), reference[None])}, {"x": x}),
             posterior=posterior,
@@ -382,7 +394,7 @@ def judge_points(
     return Judged(facts, metric, chance, smooth)
 
 
-def _slope(facts: Facts, posterior: CurvePosterior | None) -> Mapping[str, float]:
+def _slope(facts: Facts, posterior: CurvePosterior | None, sign: int) -> Mapping[str, float]:
     """Mean slope over the upper third, of the laws or, without one, of the reference."""
     if posterior is None:
         slope = facts.drawn.thirds[:, 2]
@@ -390,7 +402,7 @@ def _slope(facts: Facts, posterior: CurvePosterior | None) -> Mapping[str, float
         length = np.log(posterior.top / facts.points.x[0]) / 3
         ends = posterior.log_loss(posterior.top * np.exp([-length, 0.0]))
         slope = (ends[:, 1] - ends[:, 0]) / length
-    return numbers(xr.DataArray(slope[None], dims=("chain", "draw")))
+    return numbers(xr.DataArray(sign * slope[None], dims=("chain", "draw")))
 
 
 @typed

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayescale import words
 from bayescale.arguments import typed
 from bayescale.curves.measured import Measured, cluster_names, measured_curves
 from bayescale.curves.points import Measurements, Metric
@@ -217,13 +218,16 @@ def fit_curves(
 
 def _judged(measured: Sequence[Measured], seed: int) -> dict[str, Judged]:
     """Label the curves that can be used, by the evidence alone."""
+    usable = [
+        (one, one.values.points)
+        for one in measured
+        if one.values is not None and one.values.points.sizes >= FEWEST
+    ]
     found = {}
-    for number, one in enumerate(measured, 1):
-        if one.values is not None and one.values.points.sizes >= FEWEST:
-            with step(f"labelling curve {number} of {len(measured)}"):
-                found[one.name] = judge_points(
-                    one.values.points, metric=one.metric, chance=one.chance, seed=seed
-                )
+    with step(f"labelling {words.counted(len(usable), 'curve')}") as done:
+        for number, (one, points) in enumerate(usable, 1):
+            found[one.name] = judge_points(points, metric=one.metric, chance=one.chance, seed=seed)
+            done(number / len(usable))
     return found
 
 

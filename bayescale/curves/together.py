@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
+from bayescale import words
 from bayescale.curves.importance import Sample
 from bayescale.curves.points import Points
 from bayescale.curves.population import Hyperpriors, Population, learn
@@ -112,22 +113,31 @@ class Together:
     tested: int
 
     @property
+    def fall(self) -> dict[str, float] | None:
+        """How far curves fell over how far was forecast: median, q05, q95; None if not learned."""
+        if self.log_fall == (0.0, 0.0):
+            return None
+        mean, sd = self.log_fall
+        low, middle, high = np.exp([mean - 1.645 * sd, mean, mean + 1.645 * sd]).tolist()
+        return {"median": middle, "q05": low, "q95": high}
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """What the table says of its own forecasts, in words."""
         found = []
-        if self.log_fall != (0.0, 0.0):
-            mean, sd = self.log_fall
-            low, middle, high = np.exp([mean - 1.645 * sd, mean, mean + 1.645 * sd])
+        if fall := self.fall:
             found.append(
-                f"Over their last third of a decade curves of this table fell {middle:.2f} "
-                f"[{low:.2f}, {high:.2f}] times as far as the law said without it; forecasts are "
-                "scaled by that."
+                "Over their last third of a decade curves of this table fell "
+                f"{fall['median']:.2f} [{fall['q05']:.2f}, {fall['q95']:.2f}] times as far as the "
+                "law said without it; forecasts are scaled by that."
             )
         if self.tested >= FEWEST_TESTED:
+            share, others = (f"{self.whole:.0%}", "in the others the points count")
+            if not self.whole:
+                share, others = "none", "they count"
             found.append(
-                f"By forecasts of the tops of {self.tested} curves, {self.whole:.0%} of the draws "
-                "let every point count in full; in the others the points count as 6, those nearest "
-                "to the top most."
+                f"By forecasts of the tops of {self.tested} curves, {share} of the draws let every "
+                f"point count in full; {others} as 6, those nearest to the top most."
             )
         return tuple(found)
 
@@ -343,11 +353,14 @@ def _sample_each(
 ) -> dict[str, tuple[Target, Sample]]:
     """Sample curves one after another, each by a stream of its own."""
     found = {}
-    for number, (name, own) in enumerate(points.items(), 1):
-        rng = np.random.default_rng([seed, crc32(name.encode())])
-        given = None if base is None else base(name)
-        with step(f"curve {number} of {len(points)}"):
+    told = words.counted(len(points), "curve")
+    told += ", each alone" if base is None else " by what they share"
+    with step(f"fitting {told}") as done:
+        for number, (name, own) in enumerate(points.items(), 1):
+            rng = np.random.default_rng([seed, crc32(name.encode())])
+            given = None if base is None else base(name)
             found[name] = sample_curve(spec, own, weighting.of(own), rng, base=given)
+            done(number / len(points))
     return found
 
 
@@ -403,7 +416,7 @@ class _Trial:
             return cls(scores[:, :0], ratios[:, :0])
         kept = {name: lower for name, (lower, _) in parts.items()}
         for row, weighting in enumerate(weightings):
-            with step("testing forecasts of the curves' tops"):
+            with step(f"testing forecasts of the tops of {len(parts)} curves"):
                 draws = _fit_roughly(kept, weighting, how)
             for column, (name, (lower, upper)) in enumerate(parts.items()):
                 scores[row, column] = _score(draws[name], upper)

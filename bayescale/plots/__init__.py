@@ -5,7 +5,7 @@ from bayescale.plots.backtest import plot_backtest
 from bayescale.plots.beyond import plot_beyond
 from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
-from bayescale.plots.curves import plot_shape
+from bayescale.plots.curves import plot_forecast, plot_shape
 from bayescale.plots.decision import plot_decision
 from bayescale.plots.decisions import (
     plot_cost,
@@ -22,7 +22,6 @@ from bayescale.plots.fits import (
     plot_parameters,
     plot_predicted,
 )
-from bayescale.plots.forecasts import plot_forecast
 from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
 from bayescale.plots.optimum import plot_optimum

@@ -1,15 +1,19 @@
-"""Pictures of the shape of a single-axis curve."""
+"""Pictures of single-axis curves: points, what they look like without a law, and where they go."""
 
 import textwrap
-from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayescale.curves.rule import Shape
+from bayescale import words
+from bayescale.curves.answer import forecast_of, regimes_of
+from bayescale.curves.forecasts import CurveForecast
+from bayescale.curves.points import Metric
 from bayescale.curves.shape import CurveShape
 from bayescale.draws import summarise
+from bayescale.errors import RunsError
 from bayescale.laws import LOSS
 from bayescale.plots.style import (
     BLUE,
@@ -22,18 +26,12 @@ from bayescale.plots.style import (
     named,
     panel,
     picture,
-    save_figure,
     styled,
 )
 
-_NAMES = {
-    "power_law": "power law with offset",
-    "exponential": "exponential",
-    "broken": "law with a break",
-    "saturated_guess": "plateau at chance",
-    "inverse": "increasing law",
-    "flat": "constant",
-}
+_GRID = 81
+_DECADE = 10.0  # largest over smallest value from which on a metric is on a log axis
+_LINE = 104  # letters of a line of the reason
 
 
 @picture
@@ -45,11 +43,12 @@ def plot_shape(
     y: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw a curve, what it looks like without a law, and the law of its label.
+    """Draw a curve, what it looks like without a law, and the laws that explain it.
 
-    Bands are central 90% credible intervals of the curve, without noise. Regimes of the law are
-    shaded: near chance, where the law is within 10% of it on its way to the irreducible loss, and
-    irreducible, where under 10% of the loss is reducible.
+    Blue bands are central 50% and 90% credible intervals of the curve, without noise; the grey one
+    is that of the curve without a law. Regimes are shaded: near chance, where the curve is within a
+    tenth of the way from there to the irreducible loss, and irreducible, where under 10% of the
+    loss is reducible.
 
     Parameters
     ----------
@@ -66,44 +65,96 @@ def plot_shape(
     -------
     matplotlib.figure.Figure
     """
-    if y is None:
-        y = "metric" if shape.higher_is_better else LOSS.label
     with styled():
         figure, axis = panel(ax, (7.2, 4.8))
-        log_axis(axis.xaxis, shape.points.x, x)
-        grid = shape.draws["x"].to_numpy()
-        band(axis, grid, summarise(shape.draws["reference"]), GREY, "no law (Gaussian process)")
-        if shape.label != Shape.NON_MONOTONE:  # no law describes it
-            band(axis, grid, summarise(shape.draws["law"]), BLUE, _NAMES[shape.law])
-        _points(axis, shape)
-        _regimes(axis, shape)
-        if shape.chance is not None:
-            axis.axhline(shape.chance, color=ORANGE, lw=1, ls=":", label="chance")
-        axis.set_ylabel(f"{label_of(y)}, higher is {_better(shape)}")
-        _headline(axis, shape, title)
-        axis.legend(loc="best", title="median and central 90%", title_fontsize=8.5)
+        _curve(axis, shape, x, y, shape.points.x[-1])
+        _headline(axis, [title, words.spaced(shape.label)], "", shape.message)
     return figure
 
 
-def save_shape(shape: CurveShape, path: Path, title: str = "", *, x: str, y: str) -> None:
-    """Draw a curve into a file, and free the picture; other parameters as in `plot_shape`.
+@picture
+def plot_forecast(
+    one: CurveForecast, *, x: str = "x", y: str | None = None, ax: Axes | None = None
+) -> Figure:
+    """Draw a curve as `plot_shape` does, and beyond its points as far as was asked.
+
+    Whiskers, where a forecast was asked for, are central 90% intervals of a new noisy point. A
+    curve that has no forecast is drawn as far as it goes, with the reason.
 
     Parameters
     ----------
-    path : Path
+    one : CurveForecast
+    x, y : str, optional
+        Names of the axis and of the metric, with units.
+    ax : matplotlib.axes.Axes, optional
+        Panel of a figure of yours to draw in.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    RunsError
+        If the curve was refused, or is too short to have a shape.
     """
-    save_figure(plot_shape(shape, title, x=x, y=y), path)
+    shape = one.curve.shape
+    if shape is None:
+        raise RunsError(f"{one.name} has no forecast: {one.message}")
+    new = None if one.draws is None else one.draws["new"]
+    far = shape.points.x[-1] if new is None else float(new["at"].max())
+    with styled():
+        figure, axis = panel(ax, (7.2, 4.8))
+        _curve(axis, shape, x, y, far)
+        if new is not None:
+            _beyond(axis, new, one.curve.top)
+        said = "no forecast" if new is None else _farthest(new, one.curve.top, x)
+        both = (one.message, one.curve.message)
+        reason = one.message if both[1] in both[0] else "; ".join(filter(None, both))
+        _headline(axis, [one.name, words.spaced(shape.label)], said, reason)
+    return figure
 
 
-def _better(shape: CurveShape) -> str:
-    return "better" if shape.higher_is_better else "worse"
+def _curve(axis: Axes, shape: CurveShape, x: str, y: str | None, far: float) -> None:
+    """Draw points, bands and regimes up to some x."""
+    first, last = shape.points.x[[0, -1]]
+    log_axis(axis.xaxis, [first, max(far, last)], x)
+    grey = summarise(shape.draws["reference"])
+    band(axis, shape.draws["x"].to_numpy(), grey, GREY, "without a law, 90%")
+    shown = [_points(axis, shape), grey.to_numpy().ravel()]
+    if shape.posterior is not None:
+        grid = np.geomspace(first, max(far, last), _GRID)
+        drawn = shape.metric.of_loss(np.exp(shape.posterior.log_loss(grid)))
+        for mass, alpha in ((90, 0.18), (50, 0.3)):
+            ends = np.percentile(drawn, [50 - mass / 2, 50 + mass / 2], axis=0)
+            axis.fill_between(grid, *ends, color=BLUE, alpha=alpha, lw=0, label=f"law, {mass}%")
+            shown.append(ends.ravel())
+        axis.plot(grid, np.median(drawn, axis=0), color=BLUE, lw=1.8, label="law, median")
+    for name, ends in regimes_of(shape).items():
+        colour = GREEN if name == "irreducible" else ORANGE
+        axis.axvspan(*ends, color=colour, alpha=0.12, lw=0, label=name)
+    if shape.chance is not None:
+        axis.axhline(shape.chance, color=ORANGE, lw=1, ls=":", label="chance")
+    _metric_axis(axis, shape, y, np.concatenate(shown))
+    axis.legend(loc="best", fontsize=8.5, ncols=2)
 
 
-def _points(axis: Axes, shape: CurveShape) -> None:
+def _metric_axis(axis: Axes, shape: CurveShape, y: str | None, values: np.ndarray) -> None:
+    """Label what was measured; by log where it is no share and goes over a decade."""
+    label = y or (LOSS.label if shape.metric is Metric.LOSS else "metric")
+    if shape.metric is Metric.SHARE:
+        label = f"{label_of(label)}, higher is better"
+    elif values.min() > 0 and values.max() > _DECADE * values.min():
+        log_axis(axis.yaxis, values, label)
+        return
+    axis.set_ylabel(label_of(label))
+
+
+def _points(axis: Axes, shape: CurveShape) -> np.ndarray:
     """Draw the points that were judged, with two standard errors where those are known."""
     points = shape.points
     ends = np.exp(points.log_loss + np.array([[-2], [0], [2]]) * points.stderr)
-    low, middle, high = np.sort(shape.metric(ends), axis=0)
+    low, middle, high = np.sort(shape.metric.of_loss(ends), axis=0)
     if points.known:
         whiskers = [middle - low, high - middle]
         axis.errorbar(points.x, middle, whiskers, fmt="none", ecolor="black", elinewidth=0.8)
@@ -111,34 +162,42 @@ def _points(axis: Axes, shape: CurveShape) -> None:
     if points.measured > len(points.x):
         label = f"means of bins of {points.measured} points"
     axis.plot(points.x, middle, "o", color="black", ms=4, label=label, zorder=3)
+    return np.concatenate([low, high])
 
 
-def _regimes(axis: Axes, shape: CurveShape) -> None:
-    """Shade the regimes that most draws have, up to the median of their ends."""
-    if shape.label in (Shape.INVERSE, Shape.NON_MONOTONE) or shape.law == "flat":
-        return
-    x = shape.draws["x"].to_numpy()
-    for name, colour, text in (
-        ("near_chance_until", ORANGE, "near chance: within 10% of it"),
-        ("irreducible_from", GREEN, "irreducible: under 10% reducible"),
-    ):
-        end = shape.draws[name]
-        if float(end.isnull().mean()) < 0.5:
-            other = x[0] if name == "near_chance_until" else x[-1]
-            axis.axvspan(float(end.median()), other, color=colour, alpha=0.12, lw=0, label=text)
-
-
-def _headline(axis: Axes, shape: CurveShape, title: str) -> None:
-    """Name and label as the title, the reason under it in lines that fit."""
-    reason = textwrap.wrap(shape.message, 92)
-    label = str(shape.label).replace("_", " ")
-    axis.set_title(f"{named(title)}: {label}" if title else label, pad=8 + 13 * len(reason))
+def _beyond(axis: Axes, new: xr.DataArray, top: float) -> None:
+    """Draw the central 90% of a new noisy point wherever one was asked for."""
+    low, middle, high = np.quantile(new, [0.05, 0.5, 0.95], axis=(0, 1))
+    whiskers = [middle - low, high - middle]
+    at, label = new["at"].to_numpy(), "a new point, 90%"
+    axis.errorbar(at, middle, whiskers, fmt="D", ms=4, color=BLUE, capsize=3, lw=1.2, label=label)
+    axis.axvline(top, color=GREY, lw=1, ls=":")
     axis.annotate(
-        "\n".join(reason),
+        "end of the points ", (top, 0.02), xycoords=("data", "axes fraction"), size=8, ha="right"
+    )
+
+
+def _farthest(new: xr.DataArray, top: float, x: str) -> str:
+    """Say the farthest forecast, and how far beyond the points it lies."""
+    at = float(new["at"].max())
+    low, middle, high = np.quantile(new.sel(at=at), [0.05, 0.5, 0.95])
+    own = {"x": at, "decades_beyond": np.log10(at / top), "q05": low, "median": middle, "q95": high}
+    return forecast_of(own, named(x))
+
+
+def _headline(axis: Axes, titles: list[str], forecast: str, reason: str) -> None:
+    """Name, label and forecast as the title, the reason under it in lines that fit."""
+    name, label = titles
+    title = f"{named(name, 60)}: {label}" if name else label
+    lines = textwrap.wrap(reason, _LINE)
+    axis.set_title("\n".join(filter(None, (title, forecast))), pad=8 + 12 * len(lines))
+    axis.annotate(
+        "\n".join(lines),
         (0, 1),
         (0, 5),
         xycoords="axes fraction",
         textcoords="offset points",
         va="bottom",
-        size=9,
+        size=8.5,
+        color="#444444",
     )

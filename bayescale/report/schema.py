@@ -591,65 +591,74 @@ class Backtest(BacktestPart):
     schema: int
 
 
+class Forecast(TypedDict):
+    """A new point of a curve at one x beyond its range, as the curve was read."""
+
+    x: float
+    decades_beyond: float
+    q05: float
+    q10: float
+    q25: float
+    median: float
+    q75: float
+    q90: float
+    q95: float
+
+
 class Curve(TypedDict):
-    """The label of a curve."""
+    """A curve: its label, what its posterior says, and forecasts where they were asked for.
+
+    Numbers are null of refused curves, and of what the curve does not have. The exponent of a
+    metric that is "growing" is of its growth; else of the reducible loss. The floor is the
+    irreducible loss, of a "share" the highest it comes to. ``forecasts`` is empty where there is
+    none; then ``doubts`` says why.
+    """
 
     curve: str
     n: int
     decades: Number
+    top: Number
+    metric: Literal["loss", "share", "growing"]
+    chance: Number
     label: str
-    p_power_law: Number
-    p_exponential: Number
-    p_broken: Number
-    p_saturated_guess: Number
-    p_inverse: Number
-    p_flat: Number
+    probabilities: dict[str, float] | None
     p_up_top: Number
     p_steep: Number
-    slope: Number
-    slope_q05: Number
-    slope_q95: Number
+    slope: Quantity | None
+    exponent: Quantity | None
+    floor: Quantity | None
+    near_chance_until: Number
+    irreducible_from: Number
     durbin_watson_p: Number
     message: str
+    forecasts: NotRequired[list[Forecast]]
+    doubts: NotRequired[str]
+
+
+class Together(TypedDict):
+    """What curves of a table share, and what it says of forecasts of their tops.
+
+    ``whole`` is the share of the draws in which every point counts in full; ``fall`` how far curves
+    fell over how far was forecast, null where too few could say; ``tested`` how many were; and
+    ``pooled`` whether priors were learned across them.
+    """
+
+    whole: float
+    fall: Quantity | None
+    tested: int
+    pooled: bool
 
 
 class Curves(TypedDict):
-    """Labels of curves, and how many have each."""
+    """The curves of a table."""
 
+    schema: int
+    x: str
     counts: dict[str, int]
+    together: Together | None
     curves: list[Curve]
-
-
-class Forecast(TypedDict):
-    """A curve at one x beyond its range; null where it could not be forecast."""
-
-    curve: str
-    x: Number
-    decades_beyond: Number
-    q05: Number
-    q25: Number
-    median: Number
-    q75: Number
-    q95: Number
-    slope: Number
-    slope_q05: Number
-    slope_q95: Number
-    p_rising: Number
-    n: int
-    decades: Number
-    label: str
-    divergences: Number
-    max_r_hat: Number
-    seconds: Number
-    message: str
-
-
-class Forecasts(TypedDict):
-    """Forecasts of curves."""
-
-    converged: bool
-    problems: list[str]
-    forecasts: list[Forecast]
+    sentences: list[str]
+    caveats: list[str]
 
 
 QUESTIONS = {
@@ -672,7 +681,7 @@ WRITTEN: dict[str, Any] = {
     "compare": Comparison,
     "backtest": Backtest,
     "curves": Curves,
-    "forecast": Forecasts,
+    "forecast": Curves,
     "models": dict[str, str],
     "datasets": dict[str, str],
 }
