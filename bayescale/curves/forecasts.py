@@ -241,7 +241,7 @@ def _forecast(one: Curve, asked: Sequence[float], seed: int) -> CurveForecast:
 def _why_not(one: Curve) -> str:
     if one.shape is None:
         return one.message
-    return f"the curve falls and rises, and no law says what comes after a turn: {one.message}"
+    return f"no law says what comes after a turn; it {one.message}"
 
 
 def _draws(

@@ -14,9 +14,11 @@ import numpy as np
 import xarray as xr
 
 from bayescale.curves.points import Points
+from bayescale.curves.together import TOP
 
 _NEAR = 1e-3  # share of the range over which slopes are taken
 _ENDS = 0.1  # a regime is where the way between two levels is within a tenth of its end
+_COUNTS = 0.05  # weight of a point below which it hardly counts
 _GRID = 61
 
 
@@ -59,16 +61,26 @@ class CurvePosterior:
         By name of the law.
     log_fall : ndarray
         Log of how far each draw falls beyond the points over how far its law says, (draws,).
+    whole : float, optional
+        Share of the draws in which every point counts in full; in others those nearest to the top.
     """
 
     points: Points
     parts: Mapping[str, LawDraws] = field(repr=False)
     log_fall: np.ndarray = field(repr=False)
+    whole: float = 0.0
 
     @property
     def top(self) -> float:
         """Largest x of the points, of means of bins if the curve is dense."""
         return float(self.points.x[-1])
+
+    @property
+    def counted_from(self) -> float:
+        """Smallest x of a point that counts, by a twentieth or more, in most draws."""
+        if self.whole >= 0.5:
+            return float(self.points.x[0])
+        return float(self.points.x[TOP.of(self.points) >= _COUNTS].min())
 
     @property
     def law(self) -> np.ndarray:

@@ -270,6 +270,7 @@ class Judged:
         law: Draws | None,
         *,
         log_fall: tuple[float, float] = (0.0, 0.0),
+        whole: float = 0.0,
         alone: bool = False,
         seed: int = 1,
     ) -> CurveShape:
@@ -282,6 +283,8 @@ class Judged:
         log_fall : tuple of float, optional
             Mean and sd of the log of how far curves fall beyond their points over how far the law
             says.
+        whole : float, optional
+            Share of the draws of the law in which every point counts in full.
         alone : bool, optional
             No other law has a say.
         seed : int, optional
@@ -291,7 +294,7 @@ class Judged:
         CurveShape
         """
         facts = self.facts
-        posterior = self._posterior(law, log_fall, alone, seed)
+        posterior = self._posterior(law, log_fall, whole, alone, seed)
         label, reason = judge(replace(facts, posterior=posterior if self.falls else None))
         # one that the curve does not rise into changes no label
         beside = [str(facts.bump)] if facts.bump and not facts.bump.rises else []
@@ -320,7 +323,12 @@ class Judged:
         )
 
     def _posterior(
-        self, law: Draws | None, log_fall: tuple[float, float], alone: bool, seed: int
+        self,
+        law: Draws | None,
+        log_fall: tuple[float, float],
+        whole: float,
+        alone: bool,
+        seed: int,
     ) -> CurvePosterior | None:
         """Pool the laws that explain the curve; None where no law does."""
         rng = np.random.default_rng([seed, 1])
@@ -335,7 +343,8 @@ class Judged:
             parts = {law.spec.law.name: law}
         number = sum(map(len, parts.values()))
         fall = log_fall[0] + log_fall[1] * rng.standard_normal(number)
-        return CurvePosterior(self.facts.points, parts, fall)
+        of_model = 0 if law is None else len(parts.get(law.spec.law.name, ())) / number
+        return CurvePosterior(self.facts.points, parts, fall, 1 - (1 - whole) * of_model)
 
     def _average(self, law: Draws, rng: np.random.Generator) -> dict[str, LawDraws]:
         """Draw each law that falls as often as it is probable.

@@ -270,7 +270,8 @@ def _curve(
         return Curve(one.name, one.rows, top, points.decades, label, message, None)
     law = together.draws.get(one.name) if together is not None else None
     fall = together.log_fall if together is not None else (0.0, 0.0)
-    shape = judged.shape(law, log_fall=fall, alone=own_law, seed=seed)
+    whole = together.whole if together is not None else 0.0
+    shape = judged.shape(law, log_fall=fall, whole=whole, alone=own_law, seed=seed)
     sweep = _turn(one.values, shape, seed)
     message = "; ".join([shape.message, *([sweep.message] if sweep else [])])
     label = str(shape.label)

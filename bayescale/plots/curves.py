@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from bayescale import words
 from bayescale.curves.answer import forecast_of, regimes_of
 from bayescale.curves.forecasts import CurveForecast
+from bayescale.curves.mixture import CurvePosterior
 from bayescale.curves.points import Metric
 from bayescale.curves.shape import CurveShape
 from bayescale.draws import summarise
@@ -22,6 +23,7 @@ from bayescale.plots.style import (
     ORANGE,
     band,
     label_of,
+    legend_below,
     log_axis,
     named,
     panel,
@@ -31,6 +33,7 @@ from bayescale.plots.style import (
 
 _GRID = 81
 _DECADE = 10.0  # largest over smallest value from which on a metric is on a log axis
+_ROOM = 0.05  # share of the range left free above and below
 _LINE = 104  # letters of a line of the reason
 
 
@@ -67,7 +70,8 @@ def plot_shape(
     """
     with styled():
         figure, axis = panel(ax, (7.2, 4.8))
-        _curve(axis, shape, x, y, shape.points.x[-1])
+        _draw(axis, shape, x, y)
+        legend_below(axis, alone=ax is None, ncols=4)
         _headline(axis, [title, words.spaced(shape.label)], "", shape.message)
     return figure
 
@@ -102,12 +106,10 @@ def plot_forecast(
     if shape is None:
         raise RunsError(f"{one.name} has no forecast: {one.message}")
     new = None if one.draws is None else one.draws["new"]
-    far = shape.points.x[-1] if new is None else float(new["at"].max())
     with styled():
         figure, axis = panel(ax, (7.2, 4.8))
-        _curve(axis, shape, x, y, far)
-        if new is not None:
-            _beyond(axis, new, one.curve.top)
+        _draw(axis, shape, x, y, new, one.curve.top)
+        legend_below(axis, alone=ax is None, ncols=4)
         said = "no forecast" if new is None else _farthest(new, one.curve.top, x)
         both = (one.message, one.curve.message)
         reason = one.message if both[1] in both[0] else "; ".join(filter(None, both))
@@ -115,39 +117,69 @@ def plot_forecast(
     return figure
 
 
-def _curve(axis: Axes, shape: CurveShape, x: str, y: str | None, far: float) -> None:
-    """Draw points, bands and regimes up to some x."""
-    first, last = shape.points.x[[0, -1]]
-    log_axis(axis.xaxis, [first, max(far, last)], x)
+def _draw(
+    axis: Axes,
+    shape: CurveShape,
+    x: str,
+    y: str | None,
+    new: xr.DataArray | None = None,
+    top: float = np.nan,
+) -> None:
+    """Draw points, bands and regimes, as far as new points are asked for."""
+    first, last = shape.points.x[[0, -1]].tolist()
+    far = last if new is None else float(new["at"].max())
+    log_axis(axis.xaxis, [first, far], x)
     grey = summarise(shape.draws["reference"])
-    band(axis, shape.draws["x"].to_numpy(), grey, GREY, "without a law, 90%")
-    shown = [_points(axis, shape), grey.to_numpy().ravel()]
+    band(axis, shape.draws["x"].to_numpy(), grey, GREY, "no law, 90%")
+    seen = [_points(axis, shape), grey.to_numpy().ravel()]
     if shape.posterior is not None:
-        grid = np.geomspace(first, max(far, last), _GRID)
-        drawn = shape.metric.of_loss(np.exp(shape.posterior.log_loss(grid)))
-        for mass, alpha in ((90, 0.18), (50, 0.3)):
-            ends = np.percentile(drawn, [50 - mass / 2, 50 + mass / 2], axis=0)
-            axis.fill_between(grid, *ends, color=BLUE, alpha=alpha, lw=0, label=f"law, {mass}%")
-            shown.append(ends.ravel())
-        axis.plot(grid, np.median(drawn, axis=0), color=BLUE, lw=1.8, label="law, median")
+        seen.append(_law(axis, shape, shape.posterior, far))
+    if new is not None:
+        seen.append(_beyond(axis, new, top))
     for name, ends in regimes_of(shape).items():
         colour = GREEN if name == "irreducible" else ORANGE
         axis.axvspan(*ends, color=colour, alpha=0.12, lw=0, label=name)
     if shape.chance is not None:
         axis.axhline(shape.chance, color=ORANGE, lw=1, ls=":", label="chance")
-    _metric_axis(axis, shape, y, np.concatenate(shown))
-    axis.legend(loc="best", fontsize=8.5, ncols=2)
+        seen.append(np.array([shape.chance]))
+    _metric_axis(axis, shape, y, np.concatenate(seen))
 
 
-def _metric_axis(axis: Axes, shape: CurveShape, y: str | None, values: np.ndarray) -> None:
-    """Label what was measured; by log where it is no share and goes over a decade."""
-    label = y or (LOSS.label if shape.metric is Metric.LOSS else "metric")
-    if shape.metric is Metric.SHARE:
-        label = f"{label_of(label)}, higher is better"
-    elif values.min() > 0 and values.max() > _DECADE * values.min():
-        log_axis(axis.yaxis, values, label)
+def _law(axis: Axes, shape: CurveShape, posterior: CurvePosterior, far: float) -> np.ndarray:
+    """Draw the laws up to some x, pale where the points hardly count; return what must be seen."""
+    grid = np.geomspace(shape.points.x[0], far, _GRID)
+    drawn = shape.metric.of_loss(np.exp(posterior.log_loss(grid)))
+    counted = grid >= posterior.counted_from * (1 - 1e-9)
+    start = max(int(counted.argmax()) - 1, 0)
+    far_from_top, rest = slice(start + 1), slice(start, None)
+    seen = []
+    for mass, alpha in ((90, 0.18), (50, 0.3)):
+        low, high = np.percentile(drawn, [50 - mass / 2, 50 + mass / 2], axis=0)
+        for part, strength, label in ((far_from_top, 0.25, None), (rest, 1.0, f"law, {mass}%")):
+            at, ends = grid[part], (low[part], high[part])
+            axis.fill_between(at, *ends, color=BLUE, alpha=strength * alpha, lw=0, label=label)
+        seen.append(np.concatenate(ends))
+    middle = np.median(drawn, axis=0)
+    axis.plot(grid[rest], middle[rest], color=BLUE, lw=1.8, label="law, median")
+    if start:
+        label = "points hardly count"
+        axis.plot(grid[far_from_top], middle[far_from_top], color=BLUE, lw=1.2, ls=":", label=label)
+    return np.concatenate(seen)
+
+
+def _metric_axis(axis: Axes, shape: CurveShape, y: str | None, seen: np.ndarray) -> None:
+    """Label what was measured, and leave room for what must be seen; by log where over a decade."""
+    low, high = float(seen.min()), float(seen.max())
+    label = label_of(y or (LOSS.label if shape.metric is Metric.LOSS else "metric"))
+    if shape.metric is not Metric.SHARE and low > 0 and high > _DECADE * low:
+        log_axis(axis.yaxis, seen, label)
+        room = (high / low) ** _ROOM
+        axis.set_ylim(low / room, high * room)
         return
-    axis.set_ylabel(label_of(label))
+    axis.set_ylabel(f"{label}, higher is better" if shape.metric is Metric.SHARE else label)
+    if high > low:
+        room = _ROOM * (high - low)
+        axis.set_ylim(low - room, high + room)
 
 
 def _points(axis: Axes, shape: CurveShape) -> np.ndarray:
@@ -158,23 +190,24 @@ def _points(axis: Axes, shape: CurveShape) -> np.ndarray:
     if points.known:
         whiskers = [middle - low, high - middle]
         axis.errorbar(points.x, middle, whiskers, fmt="none", ecolor="black", elinewidth=0.8)
-    label = "measured, two standard errors" if points.known else "measured"
+    label = "measured ± 2 errors" if points.known else "measured"
     if points.measured > len(points.x):
-        label = f"means of bins of {points.measured} points"
+        label = f"means of {points.measured} points"
     axis.plot(points.x, middle, "o", color="black", ms=4, label=label, zorder=3)
     return np.concatenate([low, high])
 
 
-def _beyond(axis: Axes, new: xr.DataArray, top: float) -> None:
+def _beyond(axis: Axes, new: xr.DataArray, top: float) -> np.ndarray:
     """Draw the central 90% of a new noisy point wherever one was asked for."""
     low, middle, high = np.quantile(new, [0.05, 0.5, 0.95], axis=(0, 1))
     whiskers = [middle - low, high - middle]
-    at, label = new["at"].to_numpy(), "a new point, 90%"
+    at, label = new["at"].to_numpy(), "new point, 90%"
     axis.errorbar(at, middle, whiskers, fmt="D", ms=4, color=BLUE, capsize=3, lw=1.2, label=label)
     axis.axvline(top, color=GREY, lw=1, ls=":")
     axis.annotate(
         "end of the points ", (top, 0.02), xycoords=("data", "axes fraction"), size=8, ha="right"
     )
+    return np.concatenate([low, high])
 
 
 def _farthest(new: xr.DataArray, top: float, x: str) -> str:
