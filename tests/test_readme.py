@@ -26,7 +26,7 @@ MOST_WORDS = 25
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
-SLOW = {"demo", "report", "forecast"}
+SLOW = {"demo", "report"}
 REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
 FILLED = {
     "--hold-out EXPR": "--hold-out 'flops > 2e21'",
@@ -84,6 +84,7 @@ def files(tmp_path, monkeypatch, small_fit):
     curve = pd.DataFrame({"curve": "a", "tokens": tokens, "se": 0.003})
     curve["loss"] = 0.1 + 0.5 * (tokens / 1e9) ** -0.3
     curve["loss"] += 0.003 * np.random.default_rng(0).standard_normal(12)
+    curve["batch"] = 60 * (tokens / 1e9) ** 0.4
     curve.to_csv("curves.csv", index=False)
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     small_fit.save("fit.nc")

@@ -47,7 +47,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
     },
     "Single-axis curves": {
         curves.curves: "bayescale curves curves.csv --x tokens --by model",
-        curves.forecast: "bayescale forecast curves.csv --x tokens --by model --at 1e12,2x",
+        curves.forecast: "bayescale forecast curves.csv --x tokens --by model --at 1e12",
     },
     "What is shipped": {
         shipped.datasets: "bayescale datasets chinchilla",

@@ -30,7 +30,7 @@ def curves(
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
-    """Label many single-axis curves: power law, broken, saturated; with --at, forecast them."""
+    """Label many single-axis curves, power law, broken, saturated, ..., and forecast them."""
     _answer(table, asked, at or (), out, plots, seed, as_json)
 
 
@@ -43,7 +43,7 @@ def forecast(
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
-    """Say where single-axis curves go beyond their range: curves, with --at required."""
+    """Say where single-axis curves go beyond their range."""
     _answer(table, asked, at, out, plots, seed, as_json)
 
 

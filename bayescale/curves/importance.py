@@ -26,10 +26,29 @@ class Density(Protocol):
         """Log density of places of shape (..., coordinate), shape (...)."""
 
     def slopes(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient (s, p) and expected information (s, p, p) at s places."""
+        """Give gradient and expected information.
+
+        Parameters
+        ----------
+        u : ndarray
+            Whitened coordinates of s places, shape (s, p).
+
+        Returns
+        -------
+        gradient : ndarray
+            Shape (s, p).
+        information : ndarray
+            Shape (s, p, p).
+        """
 
     def starts(self) -> np.ndarray:
-        """Places from which to look for modes, shape (s, p)."""
+        """Choose places from which to look for modes.
+
+        Returns
+        -------
+        ndarray
+            Shape (s, p).
+        """
 
 
 @dataclass(frozen=True)

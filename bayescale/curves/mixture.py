@@ -29,13 +29,47 @@ class LawDraws(Protocol):
         """Their number."""
 
     def log_loss(self, x: np.ndarray) -> np.ndarray:
-        """Log of what the law says at x, without noise, (draws, n)."""
+        """Log of what the law says, without noise.
+
+        Parameters
+        ----------
+        x : ndarray
+            Shape (n,).
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, n).
+        """
 
     def scale(self, stderr: np.ndarray) -> np.ndarray:
-        """Scale of the noise of points of known standard errors, (draws, n)."""
+        """Scale of the noise of points.
+
+        Parameters
+        ----------
+        stderr : ndarray
+            Known standard errors of log loss, shape (n,).
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, n).
+        """
 
     def noise(self, rng: np.random.Generator, number: int) -> np.ndarray:
-        """Standardised noise, (draws, number)."""
+        """Draw standardised noise.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        number : int
+            Of points.
+
+        Returns
+        -------
+        ndarray
+            Shape (draws, number).
+        """
 
     @property
     def floor(self) -> np.ndarray:

@@ -65,7 +65,7 @@ class Draws:
     @cached_property
     def natural(self) -> dict[str, np.ndarray]:
         """Parameters of the law by name, each of shape (draws,)."""
-        return self.spec.law.to_natural(self.sampled, (self.reference,))
+        return _natural(self.spec, self.sampled, self.reference)
 
     def log_loss(self, x: np.ndarray) -> np.ndarray:
         """Log of what the law says, without noise.
@@ -255,16 +255,37 @@ class Target:
         self.noise = {name: list(priors).index(name) for name in spec.noise_model.parameters}
 
     def line(self, u: np.ndarray) -> np.ndarray:
-        """Coordinates on the real line from whitened ones, both of shape (..., coordinates)."""
+        """Coordinates on the real line from whitened ones.
+
+        Parameters
+        ----------
+        u : ndarray
+            Shape (..., coordinates).
+
+        Returns
+        -------
+        ndarray
+            Shape (..., coordinates).
+        """
         return self.mean + u @ self.root.T
 
     def mu(self, u: np.ndarray) -> np.ndarray:
-        """Log of the law at the points, from whitened coordinates: (..., points)."""
+        """Log of the law at the points.
+
+        Parameters
+        ----------
+        u : ndarray
+            Whitened coordinates, shape (..., coordinates).
+
+        Returns
+        -------
+        ndarray
+            Shape (..., points).
+        """
         return self._law(self.line(u))
 
     def _law(self, line: np.ndarray) -> np.ndarray:
-        sampled = _in_support(self.spec, line)
-        natural = self.spec.law.to_natural(sampled, (self.reference,))
+        natural = _natural(self.spec, _in_support(self.spec, line), self.reference)
         return _log_law(self.spec, {n: v[..., None] for n, v in natural.items()}, self.points.x)
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
@@ -282,7 +303,20 @@ class Target:
         return (self.weight * (self._log_noise(residual, line) - np.log(scale))).sum(-1)
 
     def slopes(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient, by differences but for sigma, and expected information with the prior's."""
+        """Give gradient, by differences but for sigma, and expected information with the prior's.
+
+        Parameters
+        ----------
+        u : ndarray
+            Whitened coordinates of s places, shape (s, p).
+
+        Returns
+        -------
+        gradient : ndarray
+            Shape (s, p).
+        information : ndarray
+            Shape (s, p, p).
+        """
         line = self.line(u)
         gradient, information = self._likelihood_slopes(line)
         prior = -u
@@ -297,6 +331,7 @@ class Target:
         size, law = line.shape[-1], len(self.spec.priors)
         steps = _STEP * np.eye(size)[:law]
         mu = self._law(np.concatenate([line[:, None], line[:, None] + steps], axis=1))
+        mu[~np.isfinite(mu).all(axis=(1, 2))] = 0.0  # no density there: the prior leads back
         jacobian = (mu[:, 1:] - mu[:, :1]) / _STEP  # (s, law, points)
         variance, off = self._variance(line), self.points.log_loss - mu[:, 0]
         square = off**2 / variance
@@ -320,15 +355,22 @@ class Target:
         return gradient, information
 
     def starts(self) -> np.ndarray:
-        """Places spread over the prior, level and sigma set to what fits there."""
+        """Places spread over the prior, level and sigma set to what fits there.
+
+        Returns
+        -------
+        ndarray
+            Shape (s, p).
+        """
         u = np.random.default_rng(0).uniform(-1.5, 1.5, (_STARTS, len(self.mean)))
         u[0] = 0.0
         line = self.line(u)
         if "level" in self.spec.priors:
             off = self.points.log_loss - self._law(line)
             mean = np.average(off, axis=-1, weights=self.weight)
-            line[:, list(self.spec.priors).index("level")] += mean
-        off = self.points.log_loss - self._law(line)
+            level = list(self.spec.priors).index("level")
+            line[:, level] += np.where(np.isfinite(mean), mean, 0.0)
+        off = np.nan_to_num(self.points.log_loss - self._law(line), posinf=1.0, neginf=1.0)
         square = np.average(off**2, axis=-1, weights=self.weight)
         line[:, self.noise["sigma"]] = np.log(np.sqrt(square) + 1e-3)
         return np.linalg.solve(self.root, (line - self.mean).T).T
@@ -411,6 +453,14 @@ def _in_support(spec: ModelSpec, line: np.ndarray) -> dict[str, np.ndarray]:
         name: into_support(spec.supports[name], line[..., place])
         for place, name in enumerate(coordinates_of(spec))
     }
+
+
+def _natural(
+    spec: ModelSpec, sampled: Mapping[str, np.ndarray], reference: float
+) -> dict[str, np.ndarray]:
+    # Far out in the tails an amplitude over- or underflows: such a place has no density.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return spec.law.to_natural(sampled, (reference,))
 
 
 def _log_law(spec: ModelSpec, natural: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:

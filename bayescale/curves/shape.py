@@ -383,7 +383,12 @@ def judge_points(
 ) -> Judged:
     """Weigh families of laws, and draw the curve without one.
 
-    The parameters and errors are as in `classify_points`.
+    The other parameters and errors are as in `classify_curve`.
+
+    Parameters
+    ----------
+    points : Points
+    metric : Metric, optional
 
     Returns
     -------

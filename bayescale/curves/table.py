@@ -418,9 +418,12 @@ def _facts(shape: CurveShape) -> dict[str, object]:
     row |= _quantiles("slope", slope)
     if shape.posterior is None:
         return row
-    exponent, floor = shape.posterior.exponent, shape.metric.of_loss(shape.posterior.floor)
-    for name, values in (("exponent", exponent[np.isfinite(exponent)]), ("floor", floor)):
-        if len(values) and np.isfinite(values).all():
+    exponent = shape.posterior.exponent
+    found = {"exponent": exponent[np.isfinite(exponent)]}
+    if shape.metric is not Metric.GROWING:  # which has none
+        found["floor"] = shape.metric.of_loss(shape.posterior.floor)
+    for name, values in found.items():
+        if len(values):
             own = numbers(xr.DataArray(values[None], dims=("chain", "draw")))
             row |= _quantiles(name, own)
     if shape.regimes is not None:

@@ -94,8 +94,7 @@ def test_a_place_that_cannot_be_written_to_is_one_line_before_the_work(
 
     for name in (
         "posterior.fit.fit",
-        "curves.table.classify_points",
-        "curves.forecasts.sample_members",
+        "curves.table.fit_curves",
     ):
         monkeypatch.setattr(f"bayescale.{name}", work)
     table = simulated_table()

@@ -8,8 +8,6 @@ import pytest
 from conftest import simulated_table
 
 from bayescale import Fit, Status, check_fit, read_runs, write_report
-from bayescale.curves.forecast import Posterior
-from bayescale.curves.forecasts import _unmixed
 from bayescale.errors import UnansweredError
 from bayescale.report.page import sections
 
@@ -144,8 +142,3 @@ def test_asking_raises_what_can_be_acted_on(small_fit):
         _ = 1 / 0
     with pytest.raises(UnansweredError, match="division"), frozen(small_fit).asked():
         _ = 1 / 0
-
-
-def test_forecast_without_an_r_hat_is_not_mixed():
-    assert "R-hat" in _unmixed(Posterior(None, {}, 0, float("nan"), 1.0))
-    assert _unmixed(Posterior(None, {}, 0, 1.0, 1.0)) == ""
