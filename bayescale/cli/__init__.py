@@ -46,7 +46,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
         reports.optima: "bayescale optima fit.nc --flops 1e23,1e24",
     },
     "Single-axis curves": {
-        curves.curves: "bayescale curves curves.csv --x tokens --by model",
+        curves.curves: "bayescale curves curves.csv --x tokens --by model --at 2x",
         curves.forecast: "bayescale forecast curves.csv --x tokens --by model --at 1e12",
     },
     "What is shipped": {

@@ -78,7 +78,7 @@ class Bump:
 
     def __str__(self) -> str:
         """Say where it is, how high, and how sure that is."""
-        first, last = (words.significant(end) for end in (self.first, self.last))
+        first, last = words.count(self.first), words.count(self.last)
         high, sd = np.expm1(self.height), np.exp(self.height) * self.height_sd
         sure = "p < 0.001" if self.p < 1e-3 else f"p = {self.p:.3f}"
         return (

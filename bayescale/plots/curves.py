@@ -139,6 +139,8 @@ def _draw(
     for name, ends in regimes_of(shape).items():
         colour = GREEN if name == "irreducible" else ORANGE
         axis.axvspan(*ends, color=colour, alpha=0.12, lw=0, label=name)
+    if shape.bump is not None:
+        axis.axvspan(shape.bump.first, shape.bump.last, color=GREY, alpha=0.25, lw=0, label="bump")
     if shape.chance is not None:
         axis.axhline(shape.chance, color=ORANGE, lw=1, ls=":", label="chance")
         seen.append(np.array([shape.chance]))
@@ -191,10 +193,13 @@ def _points(axis: Axes, shape: CurveShape) -> np.ndarray:
         whiskers = [middle - low, high - middle]
         axis.errorbar(points.x, middle, whiskers, fmt="none", ecolor="black", elinewidth=0.8)
     label = "measured ± 2 errors" if points.known else "measured"
-    if points.measured > len(points.x):
-        label = f"means of {points.measured} points"
+    seen = [low, high]
+    if points.raw is not None:
+        label, dense = "means of bins", shape.metric.of_loss(np.exp(points.raw.log_loss))
+        axis.plot(points.raw.x, dense, ".", color=GREY, ms=2.5, label=f"{len(dense)} measured")
+        seen.append(np.quantile(dense, [0.01, 0.99]))
     axis.plot(points.x, middle, "o", color="black", ms=4, label=label, zorder=3)
-    return np.concatenate([low, high])
+    return np.concatenate(seen)
 
 
 def _beyond(axis: Axes, new: xr.DataArray, top: float) -> np.ndarray:

@@ -237,7 +237,7 @@ def _shape_sections(fit: Fit, checks: Sequence[Check]) -> Iterator[Section]:
                     x=check.along,
                     y=f"1/({own.name})" if rises(fit, check.along) else own.label,
                 ),
-                caption=f"Bands: {CAPTION}s of the curve, without noise.",
+                caption=f"Bands: {CAPTION}s of the curve, without noise; darker: central 50%.",
             )
 
 
