@@ -161,8 +161,8 @@ def bracketed(low: float, middle: float, high: float) -> str:
     --------
     >>> bracketed(2.25, 2.31, 2.37), bracketed(0.29928, 0.302195, 0.305053)
     ('2.31 [2.25, 2.37]', '0.3022 [0.2993, 0.3051]')
-    >>> bracketed(9.4e9, 9.93e9, 1.05e10), bracketed(2.9e-4, 3.1e-4, 3.4e-4)
-    ('9.9B [9.4B, 10.5B]', '3.10e-4 [2.90e-4, 3.40e-4]')
+    >>> bracketed(9.4e9, 9.93e9, 1.05e10), bracketed(1.2e21, 1.6e21, 2.1e21)
+    ('9.9B [9.4B, 10.5B]', '1.60e21 [1.20e21, 2.10e21]')
     """
     values = (low, middle, high)
     if not np.isfinite(values).all():
@@ -176,11 +176,11 @@ def bracketed(low: float, middle: float, high: float) -> str:
 
 def _unit(most: float) -> tuple[float, str]:
     """Choose the unit in which numbers up to one are written, and what follows them."""
-    if most >= 1e4:
-        return next((size, suffix) for size, suffix in _SUFFIXES if most >= size)
-    if 0 < most < 1e-3:
+    if most >= 1e18 or 0 < most < 1e-3:
         exponent = int(np.floor(np.log10(most)))
         return 10.0**exponent, f"e{exponent}"
+    if most >= 1e4:
+        return next((size, suffix) for size, suffix in _SUFFIXES if most >= size)
     return 1.0, ""
 
 

@@ -128,18 +128,14 @@ def _draw(
     asked: Curves,
 ) -> None:
     """Draw one picture of each curve that has a shape."""
-    from bayescale.plots.curves import plot_forecast, plot_shape
+    from bayescale.plots.curves import plot_forecast
     from bayescale.plots.style import save_figure
 
     with step(f"drawing {words.counted(len(fitted), 'curve')}") as done:
         for number, one in enumerate(fitted, 1):
             if one.shape is None:
                 continue
-            figure = (
-                plot_forecast(found[number - 1], x=asked.x, y=asked.y)
-                if found
-                else plot_shape(one.shape, one.name, x=asked.x, y=asked.y)
-            )
+            figure = plot_forecast(found[number - 1] if found else one, x=asked.x, y=asked.y)
             save_figure(figure, folder / f"{number:04d}-{file_name(one.name)}.png")
             done(number / len(fitted))
 

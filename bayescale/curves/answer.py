@@ -83,8 +83,8 @@ def _entry(one: Curve, row: Mapping[str, Any], beyond: dict[str, Any] | None) ->
         "label": row["label"],
         "probabilities": {name: row[f"p_{name}"] for name in _FAMILIES} if shape else None,
         **{name: row[name] for name in ("p_up_top", "p_steep")},
-        **{name: _quantity(row, name) for name in ("slope", "exponent", "floor")},
-        **{name: row[name] for name in ("near_chance_until", "irreducible_from")},
+        **{name: _quantity(row, name) for name in ("slope", "exponent", "floor", "best")},
+        **{name: row[name] for name in ("p_bracketed", "near_chance_until", "irreducible_from")},
         **{name: row[name] for name in ("durbin_watson_p", "message")},
         **(beyond or {}),
     }
@@ -113,13 +113,13 @@ def _in_full(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
     yield f"{one.name}: {words.spaced(one.label)}, {_span(one)}"
     if one.shape is not None:
         found = ", ".join(filter(None, (_exponent(entry), _floor(entry))))
-        rising = "falling" if one.metric is Metric.GROWING else "rising"
         slope = f"slope at the top {_brackets(entry['slope'])}, "
         yield from (
             f"    {line}"
             for line in (
                 found,
-                slope + f"P({rising}) {entry['p_up_top']:.2f}",
+                slope + f"P(rising) {entry['p_up_top']:.2f}",
+                best_of(one, x),
                 _regimes(one.shape, x),
             )
             if line
@@ -164,6 +164,25 @@ def _floor(entry: Mapping[str, Any]) -> str:
         return ""
     name = "levels off at" if entry["metric"] == Metric.SHARE else "irreducible loss"
     return f"{name} {_brackets(entry['floor'])}"
+
+
+def best_of(one: Curve, x: str) -> str:
+    """Write the best x of a curve that falls and ends rising.
+
+    Parameters
+    ----------
+    one : Curve
+    x : str
+        Column of the axis.
+
+    Returns
+    -------
+    str
+        Empty where it has none inside its range.
+    """
+    if one.sweep is None or not one.sweep.bracketed:
+        return ""
+    return f"best {x} {_brackets(one.sweep.best)}, P(inside the range) {one.sweep.p_bracketed:.2f}"
 
 
 def _brackets(value: Mapping[str, float]) -> str:

@@ -56,11 +56,6 @@ class Metric(StrEnum):
             return 1 - np.minimum(loss, 1.0)
         return 1 / loss if self is Metric.GROWING else loss
 
-    @property
-    def sign(self) -> int:
-        """Sign of slopes as they are told: -1 turns those of the loss of what grows."""
-        return -1 if self is Metric.GROWING else 1
-
 
 @dataclass(frozen=True)
 class Points:

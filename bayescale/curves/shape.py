@@ -74,7 +74,7 @@ class CurveShape:
         Probability that nothing changes beyond noise; that the curve steepens.
     slope : mapping of str to float
         Mean slope d log loss / d log x over the upper third, of the posterior, or without one of
-        the reference: median, q05, q95. Of a quantity that grows, d log y / d log x.
+        the reference: median, q05, q95.
     durbin_watson_p : float
         Probability of residuals as smooth as these if the power law holds, by refits to simulated
         curves. Low: misfit, or noise that is itself correlated. NaN where all residuals are below
@@ -313,7 +313,7 @@ class Judged:
             p_worse=drawn.p_worse(),
             p_flat=drawn.p_flat(),
             p_steep=drawn.p_steep(),
-            slope=_slope(facts, posterior, self.metric.sign),
+            slope=_slope(facts, posterior),
             durbin_watson_p=self.durbin_watson_p,
             draws=xr.Dataset({"reference": (("chain", "draw", "x"), reference[None])}, {"x": x}),
             posterior=posterior,
@@ -408,7 +408,7 @@ def judge_points(
     return Judged(facts, metric, chance, smooth)
 
 
-def _slope(facts: Facts, posterior: CurvePosterior | None, sign: int) -> Mapping[str, float]:
+def _slope(facts: Facts, posterior: CurvePosterior | None) -> Mapping[str, float]:
     """Mean slope over the upper third, of the laws or, without one, of the reference."""
     if posterior is None:
         slope = facts.drawn.thirds[:, 2]
@@ -416,7 +416,7 @@ def _slope(facts: Facts, posterior: CurvePosterior | None, sign: int) -> Mapping
         length = np.log(posterior.top / facts.points.x[0]) / 3
         ends = posterior.log_loss(posterior.top * np.exp([-length, 0.0]))
         slope = (ends[:, 1] - ends[:, 0]) / length
-    return numbers(xr.DataArray(sign * slope[None], dims=("chain", "draw")))
+    return numbers(xr.DataArray(slope[None], dims=("chain", "draw")))
 
 
 @typed

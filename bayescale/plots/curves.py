@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayescale import words
-from bayescale.curves.answer import forecast_of, regimes_of
+from bayescale.curves.answer import best_of, forecast_of, regimes_of
 from bayescale.curves.forecasts import CurveForecast
 from bayescale.curves.mixture import CurvePosterior
 from bayescale.curves.points import Metric
 from bayescale.curves.shape import CurveShape
+from bayescale.curves.table import Curve
 from bayescale.draws import summarise
 from bayescale.errors import RunsError
 from bayescale.laws import LOSS
@@ -78,16 +79,18 @@ def plot_shape(
 
 @picture
 def plot_forecast(
-    one: CurveForecast, *, x: str = "x", y: str | None = None, ax: Axes | None = None
+    one: CurveForecast | Curve, *, x: str = "x", y: str | None = None, ax: Axes | None = None
 ) -> Figure:
     """Draw a curve as `plot_shape` does, and beyond its points as far as was asked.
 
     Whiskers, where a forecast was asked for, are central 90% intervals of a new noisy point. A
-    curve that has no forecast is drawn as far as it goes, with the reason.
+    curve that has no forecast is drawn as far as it goes, with the reason; of one that falls and
+    ends rising the best x is marked.
 
     Parameters
     ----------
-    one : CurveForecast
+    one : CurveForecast or Curve
+        A curve for which no forecast was asked may be given as it is.
     x, y : str, optional
         Names of the axis and of the metric, with units.
     ax : matplotlib.axes.Axes, optional
@@ -102,18 +105,23 @@ def plot_forecast(
     RunsError
         If the curve was refused, or is too short to have a shape.
     """
-    shape = one.curve.shape
-    if shape is None:
-        raise RunsError(f"{one.name} has no forecast: {one.message}")
-    new = None if one.draws is None else one.draws["new"]
+    curve = one.curve if isinstance(one, CurveForecast) else one
+    draws = one.draws if isinstance(one, CurveForecast) else None
+    if curve.shape is None:
+        raise RunsError(f"{curve.name} cannot be drawn: {curve.message}")
+    new, best = None if draws is None else draws["new"], best_of(curve, named(x))
+    said = best or ("" if one is curve else "no forecast")
+    reasons = [one.message] if curve.message in one.message else [one.message, curve.message]
     with styled():
         figure, axis = panel(ax, (7.2, 4.8))
-        _draw(axis, shape, x, y, new, one.curve.top)
+        _draw(axis, curve.shape, x, y, new, curve.top)
+        if best and curve.sweep is not None:
+            ends = curve.sweep.best["q05"], curve.sweep.best["q95"]
+            axis.axvspan(*ends, color=GREEN, alpha=0.25, lw=0, label="best x, 90%")
         legend_below(axis, alone=ax is None, ncols=4)
-        said = "no forecast" if new is None else _farthest(new, one.curve.top, x)
-        both = (one.message, one.curve.message)
-        reason = one.message if both[1] in both[0] else "; ".join(filter(None, both))
-        _headline(axis, [one.name, words.spaced(shape.label)], said, reason)
+        said = said if new is None else _farthest(new, curve.top, x)
+        reason = "; ".join(filter(None, reasons))
+        _headline(axis, [curve.name, words.spaced(curve.label)], said, reason)
     return figure
 
 

@@ -610,8 +610,9 @@ class Curve(TypedDict):
 
     Numbers are null of refused curves, and of what the curve does not have. The exponent of a
     metric that is "growing" is of its growth; else of the reducible loss. The floor is the
-    irreducible loss, of a "share" the highest it comes to. ``forecasts`` is empty where there is
-    none; then ``doubts`` says why.
+    irreducible loss, of a "share" the highest it comes to. A curve that falls and ends rising has a
+    ``best`` x, and a probability that it lies inside the range. ``forecasts`` is empty where there
+    is none; then ``doubts`` says why.
     """
 
     curve: str
@@ -627,6 +628,8 @@ class Curve(TypedDict):
     slope: Quantity | None
     exponent: Quantity | None
     floor: Quantity | None
+    best: Quantity | None
+    p_bracketed: Number
     near_chance_until: Number
     irreducible_from: Number
     durbin_watson_p: Number

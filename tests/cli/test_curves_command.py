@@ -65,6 +65,8 @@ def test_curves_and_forecasts_are_one_record(run, table):
     assert curves["bowl"]["label"] == "non_monotone"
     assert curves["bowl"]["forecasts"] == curves["bad"]["forecasts"] == []
     assert "no law says" in curves["bowl"]["doubts"]
+    assert curves["bowl"]["best"]["q05"] < 8e9 < curves["bowl"]["best"]["q95"]
+    assert own["best"] is None
     assert (curves["bad"]["label"], curves["bad"]["slope"]) == ("refused", None)
     assert record["together"]["fall"] is None  # of too few curves
 
@@ -104,7 +106,7 @@ def test_a_quantity_that_grows_has_an_exponent_of_growth_and_no_floor(run):
     assert 0.9 < own["forecasts"][0]["median"] / (60 * 1e3**0.43) < 1.1
     text = run("curves", *asked, "--quantity")[1]
     assert "grows with exponent 0.4" in text
-    assert "P(falling) 0.00" in text
+    assert "P(rising) 1.00" in text
     assert "irreducible" not in text
     out = run("curves", *asked, "--json")[1]
     assert json.loads(out)["curves"][0]["label"] == "inverse"  # as a loss it gets worse

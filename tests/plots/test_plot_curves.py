@@ -74,11 +74,17 @@ def test_a_forecast_has_whiskers_where_it_was_asked_for(fitted):
 def test_a_curve_without_a_forecast_is_drawn_with_the_reason(fitted):
     emergent, bowl, short = forecast_fitted(fitted, 1e24)
     axis = plots.plot_forecast(bowl).axes[0]
-    assert "no forecast" in axis.get_title(loc="left")
+    assert "bowl: non monotone\nbest x 1." in axis.get_title(loc="left")
     assert any("no law says" in text.get_text() for text in axis.texts)
     assert "law, median" not in legend(axis.figure)
     assert "law, median" in legend(plots.plot_forecast(emergent))
-    with pytest.raises(RunsError, match="short has no forecast: 2 different x"):
+    assert "best x, 90%" in legend(axis.figure)
+    assert "best x, 90%" not in legend(plots.plot_forecast(emergent))
+    bare = plots.plot_forecast(fitted[1]).axes[0].get_title(loc="left")
+    assert bare == axis.get_title(loc="left")
+    bare = plots.plot_forecast(fitted[0]).axes[0].get_title(loc="left")
+    assert "\n" not in bare  # of which no forecast was asked
+    with pytest.raises(RunsError, match="short cannot be drawn: 2 different x"):
         plots.plot_forecast(short)
 
 
