@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import bayescale as bs
-from bayescale.curves.importance import Effort
+from bayescale.curves.importance import Effort, climb
 from bayescale.curves.points import points_of
 from bayescale.curves.posterior import Draws, Target, require_curve_model, sample_curve
 from bayescale.curves.weighting import capped_weights
@@ -149,6 +149,8 @@ def test_places_that_overflow_have_no_density():
     u = np.zeros((1, len(target.mean)))
     u[0, list(target.spec.priors).index("alpha")] = 12.0
     assert target(u) == -np.inf
+    np.testing.assert_array_equal(np.sign(target.slopes(u)[0][0, :3]), -np.sign(u[0, :3]))
+    assert target(climb(target, u)[0]) > -np.inf
 
 
 def test_models_that_describe_no_curve_are_refused():

@@ -1,14 +1,12 @@
 """Curves of a table: each is used or refused on its own, by its own direction and chance level."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from bayescale import RunsError, classify_curve, classify_curves, forecast_curves, load_dataset
 from bayescale.curves.measured import measured_curves
-from bayescale.curves.points import log_losses
+from bayescale.curves.points import Metric, log_losses
 from bayescale.curves.shape import chance_level
 
 X = np.geomspace(1e8, 1e11, 8)
@@ -74,7 +72,7 @@ def test_what_concerns_the_whole_table_still_refuses_it():
 def test_a_forecast_refuses_a_curve_alone():
     table = curves(spoilt=[*GOOD[:7], "nan"])
     (one,) = forecast_curves(table, "curve", "x", "y", at=[1e12])
-    assert (one.forecast, one.label, one.measured) == (None, "refused", 8)
+    assert (one.draws, one.curve.label, one.curve.rows) == (None, "refused", 8)
     assert "row 8: y is nan" in one.message
 
 
@@ -138,7 +136,7 @@ def test_a_column_says_the_direction_of_each_curve(yes, no):
     table = curves(accuracy=1 - GOOD, loss=GOOD, percent=65 - GOOD)
     up = pd.Series(np.where(table["curve"] == "loss", "no", "yes")).map({"yes": yes, "no": no})
     found = measured_curves(table.assign(up=up), "curve", "x", "y", higher_is_better="up")
-    assert [one.higher_is_better for one in found[:2]] == [True, False]
+    assert [one.metric for one in found[:2]] == [Metric.SHARE, Metric.LOSS]
     np.testing.assert_allclose(found[0].values.log_loss, found[1].values.log_loss)
     assert found[2].values is None
     assert "divide percent by 100" in found[2].message
@@ -226,33 +224,3 @@ def test_the_published_table_of_both_directions_is_read_whole(data_folder):
     left_out = [one.name for one in found if any("left out" in note for note in one.values.notes)]
     losses = [one.name for one in found if one.name.endswith(("|loss", "|cot_no_cot_match"))]
     assert sorted(left_out) == sorted(losses)
-
-
-def test_the_command_names_what_it_refused_and_goes_on(run, tmp_path):
-    table = curves(good=1 - GOOD, spoilt=[*GOOD[:7], "oops"], percent=100 * GOOD)
-    table.assign(up=True, guess=0).to_csv("t.csv", index=False)
-    ask = ("curves", "t.csv", "--by", "curve", "--x", "x", "--y", "y")
-    ask += ("--higher-is-better-column", "up", "--chance", "guess")
-    code, out, err = run(*ask)
-    assert code == 0
-    assert err.splitlines()[0].startswith("refused: spoilt: row 16: y is 'oops', no number")
-    assert err.splitlines()[1].startswith("refused: percent: rows 17, 18,")
-    assert "spoilt: refused (8 points)\n    row 16" in out
-    assert "    2 refused" in out
-    code, out, _ = run(*ask, "--json")
-    assert json.loads(out)["curves"][1]["decades"] is None
-    code, out, err = run(*ask, "--where", "curve != 'good'", "--out", "labels.csv")
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("error: no curve can be used: spoilt: row 16")
-    assert "; percent: rows 17" in err
-    assert not (tmp_path / "labels.csv").exists()
-
-
-@pytest.mark.parametrize("chance", ["0", "0.25"])
-def test_the_command_takes_a_chance_of_zero(run, chance):
-    curves(good=1 - GOOD).to_csv("t.csv", index=False)
-    ask = ("curves", "t.csv", "--x", "x", "--y", "y", "--higher-is-better", "--chance", chance)
-    assert run(*ask)[0] == 0
-    code, _, err = run(*ask, "--higher-is-better-column", "up")
-    assert (code, err.count("\n")) == (2, 1)
-    assert "give one" in err

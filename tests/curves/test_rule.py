@@ -25,6 +25,7 @@ def facts(factors, *, steep=0.0, p_up=0.0, p_down=1.0, known=False, trend=0, alp
         bayes_factors={name: factors[name] for name in names},
         probabilities={name: w / sum(weight.values()) for name, w in weight.items()},
         drawn=drawn,
+        posterior=None,
         bump=None,
         is_flat=False,
         rises=p_up > 0.9,

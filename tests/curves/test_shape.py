@@ -1,11 +1,9 @@
 """Labels of curves of known shape, and of curves that must not get them."""
 
-import json
 import subprocess
 import sys
 import warnings
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,11 +16,10 @@ from bayescale import (
     classify_curve,
     classify_curves,
     load_dataset,
-    plot_shape,
     shape_check,
 )
 from bayescale.curves.points import log_losses, points_of
-from bayescale.curves.table import COLUMNS, curve_shapes
+from bayescale.curves.table import COLUMNS, fit_curves
 
 MEANS = {
     "power_law": lambda z: np.log(0.6 + 0.4 * np.exp(-0.3 * z)),
@@ -83,7 +80,7 @@ def test_the_label_does_not_depend_on_units_order_or_the_moment():
         assert other.probabilities[name] == pytest.approx(p, abs=1e-3)
     again = classify_curve(x, loss)
     assert again.message == one.message
-    np.testing.assert_array_equal(again.draws["law"], one.draws["law"])
+    np.testing.assert_array_equal(again.posterior.log_loss(x), one.posterior.log_loss(x))
 
 
 @pytest.mark.parametrize(("n", "half"), [(4, 2.5), (10, 0.3)])
@@ -106,7 +103,9 @@ def test_an_accuracy_is_judged_by_its_error():
     same = classify_curve(x, error)
     assert falling.label == same.label == "inverse"
     assert falling.probabilities == pytest.approx(same.probabilities, abs=1e-6)
-    np.testing.assert_allclose(falling.draws["law"], 1 - same.draws["law"])
+    np.testing.assert_allclose(falling.draws["reference"], 1 - same.draws["reference"])
+    one, other = falling.posterior, same.posterior
+    np.testing.assert_allclose(one.log_loss(x), other.log_loss(x))
     assert classify_curve(x, error, higher_is_better=True).label != "inverse"
 
 
@@ -238,29 +237,15 @@ def test_regimes_end_where_the_law_says():
     shape = classify_curve(x, loss)
     z = np.log(x / 1e9)
     # g = 0.9 of a sigmoid of rate 1.2 around 0.5
-    assert np.log(shape.draws["near_chance_until"].median() / 1e9) == pytest.approx(
+    assert np.log(shape.regimes["near_chance_until"].median() / 1e9) == pytest.approx(
         0.5 - np.log(9) / 1.2, abs=0.25
     )
     share = 0.5 * np.exp(-0.9 * z)
     flattens = classify_curve(x, 2 * (1 + share))
     # 1 - 1/(1 + share) = 0.1
-    assert np.log(flattens.draws["irreducible_from"].median() / 1e9) == pytest.approx(
+    assert np.log(flattens.regimes["irreducible_from"].median() / 1e9) == pytest.approx(
         np.log(0.5 * 9) / 0.9, abs=0.25
     )
-
-
-@pytest.mark.parametrize("kind", ["power_law", "saturated_guess", "non_monotone"])
-def test_pictures_show_points_bands_and_label(kind):
-    x, loss = curve(kind)
-    figure = plot_shape(classify_curve(x, loss / 9, stderr=loss / 900), "A curve", x="tokens")
-    axis = figure.axes[0]
-    assert kind.replace("_", " ") in axis.get_title(loc="left")
-    assert axis.get_xlabel() == "training tokens D"
-    labels = axis.get_legend_handles_labels()[1]
-    assert ("no law" in labels[0], "measured, two standard errors" in labels) == (True, True)
-    assert (len(axis.collections) >= 3) == (kind != "non_monotone")
-    assert any("near chance" in label for label in labels) == (kind == "saturated_guess")
-    plt.close(figure)
 
 
 @pytest.fixture
@@ -299,51 +284,12 @@ def test_every_curve_of_a_table_gets_a_row(table):
 
 def test_a_chance_level_is_checked_before_any_curve(table):
     with pytest.raises(RunsError, match="chance level of -1"):
-        curve_shapes(table, "curve", "tokens", "loss", chance=-1.0)
+        fit_curves(table, "curve", "tokens", "loss", chance=-1.0)
 
 
-def test_the_command_prints_writes_and_draws(run, table, tmp_path):
-    table.to_csv("t.csv", index=False)
-    options = ["t.csv", "--by", "curve", "--x", "tokens"]
-    code, out, err = run("curves", *options)
-    assert (code, err) == (0, "")
-    assert "a: power_law (12 points, 2.17 decades)" in out
-    assert "    1 inverse" in out
-    code, out, _ = run("curves", *options, "--out", "labels.csv", "--plots", "pictures", "--json")
-    assert code == 0
-    assert json.loads(out)["counts"]["power_law"] == 1
-    assert json.loads(out)["curves"][2]["p_steep"] is None
-    assert list(pd.read_csv("labels.csv").columns) == list(COLUMNS)
-    pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert pictures == ["0001-a.png", "0002-b.png"]
-
-
-def test_the_command_starts_without_pymc():
-    code = (
-        "import sys, bayescale.cli.curves, bayescale.curves.table; sys.exit('pymc' in sys.modules)"
-    )
+def test_curves_are_judged_without_pymc():
+    code = "import sys, bayescale.curves.forecasts; sys.exit('pymc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--x", "toknes"], "did you mean 'tokens'"),
-        (["--x", "tokens", "--by", "crve"], "did you mean 'curve'"),
-        (["--x", "tokens", "--where", "curve == 'z'"], "keeps none"),
-        (["--x", "tokens", "--higher-is-better"], "no share between 0 and 1"),
-        (["--x", "tokens", "--out", "t.csv"], "t.csv exists already"),
-        (["--x", "tokens", "--by", "curve", "--out", "t.csv/l.csv"], "made a folder"),
-        (["--x", "tokens", "--chance", "-1"], "chance level of -1"),
-    ],
-)
-def test_what_a_user_can_mend_is_one_line(run, table, options, message, monkeypatch):
-    # refused before any curve is classified
-    monkeypatch.setattr("bayescale.curves.table.classify_points", lambda *_, **__: 1 / 0)
-    table.to_csv("t.csv", index=False)
-    code, out, err = run("curves", "t.csv", *options)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert message in err
 
 
 def test_second_descents_are_seen_and_falling_training_loss_is_not_called_rising(data_folder):
