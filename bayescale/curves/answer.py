@@ -138,11 +138,11 @@ def _in_short(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
     said = [words.spaced(one.label)]
     if one.shape is None:
         said.append(one.message)
-    elif exponent := _exponent(entry):
-        said.append(exponent)
+    elif own := best_of(one, x) or _exponent(entry):
+        said.append(own)
     if entry.get("forecasts"):
-        own = max(entry["forecasts"], key=lambda forecast: forecast["x"])
-        said.append(forecast_of(own, x))
+        farthest = max(entry["forecasts"], key=lambda forecast: forecast["x"])
+        said.append(forecast_of(farthest, x))
     yield f"{one.name}: {', '.join(said)}"
 
 
