@@ -15,8 +15,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from bayescale import classify_curves, load_dataset
-from bayescale.curves.table import curve_shapes, row_of
+from bayescale import classify_curves, curve_table, fit_curves, load_dataset
+from bayescale.curves.points import Metric
 
 UNSIGNED = ["saturated", "insufficient_range"]
 
@@ -47,7 +47,7 @@ def inverse_labels() -> pd.DataFrame:
     """Label of every inverse-scaling curve beside its trend."""
     rows = []
     table = load_dataset("inverse_scaling")
-    for one, shape in curve_shapes(
+    curves = fit_curves(
         table,
         "curve",
         "x",
@@ -55,10 +55,11 @@ def inverse_labels() -> pd.DataFrame:
         stderr="stderr",
         trials="n_examples",
         higher_is_better="higher_is_better",
-    ):
+    )
+    for one, row in zip(curves, curve_table(curves).to_dict("records"), strict=True):
         own = table[table["curve"] == one.name].sort_values("x")
-        row = row_of(one, shape) | trends(own, -1 if one.higher_is_better else 1)
-        rows.append(row | {"p_worse": np.nan if shape is None else shape.p_worse})
+        row |= trends(own, -1 if one.metric is Metric.SHARE else 1)
+        rows.append(row | {"p_worse": np.nan if one.shape is None else one.shape.p_worse})
     return pd.DataFrame(rows)
 
 
