@@ -294,7 +294,8 @@ class Target:
         prior = -0.5 * (u**2 + np.log(2 * np.pi))
         for place, own in self.odd.items():
             prior[..., place] = own(line[..., place]) + np.log(self.root[place, place])
-        total = self._log_likelihood(line, self._law(line)) + prior.sum(-1)
+        with np.errstate(invalid="ignore"):  # where the law overflows
+            total = self._log_likelihood(line, self._law(line)) + prior.sum(-1)
         return np.where(np.isfinite(total), total, -np.inf)
 
     def _log_likelihood(self, line: np.ndarray, mu: np.ndarray) -> np.ndarray:

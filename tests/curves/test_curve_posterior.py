@@ -57,7 +57,7 @@ def test_density_is_the_one_that_pymc_samples(kind):
     logp = model.compile_logp(mode="FAST_COMPILE")
     for u in np.random.default_rng(1).standard_normal((5, len(names))):
         line = target.line(u)
-        expected = logp(dict(zip(names, line, strict=True))) + np.log(target.sd).sum()
+        expected = logp(dict(zip(names, line, strict=True))) + np.log(np.diag(target.root)).sum()
         assert float(target(u)) == pytest.approx(float(expected), rel=1e-9, abs=1e-7)
     other = Target(spec, points, np.ones(len(X)))  # a negative control: other weights
     assert abs(float(other(u)) - float(expected)) > 0.1
@@ -96,7 +96,7 @@ def test_information_is_the_mean_square_of_the_slope_of_the_likelihood(source):
 
 
 def _base(target):
-    return np.array([target.mean, target.sd])
+    return target.mean, target.root @ target.root.T
 
 
 def test_a_weight_of_two_counts_a_point_twice():
