@@ -193,3 +193,36 @@ def test_posterior_is_that_of_the_fit_by_pymc(source, noise):
     np.testing.assert_allclose((quick.mean(axis=1) - slow.mean(axis=1)) / sd, 0, atol=0.12)
     inner = [np.subtract(*np.quantile(own, [0.95, 0.05], axis=1)) for own in (quick, slow)]
     np.testing.assert_allclose(inner[0], inner[1], rtol=0.1)
+
+
+@slow
+def test_one_curve_has_one_answer(data_folder):
+    """Of published curves labels, forecasts and the fit by PyMC say the same: mean and spread.
+
+    Default settings on both sides, so offsets are those of short samples with heavy tails.
+    """
+    table = bs.load_dataset("learning_curves_language")
+    train = table[table["split"] == "train"]
+    options = {"model": "plateau-power-law", "alone": True}
+    labels = bs.fit_curves(train, "curve", "x", "loss", **options)
+    forecasts = bs.forecast_curves(train, "curve", "x", "loss", at="2x", **options)
+    spec, offsets, widths = spec_of(PLATEAU), [], []
+    for one, ahead in zip(labels, forecasts, strict=True):
+        own = one.shape.posterior
+        line = np.log(ahead.draws["curve"].isel(chain=0, grid=-1)).to_numpy()
+        np.testing.assert_array_equal(own.exponent, ahead.posterior.exponent)
+        np.testing.assert_array_equal(own.floor, ahead.posterior.floor)
+        np.testing.assert_allclose(own.log_loss([2 * one.top])[:, 0], line)
+        weight = capped_weights(one.shape.points.x, 6.0, 2.0)
+        rng = np.random.default_rng(1)
+        target, sample = sample_curve(spec, one.shape.points, weight, rng, effort=THOROUGH)
+        draws = Draws(spec, target.reference, target.line(sample.drawn(4000, rng)))
+        quick, slow = pairs(one.shape.points, spec, draws)
+        default = np.stack([np.log(own.exponent), own.floor, own.log_loss([2 * one.top])[:, 0]])
+        sd = slow.std(axis=1)
+        for drawn, most in ((quick, 0.2), (default, 0.45)):
+            offsets.append((np.abs(drawn.mean(axis=1) - slow.mean(axis=1)) / sd / most).max())
+        inner = [np.subtract(*np.quantile(own, [0.95, 0.05], axis=1)) for own in (quick, slow)]
+        widths.append(inner[0] / inner[1])
+    assert max(offsets) < 1
+    np.testing.assert_allclose(np.median(widths, axis=0), 1, atol=0.1)
