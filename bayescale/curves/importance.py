@@ -142,15 +142,19 @@ def importance(density: Density, rng: np.random.Generator, effort: Effort = Effo
         number = len(proposals)
         proposals.append(_around(density, u, value - proposed, rng))
         more = proposals[-1].draw(rng, effort.draws)
-        drawn = np.array([effort.first, *[effort.draws] * number])
-        sizes = np.log(drawn) - np.log(drawn.sum())
-        new = logsumexp(
-            [p.log_density(more) + size for p, size in zip(proposals, sizes, strict=True)], axis=0
+        # All proposals as one mixture, each part by the draws that were made from it.
+        drawn = np.array([effort.first, *[effort.draws] * number]) / (len(u) + effort.draws)
+        whole = _Mixture(
+            np.concatenate([own.centres for own in proposals]),
+            np.concatenate([own.roots for own in proposals]),
+            np.concatenate([s * own.weights for s, own in zip(drawn, proposals, strict=True)]),
         )
         # the old mixture's densities, at their share of the new one
         kept_share = np.log(len(u)) - np.log(len(u) + effort.draws)
-        old = np.logaddexp(proposed + kept_share, proposals[-1].log_density(u) + sizes[-1])
-        proposed = np.concatenate([old, new])
+        newest = proposals[-1].log_density(u) + np.log(drawn[-1])
+        proposed = np.concatenate(
+            [np.logaddexp(proposed + kept_share, newest), whole.log_density(more)]
+        )
         u, value = np.concatenate([u, more]), np.concatenate([value, density(more)])
     return Sample(u, value - proposed, modes)
 
@@ -217,12 +221,22 @@ class _Mixture:
         return self.centres[part] + (self.roots[part] @ step[..., None])[..., 0]
 
     def log_density(self, u: np.ndarray) -> np.ndarray:
+        """Log density of the mixture, one matrix product for all of its parts."""
         size = self.centres.shape[1]
-        back = np.linalg.inv(self.roots).transpose(0, 2, 1)
-        square = ((u @ back - (self.centres[:, None] @ back)) ** 2).sum(-1)  # (k, draws)
-        constant = gammaln((_DOF + size) / 2) - gammaln(_DOF / 2) - size / 2 * np.log(_DOF * np.pi)
-        height = constant - np.linalg.slogdet(self.roots)[1] + np.log(self.weights)
-        return logsumexp(height[:, None] - (_DOF + size) / 2 * np.log1p(square / _DOF), axis=0)
+        back = np.linalg.inv(self.roots)
+        precision = back.transpose(0, 2, 1) @ back
+        pull = (precision @ self.centres[..., None])[..., 0]
+        constant = (pull * self.centres).sum(-1)
+        rows, columns = np.triu_indices(size)
+        twice = np.where(rows == columns, 1.0, 2.0)
+        square = (u[:, rows] * u[:, columns]) @ (precision[:, rows, columns] * twice).T
+        square = np.maximum(square - 2 * u @ pull.T + constant, 0.0)  # (draws, k)
+        height = gammaln((_DOF + size) / 2) - gammaln(_DOF / 2) - size / 2 * np.log(_DOF * np.pi)
+        height = height - np.linalg.slogdet(self.roots)[1] + np.log(self.weights)
+        log = height - (_DOF + size) / 2 * np.log1p(square / _DOF)
+        top = log.max(axis=1)
+        density: np.ndarray = top + np.log(np.exp(log - top[:, None]).sum(axis=1))
+        return density
 
 
 def _at_modes(density: Density, modes: np.ndarray, heights: np.ndarray) -> _Mixture:

@@ -20,8 +20,11 @@ from bayescale.modelling.noise import LEAST
 from bayescale.modelling.priors import NORMAL_ON, Prior
 from bayescale.modelling.spec import ModelSpec
 
-EFFORT = Effort(first=750, rounds=6, most=16, draws=750, enough=300.0)
-"""How long a curve is sampled."""
+EFFORT = Effort(first=1000, rounds=20, most=24, draws=1000, enough=500.0)
+"""How long a curve is sampled that is answered from: sds within a few percent of long runs."""
+
+ROUGH = Effort(first=1000, rounds=7, most=16, draws=1000, enough=300.0)
+"""How long one that only teaches what curves share, or that is a trial: within a tenth."""
 
 Base = tuple[np.ndarray, np.ndarray]
 """Mean and covariance of Normal priors on the real line."""
@@ -450,10 +453,11 @@ def _not_normal(spec: ModelSpec, priors: Mapping[str, Prior]) -> dict[int, LogDe
 
 
 def _in_support(spec: ModelSpec, line: np.ndarray) -> dict[str, np.ndarray]:
-    return {
+    sampled = {
         name: into_support(spec.supports[name], line[..., place])
         for place, name in enumerate(coordinates_of(spec))
     }
+    return {**sampled, **{n: np.full(line.shape[:-1], v) for n, v in spec.fixed.items()}}
 
 
 def _natural(

@@ -37,6 +37,9 @@ from bayescale.runs.check import Check, Status
 MODEL = "plateau-power-law"
 """Model whose law describes curves that fall, unless another is named."""
 
+FLOORLESS = 0.2
+"""Prior probability that a curve that is fitted alone has no irreducible loss."""
+
 _REFERENCES = 300  # draws of the curve without a law
 
 FEWEST = 3
@@ -233,7 +236,9 @@ def classify_points(
     """
     judged = judge_points(points, metric=metric, chance=chance, seed=seed)
     spec = require_curve_model(load_model(MODEL))
-    draws = fit_together({"": points}, spec, seed=seed).draws[""] if judged.falls else None
+    draws = None
+    if judged.falls:
+        draws = fit_together({"": points}, spec, floorless=FLOORLESS, seed=seed).draws[""]
     return judged.shape(draws, seed=seed)
 
 

@@ -14,7 +14,7 @@ from bayescale.curves.measured import Measured, cluster_names, measured_curves
 from bayescale.curves.points import Measurements, Metric
 from bayescale.curves.posterior import require_curve_model
 from bayescale.curves.rule import Shape
-from bayescale.curves.shape import FEWEST, MODEL, CurveShape, Judged, judge_points
+from bayescale.curves.shape import FEWEST, FLOORLESS, MODEL, CurveShape, Judged, judge_points
 from bayescale.curves.sweep import Sweep, find_optimum
 from bayescale.curves.together import TOP, WHOLE, Together, Weighting, fit_together
 from bayescale.draws import numbers
@@ -210,8 +210,9 @@ def fit_curves(
         judged = _judged(measured, seed)
         # What grows is asked for its exponent: all points say it, not the top alone.
         weighting = WHOLE if quantity else TOP if alone else None
-        together = _together(judged, spec, clusters, weighting, alone, seed)
-    own_law = model is not None or quantity
+        own_law = model is not None or quantity
+        floorless = 0.0 if own_law else FLOORLESS
+        together = _together(judged, spec, clusters, weighting, alone, floorless, seed)
     each = tuple(_curve(one, judged.get(one.name), together, own_law, seed) for one in measured)
     return Curves(each, together)
 
@@ -237,6 +238,7 @@ def _together(
     clusters: Mapping[str, str] | None,
     weighting: Weighting | None,
     alone: bool,
+    floorless: float,
     seed: int,
 ) -> Together | None:
     """Fit the curves that fall."""
@@ -250,6 +252,7 @@ def _together(
         pool=not alone,
         weighting=weighting,
         calibrate=not alone,
+        floorless=floorless,
         seed=seed,
     )
 

@@ -15,14 +15,16 @@ from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 from scipy.stats import t as student
 
 from bayescale import words
-from bayescale.curves.importance import Sample
+from bayescale.curves.importance import Effort, Sample
 from bayescale.curves.points import Points
 from bayescale.curves.population import Hyperpriors, Population, learn
 from bayescale.curves.posterior import (
+    EFFORT,
+    ROUGH,
     Base,
     Draws,
     Target,
@@ -47,6 +49,7 @@ MOST_POOLED, MOST_TESTED = 200, 60
 HELD_DECADES = 1 / 3
 """Top of every curve that is held back and forecast, in decades."""
 
+_WHOLLY = 40.0  # logit of a share of 1, to the last digit
 _FALL_SD = 0.15  # prior sd of the log of a median ratio: laws are about right
 _RESAMPLES, _LEAST_FALL = 400, 0.1
 _FEW = 0.05  # share of draws that is not worth the sampling
@@ -150,6 +153,7 @@ def fit_together(
     pool: bool = True,
     weighting: Weighting | None = None,
     calibrate: bool = True,
+    floorless: float = 0.0,
     seed: int = 1,
 ) -> Together:
     """Fit the law of a model to all curves of a table.
@@ -168,6 +172,9 @@ def fit_together(
         By default the table chooses.
     calibrate : bool, optional
         Whether to learn how far the curves fall beyond their points.
+    floorless : float, optional
+        Prior probability that a curve that is fitted alone has no irreducible loss, which a prior
+        on its share cannot say.
     seed : int, optional
 
     Returns
@@ -175,7 +182,7 @@ def fit_together(
     Together
     """
     asked = (TOP, WHOLE) if weighting is None else (weighting,)
-    how = _How(spec, pooling_of(spec) if pool else None, clusters, seed)
+    how = _How(spec, pooling_of(spec) if pool else None, clusters, floorless, seed)
     trial = _Trial.of(points, asked, how) if calibrate else None
     enough = trial is not None and trial.tested >= FEWEST_TESTED
     share = trial.shares if trial is not None and enough else np.eye(len(asked))[0]
@@ -253,6 +260,7 @@ class _How:
     spec: ModelSpec
     pooling: ModelSpec | None
     clusters: Mapping[str, str] | None
+    floorless: float
     seed: int
 
 
@@ -267,23 +275,59 @@ class _Fit:
 def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     """Sample curves alone, learn what they share, and sample each again under that."""
     if how.pooling is None or len(points) < FEWEST_POOLED:
-        return _Fit(_draws(_sample_each(points, how.spec, weighting, how.seed), how), None)
+        alone = _sample_each(points, how.spec, weighting, how.seed)
+        drawn = _draws(alone, how)
+        if how.floorless > 0:
+            drawn = _with_floorless(drawn, alone, points, weighting, how)
+        return _Fit(drawn, None)
     some = _some(points, MOST_POOLED, how.seed)
-    population = _learn(_sample_each(some, how.spec, weighting, how.seed), some, how)
+    taught = _sample_each(some, how.spec, weighting, how.seed, effort=ROUGH)
+    population = _learn(taught, some, how)
 
     def base(name: str) -> Base:
         own = line_priors(how.spec, points[name], weighting.of(points[name]))
         return _under(population, own, name, how)
 
-    again = _sample_each(points, how.spec, weighting, how.seed + 1, base)
+    effort = EFFORT if len(points) <= MOST_POOLED else ROUGH
+    again = _sample_each(points, how.spec, weighting, how.seed + 1, base, effort=effort)
     return _Fit(_draws(again, how), population)
+
+
+def _with_floorless(
+    drawn: Mapping[str, Draws],
+    alone: Mapping[str, tuple[Target, Sample]],
+    points: Mapping[str, Points],
+    weighting: Weighting,
+    how: _How,
+) -> dict[str, Draws]:
+    """Let curves that nothing else teaches have no irreducible loss, as often as is probable.
+
+    The prior of the reducible share has its mass between 0 and 1: an exact 1 is another law.
+    """
+    exact = replace(
+        how.spec,
+        fixed={"reducible": 1.0},
+        priors={name: own for name, own in how.spec.priors.items() if name != "reducible"},
+    )
+    place = coordinates_of(how.spec).index("reducible")
+    bare = _sample_each(points, exact, weighting, how.seed + 1)
+    found = {}
+    for name, (target, sample) in bare.items():
+        odds = np.log(how.floorless) - np.log1p(-how.floorless)
+        odds += sample.log_evidence - alone[name][1].log_evidence
+        number = round(DRAWS * float(expit(odds)))
+        rng = np.random.default_rng([how.seed, crc32(name.encode()), 2])
+        line = np.insert(target.line(sample.drawn(DRAWS, rng)), place, _WHOLLY, axis=1)
+        both = np.concatenate([drawn[name].line[number:], line[:number]])
+        found[name] = Draws(how.spec, target.reference, both)
+    return found
 
 
 def _fit_roughly(
     points: Mapping[str, Points], weighting: Weighting, how: _How
 ) -> Mapping[str, Draws]:
-    """Do the same with half of the work: curves are not sampled again but weighed."""
-    alone = _sample_each(points, how.spec, weighting, how.seed)
+    """Do the same with a fifth of the work: curves are not sampled again but weighed."""
+    alone = _sample_each(points, how.spec, weighting, how.seed, effort=ROUGH)
     if how.pooling is None or len(points) < FEWEST_POOLED:
         return _draws(alone, how)
     population = _learn(alone, points, how)
@@ -350,6 +394,8 @@ def _sample_each(
     weighting: Weighting,
     seed: int,
     base: Callable[[str], Base] | None = None,
+    *,
+    effort: Effort = EFFORT,
 ) -> dict[str, tuple[Target, Sample]]:
     """Sample curves one after another, each by a stream of its own."""
     found = {}
@@ -359,7 +405,7 @@ def _sample_each(
         for number, (name, own) in enumerate(points.items(), 1):
             rng = np.random.default_rng([seed, crc32(name.encode())])
             given = None if base is None else base(name)
-            found[name] = sample_curve(spec, own, weighting.of(own), rng, base=given)
+            found[name] = sample_curve(spec, own, weighting.of(own), rng, base=given, effort=effort)
             done(number / len(points))
     return found
 
