@@ -1,5 +1,6 @@
 """What is said of the curves of a table: one record for scripts, and lines for people."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ def answer_curves(
         plain(_entry(one, row, beyond.get(one.name))) for one, row in zip(curves, rows, strict=True)
     ]
     labels = [str(entry["label"]) for entry in entries]
-    counts = {label: labels.count(label) for label in sorted(set(labels), key=labels.count)[::-1]}
+    counts = dict(Counter(labels).most_common())  # ties in the order of the table
     numbers = {
         "x": x,
         "counts": counts,
@@ -126,11 +127,10 @@ def _in_full(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
         )
     for own in entry.get("forecasts", ()):
         yield f"    {forecast_of(own, x)}"
-    missing = "doubts" in entry and not entry["forecasts"]
     if one.message not in entry.get("doubts", ""):
         yield f"    {one.message}"
     if entry.get("doubts"):
-        yield f"    {'no forecast' if missing else 'note'}: {entry['doubts']}"
+        yield f"    {f'note: {entry['doubts']}' if entry['forecasts'] else _no_forecast(entry)}"
 
 
 def _in_short(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
@@ -143,7 +143,14 @@ def _in_short(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
     if entry.get("forecasts"):
         farthest = max(entry["forecasts"], key=lambda forecast: forecast["x"])
         said.append(forecast_of(farthest, x))
+    elif entry.get("doubts") and one.shape is not None:
+        said.append(_no_forecast(entry).split(";")[0])
     yield f"{one.name}: {', '.join(said)}"
+
+
+def _no_forecast(entry: Mapping[str, Any]) -> str:
+    doubts = str(entry["doubts"])
+    return doubts if doubts.startswith("no forecast") else f"no forecast: {doubts}"
 
 
 def _span(one: Curve) -> str:

@@ -120,3 +120,17 @@ def test_many_curves_have_a_line_each(falling):
     assert len(few.sentences) > 4 * MOST_IN_FULL
     assert "power law, exponent 0." in own[0]
     assert f"{MOST_IN_FULL + 1} curves: {MOST_IN_FULL + 1} power law." in many.sentences
+
+
+def test_a_short_line_says_why_there_is_no_forecast(falling):
+    many = Curves((falling,) * (MOST_IN_FULL + 1), None)
+    answer = answer_curves(many, forecast_fitted(many, "0.5x"), x="tokens")
+    assert "no forecast at" in answer.sentences[0]
+    few = Curves((falling,), None)
+    said = str(answer_curves(few, forecast_fitted(few, "0.5x")))
+    assert said.count("no forecast") == 1
+
+
+def test_labels_are_counted_in_the_order_of_the_table(fitted):
+    counts = answer_curves(fitted).numbers["counts"]
+    assert list(counts) == [one.label for one in fitted]  # all once: no order of a set
