@@ -114,9 +114,10 @@ def _write(fitted: "table.Curves", found: "Sequence[forecasts.CurveForecast]", o
     rows = curve_table(fitted)
     if found:
         beyond = forecast_table(found)
-        own = rows.rename(columns={"message": "reason"})
-        more = ["curve", *(name for name in own.columns if name not in beyond.columns)]
-        rows = beyond.merge(own[more], on="curve", how="left")
+        beyond = beyond.rename(columns={"message": "doubts"})
+        # Labels and slopes are those of the table without forecasts, and of the text and JSON.
+        more = ["curve", *(name for name in beyond.columns if name not in rows.columns)]
+        rows = beyond[more].merge(rows, on="curve", how="left")
     with replacing(out) as partial:
         rows.to_csv(partial, index=False)
 

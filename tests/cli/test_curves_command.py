@@ -117,7 +117,13 @@ def test_tables_and_pictures_are_written(run, table):
     assert code == 0, err
     rows = pd.read_csv("labels.csv")
     assert rows["curve"].tolist() == ["law", "law", "bowl", "bad", "short"]
-    assert {"x", "q10", "median", "label", "floor", "p_power_law", "reason"} <= set(rows)
+    assert {"x", "q10", "median", "label", "floor", "p_power_law", "doubts"} <= set(rows)
+    assert rows["message"][0].startswith("power law, exponent")
+    assert rows["doubts"][2].startswith("no law says what comes after a turn")
+    assert run(*ask(table, "--out", "bare.csv"))[0] == 0
+    same = ["slope", "exponent", "message"]  # one name, one number, asked for forecasts or not
+    bare = pd.read_csv("bare.csv").set_index("curve").loc[["law"], same]
+    pd.testing.assert_frame_equal(rows.set_index("curve")[same].iloc[:1], bare)
     assert [path.name for path in sorted(Path("made").iterdir())] == [
         "0001-law.png",
         "0002-bowl.png",
