@@ -115,11 +115,12 @@ def _in_full(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
     if one.shape is not None:
         found = ", ".join(filter(None, (_exponent(entry), _floor(entry))))
         slope = f"slope at the top {_brackets(entry['slope'])}, "
+        worse = "rising" if one.metric == Metric.GROWING else "getting worse"
         yield from (
             f"    {line}"
             for line in (
                 found,
-                slope + f"P(rising) {entry['p_up_top']:.2f}",
+                slope + f"P({worse}) {entry['p_up_top']:.2f}",
                 best_of(one, x),
                 _regimes(one.shape, x),
             )
@@ -130,7 +131,7 @@ def _in_full(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
     if one.message not in entry.get("doubts", ""):
         yield f"    {one.message}"
     if entry.get("doubts"):
-        yield f"    {f'note: {entry['doubts']}' if entry['forecasts'] else _no_forecast(entry)}"
+        yield f"    {f'note: {entry["doubts"]}' if entry['forecasts'] else _no_forecast(entry)}"
 
 
 def _in_short(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
@@ -166,8 +167,8 @@ def _exponent(entry: Mapping[str, Any]) -> str:
 
 
 def _floor(entry: Mapping[str, Any]) -> str:
-    """Irreducible loss, of a share the highest it comes to; nothing of laws that have none."""
-    if entry["floor"] is None or entry["floor"]["q95"] == 0:
+    """Irreducible loss, of a share the highest it comes to; nothing where there is none."""
+    if entry["floor"] is None or entry["floor"]["q95"] == 0 or entry["label"] == Shape.INVERSE:
         return ""
     name = "levels off at" if entry["metric"] == Metric.SHARE else "irreducible loss"
     return f"{name} {_brackets(entry['floor'])}"
@@ -262,7 +263,7 @@ def _closing(curves: Curves, counts: Mapping[str, int], forecast: bool) -> Itera
     """Say what holds for the whole table."""
     if curves.together is not None:
         yield from curves.together.sentences
-    of_points = ", those of forecasts of a new point as the curve was read" if forecast else ""
+    of_points = ", of forecasts those of a new measurement" if forecast else ""
     metrics = {one.metric for one in curves}
     slopes = "d log y / d log x" if metrics == {Metric.GROWING} else "d log loss / d log x"
     share = "; the loss of a share is one minus it" if Metric.SHARE in metrics else ""
@@ -272,5 +273,10 @@ def _closing(curves: Curves, counts: Mapping[str, int], forecast: bool) -> Itera
     )
     if len(curves) > MOST_IN_FULL:
         yield "One line a curve; tables (--out), pictures (--plots) and JSON have more of each."
+    if Metric.LOSS in metrics and 2 * counts.get(Shape.INVERSE, 0) > len(curves):
+        yield (
+            "Most curves get worse. Accuracies are read with --higher-is-better, quantities that "
+            "may rise with --quantity."
+        )
     said = ", ".join(f"{number} {words.spaced(label)}" for label, number in counts.items())
     yield f"{words.counted(len(curves), 'curve')}: {said}."

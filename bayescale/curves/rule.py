@@ -25,7 +25,7 @@ _HIDDEN = np.log(2)  # a change that noise must not hide where nothing changes
 _CERTAIN = 0.975  # probability of a trend under known standard errors
 _WORDS = {
     "exponential": "an exponential",
-    "saturated_guess": "a plateau at chance",
+    "saturated_guess": "a plateau first",
     "broken": "a law with a break",
 }
 
@@ -56,7 +56,7 @@ class Shape(StrEnum):
     BROKEN = "broken"
     """The exponent changes."""
     SATURATED_GUESS = "saturated_guess"
-    """Leaves a plateau at chance, then falls."""
+    """Leaves a plateau, such as chance, then falls."""
     INVERSE = "inverse"
     """Gets worse with scale."""
     NON_MONOTONE = "non_monotone"
@@ -279,4 +279,6 @@ def _exponent(facts: Facts) -> str:
 
 def _against(facts: Facts) -> str:
     name = max(facts.bayes_factors, key=facts.bayes_factors.__getitem__)
-    return f"; next is {_WORDS[name]}, log Bayes factor {facts.bayes_factors[name]:+.1f}"
+    factor = facts.bayes_factors[name]
+    little = ", too little to prefer it" if factor > 0 else ""
+    return f"; next is {_WORDS[name]}, log Bayes factor {factor:+.1f}{little}"

@@ -16,7 +16,6 @@ from bayescale.curves.shape import CurveShape
 from bayescale.curves.table import Curve
 from bayescale.draws import summarise
 from bayescale.errors import RunsError
-from bayescale.laws import LOSS
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -180,7 +179,8 @@ def _law(axis: Axes, shape: CurveShape, posterior: CurvePosterior, far: float) -
 def _metric_axis(axis: Axes, shape: CurveShape, y: str | None, seen: np.ndarray) -> None:
     """Label what was measured, and leave room for what must be seen; by log where over a decade."""
     low, high = float(seen.min()), float(seen.max())
-    label = label_of(y or (LOSS.label if shape.metric is Metric.LOSS else "metric"))
+    y = y or ("loss" if shape.metric is Metric.LOSS else "metric")
+    label = y if y == "loss" else label_of(y)  # nobody said that it is in nats per token
     if shape.metric is not Metric.SHARE and low > 0 and high > _DECADE * low:
         log_axis(axis.yaxis, seen, label)
         room = (high / low) ** _ROOM

@@ -87,7 +87,7 @@ def test_each_curve_is_said_in_a_few_lines(run, table):
     assert lines[place + 1].startswith("    exponent 0.")
     assert ", irreducible loss 1." in lines[place + 1]
     assert lines[place + 2].startswith("    slope at the top -0.")
-    assert "P(rising) 0.00" in lines[place + 2]
+    assert "P(getting worse) 0.00" in lines[place + 2]
     assert any(line.startswith("    tokens 200B, 0.30 decades beyond: 1.") for line in lines)
     assert any(line.startswith("    no forecast: no law says what comes after") for line in lines)
     assert lines[-1].startswith("4 curves: 1 ")
@@ -184,3 +184,13 @@ def test_a_model_that_is_not_of_a_curve_is_refused(run, table):
     code, _, err = run(*ask(table, "--model", "chinchilla"))
     assert (code, err.startswith("error: ")) == (2, True)
     assert err.count("\n") == 1
+
+
+def test_accuracies_read_as_losses_get_a_hint(run, tmp_path):
+    rising = pd.DataFrame({"tokens": TOKENS, "acc": 1 - 0.5 * (TOKENS / 1e9) ** -0.3})
+    rising.to_csv(tmp_path / "acc.csv", index=False)
+    asked = ("curves", tmp_path / "acc.csv", "--x", "tokens", "--y", "acc")
+    out = run(*asked)[1]
+    assert "Accuracies are read with --higher-is-better" in out
+    assert "irreducible" not in out  # of a loss that only rises nothing is irreducible
+    assert "Most curves get worse" not in run(*asked, "--higher-is-better")[1]

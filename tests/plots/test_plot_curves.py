@@ -134,3 +134,8 @@ def test_a_short_line_says_why_there_is_no_forecast(falling):
 def test_labels_are_counted_in_the_order_of_the_table(fitted):
     counts = answer_curves(fitted).numbers["counts"]
     assert list(counts) == [one.label for one in fitted]  # all once: no order of a set
+
+
+def test_a_curve_whose_unit_nobody_said_is_given_none(falling):
+    for y in (None, "loss"):
+        assert plots.plot_shape(falling.shape, y=y).axes[0].get_ylabel() == "loss"
