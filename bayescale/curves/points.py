@@ -329,7 +329,8 @@ class _Refusal:
         except (TypeError, ValueError):
             raise self._of_text(values, name) from None
         wrong = np.isinf(numbers) if may_miss else ~np.isfinite(numbers)
-        self(wrong, numbers, name + " is {}: fill it in or leave the row out")
+        self(wrong & np.isnan(numbers), numbers, name + " is {}: fill it in or leave the row out")
+        self(wrong, numbers, name + " is {}: leave the row out; find_optima reads diverged runs")
         return numbers
 
     def _of_text(self, values: Values | float, name: str) -> RunsError:

@@ -35,6 +35,7 @@ GOOD = (0.7 * X[0] ** 0.1 * X**-0.1).round(4)
     [
         ("diverged", False, "row 10: y is 'diverged', no number: write one or leave the row out"),
         (np.nan, False, "row 10: y is nan: fill it in or leave the row out"),
+        (np.inf, False, "row 10: y is inf: leave the row out; find_optima reads diverged runs"),
         (-0.1, False, "row 10: -0.1 has no logarithm: the metric must be positive, leave the row"),
         (65.45, True, "row 10: 65.45 is no share between 0 and 1: divide percent by 100; a quant"),
         (-0.1, True, "row 10: -0.1 is no share between 0 and 1: leave the row out"),
