@@ -183,6 +183,7 @@ def _metric_axis(axis: Axes, shape: CurveShape, y: str | None, seen: np.ndarray)
     label = y if y == "loss" else label_of(y)  # nobody said that it is in nats per token
     if shape.metric is not Metric.SHARE and low > 0 and high > _DECADE * low:
         log_axis(axis.yaxis, seen, label)
+        axis.set_ylabel(label)
         room = (high / low) ** _ROOM
         axis.set_ylim(low / room, high * room)
         return
