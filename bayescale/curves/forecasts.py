@@ -1,7 +1,7 @@
 """Where curves go beyond their range."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
@@ -17,6 +17,7 @@ from bayescale.curves.points import Metric
 from bayescale.curves.rule import Shape
 from bayescale.curves.shape import CurveShape
 from bayescale.curves.table import Curve, Curves, fit_curves
+from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import RunsError
 from bayescale.runs.numbers import parse
 
@@ -48,6 +49,7 @@ COLUMNS = (
     "message",
 )
 """Columns of a table of forecasts."""
+_SHOWN = ("median", "q05", "q95")
 
 FEWEST, SHORTEST = 6, 0.5
 """Different x, and decades, that a curve needs to be forecast without a doubt."""
@@ -56,8 +58,8 @@ _LEAST = 3  # different x, below which there is no curve
 _GRID = 61
 
 
-@dataclass(frozen=True)
-class CurveForecast:
+@dataclass(frozen=True, repr=False)
+class CurveForecast(Shown):
     """Forecast of one curve of a table, or why there is none.
 
     Parameters
@@ -94,6 +96,18 @@ class CurveForecast:
         if shape is None:
             return float("nan")
         return 1 - shape.p_up_top if shape.metric is Metric.GROWING else shape.p_up_top
+
+    def _parts(self) -> Iterator[Part]:
+        yield Bold(f"{self.name}: {words.spaced(self.curve.label)}")
+        rows = [row for row in _rows(self) if np.isfinite(float(str(row["x"])))]
+        if rows:
+            cells = [
+                [words.significant(float(str(row[name])), 4) for name in _SHOWN] for row in rows
+            ]
+            places = [words.count(float(str(row["x"]))) for row in rows]
+            grid = [(place, *own) for place, own in zip(places, cells, strict=True)]
+            yield Grid(("x", *_SHOWN), grid)
+        yield from filter(None, (self.message,))
 
     @property
     def posterior(self) -> CurvePosterior:

@@ -1,6 +1,6 @@
 """The many curves of a table: labels, exponents, regimes, and the posterior of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from bayescale.curves.rule import Shape
 from bayescale.curves.shape import FEWEST, FLOORLESS, MODEL, CurveShape, Judged, judge_points
 from bayescale.curves.sweep import Sweep, find_optimum
 from bayescale.curves.together import TOP, WHOLE, Together, Weighting, fit_together
+from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.draws import numbers
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.progress import showing, step
@@ -100,8 +101,8 @@ class Curve:
         return Metric.LOSS if self.shape is None else self.shape.metric
 
 
-@dataclass(frozen=True)
-class Curves(Sequence[Curve]):
+@dataclass(frozen=True, repr=False)
+class Curves(Shown, Sequence[Curve]):
     """The curves of a table, in the order in which they appear.
 
     Parameters
@@ -122,6 +123,12 @@ class Curves(Sequence[Curve]):
     def __getitem__(self, place):  # type: ignore[no-untyped-def]
         """Return a curve by its place."""
         return self.each[place]
+
+    def _parts(self) -> Iterator[Part]:
+        yield Bold(words.counted(len(self), "curve"))
+        rows = [(one.name, words.spaced(one.label), one.message) for one in self]
+        yield Grid(("curve", "label", "why"), rows)
+        yield from self.together.sentences if self.together is not None else ()
 
 
 @typed

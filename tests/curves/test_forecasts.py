@@ -277,3 +277,17 @@ def test_known_mean_of_the_fall_scales_what_lies_beyond(table):
     plain, scaled = posterior.log_loss(at), half.log_loss(at)
     np.testing.assert_array_equal(plain[:, :2], scaled[:, :2])
     np.testing.assert_allclose(scaled[:, 2] - scaled[:, 1], 0.5 * (plain[:, 2] - plain[:, 1]))
+
+
+def test_curves_and_forecasts_show_themselves():
+    x = np.geomspace(1e8, 1e10, 8)
+    table = pd.DataFrame({"x": x, "y": 2 + (x / 1e8) ** -0.4, "run": "<one>"})
+    curves = fit_curves(table, "run", "x", "y")
+    first, head, line, *_ = repr(curves).splitlines()
+    assert (first, head.split()) == ("1 curve", ["curve", "label", "why"])
+    assert line.split()[0] == "<one>"
+    assert "&lt;one&gt;" in curves._repr_html_()
+    (ahead,) = forecast_fitted(curves, ["2x", "4x"])
+    assert [row.split()[0] for row in repr(ahead).splitlines()[1:4]] == ["x", "20.0B", "40.0B"]
+    (reached,) = forecast_fitted(curves, "0.5x")
+    assert "no forecast at 5.00B" in repr(reached)
