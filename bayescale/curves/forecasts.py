@@ -244,6 +244,10 @@ def _forecast(one: Curve, asked: Sequence[float], seed: int) -> CurveForecast:
             f"{points.sizes} different x over {points.decades:.2f} decades: the interval is mostly "
             f"what curves are like; {FEWEST} over {SHORTEST} decades would say more of this one"
         )
+    if shape.label == Shape.SATURATED and shape.p_flat > 0.5:
+        doubts.append(
+            "nothing has changed within the range: what comes is what curves are like, not this one"
+        )
     if shape.label == Shape.INVERSE and shape.metric is not Metric.GROWING:
         doubts.append("the curve gets worse, and is forecast to go on: find out why")
     draws = _draws(shape, shape.posterior, np.array(beyond), one.name, seed)

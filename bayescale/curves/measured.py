@@ -110,7 +110,7 @@ class _Columns:
         try:
             higher = self.direction(own, rows)
             chance = self.level(own, rows, higher)
-            chance_level(chance, higher)
+            level = chance_level(chance, higher)
             trials = None if self.trials is None else own[self.trials]
             loss = trials is not None and not higher and self.is_loss(own)
             values = log_losses(
@@ -124,6 +124,11 @@ class _Columns:
             if loss:
                 note = "trials left out: the values are no shares of them"
                 values = replace(values, notes=(*values.notes, note))
+            if level is not None and not higher and np.log(level) < values.log_loss.min():
+                raise RunsError(
+                    f"a chance level of {level:g} lies below every loss: guessing is no better "
+                    "than the models; for accuracies say that higher is better"
+                )
         except RunsError as error:
             return Measured(name, len(own), None, str(error))
         metric = Metric.SHARE if higher else Metric.LOSS

@@ -130,17 +130,15 @@ class Together:
         found = []
         if fall := self.fall:
             found.append(
-                "Over their last third of a decade curves of this table fell "
-                f"{fall['median']:.2f} [{fall['q05']:.2f}, {fall['q95']:.2f}] times as far as the "
-                "law said without it; forecasts are scaled by that."
+                "Tested on their own last third of a decade, curves fell "
+                f"{fall['median']:.2f} [{fall['q05']:.2f}, {fall['q95']:.2f}] times as far as "
+                "forecast; forecasts are scaled by that."
             )
         if self.tested >= FEWEST_TESTED:
-            share, others = (f"{self.whole:.0%}", "in the others the points count")
-            if not self.whole:
-                share, others = "none", "they count"
             found.append(
-                f"By forecasts of the tops of {self.tested} curves, {share} of the draws let every "
-                f"point count in full; {others} as 6, those nearest to the top most."
+                f"The same test of {words.counted(self.tested, 'curve')} says how much points far "
+                f"from the top may say: all of them in {self.whole:.0%} of the draws; else the "
+                "points of a curve count as 6, those nearest to the top most."
             )
         return tuple(found)
 
