@@ -269,9 +269,10 @@ def _around(
 
     The weights that choose them are tempered, so that no few draws decide.
     """
-    weight = np.exp(log_weight - log_weight.max())
-    while _effective(np.log(weight + 1e-300)) < _CENTRES:
-        weight = np.sqrt(weight)
+    tempered = log_weight - log_weight.max()
+    while _effective(tempered) < min(_CENTRES, 0.9 * np.isfinite(tempered).sum()):
+        tempered = tempered / 2
+    weight = np.exp(tempered)
     centres = u[systematic(weight / weight.sum(), _CENTRES, rng)]
     _, information = density.slopes(centres)
     roots = np.linalg.inv(np.linalg.cholesky(information)).transpose(0, 2, 1)

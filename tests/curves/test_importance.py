@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from bayescale.curves.importance import Effort, climb, importance, systematic
+from bayescale.curves.importance import Effort, _around, climb, importance, systematic
 
 
 class Mixture:
@@ -91,6 +91,17 @@ def test_climbing_ends_where_the_slope_is_flat(mixture):
     u, value = climb(mixture, mixture.starts())
     np.testing.assert_allclose(mixture.slopes(u)[0], 0, atol=1e-2)
     assert (value >= mixture(mixture.starts())).all()
+
+
+def test_a_few_draws_that_tower_over_the_rest_are_proposed_around(mixture):
+    log_weight = np.full(200, -5000.0)
+    log_weight[:3] = 0.0  # weights of the others are 0 in double precision
+    u = np.random.default_rng(0).standard_normal((200, 3))
+    proposal = _around(mixture, u, log_weight, np.random.default_rng(1))
+    assert len(np.unique(proposal.centres, axis=0)) > 3
+    log_weight[3:] = -np.inf  # without a density there is nothing to propose around
+    proposal = _around(mixture, u, log_weight, np.random.default_rng(1))
+    assert {tuple(own) for own in proposal.centres} <= {tuple(own) for own in u[:3]}
 
 
 def test_systematic_resampling_takes_each_as_often_as_its_share():
