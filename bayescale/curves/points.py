@@ -237,7 +237,7 @@ def log_losses(
             "never gets worse and has ties: if these are the best values so far, new measurements "
             f"lie {side} and scatter more",
         )
-    shares = higher_is_better or trials is not None
+    shares = higher_is_better or (trials is not None and bool((loss <= 1).all()))
     return Measurements(x, np.log(loss), se / loss, notes, bests, shares)
 
 

@@ -183,6 +183,8 @@ def test_trials_are_of_shares_only():
     assert not loss.stderr.any()
     assert loss.notes == ("trials left out: the values are no shares of them",)
     large = log_losses(X[:3], [4.0, 3.0, 2.0], trials=100)
+    assert not large.shares
+    assert log_losses(X[:3], [0.4, 0.3, 0.2], trials=100).shares
     assert not large.stderr.any()
     assert "values above 1 are no shares" in large.notes[0]
 
