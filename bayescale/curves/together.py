@@ -273,7 +273,7 @@ class _Fit:
 def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     """Sample curves alone, learn what they share, and sample each again under that."""
     if how.pooling is None or len(points) < FEWEST_POOLED:
-        alone = _sample_each(points, how.spec, weighting, how.seed)
+        alone = _sample_each(points, how.spec, weighting, how.seed, effort=EFFORT)
         drawn = _draws(alone, how)
         if how.floorless > 0:
             drawn = _with_floorless(drawn, alone, points, weighting, how)
@@ -308,7 +308,7 @@ def _with_floorless(
         priors={name: own for name, own in how.spec.priors.items() if name != "reducible"},
     )
     place = coordinates_of(how.spec).index("reducible")
-    bare = _sample_each(points, exact, weighting, how.seed + 1)
+    bare = _sample_each(points, exact, weighting, how.seed + 1, effort=EFFORT)
     found = {}
     for name, (target, sample) in bare.items():
         odds = np.log(how.floorless) - np.log1p(-how.floorless)
@@ -393,7 +393,7 @@ def _sample_each(
     seed: int,
     base: Callable[[str], Base] | None = None,
     *,
-    effort: Effort = EFFORT,
+    effort: Effort,
 ) -> dict[str, tuple[Target, Sample]]:
     """Sample curves one after another, each by a stream of its own."""
     found = {}
