@@ -140,8 +140,8 @@ class Draws:
         """
         return np.sqrt(self.sampled["sigma"][:, None] ** 2 + stderr**2 + LEAST**2)
 
-    def first(self, number: int) -> "Draws":
-        """Return the first draws.
+    def some(self, number: int) -> "Draws":
+        """Return some of the draws, spread over all: those of each reading at its share.
 
         Parameters
         ----------
@@ -151,7 +151,8 @@ class Draws:
         -------
         Draws
         """
-        return Draws(self.spec, self.reference, self.line[:number])
+        places = np.arange(number) * len(self) // max(number, 1)
+        return Draws(self.spec, self.reference, self.line[places])
 
 
 def coordinates_of(spec: ModelSpec) -> tuple[str, ...]:

@@ -368,7 +368,7 @@ class Judged:
             name: self._family(name, many, rng) for name, many in number.items() if many
         }
         left = len(law) - sum(number.values())
-        return {law.spec.law.name: law.first(left), **parts} if left > 0 else parts
+        return {law.spec.law.name: law.some(left), **parts} if left > 0 else parts
 
     def _family(self, name: str, number: int, rng: np.random.Generator) -> FamilyDraws:
         facts = self.facts

@@ -516,9 +516,10 @@ def without_top(points: Points) -> tuple[Points, Points] | None:
 
 def _score(draws: Draws, upper: Points) -> float:
     """Log predictive density of points, the mean over them."""
-    off = (upper.log_loss - draws.log_loss(upper.x)) / draws.scale(upper.stderr)
+    scale = draws.scale(np.sqrt(upper.stderr**2 + upper.scatter(upper.log_loss)))
+    off = (upper.log_loss - draws.log_loss(upper.x)) / scale
     nu = draws.sampled.get("nu", np.full(len(draws.line), 1e6))[:, None]
-    log_density = student.logpdf(off, nu) - np.log(draws.scale(upper.stderr))
+    log_density = student.logpdf(off, nu) - np.log(scale)
     return float((logsumexp(log_density, axis=0) - np.log(len(off))).mean())
 
 

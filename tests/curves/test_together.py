@@ -7,12 +7,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 import bayescale as bs
 from bayescale.curves import together
 from bayescale.curves.importance import Effort
 from bayescale.curves.points import points_of
-from bayescale.curves.posterior import require_curve_model, sample_curve
+from bayescale.curves.posterior import Draws, coordinates_of, require_curve_model, sample_curve
 from bayescale.curves.together import (
     DRAWS,
     TOP,
@@ -72,6 +73,31 @@ def test_shares_of_the_draws_are_of_each_weighting(quick, monkeypatch):
     np.testing.assert_array_equal(both[:300], parts[0][:300])
     np.testing.assert_array_equal(both[300:], parts[1][:700])
     assert len(both) == DRAWS
+
+
+def test_some_draws_of_two_weightings_are_of_each_at_its_share():
+    own = np.repeat([0.0, 1.0], [300, 700])[:, None]
+    draws = Draws(SPEC, 1.0, np.repeat(own, len(coordinates_of(SPEC)), axis=1))
+    for number in (10, 400, 999):
+        assert draws.some(number).line.mean() == pytest.approx(0.7, abs=0.051)
+    assert len(draws.some(999)) == 999
+    assert len(draws.some(0)) == 0
+    np.testing.assert_array_equal(draws.some(1000).line, draws.line)
+
+
+def test_scores_of_shares_know_how_models_scatter():
+    line = np.zeros((2, len(coordinates_of(SPEC))))
+    line[:, coordinates_of(SPEC).index("level")] = np.log(0.02)
+    line[:, coordinates_of(SPEC).index("sigma")] = np.log(0.01)
+    line[:, coordinates_of(SPEC).index("nu")] = np.log(1e6)  # Normal
+    draws = Draws(SPEC, 1e8, line)
+    x = np.array([1e8])
+    upper = replace(points_of(x, draws.log_loss(x)[0] + 0.2, np.zeros(1)), shares=True)
+    scatter = 0.005 / np.exp(upper.log_loss[0])  # half a point
+    expected = norm.logpdf(0.2, scale=np.hypot(0.01, np.sqrt(np.log1p(scatter**2))))
+    assert together._score(draws, upper) == pytest.approx(expected, abs=0.01)
+    plain = norm.logpdf(0.2, scale=0.01)
+    assert together._score(draws, replace(upper, shares=False)) == pytest.approx(plain, rel=0.01)
 
 
 @pytest.mark.parametrize(("slower", "low", "high"), [(1.0, -0.1, 0.1), (0.5, -0.75, -0.4)])
