@@ -340,6 +340,7 @@ class Judged:
         parts: dict[str, LawDraws]
         if law is None and self.label == Shape.INVERSE:
             parts = {"inverse": self._family("inverse", DRAWS, rng)}
+            log_fall = (0.0, 0.0)  # learned of curves that fall
         elif law is None:
             return None
         elif self.label in _CONTESTED and not alone:

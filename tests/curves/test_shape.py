@@ -19,6 +19,7 @@ from bayescale import (
     shape_check,
 )
 from bayescale.curves.points import log_losses, points_of
+from bayescale.curves.shape import judge_points
 from bayescale.curves.table import COLUMNS, fit_curves
 
 MEANS = {
@@ -37,6 +38,13 @@ def curve(kind, n=12, *, sigma=0.005, half=2.5, seed=0):
     z = np.linspace(-half, half, n)
     noise = sigma * np.random.default_rng(seed).standard_normal(n)
     return 1e9 * np.exp(z), 2 * np.exp(MEANS[kind](z) + noise)
+
+
+def test_how_far_curves_fall_is_nothing_to_one_that_rises():
+    judged = judge_points(log_losses(*curve("inverse")).points)
+    one, other = (judged.shape(None, log_fall=own).posterior for own in ((0.0, 0.0), (-0.7, 0.1)))
+    beyond = np.array([1e12])
+    np.testing.assert_array_equal(one.log_loss(beyond), other.log_loss(beyond))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
