@@ -236,7 +236,14 @@ def _curve_names(table: pd.DataFrame, by: str | Sequence[str] | None) -> pd.Seri
         missing = _rows(table)[table[column].isna()]
         if len(missing):
             raise RunsError(f"{words.rows(missing)}: no {column}, so no curve to belong to")
-    return table[columns].astype(str).agg(" | ".join, axis=1)
+    names = table[columns].astype(str).agg(" | ".join, axis=1)
+    first = names[~table[columns].duplicated().to_numpy()]
+    if first.duplicated().any():
+        raise RunsError(
+            f"two curves would both be named {first[first.duplicated()].iloc[0]!r}: values of {' and '.join(columns)} differ "
+            "only in type or in a bar; rename one"
+        )
+    return names
 
 
 def _warn_of_mixtures(

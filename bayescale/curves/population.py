@@ -2,8 +2,8 @@ r"""What the curves of a table have in common, learned across them.
 
 Coordinates of curve i lie about the middle of the population, m, and the effect of the curve's
 cluster, a, on the real line: :math:`\theta_i \sim N(m + a_{g(i)}, s)`, :math:`a_g \sim N(0, t)`. It
-is the model of ``<model>-hierarchical.toml``, which `bayescale.fit` samples by PyMC, with one
-difference that makes it quick: here the likelihood of each curve is taken as Normal in its
+is the model of ``plateau-power-law-hierarchical.toml``, which `bayescale.fit` samples by PyMC, with
+one difference that makes it quick: here the likelihood of each curve is taken as Normal in its
 coordinates, with the mean and covariance that draws of the curve alone have once their prior is
 taken off, as in meta-analysis. A Gibbs sampler then draws m, s, a and t. What they say of a curve,
 as a Normal prior, is then joined with the curve's own likelihood, which is not taken as anything.

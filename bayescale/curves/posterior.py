@@ -49,11 +49,14 @@ class Draws:
     line : ndarray
         Coordinates and noise parameters on the real line, in the order of `coordinates`, shape
         (draws, coordinates).
+    ess : float, optional
+        Effective number of weighted draws that they were drawn from.
     """
 
     spec: ModelSpec
     reference: float
     line: np.ndarray = field(repr=False)
+    ess: float = np.inf
 
     @property
     def coordinates(self) -> tuple[str, ...]:
@@ -152,7 +155,7 @@ class Draws:
         Draws
         """
         places = np.arange(number) * len(self) // max(number, 1)
-        return Draws(self.spec, self.reference, self.line[places])
+        return Draws(self.spec, self.reference, self.line[places], self.ess)
 
 
 def coordinates_of(spec: ModelSpec) -> tuple[str, ...]:

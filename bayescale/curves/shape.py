@@ -40,6 +40,7 @@ MODEL = "plateau-power-law"
 FLOORLESS = 0.2
 """Prior probability that a curve that is fitted alone has no irreducible loss."""
 
+_LEAST_ESS = 50.0  # effective draws below which a message says so
 _REFERENCES = 300  # draws of the curve without a law
 
 FEWEST = 3
@@ -299,10 +300,14 @@ class Judged:
         CurveShape
         """
         facts = self.facts
-        posterior = self._posterior(law, log_fall, whole, alone, seed)
+        posterior = self._posterior(self.label, law, log_fall, whole, alone, seed)
         label, reason = judge(replace(facts, posterior=posterior if self.falls else None))
+        if label in _CONTESTED and self.label not in _CONTESTED:  # the law itself spoke against it
+            posterior = self._posterior(label, law, log_fall, whole, alone, seed)
         # one that the curve does not rise into changes no label
         beside = [str(facts.bump)] if facts.bump and not facts.bump.rises else []
+        if law is not None and law.ess < _LEAST_ESS:
+            beside.append(f"only {law.ess:.0f} effective draws: intervals are rough")
         drawn = facts.drawn
         x = np.exp(drawn.z - drawn.z[0]) * facts.points.x[0]
         reference = self.metric.of_loss(np.exp(drawn.f + facts.level))
@@ -329,6 +334,7 @@ class Judged:
 
     def _posterior(
         self,
+        label: Shape,
         law: Draws | None,
         log_fall: tuple[float, float],
         whole: float,
@@ -338,12 +344,12 @@ class Judged:
         """Pool the laws that explain the curve; None where no law does."""
         rng = np.random.default_rng([seed, 1])
         parts: dict[str, LawDraws]
-        if law is None and self.label == Shape.INVERSE:
+        if law is None and label == Shape.INVERSE:
             parts = {"inverse": self._family("inverse", DRAWS, rng)}
             log_fall = (0.0, 0.0)  # learned of curves that fall
         elif law is None:
             return None
-        elif self.label in _CONTESTED and not alone:
+        elif label in _CONTESTED and not alone:
             parts = self._average(law, rng)
         else:
             parts = {law.spec.law.name: law}

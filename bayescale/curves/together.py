@@ -317,7 +317,8 @@ def _with_floorless(
         rng = np.random.default_rng([how.seed, crc32(name.encode()), 2])
         line = np.insert(target.line(sample.drawn(DRAWS, rng)), place, _WHOLLY, axis=1)
         both = np.concatenate([drawn[name].line[number:], line[:number]])
-        found[name] = Draws(how.spec, target.reference, both)
+        ess = min(drawn[name].ess, sample.ess)
+        found[name] = Draws(how.spec, target.reference, both, ess)
     return found
 
 
@@ -413,7 +414,8 @@ def _draws(samples: Mapping[str, tuple[Target, Sample]], how: _How) -> dict[str,
     found = {}
     for name, (target, sample) in samples.items():
         rng = np.random.default_rng([how.seed, crc32(name.encode()), 1])
-        found[name] = Draws(how.spec, target.reference, target.line(sample.drawn(DRAWS, rng)))
+        line = target.line(sample.drawn(DRAWS, rng))
+        found[name] = Draws(how.spec, target.reference, line, sample.ess)
     return found
 
 
@@ -425,7 +427,8 @@ def _pooled(draws: Sequence[Draws | None], share: np.ndarray) -> Draws:
     lines = [
         own.line[:most] for own, most in zip(draws, taken, strict=True) if own is not None and most
     ]
-    return Draws(kept[0].spec, kept[0].reference, np.concatenate(lines))
+    ess = min(own.ess for own in kept)
+    return Draws(kept[0].spec, kept[0].reference, np.concatenate(lines), ess)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Where curves go: known laws, refusals, noise of new points, and one posterior for all of it."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,6 @@ import pytest
 from bayescale.curves import together
 from bayescale.curves.forecasts import COLUMNS, forecast_curves, forecast_fitted, forecast_table
 from bayescale.curves.importance import Effort
-from bayescale.curves.posterior import sample_curve
 from bayescale.curves.table import curve_table, fit_curves
 from bayescale.errors import BayescaleError, RunsError
 
@@ -21,7 +18,8 @@ SHORT = Effort(500, rounds=4, most=4, draws=500, enough=1.0)
 def quick():
     """Sample every curve for a short time: what is tested here needs no precise tails."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(together, "sample_curve", partial(sample_curve, effort=SHORT))
+        patch.setattr(together, "EFFORT", SHORT)
+        patch.setattr(together, "ROUGH", SHORT)
         yield
 
 

@@ -227,3 +227,21 @@ def test_the_published_table_of_both_directions_is_read_whole(data_folder):
     left_out = [one.name for one in found if any("left out" in note for note in one.values.notes)]
     losses = [one.name for one in found if one.name.endswith(("|loss", "|cot_no_cot_match"))]
     assert sorted(left_out) == sorted(losses)
+
+
+def test_two_curves_may_not_have_one_name():
+    table = pd.DataFrame(
+        {"a": ["p | q", "p"], "b": ["r", "q | r"], "x": [1.0, 2.0], "y": [1.0, 2.0]}
+    )
+    with pytest.raises(RunsError, match=r"both be named 'p \| q \| r'"):
+        measured_curves(table, ["a", "b"], "x", "y")
+    assert len(measured_curves(table, "a", "x", "y")) == 2
+
+
+def test_chance_below_every_loss_is_refused():
+    table = pd.DataFrame({"x": [1.0, 2.0, 4.0], "y": [1.9, 1.8, 1.7]})
+    (one,) = measured_curves(table, None, "x", "y", chance=0.25)
+    assert one.values is None
+    assert "lies below every loss" in one.message
+    (one,) = measured_curves(table, None, "x", "y", chance=2.0)
+    assert one.values is not None
