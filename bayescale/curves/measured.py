@@ -239,8 +239,9 @@ def _curve_names(table: pd.DataFrame, by: str | Sequence[str] | None) -> pd.Seri
     names = table[columns].astype(str).agg(" | ".join, axis=1)
     first = names[~table[columns].duplicated().to_numpy()]
     if first.duplicated().any():
+        twice = first[first.duplicated()].iloc[0]
         raise RunsError(
-            f"two curves would both be named {first[first.duplicated()].iloc[0]!r}: values of {' and '.join(columns)} differ "
+            f"two curves would both be named {twice!r}: values of {' and '.join(columns)} differ "
             "only in type or in a bar; rename one"
         )
     return names
