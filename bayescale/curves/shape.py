@@ -215,7 +215,12 @@ def classify_curve(
 
 
 def classify_points(
-    points: Points, *, metric: Metric = Metric.LOSS, chance: float | None = None, seed: int = 1
+    points: Points,
+    *,
+    metric: Metric = Metric.LOSS,
+    chance: float | None = None,
+    rough: bool = False,
+    seed: int = 1,
 ) -> CurveShape:
     """Classify points of log loss by the rule of `classify_curve`.
 
@@ -225,6 +230,8 @@ def classify_points(
     ----------
     points : Points
     metric : Metric, optional
+    rough : bool, optional
+        The label is all that is asked for: sample its law shortly.
 
     Returns
     -------
@@ -239,7 +246,9 @@ def classify_points(
     spec = require_curve_model(load_model(MODEL))
     draws = None
     if judged.falls:
-        draws = fit_together({"": points}, spec, floorless=FLOORLESS, seed=seed).draws[""]
+        draws = fit_together({"": points}, spec, floorless=FLOORLESS, rough=rough, seed=seed).draws[
+            ""
+        ]
     return judged.shape(draws, seed=seed)
 
 
@@ -459,15 +468,9 @@ def shape_check(
         insufficient_range, else FAIL. An ordered rule decides, no single number: statistic and
         threshold are NaN; `detail` is the `CurveShape`.
     """
-    shape = classify_curve(
-        x,
-        y,
-        stderr=stderr,
-        trials=trials,
-        higher_is_better=higher_is_better,
-        chance=chance,
-        seed=seed,
-    )
+    measured = log_losses(x, y, stderr=stderr, trials=trials, higher_is_better=higher_is_better)
+    metric = Metric.SHARE if higher_is_better else Metric.LOSS
+    shape = classify_points(measured.points, metric=metric, chance=chance, rough=True, seed=seed)
     status, advice = _VERDICTS[shape.label]
     message = f"{shape.label}: {shape.message}"
     return Check(f"shape along {axis}", status, message, advice, detail=shape, along=axis)

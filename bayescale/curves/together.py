@@ -152,6 +152,7 @@ def fit_together(
     weighting: Weighting | None = None,
     calibrate: bool = True,
     floorless: float = 0.0,
+    rough: bool = False,
     seed: int = 1,
 ) -> Together:
     """Fit the law of a model to all curves of a table.
@@ -173,6 +174,8 @@ def fit_together(
     floorless : float, optional
         Prior probability that a curve that is fitted alone has no irreducible loss, which a prior
         on its share cannot say.
+    rough : bool, optional
+        Sample as shortly as suffices for a label.
     seed : int, optional
 
     Returns
@@ -180,7 +183,8 @@ def fit_together(
     Together
     """
     asked = (TOP, WHOLE) if weighting is None else (weighting,)
-    how = _How(spec, pooling_of(spec) if pool else None, clusters, floorless, seed)
+    effort = ROUGH if rough else EFFORT
+    how = _How(spec, pooling_of(spec) if pool else None, clusters, floorless, effort, seed)
     trial = _Trial.of(points, asked, how) if calibrate else None
     enough = trial is not None and trial.tested >= FEWEST_TESTED
     share = trial.shares if trial is not None and enough else np.eye(len(asked))[0]
@@ -259,6 +263,7 @@ class _How:
     pooling: ModelSpec | None
     clusters: Mapping[str, str] | None
     floorless: float
+    effort: Effort
     seed: int
 
 
@@ -273,7 +278,7 @@ class _Fit:
 def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     """Sample curves alone, learn what they share, and sample each again under that."""
     if how.pooling is None or len(points) < FEWEST_POOLED:
-        alone = _sample_each(points, how.spec, weighting, how.seed, effort=EFFORT)
+        alone = _sample_each(points, how.spec, weighting, how.seed, effort=how.effort)
         drawn = _draws(alone, how)
         if how.floorless > 0:
             drawn = _with_floorless(drawn, alone, points, weighting, how)
@@ -286,7 +291,7 @@ def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
         own = line_priors(how.spec, points[name], weighting.of(points[name]))
         return _under(population, own, name, how)
 
-    effort = EFFORT if len(points) <= MOST_POOLED else ROUGH
+    effort = how.effort if len(points) <= MOST_POOLED else ROUGH
     again = _sample_each(points, how.spec, weighting, how.seed + 1, base, effort=effort)
     return _Fit(_draws(again, how), population)
 
@@ -308,7 +313,7 @@ def _with_floorless(
         priors={name: own for name, own in how.spec.priors.items() if name != "reducible"},
     )
     place = coordinates_of(how.spec).index("reducible")
-    bare = _sample_each(points, exact, weighting, how.seed + 1, effort=EFFORT)
+    bare = _sample_each(points, exact, weighting, how.seed + 1, effort=how.effort)
     found = {}
     for name, (target, sample) in bare.items():
         odds = np.log(how.floorless) - np.log1p(-how.floorless)

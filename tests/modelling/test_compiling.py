@@ -105,7 +105,8 @@ def test_what_follows_from_free_variables_is_that_of_the_model(name, kind):
     assert data.keys() == {variable.name for variable in model.data_vars}
     variables = variables_of(spec, data)
     assert {v.name for v in variables} == {rv.name for rv in model.free_RVs}
-    found, free = evaluate(model), as_arrays(spec, point(model))
+    found = evaluate(model, spec.response.variable)
+    free = as_arrays(spec, point(model))
     for variable in variables:
         free[variable.name] = free[variable.name].rename(
             dict(zip(free[variable.name].dims, variable.dims, strict=True))
