@@ -69,7 +69,7 @@ def test_smooth_residuals_tell_a_wrong_law():
     assert classify_curve(*curve("saturated_guess")).durbin_watson_p <= 0.01
 
 
-@pytest.mark.parametrize("n", [6, 12, 20])
+@pytest.mark.parametrize("n", [6, pytest.param(12, marks=pytest.mark.slow), 20])
 @pytest.mark.parametrize("kind", ["power_law", "flat"])
 def test_exact_curves_are_judged_but_not_by_their_residuals(kind, n):
     exact = classify_curve(*curve(kind, n, sigma=0))
@@ -300,6 +300,7 @@ def test_curves_are_judged_without_pymc():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_second_descents_are_seen_and_falling_training_loss_is_not_called_rising(data_folder):
     table = load_dataset("double_descent")
     labels = classify_curves(table, ["curve", "metric"], "x", "value").set_index("curve")["label"]
@@ -320,6 +321,7 @@ def test_second_descents_are_seen_and_falling_training_loss_is_not_called_rising
     )
 
 
+@pytest.mark.slow
 def test_labels_respect_known_errors_of_inverse_scaling(data_folder):
     table = load_dataset("inverse_scaling").query(
         "source == 'inverse-scaling-eval-pipeline' and metric == 'loss'"

@@ -58,7 +58,7 @@ def p_values(spread: float, noise: float = SIGMA) -> np.ndarray:
     return np.array([found((own, table)).p_coverage for table in tables])
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.01])
+@pytest.mark.parametrize("spread", [0.0, pytest.param(0.01, marks=pytest.mark.slow)])
 def test_chances_of_a_true_model_are_spread_evenly(spread):
     p = p_values(spread)
     for share in (0.05, 0.2, 0.5):  # never rarer than said, but for the steps of a count

@@ -221,6 +221,7 @@ def test_value_is_kept_in_the_file_of_the_fit(tuned_fit, tmp_path):
     assert own.law.is_joint
 
 
+@pytest.mark.slow
 def test_checks_backtest_comparison_and_report(tuned_fit, tuned_runs, tmp_path):
     own = tuned_fit.at(learning_rate=RATE)
     assert tuned_fit.posterior["peak"].median() == pytest.approx(PEAK, rel=0.05)

@@ -70,7 +70,10 @@ POINT = {
 ERRORS = {"bend": "basis", "size_error": "size_basis"}
 """Coefficients of smooth errors, and the dim of each."""
 
+slow = pytest.mark.slow
 TABLES = ("one seed", "three seeds")
+SLOWER = ("one seed", pytest.param("three seeds", marks=slow))
+"""The default set has seeds for one model elsewhere; each takes a second."""
 
 
 def grouped_runs(kind: str) -> Runs:
@@ -131,7 +134,7 @@ def evaluate(model: pm.Model, variable: str = "log_loss") -> dict[str, np.ndarra
     return {**free, **found}
 
 
-@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("kind", SLOWER)
 @pytest.mark.parametrize("name", available_models())
 def test_likelihood_equals_the_law_in_numpy(name, kind):
     spec, runs = load_model(name), grouped_runs(kind)
@@ -207,7 +210,7 @@ def over_families(model: str, *partial: str) -> ModelSpec:
 
 def alone(law: str) -> list:
     """Each coordinate of a law; the default set looks at one law, and at all of them together."""
-    marks = [] if law == "power_law" else pytest.mark.slow
+    marks = [] if law == "power_law" else slow
     names = LAWS[law].coordinates.names
     return [pytest.param(law, (name,), id=f"{law}-{name}", marks=marks) for name in names]
 
@@ -215,7 +218,15 @@ def alone(law: str) -> list:
 @pytest.mark.parametrize(
     ("law", "partial"),
     [one for law in LAWS for one in alone(law)]
-    + [pytest.param(law, LAWS[law].coordinates.names, id=f"{law}-all") for law in LAWS],
+    + [
+        pytest.param(
+            law,
+            LAWS[law].coordinates.names,
+            id=f"{law}-all",
+            marks=[] if law in ("power_law", "chinchilla") else slow,
+        )
+        for law in LAWS
+    ],
 )
 def test_any_coordinate_of_any_law_can_differ_between_groups(law, partial):
     spec, runs = over_families(MODEL_OF[law], *partial), grouped_runs("three seeds")
@@ -256,7 +267,10 @@ def test_data_of_a_model_are_the_same_in_any_unit_of_loss(name, factor):
     assert np.ptp(start(spec, raised) - start(spec, own)) > 0  # chains start about these levels
 
 
-@pytest.mark.parametrize("name", ["chinchilla", "chinchilla-hierarchical", "joint"])
+@pytest.mark.parametrize(
+    "name",
+    ["chinchilla", *(pytest.param(n, marks=slow) for n in ("chinchilla-hierarchical", "joint"))],
+)
 def test_posterior_of_the_relative_level_is_the_same_in_any_unit_of_loss(name):
     source, runs = load_model(name).source, grouped_runs("three seeds")
     absolute = source.replace('about = "runs", mu = 0.0', "mu = 1.163")
@@ -313,7 +327,7 @@ def test_groups_lie_at_normal_distances_from_their_population(kind):
         np.testing.assert_allclose(from_line(name, line), found[name], rtol=1e-12)
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.parametrize("kind", TABLES)
 def test_prior_of_a_population_is_the_one_stated(kind):
     """The density of anchor and offsets is that of m and z, up to the change of variables."""
@@ -406,6 +420,7 @@ ODD_NAMES = ("sigma", "alpha", "E", "obs", "reference_x", "decayed_weight", "obs
 """Of a column of the table that is, or looks like, the name of something in the model."""
 
 
+@slow
 @pytest.mark.parametrize("axis", ODD_NAMES)
 def test_axis_may_have_the_name_of_a_part_of_the_model(axis):
     def density(column):
@@ -454,6 +469,7 @@ LABELS = {
 }
 
 
+@slow
 @pytest.mark.parametrize(
     ("column", "kind"), [("group", "of columns"), ("obs", "of dims"), ("draw", "of variables")]
 )

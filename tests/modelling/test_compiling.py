@@ -98,7 +98,13 @@ def test_density_and_gradient_are_those_of_the_model(name, kind):
     np.testing.assert_allclose(gradient, slopes, rtol=1e-5 if rough else 1e-8, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "kind"), MODELS)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param(*model, marks=[] if "one seed" in model or "chinchilla" in model else slow)
+        for model in MODELS
+    ],
+)
 def test_what_follows_from_free_variables_is_that_of_the_model(name, kind):
     spec, runs = load_model(name), grouped_runs(kind)
     model, data = build_model(spec, runs), model_data(spec, runs)
