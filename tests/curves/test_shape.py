@@ -47,7 +47,7 @@ def test_how_far_curves_fall_is_nothing_to_one_that_rises():
     np.testing.assert_array_equal(one.log_loss(beyond), other.log_loss(beyond))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", list(MEANS))
 def test_clear_curves_get_their_labels(kind, seed):
     shape = classify_curve(*curve(kind, seed=seed))

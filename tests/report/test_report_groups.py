@@ -83,6 +83,7 @@ def test_multiplier_is_against_the_better_group_and_needs_one_validation_set(gro
     assert any(sentence.startswith("dense needs") for sentence in said)
 
 
+@pytest.mark.slow
 def test_report_of_groups(grouped, tmp_path):
     page = write_report(
         grouped, tmp_path, flops=[1e22], unpooled=grouped, same_validation=True
