@@ -169,7 +169,7 @@ def pairs(points, spec, draws):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # doubts about few runs
         # with shorter steps: at default settings NUTS hardly reaches the tail of small exponents
-        settings = {"draws": 3000, "target_accept": 0.99, "progress": False}
+        settings = {"draws": 6000, "target_accept": 0.99, "progress": False}
         fitted = bs.fit(table, spec, weights=weight, **settings)
     assert not fitted.diagnostics.problems
     own = {name: fitted.posterior[name].to_numpy().ravel() for name in spec.law.parameters}
