@@ -28,6 +28,7 @@ from bayescale.runs.datasets import FOLDER_VARIABLE, registry
 collect_ignore = ["own_laws"]  # laws of users, which tests copy into folders of their own
 
 mpl.use("Agg")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: they share the cores
 hypothesis.settings.register_profile("bayescale", max_examples=50, deadline=None)
 hypothesis.settings.load_profile("bayescale")
 
