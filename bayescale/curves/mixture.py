@@ -48,7 +48,7 @@ class LawDraws(Protocol):
         Parameters
         ----------
         stderr : ndarray
-            Known standard errors of log loss, shape (n,).
+            Known standard errors of log loss, shape (n,), or (draws, n).
 
         Returns
         -------
@@ -169,8 +169,7 @@ class CurvePosterior:
         for own in self.parts.values():
             part = slice(start, start + len(own))
             start += len(own)
-            error = self._error(mean[part])
-            scale = np.sqrt(own.scale(np.zeros(1)) ** 2 + error**2)
+            scale = own.scale(self._error(mean[part]))
             found[part] = mean[part] + scale * own.noise(rng, len(np.asarray(x)))
         return found
 

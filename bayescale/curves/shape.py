@@ -246,9 +246,8 @@ def classify_points(
     spec = require_curve_model(load_model(MODEL))
     draws = None
     if judged.falls:
-        draws = fit_together({"": points}, spec, floorless=FLOORLESS, rough=rough, seed=seed).draws[
-            ""
-        ]
+        alone = fit_together({"": points}, spec, floorless=FLOORLESS, rough=rough, seed=seed)
+        draws = alone.draws[""]
     return judged.shape(draws, seed=seed)
 
 

@@ -191,14 +191,14 @@ def fit_together(
     fits = [
         _fit(points, own, how) if part > 0 else None for own, part in zip(asked, share, strict=True)
     ]
-    population = next(fit for fit, part in zip(fits, share, strict=True) if part == share.max())
-    assert population is not None
+    likeliest = fits[int(share.argmax())]
+    assert likeliest is not None
     return Together(
         {
             name: _pooled([fit.draws[name] if fit else None for fit in fits], share)
             for name in points
         },
-        population.population,
+        likeliest.population,
         whole=float(share[asked.index(WHOLE)]) if WHOLE in asked else 0.0,
         log_fall=trial.log_fall(seed) if trial is not None and enough else (0.0, 0.0),
         tested=trial.tested if trial is not None else 0,
