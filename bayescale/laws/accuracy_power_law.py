@@ -1,0 +1,45 @@
+"""Accuracy of a task along any one axis: a power law of minus the log of what is known."""
+
+from typing import Any
+
+import numpy as np
+
+from bayescale.laws.law import ACCURACY, AXIS, POSITIVE, REAL, Coordinates, Function, Values, law
+from bayescale.laws.task_accuracy import CHANCE
+
+
+def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
+    """Level: log of -log Q at the reference run."""
+    amplitude = np.exp(sampled["level"] + sampled["gamma"] * np.log(reference[0]))
+    return {"A": amplitude, "gamma": sampled["gamma"]}
+
+
+@law(
+    response=ACCURACY,
+    inputs=(AXIS, CHANCE),
+    parameters=dict.fromkeys(("A", "gamma"), POSITIVE),
+    coordinates=Coordinates({"level": REAL, "gamma": POSITIVE}, _to_natural),
+)
+def accuracy_power_law(x: Any, chance: Any, *, A: Any, gamma: Any) -> Any:
+    r"""Accuracy :math:`c + (1 - c) Q`, where :math:`-\log Q = A x^{-\gamma}`.
+
+    The law `task_accuracy` along one axis, such as compute of runs of one ratio of tokens to
+    parameters, or parameters where all runs have as many tokens.
+
+    Parameters
+    ----------
+    x : array_like
+        Any one axis: flops, params, tokens, ...
+    chance : array_like
+        Accuracy c of guessing, 0 to less than 1.
+    A : array_like
+        Nats of -log Q at x = 1.
+    gamma : array_like
+        Exponent.
+
+    Returns
+    -------
+    array_like
+        Accuracy, a share.
+    """
+    return chance + (1.0 - chance) * np.exp(-A * x**-gamma)
