@@ -200,7 +200,9 @@ def _require_reportable(runs: "Runs", spec: ModelSpec, backtest: bool | None) ->
     from bayescale.runs.design import require_identifiable
 
     group_names(spec, runs)
-    require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)
+    require_identifiable(
+        runs, spec.designed, len(spec.priors), group=spec.group, held=spec.may_hold
+    )
     if backtest:
         from bayescale.evaluation.folds import plan_cuts
 

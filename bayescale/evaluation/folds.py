@@ -57,7 +57,9 @@ class Split:
 
     def require_identified(self) -> None:
         """Raise RunsError unless the runs up to the cut identify the law and its groups."""
-        require_identifiable(self.past, self.spec.designed, len(self.spec.priors))
+        require_identifiable(
+            self.past, self.spec.designed, len(self.spec.priors), held=self.spec.may_hold
+        )
         group_names(self.spec, self.past)
 
     def weaknesses(self, runs: Runs) -> list[Check]:
@@ -254,4 +256,6 @@ def _require_usable(split: Split) -> None:
 
 
 def _design(spec: ModelSpec, runs: Runs) -> tuple[Check, ...]:
-    return require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)
+    return require_identifiable(
+        runs, spec.designed, len(spec.priors), group=spec.group, held=spec.may_hold
+    )

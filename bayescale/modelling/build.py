@@ -240,7 +240,7 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         "observed": cells.table["observed"].to_numpy(),
         "weight": cells.table["weight"].to_numpy(),
     }
-    if spec.response.scale == "share":
+    if spec.noise_model.counts:
         data["observed_count"] = np.round(data["observed"] * inputs["trials"])
     if index is not None:
         data["group_index"] = index

@@ -94,8 +94,19 @@ def _values(own: Input, spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:
         return shares(table, own.name)
     if own.name not in table and own.name in spec.constants:
         return np.full(len(table), spec.constants[own.name])
+    if own is TRIALS and not spec.noise_model.counts:
+        return _known_trials(table)
     name = own.fill if own.name not in table and own.fill in table else own.name
     return positive(table, name) if own.scale == "log" else finite(table, name)
+
+
+def _known_trials(table: pd.DataFrame) -> np.ndarray:
+    """Read numbers of trials; those that are not known are infinite."""
+    found = np.full(len(table), np.inf)
+    if TRIALS.name in table:
+        known = table[TRIALS.name].notna().to_numpy()
+        found[known] = positive(table[known], TRIALS.name)
+    return found
 
 
 def observed_of(spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:

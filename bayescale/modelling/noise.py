@@ -25,6 +25,8 @@ type Draws = xr.DataArray
 _REPEATS = 20.0  # repetitions at which `excess` is stated, for N = U
 _RANGE = 3.0  # log(N/U) beyond which the interaction grows no further
 _LEAST_GROWTH = 0.2  # how softly the growth with repetition is kept above 0
+_LEAST_VARIANCE = 1e-4  # of one trial: a share of a law at 0 or 1 is not certain
+_LEAST_KNOWN = 1e-9  # so that its logarithm is a number
 _ROUNDING = 0.25  # least mean of the exponential part, in units of `scale`
 
 SEED = "sigma_seed"
@@ -45,6 +47,10 @@ class Noise(Protocol):
     @property
     def scale(self) -> str:
         """Scale of the responses that have it, as `bayescale.laws.Response.scale`."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is of whole numbers of successes among known numbers of trials."""
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """Return the PyMC distribution of what was observed.
@@ -106,6 +112,7 @@ class Normal:
 
     parameters = {"sigma": "positive"}  # noqa: RUF012
     scale = "log"
+    counts = False
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """See `Noise`."""
@@ -131,6 +138,7 @@ class StudentT:
 
     parameters = {"sigma": "positive", "nu": "positive"}  # noqa: RUF012
     scale = "log"
+    counts = False
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """See `Noise`."""
@@ -167,6 +175,7 @@ class Undertuned:
 
     parameters = {"sigma": "positive", "excess": "positive", "share": "unit"}  # noqa: RUF012
     scale = "log"
+    counts = False
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """See `Noise`."""
@@ -221,6 +230,7 @@ class RepetitionExcess:
         "excess_interaction": "real",
     }
     scale = "log"
+    counts = False
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """Distribution of log loss as a PyMC class and its arguments; all tensors."""
@@ -307,6 +317,7 @@ class BetaBinomial:
 
     parameters = {"concentration": "positive"}  # noqa: RUF012
     scale = "share"
+    counts = True
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """Distribution of the number of successes as a PyMC class and its arguments."""
@@ -340,6 +351,7 @@ class Binomial:
 
     parameters: Mapping[str, str] = {}
     scale = "share"
+    counts = True
 
     def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
         """Distribution of the number of successes as a PyMC class and its arguments."""
@@ -360,6 +372,54 @@ class Binomial:
         return mu.copy(data=drawn / trials)
 
 
+class ShareNormal:
+    r"""Normal noise on a share of successes: of its trials, of the run, and of what a run knows.
+
+    .. math:: y \sim N\big(p, \; v (1/n + s^2) + (\tau (1 - c) Q \log Q)^2\big), \qquad
+        v = p (1 - p) + 1/(2n) + 10^{-4}
+
+    with p the law, c the chance level and :math:`Q = (p - c)/(1 - c)` the share that is known. The
+    ``spread`` s is what shares differ by beside their n trials, in units of the sd of a single
+    trial. The ``scatter`` :math:`\tau` is what the log of -log Q differs by, as if runs were larger
+    or smaller than they are: it cannot be seen near chance, where runs of many recipes look alike,
+    and tells most half-way up.
+
+    Unknown trials are infinitely many: then s and :math:`\tau` say all. Averages of several tasks,
+    whose numbers of successes are no whole numbers, have this noise as well. The rest of v is half
+    a success, which keeps shares of 0 and of 1 possible.
+    """
+
+    parameters = {"spread": "positive", "scatter": "positive"}  # noqa: RUF012
+    scale = "share"
+    counts = False
+
+    def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
+        """See `Noise`."""
+        import pymc as pm
+
+        return pm.Normal, {"mu": mu, "sigma": self._sd(mu, values, inputs)}
+
+    def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
+        """See `Noise`."""
+        from scipy.stats import norm
+
+        return _elementwise(norm.logpdf, y, mu, self._sd(mu, values, inputs))
+
+    def draw(
+        self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
+    ) -> Draws:
+        """Draw shares of successes, for each entry of `mu` one; none below 0 or above 1."""
+        sd = self._sd(mu, values, inputs)
+        return (mu + sd * mu.copy(data=rng.standard_normal(mu.shape))).clip(0.0, 1.0)
+
+    def _sd(self, mu: Any, values: Values, inputs: Values) -> Any:
+        chance, each = inputs.get("chance", 0.0), 1.0 / inputs["trials"]
+        of_trial = mu * (1.0 - mu) + 0.5 * each + _LEAST_VARIANCE
+        known = positive_part((mu - chance) / (1.0 - chance) - _LEAST_KNOWN) + _LEAST_KNOWN
+        steps = values["scatter"] * (1.0 - chance) * known * np.log(known)
+        return np.sqrt(of_trial * (each + values["spread"] ** 2) + steps**2)
+
+
 NOISE: dict[str, Noise] = {
     "StudentT": StudentT(),
     "Normal": Normal(),
@@ -367,6 +427,7 @@ NOISE: dict[str, Noise] = {
     "RepetitionExcess": RepetitionExcess(),
     "BetaBinomial": BetaBinomial(),
     "Binomial": Binomial(),
+    "ShareNormal": ShareNormal(),
 }
 """Kinds of noise by the name that model files use."""
 

@@ -202,6 +202,15 @@ class ModelSpec:
         return tuple(own.name for own in self.reads if own.scale == "log")
 
     @property
+    def may_hold(self) -> bool:
+        """Whether one of several inputs may be the same in all runs.
+
+        A share has a scale of its own, on which priors say how much may be due to that input; of a
+        loss it cannot be told from the irreducible part.
+        """
+        return self.response.scale == "share"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """What the model reads of a table of runs: inputs of the law, and the group."""
         return (*self.inputs, *([self.group] if self.group else []))

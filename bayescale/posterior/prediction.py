@@ -15,7 +15,7 @@ from bayescale.draws import CI_PROB, summarise
 from bayescale.errors import FitError
 from bayescale.laws import LOSS, Input
 from bayescale.modelling.build import cells_of
-from bayescale.modelling.inputs import inputs_of, observed_of, read_by
+from bayescale.modelling.inputs import TRIALS, inputs_of, observed_of, read_by
 from bayescale.modelling.noise import Noise, noise_scale
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
@@ -626,6 +626,8 @@ def given_inputs(
             found[own.name] = _array(fit, own, given[filled])
         elif own.name in spec.constants:
             found[own.name] = xr.DataArray(spec.constants[own.name])
+        elif own is TRIALS and not spec.noise_model.counts:
+            found[own.name] = xr.DataArray(np.inf)
     missing = [own.name for own in read if own.name not in found and own.role != "knob"]
     if missing:
         raise FitError(
@@ -649,7 +651,7 @@ def _array(fit: Fit, own: Input, value: Any) -> xr.DataArray:
         value = _in_order(fit, own.name, value)
     if own.scale == "log" and not (value > 0).all():
         raise FitError(f"{own.name} must be positive, got {float(value.min()):g}")
-    if not np.isfinite(value).all():
+    if own is not TRIALS and not np.isfinite(value).all():
         raise FitError(f"{own.name} must be finite")
     return value
 

@@ -13,7 +13,12 @@ FEWEST_RUNS = 5
 
 
 def require_identifiable(
-    runs: Runs, inputs: tuple[str, ...], parameters: int, *, group: str | None = None
+    runs: Runs,
+    inputs: tuple[str, ...],
+    parameters: int,
+    *,
+    group: str | None = None,
+    held: bool = False,
 ) -> tuple[Check, ...]:
     """Refuse designs that cannot say what the law asks, and name those that can say little.
 
@@ -26,6 +31,9 @@ def require_identifiable(
         Number of parameters the law samples.
     group : str, optional
         Column whose values are the groups of a hierarchical model.
+    held : bool, optional
+        Whether one of several inputs may be the same in all runs: what is due to it is then the
+        prior's, which is said.
 
     Returns
     -------
@@ -44,14 +52,15 @@ def require_identifiable(
             f"{len(runs)} runs cannot support a law of {parameters} parameters: at least "
             f"{FEWEST_RUNS} are needed, 15 or more are useful"
         )
-    for name, values in logs.items():
-        if np.ptp(values) < np.log(1.05):
-            raise RunsError(
-                f"every run has about the same {name} ({words.count(np.exp(values[0]))}): "
-                "its effect cannot be learned",
-                f"Add runs at other {name}, or fit a single-axis law (--model power-law).",
-            )
-    doubts = [one for name, values in logs.items() for one in _levels(name, values)]
+    alike = [name for name, values in logs.items() if np.ptp(values) < np.log(1.05)]
+    if alike and not (held and len(alike) < len(logs)):
+        raise RunsError(
+            f"every run has about the same {alike[0]} ({words.count(np.exp(logs[alike[0]][0]))}): "
+            "its effect cannot be learned",
+            f"Add runs at other {alike[0]}, or fit a single-axis law (--model power-law).",
+        )
+    doubts = [_alike(name, float(np.exp(logs.pop(name)[0]))) for name in alike]
+    doubts += [one for name, values in logs.items() for one in _levels(name, values)]
     if len(runs) < 2 * parameters:
         doubts.append(
             doubt(
@@ -60,7 +69,7 @@ def require_identifiable(
                 "Compare the posterior with the prior.",
             )
         )
-    if {"params", "tokens"} <= set(inputs):
+    if {"params", "tokens"} <= set(logs):
         doubts += _joint(logs["params"], logs["tokens"])
     if len(inputs) == 1:
         doubts += _off_axis(runs, inputs[0])
@@ -71,6 +80,15 @@ def require_identifiable(
     if group is not None and group in runs.table:
         doubts += _few_groups(runs, group)
     return (*doubts, *_mixed(runs, group))
+
+
+def _alike(name: str, value: float) -> Check:
+    return doubt(
+        f"one number of {name}",
+        f"every run has about the same {name} ({words.count(value)}): what is due to them is the "
+        "prior's",
+        f"Ask at these {name} only, or add runs at others.",
+    )
 
 
 def _few_groups(runs: Runs, group: str) -> list[Check]:

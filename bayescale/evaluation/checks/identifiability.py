@@ -45,7 +45,9 @@ def design_checks(runs: Runs, spec: ModelSpec) -> list[Check]:
     list of Check
     """
     try:
-        notices = require_identifiable(runs, spec.designed, len(spec.priors), group=spec.group)
+        notices = require_identifiable(
+            runs, spec.designed, len(spec.priors), group=spec.group, held=spec.may_hold
+        )
         refused = []
     except RunsError as error:
         notices, refused = (), [_refusal(error)]

@@ -22,6 +22,7 @@ from bayescale.evaluation.checks.influence import (
 from bayescale.evaluation.checks.predictive import residual_checks, seed_check
 from bayescale.evaluation.checks.prior import prior_checks
 from bayescale.evaluation.checks.refits import Refits, refits
+from bayescale.evaluation.checks.tasks import task_checks
 from bayescale.files import plain
 from bayescale.modelling.build import cells_of
 from bayescale.modelling.noise import LEAST
@@ -102,6 +103,7 @@ def check_fit(fit: Fit, *, seed: int = 1) -> Checks:
     found = [
         _convergence(fit),
         *design_checks(fit.runs, fit.spec),  # causes before what follows from them
+        *asked("tasks", lambda: task_checks(fit)),
         *([] if few else asked("columns", lambda: column_checks(fit, simulated()))),
         *(few or asked("residuals", lambda: _of_residuals(fit, simulated(), shapes))),
         *([] if few else asked("calibration", lambda: calibration_checks(without()))),

@@ -1,0 +1,148 @@
+"""Which tasks must not be extrapolated, asked before any of their accuracies is used."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from bayescale.arguments import typed
+from bayescale.modelling.inputs import TRIALS, inputs_of
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import residuals
+from bayescale.runs.check import Check, Status
+
+NEAR_CHANCE = 0.1
+"""Share that is known at the largest runs up to which the runs tell no exponent."""
+
+LOW = 0.3
+"""Share that is known up to which a task must rise steadily to be extrapolated."""
+
+RISING = 0.8
+"""Rank correlation of accuracies with the law's from which on a task rises steadily."""
+
+OVERDISPERSED = 3.0
+"""Variance about the law, in units of that of the items, from which on a task is not the law's."""
+
+_TOP = 0.75  # of the runs by size: the largest are those above this quantile
+_FEWEST = 5  # runs of a task by which its shape can be judged
+
+
+@typed
+def task_doubts(fit: Fit) -> dict[str, Check]:
+    """Name the tasks of a fit of accuracies that must not be extrapolated, and why.
+
+    A task near chance at its largest runs gives no exponent. One that is overdispersed, whose runs
+    scatter about the law by three times the variance of their items and by three times that of the
+    median task, depends on something else. One that is low and does not rise with the law's own
+    accuracies has not begun to follow it: BoolQ and Winogrande are the known cases, 12 to 23 points
+    off for every law.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of accuracies. Its groups are the tasks; without groups it is of one task.
+
+    Returns
+    -------
+    dict of str to Check
+        FAIL, by task; tasks that may be extrapolated are left out, and all those of another
+        response.
+    """
+    if fit.spec.response.scale != "share" or not fit.sampled:
+        return {}
+    tables = dict(_tasks(fit))
+    scatter = {name: _scatter(own) for name, own in tables.items()}
+    usual = max(1.0, float(np.nanmedian([*scatter.values(), 1.0])))
+    found = {
+        name: _doubt(name, own, scatter[name], OVERDISPERSED * usual)
+        for name, own in tables.items()
+    }
+    return {name: check for name, check in found.items() if check is not None}
+
+
+def task_checks(fit: Fit) -> list[Check]:
+    """Ask which tasks may be extrapolated.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    list of Check
+        One for each task that may not; or one PASS. Empty for a response that is no accuracy.
+    """
+    if fit.spec.response.scale != "share":
+        return []
+    if found := list(task_doubts(fit).values()):
+        return found
+    return [Check("tasks", Status.PASS, "every task rises with the law, well above chance")]
+
+
+def _tasks(fit: Fit) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Runs of each task: observed and fitted accuracy, items, size, and the share that is known."""
+    table, inputs = residuals(fit), inputs_of(fit.spec, fit.runs.table)
+    observed = table[fit.spec.response.column].to_numpy(dtype=float)
+    chance = np.asarray(inputs.get("chance", np.zeros(len(table))))
+    own = pd.DataFrame(
+        {
+            "observed": observed,
+            "fitted": table["fitted"].to_numpy(),
+            "known": (observed - chance) / (1.0 - chance),
+            "items": inputs[TRIALS.name],
+            "size": fit.runs.column(fit.spec.size),
+        }
+    )
+    names = (
+        table[fit.spec.group].astype(str).to_numpy()
+        if fit.groups and fit.spec.group is not None
+        else np.repeat(fit.own_group or "the task", len(own))
+    )
+    for name, rows in own.groupby(names):
+        if len(rows) >= _FEWEST:
+            yield str(name), rows
+
+
+def _scatter(own: pd.DataFrame) -> float:
+    """Variance about the law in units of that of the items; NaN where those are not known."""
+    variance = (own["fitted"] * (1.0 - own["fitted"])).clip(lower=0.5 / own["items"]) / own["items"]
+    squared = (own["observed"] - own["fitted"]) ** 2 / variance
+    return float(squared[np.isfinite(own["items"])].mean())
+
+
+def _doubt(name: str, own: pd.DataFrame, scatter: float, most: float) -> Check | None:
+    """Say the first that speaks against extrapolating a task."""
+    top = own[own["size"] >= own["size"].quantile(_TOP)]
+    known = float(top["known"].mean())
+    rising = _rank_correlation(own)
+    at_top = f"its largest runs know {known:.0%} beyond guessing"
+    if known < NEAR_CHANCE:
+        said = f"near chance: {at_top}, which gives no exponent"
+        return _fail(name, said, known, NEAR_CHANCE)
+    if scatter > most:
+        said = f"overdispersed: its runs scatter {scatter:.0f} times as much as its items explain"
+        return _fail(name, said, scatter, most)
+    if known < LOW and rising < RISING:
+        said = f"does not rise steadily: rank correlation {rising:.2f} with the law, and {at_top}"
+        return _fail(name, said, rising, RISING)
+    return None
+
+
+def _rank_correlation(own: pd.DataFrame) -> float:
+    """Rank correlation of accuracies with the law's; 0 where either is the same for all runs."""
+    if own["observed"].nunique() < 2 or own["fitted"].nunique() < 2:
+        return 0.0
+    return float(spearmanr(own["observed"], own["fitted"]).statistic)
+
+
+def _fail(task: str, said: str, statistic: float, threshold: float) -> Check:
+    return Check(
+        f"task {task}",
+        Status.FAIL,
+        said,
+        "Do not extrapolate it: evaluate larger runs, or score the log probability of the right "
+        "answer in place of its accuracy.",
+        statistic=statistic,
+        threshold=threshold,
+    )
