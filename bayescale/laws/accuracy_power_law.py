@@ -24,7 +24,8 @@ def accuracy_power_law(x: Any, chance: Any, *, A: Any, gamma: Any, luck: Any) ->
     r"""Accuracy :math:`c' + (1 - c') Q`, where :math:`-\log Q = A x^{-\gamma}`.
 
     The law `task_accuracy` along one axis, such as compute of runs of one ratio of tokens to
-    parameters, or parameters where all runs have as many tokens.
+    parameters, or parameters where all runs have as many tokens. Ruan et al. (2024),
+    arXiv:2405.10938, fit accuracies along compute by a logistic curve, which is another one.
 
     Parameters
     ----------

@@ -101,11 +101,12 @@ def task_accuracy(
 ) -> Any:
     r"""Accuracy :math:`c' + (1 - c') Q`, where :math:`-\log Q = A N^{-\alpha} + B D^{-\beta}`.
 
-    c' is near the chance level c (`guessing`). Q is the share of the items that a model knows beyond guessing. Minus its log is a joint law of
-    loss without an irreducible part (Hoffmann et al. 2022, equation 2, with E = 0): accuracy tends
-    to 1. Where an answer needs L tokens right in a row, Q is a product of L shares, so A and B are
-    L times as large and the exponents stay: a task that "emerges" has a long answer, and no other
-    law (Schaeffer et al. 2023, arXiv:2304.15004).
+    c' is near the chance level c (`guessing`). Q is the share of the items that a model knows
+    beyond guessing. Minus its log is a joint law of loss without an irreducible part, equation 2
+    of Hoffmann et al. (2022) with E = 0: accuracy tends to 1. Where an answer needs L tokens right
+    in a row, Q is a product of L shares, so A and B are L times as large and the exponents stay: a
+    task that "emerges" has a long answer, and no other law; see Schaeffer et al. (2023),
+    arXiv:2304.15004.
 
     Parameters
     ----------

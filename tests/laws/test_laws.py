@@ -63,6 +63,7 @@ COORDINATES = {
     "amplitude_bend": st.floats(-0.04, 0.04),
 }
 sizes = st.floats(1e7, 1e11)
+chances = st.floats(0.0, 0.5)
 PUBLISHED = {  # Muennighoff et al. (2023)
     "E": np.exp(0.6254804),
     "A": np.exp(6.255414),
@@ -86,7 +87,7 @@ def coordinates_of(law):
 
 def inputs_of(law):
     if "budget" not in law.inputs:
-        return st.tuples(*(sizes for _ in law.inputs))
+        return st.tuples(*(chances if name == "chance" else sizes for name in law.inputs))
     on_a_curve = st.tuples(sizes, compute, st.floats(0.9, 1.1))
     return on_a_curve.map(lambda run: (run[0], run[1] * run[2], run[1]))
 
@@ -98,7 +99,9 @@ def cases(law):
 each_law = pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
 WITH_REPETITION = [law for law in LAWS.values() if "unique_tokens" in law.inputs]
 # Not those with a minimum, nor the laws of repeated data: their level is not that of the reference.
-LEVEL = [law for law in LAWS.values() if not law.minimum_along and law not in WITH_REPETITION]
+# Laws of accuracies have tests of their own (test_task_accuracy.py).
+OTHERS = [law for law in LAWS.values() if law.minimum_along or law.response.scale == "share"]
+LEVEL = [law for law in LAWS.values() if law not in (*OTHERS, *WITH_REPETITION)]
 each_level_law = pytest.mark.parametrize("law", LEVEL, ids=lambda law: law.name)
 each_falling_law = pytest.mark.parametrize(
     "law", [law for law in LEVEL if law not in (farseer, growth)], ids=lambda law: law.name

@@ -81,7 +81,7 @@ def task_checks(fit: Fit) -> list[Check]:
 
 
 def _tasks(fit: Fit) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Runs of each task: observed and fitted accuracy, items, size, and the share that is known."""
+    """Runs of each task: accuracy observed and fitted, items, size, the share that is known."""
     table, inputs = residuals(fit), inputs_of(fit.spec, fit.runs.table)
     observed = table[fit.spec.response.column].to_numpy(dtype=float)
     chance = np.asarray(inputs.get("chance", np.zeros(len(table))))
