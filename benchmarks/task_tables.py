@@ -38,7 +38,7 @@ CHANCES = (0.0, 0.2, 0.25, 0.5)
 
 
 def designs(rng: np.random.Generator) -> pd.DataFrame:
-    """Runs of every task, without accuracies: two or more of each ratio of tokens to params."""
+    """Lay out the runs of every task, without accuracies: several sizes at several ratios."""
     runs = [(n, n * ratio) for n in SIZES for ratio in RATIOS]
     rows = []
     for task in range(TASKS):
@@ -50,7 +50,7 @@ def designs(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def simulate(seed: int) -> tuple[pd.DataFrame, xr.Dataset, xr.DataArray]:
-    """One table, its truth, and the accuracy of the new run of each task as it would be measured."""
+    """Simulate a table: it, its truth, and what would be measured of the new run of each task."""
     rng, spec = np.random.default_rng(seed), load_model(MODEL)
     table = designs(rng)
     dummy = as_runs(table.assign(accuracy=0.5), "accuracy", {})
@@ -65,7 +65,7 @@ def simulate(seed: int) -> tuple[pd.DataFrame, xr.Dataset, xr.DataArray]:
 
 
 def law_of(spec: ModelSpec, truth: xr.Dataset, columns: Columns) -> xr.DataArray:
-    """Accuracy by the true law."""
+    """Return the accuracy by the true law."""
     natural = {name: truth[name] for name in spec.law.parameters}
     return spec.law(*(columns[name] for name in spec.inputs), **natural)
 
@@ -73,14 +73,14 @@ def law_of(spec: ModelSpec, truth: xr.Dataset, columns: Columns) -> xr.DataArray
 def noisy(
     spec: ModelSpec, truth: xr.Dataset, columns: Columns, rng: np.random.Generator
 ) -> xr.DataArray:
-    """Accuracy as it would be measured: the noise of the run, and the items that are right."""
+    """Measure accuracies: the noise of the run, and the items that are right."""
     mu = law_of(spec, truth, columns)
     values = {name: truth[name] for name in spec.noise_priors if name in truth}
     return spec.noise_model.draw(rng, mu, np.nan, values, columns)
 
 
 def covered(draws: xr.DataArray, truth: xr.DataArray) -> np.ndarray:
-    """Whether the central 90% of draws holds the truth, by task."""
+    """Say whether the central 90% of draws holds the truth, by task."""
     low, high = (draws.quantile(q, ("chain", "draw")).drop_vars("quantile") for q in (0.05, 0.95))
     return ((low <= truth) & (truth <= high)).to_numpy()
 
@@ -102,7 +102,7 @@ def one_table(seed: int, draws: int) -> pd.DataFrame:
 
 
 def summarise(path: Path) -> str:
-    """Share covered, with its standard error from table to table."""
+    """Return the share covered, with its standard error from table to table."""
     table = pd.read_csv(path)
     names = [*PARAMETERS, "law", "new_run"]
     means = table.groupby("table")[names].mean()

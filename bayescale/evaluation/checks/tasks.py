@@ -49,7 +49,7 @@ def task_doubts(fit: Fit) -> dict[str, Check]:
         FAIL, by task; tasks that may be extrapolated are left out, and all those of another
         response.
     """
-    if fit.spec.response.scale != "share" or not fit.sampled:
+    if fit.spec.response.scale != "share" or len(fit.runs) == 0:
         return {}
     tables = dict(_tasks(fit))
     scatter = {name: _scatter(own) for name, own in tables.items()}
@@ -81,7 +81,7 @@ def task_checks(fit: Fit) -> list[Check]:
 
 
 def _tasks(fit: Fit) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Runs of each task: accuracy observed and fitted, items, size, the share that is known."""
+    """Give each task its runs: accuracy observed and fitted, items, size, share that is known."""
     table, inputs = residuals(fit), inputs_of(fit.spec, fit.runs.table)
     observed = table[fit.spec.response.column].to_numpy(dtype=float)
     chance = np.asarray(inputs.get("chance", np.zeros(len(table))))
