@@ -201,6 +201,10 @@ def load_dataset(name: str) -> Table:
     ``misfitting`` and ``misfitting_checkpoints`` are downloaded once from their publishers,
     checked by sha256 and kept in pooch's cache.
 
+    Tables of accuracies (``downstream_...``) are for `bayescale.read_tasks`. Of
+    ``overtrained_downstream`` the runs, with params and tokens, are the table ``overtrained``: pass
+    it as ``join``.
+
     Parameters
     ----------
     name : str

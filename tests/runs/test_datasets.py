@@ -61,6 +61,19 @@ def test_table_without_a_download_says_what_to_do(monkeypatch):
         load_dataset("overtrained")
 
 
+@pytest.mark.parametrize("name", [name for name in registry() if "downstream" in name])
+def test_tables_of_tasks_say_how_to_get_them(monkeypatch, name):
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    with pytest.raises(DatasetError, match=rf"https://github.com/.*put {name}\.csv into a folder"):
+        load_dataset(name)
+
+
+def test_overtrained_models_have_a_row_for_each_of_their_tasks(data_folder):
+    runs, tasks = load_dataset("overtrained"), load_dataset("overtrained_downstream")
+    assert set(tasks["run"]) == set(runs["run"])
+    assert (tasks.groupby("run")["task"].nunique() == 46).all()
+
+
 @pytest.fixture
 def publisher(tmp_path, monkeypatch):
     """A local server that publishes a table in the publisher's layout, registered as chinchilla."""
