@@ -63,6 +63,26 @@ def simulated_table(noise: float = 0.005, seed: int = 0, **changes: float) -> pd
     return pd.DataFrame({"params": params, "tokens": tokens, "loss": loss})
 
 
+def simulated_tasks(seed: int = 0) -> pd.DataFrame:
+    """Twelve runs on three ratios of tokens to parameters, with the accuracy of three tasks."""
+    rng, rows = np.random.default_rng(seed), []
+    tasks = {
+        "hellaswag": (0.25, 10042, 60.0),
+        "piqa": (0.5, 1838, 40.0),
+        "sciq": (0.25, 1000, 25.0),
+    }
+    for params in (1e8, 3e8, 1e9, 3e9):
+        for tokens in params * np.array([10.0, 20.0, 80.0]):
+            run = {"run": f"{params:.0e}-{tokens:.0e}", "params": params, "tokens": tokens}
+            for task, (chance, items, amplitude) in tasks.items():
+                known = np.exp(-amplitude * (params**-0.25 + 1.5 * tokens**-0.25))
+                share = rng.binomial(items, chance + (1 - chance) * known) / items
+                rows.append(
+                    {**run, "task": task, "accuracy": share, "chance": chance, "n_items": items}
+                )
+    return pd.DataFrame(rows)
+
+
 ODD_NAMES = (r"$\frac{a$", "_hidden $5 & <b>", "two\nlines " + "and so on " * 30 + "$end$")
 """Names that are no mathtext, begin as a hidden label does, or are too long for a picture."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from conftest import known_grouped_fit, simulated_table
+from conftest import known_grouped_fit, simulated_table, simulated_tasks
 from test_own_laws import OWN, learning_rates
 
 import bayescale
@@ -26,7 +26,7 @@ MOST_WORDS = 25
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
-SLOW = {"demo", "report"}
+SLOW = {"demo", "report", "--tasks"}
 REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
 FILLED = {
     "--hold-out EXPR": "--hold-out 'flops > 2e21'",
@@ -89,6 +89,10 @@ def files(tmp_path, monkeypatch, small_fit):
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     small_fit.save("fit.nc")
     simulated_table().assign(State="finished").to_csv("export.csv", index=False)  # of W&B
+    tasks = simulated_tasks()
+    tasks.to_csv("tasks.csv", index=False)
+    wide = tasks.pivot(index=["run", "params", "tokens"], columns="task", values="accuracy")
+    wide.reset_index().to_csv("wide.csv", index=False)
     known = set(LAWS)
     yield
     for name in set(LAWS) - known:  # of a user's own
@@ -124,7 +128,7 @@ def fit_to_plan(question: str) -> str:
 @pytest.mark.parametrize(
     "line",
     [
-        pytest.param(line, marks=[pytest.mark.slow] if line.split()[1] in SLOW else [])
+        pytest.param(line, marks=[pytest.mark.slow] if SLOW & {*line.split()} else [])
         for line in commands()
     ],
 )
@@ -176,6 +180,8 @@ def test_options_named_exist():
 @pytest.mark.parametrize("block", PYTHON)
 def test_python_works(files, block, capsys, monkeypatch, request):
     write_runs(block)
+    if "load_dataset" in block:
+        request.getfixturevalue("data_folder")
     if "bayescale-report" in block:
         Path("bayescale-report").mkdir()
         request.getfixturevalue("joint_fit").save("bayescale-report/fit.nc")

@@ -167,6 +167,40 @@ MidSchedule = Annotated[
         show_default=False,
     ),
 ]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of accuracies: tasks to keep, or their columns: piqa, boolq=bq_acc, 'acc_*'.",
+        metavar="TASK[=COLUMN]",
+    ),
+    each,
+]
+Chance = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What guessing gets right, where the table does not say it: piqa=0.5.",
+        metavar="[TASK=]LEVEL",
+    ),
+    pairs,
+]
+Trials = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Items of a task, where the table does not say it: piqa=1838.",
+        metavar="[TASK=]NUMBER",
+    ),
+    pairs,
+]
+Last = Annotated[
+    int,
+    typer.Option(
+        min=1, metavar="K", show_default=False, help="Take the mean of the last K evaluations."
+    ),
+]
+Join = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Table of the runs, by name, of what accuracies lack."),
+]
 HoldOut = Annotated[
     str | None,
     typer.Option(help="Predict these rows in place of fitting them.", metavar="EXPR"),
@@ -344,6 +378,12 @@ class Reading:
         Columns.
     params_are : str
         What N counts.
+    tasks, chance, trials : list of str, optional
+        Of accuracies: entries TASK or TASK=VALUE.
+    last : int
+        Evaluations of a run that count.
+    join : Path, optional
+        Table of the runs of accuracies.
     """
 
     where: Where = None
@@ -354,6 +394,18 @@ class Reading:
     best_per: BestPer = None
     last_per: LastPer = None
     params_are: ParamsAre = "not stated"
+    tasks: Tasks = None
+    chance: Chance = None
+    trials: Trials = None
+    last: Last = 1
+    join: Join = None
+
+    @property
+    def of_tasks(self) -> dict[str, Any]:
+        """Options that only tables of accuracies have, of those given."""
+        own = {name: getattr(self, name) for name in ("tasks", "chance", "trials", "join")}
+        given = {name: value for name, value in own.items() if value}
+        return given | ({"last": self.last} if self.last != 1 else {})
 
 
 @dataclass(frozen=True)

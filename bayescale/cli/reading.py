@@ -168,21 +168,28 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
     names = pairs_of(reading.column, "--column")
     unfinished = _word_or_weight(reading.mid_schedule)
     kind_of(path)  # a file that is not there is refused before pandas is imported
-    from bayescale.runs.table import read_runs
+    options: dict[str, Any] = {
+        "where": _all_of(reading.where or []),
+        "units": sizes,
+        "mid_schedule": unfinished,
+        "best_per": tuple(reading.best_per or ()),
+        "params_are": reading.params_are,
+        **_of_tasks(reading),
+    }
+    options |= {"last_per": tuple(reading.last_per)} if reading.last_per else {}
+    options |= {"loss_unit": reading.loss_unit} if reading.loss_unit else {}
+    from bayescale.runs.tasks import ACCURACY, as_runs
+
+    odd = [*reading.of_tasks] if spec.response.column != ACCURACY else []
+    odd += ["loss-unit"] if spec.response.column == ACCURACY and reading.loss_unit else []
+    if odd:
+        raise RunsError(
+            f"--{odd[0]}: the model {spec.name} says the {spec.response.name} of a run",
+            "Leave it out, or choose another model with --model.",
+        )
 
     def read(names: dict[str, str]) -> "Runs":
-        runs = read_runs(
-            path,
-            names,
-            where=_all_of(reading.where or []),
-            units=sizes,
-            mid_schedule=unfinished,
-            best_per=tuple(reading.best_per or ()),
-            last_per=tuple(reading.last_per or ()),
-            params_are=reading.params_are,
-            response=spec.response.column,
-            loss_unit=reading.loss_unit,
-        )
+        runs = as_runs(path, spec.response.column, {"columns": names, **options})
         for own in spec.reads:  # before the long work
             if own.role in ("size", "data", "compute"):
                 runs.column(own.name)
@@ -195,6 +202,22 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
         if not (which and _at_a_terminal() and typer.confirm(f"{which}?", default=True, err=True)):
             raise
         return read({**names, **error.columns})
+
+
+def _of_tasks(reading: Reading) -> dict[str, Any]:
+    """Read the options of tables of accuracies: entries TASK or TASK=VALUE, or one number."""
+    found = reading.of_tasks
+    if "tasks" in found:
+        entries = [entry if "=" in entry else f"{entry}={entry}" for entry in found["tasks"]]
+        found["tasks"] = pairs_of(entries, "--tasks")
+    for name in found.keys() & {"chance", "trials"}:
+        option, entries = f"--{name}", found[name]
+        if len(entries) == 1 and "=" not in entries[0]:
+            found[name] = _number(entries[0], option)
+        else:
+            stated = pairs_of(entries, option)
+            found[name] = {own: _number(text, f"{option} {own}") for own, text in stated.items()}
+    return found
 
 
 def _at_a_terminal() -> bool:

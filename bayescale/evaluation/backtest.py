@@ -29,7 +29,8 @@ from bayescale.laws import LOSS, Response
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit, fit
 from bayescale.progress import showing, step
-from bayescale.runs.table import Runs, as_runs
+from bayescale.runs.table import Runs
+from bayescale.runs.tasks import as_runs
 
 MODEL, EXACT = "model", "exact"
 """What is scored: the model as it is, and its law taken as exact."""

@@ -70,7 +70,8 @@ from bayescale.progress import showing, step
 from bayescale.runs.check import Check, doubt, doubt_record
 from bayescale.runs.design import require_identifiable
 from bayescale.runs.reading import from_text, to_text
-from bayescale.runs.table import SHARES_WITHIN, Runs, as_runs
+from bayescale.runs.table import SHARES_WITHIN, Runs
+from bayescale.runs.tasks import as_runs
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400
@@ -900,7 +901,8 @@ def fit(
     Parameters
     ----------
     runs : Runs, pandas.DataFrame or path
-        A table that is not read yet is read by `bayescale.read_runs`.
+        A table that is not read yet is read by `bayescale.read_runs`, one of accuracies by
+        `bayescale.read_tasks`.
     model : str, path or ModelSpec
         Name of a shipped model, a TOML file, or a specification.
     group : str, optional
@@ -919,7 +921,8 @@ def fit(
     progress : bool, optional
         Show which step runs and how much of it is done; by default on a terminal and in a notebook.
     **reading
-        How to read the table: options of `bayescale.read_runs`, e.g. ``columns={"params": "N"}``.
+        How to read the table: options of `bayescale.read_runs` or `bayescale.read_tasks`, e.g.
+        ``columns={"params": "N"}``.
 
     Returns
     -------

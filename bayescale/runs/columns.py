@@ -146,7 +146,7 @@ def meaning(name: str) -> Meaning | None:
     >>> meaning("n_params_non_emb")
     Meaning(ours='params', unit=None, sure=False)
     """
-    said = _words(name)
+    said = words_of(name)
     if not said:
         return None
     if said[0].upper() in _LETTERS and name.strip()[0].isupper():
@@ -172,7 +172,22 @@ def meaning(name: str) -> Meaning | None:
     return None
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
+    """Split the name of a column into its words, in small letters.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> words_of("val/crossEntropy (B)")
+    ['val', 'crossentropy', 'b']
+    """
     apart = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()
     apart = re.sub(r"cross[^a-z0-9]?entropy", "crossentropy", apart)
     return [word for word in re.split(r"[^a-z0-9^]+", apart) if word]
@@ -228,7 +243,7 @@ def candidates(table: pd.DataFrame, ours: str) -> dict[str, Meaning]:
     """
     found = {}
     for name in map(str, table.columns):
-        said = Meaning(ours) if "_".join(_words(name)) == ours else meaning(name)
+        said = Meaning(ours) if "_".join(words_of(name)) == ours else meaning(name)
         if said and said.ours == ours and _may_be_numbers(table[name]):
             layers = name == "L" and (pd.to_numeric(table[name], errors="coerce") % 1 == 0).all()
             found[name] = Meaning(ours, said.unit, said.sure and not layers)
@@ -248,7 +263,7 @@ def _may_be_numbers(values: pd.Series) -> bool:
 def name_columns(
     raw: pd.DataFrame,
     columns: Mapping[str, str],
-    response: str,
+    response: str | None,
     units: Mapping[str, float],
 ) -> Named:
     """Give columns our names: as they were stated, and where the table has one that can be meant.
@@ -258,7 +273,7 @@ def name_columns(
     raw : pandas.DataFrame
     columns : mapping of str to str
         Our name to the table's own.
-    response : str
+    response : str or None
         Column that must be there.
     units : mapping of str to float
         Stated units, by our names.
@@ -289,7 +304,7 @@ def name_columns(
         )
     taken, doubts = _taken(table, response, units)
     table = table.rename(columns={theirs: ours for ours, theirs in taken.items()})
-    if response not in table:
+    if response is not None and response not in table:
         unit = " (nats per token)" if response == "loss" else ""
         raise unnamed(table, response, f"the table has no column {response!r}{unit}")
     theirs = {**columns, **taken}
@@ -298,7 +313,7 @@ def name_columns(
 
 def _units_of(theirs: Mapping[str, str]) -> dict[str, float]:
     """Read the units of counts in the names of their columns."""
-    split = {ours: _split_unit(ours, _words(name)) for ours, name in theirs.items()}
+    split = {ours: _split_unit(ours, words_of(name)) for ours, name in theirs.items()}
     return {
         ours: unit
         for ours, (unit, rest) in split.items()
@@ -307,7 +322,7 @@ def _units_of(theirs: Mapping[str, str]) -> dict[str, float]:
 
 
 def _loss_unit_of(theirs: Mapping[str, str]) -> str | None:
-    unit, _ = _split_unit("loss", _words(theirs.get("loss", "")))
+    unit, _ = _split_unit("loss", words_of(theirs.get("loss", "")))
     return unit if isinstance(unit, str) else None
 
 
@@ -329,7 +344,7 @@ def _require_mapping(raw: pd.DataFrame, columns: Mapping[str, str]) -> None:
 
 
 def _taken(
-    table: pd.DataFrame, response: str, units: Mapping[str, float]
+    table: pd.DataFrame, response: str | None, units: Mapping[str, float]
 ) -> tuple[dict[str, str], tuple[Check, ...]]:
     """Choose columns that nobody named: each the only one that its name of ours can mean."""
     wanted = [*SIZES, *(["loss"] if response == "loss" else []), *_IN_FULL]

@@ -412,15 +412,10 @@ def _flagged(table: pd.DataFrame) -> list[Check]:
 
 type Doubt = Callable[[pd.DataFrame], list[Check]]
 
-OF_ANY: tuple[Doubt, ...] = (
-    _swapped,
-    _apart,
-    _exchanged,
-    _flops_disagree,
-    _duplicates,
-    _checkpoints,
-    _flagged,
-)
+OF_TASKS: tuple[Doubt, ...] = (_swapped, _apart, _exchanged, _flops_disagree, _flagged)
+"""What can be doubted of runs that have a row for each task."""
+
+OF_ANY: tuple[Doubt, ...] = (*OF_TASKS, _duplicates, _checkpoints)
 """What can be doubted of runs whatever was measured of them."""
 
 DOUBTS: tuple[Doubt, ...] = (*OF_ANY, _swept, _constant, _rising, _perplexity, _far_off)

@@ -24,6 +24,9 @@ _ENDED = {"finished", "completed", "done", "success"}
 STEPS = ("_step", "step", "steps", "global_step", "trainer/global_step", "current_steps")
 """Columns that count what a run has done of its schedule, where tokens do not."""
 
+PLACES = ("tokens", *STEPS, _PORTION, "portion_of_run")
+"""Columns that say where in its run a row lies."""
+
 
 def settle(table: pd.DataFrame, choice: MidSchedule) -> tuple[pd.DataFrame, list[str], list[Check]]:
     """Leave out, keep or weigh down the runs that the table marks as unfinished.
@@ -139,7 +142,7 @@ def _marked(table: pd.DataFrame) -> dict[str, pd.Series]:
     return {name: rows for name, rows in found.items() if rows.any()}
 
 
-def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def last_of(table: pd.DataFrame, names: Sequence[str], count: int = 1) -> pd.DataFrame:
     """Keep the last row of each run: that of the most tokens, or else steps.
 
     Parameters
@@ -147,6 +150,8 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     table : pandas.DataFrame
     names : sequence of str
         Columns that say of which run a row is.
+    count : int, optional
+        How many rows to keep of each.
 
     Returns
     -------
@@ -183,7 +188,7 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
                 "rows of the same run",
                 f"Correct it{'' if slips else own}.",
             )
-    place = [name for name in ("tokens", *STEPS) if name in table]
+    place = [name for name in PLACES if name in table]
     if not place:
         raise RunsError(
             "neither tokens nor steps say which row of a run is its last",
@@ -204,18 +209,18 @@ def last_of(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             ),
         )
     order = table.sort_values(known, kind="stable")
-    return order.groupby(list(names), sort=False).tail(1).sort_index()
+    return order.groupby(list(names), sort=False).tail(count).sort_index()
 
 
 def cut_short(last: pd.DataFrame, whole: pd.DataFrame, names: Sequence[str]) -> list[Check]:
-    """Doubt runs whose last row was filtered out, so that one of mid-schedule took its place.
+    """Doubt runs whose last row does not count, so that one of mid-schedule took its place.
 
     Parameters
     ----------
     last : pandas.DataFrame
         One row a run.
     whole : pandas.DataFrame
-        All rows, those that a filter dropped among them.
+        All rows, those that are left out among them.
     names : sequence of str
         Columns that say of which run a row is.
 
@@ -224,7 +229,7 @@ def cut_short(last: pd.DataFrame, whole: pd.DataFrame, names: Sequence[str]) -> 
     list of Check
         One, or none.
     """
-    place = next(name for name in ("tokens", *STEPS) if name in whole)
+    place = next(name for name in PLACES if name in whole)
     keys = [whole[name] for name in names]
     latest = pd.to_numeric(whole[place], errors="coerce").groupby(keys).transform("max")
     rows = last.index[pd.to_numeric(last[place], errors="coerce") < latest[last.index]]
@@ -233,8 +238,8 @@ def cut_short(last: pd.DataFrame, whole: pd.DataFrame, names: Sequence[str]) -> 
     return [
         doubt(
             "not the last row",
-            f"{words.rows(rows)}: the filter left out later rows of these runs",
-            "Leave these runs out as a whole, if their loss is wanted at the end of training.",
+            f"{words.rows(rows)}: later rows of these runs are left out",
+            "Leave such rows out as well, if the end of training is what is wanted.",
             rows,
         )
     ]

@@ -5,10 +5,9 @@ columns ``run, params, tokens, flops, loss`` (counts as float64, loss in nats pe
 whatever group columns the table has.
 """
 
-import inspect
 import textwrap
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from bayescale.runs.doubts import (
     DOUBTS,
     FLOPS_PER_PARAM_TOKEN,
     OF_ANY,
+    Doubt,
     originals,
     small,
     tiny,
@@ -34,7 +34,7 @@ from bayescale.runs.doubts import (
 from bayescale.runs.losses import LossUnit, doubts_of, loss_unit_of, require_no_perplexity
 from bayescale.runs.numbers import parse, why_none
 from bayescale.runs.query import select
-from bayescale.runs.reading import load_table
+from bayescale.runs.reading import Loaded, load_table
 from bayescale.runs.schedule import (
     MidSchedule,
     cut_short,
@@ -48,6 +48,8 @@ from bayescale.runs.settings import settings
 SHARES_WITHIN = 0.02
 """How far the shares of a mixture may be from a sum of 1: published ones are rounded."""
 
+_GIVEN = {"chance": "what guessing gets right", "trials": "how many items a task has"}
+_EXAMPLES = {"chance": 0.5, "trials": 1838}
 _FILLED = ("params", "tokens", "flops")
 _TAKEN = -1  # in place of a number of sizes, for runs that a budget has
 _SHOWN = 7  # columns of the first rows that runs show
@@ -55,6 +57,26 @@ _LOSS_FAR = 50.0  # factor to the median of a loss that nothing explains
 _LOSS_GAP = 10.0  # factor to the next loss
 _TOTALS = ("total", "totals", "sum", "mean", "average", "avg", "median", "std", "count")
 _NEAR = 1.5  # factor between sizes that count FLOPs alike
+
+
+@dataclass(frozen=True)
+class Read:
+    """Rows of which is known what was measured, on the way from a raw table to runs.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    ledger : sequence of str
+    doubts : sequence of Check
+    """
+
+    table: pd.DataFrame = field(repr=False)
+    ledger: Sequence[str] = ()
+    doubts: Sequence[Check] = ()
+
+
+type Measured = Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame], Read]
+"""Reads what was measured: of rows that a filter keeps, of all rows, and of their raw cells."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -347,9 +369,67 @@ def read_runs(
     >>> runs.table["flops"].tolist()
     [1.2e+20, 4.8e+20]
     """
-    loaded = load_table(source)
-    raw, stated = loaded.table, units or {}
-    named = name_columns(raw, columns or {}, response, stated)
+    return runs_from(
+        load_table(source),
+        columns or {},
+        where=where,
+        units=units or {},
+        mid_schedule=mid_schedule,
+        best_per=best_per,
+        last_per=last_per,
+        params_are=params_are,
+        response=response,
+        loss_unit=loss_unit,
+        doubts=DOUBTS if response == "loss" else OF_ANY,
+    )
+
+
+def runs_from(
+    loaded: Loaded,
+    columns: Mapping[str, str],
+    *,
+    where: str | None,
+    units: Mapping[str, float],
+    mid_schedule: MidSchedule,
+    best_per: str | Sequence[str],
+    params_are: str,
+    response: str | None,
+    doubts: Sequence[Doubt],
+    last_per: str | Sequence[str] = (),
+    loss_unit: str | None = None,
+    measured: Measured | None = None,
+) -> Runs:
+    """Make runs of a table that was loaded: all that `read_runs` does, whatever was measured.
+
+    Parameters
+    ----------
+    loaded : Loaded
+    columns, where, units, mid_schedule, best_per, last_per, params_are, loss_unit
+        See `read_runs`.
+    response : str or None
+        Column that the table must have; None where `measured` looks for what was measured.
+    doubts : sequence of callable
+        What to doubt.
+    measured : callable, optional
+        Reads what was measured of the rows that the filter keeps, where there is more to do than
+        to take the last row of each run.
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    RunsError
+        See `read_runs`.
+
+    Warns
+    -----
+    RunsWarning
+        See `read_runs`.
+    """
+    raw, stated = loaded.table, units
+    named = name_columns(raw, columns, response, stated)
     units = {**named.units, **stated}
     plain = _apply_units(named.table, {}, response, loaded.decimal)
     scaled = _apply_units(named.table, units, response, loaded.decimal)
@@ -361,7 +441,8 @@ def read_runs(
     kept = select(filled, where, own)
     ours = {theirs: name for name, theirs in named.theirs.items()}
     best_per, last_per = (_names(some, ours) for some in (best_per, last_per))
-    last = last_of(kept, last_per) if last_per else kept
+    read = measured(kept, filled, named.table) if measured else Read(kept)
+    last = last_of(read.table, last_per) if last_per else read.table
     settled, settling, unfinished = settle(last, mid_schedule)
     unfinished = [*unfinished, *(cut_short(settled, filled, last_per) if last_per else ())]
     _require_values(settled, named.table, response, units, loaded.decimal)
@@ -388,16 +469,17 @@ def read_runs(
             for column, rows in was_filled.items()
         ),
         *_dropped(where, filled, kept, f"by the filter {where!r}"),
+        *read.ledger,
         *_dropped(last_per, kept, last, f"before the last of each {', '.join(last_per)}"),
         *settling,
         *_dropped(best_per, settled, table, f"for a better run of equal {', '.join(best_per)}"),
     )
-    doubts = DOUBTS if response == "loss" else OF_ANY
     doubts = doubts if "params" in units else (*doubts, small)
     doubts = doubts if response != "loss" or unit or "loss" in units else (*doubts, tiny)
     notices = (
         *named.doubts,
         *(doubts_of(plain.loc[table.index, "loss"], unit) if unit else ()),
+        *read.doubts,
         *unfinished,
         *(
             notice
@@ -407,7 +489,7 @@ def read_runs(
         ),
     )
     for notice in notices:
-        warnings.warn(str(notice), RunsWarning, stacklevel=3)
+        warnings.warn(str(notice), RunsWarning, stacklevel=4)
     return Runs(
         table,
         loaded.name,
@@ -420,7 +502,7 @@ def read_runs(
     )
 
 
-def _unit_of_losses(named: Named, stated: str | None, response: str) -> LossUnit | None:
+def _unit_of_losses(named: Named, stated: str | None, response: str | None) -> LossUnit | None:
     if response == "loss":
         return loss_unit_of(stated, named.theirs.get("loss"), named.loss_unit)
     if stated is not None:
@@ -448,39 +530,6 @@ def _dropped(asked: object, before: pd.DataFrame, after: pd.DataFrame, why: str)
 def _names(given: str | Sequence[str], ours: Mapping[str, str]) -> list[str]:
     """List columns by our names."""
     return [ours.get(name, name) for name in ([given] if isinstance(given, str) else given)]
-
-
-def as_runs(
-    source: Runs | str | Path | pd.DataFrame, response: str, options: Mapping[str, Any]
-) -> Runs:
-    """Take runs as they are, or read them from a table.
-
-    Parameters
-    ----------
-    source : Runs, path or pandas.DataFrame
-    response : str
-        Column of what the law says of the runs.
-    options : mapping of str to Any
-        Of `read_runs`.
-
-    Returns
-    -------
-    Runs
-
-    Raises
-    ------
-    RunsError
-        For options of runs that are read already, or a table that cannot be read.
-    """
-    inspect.signature(read_runs).bind(source, response=response, **options)  # names of options
-    if not isinstance(source, Runs):
-        return read_runs(source, response=response, **options)
-    if options:
-        raise RunsError(
-            f"{', '.join(options)}: these runs are read already; pass this to read_runs, or the "
-            "table in place of the runs"
-        )
-    return source
 
 
 def positive(table: pd.DataFrame, name: str) -> np.ndarray:
@@ -596,6 +645,12 @@ def shares(table: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def _found(table: pd.DataFrame, name: str) -> pd.Series:
+    if name not in table and name in _GIVEN:
+        raise RunsError(
+            f"the model needs the column {name!r}, {_GIVEN[name]}",
+            f"Name it with --column {name}=YOURS, or give a number for all tasks or for each, e.g. "
+            f"--{name} piqa={_EXAMPLES[name]} (in Python {name}={{'piqa': {_EXAMPLES[name]}}}).",
+        )
     if name not in table:
         raise unnamed(table, name, f"the model needs the column {name!r}")
     return table[name]
@@ -652,7 +707,7 @@ def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -
 
 
 def _apply_units(
-    table: pd.DataFrame, units: Mapping[str, float], response: str, decimal: str
+    table: pd.DataFrame, units: Mapping[str, float], response: str | None, decimal: str
 ) -> pd.DataFrame:
     """Make counts and the response float64, NaN where a cell is no number; apply the units."""
     for name, unit in units.items():
@@ -664,7 +719,7 @@ def _apply_units(
         if not (np.isfinite(unit) and unit > 0):
             raise RunsError(f"the unit of {name} must be a positive number, got {unit:g}")
     table = table.copy()
-    for name in dict.fromkeys((*COUNTS, response, *units)):
+    for name in dict.fromkeys((*COUNTS, response or "", *units)):
         if name in table:
             counts = _spells(name, units)
             table[name] = parse(table[name], counts=counts, decimal=decimal) * units.get(name, 1.0)
@@ -708,21 +763,34 @@ def _fill(table: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
         return table
     nothing = pd.Series(np.nan, index=table.index)
     params, tokens, flops = (table.get(name, nothing) for name in _FILLED)
-    no_number = {name: _no_number(table, named, name) for name in _FILLED}
+    unread = {name: no_number(table, named, name) for name in _FILLED}
     k = FLOPS_PER_PARAM_TOKEN
     counted = table.get("active_params", params)
     if "active_params" not in table:
         table["params"] = params.fillna(flops / (k * tokens))
     table["tokens"] = tokens.fillna(flops / (k * counted))
     table["flops"] = flops.fillna(k * counted * tokens)
-    for name, rows in no_number.items():
+    for name, rows in unread.items():
         if rows.any():
             table[name] = table[name].mask(rows)
     return table
 
 
-def _no_number(table: pd.DataFrame, named: pd.DataFrame, name: str) -> pd.Series:
-    """Rows in which the raw table has something that was not read as a number."""
+def no_number(table: pd.DataFrame, named: pd.DataFrame, name: str) -> pd.Series:
+    """Find the rows in which the raw table has something that was not read as a number.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    named : pandas.DataFrame
+        The raw cells, under our names.
+    name : str
+
+    Returns
+    -------
+    pandas.Series
+        Of truth values.
+    """
     if name not in named or name not in table:
         return pd.Series(False, index=table.index)
     return table[name].isna() & named.loc[table.index, name].notna()
@@ -758,14 +826,14 @@ def _best(table: pd.DataFrame, best_per: Sequence[str]) -> pd.DataFrame:
 def _require_values(
     table: pd.DataFrame,
     named: pd.DataFrame,
-    response: str,
+    response: str | None,
     units: Mapping[str, float],
     decimal: str,
 ) -> None:
     """Refuse responses and counts that are no positive numbers, by the row of the raw table."""
     _require_runs(table)
-    columns = [name for name in dict.fromkeys((response, *COUNTS)) if name in table]
-    unread = {name: table.index[_no_number(table, named, name)] for name in columns}
+    columns = [name for name in dict.fromkeys((response or "", *COUNTS)) if name in table]
+    unread = {name: table.index[no_number(table, named, name)] for name in columns}
     heads = [name for name, rows in unread.items() if list(rows) == [0]]
     if len(heads) > 1:
         raise RunsError(

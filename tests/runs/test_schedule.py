@@ -224,7 +224,9 @@ def test_a_filter_that_takes_the_last_row_of_a_run_is_doubted():
     table = history().reset_index(drop=True)
     end = table.groupby("run")["tokens"].idxmax().iloc[2]
     table.loc[end, "loss"] = np.inf
-    with pytest.warns(RunsWarning, match="not the last row: row .*left out later rows") as told:
+    with pytest.warns(
+        RunsWarning, match="not the last row: row .*later rows of these runs are left out"
+    ) as told:
         runs = read_runs(table, where="loss < inf", last_per="run")
     [notice] = [own for own in runs.notices if own.name == "not the last row"]
     assert len(told) == 1

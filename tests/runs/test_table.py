@@ -13,7 +13,8 @@ from bayescale.errors import BayescaleError, RunsError, RunsWarning
 from bayescale.report.record import default_budgets
 from bayescale.runs.doubts import FLOPS_PER_PARAM_TOKEN
 from bayescale.runs.range import decades_beyond
-from bayescale.runs.table import Runs, as_runs, read_runs
+from bayescale.runs.table import Runs, read_runs
+from bayescale.runs.tasks import as_runs
 
 
 def set_cell(column, row, value):
