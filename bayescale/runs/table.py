@@ -428,8 +428,7 @@ def runs_from(
     RunsWarning
         See `read_runs`.
     """
-    raw, stated = loaded.table, units
-    named = name_columns(raw, columns, response, stated)
+    stated, named = units, name_columns(loaded.table, columns, response, units)
     units = {**named.units, **stated}
     plain = _apply_units(named.table, {}, response, loaded.decimal)
     scaled = _apply_units(named.table, units, response, loaded.decimal)
@@ -444,30 +443,22 @@ def runs_from(
     read = measured(kept, filled, named.table) if measured else Read(kept)
     last = last_of(read.table, last_per) if last_per else read.table
     settled, settling, unfinished = settle(last, mid_schedule)
-    unfinished = [*unfinished, *(cut_short(settled, filled, last_per) if last_per else ())]
     _require_values(settled, named.table, response, units, loaded.decimal)
     if response == "loss":
         require_no_perplexity(settled["loss"], unit)
-    table = _best(settled, best_per)
-    if "run" not in table:
-        rows = table.index[originals(table)]  # a copied row has the name of its original
-        table.insert(0, "run", [f"run-{row + 1}" for row in rows])
+    table = _with_names(_best(settled, best_per))
     if mid_schedule == "exclude":
         require_no_history(table)
     was_filled = _filled_rows(named.table, table)
     _require_compute(table, was_filled)
     _require_units(table, stated=stated)
     ledger = (
-        f"{len(raw)} rows read",
+        f"{len(loaded.table)} rows read",
         *loaded.ledger,
         *_ledger_of_names(named, stated, unit),
         *_spelled(named.table, scaled, units),
         *_not_known(settled),
-        *(
-            f"{column}{'' if rows.all() else f' of {words.rows(table.index[rows])}'} filled by "
-            "C = 6ND"
-            for column, rows in was_filled.items()
-        ),
+        *_said_of_filled(was_filled),
         *_dropped(where, filled, kept, f"by the filter {where!r}"),
         *read.ledger,
         *_dropped(last_per, kept, last, f"before the last of each {', '.join(last_per)}"),
@@ -476,17 +467,15 @@ def runs_from(
     )
     doubts = doubts if "params" in units else (*doubts, small)
     doubts = doubts if response != "loss" or unit or "loss" in units else (*doubts, tiny)
+    found = (notice for doubt in doubts for notice in doubt(table))
     notices = (
         *named.doubts,
         *(doubts_of(plain.loc[table.index, "loss"], unit) if unit else ()),
         *read.doubts,
         *unfinished,
-        *(
-            notice
-            for doubt in doubts
-            for notice in doubt(table)
-            if not (last_per and notice.name == "repeated run names")  # who asks knows the runs
-        ),
+        *(cut_short(settled, filled, last_per) if last_per else ()),
+        # Who asks for the last of each run knows the runs.
+        *(one for one in found if not (last_per and one.name == "repeated run names")),
     )
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=4)
@@ -500,6 +489,20 @@ def runs_from(
         unit=unit.label if unit else "",
         own=own,
     )
+
+
+def _with_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Name runs by their rows where nothing does; a copied row has the name of its original."""
+    if "run" not in table:
+        rows = table.index[originals(table)]
+        table.insert(0, "run", [f"run-{row + 1}" for row in rows])
+    return table
+
+
+def _said_of_filled(filled: Mapping[str, pd.Series]) -> Iterator[str]:
+    for column, rows in filled.items():
+        which = "" if rows.all() else f" of {words.rows(rows.index[rows])}"
+        yield f"{column}{which} filled by C = 6ND"
 
 
 def _unit_of_losses(named: Named, stated: str | None, response: str | None) -> LossUnit | None:
@@ -652,7 +655,12 @@ def _found(table: pd.DataFrame, name: str) -> pd.Series:
             f"--{name} piqa={_EXAMPLES[name]} (in Python {name}={{'piqa': {_EXAMPLES[name]}}}).",
         )
     if name not in table:
-        raise unnamed(table, name, f"the model needs the column {name!r}")
+        lacking = unnamed(table, name, f"the model needs the column {name!r}")
+        if (
+            "task" in table and not lacking.columns
+        ):  # of accuracies, whose runs have their own table
+            lacking.advice += " If another table has it for each run, pass --join FILE."
+        raise lacking
     return table[name]
 
 

@@ -455,6 +455,14 @@ def test_a_model_that_needs_the_level_of_guessing_says_how_to_give_it(run, tmp_p
     assert "--chance piqa=0.5" in err
 
 
+def test_runs_in_another_table_are_asked_for(run, tmp_path):
+    simulated_tasks().drop(columns="params").to_csv(tmp_path / "tasks.csv", index=False)
+    code, _, err = run("fit", str(tmp_path / "tasks.csv"), *MODEL)
+    assert code == 2
+    assert "needs the column 'params'" in err
+    assert "--join FILE" in err
+
+
 @pytest.mark.parametrize(
     ("name", "options", "rows", "tasks"),
     [
