@@ -85,7 +85,7 @@ def _picture(path: Path | None) -> Path | None:
 
 RunsFile = Annotated[
     Path,
-    typer.Argument(metavar="RUNS", help="CSV or other text of columns, JSON, or Parquet table."),
+    typer.Argument(metavar="RUNS", help="CSV or other text, JSON, or Parquet table."),
 ]
 FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written by fit or report.")]
 Model = Annotated[str, typer.Option(metavar="NAME", help="A shipped model, or a TOML file.")]
@@ -114,8 +114,8 @@ Units = Annotated[
 LossUnit = Annotated[
     str | None,
     typer.Option(
-        help="What losses are in: nats, bits, bpb, bpb:BYTES_PER_TOKEN or ppl; by default what the "
-        "name of their column says, else nats.",
+        help="Of losses: nats, bits, bpb, bpb:BYTES_PER_TOKEN or ppl; by default as their name "
+        "says, else nats.",
         metavar="UNIT",
     ),
 ]
@@ -162,7 +162,7 @@ LastPer = Annotated[
 MidSchedule = Annotated[
     str,
     typer.Option(
-        help="Unfinished runs: exclude them, keep them, or a weight.",
+        help="Unfinished runs: exclude, keep, or a weight.",
         metavar="HOW",
         show_default=False,
     ),
@@ -170,7 +170,7 @@ MidSchedule = Annotated[
 Tasks = Annotated[
     list[str] | None,
     typer.Option(
-        help="Of accuracies: tasks to keep, or their columns: piqa, boolq=bq_acc, 'acc_*'.",
+        help="Tasks to keep, or their columns: piqa,boolq=bq_acc.",
         metavar="TASK[=COLUMN]",
     ),
     each,
@@ -178,7 +178,7 @@ Tasks = Annotated[
 Chance = Annotated[
     list[str] | None,
     typer.Option(
-        help="What guessing gets right, where the table does not say it: piqa=0.5.",
+        help="What guessing gets right: 0.25, or piqa=0.5.",
         metavar="[TASK=]LEVEL",
     ),
     pairs,
@@ -186,7 +186,7 @@ Chance = Annotated[
 Trials = Annotated[
     list[str] | None,
     typer.Option(
-        help="Items of a task, where the table does not say it: piqa=1838.",
+        help="How many items a task has: piqa=1838.",
         metavar="[TASK=]NUMBER",
     ),
     pairs,
