@@ -68,7 +68,7 @@ def settle(table: pd.DataFrame, choice: MidSchedule) -> tuple[pd.DataFrame, list
         left_out = doubt(
             "unfinished runs",
             f"{named} {words.rows(rows)} as in mid-schedule: left out, because a learning "
-            "rate that has not decayed leaves the loss above the law",
+            "rate that has not decayed leaves a run worse than the law says",
             'Keep such rows with --mid-schedule keep (in Python mid_schedule="keep"), or weigh '
             "them down with --mid-schedule 0.1.",
             rows,

@@ -873,7 +873,8 @@ def _require_runs(table: pd.DataFrame) -> None:
     """Refuse rows that sum up those above them."""
     name = "run" if "run" in table else table.columns[0]
     labels = table[name].astype(str).str.strip(" :").str.lower()
-    total = labels.isin(_TOTALS) & ~labels.duplicated(keep=False)
+    rows = [labels, *([table["task"]] if "task" in table else [])]
+    total = labels.isin(_TOTALS) & ~pd.concat(rows, axis=1).duplicated(keep=False)
     if total.any():
         rows = table.index[total]
         raise RunsError(

@@ -129,9 +129,10 @@ def read_tasks(
     loaded = load_table(source)
     loaded = loaded if join is None else _joined(loaded, join, stated)
     layout = _layout(loaded.table, stated, tasks)
-    per = [last_per] if isinstance(last_per, str) else list(last_per)
-    if layout.wide and ACCURACY in factors:
-        factors |= dict.fromkeys(layout.wide.values(), factors.pop(ACCURACY))
+    ours = {theirs: name for name, theirs in layout.names.items()}
+    per = [ours.get(name, name) for name in _listed(last_per)]
+    if ACCURACY in factors and layout.measured != ACCURACY:
+        factors |= dict.fromkeys(layout.columns, factors.pop(ACCURACY))
     runs = runs_from(
         layout.without_signs(loaded),
         layout.names,
@@ -441,6 +442,12 @@ def _settled(
             f"the last row per {', '.join(names)} is asked for; {', '.join(missing)} is no "
             f"column of {', '.join(map(str, table.columns))}"
         )
+    if names and (nameless := table[list(names)].isna().any(axis=1)).any():
+        raise RunsError(
+            f"column{'s' if len(names) > 1 else ''} {', '.join(names)}, "
+            f"{words.rows(table.index[nameless])}: nothing says of which run this is",
+            f"Leave such rows out with --where '{names[0]}.notna()'.",
+        )
     runs = [name for name in names if name != "task"]
     placed = bool(runs) and {*runs} <= {*filled} and any(name in filled for name in PLACES)
     if not names or not table.duplicated(names).any():
@@ -482,6 +489,10 @@ def _require_checkpoints(
         else f"Leave one out with --where 'index != {int(rows.index[1])}', or give runs names of "
         "their own."
     )
+    if "task" not in names and list(measured) == [ACCURACY]:
+        advice = (
+            f"If they are of several tasks, name that column with --column task=YOURS. {advice}"
+        )
     raise RunsError(
         f"{words.rows(rows.index)}: {which} stands there more than once, and nothing says which "
         "is later",

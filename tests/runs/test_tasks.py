@@ -323,6 +323,28 @@ def test_n_may_be_the_parameters():
     assert "trials" not in runs.table
 
 
+def test_rows_that_are_of_no_run_are_refused():
+    table = simulated_tasks()
+    nameless = table.assign(run=table["run"].where(table.index != 4))
+    with pytest.raises(RunsError, match=r"row 5: nothing says of which run.*'run.notna\(\)'"):
+        read_tasks(nameless)
+    assert len(read_tasks(nameless, where="run.notna()")) == 35
+    means = pd.concat([table, table[:3].assign(run="mean")], ignore_index=True)
+    with pytest.raises(RunsError, match=r"rows 37, 38, 39: 'mean' sums up other rows"):
+        read_tasks(means)
+    with pytest.raises(RunsError, match=r"rows 1, 2, 3: .* name that column with --column task="):
+        read_tasks(table.rename(columns={"task": "suite"}))
+    require_known(read_tasks(table.rename(columns={"task": "suite"}), {"task": "suite"}))
+
+
+def test_names_and_units_of_the_table_itself():
+    sizes = checkpoints().rename(columns={"run": "model"})
+    assert len(read_tasks(sizes, {"run": "model"}, last_per="model")) == 36
+    table = simulated_tasks()
+    errors = table.assign(error=100 - 100 * table["accuracy"]).drop(columns="accuracy")
+    require_known(read_tasks(errors, units={"accuracy": 0.01}))
+
+
 def test_columns_that_may_be_several_are_asked_for():
     table = simulated_tasks().rename(columns={"accuracy": "acc"})
     table["acc_norm"] = table["acc"] + 0.01
