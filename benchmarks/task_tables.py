@@ -23,7 +23,7 @@ import xarray as xr
 import bayescale as bs
 from bayescale.modelling.build import draw_prior, model_data
 from bayescale.modelling.spec import ModelSpec, load_model
-from bayescale.runs.table import as_runs
+from bayescale.runs.tasks import as_runs
 
 MODEL = "task-accuracy-hierarchical"
 TASKS = 20
