@@ -1,4 +1,5 @@
 # Each public name once, by the module it lives in; `as` lets type checkers see it.
+from .decisions.accuracies import Accuracies as Accuracies
 from .decisions.answer import Answer as Answer
 from .decisions.approaches import (
     answer_approaches as answer_approaches,

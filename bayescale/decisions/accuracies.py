@@ -1,0 +1,355 @@
+r"""Accuracies of tasks that runs nobody has made would reach, by one law or by two.
+
+The direct law says the accuracy of a task of N and D. The chain says it in two steps: one fit the
+loss of N and D, another, the link, the accuracy of the loss,
+
+.. math:: p(a \mid N, D) = \int p(a \mid L) \, p(L \mid N, D) \, dL,
+
+draw by draw: what is not known of either fit is carried to the accuracy.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayescale import words
+from bayescale.arguments import numbers_of, typed
+from bayescale.errors import FitError
+from bayescale.modelling.inputs import TRIALS
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import predict, predict_runs
+
+_CHANCE = "chance"
+_STREAM = 13  # of the noise of the loss, apart from that of the items
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Accuracies of tasks, of params and tokens, per draw.
+
+    Made by `direct` and `chain`; whoever asks need not know which of them.
+
+    Parameters
+    ----------
+    tasks : tuple of str
+        Their names.
+    fit : Fit
+        Whose response is the accuracy: the direct law, or the link.
+    loss : Fit or None
+        Of the loss that the link reads, None for a direct law.
+    chance, trials : mapping of str to float
+        Accuracy of guessing and number of items by task, as far as the fit reads or knows them.
+    pairs : tuple of numpy.ndarray
+        Numbers of the draws of the loss and of the link that belong together, both of shape
+        (chains, draws); empty for a direct law.
+    """
+
+    tasks: tuple[str, ...]
+    fit: Fit
+    loss: Fit | None
+    chance: Mapping[str, float]
+    trials: Mapping[str, float]
+    pairs: tuple[np.ndarray, ...] = ()
+
+    @classmethod
+    @typed
+    def direct(cls, fit: Fit) -> "Accuracies":
+        """Take the accuracies that a fit of accuracies says of params and tokens.
+
+        Chance levels and numbers of items are those of its runs, or of its model file.
+
+        Parameters
+        ----------
+        fit : Fit
+            Of a law of an accuracy that reads params and tokens, or one axis of params, tokens and
+            flops; its groups are the tasks. Of one group, or without groups, it is of one task.
+
+        Returns
+        -------
+        Accuracies
+
+        Raises
+        ------
+        FitError
+            For a law of another response, one that reads something else, or a task whose runs
+            differ in their chance level.
+        """
+        _require_share(fit, "a direct law of params and tokens, such as task-accuracy")
+        _counts(fit, 1.0, 1.0)  # refuses a law that reads something else
+        return cls(_tasks(fit), fit, None, *_of_items(fit))
+
+    @classmethod
+    @typed
+    def chain(cls, loss_fit: Fit, link_fit: Fit, *, seed: int = 1) -> "Accuracies":
+        """Let the draws of a loss feed those of a link from the loss to accuracies.
+
+        Both have as many draws as the longer has: those of the other are taken again. Which belong
+        together is drawn at random, as the two fits know nothing of each other.
+
+        Parameters
+        ----------
+        loss_fit : Fit
+            Of any loss of params and tokens: one validation loss for all tasks, or, with the tasks
+            as its groups, the loss of each.
+        link_fit : Fit
+            Of the accuracy along that loss, such as of the model loss-to-accuracy-hierarchical; its
+            groups are the tasks.
+        seed : int, optional
+            Of which draws belong together.
+
+        Returns
+        -------
+        Accuracies
+
+        Raises
+        ------
+        FitError
+            If the link reads another column than the response of the loss, or knows a task that the
+            loss does not.
+        """
+        _require_share(link_fit, "a link from a loss, such as loss-to-accuracy-hierarchical")
+        _require_linked(loss_fit, link_fit)
+        _counts(loss_fit, 1.0, 1.0)
+        pairs = _pairs(loss_fit, link_fit, np.random.default_rng(seed))
+        return cls(_tasks(link_fit), link_fit, loss_fit, *_of_items(link_fit), pairs)
+
+    @typed
+    def at(self, params: Any, tokens: Any) -> xr.DataArray:
+        """Accuracy that the law gives, without the noise of a run and of its items.
+
+        Parameters
+        ----------
+        params, tokens : float or array
+            N and D of one plan, or of several.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims (chain, draw, task, plan), coordinate ``task``.
+
+        Raises
+        ------
+        FitError
+            For counts that are not positive.
+        """
+        return self._shaped(predict(self._paired, self._asked(params, tokens)))
+
+    @typed
+    def new(self, params: Any, tokens: Any, *, seed: int = 1) -> xr.DataArray:
+        """Accuracy that would be measured of new runs, with all noise.
+
+        That of the chain is the noise of the run's loss, carried through the link, and that of the
+        link. Each task has its own: what a run's tasks share beyond the law is not known.
+
+        Parameters
+        ----------
+        params, tokens : float or array
+            As of `at`.
+        seed : int, optional
+            Of the noise.
+
+        Returns
+        -------
+        xarray.DataArray
+            As of `at`.
+
+        Raises
+        ------
+        FitError
+            For counts that are not positive, constants given without noise, or a fit without runs
+            that does not know the number of items.
+        """
+        asked = self._asked(params, tokens, seed)
+        asked[TRIALS.name] = self._by_task(TRIALS.name, self.trials)
+        return self._shaped(predict_runs(self._paired, asked, seed=seed))
+
+    def of(self, tasks: Sequence[str]) -> "Accuracies":
+        """Take some of the tasks, in the order given.
+
+        Parameters
+        ----------
+        tasks : sequence of str
+
+        Returns
+        -------
+        Accuracies
+
+        Raises
+        ------
+        FitError
+            For a task that the fit does not know.
+        """
+        for name in tasks:
+            if name not in self.tasks:
+                raise FitError(f"no task {name!r}; {words.did_you_mean(name, self.tasks)}")
+        return replace(self, tasks=tuple(tasks))
+
+    def _asked(self, params: Any, tokens: Any, seed: int | None = None) -> dict[str, Any]:
+        """Name the inputs of the law of the accuracy; the loss is noisy where a seed is given."""
+        if self.loss is None:
+            inputs = self._with_tasks(self.fit, _counts(self.fit, params, tokens))
+        else:
+            loss = self._losses(self.loss, params, tokens, seed)
+            inputs = self._with_tasks(self.fit, {str(self.fit.spec.axis): loss})
+        if _CHANCE in self.fit.spec.inputs:
+            inputs[_CHANCE] = self._by_task(_CHANCE, self.chance)
+        return inputs
+
+    def _losses(self, loss: Fit, params: Any, tokens: Any, seed: int | None) -> xr.DataArray:
+        inputs = self._with_tasks(loss, _counts(loss, params, tokens))
+        if seed is None:
+            return _picked(predict(loss, inputs), self.pairs[0])
+        own = int(np.random.default_rng([seed, _STREAM]).integers(2**31))
+        return _picked(predict_runs(loss, inputs, seed=own), self.pairs[0])
+
+    def _with_tasks(self, fit: Fit, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Add the groups of a fit that are asked for, where it has groups."""
+        if not fit.groups:
+            return inputs
+        labels = np.asarray(self.tasks, dtype=object)
+        return {**inputs, str(fit.spec.group): xr.DataArray(labels, dims="task")}
+
+    def _by_task(self, name: str, values: Mapping[str, float]) -> xr.DataArray:
+        for task in self.tasks:
+            if task not in values:
+                raise FitError(
+                    f"nothing says the {name} of the task {task}: give it in [response] of the "
+                    f"model file, e.g. {name} = {0.25 if name == _CHANCE else 1000}"
+                )
+        return xr.DataArray([values[task] for task in self.tasks], dims="task")
+
+    @property
+    def _paired(self) -> Fit:
+        """The fit of the accuracy; of a link its draws in the order of those of the loss."""
+        if self.loss is None:
+            return self.fit
+        tree = self.fit.tree.copy()
+        tree["posterior"] = _picked(self.fit.posterior, self.pairs[1])
+        return replace(self.fit, tree=tree, part_of=self.fit.part_of or self.fit)
+
+    def _shaped(self, found: xr.DataArray) -> xr.DataArray:
+        for dim, size in (("task", len(self.tasks)), ("plan", 1)):
+            if dim not in found.dims:
+                found = found.expand_dims({dim: size})
+        return found.assign_coords(task=list(self.tasks)).transpose("chain", "draw", "task", "plan")
+
+
+def _require_share(fit: Fit, example: str) -> None:
+    response = fit.spec.response
+    if response.scale != "share":
+        raise FitError(
+            f"the model {fit.spec.name} says the {response.name} of a run, not the accuracy of a "
+            f"task; give a fit of {example}"
+        )
+
+
+def _require_linked(loss: Fit, link: Fit) -> None:
+    """Refuse a loss that is not what the link reads, of each task that the link knows."""
+    column, axis, tasks = loss.spec.response.column, link.spec.axis, _tasks(link)
+    if loss.spec.response.scale != "log":
+        raise FitError(
+            f"the model {loss.spec.name} says the accuracy of a task already: ask it with "
+            "Accuracies.direct(fit), or give a fit of the loss first and of the link second"
+        )
+    if axis != column:
+        raise FitError(
+            f"the link {link.spec.name} reads {axis or ', '.join(link.spec.inputs)}, and the model "
+            f"{loss.spec.name} says {column}: name one column in both, as axis of the link's model "
+            "file and as column in [response] of the loss's"
+        )
+    if loss.groups and loss.spec.group != link.spec.group:
+        raise FitError(
+            f"the fit of the loss has groups by {loss.spec.group}, the link by "
+            f"{link.spec.group or 'none'}: take the loss of one group, e.g. "
+            f"loss_fit.of_group({loss.groups[0]!r})"
+        )
+    of_tasks = loss.spec.group is not None and loss.spec.group == link.spec.group
+    known = loss.groups or (str(loss.own_group),)
+    if of_tasks and (missing := [name for name in tasks if name not in known]):
+        raise FitError(
+            f"the link knows the task {missing[0]}, of which the fit of the loss says nothing: fit "
+            f"the loss of {', '.join(missing)} too, or leave them out of the link's runs"
+        )
+
+
+def _tasks(fit: Fit) -> tuple[str, ...]:
+    return fit.groups or (fit.own_group or fit.spec.response.name,)
+
+
+def _counts(fit: Fit, params: Any, tokens: Any) -> dict[str, xr.DataArray]:
+    """Name what a law of params, tokens or compute reads of plans, dim ``plan``."""
+    values = dict(
+        zip(
+            ("params", "tokens"),
+            map(numbers_of, ("params", "tokens"), (params, tokens)),
+            strict=True,
+        )
+    )
+    values["flops"] = fit.runs.flops_per_param_token * values["params"] * values["tokens"]
+    counted = {"size": "params", "data": "tokens"}
+    found = {}
+    for own in fit.spec.reads:
+        name = counted.get(own.role, own.name)
+        if name in values:
+            array = np.atleast_1d(values[name])
+            found[own.name] = xr.DataArray(array, dims="plan")
+        elif own.role in ("axis", "compute"):
+            raise FitError(
+                f"the model {fit.spec.name} reads {own.name}, which params and tokens of a plan do "
+                "not say; fit a law of params, tokens or flops"
+            )
+    return found
+
+
+def _of_items(fit: Fit) -> tuple[dict[str, float], dict[str, float]]:
+    """Chance level and number of items of each task, as far as anything says them."""
+    return _each(fit, _CHANCE), _each(fit, TRIALS.name)
+
+
+def _each(fit: Fit, name: str) -> dict[str, float]:
+    """Read what the runs of each task have in common; numbers of items may differ: the largest."""
+    common = {**fit.spec.constants, **fit.given}
+    if name in fit.given or (name in common and name not in fit.runs.table):
+        return dict.fromkeys(_tasks(fit), float(common[name]))
+    if name not in fit.runs.table or len(fit.runs) == 0:
+        return {}
+    table, found = fit.runs.table, {}
+    for task in _tasks(fit):
+        own = table[table[str(fit.spec.group)].astype(str) == task] if fit.groups else table
+        values = np.unique(own[name].to_numpy(dtype=float))
+        if name == _CHANCE and len(values) > 1:
+            raise FitError(
+                f"the runs of the task {task} have the chance levels {values[0]:g} to "
+                f"{values[-1]:g}; a new run has one: give the task's own in every row"
+            )
+        found[task] = float(values[-1])
+    return found
+
+
+def _pairs(loss: Fit, link: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Take every draw of the longer fit, and those of the other in random rounds."""
+    sizes = [own.posterior.sizes for own in (loss, link)]
+    shapes = [(own["chain"], own["draw"]) for own in sizes]
+    shape = max(shapes, key=np.prod)
+    most = int(np.prod(shape))
+
+    def numbers(own: tuple[int, int]) -> np.ndarray:
+        each = int(np.prod(own))
+        rounds = [rng.permutation(each) for _ in range(-(-most // each))]
+        return np.concatenate(rounds)[:most].reshape(shape)
+
+    straight = np.arange(most).reshape(shape)
+    if shapes[0] == shape:
+        return straight, numbers(shapes[1])
+    return numbers(shapes[0]), straight
+
+
+def _picked[Values: (xr.DataArray, xr.Dataset)](draws: Values, numbers: np.ndarray) -> Values:
+    """Take draws by their number, all chains one after another."""
+    chain, draw = np.divmod(numbers, draws.sizes["draw"])
+    bare = draws.drop_vars(["chain", "draw", "member"], errors="ignore")
+    dims = ("chain", "draw")
+    return bare.isel(chain=xr.DataArray(chain, dims=dims), draw=xr.DataArray(draw, dims=dims))
