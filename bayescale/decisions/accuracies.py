@@ -39,12 +39,9 @@ class Accuracies:
     fit : Fit
         Whose response is the accuracy: the direct law, or the link.
     loss : Fit or None
-        Of the loss that the link reads, None for a direct law.
+        Of the loss that the link reads, draw for draw; None for a direct law.
     chance, trials : mapping of str to float
         Accuracy of guessing and number of items by task, as far as the fit reads or knows them.
-    pairs : tuple of numpy.ndarray
-        Numbers of the draws of the loss and of the link that belong together, both of shape
-        (chains, draws); empty for a direct law.
     """
 
     tasks: tuple[str, ...]
@@ -52,7 +49,6 @@ class Accuracies:
     loss: Fit | None
     chance: Mapping[str, float]
     trials: Mapping[str, float]
-    pairs: tuple[np.ndarray, ...] = ()
 
     @classmethod
     @typed
@@ -113,8 +109,8 @@ class Accuracies:
         _require_share(link_fit, "a link from a loss, such as loss-to-accuracy-hierarchical")
         _require_linked(loss_fit, link_fit)
         _counts(loss_fit, 1.0, 1.0)
-        pairs = _pairs(loss_fit, link_fit, np.random.default_rng(seed))
-        return cls(_tasks(link_fit), link_fit, loss_fit, *_of_items(link_fit), pairs)
+        loss, link = _paired(loss_fit, link_fit, np.random.default_rng(seed))
+        return cls(_tasks(link_fit), link, loss, *_of_items(link_fit))
 
     @typed
     def at(self, params: Any, tokens: Any) -> xr.DataArray:
@@ -135,7 +131,7 @@ class Accuracies:
         FitError
             For counts that are not positive.
         """
-        return self._shaped(predict(self._paired, self._asked(params, tokens)))
+        return self._shaped(predict(self.fit, self._asked(params, tokens)))
 
     @typed
     def new(self, params: Any, tokens: Any, *, seed: int = 1) -> xr.DataArray:
@@ -164,7 +160,7 @@ class Accuracies:
         """
         asked = self._asked(params, tokens, seed)
         asked[TRIALS.name] = self._by_task(TRIALS.name, self.trials)
-        return self._shaped(predict_runs(self._paired, asked, seed=seed))
+        return self._shaped(predict_runs(self.fit, asked, seed=seed))
 
     def of(self, tasks: Sequence[str]) -> "Accuracies":
         """Take some of the tasks, in the order given.
@@ -201,9 +197,9 @@ class Accuracies:
     def _losses(self, loss: Fit, params: Any, tokens: Any, seed: int | None) -> xr.DataArray:
         inputs = self._with_tasks(loss, _counts(loss, params, tokens))
         if seed is None:
-            return _picked(predict(loss, inputs), self.pairs[0])
+            return predict(loss, inputs)
         own = int(np.random.default_rng([seed, _STREAM]).integers(2**31))
-        return _picked(predict_runs(loss, inputs, seed=own), self.pairs[0])
+        return predict_runs(loss, inputs, seed=own)
 
     def _with_tasks(self, fit: Fit, inputs: dict[str, Any]) -> dict[str, Any]:
         """Add the groups of a fit that are asked for, where it has groups."""
@@ -220,15 +216,6 @@ class Accuracies:
                     f"model file, e.g. {name} = {0.25 if name == _CHANCE else 1000}"
                 )
         return xr.DataArray([values[task] for task in self.tasks], dims="task")
-
-    @property
-    def _paired(self) -> Fit:
-        """The fit of the accuracy; of a link its draws in the order of those of the loss."""
-        if self.loss is None:
-            return self.fit
-        tree = self.fit.tree.copy()
-        tree["posterior"] = _picked(self.fit.posterior, self.pairs[1])
-        return replace(self.fit, tree=tree, part_of=self.fit.part_of or self.fit)
 
     def _shaped(self, found: xr.DataArray) -> xr.DataArray:
         for dim, size in (("task", len(self.tasks)), ("plan", 1)):
@@ -281,13 +268,11 @@ def _tasks(fit: Fit) -> tuple[str, ...]:
 
 def _counts(fit: Fit, params: Any, tokens: Any) -> dict[str, xr.DataArray]:
     """Name what a law of params, tokens or compute reads of plans, dim ``plan``."""
-    values = dict(
-        zip(
-            ("params", "tokens"),
-            map(numbers_of, ("params", "tokens"), (params, tokens)),
-            strict=True,
-        )
-    )
+    given = [numbers_of(*own) for own in (("params", params), ("tokens", tokens))]
+    try:
+        values = dict(zip(("params", "tokens"), np.broadcast_arrays(*given), strict=True))
+    except ValueError:
+        raise FitError("params and tokens have different lengths: give one entry a plan") from None
     values["flops"] = fit.runs.flops_per_param_token * values["params"] * values["tokens"]
     counted = {"size": "params", "data": "tokens"}
     found = {}
@@ -329,27 +314,25 @@ def _each(fit: Fit, name: str) -> dict[str, float]:
     return found
 
 
-def _pairs(loss: Fit, link: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Take every draw of the longer fit, and those of the other in random rounds."""
-    sizes = [own.posterior.sizes for own in (loss, link)]
-    shapes = [(own["chain"], own["draw"]) for own in sizes]
-    shape = max(shapes, key=np.prod)
-    most = int(np.prod(shape))
+def _paired(loss: Fit, link: Fit, rng: np.random.Generator) -> tuple[Fit, Fit]:
+    """Give both fits as many draws, those of the link in random rounds.
 
-    def numbers(own: tuple[int, int]) -> np.ndarray:
-        each = int(np.prod(own))
-        rounds = [rng.permutation(each) for _ in range(-(-most // each))]
-        return np.concatenate(rounds)[:most].reshape(shape)
+    Those of the loss stay in their chains, which may be of members of a pool.
+    """
+    sizes, other = loss.posterior.sizes, link.posterior.sizes
+    chains, each, number = sizes["chain"], sizes["draw"], other["chain"] * other["draw"]
+    draws = max(each, -(-number // chains))
+    rounds = [rng.permutation(number) for _ in range(-(-chains * draws // number))]
+    chosen = np.concatenate(rounds)[: chains * draws].reshape(chains, draws)
+    chain, draw = (
+        xr.DataArray(place, dims=("chain", "draw")) for place in np.divmod(chosen, other["draw"])
+    )
+    bare = link.posterior.drop_vars(["chain", "draw", "member"], errors="ignore")
+    again = loss.posterior.drop_vars("draw", errors="ignore").isel(draw=np.arange(draws) % each)
+    return _with_draws(loss, again), _with_draws(link, bare.isel(chain=chain, draw=draw))
 
-    straight = np.arange(most).reshape(shape)
-    if shapes[0] == shape:
-        return straight, numbers(shapes[1])
-    return numbers(shapes[0]), straight
 
-
-def _picked[Values: (xr.DataArray, xr.Dataset)](draws: Values, numbers: np.ndarray) -> Values:
-    """Take draws by their number, all chains one after another."""
-    chain, draw = np.divmod(numbers, draws.sizes["draw"])
-    bare = draws.drop_vars(["chain", "draw", "member"], errors="ignore")
-    dims = ("chain", "draw")
-    return bare.isel(chain=xr.DataArray(chain, dims=dims), draw=xr.DataArray(draw, dims=dims))
+def _with_draws(fit: Fit, draws: xr.Dataset) -> Fit:
+    tree = fit.tree.copy()
+    tree["posterior"] = draws
+    return replace(fit, tree=tree, part_of=fit.part_of or fit)

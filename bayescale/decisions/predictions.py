@@ -33,7 +33,7 @@ from bayescale.runs.range import decades_beyond
 
 
 def largest_run(fit: Fit) -> dict[str, Any]:
-    """Read what the largest run was made with.
+    """Read what the largest run was made with, or the smallest where the law gets worse in size.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def largest_run(fit: Fit) -> dict[str, Any]:
     """
     _require_runs(fit)
     own, table = fit.spec.response, fit.runs.table
-    place = np.lexsort((own.sign * table[own.column], -fit.runs.column(fit.spec.size)))[0]
+    ahead = 1.0 if fit.spec.law.worsens_along(fit.spec.size) else -1.0
+    place = np.lexsort((own.sign * table[own.column], ahead * fit.runs.column(fit.spec.size)))[0]
     return _given(fit, {name: v[place] for name, v in inputs_of(fit.spec, table).items()})
 
 

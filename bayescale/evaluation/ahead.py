@@ -1,4 +1,7 @@
-"""Runs ahead of the largest one: where laws are asked that have no compute to allocate."""
+"""Runs ahead of the largest one: where laws are asked that have no compute to allocate.
+
+Of a law of a loss that gets worse as the loss grows, less of it lies ahead.
+"""
 
 from collections.abc import Sequence
 
@@ -8,12 +11,11 @@ import xarray as xr
 from bayescale.modelling.inputs import inputs_of
 from bayescale.posterior.fit import Fit
 
-STEP = 10.0
-"""How many times the largest run is asked for."""
+_MORE, _LESS = 10.0, 0.8  # times the run that is farthest ahead; tenfold compute is a fifth of loss
 
 
-def largest_size(fit: Fit) -> float:
-    """Return the largest size of the runs, along the axis that says what lies ahead.
+def sizes_ahead(fit: Fit) -> tuple[float, float]:
+    """Return the size of the run that is farthest ahead, and one beyond it.
 
     Parameters
     ----------
@@ -21,13 +23,17 @@ def largest_size(fit: Fit) -> float:
 
     Returns
     -------
-    float
+    tuple of float
+        The largest and ten times that, along the axis that says what lies ahead; of a law that gets
+        worse along it the smallest and four fifths of that.
     """
-    return float(fit.runs.column(fit.spec.size).max())
+    sizes, less = fit.runs.column(fit.spec.size), fit.spec.law.worsens_along(fit.spec.size)
+    farthest = float(sizes.min() if less else sizes.max())
+    return farthest, farthest * (_LESS if less else _MORE)
 
 
 def inputs_ahead(fit: Fit, sizes: Sequence[float]) -> dict[str, xr.DataArray]:
-    """Make the inputs of the largest run grow until its size is that of each value asked.
+    """Make the inputs of the run farthest ahead grow until its size is that of each value asked.
 
     Size and data grow alike where a law trades them, so that their product grows as compute; all
     else is as in that run, but for a knob, which is left to its best value, and for what is given.
@@ -44,7 +50,8 @@ def inputs_ahead(fit: Fit, sizes: Sequence[float]) -> dict[str, xr.DataArray]:
         As `bayescale.predict` takes them; what grows has a dim of the name of the size.
     """
     spec, seen = fit.spec, fit.runs.column(fit.spec.size)
-    row = [int(np.argmax(seen))]
+    less = spec.law.worsens_along(spec.size)
+    row = [int(np.argmin(seen) if less else np.argmax(seen))]
     axis = xr.DataArray(list(sizes), dims=spec.size, coords={spec.size: list(sizes)})
     growing = [own.name for own in spec.reads if own.role in ("size", "data", "unique")]
     grows = np.sqrt(axis / seen[row[0]])

@@ -19,7 +19,7 @@ from bayescale.decisions.answer import Answer, convergence, unconverged
 from bayescale.display import Part, Shown
 from bayescale.draws import STACKED, numbers, stack_draws
 from bayescale.errors import FitError
-from bayescale.evaluation.ahead import STEP, inputs_ahead, largest_size
+from bayescale.evaluation.ahead import inputs_ahead, sizes_ahead
 from bayescale.evaluation.cross_validation import cells, cross_validate
 from bayescale.evaluation.scores import percent
 from bayescale.laws import LOSS, Response
@@ -133,7 +133,7 @@ def compare(
         is the same column.
     flops : sequence of float
         Budgets to answer for, or sizes of runs; by default the largest of the runs and ten times
-        that.
+        that, or as `bayescale.evaluation.ahead.sizes_ahead` says.
     folds : int
         Number of folds where K-fold cross-validation is needed.
     seed : int
@@ -154,7 +154,7 @@ def compare(
     """
     _require_comparable(fits)
     first = next(iter(fits.values()))
-    values = distinct_budgets(flops) or _default_values(first)
+    values = distinct_budgets(flops) or sizes_ahead(first)
     with showing(progress), step("leaving cells out"):
         validated = cross_validate(fits, folds=folds, seed=seed)
     table, pointwise = _table(validated.elpds)
@@ -255,11 +255,6 @@ def _require_same_cells(first: str, one: Fit, name: str, other: Fit) -> None:
                 f"the runs differ: run {run!r} has another {column} in the fit of {name} than in "
                 f"that of {first}; fit all laws to the same runs"
             )
-
-
-def _default_values(fit: Fit) -> tuple[float, ...]:
-    largest = largest_size(fit)
-    return largest, STEP * largest
 
 
 def _table(elpds: Mapping[str, Any]) -> tuple[pd.DataFrame, xr.DataArray]:

@@ -119,12 +119,18 @@ def plan_cuts(
     RunsError
         As `bayescale.backtest` says.
     ModelError
-        For a law whose size lies at a minimum: no end of it is the future.
+        For a law whose size lies at a minimum, or that gets worse along it: its larger values are
+        not the future.
     """
     if spec.size in spec.law.minimum_along:
         raise ModelError(
             f"the model {spec.name} has a minimum along {spec.size}: a backtest cuts along compute "
             "or another axis whose larger values lie ahead; fit a joint law such as chinchilla"
+        )
+    if spec.law.worsens_along(spec.size):
+        raise ModelError(
+            f"the model {spec.name} gets worse along {spec.size}, so that larger values of it lie "
+            f"behind: backtest the model that predicts {spec.size}, or a law of params and tokens"
         )
     group_names(spec, runs)
     if cuts is None:

@@ -322,10 +322,11 @@ class Law:
     coordinates : Coordinates
         What is sampled.
     allocation : Allocation
-    rises_along, minimum_along : tuple of str
-        Inputs along which the response rises, and along which it has a minimum (a maximum where
-        higher is better). Along sizes, data, compute and an axis that are named in neither it
-        gets better; where neither is better it falls, and along an axis it may also rise.
+    rises_along, falls_along, minimum_along : tuple of str
+        Inputs along which the response rises, or falls, other than is the rule, and along which it
+        has a minimum (a maximum where higher is better). Along sizes, data, compute and an axis
+        that are named in none it gets better; where neither is better it falls, and along an axis
+        it may also rise.
     breaks_along : tuple of str
         Inputs along which it has a break of its own, such as the end of a plateau.
     """
@@ -338,6 +339,7 @@ class Law:
     coordinates: Coordinates = field(repr=False)
     allocation: Allocation = field(default=Allocation(), repr=False)
     rises_along: tuple[str, ...] = ()
+    falls_along: tuple[str, ...] = ()
     minimum_along: tuple[str, ...] = ()
     breaks_along: tuple[str, ...] = ()
 
@@ -402,6 +404,20 @@ class Law:
         """Whether it reads a size and data, between which compute is allocated."""
         return bool(self.role("size") and self.role("data"))
 
+    def worsens_along(self, name: str) -> bool:
+        """Whether the response gets worse along an input, so that less of it lies ahead.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        bool
+        """
+        worse = {"lower": self.rises_along, "higher": self.falls_along}
+        return name in worse.get(self.response.better, ())
+
     @property
     def choices(self) -> tuple[str, ...]:
         """Names of what has a best value: knobs, mixtures, and an axis with a minimum along it."""
@@ -448,6 +464,7 @@ class Law:
             self,
             reads=tuple(named),
             rises_along=renamed(self.rises_along),
+            falls_along=renamed(self.falls_along),
             minimum_along=renamed(self.minimum_along),
             breaks_along=renamed(self.breaks_along),
         )
@@ -609,6 +626,7 @@ def law(
     coordinates: Coordinates,
     allocation: Allocation = Allocation(),
     rises_along: tuple[str, ...] = (),
+    falls_along: tuple[str, ...] = (),
     minimum_along: tuple[str, ...] = (),
     breaks_along: tuple[str, ...] = (),
 ) -> Callable[[Function], Law]:
@@ -616,7 +634,7 @@ def law(
 
     Parameters
     ----------
-    response, coordinates, allocation, rises_along, minimum_along, breaks_along
+    response, coordinates, allocation, rises_along, falls_along, minimum_along, breaks_along
         See `Law`.
     inputs : tuple of Input
         In the order of the function's.
@@ -662,6 +680,7 @@ def law(
             coordinates,
             allocation,
             rises_along,
+            falls_along,
             minimum_along,
             breaks_along,
         )

@@ -54,6 +54,7 @@ from bayescale.decisions.predictions import (
 )
 from bayescale.decisions.repetition import REFERENCE_SIZE, answer_repetition, identified
 from bayescale.errors import FitError, UnansweredError
+from bayescale.evaluation.ahead import sizes_ahead
 from bayescale.evaluation.backtest import Backtest, answer_backtest, backtested_at
 from bayescale.evaluation.checks.held_out import answer_held_out
 from bayescale.evaluation.checks.suite import check_records
@@ -82,7 +83,7 @@ _BEFORE_BACKTEST = ("optima", "predictions", "best", "bend")
 
 
 def default_budgets(fit: Fit) -> tuple[float, ...]:
-    """Return the largest budget (or axis value) of the runs, and ten times that.
+    """Return the largest budget (or axis value) of the runs, and ten times that, or what is ahead.
 
     Parameters
     ----------
@@ -99,8 +100,9 @@ def default_budgets(fit: Fit) -> tuple[float, ...]:
     """
     if len(fit.runs) == 0:
         raise FitError("these are given constants: there is no largest run; name a budget")
-    axis = "flops" if fit.spec.law.has_profiles else fit.spec.size
-    largest = float(fit.runs.column(axis).max())
+    if not fit.spec.law.has_profiles:
+        return sizes_ahead(fit)
+    largest = float(fit.runs.column("flops").max())
     return largest, 10 * largest
 
 

@@ -6,26 +6,40 @@ import pytest
 import xarray as xr
 
 from bayescale import Accuracies, Fit, FitError, Runs, constants_fit, parse_model
+from bayescale.laws import (
+    ACCURACY,
+    AXIS,
+    LAWS,
+    PARAMS,
+    POSITIVE,
+    TOKENS,
+    Coordinates,
+    chinchilla,
+    context,
+    law,
+    loss_to_accuracy,
+)
 
+CHANCE = context("chance", scale="linear")
 OF_ACCURACY = """
-law = "task_accuracy"
+law = "known_accuracy"
 group = "task"
 
 [pooling]
-level = "none"
+A = "none"
 alpha = "none"
 
 [priors]
-level = { dist = "Normal", mu = -0.3, sigma = 1.0 }
-split = { dist = "LogitNormal", mu = 0.0, sigma = 0.8 }
-alpha = { dist = "LogNormal", mu = -1.27, sigma = 0.4 }
-beta = { dist = "LogNormal", mu = -1.27, sigma = 0.4 }
+A = { dist = "LogNormal", mu = 4.0, sigma = 1.0 }
+B = { dist = "LogNormal", mu = 6.0, sigma = 1.0 }
+alpha = { dist = "LogNormal", mu = -1.3, sigma = 0.4 }
+beta = { dist = "LogNormal", mu = -1.3, sigma = 0.4 }
 
 [noise]
 dist = "Binomial"
 """
 OF_FLOPS = """
-law = "accuracy_power_law"
+law = "known_along"
 axis = "flops"
 
 [response]
@@ -33,14 +47,77 @@ chance = 0.25
 trials = 400
 
 [priors]
-level = { dist = "Normal", mu = -0.3, sigma = 1.0 }
-gamma = { dist = "LogNormal", mu = -1.27, sigma = 0.4 }
+A = { dist = "LogNormal", mu = 10.0, sigma = 1.0 }
+gamma = { dist = "LogNormal", mu = -1.3, sigma = 0.4 }
 
 [noise]
 dist = "Binomial"
 """
+OF_LINK = """
+law = "loss_to_accuracy"
+axis = "loss"
+group = "task"
+
+[pooling]
+level = "none"
+sharpness = "none"
+shift = "none"
+
+[priors]
+level = { dist = "Normal", mu = 0.2, sigma = 1.0 }
+sharpness = { dist = "LogNormal", mu = 0.7, sigma = 0.7 }
+shift = { dist = "Normal", mu = 0.0, sigma = 0.03 }
+
+[noise]
+dist = "Binomial"
+"""
+OF_TASK_LOSS = """
+law = "chinchilla"
+group = "task"
+
+[pooling]
+level = "none"
+
+[priors]
+level = { dist = "Normal", mu = 1.0, sigma = 1.0 }
+reducible = { dist = "LogitNormal", mu = 0.0, sigma = 1.0 }
+split = { dist = "LogitNormal", mu = 0.0, sigma = 1.0 }
+alpha = { dist = "LogNormal", mu = -1.3, sigma = 0.4 }
+beta = { dist = "LogNormal", mu = -1.3, sigma = 0.4 }
+
+[noise]
+dist = "Normal"
+sigma = { dist = "LogNormal", mu = -4.6, sigma = 1.0 }
+"""
 TRUTH = {"A": 60.0, "B": 900.0, "alpha": 0.25, "beta": 0.3}
 N, D = np.array([1e9, 7e9]), np.array([2e10, 1e12])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known_laws():
+    """Two laws of an accuracy whose parameters are sampled as they are, forgotten afterwards."""
+
+    def as_they_are(*names):
+        supports = dict.fromkeys(names, POSITIVE)
+        coordinates = Coordinates(supports, lambda sampled, reference, function: dict(sampled))
+        return {"parameters": supports, "coordinates": coordinates}
+
+    @law(
+        response=ACCURACY,
+        inputs=(PARAMS, TOKENS, CHANCE),
+        **as_they_are("A", "B", "alpha", "beta"),
+    )
+    def known_accuracy(params, tokens, chance, *, A, B, alpha, beta):
+        """Accuracy c + (1 - c) Q of N and D."""
+        return chance + (1 - chance) * np.exp(-(A * params**-alpha + B * tokens**-beta))
+
+    @law(response=ACCURACY, inputs=(AXIS, CHANCE), **as_they_are("A", "gamma"))
+    def known_along(x, chance, *, A, gamma):
+        """Accuracy c + (1 - c) Q along one axis."""
+        return chance + (1 - chance) * np.exp(-A * x**-gamma)
+
+    yield
+    del LAWS["known_accuracy"], LAWS["known_along"]
 
 
 def known(text, table, **values):
@@ -137,10 +214,140 @@ def test_what_is_no_law_of_an_accuracy_of_plans_is_refused():
 
 
 def test_constants_say_what_is_missing():
-    fit = constants_fit("task-accuracy", **TRUTH)
+    text, names = OF_ACCURACY.replace('group = "task"\n', ""), ("A", "B", "alpha", "beta")
+    bare = text[: text.index("[pooling]")] + text[text.index("[priors]") :]
+    fit = known(bare, TASKS.iloc[:0], **{name: [TRUTH[name]] for name in names})
     with pytest.raises(FitError, match=r"nothing says the chance of the task accuracy: give"):
         Accuracies.direct(fit).at(1e9, 2e10)
     given = Accuracies.direct(fit.at(chance=0.25))
     assert given.at(1e9, 2e10).shape == (1, 1, 1, 1)
+    assert given.at(1e9, D).sizes["plan"] == 2
     with pytest.raises(FitError, match="nothing says the trials"):
         given.new(1e9, 2e10)
+    with pytest.raises(FitError, match="different lengths"):
+        given.at([1e9, 2e9, 3e9], D)
+
+
+STEP_1 = {"E": 1.0, "A": np.exp(3.0), "B": np.exp(6.0), "alpha": 0.1, "beta": 0.2}
+"""Where the fits of Bhagia et al. (2024) start."""
+
+
+def loss_of(draws=1, spread=0.0, **changes):
+    """Sharp in all but E."""
+    wide = 1 + spread * np.linspace(-1, 1, draws)
+    return constants_fit("chinchilla-normal", **{**STEP_1, "E": wide, "sigma": 0.02, **changes})
+
+
+def link_of(draws=1, spread=0.0, table=TASKS):
+    """Tasks easy and hard, whose middles are a loss of 5 and 4."""
+    x0 = np.array([5.0, 4.0]) * (1 + spread * np.linspace(-1, 1, draws)[:, None])
+    one = np.ones(draws)
+    return known(OF_LINK, table.assign(loss=6.0), k=1.5 * one, shift=0.0 * one, x0=x0)
+
+
+def by_hand(loss, task):
+    chance, x0 = (0.25, 5.0) if task == "easy" else (0.0, 4.0)
+    return loss_to_accuracy(loss, chance, k=1.5, x0=x0, shift=0.0)
+
+
+def test_two_sharp_posteriors_make_the_composition_of_their_laws():
+    found = Accuracies.chain(loss_of(), link_of()).at(N, D)
+    assert dict(found.sizes) == {"chain": 1, "draw": 1, "task": 2, "plan": 2}
+    losses = 1 + np.exp(3.0) * N**-0.1 + np.exp(6.0) * D**-0.2
+    np.testing.assert_allclose(losses, chinchilla(N, D, **STEP_1))
+    for task in ("easy", "hard"):
+        np.testing.assert_allclose(found.sel(task=task).squeeze(), by_hand(losses, task))
+    assert 0.01 < float(found.min()) < float(found.max()) < 0.9  # none of them at an end
+
+
+def test_each_task_has_its_own_loss_where_the_loss_has_the_tasks_as_groups():
+    each = {name: [value] for name, value in STEP_1.items() if name != "E"}
+    loss = known(OF_TASK_LOSS, TASKS.assign(loss=6.0), E=[[1.0, 2.0]], sigma=[0.02], **each)
+    chain = Accuracies.chain(loss, link_of())
+    for place, task in enumerate(("easy", "hard")):
+        expected = by_hand(chinchilla(N, D, **{**STEP_1, "E": 1.0 + place}), task)
+        np.testing.assert_allclose(chain.at(N, D).sel(task=task).squeeze(), expected)
+    alone = Accuracies.chain(loss.of_group("hard"), link_of().of_group("hard"))
+    assert alone.tasks == ("hard",)
+    xr.testing.assert_allclose(alone.at(N, D), chain.at(N, D).sel(task=["hard"]))
+
+
+def test_accuracy_tends_to_1_as_the_loss_does_to_0():
+    found = Accuracies.chain(loss_of(E=1e-12), link_of()).at(1e200, 1e90)
+    np.testing.assert_allclose(found, 1.0, rtol=1e-12)
+
+
+def test_what_is_not_known_of_either_fit_is_carried_to_the_accuracy():
+    def width(loss, link):
+        return float(Accuracies.chain(loss, link).at(1e9, 2e10).sel(task="easy").std())
+
+    upstream = width(loss_of(500, 0.1), link_of())
+    assert width(loss_of(500, 0.2), link_of()) == pytest.approx(2 * upstream, rel=0.02)
+    downstream = width(loss_of(), link_of(500, 0.02))
+    both = width(loss_of(500, 0.1), link_of(500, 0.02))
+    assert both == pytest.approx(np.hypot(upstream, downstream), rel=0.05)
+    assert 0.2 < downstream / upstream < 5  # neither is all there is
+
+
+def test_draws_of_the_two_fits_know_nothing_of_each_other():
+    """Both are sorted here: taken in their order, one would make up for the other."""
+    loss, link = loss_of(1000, 0.1), link_of(400, 0.02)
+    chain = Accuracies.chain(loss, link)
+    first = chain.loss.natural["E"].to_numpy().ravel()
+    second = chain.fit.natural["x0"].sel(group="easy").to_numpy().ravel()
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+    assert len(np.unique(first)) == 1000
+    # Every draw of the shorter, before any is taken again.
+    assert set(np.unique(second, return_counts=True)[1]) == {2, 3}
+    one, other = (Accuracies.chain(loss, link, seed=seed).fit.natural["x0"] for seed in (1, 2))
+    assert one.equals(chain.fit.natural["x0"])
+    assert not other.equals(one)
+    longer = Accuracies.chain(loss_of(400, 0.1), link_of(1000, 0.02))
+    assert longer.at(N, D).sizes["draw"] == 1000
+    assert longer.fit.part_of is not None  # whether it converged is said of all its draws
+
+
+def test_a_new_run_has_the_noise_of_its_loss_and_that_of_its_items():
+    chain, loss = (
+        Accuracies.chain(loss_of(sigma=0.05), link_of(20_000)),
+        chinchilla(1e9, 2e10, **STEP_1),
+    )
+    found = chain.new(1e9, 2e10)
+    slope = (by_hand(loss * 1.001, "easy") - by_hand(loss * 0.999, "easy")) / 0.002
+    middle = by_hand(loss, "easy")
+    expected = np.sqrt((0.05 * slope) ** 2 + middle * (1 - middle) / 1000)
+    assert float(found.sel(task="easy").std()) == pytest.approx(expected, rel=0.03)
+    assert abs(0.05 * slope) > 0.5 * np.sqrt(middle * (1 - middle) / 1000)
+    sharp = Accuracies.chain(loss_of(sigma=1e-6), link_of(20_000)).new(1e9, 2e10)
+    alone = np.sqrt(middle * (1 - middle) / 1000)
+    assert float(sharp.sel(task="easy").std()) == pytest.approx(alone, rel=0.03)
+
+
+def test_the_noise_of_one_loss_is_that_of_all_tasks():
+    items = of_tasks(easy={"chance": 0.25, "trials": 1e8}, hard={"chance": 0.0, "trials": 1e8})
+    chain = Accuracies.chain(loss_of(sigma=0.02), link_of(2000, table=items))
+    found = chain.new(1e9, 2e10).squeeze()
+    assert np.corrcoef(found.sel(task="easy"), found.sel(task="hard"))[0, 1] > 0.99
+
+
+def test_fits_that_do_not_fit_together_are_refused():
+    loss, link = loss_of(), link_of()
+    with pytest.raises(FitError, match="says the loss of a run, not the accuracy"):
+        Accuracies.chain(link, loss)
+    with pytest.raises(FitError, match="says the accuracy of a task already"):
+        Accuracies.chain(direct_fit(), link)
+    other = known(
+        OF_LINK.replace('"loss"', '"bpb"'), TASKS.assign(bpb=1.0), k=[1], x0=[1], shift=[0]
+    )
+    with pytest.raises(FitError, match=r"the link known reads bpb, and .* says loss: name one"):
+        Accuracies.chain(loss, other)
+    each = {name: [value] for name, value in STEP_1.items() if name != "E"}
+    table = TASKS.assign(loss=6.0)
+    fewer = known(OF_TASK_LOSS, table[table.task == "easy"], E=[[1.0]], **each)
+    with pytest.raises(FitError, match="the task hard, of which the fit of the loss says nothing"):
+        Accuracies.chain(fewer, link)
+    by_corpus = OF_TASK_LOSS.replace('"task"', '"corpus"')
+    corpora = known(by_corpus, table.assign(corpus="c4"), E=[[1.0]], **each)
+    with pytest.raises(FitError, match=r"by corpus, the link by task: .*of_group\('c4'\)"):
+        Accuracies.chain(corpora, link)
+    assert Accuracies.chain(corpora.of_group("c4"), link).at(N, D).sizes["task"] == 2

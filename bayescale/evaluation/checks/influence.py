@@ -14,7 +14,7 @@ from scipy.stats import binomtest, cramervonmises
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal
 from bayescale.draws import CI_PROB
-from bayescale.evaluation.ahead import STEP, inputs_ahead, largest_size
+from bayescale.evaluation.ahead import inputs_ahead, sizes_ahead
 from bayescale.evaluation.checks.refits import Refits, unit
 from bayescale.evaluation.loo import LeftOut, leave_each_out
 from bayescale.evaluation.scores import as_share, lies_below, percent
@@ -91,7 +91,7 @@ def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
         largest = float(fit.runs.column("flops").max())
         best = compute_optimal(fit, largest, exponents=False)["params"].squeeze("flops", drop=True)
         return f"N* at {words.flops(largest)} FLOPs", xr.ufuncs.log(best)
-    size, own, far = fit.spec.size, fit.spec.response, STEP * largest_size(fit)
+    size, own, (_, far) = fit.spec.size, fit.spec.response, sizes_ahead(fit)
     answer = own.onto(predict(fit, inputs_ahead(fit, [far])).squeeze(size, drop=True))
     return f"the {own.name} at {size} {words.flops(far)}", answer
 
