@@ -308,19 +308,19 @@ def test_draws_of_the_two_fits_know_nothing_of_each_other():
 
 
 def test_a_new_run_has_the_noise_of_its_loss_and_that_of_its_items():
-    chain, loss = (
-        Accuracies.chain(loss_of(sigma=0.05), link_of(20_000)),
-        chinchilla(1e9, 2e10, **STEP_1),
-    )
-    found = chain.new(1e9, 2e10)
-    slope = (by_hand(loss * 1.001, "easy") - by_hand(loss * 0.999, "easy")) / 0.002
-    middle = by_hand(loss, "easy")
-    expected = np.sqrt((0.05 * slope) ** 2 + middle * (1 - middle) / 1000)
-    assert float(found.sel(task="easy").std()) == pytest.approx(expected, rel=0.03)
-    assert abs(0.05 * slope) > 0.5 * np.sqrt(middle * (1 - middle) / 1000)
-    sharp = Accuracies.chain(loss_of(sigma=1e-6), link_of(20_000)).new(1e9, 2e10)
-    alone = np.sqrt(middle * (1 - middle) / 1000)
-    assert float(sharp.sel(task="easy").std()) == pytest.approx(alone, rel=0.03)
+    loss, (z, weight) = chinchilla(1e9, 2e10, **STEP_1), np.polynomial.hermite_e.hermegauss(40)
+
+    def apart(noise):
+        """Sd of a share of 1,000 items, whose probability follows the noise of the loss."""
+        p, w = by_hand(loss * np.exp(noise * z), "easy"), weight / weight.sum()
+        of_loss = np.sqrt(w @ p**2 - (w @ p) ** 2)
+        return of_loss, np.hypot(of_loss, np.sqrt(w @ (p * (1 - p)) / 1000))
+
+    for noise in (1e-6, 0.05):
+        chain = Accuracies.chain(loss_of(sigma=noise), link_of(20_000))
+        found = float(chain.new(1e9, 2e10).sel(task="easy").std())
+        assert found == pytest.approx(apart(noise)[1], rel=0.03)
+    assert apart(0.05)[1] > 1.5 * apart(1e-6)[1]  # both count
 
 
 def test_the_noise_of_one_loss_is_that_of_all_tasks():
