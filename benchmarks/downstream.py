@@ -73,13 +73,13 @@ def by_least_squares(seen: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
         )
         link = _best(
             lambda p, x=bpb, y=accuracy, c=chance: np.append(
-                loss_to_accuracy(x, c, k=p[0], x0=p[1], shift=p[2]) - y, p[2] / 3
+                loss_to_accuracy(x, c, k=p[0], x0=p[1], luck=np.exp(p[2])) - y, p[2] / 100
             ),
             [(k, x0, 0.0) for k in (2.0, 6.0, 15.0) for x0 in (0.3, 0.9)],
-            ([0.05, -5, -0.1], [60, 5, 0.1]),
+            ([0.05, -5, -4], [60, 5, 4]),
         )
         predicted = _loss(loss, (rows["params"].to_numpy(), rows["tokens"].to_numpy()))
-        q50 = loss_to_accuracy(predicted, chance, k=link[0], x0=link[1], shift=link[2])
+        q50 = loss_to_accuracy(predicted, chance, k=link[0], x0=link[1], luck=np.exp(link[2]))
         found.append(rows.assign(q05=np.nan, q50=q50, q95=np.nan))
     return pd.concat(found)
 

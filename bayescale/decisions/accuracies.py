@@ -41,7 +41,8 @@ class Accuracies:
     loss : Fit or None
         Of the loss that the link reads, draw for draw; None for a direct law.
     chance, trials : mapping of str to float
-        Accuracy of guessing and number of items by task, as far as the fit reads or knows them.
+        Accuracy of guessing and number of items by task, as far as anything says them; infinite
+        where the noise needs no number of items and none is known.
     """
 
     tasks: tuple[str, ...]
@@ -296,21 +297,23 @@ def _of_items(fit: Fit) -> tuple[dict[str, float], dict[str, float]]:
 
 def _each(fit: Fit, name: str) -> dict[str, float]:
     """Read what the runs of each task have in common; numbers of items may differ: the largest."""
-    common = {**fit.spec.constants, **fit.given}
-    if name in fit.given or (name in common and name not in fit.runs.table):
+    table, common = fit.runs.table, {**fit.spec.constants, **fit.given}
+    if name in fit.given or (name in common and name not in table):
         return dict.fromkeys(_tasks(fit), float(common[name]))
-    if name not in fit.runs.table or len(fit.runs) == 0:
-        return {}
-    table, found = fit.runs.table, {}
+    uncounted = name == TRIALS.name and not fit.spec.noise_model.counts
+    found = dict.fromkeys(_tasks(fit), np.inf) if uncounted else {}
+    if name not in table or len(table) == 0:
+        return found
     for task in _tasks(fit):
         own = table[table[str(fit.spec.group)].astype(str) == task] if fit.groups else table
-        values = np.unique(own[name].to_numpy(dtype=float))
+        values = np.unique(own[name].dropna().to_numpy(dtype=float))
         if name == _CHANCE and len(values) > 1:
             raise FitError(
                 f"the runs of the task {task} have the chance levels {values[0]:g} to "
                 f"{values[-1]:g}; a new run has one: give the task's own in every row"
             )
-        found[task] = float(values[-1])
+        if len(values):
+            found[task] = float(values[-1])
     return found
 
 

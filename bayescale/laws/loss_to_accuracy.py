@@ -15,24 +15,7 @@ from bayescale.laws.law import (
     law,
     positive_part,
 )
-from bayescale.laws.task_accuracy import CHANCE
-
-_CORNER = 0.01  # how softly the floor is kept between 0 and 1
-
-
-def floor_near(chance: Any, shift: Any) -> Any:
-    """Shift a chance level, and keep it between 0 and 1: exact but near the two ends.
-
-    Parameters
-    ----------
-    chance, shift : array_like or tensor
-
-    Returns
-    -------
-    array_like or tensor
-    """
-    y, w = chance + shift, _CORNER
-    return (1.0 + np.sqrt(y * y + w * w) - np.sqrt((1.0 - y) * (1.0 - y) + w * w)) / 2
+from bayescale.laws.task_accuracy import CHANCE, guessing
 
 
 def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
@@ -41,7 +24,7 @@ def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function)
     k = (1.0 + sampled["sharpness"]) * lost / reference[0]
     beyond = sampled["sharpness"] * lost  # k x + log Q: by how much it is no exponential
     log_odds = np.log(-np.expm1(-lost)) - np.log(-np.expm1(-beyond)) - beyond
-    return {"k": k, "x0": -log_odds / k, "shift": sampled["shift"]}
+    return {"k": k, "x0": -log_odds / k, "luck": sampled["luck"]}
 
 
 def _softplus(z: Any) -> Any:
@@ -51,11 +34,11 @@ def _softplus(z: Any) -> Any:
 @law(
     response=ACCURACY,
     inputs=(AXIS, CHANCE),
-    parameters={"k": POSITIVE, "x0": REAL, "shift": REAL},
-    coordinates=Coordinates({"level": REAL, "sharpness": POSITIVE, "shift": REAL}, _to_natural),
+    parameters={"k": POSITIVE, "x0": REAL, "luck": POSITIVE},
+    coordinates=Coordinates({"level": REAL, "sharpness": POSITIVE, "luck": POSITIVE}, _to_natural),
     falls_along=("x",),
 )
-def loss_to_accuracy(x: Any, chance: Any, *, k: Any, x0: Any, shift: Any) -> Any:
+def loss_to_accuracy(x: Any, chance: Any, *, k: Any, x0: Any, luck: Any) -> Any:
     r"""Accuracy :math:`f + (1 - f) s(x) / s(0)`, where :math:`s(x) = 1 / (1 + e^{k (x - x_0)})`.
 
     The second of the two steps of Bhagia et al. (2024, arXiv:2412.04403), from the loss
@@ -73,8 +56,9 @@ def loss_to_accuracy(x: Any, chance: Any, *, k: Any, x0: Any, shift: Any) -> Any
         Slope of the log odds, per unit of loss.
     x0 : array_like
         Loss at the middle of the sigmoid; far below 0 the law is exponential in the loss.
-    shift : array_like
-        Of the floor f from the chance level: f is c + shift, kept between 0 and 1.
+    luck : array_like
+        How far the floor f, of a model that knows nothing, is off the chance level:
+        `bayescale.laws.task_accuracy.guessing`.
 
     Returns
     -------
@@ -85,8 +69,8 @@ def loss_to_accuracy(x: Any, chance: Any, *, k: Any, x0: Any, shift: Any) -> Any
     -----
     Sampled are ``level``, the log of -log Q at the reference loss, where Q = s(x) / s(0) is the
     share of the way from the floor to 1; ``sharpness``, by how much k is larger than that of the
-    exponential through the same two points: k x = -(1 + sharpness) log Q; and the shift.
+    exponential through the same two points: k x = -(1 + sharpness) log Q; and luck.
     """
-    floor = floor_near(chance, shift)
+    floor = guessing(chance, luck)
     known = np.exp(_softplus(-k * x0) - _softplus(k * (x - x0)))
     return floor + (1.0 - floor) * known

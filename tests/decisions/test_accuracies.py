@@ -61,12 +61,12 @@ group = "task"
 [pooling]
 level = "none"
 sharpness = "none"
-shift = "none"
+luck = "none"
 
 [priors]
 level = { dist = "Normal", mu = 0.2, sigma = 1.0 }
 sharpness = { dist = "LogNormal", mu = 0.7, sigma = 0.7 }
-shift = { dist = "Normal", mu = 0.0, sigma = 0.03 }
+luck = { dist = "LogNormal", mu = 0.0, sigma = 1.0 }
 
 [noise]
 dist = "Binomial"
@@ -228,6 +228,25 @@ def test_constants_say_what_is_missing():
         given.at([1e9, 2e9, 3e9], D)
 
 
+def test_numbers_of_items_may_be_unknown_where_the_noise_allows_it():
+    """Of averages of several tasks, as MMLU: then what runs scatter by is all the noise."""
+    text = OF_ACCURACY.replace(
+        'dist = "Binomial"',
+        'dist = "ShareNormal"\nspread = { dist = "LogNormal", mu = -5.0, sigma = 0.7 }\n'
+        'scatter = { dist = "LogNormal", mu = -3.0, sigma = 1.0 }',
+    )
+    own = {name: np.full(4000, value) for name, value in TRUTH.items()}
+    two = {name: np.stack([own[name], own[name]], axis=-1) for name in ("A", "alpha")}
+    noise = {"spread": np.full(4000, 0.02), "scatter": np.full(4000, 1e-9)}
+    table = TASKS.assign(trials=[1000.0, np.nan])
+    accuracies = Accuracies.direct(known(text, table, **{**own, **two, **noise}))
+    assert accuracies.trials == {"easy": 1000.0, "hard": np.inf}
+    middle = accuracies.at(1e9, 2e10).isel(draw=0).squeeze()
+    found = accuracies.new(1e9, 2e10).std("draw").squeeze()
+    each = np.sqrt(middle * (1 - middle)) * np.sqrt([1 / 1000 + 0.02**2, 0.02**2])
+    np.testing.assert_allclose(found, each, rtol=0.05)
+
+
 STEP_1 = {"E": 1.0, "A": np.exp(3.0), "B": np.exp(6.0), "alpha": 0.1, "beta": 0.2}
 """Where the fits of Bhagia et al. (2024) start."""
 
@@ -242,12 +261,12 @@ def link_of(draws=1, spread=0.0, table=TASKS):
     """Tasks easy and hard, whose middles are a loss of 5 and 4."""
     x0 = np.array([5.0, 4.0]) * (1 + spread * np.linspace(-1, 1, draws)[:, None])
     one = np.ones(draws)
-    return known(OF_LINK, table.assign(loss=6.0), k=1.5 * one, shift=0.0 * one, x0=x0)
+    return known(OF_LINK, table.assign(loss=6.0), k=1.5 * one, luck=one, x0=x0)
 
 
 def by_hand(loss, task):
     chance, x0 = (0.25, 5.0) if task == "easy" else (0.0, 4.0)
-    return loss_to_accuracy(loss, chance, k=1.5, x0=x0, shift=0.0)
+    return loss_to_accuracy(loss, chance, k=1.5, x0=x0, luck=1.0)
 
 
 def test_two_sharp_posteriors_make_the_composition_of_their_laws():
@@ -337,7 +356,7 @@ def test_fits_that_do_not_fit_together_are_refused():
     with pytest.raises(FitError, match="says the accuracy of a task already"):
         Accuracies.chain(direct_fit(), link)
     other = known(
-        OF_LINK.replace('"loss"', '"bpb"'), TASKS.assign(bpb=1.0), k=[1], x0=[1], shift=[0]
+        OF_LINK.replace('"loss"', '"bpb"'), TASKS.assign(bpb=1.0), k=[1], x0=[1], luck=[1]
     )
     with pytest.raises(FitError, match=r"the link known reads bpb, and .* says loss: name one"):
         Accuracies.chain(loss, other)

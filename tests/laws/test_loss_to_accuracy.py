@@ -14,9 +14,10 @@ from bayescale.errors import ModelError
 from bayescale.evaluation.ahead import inputs_ahead, sizes_ahead
 from bayescale.evaluation.folds import plan_cuts
 from bayescale.laws import exponential_error, loss_to_accuracy
+from bayescale.laws.task_accuracy import guessing
 
 levels, chances = st.floats(-2.5, 2.0), st.floats(0.0, 0.75)
-LINKS = {"k": st.floats(0.2, 60.0), "x0": st.floats(-20.0, 5.0), "shift": st.floats(-0.1, 0.1)}
+LINKS = {"k": st.floats(0.2, 60.0), "x0": st.floats(-20.0, 5.0), "luck": st.floats(0.1, 10.0)}
 links = st.fixed_dictionaries(LINKS)
 
 
@@ -30,23 +31,23 @@ def test_accuracy_falls_from_1_to_the_floor(natural, chance, loss):
     at, more = (loss_to_accuracy(x, chance, **natural) for x in (loss, 1.5 * loss))
     nothing = loss_to_accuracy(1e6, chance, **natural)
     assert 0 < nothing <= more <= at <= 1
-    assert nothing == pytest.approx(max(chance + natural["shift"], 0.0), abs=0.006)
-    if chance + natural["shift"] > 0.1:
-        assert nothing == pytest.approx(chance + natural["shift"], abs=3e-4)
+    assert nothing == guessing(chance, natural["luck"])
 
 
 def test_accuracy_is_the_sigmoid_of_the_paper():
     """Bhagia et al., a / (1 + exp(-k (L - L0))) + b, whose k is below 0."""
     loss, k, x0, chance = np.array([0.4, 0.8, 1.1]), 9.0, 0.8, 0.25
-    top = (1 - chance) * (1 + np.exp(-k * x0))
-    paper = top / (1 + np.exp(k * (loss - x0))) + chance
-    ours = loss_to_accuracy(loss, chance, k=k, x0=x0, shift=0.0)
-    np.testing.assert_allclose(ours, paper, atol=2e-4)  # the floor bends near 0 and 1
+    floor = guessing(chance, 1.0)
+    top = (1 - floor) * (1 + np.exp(-k * x0))
+    paper = top / (1 + np.exp(k * (loss - x0))) + floor
+    ours = loss_to_accuracy(loss, chance, k=k, x0=x0, luck=1.0)
+    np.testing.assert_allclose(ours, paper, rtol=1e-13)
+    assert floor == pytest.approx(chance, abs=0.002)
 
 
 @given(level=levels, sharpness=st.floats(0.01, 10.0), loss=st.floats(0.3, 6.0))
 def test_coordinates_are_what_runs_say_at_the_reference_loss(level, sharpness, loss):
-    sampled = {"level": level, "sharpness": sharpness, "shift": 0.01}
+    sampled = {"level": level, "sharpness": sharpness, "luck": 1.3}
     natural = loss_to_accuracy.to_natural(sampled, (loss, 0.25))
     floor = loss_to_accuracy(1e9, 0.25, **natural)
     known = (loss_to_accuracy(loss, 0.25, **natural) - floor) / (1 - floor)
@@ -56,10 +57,11 @@ def test_coordinates_are_what_runs_say_at_the_reference_loss(level, sharpness, l
 
 @given(level=levels, loss=st.floats(0.3, 6.0), at=st.floats(0.1, 8.0))
 def test_without_sharpness_the_link_is_exponential(level, loss, at):
-    sampled = {"level": level, "sharpness": 1e-9, "shift": 0.0}
+    sampled = {"level": level, "sharpness": 1e-9, "luck": 1.0}
     natural = loss_to_accuracy.to_natural(sampled, (loss, 0.25))
-    expected = 0.25 + 0.75 * np.exp(-np.exp(level) * at / loss)
-    assert loss_to_accuracy(at, 0.25, **natural) == pytest.approx(expected, abs=2e-4)
+    floor = guessing(0.25, 1.0)
+    expected = floor + (1 - floor) * np.exp(-np.exp(level) * at / loss)
+    assert loss_to_accuracy(at, 0.25, **natural) == pytest.approx(expected, abs=1e-6)
 
 
 def test_exponential_error_is_the_formula_of_the_paper():
@@ -83,7 +85,7 @@ def test_level_is_the_share_of_the_error_that_is_gone(level, eps, gamma, loss):
 def linked():
     """A link with runs of three losses, given in another order than that of their sizes."""
     table = pd.DataFrame({"run": ["a", "b", "c"], "bpb": [1.2, 0.8, 1.0], "accuracy": 0.5})
-    own = constants_fit("loss-to-accuracy", k=9.0, x0=0.8, shift=0.0)
+    own = constants_fit("loss-to-accuracy", k=9.0, x0=0.8, luck=1.0)
     return replace(own, runs=Runs(table.assign(chance=[0.2, 0.25, 0.3], trials=100.0), "known"))
 
 

@@ -85,13 +85,14 @@ def _tasks(fit: Fit) -> Iterator[tuple[str, pd.DataFrame]]:
     table, inputs = residuals(fit), inputs_of(fit.spec, fit.runs.table)
     observed = table[fit.spec.response.column].to_numpy(dtype=float)
     chance = np.asarray(inputs.get("chance", np.zeros(len(table))))
+    ahead = -1.0 if fit.spec.law.worsens_along(fit.spec.size) else 1.0
     own = pd.DataFrame(
         {
             "observed": observed,
             "fitted": table["fitted"].to_numpy(),
             "known": (observed - chance) / (1.0 - chance),
             "items": inputs[TRIALS.name],
-            "size": fit.runs.column(fit.spec.size),
+            "size": ahead * fit.runs.column(fit.spec.size),
         }
     )
     names = (
