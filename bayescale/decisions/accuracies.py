@@ -43,6 +43,15 @@ class Accuracies:
     chance, trials : mapping of str to float
         Accuracy of guessing and number of items by task, as far as anything says them; infinite
         where the noise needs no number of items and none is known.
+
+    Examples
+    --------
+    >>> from bayescale import constants_fit
+    >>> step_1 = {"E": 0.5, "A": 10.0, "B": 40.0, "alpha": 0.2, "beta": 0.2}
+    >>> loss = constants_fit("task-loss-hierarchical", **step_1)
+    >>> link = constants_fit("exponential-error", eps=0.75, k=2.0, gamma=3.0)
+    >>> Accuracies.chain(loss, link).at([1e9, 7e9], 1e11).round(2).values.tolist()
+    [[[[0.41, 0.45]]]]
     """
 
     tasks: tuple[str, ...]
@@ -254,8 +263,8 @@ def _require_linked(loss: Fit, link: Fit) -> None:
             f"{link.spec.group or 'none'}: take the loss of one group, e.g. "
             f"loss_fit.of_group({loss.groups[0]!r})"
         )
-    of_tasks = loss.spec.group is not None and loss.spec.group == link.spec.group
-    known = loss.groups or (str(loss.own_group),)
+    known = loss.groups or ((loss.own_group,) if loss.own_group else ())
+    of_tasks = bool(known) and loss.spec.group == link.spec.group
     if of_tasks and (missing := [name for name in tasks if name not in known]):
         raise FitError(
             f"the link knows the task {missing[0]}, of which the fit of the loss says nothing: fit "

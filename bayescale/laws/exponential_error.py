@@ -23,15 +23,15 @@ _MOST = 1.0 - 1e-9  # accuracy: beyond it the law is no probability
 def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """Level: log of -log of the share of eps that is gone at the reference loss."""
     log_gone = np.log(sampled["eps"]) - np.exp(sampled["level"])
-    k = np.exp(log_gone + sampled["gamma"] * reference[0])
-    return {"eps": sampled["eps"], "k": k, "gamma": sampled["gamma"]}
+    k = np.exp(log_gone + sampled["decay"])
+    return {"eps": sampled["eps"], "k": k, "gamma": sampled["decay"] / reference[0]}
 
 
 @law(
     response=ACCURACY,
     inputs=(AXIS,),
     parameters={"eps": UNIT, "k": POSITIVE, "gamma": POSITIVE},
-    coordinates=Coordinates({"level": REAL, "eps": UNIT, "gamma": POSITIVE}, _to_natural),
+    coordinates=Coordinates({"level": REAL, "eps": UNIT, "decay": POSITIVE}, _to_natural),
     falls_along=("x",),
 )
 def exponential_error(x: Any, *, eps: Any, k: Any, gamma: Any) -> Any:
@@ -59,7 +59,7 @@ def exponential_error(x: Any, *, eps: Any, k: Any, gamma: Any) -> Any:
     Notes
     -----
     Sampled are ``level``, the log of -log of the share of eps that is gone at the reference loss;
-    eps and gamma.
+    eps; and ``decay``, gamma times the reference loss.
     """
     accuracy = 1.0 - eps + k * np.exp(-gamma * x)
     return accuracy - positive_part(accuracy - _MOST)

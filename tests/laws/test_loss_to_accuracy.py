@@ -73,9 +73,9 @@ def test_exponential_error_is_the_formula_of_the_paper():
     assert exponential_error(0.1, **natural) < 1  # where the formula says 2.0
 
 
-@given(level=levels, eps=st.floats(0.2, 0.95), gamma=st.floats(0.2, 6.0), loss=st.floats(0.3, 6.0))
-def test_level_is_the_share_of_the_error_that_is_gone(level, eps, gamma, loss):
-    natural = exponential_error.to_natural({"level": level, "eps": eps, "gamma": gamma}, (loss,))
+@given(level=levels, eps=st.floats(0.2, 0.95), decay=st.floats(0.2, 9.0), loss=st.floats(0.3, 6.0))
+def test_level_is_the_share_of_the_error_that_is_gone(level, eps, decay, loss):
+    natural = exponential_error.to_natural({"level": level, "eps": eps, "decay": decay}, (loss,))
     gone = 1 - (1 - exponential_error(loss, **natural)) / eps
     assert np.log(-np.log(gone)) == pytest.approx(level, abs=1e-6)
     assert 0 < exponential_error(2 * loss, **natural) < exponential_error(loss, **natural)
