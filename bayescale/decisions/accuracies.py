@@ -51,7 +51,7 @@ class Accuracies:
     >>> loss = constants_fit("task-loss-hierarchical", **step_1)
     >>> link = constants_fit("exponential-error", eps=0.75, k=2.0, gamma=3.0)
     >>> Accuracies.chain(loss, link).at([1e9, 7e9], 1e11).round(2).values.tolist()
-    [[[[0.41, 0.45]]]]
+    [[[[0.38, 0.4]]]]
     """
 
     tasks: tuple[str, ...]
