@@ -66,6 +66,14 @@ POINT = {
     "floor_bend": 0.05,
     "amplitude_bend": -0.02,
     "exponent_bend": 0.1,
+    "gamma": 0.3,
+    "luck": 1.2,
+    "sharpness": 2.0,
+    "eps": 0.7,
+    "decay": 3.0,
+    "concentration": 900.0,
+    "spread": 0.01,
+    "scatter": 0.05,
 }
 ERRORS = {"bend": "basis", "size_error": "size_basis"}
 """Coefficients of smooth errors, and the dim of each."""
@@ -86,9 +94,16 @@ def grouped_runs(kind: str) -> Runs:
     table = pd.concat([table.assign(seed=seed) for seed, table in enumerate(tables)])
     which = table.index.to_numpy() % 3
     apart = 0.0 if kind == "one seed" else 0.05
+    families = np.array(["moe", "transformer", "ssm"])[which]
+    known = np.exp(-table["loss"] / 2)
     return read_runs(
         table.assign(
-            family=np.array(["moe", "transformer", "ssm"])[which],
+            family=families,
+            task=families,
+            bpb=0.4 + 20 * table["params"] ** -0.2 + 30 * table["tokens"] ** -0.2,
+            accuracy=np.round(500 * (0.25 + 0.75 * known)) / 500,
+            chance=0.25,
+            trials=500.0,
             unique_tokens=table["tokens"] / (1 + 2 * which),
             budget=(6 * table["params"] * table["tokens"]).map("{:.3g}".format).astype(float),
             loss=table["loss"] * (1 + apart * which),
@@ -141,8 +156,10 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
     model = build_model(spec, runs)
     found = evaluate(model, spec.response.variable)
     cells = cells_of(spec, runs).table
-    assert len(cells) == 30
-    index = np.zeros(30, dtype=int)
+    # Shares of successes are counted run by run.
+    number = len(runs) if spec.response.scale == "share" else 30
+    assert len(cells) == number
+    index = np.zeros(number, dtype=int)
     if spec.group:
         names = group_names(spec, runs)
         index = np.array([names.index(label) for label in cells[spec.group].astype(str)])
@@ -153,18 +170,22 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
     inputs = {column: cells[column].to_numpy() for column in spec.inputs}
     of_group = index if spec.reference == "group" else np.zeros_like(index)
     logs = (np.log(values) for values in inputs.values())
-    number = np.bincount(of_group)
-    reference = tuple(np.exp(np.bincount(of_group, own) / number)[of_group] for own in logs)
+    sizes = np.bincount(of_group)
+    # All have one chance level, which is its own geometric mean.
+    reference = tuple(np.exp(np.bincount(of_group, own) / sizes)[of_group] for own in logs)
     sampled = {coordinate: at_cells(found[coordinate]) for coordinate in spec.priors}
     noise = {name: at_cells(found[name]) for name in spec.noise_priors if name in found}
-    assert ("sigma_seed" in noise) == (kind == "three seeds")
-    centre = np.log(spec.law(*inputs.values(), **spec.law.to_natural(sampled, reference)))
+    of_seeds = "sigma_seed" in spec.noise_priors
+    assert ("sigma_seed" in noise) == (of_seeds and kind == "three seeds")
+    said = spec.law(*inputs.values(), **spec.law.to_natural(sampled, reference))
+    centre = spec.response.onto(said)
     for error in ERRORS:
         if error in found:
             centre = centre + model[f"{error}_basis"].get_value() @ found[error]
     assert ("bend" in found) == (spec.bend is not None)
     scale = noise_scale(noise, cells["replicates"].to_numpy())
     y = cells["observed"].to_numpy()
+    inputs |= {"trials": np.full(number, 500.0)}
     ours = spec.noise_model.log_density(y, centre, scale, noise, inputs)
     # PyMC's ExGaussian is computed with the square root of 2 in single precision.
     rough = spec.noise in ("RepetitionExcess", "Undertuned")
@@ -242,14 +263,14 @@ def test_any_coordinate_of_any_law_can_differ_between_groups(law, partial):
 
 def in_other_units(runs: Runs, factor: float) -> Runs:
     """Multiply what models say of the runs: losses, and the batch sizes of a growing quantity."""
-    said = {name: factor * runs.table[name] for name in ("loss", "batch_size")}
+    said = {name: factor * runs.table[name] for name in ("loss", "bpb", "batch_size")}
     return replace(runs, table=runs.table.assign(**said))
 
 
 @pytest.mark.parametrize(
     ("name", "factor"),
     [
-        *((name, 100.0) for name in available_models()),
+        *((name, 100.0) for name in available_models() if load_model(name).response.scale == "log"),
         ("chinchilla", 0.01),
         ("chinchilla", 1 / np.log(2)),  # bits for nats
     ],
