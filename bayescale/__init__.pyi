@@ -84,6 +84,15 @@ from .decisions.repetition import (
     identified as identified,
     repetition_value as repetition_value,
 )
+from .decisions.targets import (
+    answer_targets as answer_targets,
+    compute_for as compute_for,
+    items_to_see as items_to_see,
+    planned_accuracy as planned_accuracy,
+    suite_compute_for as suite_compute_for,
+    suite_weights as suite_weights,
+    usual_ratio as usual_ratio,
+)
 from .errors import (
     BayescaleError as BayescaleError,
     DatasetError as DatasetError,

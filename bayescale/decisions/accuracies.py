@@ -10,6 +10,7 @@ draw by draw: what is not known of either fit is carried to the accuracy.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,12 @@ from bayescale.arguments import numbers_of, typed
 from bayescale.errors import FitError
 from bayescale.modelling.inputs import TRIALS
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.posterior import Posterior
 from bayescale.posterior.prediction import predict, predict_runs
+from bayescale.runs.table import Runs
 
 _CHANCE = "chance"
+_NOTHING = 1e-60  # params and tokens of which every term of a law is without bound
 _STREAM = 13  # of the noise of the loss, apart from that of the items
 
 
@@ -193,6 +197,107 @@ class Accuracies:
                 raise FitError(f"no task {name!r}; {words.did_you_mean(name, self.tasks)}")
         return replace(self, tasks=tuple(tasks))
 
+    @property
+    def fits(self) -> tuple[Fit, ...]:
+        """What was fitted: the law of the loss, where there is one, and that of the accuracy."""
+        return (self.fit,) if self.loss is None else (self.loss, self.fit)
+
+    @property
+    def runs(self) -> Runs:
+        """Runs whose params and tokens taught the law; those of all tasks."""
+        return self.fits[0].runs
+
+    @property
+    def k(self) -> float:
+        """FLOPs per parameter and token, C = k N D, as these runs say it."""
+        return self.runs.flops_per_param_token
+
+    @property
+    def measures(self) -> bool:
+        """Whether what is measured of a new run is known: noise, and the number of items."""
+        known = all(set(own.spec.noise_model.parameters) <= set(own.noise) for own in self.fits)
+        return known and all(task in self.trials for task in self.tasks)
+
+    def guessing(self) -> xr.DataArray:
+        """Accuracy of a model that knows nothing: what the law tends to where nothing is trained.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims (chain, draw, task).
+        """
+        return self.at(_NOTHING, _NOTHING).squeeze("plan")
+
+    @typed
+    def along(self, flops: xr.DataArray, ratio: float | None = None) -> xr.DataArray:
+        """Accuracy that the law gives at some compute, which may differ between draws and tasks.
+
+        Parameters
+        ----------
+        flops : xarray.DataArray
+            C, of any dims among chain, draw and task, and others.
+        ratio : float, optional
+            Tokens per parameter; by default the run is compute-optimal for each task.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims chain, draw, task, and those of `flops`.
+
+        Raises
+        ------
+        FitError
+            Without a ratio for a law that has no compute-optimal run.
+        """
+        params = (flops / (self.k * ratio)) ** 0.5 if ratio else self.optimum(flops)
+        found = predict(self.fit, self._asked(params, flops / (self.k * params)))
+        if "task" not in found.dims:  # of a fit of one task
+            found = found.expand_dims(task=1)
+        return found.assign_coords(task=list(self.tasks))
+
+    @typed
+    def optimum(self, flops: xr.DataArray) -> xr.DataArray:
+        """Compute-optimal N of each task.
+
+        Parameters
+        ----------
+        flops : xarray.DataArray
+            As of `along`.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims as of `along`.
+
+        Raises
+        ------
+        FitError
+            For a law that does not trade params against tokens.
+        """
+        law = self.fits[0].spec.law
+        if not law.trades:
+            raise FitError(
+                f"the law {law.name} does not trade params against tokens: say how many tokens a "
+                "parameter gets, e.g. ratio=20 (--ratio 20)"
+            )
+        found = [
+            own.optimum(flops.sel(task=task, drop=True) if "task" in flops.dims else flops)
+            for task, own in self._posteriors.items()
+        ]
+        return xr.concat(found, dim=xr.DataArray(list(self.tasks), dims="task", name="task"))
+
+    @cached_property
+    def _posteriors(self) -> dict[str, Posterior]:
+        """Give the law of params and tokens of each task."""
+        found = {}
+        for task in self.tasks:
+            own = self.fits[0]
+            own = own.of_group(task) if own.groups else own
+            if self.loss is None and _CHANCE in own.spec.law.further:
+                own = own.at(chance=float(self._by_task(_CHANCE, self.chance).sel(task=task)))
+            found[task] = Posterior.of(own, self.k)
+        return found
+
     def _asked(self, params: Any, tokens: Any, seed: int | None = None) -> dict[str, Any]:
         """Name the inputs of the law of the accuracy; the loss is noisy where a seed is given."""
         if self.loss is None:
@@ -225,7 +330,8 @@ class Accuracies:
                     f"nothing says the {name} of the task {task}: give it in [response] of the "
                     f"model file, e.g. {name} = {0.25 if name == _CHANCE else 1000}"
                 )
-        return xr.DataArray([values[task] for task in self.tasks], dims="task")
+        levels = [values[task] for task in self.tasks]
+        return xr.DataArray(levels, dims="task", coords={"task": list(self.tasks)})
 
     def _shaped(self, found: xr.DataArray) -> xr.DataArray:
         for dim, size in (("task", len(self.tasks)), ("plan", 1)):
@@ -278,9 +384,8 @@ def _tasks(fit: Fit) -> tuple[str, ...]:
 
 def _counts(fit: Fit, params: Any, tokens: Any) -> dict[str, xr.DataArray]:
     """Name what a law of params, tokens or compute reads of plans, dim ``plan``."""
-    given = [numbers_of(*own) for own in (("params", params), ("tokens", tokens))]
     try:
-        values = dict(zip(("params", "tokens"), np.broadcast_arrays(*given), strict=True))
+        values = dict(zip(("params", "tokens"), _plans(params, tokens), strict=True))
     except ValueError:
         raise FitError("params and tokens have different lengths: give one entry a plan") from None
     values["flops"] = fit.runs.flops_per_param_token * values["params"] * values["tokens"]
@@ -289,14 +394,23 @@ def _counts(fit: Fit, params: Any, tokens: Any) -> dict[str, xr.DataArray]:
     for own in fit.spec.reads:
         name = counted.get(own.role, own.name)
         if name in values:
-            array = np.atleast_1d(values[name])
-            found[own.name] = xr.DataArray(array, dims="plan")
+            found[own.name] = values[name]
         elif own.role in ("axis", "compute"):
             raise FitError(
                 f"the model {fit.spec.name} reads {own.name}, which params and tokens of a plan do "
                 "not say; fit a law of params, tokens or flops"
             )
     return found
+
+
+def _plans(*given: Any) -> tuple[xr.DataArray, ...]:
+    """Give params and tokens of plans their dim; what differs between draws has its own."""
+    if all(isinstance(values, xr.DataArray) for values in given):
+        return given
+    arrays = map(numbers_of, ("params", "tokens"), given)
+    return tuple(
+        xr.DataArray(np.atleast_1d(values), dims="plan") for values in np.broadcast_arrays(*arrays)
+    )
 
 
 def _of_items(fit: Fit) -> tuple[dict[str, float], dict[str, float]]:

@@ -1,0 +1,224 @@
+"""Accuracies of planned runs, of hand-made posteriors whose answers are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.stats import binom
+from test_accuracies import OF_FLOPS, TRUTH, direct_fit, known, of_tasks
+
+from bayescale import (
+    Accuracies,
+    Check,
+    FitError,
+    Status,
+    answer_targets,
+    compute_for,
+    constants_fit,
+    items_to_see,
+    planned_accuracy,
+    suite_compute_for,
+    suite_weights,
+    usual_ratio,
+)
+
+PLANS = pd.DataFrame({"plan": ["small", "large"], "params": [1e9, 7e9], "tokens": [2e10, 1e12]})
+DOUBT = Check("overdispersion", Status.REVIEW, "runs scatter 5 times as far", "Leave it out.")
+
+
+def test_a_plan_has_the_accuracy_of_the_law_on_each_task_and_their_mean():
+    accuracies = Accuracies.direct(direct_fit())
+    found = planned_accuracy(accuracies, PLANS, suite={"easy": 3.0, "hard": 1.0})
+    law = accuracies.at(PLANS["params"].to_numpy(), PLANS["tokens"].to_numpy())
+    np.testing.assert_allclose(found["accuracy"], law)
+    easy, hard = (law.sel(task=name) for name in accuracies.tasks)
+    np.testing.assert_allclose(found["suite"], 0.75 * easy + 0.25 * hard)
+    assert found["weight"].to_numpy().tolist() == [0.75, 0.25]
+    assert found["flops"].to_numpy().tolist() == [6 * 2e19, 6 * 7e21]
+
+
+def test_a_suite_of_one_task_is_the_task():
+    found = planned_accuracy(direct_fit(), PLANS, suite={"hard": 5.0})
+    np.testing.assert_array_equal(found["suite"], found["accuracy"].sel(task="hard"))
+    np.testing.assert_array_equal(found["suite_measured"], found["measured"].sel(task="hard"))
+
+
+def test_what_is_measured_of_a_suite_scatters_as_the_items_of_its_tasks_say():
+    fit = direct_fit(draws=4000)
+    sharp = replace(fit, tree=xr.DataTree.from_dict({"posterior": _middle(fit.posterior)}))
+    found = planned_accuracy(sharp, PLANS)
+    p, items = found["accuracy"].isel(chain=0, draw=0), np.array([1000.0, 40.0])
+    variance = (p * (1 - p) / xr.DataArray(items, dims="task")).sum("task") / 4
+    sd = found["suite_measured"].std(("chain", "draw"))
+    np.testing.assert_allclose(sd, variance**0.5, rtol=0.05)
+
+
+def _middle(posterior):
+    return xr.zeros_like(posterior) + posterior.median(("chain", "draw"))
+
+
+def test_a_larger_plan_beats_a_smaller_one_and_equal_ones_tie():
+    again = pd.concat([PLANS, PLANS.iloc[[1]].assign(plan="again")])
+    beats = answer_targets(direct_fit(), again).numbers["beats"]
+    found = {(e["first"], e["second"], e["task"]): e["probability"] for e in beats}
+    for task in (None, "easy", "hard"):
+        assert found["small", "large", task] == 0.0
+        assert found["large", "again", task] == 0.5
+    assert len(found) == 9
+
+
+def test_a_difference_of_plans_does_not_pay_for_what_they_share():
+    fit = direct_fit(draws=2000)
+    near = pd.DataFrame({"plan": ["a", "b"], "params": [7e9, 7.2e9], "tokens": 1e12})
+    found = planned_accuracy(fit, near)["accuracy"]
+    of_two = found.var(("chain", "draw")).sum("plan")
+    difference = found.diff("plan").var(("chain", "draw")).squeeze("plan")
+    assert (difference < 1e-3 * of_two).all()
+    beats = answer_targets(fit, near).numbers["beats"][0]
+    assert beats["probability"] == 0.0  # more parameters never harm under this law
+    assert 0.3 < beats["measured"] < 0.7  # but one run of each may well score otherwise
+
+
+def test_the_probability_of_a_score_is_that_of_the_draws():
+    fit = direct_fit(draws=1000)
+    level = float(planned_accuracy(fit, PLANS)["accuracy"].sel(task="hard", plan="large").median())
+    answer = answer_targets(fit, PLANS, above={"hard": level, "suite": 0.01})
+    large = answer.numbers["plans"][1]
+    assert large["tasks"][1]["above"]["probability"] == 0.5
+    assert large["tasks"][0]["above"] is None
+    assert large["suite"]["above"]["probability"] == 1.0
+    assert "above 1.0% with more than 99%" in str(answer)
+
+
+@pytest.mark.parametrize("level", [0.3, 0.7, 0.95])
+def test_compute_inverts_the_law(level):
+    fit = direct_fit()
+    for name, chance in (("easy", 0.25), ("hard", 0.0)):
+        own = fit.of_group(name).at(chance=chance)
+        exact = own.law.compute(level, 6.0, **own.natural)
+        found = compute_for(fit, {name: level}).squeeze("task")
+        np.testing.assert_allclose(found, exact, rtol=1e-9)
+        params = own.law.optimum(exact, 6.0, **own.natural)
+        reached = own.law.fresh(params, exact / (6 * params), **own.natural)
+        np.testing.assert_allclose(reached, level, rtol=1e-9)
+
+
+def test_compute_at_a_ratio_reaches_the_accuracy_and_takes_no_less_than_the_optimum():
+    accuracies = Accuracies.direct(direct_fit())
+    best = compute_for(accuracies, 0.7)
+    for ratio in (2.0, 200.0):
+        flops = compute_for(accuracies, 0.7, ratio=ratio)
+        assert (flops >= best).all()
+        np.testing.assert_allclose(accuracies.along(flops, ratio), 0.7, rtol=1e-9)
+
+
+def test_compute_for_a_suite_lies_between_those_for_its_tasks():
+    accuracies = Accuracies.direct(direct_fit())
+    weights = suite_weights(accuracies.tasks)
+    found = suite_compute_for(accuracies, 0.6, weights)
+    each = compute_for(accuracies, 0.6, ratio=usual_ratio(accuracies))
+    assert ((found > each.min("task")) & (found < each.max("task"))).all()
+    alone = suite_compute_for(accuracies, 0.6, suite_weights(accuracies.tasks, {"hard": 1.0}))
+    np.testing.assert_allclose(alone, each.sel(task="hard"))
+
+
+def test_the_probability_of_reaching_a_score_is_what_was_asked():
+    accuracies = Accuracies.direct(direct_fit(draws=999))
+    (entry,) = answer_targets(accuracies, reach={"hard": 0.7}).numbers["reach"]
+    at_it = accuracies.of(["hard"]).along(xr.DataArray(entry["flops"]))
+    assert float((at_it > 0.7 - 1e-12).mean()) == pytest.approx(0.9, abs=2e-3)
+    (other,) = answer_targets(accuracies, reach={"hard": 0.7}, probability=0.5).numbers["reach"]
+    assert other["flops"] == pytest.approx(other["needed"]["median"])
+    assert other["flops"] < entry["flops"]
+
+
+def test_what_guessing_reaches_and_what_nothing_does_are_said():
+    found = answer_targets(direct_fit(), reach={"easy": 0.2, "hard": 0.2})
+    easy, hard = found.numbers["reach"]
+    assert easy["flops"] == 0
+    assert hard["flops"] > 0
+    assert "easy: guessing reaches 20.0%." in found.sentences
+    slow = known(OF_FLOPS, of_tasks(task={}), A=[3.0, 1e3], gamma=[0.001, 0.2])
+    nothing = answer_targets(slow, reach={"accuracy": 0.9}, ratio=20.0)
+    (entry,) = nothing.numbers["reach"]
+    assert (entry["flops"], entry["reachable"]) == (None, 0.5)
+    assert "no compute up to 1e35 FLOPs reaches 90.0%" in nothing.sentences[0]
+
+
+def test_doubted_tasks_are_named_before_any_number_and_left_out_of_the_suite():
+    answer = answer_targets(direct_fit(), PLANS, doubts={"hard": DOUBT})
+    said = answer.sentences
+    assert said[0] == "Do not trust what is said of hard."
+    assert said[1] == "hard: runs scatter 5 times as far. Leave it out."
+    assert "leaves out hard" in said[2]
+    assert answer.numbers["suite"] == {"weights": {"easy": 1.0}, "left_out": ["hard"]}
+    easy, hard = answer.numbers["plans"][0]["tasks"]
+    assert answer.numbers["plans"][0]["suite"]["accuracy"] == easy["accuracy"]
+    assert hard["accuracy"]["median"] > 0
+    asked = answer_targets(direct_fit(), PLANS, doubts={"hard": DOUBT}, with_doubted=True)
+    assert asked.numbers["suite"] == {"weights": {"easy": 0.5, "hard": 0.5}, "left_out": []}
+    assert asked.sentences[0] == said[0]
+    all_out = answer_targets(direct_fit(), PLANS, doubts={"hard": DOUBT, "easy": DOUBT})
+    assert all_out.numbers["plans"][0]["suite"] is None
+    assert all_out.numbers["suite"]["weights"] == {}
+
+
+def test_checks_that_failed_come_first():
+    fit = direct_fit().with_failures({"task hard": "its runs scatter"})
+    answer = answer_targets(fit, PLANS)
+    assert answer.caveats[0].startswith("FAIL task hard")
+    assert answer.numbers["plans"][0]["verdict"]["word"] == "doubtful"
+
+
+def test_items_that_show_a_gain():
+    """The power of the test by binomial draws, at the two ends of what models share."""
+    rng = np.random.default_rng(1)
+    fewest, most = items_to_see(0.05, 0.6)
+    n = round(most)
+    apart = (rng.binomial(n, 0.65, 20000) - rng.binomial(n, 0.6, 20000)) / n
+    sd = np.sqrt((0.6 * 0.4 + 0.65 * 0.35) / n)
+    assert (apart > 1.645 * sd).mean() == pytest.approx(0.9, abs=0.01)
+    n = round(fewest)
+    held = binom.sf(np.floor(1.645 * np.sqrt(0.05 * 0.95 * n)), n, 0.05)
+    assert held == pytest.approx(0.9, abs=0.06)
+    assert items_to_see(0.025, 0.6)[1] == pytest.approx(4 * most, rel=0.02)
+
+
+def test_items_of_a_task_are_beside_what_a_gain_takes():
+    answer = answer_targets(direct_fit(), PLANS, gain=0.05)
+    easy, hard = answer.numbers["items"]
+    assert (easy["items"], hard["items"]) == (1000, 40)
+    assert easy["fewest"] < easy["most"]
+    p = hard["accuracy"]
+    assert hard["sd"] == pytest.approx(np.sqrt((p * (1 - p) + (p + 0.05) * (0.95 - p)) / 40))
+    assert "It has 40: " in str(answer)
+    best = pd.DataFrame({"params": [1e20], "tokens": [1e20]})
+    assert "no model can be 5 points better" in str(answer_targets(direct_fit(), best, gain=0.05))
+
+
+def test_constants_say_accuracies_without_noise():
+    fit = constants_fit("task-accuracy", **TRUTH).at(chance=0.25)
+    answer = answer_targets(fit, PLANS, reach=0.7, ratio=20.0)
+    (task,) = answer.numbers["plans"][0]["tasks"]
+    assert task["measured"] is None
+    assert [entry["task"] for entry in answer.numbers["reach"]] == ["accuracy", None]
+    with pytest.raises(FitError, match=r"name them, e\.g\. ratio=20"):
+        answer_targets(fit, reach=0.7)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "ask something"),
+        ({"gain": 0.1, "reach": 0.5}, "of which models"),
+        ({"plans": PLANS, "above": {"hrad": 0.5}}, "did you mean 'hard'"),
+        ({"plans": PLANS, "above": 1.2}, "must be a share above 0 and below 1, got 1.2"),
+        ({"plans": PLANS, "suite": {"easy": -1.0}}, "weight of easy must be positive, got -1"),
+        ({"reach": 0.5, "probability": 1.0}, "the probability must be a share"),
+    ],
+)
+def test_refusals_say_what_to_do(options, said):
+    with pytest.raises(FitError, match=said):
+        answer_targets(direct_fit(), **options)
