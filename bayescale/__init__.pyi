@@ -140,6 +140,7 @@ from .plots import (
     plot_cost as plot_cost,
     plot_curve as plot_curve,
     plot_decision as plot_decision,
+    plot_emergence as plot_emergence,
     plot_forecast as plot_forecast,
     plot_forest as plot_forest,
     plot_isoflop as plot_isoflop,
@@ -151,9 +152,11 @@ from .plots import (
     plot_parameters as plot_parameters,
     plot_plans as plot_plans,
     plot_predicted as plot_predicted,
+    plot_predicted_tasks as plot_predicted_tasks,
     plot_repetition_value as plot_repetition_value,
     plot_shape as plot_shape,
     plot_shrinkage as plot_shrinkage,
+    plot_targets as plot_targets,
     plot_wall as plot_wall,
 )
 from .posterior.prediction import (

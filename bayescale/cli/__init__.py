@@ -21,6 +21,7 @@ from bayescale.cli import (
     reports,
     schemas,
     shipped,
+    targets,
 )
 from bayescale.cli.options import Plain, expanded
 from bayescale.errors import BayescaleError, RunsWarning
@@ -44,6 +45,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
     },
     "What to do": {
         reports.optima: "bayescale optima fit.nc --flops 1e23,1e24",
+        targets.targets: "bayescale targets fit.nc --params 7e9 --tokens 1e12,2e12 --reach 0.7",
     },
     "Single-axis curves": {
         curves.curves: "bayescale curves curves.csv --x tokens --by model --at 2x",

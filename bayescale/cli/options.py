@@ -147,6 +147,17 @@ Given = Annotated[
     ),
     each,
 ]
+Levels = Annotated[
+    list[str] | None,
+    typer.Option(help="Accuracies: 0.7, or hellaswag=0.7,suite=0.6.", metavar="[TASK=]SHARE"),
+    pairs,
+]
+PlannedParams = Annotated[
+    list[float] | None, typer.Option("--params", help="Parameters of planned runs: 7e9,13e9.")
+]
+PlannedTokens = Annotated[
+    list[float] | None, typer.Option("--tokens", help="Their tokens; one number for all.")
+]
 Draws = Annotated[int, typer.Option(min=1, metavar="N", help="Draws kept of each chain.")]
 Tune = Annotated[int, typer.Option(min=1, metavar="N", help="Draws that tune each chain.")]
 BestPer = Annotated[

@@ -294,6 +294,34 @@ def _all_of(conditions: list[str]) -> str | None:
     return " and ".join(f"({condition})" for condition in conditions)
 
 
+def levels_of(entries: list[str] | None, option: str) -> float | dict[str, float] | None:
+    """Read one number for all, or one by name.
+
+    Parameters
+    ----------
+    entries : list of str or None
+        Entries NAME=NUMBER, or a number alone.
+    option : str
+        Its name, for errors.
+
+    Returns
+    -------
+    float, dict of str to float, or None
+        None without entries.
+
+    Raises
+    ------
+    RunsError
+        If an entry is written otherwise.
+    """
+    if not entries:
+        return None
+    if len(entries) == 1 and "=" not in entries[0]:
+        return _number(entries[0], option)
+    named = pairs_of(entries, option).items()
+    return {name: _number(text, f"{option} {name}={text}") for name, text in named}
+
+
 def pairs_of(entries: list[str] | None, option: str) -> dict[str, str]:
     """Split entries NAME=VALUE of a repeated option.
 

@@ -247,6 +247,7 @@ def suite_compute_for(
     return _least(lambda flops: _suite_of(own.along(flops, ratio), weights), asked, own)
 
 
+@typed
 def usual_ratio(accuracies: Accuracies) -> float:
     """Median tokens per parameter of the runs.
 

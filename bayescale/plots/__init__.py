@@ -26,6 +26,7 @@ from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
 from bayescale.plots.optimum import plot_optimum
 from bayescale.plots.repetition import plot_repetition_value
+from bayescale.plots.targets import plot_emergence, plot_predicted_tasks, plot_targets
 
 __all__ = [
     "plot_allocation",
@@ -38,6 +39,7 @@ __all__ = [
     "plot_cost",
     "plot_curve",
     "plot_decision",
+    "plot_emergence",
     "plot_forecast",
     "plot_forest",
     "plot_isoflop",
@@ -49,8 +51,10 @@ __all__ = [
     "plot_parameters",
     "plot_plans",
     "plot_predicted",
+    "plot_predicted_tasks",
     "plot_repetition_value",
     "plot_shape",
     "plot_shrinkage",
+    "plot_targets",
     "plot_wall",
 ]

@@ -546,6 +546,110 @@ class Multiplier(Standing):
     targets: list[Target]
 
 
+class Above(TypedDict):
+    """How probably an accuracy is above another: by the law, and as measured of one run."""
+
+    accuracy: float
+    probability: float
+    measured: Number
+
+
+class Score(TypedDict):
+    """What a planned run would score: by the law, and as measured of one run."""
+
+    accuracy: Quantity
+    measured: Quantity | None
+    above: Above | None
+
+
+class TaskScore(Score):
+    """What a planned run would score on a task."""
+
+    task: str
+
+
+class PlannedScore(TypedDict):
+    """What a planned run would score on a suite of tasks and on each of them."""
+
+    plan: str
+    params: float
+    tokens: float
+    flops: float
+    decades_beyond: Number
+    farthest: Number
+    outside: bool
+    verdict: Verdict
+    suite: Score | None
+    tasks: list[TaskScore]
+
+
+class Beats(TypedDict):
+    """How probably the first plan scores more than the second; of the suite ``task`` is null."""
+
+    first: str
+    second: str
+    task: str | None
+    probability: float
+    measured: Number
+    difference: Quantity
+
+
+class Reached(TypedDict):
+    """FLOPs that reach an accuracy with a probability, null where none do; of the suite no task."""
+
+    task: str | None
+    accuracy: float
+    probability: float
+    flops: Number
+    params: Number
+    tokens: Number
+    ratio: Number
+    needed: Quantity
+    reachable: float
+    decades_beyond: Number
+    verdict: Verdict | None
+
+
+class Items(TypedDict):
+    """Items that show a gain, and the most that a difference scatters on those of a task."""
+
+    task: str
+    gain: float
+    accuracy: float
+    items: Number
+    sd: Number
+    fewest: Number
+    most: Number
+
+
+class DoubtedTask(TypedDict):
+    """Why a task is not to be trusted."""
+
+    task: str
+    name: str
+    message: str
+    advice: str
+
+
+class SuiteWeights(TypedDict):
+    """Shares of tasks in the suite, and the tasks that it leaves out."""
+
+    weights: dict[str, float]
+    left_out: list[str]
+
+
+class Targets(Standing):
+    """What planned runs would score, and what a score takes."""
+
+    doubted: list[DoubtedTask]
+    suite: SuiteWeights
+    plans: list[PlannedScore]
+    beats: list[Beats]
+    reach: list[Reached]
+    items: list[Items]
+    probability: float
+
+
 class BestInput(Standing):
     """The best knob or mixture."""
 
@@ -678,6 +782,7 @@ WRITTEN: dict[str, Any] = {
     "report": Report,
     "fit": Report,
     "optima": Optima,
+    "targets": Targets,
     **QUESTIONS,
     "plan": Union[*QUESTIONS.values()],
     "check": Checks,
