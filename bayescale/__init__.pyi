@@ -86,6 +86,7 @@ from .decisions.repetition import (
 )
 from .decisions.targets import (
     answer_targets as answer_targets,
+    answer_tasks as answer_tasks,
     compute_for as compute_for,
     items_to_see as items_to_see,
     planned_accuracy as planned_accuracy,

@@ -66,7 +66,7 @@ def targets(
     weights = levels_of(suite, "--suite")
     if isinstance(weights, float):
         raise RunsError("--suite: write weights by task, hellaswag=2,piqa=1")
-    scores = {"above": levels_of(above, "--above"), "reach": levels_of(reach, "--reach")}
+    scores, wanted = levels_of(above, "--above"), levels_of(reach, "--reach")
     own = _accuracies(fit, link, beside=plans)
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
@@ -75,7 +75,8 @@ def targets(
     answer = answer_targets(
         own,
         _planned(params or [], tokens or [], plans),
-        **scores,
+        above=scores,
+        reach=wanted,
         suite=weights,
         probability=probability,
         ratio=ratio,

@@ -14,6 +14,7 @@ the p quantile of the least compute that each draw needs.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -38,12 +39,17 @@ from bayescale.runs.range import TOKENS_PER_PARAM, decades_beyond
 SUITE = "suite"
 """What the weighted mean of tasks is called where values are given by task."""
 
+LITTLE = 0.1
+"""Share known beyond guessing below which runs hardly tell how a task goes on."""
+
 SURE = 0.9
 """Probability with which an accuracy is to be reached, and a gain to be seen."""
 
 _DRAWS = ("chain", "draw")
 _LEAST_FLOPS, _MOST_FLOPS = 1e6, 1e35  # between which compute is looked for
 _HALVINGS, _SECANTS = 18, 3  # of the log range between them: then to the last digits
+_READ = {"params", "tokens", "flops", "chance"}  # of a law of tasks
+_ALL = {"median": 1.0}  # of a task whose chance level nobody says
 _ALIKE = 1e-12  # weights that differ by rounding only
 
 type Wanted = float | Mapping[str, float] | None
@@ -447,6 +453,75 @@ def answer_targets(
     )
     sentences = [*_doubted_sentences(found, with_doubted), *_sentences(own, found)]
     return Answer.by(*own.fits, numbers=found, sentences=sentences, draws=planned)
+
+
+def accuracies_of(fit: Fit) -> Accuracies | None:
+    """Take the accuracies of tasks that a fit says of params and tokens.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Accuracies or None
+        None of a fit of something else, of one that reads more, and without runs that have both.
+    """
+    reads = {own.name for own in fit.spec.reads} - set(fit.given)
+    known = all(_has(fit.runs, name) for name in ("params", "tokens", "flops"))
+    if fit.spec.response.scale != "share" or not known or not reads <= _READ or not len(fit.runs):
+        return None
+    with suppress(FitError):  # such as for runs of one task at several chance levels
+        return Accuracies.direct(fit)
+    return None
+
+
+@typed
+def answer_tasks(fit: Fit) -> Answer:
+    """Say of each task how much its largest run knows beyond guessing; nothing of other fits.
+
+    Below a tenth the runs hardly tell how the task goes on: its exponents are those of the prior.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Answer
+        Numbers: ``tasks``, an entry each.
+    """
+    own = accuracies_of(fit)
+    entries = [] if own is None else [_task(own, name) for name in own.tasks]
+    result = plain({"tasks": entries})
+    little = [e["task"] for e in result["tasks"] if (e["known"] or _ALL)["median"] < LITTLE]
+    sentences = [
+        f"The largest runs know less than {LITTLE:.0%} beyond guessing of {', '.join(little)}: how "
+        "such a task goes on is the prior's word."
+    ]
+    return Answer.by(fit, numbers=result, sentences=sentences if little else [])
+
+
+def _task(own: Accuracies, name: str) -> dict[str, Any]:
+    """Describe the runs of a task, and what the law says of the largest."""
+    table = own.fit.runs.table
+    if own.fit.groups:
+        table = table[table[str(own.fit.spec.group)].astype(str) == name]
+    largest = table.loc[table["flops"].idxmax()]
+    chance, known = own.chance.get(name), None
+    if chance is not None:
+        at = [float(largest[n]) for n in (own.runs.counted, "tokens")]
+        law = own.of([name]).at(*at).squeeze(("task", "plan"), drop=True)
+        known = numbers((law - chance) / (1 - chance))
+    return {
+        "task": name,
+        "runs": len(table),
+        "items": own.trials.get(name),
+        "chance": chance,
+        "flops": float(largest["flops"]),
+        "observed": float(largest[own.fit.spec.response.column]),
+        "known": known,
+    }
 
 
 def _accuracies(given: Accuracies | Fit) -> Accuracies:

@@ -24,7 +24,6 @@ from bayescale.plots.style import (
     GREY,
     ORANGE,
     band,
-    label_of,
     log_axis,
     named,
     picture,
@@ -35,14 +34,17 @@ from bayescale.posterior.prediction import residuals, with_few_draws
 
 _STEPS = 60
 _ABREAST = 4  # panels beside one another
-_PANEL = 2.45, 1.85  # inches
+_PANEL = 2.45, 1.95  # inches
+_SMALL = 7.5  # of letters in such a panel
 _COLOURS = ORANGE, GREEN, "#CC79A7", "#56B4E9"  # of plans, Okabe and Ito (2008)
 _LEAST = 3e-3  # share known beyond guessing below which a run is drawn at the edge
 _ROOM = 1.6  # factor of compute left free beyond what is drawn
 
 
 @picture
-def plot_targets(accuracies: Accuracies, planned: xr.Dataset | None = None) -> Figure:
+def plot_targets(
+    accuracies: Accuracies, planned: xr.Dataset | None = None, *, farthest: float = 0.0
+) -> Figure:
     """Draw the accuracy of each task over compute: the law, its runs, chance and planned runs.
 
     The line is of the median tokens per parameter of the runs. Each run is as far from it as from
@@ -53,6 +55,8 @@ def plot_targets(accuracies: Accuracies, planned: xr.Dataset | None = None) -> F
     accuracies : Accuracies
     planned : xarray.Dataset, optional
         What `bayescale.planned_accuracy` returns of the same tasks.
+    farthest : float, optional
+        Compute to draw to, if it lies beyond ten times that of the largest run.
 
     Returns
     -------
@@ -67,10 +71,9 @@ def plot_targets(accuracies: Accuracies, planned: xr.Dataset | None = None) -> F
     few, ratio = _few(accuracies), usual_ratio(accuracies)
     seen = accuracies.runs.column("flops")
     ends = seen.min(), seen.max()
-    farthest = [] if planned is None else planned["flops"].to_numpy().tolist()
-    grid = np.geomspace(
-        ends[0] / _ROOM, max(10 * ends[1], _ROOM * max(farthest, default=0)), _STEPS
-    )
+    if planned is not None:
+        farthest = max(farthest, _ROOM * float(planned["flops"].max()))
+    grid = np.geomspace(ends[0] / _ROOM, max(10 * ends[1], farthest), _STEPS)
     law = summarise(few.along(xr.DataArray(grid, dims="flops"), ratio))
     with _panels(accuracies.tasks) as (figure, axes):
         for task, axis in axes:
@@ -82,10 +85,9 @@ def plot_targets(accuracies: Accuracies, planned: xr.Dataset | None = None) -> F
             if planned is not None:
                 _draw_plans(axis, planned.sel(task=task))
             log_axis(axis.xaxis, grid, "flops")
-            axis.set_xlabel("")
+            axis.set_xlabel("compute (FLOPs)", size=_SMALL)
+            axis.set_ylabel("accuracy", size=_SMALL)
             _shares(axis.yaxis)
-        figure.supxlabel(f"{label_of('flops')}", size=10)
-        figure.supylabel("accuracy", size=10)
     return figure
 
 
@@ -152,6 +154,8 @@ def plot_emergence(accuracies: Accuracies, task: str) -> Figure:
 def plot_predicted_tasks(fit: Fit, table: pd.DataFrame | None = None) -> Figure:
     """Draw what is predicted of runs against what was observed, a panel a task.
 
+    Titles count the runs inside their 90% predictive interval.
+
     Parameters
     ----------
     fit : Fit
@@ -183,10 +187,8 @@ def plot_predicted_tasks(fit: Fit, table: pd.DataFrame | None = None) -> Figure:
             _draw_predicted(axis, rows.sample(min(len(rows), most), random_state=0), response)
             held = f"{rows['inside'].sum()} of {len(rows)}"
             axis.set_title(f"{named(task, 24)}: {held}", size=9)
-        figure.supxlabel(
-            "observed accuracy; in the titles: runs inside their 90% interval", size=10
-        )
-        figure.supylabel("predicted accuracy", size=10)
+            axis.set_xlabel("observed accuracy", size=_SMALL)
+            axis.set_ylabel("predicted", size=_SMALL)
     return figure
 
 
@@ -213,7 +215,7 @@ def _panels(tasks: Sequence[str]) -> Iterator[tuple[Figure, list[tuple[str, Axes
         shown = list(zip(tasks, axes.flat, strict=False))
         for task, axis in shown:
             axis.set_title(named(task, 24), size=9)
-            axis.tick_params(labelsize=7.5)
+            axis.tick_params(labelsize=_SMALL)
         yield figure, shown
         handles: dict[str, Any] = {}
         for _, axis in shown:

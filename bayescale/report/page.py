@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from bayescale import plots, words
 from bayescale.curves.shape import CurveShape
+from bayescale.decisions.accuracies import Accuracies
 from bayescale.decisions.allocation import best_models, compute_optimal
 from bayescale.decisions.answer import (
     Quantity,
@@ -36,6 +37,7 @@ from bayescale.decisions.predictions import (
     predictions,
 )
 from bayescale.decisions.repetition import answer_repetition
+from bayescale.decisions.targets import accuracies_of, answer_tasks
 from bayescale.decisions.wall import answer_wall, best_under_wall
 from bayescale.draws import CAPTION
 from bayescale.errors import UnansweredError
@@ -116,6 +118,8 @@ def decision_pictures(
                 return [_decision_section(fit, budgets, held_out)]
             if fit.spec.law.has_profiles:
                 return [_profiles_section(fit)]
+            if fit.groups and (tasks := accuracies_of(fit)) is not None:
+                return [_tasks_section(tasks, max(budgets))]
             groups = fit.groups[:MOST_GROUPS_SHOWN] or (None,)
             return [
                 _curve_section(fit if name is None else fit.of_group(name), max(budgets), name)
@@ -132,6 +136,17 @@ def _decision_section(fit: Fit, budgets: Sequence[float], held_out: Runs | None)
         figure=plots.plot_decision(fit, budgets, held_out),
         caption="Loss over the size of the model, at fixed compute. "
         f"Bands: {CAPTION}s, without run-to-run noise.",
+    )
+
+
+def _tasks_section(tasks: Accuracies, farthest: float) -> Section:
+    return Section(
+        "Accuracy of the tasks",
+        "",
+        figure=plots.plot_targets(tasks, farthest=farthest),
+        caption="Accuracy over compute at the median tokens per parameter of the runs. Each run is "
+        f"as far from the line as from what the law says of it. Bands: {CAPTION}s, of about 1,000 "
+        "draws, without the noise of a run.",
     )
 
 
@@ -179,6 +194,8 @@ def _parts(
     yield "The law", lambda: law_sections(fit, budgets, beside.exact)
     if beside.best:
         yield "The best inputs", lambda: best_sections(fit, beside.best)
+    if (tasks := accuracies_of(fit)) is not None:
+        yield "Tasks", lambda: task_sections(tasks)
     if fit.groups:
         yield "Groups", lambda: group_sections(fit, beside)
     elif "R_D" in fit.spec.law.parameters:
@@ -198,14 +215,66 @@ def _parts(
     yield "Parameters", lambda: (parameter_section(fit),)
 
 
+def task_sections(tasks: Accuracies) -> Iterator[Section]:
+    """List what the runs know of each task, and show a task that seems to emerge as what it is.
+
+    Parameters
+    ----------
+    tasks : Accuracies
+
+    Yields
+    ------
+    Section
+    """
+    said = answer_tasks(tasks.fit)
+    entries = said.numbers["tasks"]
+    rows = [
+        {
+            "task": entry["task"],
+            "runs": entry["runs"],
+            "items": "" if entry["items"] is None else f"{entry['items']:,.0f}",
+            "chance": "" if entry["chance"] is None else f"{entry['chance']:.1%}",
+            "largest run": f"{words.flops(entry['flops'])} FLOPs",
+            "its accuracy": f"{entry['observed']:.1%}",
+            "known beyond guessing, by the law": ""
+            if not entry["known"]
+            else share_of(entry["known"]),
+        }
+        for entry in entries
+    ]
+    yield Section(
+        "Tasks",
+        "Q is the share of the items that a run knows beyond guessing. The less of it the largest "
+        "run has, the less the runs say of how the task goes on. " + " ".join(said.sentences),
+        pd.DataFrame(rows),
+    )
+    known = {entry["task"]: entry["known"]["median"] for entry in entries if entry["known"]}
+    if known:
+        least = min(known, key=lambda name: known[name])
+        yield Section(
+            f"Emergence: {least}",
+            "Of the task that is known least. The law is of -log Q, which falls as smoothly as a "
+            "loss. The accuracy stays at chance as long as Q is small, and then seems to jump.",
+            figure=plots.plot_emergence(tasks, least),
+            caption=f"The same law and the same runs twice. Bands: {CAPTION}s.",
+        )
+
+
 def _predicted_section(fit: Fit) -> Section:
     return Section(
         "Predicted against observed",
         "Each run with its posterior predictive interval, noise included.",
-        figure=plots.plot_predicted(fit),
+        figure=_predicted(fit),
         caption="Bars: central 90% posterior predictive intervals of "
         "the same runs the model was fitted to.",
     )
+
+
+def _predicted(fit: Fit, table: pd.DataFrame | None = None) -> Figure:
+    """Draw runs against what is predicted of them; those of accuracies a panel a task."""
+    if fit.groups and fit.spec.response.scale == "share":
+        return plots.plot_predicted_tasks(fit, table)
+    return plots.plot_predicted(fit, table)
 
 
 def _misfit_section(checks: Sequence[Check], response: Response) -> Section:
@@ -262,7 +331,7 @@ def _held_out_section(fit: Fit, runs: Runs) -> Section:
         "beyond the fitted runs is too narrow."
         + (f" {rest} more than are listed here are in summary.json." if rest else ""),
         pd.DataFrame(rows),
-        plots.plot_predicted(fit, table),
+        _predicted(fit, table),
         "Bars: central 90% posterior predictive intervals of runs the model has not seen.",
     )
 

@@ -53,6 +53,7 @@ from bayescale.decisions.predictions import (
     resized,
 )
 from bayescale.decisions.repetition import REFERENCE_SIZE, answer_repetition, identified
+from bayescale.decisions.targets import answer_tasks
 from bayescale.errors import FitError, UnansweredError
 from bayescale.evaluation.ahead import sizes_ahead
 from bayescale.evaluation.backtest import Backtest, answer_backtest, backtested_at
@@ -70,6 +71,7 @@ _UNTOLD: dict[str, Any] = {
     "parameters": {},
     "optima": [],
     "predictions": [],
+    "tasks": [],
     "best": [],
     "bend": None,
     "multipliers": [],
@@ -79,7 +81,7 @@ _UNTOLD: dict[str, Any] = {
 }
 
 
-_BEFORE_BACKTEST = ("optima", "predictions", "best", "bend")
+_BEFORE_BACKTEST = ("tasks", "optima", "predictions", "best", "bend")
 
 
 def default_budgets(fit: Fit) -> tuple[float, ...]:
@@ -282,6 +284,7 @@ def _told(
         "bend": answer_bend(fit),
         "multipliers": answer_multipliers(fit, beside.same_validation),
         "repetition": answer_repetition(fit),
+        "tasks": answer_tasks(fit),
     }
     if budgets and (fit.law.is_joint or fit.spec.law.has_profiles):
         answers["optima"] = answer_optima(fit, budgets, **asked)

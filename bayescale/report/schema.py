@@ -364,6 +364,18 @@ class HeldOut(TypedDict):
     rows: list[HeldOutRun]
 
 
+class Task(TypedDict):
+    """Runs of a task: the largest one's accuracy, and what the law says it knows past guessing."""
+
+    task: str
+    runs: int
+    items: Number
+    chance: Number
+    flops: float
+    observed: float
+    known: Quantity | None
+
+
 class Report(Standing):
     """All answers of a fit: summary.json."""
 
@@ -376,6 +388,7 @@ class Report(Standing):
     parameters: dict[str, Parameter]
     optima: list[Optimum]
     predictions: list[Prediction]
+    tasks: list[Task]
     best: list[Best]
     bend: Bend | None
     multipliers: list[AgainstBest | Refused]
