@@ -15,6 +15,7 @@ from bayescale.decisions.predictions import of_new_run
 from bayescale.laws import LOSS, Response
 
 _COUNTED = {"params": "parameters"}
+_FEW = 4  # groups of which each answer has a row of its own
 _ABREAST = 3  # answers beside one another on a terminal of 80 columns
 
 
@@ -85,7 +86,13 @@ def headline(numbers: Mapping[str, Any], response: Response) -> Headline | None:
         None where there is no such answer.
     """
     entries = numbers.get("optima") or numbers.get("predictions") or []
-    rows = [dict(_cells(entry, response)) for entry in entries]
+    groups = dict.fromkeys(entry["group"] for entry in entries)
+    if len(groups) > _FEW and not numbers.get("optima"):
+        apart = ([e for e in entries if e["group"] == name] for name in groups)
+        column = (numbers.get("groups") or {}).get("column", "group")
+        rows = [dict(_of_group(own, response, column)) for own in apart]
+    else:
+        rows = [dict(_cells(entry, response)) for entry in entries]
     if not rows:
         return None
     return Headline(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
@@ -110,6 +117,21 @@ def _cells(entry: Mapping[str, Any], response: Response) -> Iterator[tuple[str, 
         yield "a new run, noise included", _of(entry[of_new_run(response)], response)
     yield "beyond the runs", _how_far(entry)
     yield "verdict", Cell(entry["verdict"]["word"], entry["verdict"]["reason"])
+
+
+def _of_group(
+    entries: Sequence[Mapping[str, Any]], response: Response, column: str
+) -> Iterator[tuple[str, Cell]]:
+    """Columns of all predictions of one group, of which there are many: one for each size."""
+    yield column, Cell(entries[0]["group"])
+    for entry in entries:
+        law, ends = parts_of(entry[response.column], response_writer(response))
+        _, of_run = parts_of(entry[of_new_run(response)], response_writer(response))
+        unit = "FLOPs" if entry["axis"] == "flops" else entry["axis"]
+        title = f"{response.name} at {words.size(entry['axis'], entry['value'])} {unit}"
+        yield title, Cell(law, f"{ends}, a new run {of_run}")
+    yield "beyond the runs", _how_far(entries[-1])
+    yield "verdict", Cell(entries[-1]["verdict"]["word"], entries[-1]["verdict"]["reason"])
 
 
 def _title(name: str, unit: str) -> str:

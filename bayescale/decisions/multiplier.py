@@ -388,8 +388,8 @@ def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str
     """Compute multiplier of every group but the best one, against it.
 
     The best one reaches the least loss with the most compute that all groups have; so the others
-    need more than it there. Empty where there is nothing to compare; in place of a multiplier the
-    reason why two groups cannot be compared.
+    need more than it there. Empty where there is nothing to compare, as of tasks, whose accuracies
+    are no losses; in place of a multiplier the reason why two groups cannot be compared.
 
     Parameters
     ----------
@@ -401,7 +401,7 @@ def multipliers(fit: Fit, same_validation: bool | None) -> list[xr.Dataset | str
     -------
     list of xarray.Dataset or str
     """
-    if not fit.groups or fit.law.compute is None:
+    if not fit.groups or fit.law.compute is None or fit.spec.response.better != "lower":
         return []
     largest = min(float(fit.of_group(name).runs.column("flops").max()) for name in fit.groups)
     losses = (

@@ -10,7 +10,13 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
 from bayescale import words
 from bayescale.decisions.accuracies import Accuracies
@@ -142,7 +148,10 @@ def plot_emergence(accuracies: Accuracies, task: str) -> Figure:
             log_axis(axis.xaxis, grid, "flops")
             axis.legend(loc="best")
         left.set_yscale("log")
-        left.set_ylabel("-log Q, Q the share known beyond guessing")
+        left.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        left.yaxis.set_minor_formatter(NullFormatter())
+        left.set_ylabel("-log of the share known, Q")
         left.set_title(f"{named(task, 30)}, by -log Q")
         right.set_ylabel("accuracy")
         _shares(right.yaxis)
@@ -186,7 +195,7 @@ def plot_predicted_tasks(fit: Fit, table: pd.DataFrame | None = None) -> Figure:
             rows = table[labels == task].assign(inside=inside)
             _draw_predicted(axis, rows.sample(min(len(rows), most), random_state=0), response)
             held = f"{rows['inside'].sum()} of {len(rows)}"
-            axis.set_title(f"{named(task, 24)}: {held}", size=9)
+            axis.set_title(f"{named(task, 16)}: {held}", size=9)
             axis.set_xlabel("observed accuracy", size=_SMALL)
             axis.set_ylabel("predicted", size=_SMALL)
     return figure

@@ -312,16 +312,19 @@ def _shape_sections(fit: Fit, checks: Sequence[Check]) -> Iterator[Section]:
 
 def _held_out_section(fit: Fit, runs: Runs) -> Section:
     table, axis, own = residuals(fit, runs), fit.spec.size, fit.spec.response
-    write = response_writer(own)
+    write, listed = response_writer(own), table.head(MOST_LISTED)
+    column = str(fit.spec.group)
+    groups = [{column: str(name)} for name in listed[column]] if fit.groups else [{}] * len(listed)
     rows = [
         {
             "run": row["run"],
+            **group,
             axis: words.size(axis, row[axis]),
             f"observed {own.name}": write(row[own.column]),
             "predicted, 90% of new runs": interval_of(row["predicted"], write),
             "observed against predicted": _against(own, row["residual"]),
         }
-        for row in held_out_rows(table.head(MOST_LISTED), axis)
+        for row, group in zip(held_out_rows(listed, axis, own.column), groups, strict=True)
     ]
     rest = len(table) - len(rows)
     return Section(
