@@ -179,34 +179,33 @@ def _coordinates(natural: xr.Dataset, data: Mapping[str, np.ndarray]) -> dict[st
     }
 
 
-TASK_TRUTH = {"A": 60.0, "B": 900.0, "alpha": 0.25, "beta": 0.3}
+TASK_TRUTH = {"A": 60.0, "B": 900.0, "alpha": 0.25, "beta": 0.3, "luck": 1.0}
+TASK_NOISE = {"spread": 1e-3, "scatter": 1e-3}
 _CHANCES = {"easy": 0.25, "hard": 0.0}
 
 
-def known_task_fit(draws: int = 200, chances: Mapping[str, float] = _CHANCES) -> Fit:
+def known_task_fit(
+    draws: int = 200, chances: Mapping[str, float] = _CHANCES, spread: float = 0.02
+) -> Fit:
     """A hand-made posterior of tasks under the shipped model, with runs of its law.
 
     Every other task has an answer that is half as long again.
     """
     spec, rng = load_model("task-accuracy-hierarchical"), np.random.default_rng(1)
+    params, tokens = (
+        axis.ravel() for axis in np.meshgrid(np.geomspace(1e8, 1e9, 4), np.geomspace(2e9, 2e10, 3))
+    )
     tables, longer = [], 1.0 + 0.5 * (np.arange(len(chances)) % 2)
     for times, (name, chance) in zip(longer, chances.items(), strict=True):
-        params, tokens = np.geomspace(1e8, 1e9, 4)[:, None], np.geomspace(2e9, 2e10, 3)
-        rest = times * TASK_TRUTH["A"] * params ** -TASK_TRUTH["alpha"]
-        accuracy = np.exp(-rest - TASK_TRUTH["B"] * tokens ** -TASK_TRUTH["beta"])
-        one = pd.DataFrame(
-            {
-                "params": np.broadcast_to(params, accuracy.shape).ravel(),
-                "tokens": np.broadcast_to(tokens, accuracy.shape).ravel(),
-                "accuracy": (chance + (1 - chance) * accuracy).ravel(),
-            }
-        )
+        truth = {**TASK_TRUTH, "A": times * TASK_TRUTH["A"]}
+        accuracy = spec.law(params, tokens, chance, **truth)
+        one = pd.DataFrame({"params": params, "tokens": tokens, "accuracy": accuracy})
         tables.append(one.assign(task=name, chance=chance, trials=1000.0))
     table = pd.concat(tables, ignore_index=True)
     table = table.assign(run=table.index.astype(str), flops=6 * table["params"] * table["tokens"])
     posterior = xr.Dataset(coords={"group": list(chances)})
-    for name, value in {**TASK_TRUTH, "concentration": 1e4}.items():
-        drawn = value * np.exp(0.02 * rng.standard_normal((1, draws, len(chances))))
+    for name, value in {**TASK_TRUTH, **TASK_NOISE}.items():
+        drawn = value * np.exp(spread * rng.standard_normal((1, draws, len(chances))))
         drawn *= longer if name == "A" else 1.0
         posterior[name] = (("chain", "draw", "group"), drawn)
     tree = xr.DataTree.from_dict({"posterior": posterior})

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from conftest import known_grouped_fit, simulated_table, simulated_tasks
+from conftest import known_grouped_fit, known_task_fit, simulated_table, simulated_tasks
 from test_own_laws import OWN, learning_rates
 
 import bayescale
@@ -37,6 +37,7 @@ FILLED = {
     "OURS=YOURS": "params=N",
     "keep|WEIGHT": "0.1",
     "RUNS_OR_FIT": "runs.csv",
+    "TASKS": "tasks.nc",
     "RUNS": "runs.csv",
     "CURVES": "curves.csv",
     "EXPR": "'loss < 6'",
@@ -88,6 +89,7 @@ def files(tmp_path, monkeypatch, small_fit):
     curve.to_csv("curves.csv", index=False)
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     small_fit.save("fit.nc")
+    known_task_fit().save("tasks.nc")
     simulated_table().assign(State="finished").to_csv("export.csv", index=False)  # of W&B
     tasks = simulated_tasks()
     tasks.to_csv("tasks.csv", index=False)

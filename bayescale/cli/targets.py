@@ -71,6 +71,7 @@ def targets(
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
     from bayescale.decisions.targets import answer_targets
+    from bayescale.evaluation.checks.tasks import task_doubts
 
     answer = answer_targets(
         own,
@@ -81,6 +82,7 @@ def targets(
         probability=probability,
         ratio=ratio,
         gain=gain,
+        doubts=task_doubts(own.fit),
         with_doubted=with_doubted,
         seed=seed,
     )
@@ -144,6 +146,6 @@ def _draw(own: "Accuracies", answer: "Answer", folder: Path) -> None:
     save_figure(plot_targets(own, answer.draws), folder / "targets.png")
     if own.loss is None and own.fit.groups:
         save_figure(plot_predicted_tasks(own.fit), folder / "predicted.png")
-    for task in [task for task in own.tasks if task in own.chance]:
+    for task in own.tasks:
         save_figure(plot_emergence(own, task), folder / f"{file_name(task)}.png")
     typer.echo(f"figures: {folder}", err=True)

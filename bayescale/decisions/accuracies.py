@@ -173,7 +173,8 @@ class Accuracies:
             that does not know the number of items.
         """
         asked = self._asked(params, tokens, seed)
-        asked[TRIALS.name] = self._by_task(TRIALS.name, self.trials)
+        known = {} if self.fit.spec.noise_model.counts else dict.fromkeys(self.tasks, np.inf)
+        asked[TRIALS.name] = self._by_task(TRIALS.name, {**known, **self.trials})
         return self._shaped(predict_runs(self.fit, asked, seed=seed))
 
     def of(self, tasks: Sequence[str]) -> "Accuracies":
@@ -216,7 +217,8 @@ class Accuracies:
     def measures(self) -> bool:
         """Whether what is measured of a new run is known: noise, and the number of items."""
         known = all(set(own.spec.noise_model.parameters) <= set(own.noise) for own in self.fits)
-        return known and all(task in self.trials for task in self.tasks)
+        counted = not self.fit.spec.noise_model.counts or set(self.tasks) <= set(self.trials)
+        return known and counted
 
     def guessing(self) -> xr.DataArray:
         """Accuracy of a model that knows nothing: what the law tends to where nothing is trained.
@@ -421,11 +423,12 @@ def _of_items(fit: Fit) -> tuple[dict[str, float], dict[str, float]]:
 def _each(fit: Fit, name: str) -> dict[str, float]:
     """Read what the runs of each task have in common; numbers of items may differ: the largest."""
     table, common = fit.runs.table, {**fit.spec.constants, **fit.given}
-    if name in fit.given or (name in common and name not in table):
+    empty = name not in table or len(table) == 0
+    if name in fit.given or (name in common and empty):
         return dict.fromkeys(_tasks(fit), float(common[name]))
     uncounted = name == TRIALS.name and not fit.spec.noise_model.counts
     found = dict.fromkeys(_tasks(fit), np.inf) if uncounted else {}
-    if name not in table or len(table) == 0:
+    if empty:
         return found
     for task in _tasks(fit):
         own = table[table[str(fit.spec.group)].astype(str) == task] if fit.groups else table

@@ -49,7 +49,6 @@ _DRAWS = ("chain", "draw")
 _LEAST_FLOPS, _MOST_FLOPS = 1e6, 1e35  # between which compute is looked for
 _HALVINGS, _SECANTS = 18, 3  # of the log range between them: then to the last digits
 _READ = {"params", "tokens", "flops", "chance"}  # of a law of tasks
-_ALL = {"median": 1.0}  # of a task whose chance level nobody says
 _ALIKE = 1e-12  # weights that differ by rounding only
 
 type Wanted = float | Mapping[str, float] | None
@@ -451,7 +450,7 @@ def answer_targets(
             "probability": probability,
         }
     )
-    sentences = [*_doubted_sentences(found, with_doubted), *_sentences(own, found)]
+    sentences = [*_doubted_sentences(own, found, with_doubted), *_sentences(own, found)]
     return Answer.by(*own.fits, numbers=found, sentences=sentences, draws=planned)
 
 
@@ -494,7 +493,7 @@ def answer_tasks(fit: Fit) -> Answer:
     own = accuracies_of(fit)
     entries = [] if own is None else [_task(own, name) for name in own.tasks]
     result = plain({"tasks": entries})
-    little = [e["task"] for e in result["tasks"] if (e["known"] or _ALL)["median"] < LITTLE]
+    little = [e["task"] for e in result["tasks"] if e["known"]["median"] < LITTLE]
     sentences = [
         f"The largest runs know less than {LITTLE:.0%} beyond guessing of {', '.join(little)}: how "
         "such a task goes on is the prior's word."
@@ -508,19 +507,17 @@ def _task(own: Accuracies, name: str) -> dict[str, Any]:
     if own.fit.groups:
         table = table[table[str(own.fit.spec.group)].astype(str) == name]
     largest = table.loc[table["flops"].idxmax()]
-    chance, known = own.chance.get(name), None
-    if chance is not None:
-        at = [float(largest[n]) for n in (own.runs.counted, "tokens")]
-        law = own.of([name]).at(*at).squeeze(("task", "plan"), drop=True)
-        known = numbers((law - chance) / (1 - chance))
+    alone = own.of([name])
+    law = alone.at(*(float(largest[n]) for n in (own.runs.counted, "tokens"))).squeeze("plan")
+    least = alone.guessing()
     return {
         "task": name,
         "runs": len(table),
         "items": own.trials.get(name),
-        "chance": chance,
+        "chance": own.chance.get(name),
         "flops": float(largest["flops"]),
         "observed": float(largest[own.fit.spec.response.column]),
-        "known": known,
+        "known": numbers(((law - least) / (1 - least)).squeeze("task")),
     }
 
 
@@ -728,16 +725,19 @@ def _items(
         }
 
 
-def _doubted_sentences(found: Mapping[str, Any], with_doubted: bool) -> Iterator[str]:
+def _doubted_sentences(
+    own: Accuracies, found: Mapping[str, Any], with_doubted: bool
+) -> Iterator[str]:
     """Name the tasks that are doubted, and what the suite does with them."""
     if not found["doubted"]:
         return
-    names = ", ".join(entry["task"] for entry in found["doubted"])
+    told = {name for fit in own.fits for name in fit.failures}  # a caveat says why
     out = found["suite"]["left_out"]
-    yield f"Do not trust what is said of {names}."
+    yield f"Do not trust what is said of {', '.join(one['task'] for one in found['doubted'])}."
     for entry in found["doubted"]:
-        advice = f" {entry['advice']}" if entry["advice"] else ""
-        yield f"{entry['task']}: {entry['message'].rstrip('.')}.{advice}"
+        if entry["name"] not in told:
+            advice = f" {entry['advice']}" if entry["advice"] else ""
+            yield f"{entry['task']}: {entry['message'].rstrip('.')}.{advice}"
     if out:
         yield (
             f"The suite leaves out {', '.join(out)}; with_doubted=True (--with-doubted) counts "

@@ -116,23 +116,22 @@ def plot_emergence(accuracies: Accuracies, task: str) -> Figure:
     Raises
     ------
     FitError
-        For a task that is not known, one whose chance level is not, constants, or runs without
-        params and tokens.
+        For a task that is not known, constants, or runs without params and tokens.
     """
     few, ratio = _few(accuracies.of([task])), usual_ratio(accuracies)
-    if task not in accuracies.chance:
-        raise FitError(f"nobody says what guessing gets right of {task}: give its chance level")
-    chance, seen = accuracies.chance[task], accuracies.runs.column("flops")
+    seen = accuracies.runs.column("flops")
     grid = np.geomspace(seen.min() / _ROOM, 10 * seen.max(), _STEPS)
     draws = few.along(xr.DataArray(grid, dims="flops"), ratio).squeeze("task", drop=True)
+    least = few.guessing().squeeze("task", drop=True)
+    middle = float(least.median())
     with styled():
         figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.8))
         place, moved = _moved(few, task, np.log(grid), draws.median(("chain", "draw")).to_numpy())
         for axis in (left, right):
             axis.axvspan(seen.min(), seen.max(), color="#f0ead6", lw=0, label="range of the runs")
-        band(left, grid, summarise(_surprise(draws, chance)), BLUE, label="law, 90%")
-        known = (moved - chance) / (1 - chance) > _LEAST
-        left.plot(place[known], _surprise(moved[known], chance), "o", ms=3.5, color="black")
+        band(left, grid, summarise(_surprise(draws, least)), BLUE, label="law, 90%")
+        known = (moved - middle) / (1 - middle) > _LEAST
+        left.plot(place[known], _surprise(moved[known], middle), "o", ms=3.5, color="black")
         left.plot(
             place[~known],
             np.full((~known).sum(), -np.log(_LEAST)),
@@ -240,9 +239,9 @@ def _shares(axis: Any) -> None:
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
-def _surprise(accuracy: Any, chance: float) -> Any:
+def _surprise(accuracy: Any, least: Any) -> Any:
     """Minus the log of the share that is known beyond guessing."""
-    return -np.log(np.clip((accuracy - chance) / (1 - chance), 1e-12, 1.0))
+    return -np.log(np.clip((accuracy - least) / (1 - least), 1e-12, 1.0))
 
 
 def _draw_chance(axis: Axes, accuracies: Accuracies, task: str) -> None:

@@ -236,9 +236,7 @@ def task_sections(tasks: Accuracies) -> Iterator[Section]:
             "chance": "" if entry["chance"] is None else f"{entry['chance']:.1%}",
             "largest run": f"{words.flops(entry['flops'])} FLOPs",
             "its accuracy": f"{entry['observed']:.1%}",
-            "known beyond guessing, by the law": ""
-            if not entry["known"]
-            else share_of(entry["known"]),
+            "known beyond guessing, by the law": share_of(entry["known"]),
         }
         for entry in entries
     ]
@@ -248,16 +246,14 @@ def task_sections(tasks: Accuracies) -> Iterator[Section]:
         "run has, the less the runs say of how the task goes on. " + " ".join(said.sentences),
         pd.DataFrame(rows),
     )
-    known = {entry["task"]: entry["known"]["median"] for entry in entries if entry["known"]}
-    if known:
-        least = min(known, key=lambda name: known[name])
-        yield Section(
-            f"Emergence: {least}",
-            "Of the task that is known least. The law is of -log Q, which falls as smoothly as a "
-            "loss. The accuracy stays at chance as long as Q is small, and then seems to jump.",
-            figure=plots.plot_emergence(tasks, least),
-            caption=f"The same law and the same runs twice. Bands: {CAPTION}s.",
-        )
+    least = min(entries, key=lambda entry: entry["known"]["median"])["task"]
+    yield Section(
+        f"Emergence: {least}",
+        "Of the task that is known least. The law is of -log Q, which falls as smoothly as a "
+        "loss. The accuracy stays at chance as long as Q is small, and then seems to jump.",
+        figure=plots.plot_emergence(tasks, least),
+        caption=f"The same law and the same runs twice. Bands: {CAPTION}s.",
+    )
 
 
 def _predicted_section(fit: Fit) -> Section:

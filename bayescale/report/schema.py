@@ -373,7 +373,7 @@ class Task(TypedDict):
     chance: Number
     flops: float
     observed: float
-    known: Quantity | None
+    known: Quantity
 
 
 class Report(Standing):

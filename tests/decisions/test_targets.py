@@ -1,13 +1,13 @@
 """Accuracies of planned runs, of hand-made posteriors whose answers are known."""
 
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from conftest import TASK_TRUTH, known_task_fit
 from scipy.stats import binom
-from test_accuracies import OF_FLOPS, TRUTH, direct_fit, known, of_tasks
 
 from bayescale import (
     Accuracies,
@@ -18,6 +18,7 @@ from bayescale import (
     compute_for,
     constants_fit,
     items_to_see,
+    load_model,
     planned_accuracy,
     suite_compute_for,
     suite_weights,
@@ -25,11 +26,12 @@ from bayescale import (
 )
 
 PLANS = pd.DataFrame({"plan": ["small", "large"], "params": [1e9, 7e9], "tokens": [2e10, 1e12]})
+OF_GUESSING = "[response]\nchance = 0.25"
 DOUBT = Check("overdispersion", Status.REVIEW, "runs scatter 5 times as far", "Leave it out.")
 
 
 def test_a_plan_has_the_accuracy_of_the_law_on_each_task_and_their_mean():
-    accuracies = Accuracies.direct(direct_fit())
+    accuracies = Accuracies.direct(known_task_fit(50))
     found = planned_accuracy(accuracies, PLANS, suite={"easy": 3.0, "hard": 1.0})
     law = accuracies.at(PLANS["params"].to_numpy(), PLANS["tokens"].to_numpy())
     np.testing.assert_allclose(found["accuracy"], law)
@@ -40,28 +42,22 @@ def test_a_plan_has_the_accuracy_of_the_law_on_each_task_and_their_mean():
 
 
 def test_a_suite_of_one_task_is_the_task():
-    found = planned_accuracy(direct_fit(), PLANS, suite={"hard": 5.0})
+    found = planned_accuracy(known_task_fit(50), PLANS, suite={"hard": 5.0})
     np.testing.assert_array_equal(found["suite"], found["accuracy"].sel(task="hard"))
     np.testing.assert_array_equal(found["suite_measured"], found["measured"].sel(task="hard"))
 
 
 def test_what_is_measured_of_a_suite_scatters_as_the_items_of_its_tasks_say():
-    fit = direct_fit(draws=4000)
-    sharp = replace(fit, tree=xr.DataTree.from_dict({"posterior": _middle(fit.posterior)}))
-    found = planned_accuracy(sharp, PLANS)
-    p, items = found["accuracy"].isel(chain=0, draw=0), np.array([1000.0, 40.0])
-    variance = (p * (1 - p) / xr.DataArray(items, dims="task")).sum("task") / 4
+    found = planned_accuracy(known_task_fit(4000, spread=0.0), PLANS)
+    p = found["accuracy"].isel(chain=0, draw=0)
+    variance = (p * (1 - p) / 1000).sum("task") / 4
     sd = found["suite_measured"].std(("chain", "draw"))
     np.testing.assert_allclose(sd, variance**0.5, rtol=0.05)
 
 
-def _middle(posterior):
-    return xr.zeros_like(posterior) + posterior.median(("chain", "draw"))
-
-
 def test_a_larger_plan_beats_a_smaller_one_and_equal_ones_tie():
     again = pd.concat([PLANS, PLANS.iloc[[1]].assign(plan="again")])
-    beats = answer_targets(direct_fit(), again).numbers["beats"]
+    beats = answer_targets(known_task_fit(50), again).numbers["beats"]
     found = {(e["first"], e["second"], e["task"]): e["probability"] for e in beats}
     for task in (None, "easy", "hard"):
         assert found["small", "large", task] == 0.0
@@ -70,7 +66,7 @@ def test_a_larger_plan_beats_a_smaller_one_and_equal_ones_tie():
 
 
 def test_a_difference_of_plans_does_not_pay_for_what_they_share():
-    fit = direct_fit(draws=2000)
+    fit = known_task_fit(2000)
     near = pd.DataFrame({"plan": ["a", "b"], "params": [7e9, 7.2e9], "tokens": 1e12})
     found = planned_accuracy(fit, near)["accuracy"]
     of_two = found.var(("chain", "draw")).sum("plan")
@@ -82,7 +78,7 @@ def test_a_difference_of_plans_does_not_pay_for_what_they_share():
 
 
 def test_the_probability_of_a_score_is_that_of_the_draws():
-    fit = direct_fit(draws=1000)
+    fit = known_task_fit(1000)
     level = float(planned_accuracy(fit, PLANS)["accuracy"].sel(task="hard", plan="large").median())
     answer = answer_targets(fit, PLANS, above={"hard": level, "suite": 0.01})
     large = answer.numbers["plans"][1]
@@ -94,7 +90,7 @@ def test_the_probability_of_a_score_is_that_of_the_draws():
 
 @pytest.mark.parametrize("level", [0.3, 0.7, 0.95])
 def test_compute_inverts_the_law(level):
-    fit = direct_fit()
+    fit = known_task_fit(50)
     for name, chance in (("easy", 0.25), ("hard", 0.0)):
         own = fit.of_group(name).at(chance=chance)
         exact = own.law.compute(level, 6.0, **own.natural)
@@ -106,7 +102,7 @@ def test_compute_inverts_the_law(level):
 
 
 def test_compute_at_a_ratio_reaches_the_accuracy_and_takes_no_less_than_the_optimum():
-    accuracies = Accuracies.direct(direct_fit())
+    accuracies = Accuracies.direct(known_task_fit(50))
     best = compute_for(accuracies, 0.7)
     for ratio in (2.0, 200.0):
         flops = compute_for(accuracies, 0.7, ratio=ratio)
@@ -115,7 +111,7 @@ def test_compute_at_a_ratio_reaches_the_accuracy_and_takes_no_less_than_the_opti
 
 
 def test_compute_for_a_suite_lies_between_those_for_its_tasks():
-    accuracies = Accuracies.direct(direct_fit())
+    accuracies = Accuracies.direct(known_task_fit(50))
     weights = suite_weights(accuracies.tasks)
     found = suite_compute_for(accuracies, 0.6, weights)
     each = compute_for(accuracies, 0.6, ratio=usual_ratio(accuracies))
@@ -125,7 +121,7 @@ def test_compute_for_a_suite_lies_between_those_for_its_tasks():
 
 
 def test_the_probability_of_reaching_a_score_is_what_was_asked():
-    accuracies = Accuracies.direct(direct_fit(draws=999))
+    accuracies = Accuracies.direct(known_task_fit(999))
     (entry,) = answer_targets(accuracies, reach={"hard": 0.7}).numbers["reach"]
     at_it = accuracies.of(["hard"]).along(xr.DataArray(entry["flops"]))
     assert float((at_it > 0.7 - 1e-12).mean()) == pytest.approx(0.9, abs=2e-3)
@@ -134,13 +130,15 @@ def test_the_probability_of_reaching_a_score_is_what_was_asked():
     assert other["flops"] < entry["flops"]
 
 
-def test_what_guessing_reaches_and_what_nothing_does_are_said():
-    found = answer_targets(direct_fit(), reach={"easy": 0.2, "hard": 0.2})
+def test_what_guessing_reaches_and_what_nothing_does_are_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = answer_targets(known_task_fit(50), reach={"easy": 0.2, "hard": 0.2})
     easy, hard = found.numbers["reach"]
     assert easy["flops"] == 0
     assert hard["flops"] > 0
     assert "easy: guessing reaches 20.0%." in found.sentences
-    slow = known(OF_FLOPS, of_tasks(task={}), A=[3.0, 1e3], gamma=[0.001, 0.2])
+    Path("slow.toml").write_text(f"{load_model('accuracy-power-law').source}\n{OF_GUESSING}")
+    slow = constants_fit("slow.toml", A=[3.0, 1e3], gamma=[0.001, 0.2], luck=[1.0, 1.0])
     nothing = answer_targets(slow, reach={"accuracy": 0.9}, ratio=20.0)
     (entry,) = nothing.numbers["reach"]
     assert (entry["flops"], entry["reachable"]) == (None, 0.5)
@@ -148,7 +146,7 @@ def test_what_guessing_reaches_and_what_nothing_does_are_said():
 
 
 def test_doubted_tasks_are_named_before_any_number_and_left_out_of_the_suite():
-    answer = answer_targets(direct_fit(), PLANS, doubts={"hard": DOUBT})
+    answer = answer_targets(known_task_fit(50), PLANS, doubts={"hard": DOUBT})
     said = answer.sentences
     assert said[0] == "Do not trust what is said of hard."
     assert said[1] == "hard: runs scatter 5 times as far. Leave it out."
@@ -157,16 +155,16 @@ def test_doubted_tasks_are_named_before_any_number_and_left_out_of_the_suite():
     easy, hard = answer.numbers["plans"][0]["tasks"]
     assert answer.numbers["plans"][0]["suite"]["accuracy"] == easy["accuracy"]
     assert hard["accuracy"]["median"] > 0
-    asked = answer_targets(direct_fit(), PLANS, doubts={"hard": DOUBT}, with_doubted=True)
+    asked = answer_targets(known_task_fit(50), PLANS, doubts={"hard": DOUBT}, with_doubted=True)
     assert asked.numbers["suite"] == {"weights": {"easy": 0.5, "hard": 0.5}, "left_out": []}
     assert asked.sentences[0] == said[0]
-    all_out = answer_targets(direct_fit(), PLANS, doubts={"hard": DOUBT, "easy": DOUBT})
+    all_out = answer_targets(known_task_fit(50), PLANS, doubts={"hard": DOUBT, "easy": DOUBT})
     assert all_out.numbers["plans"][0]["suite"] is None
     assert all_out.numbers["suite"]["weights"] == {}
 
 
 def test_checks_that_failed_come_first():
-    fit = direct_fit().with_failures({"task hard": "its runs scatter"})
+    fit = known_task_fit(50).with_failures({"task hard": "its runs scatter"})
     answer = answer_targets(fit, PLANS)
     assert answer.caveats[0].startswith("FAIL task hard")
     assert answer.numbers["plans"][0]["verdict"]["word"] == "doubtful"
@@ -187,19 +185,21 @@ def test_items_that_show_a_gain():
 
 
 def test_items_of_a_task_are_beside_what_a_gain_takes():
-    answer = answer_targets(direct_fit(), PLANS, gain=0.05)
+    answer = answer_targets(known_task_fit(50), PLANS, gain=0.05)
     easy, hard = answer.numbers["items"]
-    assert (easy["items"], hard["items"]) == (1000, 40)
+    assert (easy["items"], hard["items"]) == (1000, 1000)
     assert easy["fewest"] < easy["most"]
     p = hard["accuracy"]
-    assert hard["sd"] == pytest.approx(np.sqrt((p * (1 - p) + (p + 0.05) * (0.95 - p)) / 40))
-    assert "It has 40: " in str(answer)
+    assert hard["sd"] == pytest.approx(np.sqrt((p * (1 - p) + (p + 0.05) * (0.95 - p)) / 1000))
+    assert "It has 1,000: " in str(answer)
     best = pd.DataFrame({"params": [1e20], "tokens": [1e20]})
-    assert "no model can be 5 points better" in str(answer_targets(direct_fit(), best, gain=0.05))
+    assert "no model can be 5 points better" in str(
+        answer_targets(known_task_fit(50), best, gain=0.05)
+    )
 
 
 def test_constants_say_accuracies_without_noise():
-    fit = constants_fit("task-accuracy", **TRUTH).at(chance=0.25)
+    fit = constants_fit("task-accuracy", **TASK_TRUTH).at(chance=0.25)
     answer = answer_targets(fit, PLANS, reach=0.7, ratio=20.0)
     (task,) = answer.numbers["plans"][0]["tasks"]
     assert task["measured"] is None
@@ -221,4 +221,4 @@ def test_constants_say_accuracies_without_noise():
 )
 def test_refusals_say_what_to_do(options, said):
     with pytest.raises(FitError, match=said):
-        answer_targets(direct_fit(), **options)
+        answer_targets(known_task_fit(50), **options)
