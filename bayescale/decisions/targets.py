@@ -47,7 +47,7 @@ SURE = 0.9
 
 _DRAWS = ("chain", "draw")
 _LEAST_FLOPS, _MOST_FLOPS = 1e6, 1e35  # between which compute is looked for
-_HALVINGS, _SECANTS = 18, 3  # of the log range between them: then to the last digits
+_PARTS, _ROUNDS, _SECANTS = 16, 3, 3  # into which that is parted, and again; then straight lines
 _READ = {"params", "tokens", "flops", "chance"}  # of a law of tasks
 _ALIKE = 1e-12  # weights that differ by rounding only
 
@@ -212,7 +212,7 @@ def compute_for(
     wanted = _by_task(accuracies.tasks, accuracy)
     own = accuracies.of(list(wanted))
     asked = xr.DataArray(list(wanted.values()), dims="task", coords={"task": list(wanted)})
-    return _least(lambda flops: own.along(flops, ratio), asked, own)
+    return _least(lambda flops: own.along(flops, ratio), asked)
 
 
 @typed
@@ -249,7 +249,7 @@ def suite_compute_for(
     _require_share("the suite", accuracy)
     ratio = usual_ratio(own) if ratio is None else ratio
     asked = xr.DataArray(accuracy)
-    return _least(lambda flops: _suite_of(own.along(flops, ratio), weights), asked, own)
+    return _least(lambda flops: _suite_of(own.along(flops, ratio), weights), asked)
 
 
 @typed
@@ -277,20 +277,23 @@ def usual_ratio(accuracies: Accuracies) -> float:
     return float(np.median(runs.column("tokens") / runs.column(runs.counted)))
 
 
-def _least(
-    reached: Callable[[xr.DataArray], xr.DataArray], asked: xr.DataArray, own: Accuracies
-) -> xr.DataArray:
-    """Halve the log range of compute until it is known where each draw reaches what is asked."""
-    start = xr.zeros_like(reached(xr.DataArray(_LEAST_FLOPS)))
-    low, high = start + np.log(_LEAST_FLOPS), start + np.log(_MOST_FLOPS)
-    missed, over = (reached(np.exp(end)) - asked for end in (low, high))
-    never, at_once = over < 0, missed >= 0
-    for step in range(_HALVINGS + _SECANTS):
-        part = xr.full_like(low, 0.5)
-        if step >= _HALVINGS:  # so near by that the law is straight
-            part = (-missed / (over - missed)).fillna(0.5).clip(0.0, 1.0)
+def _least(reached: Callable[[xr.DataArray], xr.DataArray], asked: xr.DataArray) -> xr.DataArray:
+    """Narrow the log of compute down to where each draw reaches what is asked."""
+    parts = xr.DataArray(np.linspace(0.0, 1.0, _PARTS + 1), dims="step")
+    low, high = xr.DataArray(np.log(_LEAST_FLOPS)), xr.DataArray(np.log(_MOST_FLOPS))
+    ends = reached(xr.ufuncs.exp(xr.concat([low, high], dim="step"))) - asked
+    at_once, never = ends.isel(step=0) >= 0, ends.isel(step=1) < 0
+    for _ in range(_ROUNDS):
+        at = low + parts * (high - low)
+        left = reached(xr.ufuncs.exp(at)) - asked
+        place = (left < 0).sum("step").clip(1, _PARTS)  # the accuracy rises along compute
+        at = at.broadcast_like(left)
+        low, high = at.isel(step=place - 1), at.isel(step=place)
+        missed, over = left.isel(step=place - 1), left.isel(step=place)
+    for _ in range(_SECANTS):  # so near by that the law is straight
+        part = (-missed / (over - missed)).fillna(0.5).clip(0.0, 1.0)
         middle = low + part * (high - low)
-        left = reached(np.exp(middle)) - asked
+        left = reached(xr.ufuncs.exp(middle)) - asked
         low, missed = xr.where(left < 0, middle, low), xr.where(left < 0, left, missed)
         high, over = xr.where(left < 0, high, middle), xr.where(left < 0, over, left)
     nearest = xr.where(-missed < over, low, high)
@@ -557,7 +560,8 @@ def _wanted(tasks: Sequence[str], given: Wanted) -> dict[str, float]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        given = dict.fromkeys((*tasks, SUITE), float(given))
+        suite = (SUITE,) if len(tasks) > 1 else ()  # of one task there is no more to say
+        given = dict.fromkeys((*tasks, *suite), float(given))
     found = _by_task(tasks, {name: value for name, value in given.items() if name != SUITE})
     if SUITE in given and SUITE not in found:
         _require_share("the accuracy of the suite", given[SUITE])

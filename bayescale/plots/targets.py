@@ -91,6 +91,7 @@ def plot_targets(
             if planned is not None:
                 _draw_plans(axis, planned.sel(task=task))
             log_axis(axis.xaxis, grid, "flops")
+            axis.xaxis.set_major_locator(LogLocator(numticks=5))
             axis.set_xlabel("compute (FLOPs)", size=_SMALL)
             axis.set_ylabel("accuracy", size=_SMALL)
             _shares(axis.yaxis)
@@ -222,7 +223,7 @@ def _panels(tasks: Sequence[str]) -> Iterator[tuple[Figure, list[tuple[str, Axes
             axis.set_axis_off()
         shown = list(zip(tasks, axes.flat, strict=False))
         for task, axis in shown:
-            axis.set_title(named(task, 24), size=9)
+            axis.set_title(named(task, 20), size=9)
             axis.tick_params(labelsize=_SMALL)
         yield figure, shown
         handles: dict[str, Any] = {}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import TASK_TRUTH, known_task_fit
+from conftest import TASK_TRUTH, known_fit, known_task_fit
 from scipy.stats import binom
 
 from bayescale import (
@@ -16,6 +16,7 @@ from bayescale import (
     Status,
     answer_targets,
     compute_for,
+    compute_optimal,
     constants_fit,
     items_to_see,
     load_model,
@@ -26,6 +27,7 @@ from bayescale import (
 )
 
 PLANS = pd.DataFrame({"plan": ["small", "large"], "params": [1e9, 7e9], "tokens": [2e10, 1e12]})
+LINK = {"k": 6.0, "x0": 2.2, "shift": 0.0}
 OF_GUESSING = "[response]\nchance = 0.25"
 DOUBT = Check("overdispersion", Status.REVIEW, "runs scatter 5 times as far", "Leave it out.")
 
@@ -203,9 +205,30 @@ def test_constants_say_accuracies_without_noise():
     answer = answer_targets(fit, PLANS, reach=0.7, ratio=20.0)
     (task,) = answer.numbers["plans"][0]["tasks"]
     assert task["measured"] is None
-    assert [entry["task"] for entry in answer.numbers["reach"]] == ["accuracy", None]
+    assert [entry["task"] for entry in answer.numbers["reach"]] == ["accuracy"]
+    assert answer.numbers["plans"][0]["verdict"]["word"] == "assumed"
     with pytest.raises(FitError, match=r"name them, e\.g\. ratio=20"):
-        answer_targets(fit, reach=0.7)
+        answer_targets(fit, reach={"suite": 0.7})
+
+
+def test_a_chain_answers_as_a_direct_law_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loss, source = known_fit(100), load_model("loss-to-accuracy").source
+    Path("loss.toml").write_text(f"{source.replace('bpb', 'loss')}\n{OF_GUESSING}")
+    own = Accuracies.chain(loss, constants_fit("loss.toml", **LINK))
+    flops = compute_for(own, 0.6).squeeze("task")
+    best = compute_optimal(loss, 1e22, exponents=False).squeeze("flops")
+    np.testing.assert_allclose(
+        own.optimum(xr.DataArray(1e22)).squeeze("task").median(), best["params"].median(), rtol=1e-6
+    )
+    reached = own.along(flops).squeeze("task")
+    np.testing.assert_allclose(reached, 0.6, rtol=1e-9)
+    answer = answer_targets(own, PLANS, reach=0.6)
+    assert answer.numbers["reach"][0]["ratio"] is None
+    assert answer.numbers["reach"][0]["flops"] == pytest.approx(
+        float(flops.quantile(0.9)), rel=0.02
+    )
+    assert answer.numbers["beats"][0]["probability"] == 0.0
 
 
 @pytest.mark.parametrize(
