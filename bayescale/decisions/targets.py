@@ -738,10 +738,9 @@ def _doubted_sentences(
     told = {name for fit in own.fits for name in fit.failures}  # a caveat says why
     out = found["suite"]["left_out"]
     yield f"Do not trust what is said of {', '.join(one['task'] for one in found['doubted'])}."
-    for entry in found["doubted"]:
-        if entry["name"] not in told:
-            advice = f" {entry['advice']}" if entry["advice"] else ""
-            yield f"{entry['task']}: {entry['message'].rstrip('.')}.{advice}"
+    new = [entry for entry in found["doubted"] if entry["name"] not in told]
+    yield from (f"{entry['task']}: {entry['message'].rstrip('.')}." for entry in new)
+    yield from dict.fromkeys(entry["advice"] for entry in new if entry["advice"])
     if out:
         yield (
             f"The suite leaves out {', '.join(out)}; with_doubted=True (--with-doubted) counts "
@@ -767,11 +766,19 @@ def _sentences(own: Accuracies, found: Mapping[str, Any]) -> Iterator[str]:
         named = [
             f"{plan['plan']} " * (len(plans) > 1) + s for plan, s in zip(plans, said, strict=True)
         ]
-        yield f"{scores[0]['task']}: {'. '.join(named)}."
-    yield from map(_reach_sentence, found["reach"])
+        yield f"{_named(scores[0]['task'], found)}: {'. '.join(named)}."
+    for entry in found["reach"]:
+        yield f"{_named(entry['task'], found)}: {_reach_sentence(entry)}"
     if any(entry["flops"] for entry in found["reach"]):
         yield "Beyond the runs all this holds only if the law does."
     yield from _items_sentences(found["items"], found["probability"])
+
+
+def _named(task: str | None, found: Mapping[str, Any]) -> str:
+    """Name a task, and say of one that is doubted that it is."""
+    if task is None:
+        return "the suite"
+    return f"{task} (doubted)" if task in {one["task"] for one in found["doubted"]} else task
 
 
 def _whole(plan: Mapping[str, Any], of_suite: str) -> str:
@@ -851,19 +858,19 @@ def _beats_sentence(pair: Sequence[Mapping[str, Any]], of_suite: str) -> str:
 
 def _reach_sentence(entry: Mapping[str, Any]) -> str:
     """Say what reaches an accuracy, or that nothing does."""
-    task, level = entry["task"] or "the suite", _share(entry["accuracy"])
-    sure, ratio, needed = f"{entry['probability']:.0%}", entry["ratio"], entry["needed"]
+    level, sure = _share(entry["accuracy"]), f"{entry['probability']:.0%}"
+    ratio, needed = entry["ratio"], entry["needed"]
     if entry["flops"] is None:
         return (
-            f"{task}: no compute up to {words.flops(_MOST_FLOPS)} FLOPs reaches {level} with "
+            f"no compute up to {words.flops(_MOST_FLOPS)} FLOPs reaches {level} with "
             f"probability {sure}; in {entry['reachable']:.0%} of the draws some does."
         )
     if entry["flops"] == 0:
-        return f"{task}: guessing reaches {level}."
+        return f"guessing reaches {level}."
     how = "compute-optimal" if ratio is None else f"{words.significant(ratio)} tokens a parameter"
     ends = ["no bound" if needed[n] is None else words.flops(needed[n]) for n in needed]
     return (
-        f"{task}: {words.flops(entry['flops'])} FLOPs reach {level} with probability {sure}, "
+        f"{words.flops(entry['flops'])} FLOPs reach {level} with probability {sure}, "
         f"{words.count(entry['params'])} parameters on {words.count(entry['tokens'])} tokens "
         f"({how}). The median is {ends[0]} ({ends[1]} to {ends[2]}). {_beyond(entry)}"
     )

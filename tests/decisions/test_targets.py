@@ -144,15 +144,17 @@ def test_what_guessing_reaches_and_what_nothing_does_are_said(tmp_path, monkeypa
     nothing = answer_targets(slow, reach={"accuracy": 0.9}, ratio=20.0)
     (entry,) = nothing.numbers["reach"]
     assert (entry["flops"], entry["reachable"]) == (None, 0.5)
-    assert "no compute up to 1e35 FLOPs reaches 90.0%" in nothing.sentences[0]
+    assert "accuracy: no compute up to 1e35 FLOPs reaches 90.0%" in nothing.sentences[0]
 
 
 def test_doubted_tasks_are_named_before_any_number_and_left_out_of_the_suite():
     answer = answer_targets(known_task_fit(50), PLANS, doubts={"hard": DOUBT})
     said = answer.sentences
     assert said[0] == "Do not trust what is said of hard."
-    assert said[1] == "hard: runs scatter 5 times as far. Leave it out."
-    assert "leaves out hard" in said[2]
+    assert said[1:3] == ("hard: runs scatter 5 times as far.", "Leave it out.")
+    assert "leaves out hard" in said[3]
+    assert any(line.startswith("hard (doubted): small ") for line in said)
+    assert any(line.startswith("easy: small ") for line in said)
     assert answer.numbers["suite"] == {"weights": {"easy": 1.0}, "left_out": ["hard"]}
     easy, hard = answer.numbers["plans"][0]["tasks"]
     assert answer.numbers["plans"][0]["suite"]["accuracy"] == easy["accuracy"]
