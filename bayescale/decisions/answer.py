@@ -16,6 +16,7 @@ from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.files import plain, to_json
 from bayescale.laws import LOSS, Response
 from bayescale.posterior.fit import Fit
+from bayescale.runs.check import task_check
 
 SCHEMA = 1
 """Version of what `Answer.to_json` writes."""
@@ -585,6 +586,26 @@ def verdict_of(
     return Verdict("untested", f"Backtests reach to {reached}.")
 
 
+def without_other_tasks(fit: Fit, tasks: Iterable[str]) -> Fit:
+    """Forget checks that failed of other tasks than those that an answer is of.
+
+    Parameters
+    ----------
+    fit : Fit
+    tasks : iterable of str
+        Groups of the fit.
+
+    Returns
+    -------
+    Fit
+    """
+    kept = set(tasks)
+    others = {task_check(name) for name in fit.groups if name not in kept}
+    if not others & fit.failures.keys():
+        return fit
+    return fit.with_failures({n: said for n, said in fit.failures.items() if n not in others})
+
+
 def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str, Any]:
     """Add to an answer what a backtest tells of it, what it is worth, and which checks FAILed.
 
@@ -600,6 +621,8 @@ def standing(fit: Fit, entry: dict[str, Any], tested: Tested | None) -> dict[str
     dict
         The entry with ``tested``, a sentence or None, ``verdict`` and ``failed``.
     """
+    if entry.get("group") is not None:
+        fit = without_other_tasks(fit, [entry["group"]])
     decades = entry["decades_beyond"]
     asked = tested is not None and decades is not None and decades > 0
     ratio = entry.get("beyond", {}).get("tokens_per_param")

@@ -26,7 +26,14 @@ from scipy.stats import norm
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.decisions.accuracies import Accuracies
-from bayescale.decisions.answer import Answer, Quantity, Verdict, distance, verdict_of
+from bayescale.decisions.answer import (
+    Answer,
+    Quantity,
+    Verdict,
+    distance,
+    verdict_of,
+    without_other_tasks,
+)
 from bayescale.decisions.plans import Plans, read_plans
 from bayescale.decisions.ratios import Ratios
 from bayescale.draws import CI_PROB, numbers
@@ -573,17 +580,19 @@ def _plans(
     own: Accuracies, planned: xr.Dataset, levels: Mapping[str, float]
 ) -> Iterator[dict[str, Any]]:
     """Say of each plan what it would score on the suite and on every task."""
+    counted = [str(name) for name in planned["task"][planned["weight"] > 0].to_numpy()]
+    of_suite = own.of(counted or own.tasks)
     for name in planned["plan"].to_numpy():
         one = planned.sel(plan=name)
         far = float(one["farthest"])
-        of_suite = _score(one.get(SUITE), one.get(f"{SUITE}_measured"), levels.get(SUITE))
+        whole = _score(one.get(SUITE), one.get(f"{SUITE}_measured"), levels.get(SUITE))
         yield {
             "plan": str(name),
             **{n: float(one[n]) for n in ("params", "tokens", "flops", "decades_beyond")},
             "farthest": far,
             "outside": bool(one["outside"]),
-            "verdict": asdict(_verdict(own, far, float(one["tokens"] / one["params"]))),
-            "suite": of_suite,
+            "verdict": asdict(_verdict(of_suite, far, float(one["tokens"] / one["params"]))),
+            "suite": whole,
             "tasks": [
                 {"task": task, **(_score(*_of_task(one, task), levels.get(task)) or {})}
                 for task in own.tasks
@@ -614,8 +623,9 @@ def _score(
 
 
 def _verdict(own: Accuracies, decades: float, ratio: float | None) -> Verdict:
-    """Judge by the fit that is worse, and by how far out the answer lies."""
-    fit = min(own.fits, key=lambda fit: (not fit.problems, not fit.failures))
+    """Judge by the fit that is worse, and by how far out the answer of these tasks lies."""
+    fits = [without_other_tasks(fit, own.tasks) for fit in own.fits]
+    fit = min(fits, key=lambda fit: (not fit.problems, not fit.failures))
     apart = None
     if ratio is not None and len(own.runs) and _has(own.runs, "tokens"):
         apart = float(decades_beyond(own.runs, **{TOKENS_PER_PARAM: ratio}))
@@ -667,7 +677,8 @@ def _reach(
     if SUITE in wanted and SUITE not in of_tasks and len(weights):
         level, usual = wanted[SUITE], usual_ratio(own) if ratio is None else ratio
         flops = suite_compute_for(own, level, weights, ratio=usual)
-        yield _reached(own, None, level, flops, probability, usual)
+        of_suite = own.of([str(name) for name in weights["task"].to_numpy()])
+        yield _reached(of_suite, None, level, flops, probability, usual)
 
 
 def _reached(

@@ -134,6 +134,20 @@ def doubt_record(check: Check) -> dict[str, Any]:
     return {name: getattr(check, name) for name in ("name", "message", "advice", "rows")}
 
 
+def task_check(task: str) -> str:
+    """Name the check of one task, which speaks against no other.
+
+    Parameters
+    ----------
+    task : str
+
+    Returns
+    -------
+    str
+    """
+    return f"task {task}"
+
+
 def not_computed(name: str, why: object) -> Check:
     """Say of a check that these draws leave it without an answer.
 

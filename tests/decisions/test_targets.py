@@ -14,6 +14,7 @@ from bayescale import (
     Check,
     FitError,
     Status,
+    answer_predictions,
     answer_targets,
     compute_for,
     compute_optimal,
@@ -172,6 +173,12 @@ def test_checks_that_failed_come_first():
     answer = answer_targets(fit, PLANS)
     assert answer.caveats[0].startswith("FAIL task hard")
     assert answer.numbers["plans"][0]["verdict"]["word"] == "doubtful"
+    without = answer_targets(fit, PLANS, reach=0.7, doubts={"hard": DOUBT})
+    assert without.numbers["plans"][0]["verdict"]["word"] == "supported"
+    words = {entry["task"]: entry["verdict"]["word"] for entry in without.numbers["reach"]}
+    assert words == {"easy": "speculative", "hard": "doubtful", None: "speculative"}
+    entries = answer_predictions(fit, [1e20]).numbers["predictions"]
+    assert [entry["verdict"]["word"] for entry in entries] == ["supported", "doubtful"]
 
 
 def test_items_that_show_a_gain():

@@ -10,7 +10,7 @@ from bayescale.arguments import typed
 from bayescale.modelling.inputs import TRIALS, inputs_of
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import residuals
-from bayescale.runs.check import Check, Status
+from bayescale.runs.check import Check, Status, task_check
 
 NEAR_CHANCE = 0.1
 """Share that is known at the largest runs up to which the runs tell no exponent."""
@@ -139,7 +139,7 @@ def _rank_correlation(own: pd.DataFrame) -> float:
 
 def _fail(task: str, said: str, statistic: float, threshold: float) -> Check:
     return Check(
-        f"task {task}",
+        task_check(task),
         Status.FAIL,
         said,
         "Do not extrapolate it: evaluate larger runs, or score the log probability of the right "
