@@ -262,6 +262,9 @@ def _predicted_section(fit: Fit) -> Section:
         "Each run with its posterior predictive interval, noise included.",
         figure=_predicted(fit),
         caption="Bars: central 90% posterior predictive intervals of "
+        "the same runs the model was fitted to. Titles of tasks count the runs inside."
+        if fit.groups and fit.spec.response.scale == "share"
+        else "Bars: central 90% posterior predictive intervals of "
         "the same runs the model was fitted to.",
     )
 
