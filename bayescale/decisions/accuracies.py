@@ -173,8 +173,7 @@ class Accuracies:
             that does not know the number of items.
         """
         asked = self._asked(params, tokens, seed)
-        known = {} if self.fit.spec.noise_model.counts else dict.fromkeys(self.tasks, np.inf)
-        asked[TRIALS.name] = self._by_task(TRIALS.name, {**known, **self.trials})
+        asked[TRIALS.name] = self._by_task(TRIALS.name, self.trials)
         return self._shaped(predict_runs(self.fit, asked, seed=seed))
 
     def of(self, tasks: Sequence[str]) -> "Accuracies":
@@ -217,8 +216,7 @@ class Accuracies:
     def measures(self) -> bool:
         """Whether what is measured of a new run is known: noise, and the number of items."""
         known = all(set(own.spec.noise_model.parameters) <= set(own.noise) for own in self.fits)
-        counted = not self.fit.spec.noise_model.counts or set(self.tasks) <= set(self.trials)
-        return known and counted
+        return known and set(self.tasks) <= set(self.trials)
 
     def guessing(self) -> xr.DataArray:
         """Accuracy of a model that knows nothing: what the law tends to where nothing is trained.

@@ -523,7 +523,7 @@ def _task(own: Accuracies, name: str) -> dict[str, Any]:
     return {
         "task": name,
         "runs": len(table),
-        "items": own.trials.get(name),
+        "items": _items_of(own, name),
         "chance": own.chance.get(name),
         "flops": float(largest["flops"]),
         "observed": float(largest[own.fit.spec.response.column]),
@@ -724,7 +724,7 @@ def _items(
     """Say what the items of each task can show of a model that is better than the first plan."""
     first = planned["accuracy"].isel(plan=0).median(_DRAWS)
     for task in own.tasks if gain is not None else ():
-        accuracy, items = float(first.sel(task=task)), own.trials.get(task)
+        accuracy, items = float(first.sel(task=task)), _items_of(own, task)
         better, needed = accuracy + (gain or 0.0), None
         if better <= 1 and gain is not None:
             needed = items_to_see(gain, accuracy, probability=probability)
@@ -738,6 +738,12 @@ def _items(
             "fewest": None if needed is None else needed[0],
             "most": None if needed is None else needed[1],
         }
+
+
+def _items_of(own: Accuracies, task: str) -> float | None:
+    """Give the number of items of a task; None where it is not known."""
+    items = own.trials.get(task, np.inf)
+    return items if np.isfinite(items) else None
 
 
 def _doubted_sentences(

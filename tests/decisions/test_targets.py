@@ -1,5 +1,6 @@
 """Accuracies of planned runs, of hand-made posteriors whose answers are known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from bayescale import (
 )
 
 PLANS = pd.DataFrame({"plan": ["small", "large"], "params": [1e9, 7e9], "tokens": [2e10, 1e12]})
-LINK = {"k": 6.0, "x0": 2.2, "shift": 0.0}
+LINK = {"k": 6.0, "x0": 2.2, "luck": 1.0}
 OF_GUESSING = "[response]\nchance = 0.25"
 DOUBT = Check("overdispersion", Status.REVIEW, "runs scatter 5 times as far", "Leave it out.")
 
@@ -207,6 +208,17 @@ def test_items_of_a_task_are_beside_what_a_gain_takes():
     assert "no model can be 5 points better" in str(
         answer_targets(known_task_fit(50), best, gain=0.05)
     )
+
+
+def test_numbers_of_items_may_be_unknown():
+    fit = known_task_fit(50)
+    runs = replace(fit.runs, table=fit.runs.table.assign(trials=np.nan))
+    answer = answer_targets(replace(fit, runs=runs), PLANS, gain=0.05)
+    easy, _ = answer.numbers["items"]
+    assert (easy["items"], easy["sd"]) == (None, None)
+    assert easy["most"] > easy["fewest"]
+    assert answer.numbers["plans"][0]["tasks"][0]["measured"] is not None
+    assert "It has" not in str(answer)
 
 
 def test_constants_say_accuracies_without_noise():
