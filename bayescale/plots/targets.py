@@ -112,7 +112,7 @@ def plot_emergence(accuracies: Accuracies, task: str) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Of two panels.
+        Of several panels.
 
     Raises
     ------

@@ -1,11 +1,14 @@
 """What planned runs would score, from the shell."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import known_fit, known_task_fit
+from conftest import TRUTH, known_fit, known_task_fit
+
+from bayescale import constants_fit, load_model
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +73,20 @@ def test_a_fit_of_the_loss_needs_a_link(run):
     known_fit(20).save("loss.nc")
     code, _, err = run("targets", "loss.nc", "--params", "7e9", "--tokens", "1e12")
     assert (code, "with --link" in err) == (2, True)
+
+
+def test_a_loss_and_a_link_answer_together(run):
+    source = load_model("loss-to-accuracy").source.replace("bpb", "loss")
+    Path("link.toml").write_text(f"{source}\n[response]\nchance = 0.25")
+    constants_fit("link.toml", k=6.0, x0=2.2, luck=1.0).save("link.nc")
+    known_fit(50).save("loss.nc")
+    ask = ("--params", "7e9", "--tokens", "1e12", "--reach", "0.6", "--json")
+    code, out, err = run("targets", "loss.nc", "--link", "link.nc", *ask)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    loss = TRUTH["E"] + TRUTH["A"] * 7e9 ** -TRUTH["alpha"] + TRUTH["B"] * 1e12 ** -TRUTH["beta"]
+    known = (1 + np.exp(-6.0 * 2.2)) / (1 + np.exp(6.0 * (loss - 2.2)))
+    least = 1 / (1 + 1 / (1 / 3 + 0.003))  # what guessing gets right at a chance of 1/4
+    (task,) = found["plans"][0]["tasks"]
+    assert task["accuracy"]["median"] == pytest.approx(least + (1 - least) * known, abs=0.005)
+    assert found["reach"][0]["flops"] < found["plans"][0]["flops"]
