@@ -13,7 +13,7 @@ from bayescale.posterior.prediction import residuals
 from bayescale.runs.check import Check, Status, task_check
 
 NEAR_CHANCE = 0.1
-"""Share that is known at the largest runs up to which the runs tell no exponent."""
+"""Share that the law knows at the largest run up to which the runs tell no exponent."""
 
 LOW = 0.3
 """Share that is known up to which a task must rise steadily to be extrapolated."""
@@ -24,7 +24,6 @@ RISING = 0.8
 OVERDISPERSED = 3.0
 """Variance about the law, in units of that of the items, from which on a task is not the law's."""
 
-_TOP = 0.75  # of the runs by size: the largest are those above this quantile
 _FEWEST = 5  # runs of a task by which its shape can be judged
 
 
@@ -32,7 +31,7 @@ _FEWEST = 5  # runs of a task by which its shape can be judged
 def task_doubts(fit: Fit) -> dict[str, Check]:
     """Name the tasks of a fit of accuracies that must not be extrapolated, and why.
 
-    A task near chance at its largest runs gives no exponent. One that is overdispersed, whose runs
+    A task near chance at its largest run gives no exponent. One that is overdispersed, whose runs
     scatter about the law by three times the variance of their items and by three times that of the
     median task, depends on something else. One that is low and does not rise with the law's own
     accuracies has not begun to follow it: BoolQ and Winogrande are the known cases, 12 to 23 points
@@ -83,14 +82,14 @@ def task_checks(fit: Fit) -> list[Check]:
 def _tasks(fit: Fit) -> Iterator[tuple[str, pd.DataFrame]]:
     """Give each task its runs: accuracy observed and fitted, items, size, share that is known."""
     table, inputs = residuals(fit), inputs_of(fit.spec, fit.runs.table)
-    observed = table[fit.spec.response.column].to_numpy(dtype=float)
+    fitted = table["fitted"].to_numpy()
     chance = np.asarray(inputs.get("chance", np.zeros(len(table))))
     ahead = -1.0 if fit.spec.law.worsens_along(fit.spec.size) else 1.0
     own = pd.DataFrame(
         {
-            "observed": observed,
-            "fitted": table["fitted"].to_numpy(),
-            "known": (observed - chance) / (1.0 - chance),
+            "observed": table[fit.spec.response.column].to_numpy(dtype=float),
+            "fitted": fitted,
+            "known": (fitted - chance) / (1.0 - chance),
             "items": inputs[TRIALS.name],
             "size": ahead * fit.runs.column(fit.spec.size),
         }
@@ -114,10 +113,9 @@ def _scatter(own: pd.DataFrame) -> float:
 
 def _doubt(name: str, own: pd.DataFrame, scatter: float, most: float) -> Check | None:
     """Say the first that speaks against extrapolating a task."""
-    top = own[own["size"] >= own["size"].quantile(_TOP)]
-    known = float(top["known"].mean())
+    known = float(own["known"].to_numpy()[own["size"].argmax()])
     rising = _rank_correlation(own)
-    at_top = f"its largest runs know {known:.0%} beyond guessing"
+    at_top = f"its largest run knows {known:.0%} beyond guessing"
     if known < NEAR_CHANCE:
         said = f"near chance: {at_top}, which gives no exponent"
         return _fail(name, said, known, NEAR_CHANCE)

@@ -26,7 +26,7 @@ def task(top=0.7, *, noise=1.0, items=2000, chance=0.25, seed=1):
         {
             "observed": observed,
             "fitted": fitted,
-            "known": (observed - chance) / (1 - chance),
+            "known": (fitted - chance) / (1 - chance),
             "items": float(items),
             "size": SIZES,
         }
