@@ -1,63 +1,121 @@
-"""Predict the accuracies of tasks of a larger model, in two steps and by least squares.
+"""Predict the accuracies of tasks of larger models than those fitted, and by least squares.
 
-Fits the runs of the ladder up to one size and predicts the next: 370M, then 760M (what was chosen
-by), 760M, then 1B. Two steps: the loss of each task (`task-loss-hierarchical`) feeds the link from
-the loss to the accuracy (`loss-to-accuracy-hierarchical`), draw by draw. Beside it the same two
-laws by least squares, task by task. Errors in points of accuracy; coverage and width of central 90%
-intervals of what is measured.
+Each table is cut by size: the smaller runs are fitted, the accuracies measured of the larger ones
+are predicted, with one setting for all tables. `direct` is the model task-accuracy-hierarchical.
+`chain` goes by two steps: the loss of each task (task-loss-hierarchical) feeds the link from the
+loss to the accuracy (loss-to-accuracy-hierarchical), draw by draw. Beside them the same laws by
+least squares, task by task. Errors in points of accuracy; coverage and width of central 90%
+intervals of what is measured. `ladder-backtest` is the cut by which choices were made.
 
-    BAYESCALE_DATA=FOLDER uv run python benchmarks/downstream.py 760M 1B
+    BAYESCALE_DATA=FOLDER uv run python benchmarks/downstream.py [TABLE ...]
 """
 
-import os
 import sys
 import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
 
-from bayescale import Accuracies, fit
-from bayescale.laws import chinchilla, loss_to_accuracy
+from bayescale import Accuracies, fit, load_dataset, read_tasks
+from bayescale.evaluation.checks.tasks import task_doubts
+from bayescale.evaluation.scores import score_runs
+from bayescale.laws import chinchilla, loss_to_accuracy, task_accuracy
+from bayescale.runs.table import Runs
 
-SIZES = ("190M", "370M", "760M", "1B")
-HARD = ("boolq", "winogrande")  # barely above chance, with jumps: no law follows them
-MMLU_ITEMS = 14042
-SHORT = {"chains": 2, "draws": 500, "tune": 500, "progress": False}
+FEWEST_ITEMS = 250  # of the tasks of the overtrained runs: fewer say nothing
+SHORT = {"draws": 500, "tune": 500, "progress": False}
+DIRECT = "task-accuracy-hierarchical"
 LINKS = ("loss-to-accuracy-hierarchical", "exponential-error-hierarchical")
 
-
-def ladder(largest: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the sizes below one, and of that size."""
-    table = pd.read_csv(Path(os.environ["BAYESCALE_DATA"]) / "downstream_ladder.csv")
-    table = table.rename(columns={"params_non_embedding": "params", "n_items": "trials"})
-    table["trials"] = table["trials"].fillna(MMLU_ITEMS)
-    table["run"] = table["run"] + "/" + table["task"]
-    below = table["size"].isin(SIZES[: SIZES.index(largest)])
-    return table[below], table[table["size"] == largest]
+type Cut = tuple[Runs, Runs]
+"""Runs to fit, and runs to predict."""
 
 
-def two_steps(seen: pd.DataFrame, new: pd.DataFrame, loss_model: str, link: str) -> pd.DataFrame:
-    """Median and 90% interval of what is measured of new runs, by the chain of two fits."""
-    columns = ["run", "task", "params", "tokens", "bpb"]
-    loss = fit(seen[columns], loss_model, **SHORT)
-    link_columns = ["run", "task", "bpb", "accuracy", "chance", "trials"]
-    chain = Accuracies.chain(loss, fit(seen[link_columns], link, **SHORT))
+def ladder(largest: str) -> Cut:
+    """Cut the ladder: the sizes below one, and that size."""
+    table = load_dataset("downstream_ladder")
+    # Of MMLU, an average, upstream gives no number of right answers, but that of its items.
+    read = read_tasks(table, columns={"params": "params_non_embedding"})
+    sizes = ("190M", "370M", "760M", "1B")
+    small = ", ".join(repr(size) for size in sizes[sizes.index(largest) :])
+    seen, _ = read.hold_out(f"size in [{small}]")
+    _, new = read.hold_out(f"size == {largest!r}")
+    return seen, new
+
+
+def shapes() -> Cut:
+    """Cut the shapes, the last evaluation of each run, at 500M parameters."""
+    return read_tasks(load_dataset("downstream_shapes")).hold_out("params >= 5e8")
+
+
+def overtrained() -> Cut:
+    """Cut the overtrained runs below their largest size, for tasks of enough items."""
+    read = read_tasks(
+        load_dataset("overtrained_downstream"),
+        join=load_dataset("overtrained"),
+        where=f"n_items >= {FEWEST_ITEMS}",
+    )
+    return read.hold_out("params >= 1.2e9")
+
+
+def open_models() -> Cut:
+    """Cut models of many laboratories at 1e22 FLOPs."""
+    read = read_tasks(load_dataset("downstream_open_models"), where="flops.notna()")
+    return read.hold_out("flops >= 1e22")
+
+
+def direct(seen: Runs, new: Runs) -> tuple[pd.DataFrame, list[str]]:
+    """Predict by the direct law; also say which tasks were named before."""
+    found = fit(seen, DIRECT, **SHORT)
+    print("  direct:", "; ".join(found.diagnostics.problems) or "converged", flush=True)
+    scores = score_runs(found, new)
+    return scores.rename(columns={"group": "task"}), list(task_doubts(found))
+
+
+def direct_by_least_squares(seen: Runs, new: Runs) -> pd.DataFrame:
+    """Fit the direct law to each task, each from several starts."""
+
+    def said(p: np.ndarray, table: pd.DataFrame) -> np.ndarray:
+        amplitudes = {"A": np.exp(p[0]), "B": np.exp(p[1]), "alpha": p[2], "beta": p[3]}
+        at = table["params"].to_numpy() / 4e8, table["tokens"].to_numpy() / 1.5e10
+        return np.asarray(task_accuracy(*at, table["chance"].to_numpy(), **amplitudes, luck=1.0))
+
+    starts = [(-1.0, -1.0, alpha, beta) for alpha in (0.15, 0.4, 0.9) for beta in (0.15, 0.4)]
+    bounds = ([-12, -12, 0.01, 0.01], [5, 5, 3, 3])
     found = []
-    for task, rows in new.groupby("task"):
+    for own, rows in _by_task(seen, new):
+        accuracy = own["accuracy"].to_numpy()
+        best = _best(lambda p, own=own, y=accuracy: said(p, own) - y, starts, bounds)
+        found.append(rows.assign(q50=said(best, rows)))
+    return pd.concat(found).assign(q05=np.nan, q95=np.nan)
+
+
+def _by_task(seen: Runs, new: Runs) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Pair the rows to fit and to predict of each task."""
+    for task, rows in new.table.groupby("task"):
+        yield seen.table[seen.table["task"] == task], rows
+
+
+def chain(seen: Runs, new: Runs, link: str) -> pd.DataFrame:
+    """Predict by the chain of two fits."""
+    losses = seen.table[["run", "task", "params", "tokens", "bpb"]]
+    losses = losses.assign(run=losses["run"] + "/" + losses["task"])
+    fits = fit(losses, "task-loss-hierarchical", **SHORT), fit(seen, link, **SHORT)
+    chain = Accuracies.chain(*fits)
+    found = []
+    for task, rows in new.table.groupby("task"):
         drawn = chain.of([str(task)]).new(rows["params"].to_numpy(), rows["tokens"].to_numpy())
         q05, q50, q95 = drawn.squeeze("task").quantile([0.05, 0.5, 0.95], ("chain", "draw")).values
         found.append(rows.assign(q05=q05, q50=q50, q95=q95))
     return pd.concat(found)
 
 
-def by_least_squares(seen: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Fit the same two laws to each task, each from several starts."""
+def chain_by_least_squares(seen: Runs, new: Runs) -> pd.DataFrame:
+    """Fit the two laws of the chain to each task, each from several starts."""
     found = []
-    for task, rows in new.groupby("task"):
-        own = seen[seen["task"] == task]
+    for own, rows in _by_task(seen, new):
         at = own["params"].to_numpy(), own["tokens"].to_numpy()
         bpb, accuracy = own["bpb"].to_numpy(), own["accuracy"].to_numpy()
         chance = own["chance"].iloc[0]
@@ -93,34 +151,44 @@ def _best(residuals: Callable[[np.ndarray], np.ndarray], starts: list, bounds: t
     return min((least_squares(residuals, s, bounds=bounds) for s in starts), key=lambda r: r.cost).x
 
 
-def scored(found: pd.DataFrame) -> dict[str, float]:
+def scored(found: pd.DataFrame) -> str:
     """Errors in points, and how many measured accuracies lie in their intervals."""
-    inside = found["accuracy"].between(found["q05"] - 1e-9, found["q95"] + 1e-9)
-    return {
-        "points": len(found),
-        "MAE": 100 * (found["q50"] - found["accuracy"]).abs().mean(),
-        "bias": 100 * (found["q50"] - found["accuracy"]).mean(),
-        "coverage": inside.mean() if found["q05"].notna().all() else np.nan,
-        "width": 100 * (found["q95"] - found["q05"]).mean(),
-    }
+    error = 100 * (found["q50"] - found["accuracy"])
+    said = f"{len(found)} points, MAE {error.abs().mean():.2f}, RMSE {(error**2).mean() ** 0.5:.2f}"
+    if found["q05"].isna().any():
+        return f"{said}, bias {error.mean():+.2f}"
+    inside = found["accuracy"].between(found["q05"] - 1e-9, found["q95"] + 1e-9).mean()
+    width = 100 * (found["q95"] - found["q05"]).mean()
+    return f"{said}, bias {error.mean():+.2f}, coverage {inside:.3f}, width {width:.1f}"
 
 
-def chain_table(largest: str) -> None:
-    """Print the scores of the chain, by two links, and of least squares."""
-    seen, new = ladder(largest)
-    found = {
-        "least squares": by_least_squares(seen, new),
-        **{name: two_steps(seen, new, "task-loss-hierarchical", name) for name in LINKS},
-    }
-    for name, rows in found.items():
-        for tasks, part in (("all", rows), ("without two", rows[~rows["task"].isin(HARD)])):
-            said = ", ".join(f"{key} {value:.3g}" for key, value in scored(part).items())
-            print(f"{largest}, {name}, tasks: {tasks}: {said}")
-        each = {task: scored(part) for task, part in rows.groupby("task")}
-        print(pd.DataFrame(each).T.round(2).to_string(), flush=True)
+TABLES: dict[str, Callable[[], Cut]] = {
+    "ladder-backtest": lambda: ladder("760M"),
+    "ladder": lambda: ladder("1B"),
+    "shapes": shapes,
+    "overtrained": overtrained,
+    "open_models": open_models,
+}
+
+
+def report(name: str) -> None:
+    """Print the scores of one table."""
+    seen, new = TABLES[name]()
+    print(f"{name}: {len(seen)} accuracies fitted, {new.table['task'].nunique()} tasks", flush=True)
+    found, doubted = direct(seen, new)
+    rows = {"direct": found, "least squares": direct_by_least_squares(seen, new)}
+    if name.startswith("ladder"):
+        rows |= {f"chain, {link}": chain(seen, new, link) for link in LINKS}
+        rows["chain, least squares"] = chain_by_least_squares(seen, new)
+    print(f"  named before: {', '.join(doubted) or 'none'}")
+    for how, own in rows.items():
+        print(f"  {how}: {scored(own)}")
+        print(
+            f"  {how}, without those named: {scored(own[~own['task'].isin(doubted)])}", flush=True
+        )
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    for size in sys.argv[1:] or ("760M", "1B"):
-        chain_table(size)
+    for table in sys.argv[1:] or TABLES:
+        report(table)
