@@ -375,18 +375,18 @@ class Binomial:
 class ShareNormal:
     r"""Normal noise on a share of successes: of its trials, of the run, and of what a run knows.
 
-    .. math:: y \sim N\big(p, \; v (1/n + s^2) + (\tau (1 - c) Q \log Q)^2\big), \qquad
+    .. math:: y \sim N\big(p, \; v (1/n + s^2) + (s r (1 - c) Q \log Q)^2\big), \qquad
         v = p (1 - p) + 1/(2n) + 10^{-4}
 
     with p the law, c the chance level and :math:`Q = (p - c)/(1 - c)` the share that is known. The
     ``spread`` s is what shares differ by beside their n trials, in units of the sd of a single
-    trial. The ``scatter`` :math:`\tau` is what the log of -log Q differs by, as if runs were larger
-    or smaller than they are: it cannot be seen near chance, where runs of many recipes look alike,
-    and tells most half-way up.
+    trial. Times the ``scatter`` r it is what the log of -log Q differs by, as if runs were larger
+    or smaller than they are: that cannot be seen near chance, where runs of many recipes look
+    alike, and tells most half-way up.
 
-    Unknown trials are infinitely many: then s and :math:`\tau` say all. Averages of several tasks,
-    whose numbers of successes are no whole numbers, have this noise as well. The rest of v is half
-    a success, which keeps shares of 0 and of 1 possible.
+    Unknown trials are infinitely many: then s and r say all. Averages of several tasks, whose
+    numbers of successes are no whole numbers, have this noise as well. The rest of v is half a
+    success, which keeps shares of 0 and of 1 possible.
     """
 
     parameters = {"spread": "positive", "scatter": "positive"}  # noqa: RUF012
@@ -416,8 +416,9 @@ class ShareNormal:
         chance, each = inputs.get("chance", 0.0), 1.0 / inputs["trials"]
         of_trial = mu * (1.0 - mu) + 0.5 * each + _LEAST_VARIANCE
         known = positive_part((mu - chance) / (1.0 - chance) - _LEAST_KNOWN) + _LEAST_KNOWN
-        steps = values["scatter"] * (1.0 - chance) * known * np.log(known)
-        return np.sqrt(of_trial * (each + values["spread"] ** 2) + steps**2)
+        step = (1.0 - chance) * known * np.log(known)  # of p, for one of log(-log Q)
+        of_run = of_trial + (values["scatter"] * step) ** 2
+        return np.sqrt(of_trial * each + of_run * values["spread"] ** 2)
 
 
 NOISE: dict[str, Noise] = {

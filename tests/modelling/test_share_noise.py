@@ -10,6 +10,7 @@ from bayescale.modelling.noise import NOISE
 
 KIND = NOISE["ShareNormal"]
 QUIET = {"spread": 1e-9, "scatter": 1e-9}
+ONLY_SCATTER = 1e-6  # a spread that alone says nothing
 
 
 def sd(mu, chance=0.25, trials=1000.0, **values):
@@ -33,19 +34,22 @@ def test_scatter_moves_the_accuracy_as_a_step_of_the_level_does():
     mu = task_accuracy(1e9, 2e10, 0.0, **natural)
     up = {**natural, "A": 40.0 * np.exp(1e-4), "B": 90.0 * np.exp(1e-4)}
     step = abs(task_accuracy(1e9, 2e10, 0.0, **up) - mu) / 1e-4
-    assert sd(mu, chance=0.0, trials=np.inf, scatter=0.3) == pytest.approx(0.3 * step, rel=1e-3)
+    assert sd(
+        mu, chance=0.0, trials=np.inf, spread=ONLY_SCATTER, scatter=0.3 / ONLY_SCATTER
+    ) == pytest.approx(0.3 * step, rel=1e-3)
 
 
 def test_scatter_cannot_be_seen_at_chance_nor_below():
     for mu in (0.25, 0.2):
-        assert sd(mu, scatter=0.5) == pytest.approx(sd(mu), rel=1e-6)
-    assert sd(0.4, scatter=0.5) > 3 * sd(0.4)
+        scattered = sd(mu, spread=ONLY_SCATTER, scatter=0.5 / ONLY_SCATTER)
+        assert scattered == pytest.approx(sd(mu), rel=1e-6)
+    assert sd(0.4, spread=ONLY_SCATTER, scatter=0.5 / ONLY_SCATTER) > 3 * sd(0.4)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_density_is_pymcs_and_shares_of_0_and_1_are_possible(share):
     mu, inputs = np.array([1e-9, 0.3, 1.0]), {"trials": np.array([50.0, np.inf, 2000.0])}
-    values = {"spread": 0.02, "scatter": 0.1}
+    values = {"spread": 0.02, "scatter": 5.0}
     family, arguments = KIND.pymc(mu, np.nan, values, inputs)
     found = pm.logp(family.dist(**arguments), np.full(3, share)).eval()
     np.testing.assert_allclose(
@@ -59,7 +63,7 @@ def test_draws_have_the_density_and_stay_shares():
         np.random.default_rng(1),
         xr.DataArray(np.full((2, 20_000), 0.6), dims=("chain", "draw")),
     )
-    values, inputs = {"spread": 0.1, "scatter": 0.2}, {"trials": xr.DataArray(200.0)}
+    values, inputs = {"spread": 0.1, "scatter": 2.0}, {"trials": xr.DataArray(200.0)}
     drawn = KIND.draw(rng, mu, np.nan, values, inputs)
     assert float(drawn.std()) == pytest.approx(
         sd(0.6, chance=0.0, trials=200.0, **values), rel=0.02

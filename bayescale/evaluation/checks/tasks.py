@@ -113,7 +113,7 @@ def _scatter(own: pd.DataFrame) -> float:
 
 def _doubt(name: str, own: pd.DataFrame, scatter: float, most: float) -> Check | None:
     """Say the first that speaks against extrapolating a task."""
-    known = float(own["known"].to_numpy()[own["size"].argmax()])
+    known = max(float(own["known"].to_numpy()[own["size"].argmax()]), 0.0)
     rising = _rank_correlation(own)
     at_top = f"its largest run knows {known:.0%} beyond guessing"
     if known < NEAR_CHANCE:
