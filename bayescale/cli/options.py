@@ -153,7 +153,7 @@ Levels = Annotated[
     pairs,
 ]
 PlannedParams = Annotated[
-    list[float] | None, typer.Option("--params", help="Parameters of planned runs: 7e9,13e9.")
+    list[float] | None, typer.Option("--params", help="Parameters of planned runs: 7B,13B.")
 ]
 PlannedTokens = Annotated[
     list[float] | None, typer.Option("--tokens", help="Their tokens; one number for all.")
@@ -565,15 +565,24 @@ def _split_of(parameter: inspect.Parameter) -> Callable[[list[str]], Any] | None
 
 
 def _numbers(entries: list[str], option: str) -> list[float]:
-    found = []
-    for text in each(entries):
-        try:
-            found.append(float(text))
-        except ValueError:
-            raise BayescaleError(
-                f"{option}: {text!r} is not a number; write one as 1e22, several as 1e22,1e23"
-            ) from None
-    return found
+    return [_number(text, option) for text in each(entries)]
+
+
+def _number(text: str, option: str) -> float:
+    """Read a number as tables may have it, such as 7B."""
+    try:
+        return float(text)
+    except ValueError:
+        import pandas as pd  # late: most calls need it not so soon
+
+        from bayescale.runs.numbers import parse
+
+        value = float(parse(pd.Series([text]), counts=True).iloc[0])
+        if value == value:  # no NaN
+            return value
+        raise BayescaleError(
+            f"{option}: {text!r} is not a number; write one as 1e22 or 7B, several as 1e22,1e23"
+        ) from None
 
 
 def _as_text(annotation: Any) -> Any:

@@ -32,6 +32,7 @@ from bayescale.files import plain
 from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
+from bayescale.runs.numbers import parse
 from bayescale.runs.table import read_table
 
 _NEEDED = ("params", "tokens")
@@ -57,7 +58,7 @@ def read_plans(source: Plans) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Counts as float64, a name for every plan.
+        Counts as float64, also those written as 7B; a name for every plan.
 
     Raises
     ------
@@ -298,7 +299,7 @@ def _vector(plans: pd.DataFrame, name: str) -> xr.DataArray:
 
 
 def _counts(table: pd.DataFrame, name: str) -> pd.Series:
-    values = pd.to_numeric(table[name], errors="coerce").astype(float)
+    values = parse(table[name], counts=True)
     allowed = values >= 0 if name == "inference_tokens" else values > 0
     bad = table.index[~(np.isfinite(values) & allowed)]
     if len(bad):

@@ -96,6 +96,10 @@ def test_lists_of_reading(arguments, name, value):
     assert getattr(called(lists, *arguments)["reading"], name) == value
 
 
+def test_numbers_may_be_written_as_in_tables():
+    assert called(lists, "--flops", "1e22,7B")["flops"] == [1e22, 7e9]
+
+
 def test_what_is_no_number_names_the_option():
     with pytest.raises(BayescaleError, match=r"--flops: '1x' is not a number; write one as 1e22"):
         called(lists, "--flops", "1e22,1x")

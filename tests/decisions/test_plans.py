@@ -118,6 +118,12 @@ def test_repeated_data_need_a_law_that_knows_them():
     assert float(loss[1]) > float(loss[0])
 
 
+def test_counts_may_be_written_as_answers_write_them():
+    table = read_plans(pd.DataFrame({"params": ["7B", "3e9"], "tokens": ["4T", "500,000,000,000"]}))
+    assert table["params"].tolist() == [7e9, 3e9]
+    assert table["plan"].tolist() == ["7B on 4T", "3B on 500B"]
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
