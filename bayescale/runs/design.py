@@ -32,8 +32,8 @@ def require_identifiable(
     group : str, optional
         Column whose values are the groups of a hierarchical model.
     held : bool, optional
-        Whether one of several inputs may be the same in all runs: what is due to it is then the
-        prior's, which is said.
+        Whether one of several inputs may be the same in all runs, as of an accuracy: what is due to
+        it is then the prior's, which is said.
 
     Returns
     -------
@@ -60,7 +60,9 @@ def require_identifiable(
             f"Add runs at other {alike[0]}, or fit a single-axis law (--model power-law).",
         )
     doubts = [_alike(name, float(np.exp(logs.pop(name)[0]))) for name in alike]
-    doubts += [one for name, values in logs.items() for one in _levels(name, values)]
+    # From a loss to an accuracy a narrow range is wide, and runs of all sizes are to lie on it.
+    link = held and len(inputs) == 1 and inputs[0] not in COUNTS
+    doubts += [one for name, values in logs.items() for one in _levels(name, values) if not link]
     if len(runs) < 2 * parameters:
         doubts.append(
             doubt(
@@ -71,7 +73,7 @@ def require_identifiable(
         )
     if {"params", "tokens"} <= set(logs):
         doubts += _joint(logs["params"], logs["tokens"])
-    if len(inputs) == 1:
+    if len(inputs) == 1 and not link:
         doubts += _off_axis(runs, inputs[0])
     if log_unique is None:
         doubts += _repeated(runs)
@@ -79,7 +81,7 @@ def require_identifiable(
         doubts += _hardly_repeated(logs["tokens"] - log_unique)
     if group is not None and group in runs.table:
         doubts += _few_groups(runs, group)
-    return (*doubts, *_mixed(runs, group))
+    return (*doubts, *_mixed(runs, group, held))
 
 
 def _alike(name: str, value: float) -> Check:
@@ -162,22 +164,24 @@ def _hardly_repeated(log_epochs: np.ndarray) -> list[Check]:
     ]
 
 
-def _mixed(runs: Runs, group: str | None) -> list[Check]:
+def _mixed(runs: Runs, group: str | None, share: bool) -> list[Check]:
     """Name columns that say the runs come from different populations."""
-    mixed = [
-        f"{name} ({', '.join(map(str, values[:4]))}{', ...' if len(values) > 4 else ''})"
+    mixed = {
+        name: f"{name} ({', '.join(map(str, values[:4]))}{', ...' if len(values) > 4 else ''})"
         for name in ("family", "dataset", "context_length")
         if name in runs.table
         and name != group
         and len(values := runs.table[name].dropna().unique()) > 1
-    ]
+    }
     if not mixed:
         return []
+    model = "task-accuracy-families" if share else "chinchilla-hierarchical"
+    apart = "" if group else f", or let them differ: --model {model} --group {next(iter(mixed))}"
     return [
         doubt(
             "groups pooled",
-            f"the runs differ in {'; '.join(mixed)} and are fitted as one law",
-            "Choose one with --where, or let them differ: --model chinchilla-hierarchical --group.",
+            f"the runs differ in {'; '.join(mixed.values())} and are fitted as one law",
+            f"Choose one with --where{apart}.",
         )
     ]
 

@@ -69,6 +69,22 @@ def test_repeated_data_and_groups_are_named_where_the_law_ignores_them():
     notices = require_identifiable(read_runs(table), JOINT, 5)
     assert named(notices) == ["repeated data", "groups pooled"]
     assert "family (a, b)" in notices[1].message
+    assert notices[1].advice.endswith("--model chinchilla-hierarchical --group family.")
+
+
+def test_mixed_runs_of_tasks_have_a_remedy_of_tasks():
+    runs = read_runs(simulated_table().assign(family=["a", "b"] * 15, task=["x", "y", "z"] * 10))
+    (alone,) = require_identifiable(runs, JOINT, 5, held=True)
+    assert "--model task-accuracy-families --group family" in alone.advice
+    _, grouped = require_identifiable(runs, JOINT, 5, group="task", held=True)
+    assert grouped.advice == "Choose one with --where."
+
+
+def test_links_are_of_runs_of_all_sizes_and_a_narrow_range_of_losses():
+    table = simulated_table().assign(bpb=lambda t: 0.7 + 0.1 * t["loss"].rank() / len(t))
+    runs = read_runs(table)
+    assert require_identifiable(runs, ("bpb",), 3, held=True) == ()
+    assert "narrow range" in named(require_identifiable(runs, ("bpb",), 3))
 
 
 def repeated(epochs):
