@@ -12,7 +12,7 @@ from scipy.stats import chi2
 from bayescale.errors import RunsError
 from bayescale.laws import into_support
 from bayescale.modelling.inputs import reference_of
-from bayescale.modelling.spec import ModelSpec
+from bayescale.modelling.spec import ModelSpec, is_shipped
 from bayescale.runs.table import Runs
 from bayescale.words import rows
 
@@ -40,7 +40,7 @@ def group_names(spec: ModelSpec, runs: Runs) -> tuple[str, ...]:
     if len(names) < 2:
         raise RunsError(
             f"every run has the {spec.group} {names[0]!r}: nothing can be pooled; name another "
-            "column with --group, or fit a model without groups"
+            f"column with --group, or fit a model without groups{_alone(spec)}"
         )
     return names
 
@@ -72,7 +72,8 @@ def _labels(spec: ModelSpec, runs: Runs, column: str, kind: str, how: str) -> pd
     if column not in runs.table:
         raise RunsError(
             f"the model {spec.name} has the {kind}s of the column {column!r}, which the runs "
-            f"lack; name one of {', '.join(runs.table.columns)} {how}"
+            f"lack; name one of {', '.join(runs.table.columns)} {how}, or fit a model without "
+            f"groups{_alone(spec)}"
         )
     labels = runs.table[column]
     if labels.isna().any():
@@ -81,6 +82,12 @@ def _labels(spec: ModelSpec, runs: Runs, column: str, kind: str, how: str) -> pd
             f"leave such rows out with --where '{column}.notna()'"
         )
     return labels.astype(str)
+
+
+def _alone(spec: ModelSpec) -> str:
+    """Name the shipped model of the same law without groups, where there is one."""
+    name = spec.name.removesuffix("-hierarchical")
+    return f", --model {name}" if name != spec.name and is_shipped(name) else ""
 
 
 def clusters_of(spec: ModelSpec, runs: Runs) -> tuple[tuple[str, ...], np.ndarray]:
