@@ -360,8 +360,8 @@ def _require_linked(loss: Fit, link: Fit) -> None:
     if axis != column:
         raise FitError(
             f"the link {link.spec.name} reads {axis or ', '.join(link.spec.inputs)}, and the model "
-            f"{loss.spec.name} says {column}: name one column in both, as axis of the link's model "
-            "file and as column in [response] of the loss's"
+            f"{loss.spec.name} says {column}: copy the link's model file (bayescale models copy), "
+            f'write axis = "{column}" in it, and fit it again'
         )
     if loss.groups and loss.spec.group != link.spec.group:
         raise FitError(
@@ -398,7 +398,9 @@ def _counts(fit: Fit, params: Any, tokens: Any) -> dict[str, xr.DataArray]:
         elif own.role in ("axis", "compute"):
             raise FitError(
                 f"the model {fit.spec.name} reads {own.name}, which params and tokens of a plan do "
-                "not say; fit a law of params, tokens or flops"
+                "not say; fit a law of params, tokens or flops, or give a fit of the loss first "
+                "and this one as link: Accuracies.chain(loss_fit, link_fit), "
+                "bayescale targets LOSS --link LINK"
             )
     return found
 

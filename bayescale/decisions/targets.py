@@ -430,11 +430,13 @@ def answer_targets(
     own = _accuracies(accuracies)
     if plans is None and reach is None:
         raise FitError(
-            "ask something: of plans, a table of params and tokens, or what reaches an accuracy, "
-            "e.g. reach=0.7"
+            "ask something: of plans, a table of params and tokens (--params 7B --tokens 2T), or "
+            "what reaches an accuracy, reach=0.7 (--reach 0.7)"
         )
     if gain is not None and plans is None:
         raise FitError("of which models? Name the plans that the gain is over")
+    if gain is not None:
+        _require_share("the gain", gain)
     _require_share("the probability", probability)
     doubted = {n: c for n, c in (doubts or {}).items() if n in own.tasks}
     without = () if with_doubted else tuple(doubted)
@@ -550,7 +552,10 @@ def _require_task(name: str, tasks: Sequence[str]) -> None:
 
 def _require_share(name: str, value: float) -> None:
     if not 0 < value < 1:
-        raise FitError(f"{name} must be a share above 0 and below 1, got {value:g}")
+        raise FitError(
+            f"{name} must be a share above 0 and below 1, got {value:g}"
+            + (f"; write {value:g}% as {value / 100:g}" if 1 < value < 100 else "")
+        )
 
 
 def _by_task(tasks: Sequence[str], given: float | Mapping[str, float]) -> dict[str, float]:
@@ -788,7 +793,7 @@ def _sentences(own: Accuracies, found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_named(entry['task'], found)}: {_reach_sentence(entry)}"
     if any(entry["flops"] for entry in found["reach"]):
         yield "Beyond the runs all this holds only if the law does."
-    yield from _items_sentences(found["items"], found["probability"])
+    yield from _items_sentences(found)
 
 
 def _named(task: str | None, found: Mapping[str, Any]) -> str:
@@ -880,7 +885,7 @@ def _reach_sentence(entry: Mapping[str, Any]) -> str:
     if entry["flops"] is None:
         return (
             f"no compute up to {words.flops(_MOST_FLOPS)} FLOPs reaches {level} with "
-            f"probability {sure}; in {entry['reachable']:.0%} of the draws some does."
+            f"probability {sure}; some does with {_chance(entry['reachable'])}."
         )
     if entry["flops"] == 0:
         return f"guessing reaches {level}."
@@ -900,26 +905,32 @@ def _beyond(entry: Mapping[str, Any]) -> str:
     return f"That is {words.times_out(decades)}." if decades else "That is within the runs."
 
 
-def _items_sentences(entries: Sequence[Mapping[str, Any]], probability: float) -> Iterator[str]:
+def _points(value: float, form: str) -> str:
+    number = f"{100 * value:{form}}"
+    return f"{number} point" if number == "1" else f"{number} points"
+
+
+def _items_sentences(found: Mapping[str, Any]) -> Iterator[str]:
     """Say how many items show a gain, and what those that there are leave open."""
+    entries = found["items"]
     if not entries:
         return
-    gain = f"{100 * entries[0]['gain']:.3g} points"
+    gain = _points(entries[0]["gain"], ".3g")
     yield (
-        f"To see a gain of {gain} with probability {probability:.0%} takes most items where the "
-        "models' answers have nothing in common, and fewest where the better one gets right all "
-        "that the other does."
+        f"To see a gain of {gain} over {found['plans'][0]['plan']} with probability "
+        f"{found['probability']:.0%} takes most items where the models' answers have nothing in "
+        "common, and fewest where the better one gets right all that the other does."
     )
     for entry in entries:
-        above = _share(entry["accuracy"])
+        above, task = _share(entry["accuracy"]), _named(entry["task"], found)
         if entry["fewest"] is None:
-            yield f"{entry['task']}: no model can be {gain} better than {above}."
+            yield f"{task}: no model can be {gain} better than {above}."
             continue
         fewest, most = (float(np.ceil(entry[name])) for name in ("fewest", "most"))
         has = (
             f" It has {entry['items']:,.0f}: a difference has an sd of at most "
-            f"{100 * entry['sd']:.2g} points."
+            f"{_points(entry['sd'], '.2g')}."
             if entry["items"] is not None
             else ""
         )
-        yield f"{entry['task']}: {words.span(fewest, most)} items over {above}.{has}"
+        yield f"{task}: {words.span(fewest, most)} items over {above}.{has}"

@@ -375,8 +375,8 @@ class Fit(Shown):
         if self.spec.law.trades and self.spec.response.better != "lower":
             raise FitError(
                 f"the law {self.spec.law.name} says the {self.spec.response.name} of a run; "
-                "compute is allocated by a loss, of which lower is better; predict the runs that "
-                "you have in mind, or fit a law of the loss"
+                "compute is allocated by a loss, of which lower is better; ask what a score takes "
+                "with answer_targets (bayescale targets), or fit a law of the loss"
             )
         if self.spec.law.has_profiles:
             raise FitError(

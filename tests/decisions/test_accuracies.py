@@ -358,7 +358,7 @@ def test_fits_that_do_not_fit_together_are_refused():
     other = known(
         OF_LINK.replace('"loss"', '"bpb"'), TASKS.assign(bpb=1.0), k=[1], x0=[1], luck=[1]
     )
-    with pytest.raises(FitError, match=r"the link known reads bpb, and .* says loss: name one"):
+    with pytest.raises(FitError, match=r"link known reads bpb, .* says loss: copy .* axis = .loss"):
         Accuracies.chain(loss, other)
     each = {name: [value] for name, value in STEP_1.items() if name != "E"}
     table = TASKS.assign(loss=6.0)

@@ -204,6 +204,8 @@ def test_items_of_a_task_are_beside_what_a_gain_takes():
     p = hard["accuracy"]
     assert hard["sd"] == pytest.approx(np.sqrt((p * (1 - p) + (p + 0.05) * (0.95 - p)) / 1000))
     assert "It has 1,000: " in str(answer)
+    assert f"a gain of 5 points over {answer.numbers['plans'][0]['plan']} with" in str(answer)
+    assert "a gain of 1 point over" in str(answer_targets(known_task_fit(50), PLANS, gain=0.01))
     best = pd.DataFrame({"params": [1e20], "tokens": [1e20]})
     assert "no model can be 5 points better" in str(
         answer_targets(known_task_fit(50), best, gain=0.05)
@@ -261,6 +263,8 @@ def test_a_chain_answers_as_a_direct_law_does(tmp_path, monkeypatch):
         ({"plans": PLANS, "above": 1.2}, "must be a share above 0 and below 1, got 1.2"),
         ({"plans": PLANS, "suite": {"easy": -1.0}}, "weight of easy must be positive, got -1"),
         ({"reach": 0.5, "probability": 1.0}, "the probability must be a share"),
+        ({"plans": PLANS, "gain": 2.0}, "the gain must be a share.* write 2% as 0.02"),
+        ({"plans": PLANS, "above": 70.0}, "write 70% as 0.7"),
     ],
 )
 def test_refusals_say_what_to_do(options, said):
