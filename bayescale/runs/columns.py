@@ -305,8 +305,11 @@ def name_columns(
     taken, doubts = _taken(table, response, units)
     table = table.rename(columns={theirs: ours for ours, theirs in taken.items()})
     if response is not None and response not in table:
-        unit = " (nats per token)" if response == "loss" else ""
-        raise unnamed(table, response, f"the table has no column {response!r}{unit}")
+        unit = "nats per token"
+        if "accuracy" in table:
+            unit += "; accuracies are read with --model task-accuracy-hierarchical"
+        said = f" ({unit})" if response == "loss" else ""
+        raise unnamed(table, response, f"the table has no column {response!r}{said}")
     theirs = {**columns, **taken}
     return Named(table, theirs, _units_of(theirs), _loss_unit_of(theirs), doubts)
 

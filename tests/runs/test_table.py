@@ -34,6 +34,11 @@ def set_cell_of(column, row, value):
 # What is wrong, how the table gets it, what read_runs is told, and what the message must say.
 REFUSED = {
     "missing loss": (lambda t: t.drop(columns="loss"), {}, "no column 'loss'.*--column loss=YOURS"),
+    "accuracies": (
+        lambda t: t.drop(columns="loss").assign(accuracy=0.5),
+        {},
+        "no column 'loss'.*--model task-accuracy-hierarchical",
+    ),
     "loss under another name": (
         lambda t: t.rename(columns={"loss": "val_loss"}).assign(test_loss=3.0),
         {},
