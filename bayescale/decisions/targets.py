@@ -41,6 +41,7 @@ from bayescale.errors import FitError
 from bayescale.files import plain
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import Check
+from bayescale.runs.design import ALIKE
 from bayescale.runs.range import TOKENS_PER_PARAM, decades_beyond
 
 SUITE = "suite"
@@ -776,6 +777,7 @@ def _sentences(own: Accuracies, found: Mapping[str, Any]) -> Iterator[str]:
     """Say the answers: of the plans as a whole, which is better, by task, what reaches a score."""
     plans, weights = found["plans"], found["suite"]["weights"]
     of_suite = _suite_words(weights)
+    yield from _held_sentences(own)
     for plan in plans:
         yield f"{plan['plan']}, {words.flops(plan['flops'])} FLOPs. " + " ".join(
             filter(None, (_whole(plan, of_suite), _place(own, plan)))
@@ -794,6 +796,17 @@ def _sentences(own: Accuracies, found: Mapping[str, Any]) -> Iterator[str]:
     if any(entry["flops"] for entry in found["reach"]):
         yield "Beyond the runs all this holds only if the law does."
     yield from _items_sentences(found)
+
+
+def _held_sentences(own: Accuracies) -> Iterator[str]:
+    """Say of which count the runs have one value only: nothing they show is due to it."""
+    for name in (own.runs.counted, "tokens"):
+        values = own.runs.column(name) if len(own.runs) and _has(own.runs, name) else np.ones(1)
+        if len(values) > 1 and np.ptp(np.log(values)) < np.log(ALIKE):
+            yield (
+                f"All runs have about {words.count(float(np.median(values)))} {name}: what other "
+                f"{name} do is the prior's word."
+            )
 
 
 def _named(task: str | None, found: Mapping[str, Any]) -> str:
@@ -822,6 +835,8 @@ def _suite_words(weights: Mapping[str, float]) -> str:
     if not weights:
         return "No task is left in the suite"
     alike = np.ptp(list(weights.values())) < _ALIKE
+    if len(weights) == 1:
+        return f"Mean of {next(iter(weights))} alone"
     return f"{'Mean' if alike else 'Weighted mean'} of {words.counted(len(weights), 'task')}"
 
 

@@ -11,6 +11,9 @@ from bayescale.runs.table import Runs
 FEWEST_RUNS = 5
 """With fewer runs than about one per parameter, the posterior is the prior."""
 
+ALIKE = 1.05
+"""Factor within which all runs have about the same of a count."""
+
 
 def require_identifiable(
     runs: Runs,
@@ -52,7 +55,7 @@ def require_identifiable(
             f"{len(runs)} runs cannot support a law of {parameters} parameters: at least "
             f"{FEWEST_RUNS} are needed, 15 or more are useful"
         )
-    alike = [name for name, values in logs.items() if np.ptp(values) < np.log(1.05)]
+    alike = [name for name, values in logs.items() if np.ptp(values) < np.log(ALIKE)]
     if alike and not (held and len(alike) < len(logs)):
         raise RunsError(
             f"every run has about the same {alike[0]} ({words.count(np.exp(logs[alike[0]][0]))}): "
@@ -187,7 +190,7 @@ def _mixed(runs: Runs, group: str | None, share: bool) -> list[Check]:
 
 
 def _levels(name: str, values: np.ndarray) -> list[Check]:
-    distinct = len(np.unique(np.round(values / np.log(1.05))))
+    distinct = len(np.unique(np.round(values / np.log(ALIKE))))
     if distinct <= 2:
         return [
             doubt(

@@ -212,6 +212,14 @@ def test_items_of_a_task_are_beside_what_a_gain_takes():
     )
 
 
+def test_a_count_that_all_runs_share_is_said_to_be_the_priors():
+    fit = known_task_fit(50)
+    assert "prior's word" not in str(answer_targets(fit, PLANS))
+    runs = replace(fit.runs, table=fit.runs.table.assign(tokens=2e9))
+    said = str(answer_targets(replace(fit, runs=runs), PLANS))
+    assert "All runs have about 2.00B tokens: what other tokens do is the prior's word." in said
+
+
 def test_numbers_of_items_may_be_unknown():
     fit = known_task_fit(50)
     runs = replace(fit.runs, table=fit.runs.table.assign(trials=np.nan))
