@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from bayescale import words
 from bayescale.arguments import typed
 from bayescale.decisions.allocation import distinct_budgets
 from bayescale.decisions.answer import Answer
@@ -179,7 +180,7 @@ def render(
     said = [title, *([table.text()] if table else []), *answer.caveats, *opening]
     return environment.get_template("report.html").render(
         title=title,
-        subtitle=f"{len(fit.runs)} runs, model {fit.spec.name}: {fit.spec.summary}",
+        subtitle=f"{_runs_of(fit)}, model {fit.spec.name}: {fit.spec.summary}",
         headline=table,
         opening=opening,
         answers=answer.sentences,
@@ -190,6 +191,13 @@ def render(
         summary="\n\n".join(said),
         recipe=recipe,
     )
+
+
+def _runs_of(fit: Fit) -> str:
+    """Count the runs; a run has a row for each task."""
+    rows = len(fit.runs)
+    runs = fit.runs.table["run"].nunique() if "run" in fit.runs.table else rows
+    return f"{rows} runs" if runs == rows else f"{rows} rows of {words.counted(runs, 'run')}"
 
 
 def _drawn(part: Section) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bayescale.decisions.predictions import answer_predictions
 from bayescale.decisions.targets import accuracies_of, answer_tasks
 from bayescale.report.page import decision_pictures, task_sections
 from bayescale.report.schema import schema_of
+from bayescale.report.write import _runs_of
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,14 @@ def test_the_page_opens_with_all_tasks_and_shows_the_least_known_twice(fit):
     table, twice = task_sections(accuracies_of(fit))
     assert table.table["task"].tolist() == ["easy", "hard"]
     assert twice.title == "Emergence: hard"
+
+
+def test_the_page_counts_runs_and_not_their_rows(fit):
+    table = fit.runs.table
+    assert _runs_of(fit) == f"{len(table)} runs"
+    named = table.assign(run=table["params"].astype(str) + table["tokens"].astype(str))
+    shared = replace(fit, runs=replace(fit.runs, table=named))
+    assert _runs_of(shared) == f"{len(table)} rows of {len(table) // 2} runs"
 
 
 def test_many_groups_have_a_row_each_in_the_headline(fit):

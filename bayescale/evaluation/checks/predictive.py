@@ -404,9 +404,10 @@ def _weighed(status: Status, detail: AxisDetail) -> tuple[Status, str]:
 
 def _advice(name: str, label: str, spec: ModelSpec, *, turns: bool) -> str:
     if name == "tokens_per_param":
+        what = "N*" if spec.response.better == "lower" else f"the {spec.response.name}"
         return (
             "Fit only runs near the tokens per parameter you will use, or another law; do not "
-            "extrapolate N* until this passes."
+            f"extrapolate {what} until this passes."
         )
     if turns:
         turn = "rises" if spec.response.better else "turns"  # one of either sign may have risen
