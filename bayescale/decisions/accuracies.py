@@ -89,7 +89,7 @@ class Accuracies:
         """
         _require_share(fit, "a direct law of params and tokens, such as task-accuracy")
         _counts(fit, 1.0, 1.0)  # refuses a law that reads something else
-        return cls(_tasks(fit), fit, None, *_of_items(fit))
+        return cls(tasks_of(fit), fit, None, *_of_items(fit))
 
     @classmethod
     @typed
@@ -124,7 +124,7 @@ class Accuracies:
         _require_linked(loss_fit, link_fit)
         _counts(loss_fit, 1.0, 1.0)
         loss, link = _paired(loss_fit, link_fit, np.random.default_rng(seed))
-        return cls(_tasks(link_fit), link, loss, *_of_items(link_fit))
+        return cls(tasks_of(link_fit), link, loss, *_of_items(link_fit))
 
     @typed
     def at(self, params: Any, tokens: Any) -> xr.DataArray:
@@ -351,7 +351,7 @@ def _require_share(fit: Fit, example: str) -> None:
 
 def _require_linked(loss: Fit, link: Fit) -> None:
     """Refuse a loss that is not what the link reads, of each task that the link knows."""
-    column, axis, tasks = loss.spec.response.column, link.spec.axis, _tasks(link)
+    column, axis, tasks = loss.spec.response.column, link.spec.axis, tasks_of(link)
     if loss.spec.response.scale != "log":
         raise FitError(
             f"the model {loss.spec.name} says the accuracy of a task already: ask it with "
@@ -378,7 +378,18 @@ def _require_linked(loss: Fit, link: Fit) -> None:
         )
 
 
-def _tasks(fit: Fit) -> tuple[str, ...]:
+def tasks_of(fit: Fit) -> tuple[str, ...]:
+    """Name the tasks of a fit of accuracies.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    tuple of str
+        Its groups; without groups that which it is of, or "accuracy".
+    """
     return fit.groups or (fit.own_group or fit.spec.response.name,)
 
 
@@ -425,12 +436,12 @@ def _each(fit: Fit, name: str) -> dict[str, float]:
     table, common = fit.runs.table, {**fit.spec.constants, **fit.given}
     empty = name not in table or len(table) == 0
     if name in fit.given or (name in common and empty):
-        return dict.fromkeys(_tasks(fit), float(common[name]))
+        return dict.fromkeys(tasks_of(fit), float(common[name]))
     uncounted = name == TRIALS.name and not fit.spec.noise_model.counts
-    found = dict.fromkeys(_tasks(fit), np.inf) if uncounted else {}
+    found = dict.fromkeys(tasks_of(fit), np.inf) if uncounted else {}
     if empty:
         return found
-    for task in _tasks(fit):
+    for task in tasks_of(fit):
         own = table[table[str(fit.spec.group)].astype(str) == task] if fit.groups else table
         values = np.unique(own[name].dropna().to_numpy(dtype=float))
         if name == _CHANCE and len(values) > 1:

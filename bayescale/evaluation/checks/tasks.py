@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from bayescale.arguments import typed
+from bayescale.decisions.accuracies import tasks_of
 from bayescale.modelling.inputs import TRIALS, inputs_of
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import residuals
@@ -32,10 +33,10 @@ def task_doubts(fit: Fit) -> dict[str, Check]:
     """Name the tasks of a fit of accuracies that must not be extrapolated, and why.
 
     A task near chance at its largest run gives no exponent. One that is overdispersed, whose runs
-    scatter about the law by three times the variance of their items and by three times that of the
-    median task, depends on something else. One that is low and does not rise with the law's own
-    accuracies has not begun to follow it: BoolQ and Winogrande are the known cases, 12 to 23 points
-    off for every law.
+    scatter about the law by three times the variance of their items and, where there are several
+    tasks, by three times that of the median one, depends on something else. One that is low and
+    does not rise with the law's own accuracies has not begun to follow it: BoolQ and Winogrande are
+    the known cases, 12 to 23 points off for every law.
 
     Parameters
     ----------
@@ -46,13 +47,14 @@ def task_doubts(fit: Fit) -> dict[str, Check]:
     -------
     dict of str to Check
         FAIL, by task; tasks that may be extrapolated are left out, and all those of another
-        response.
+        response. Of fewer than five runs it is only asked whether they are near chance.
     """
     if fit.spec.response.scale != "share" or len(fit.runs) == 0:
         return {}
     tables = dict(_tasks(fit))
     scatter = {name: _scatter(own) for name, own in tables.items()}
-    usual = max(1.0, float(np.nanmedian([*scatter.values(), 1.0])))
+    # Of one task nothing else says what is usual: then it is what the items explain.
+    usual = max(1.0, float(np.nanquantile([*scatter.values(), 1.0], 0.5, method="lower")))
     found = {
         name: _doubt(name, own, scatter[name], OVERDISPERSED * usual)
         for name, own in tables.items()
@@ -70,12 +72,16 @@ def task_checks(fit: Fit) -> list[Check]:
     Returns
     -------
     list of Check
-        One for each task that may not; or one PASS. Empty for a response that is no accuracy.
+        One FAIL for each task that may not; else one PASS, or REVIEW where tasks have too few runs
+        to tell. Empty for a response that is no accuracy.
     """
     if fit.spec.response.scale != "share":
         return []
     if found := list(task_doubts(fit).values()):
         return found
+    few = [name for name, own in _tasks(fit) if len(own) < _FEWEST]
+    if few:
+        return [_untold(few)]
     return [Check("tasks", Status.PASS, "every task rises with the law, well above chance")]
 
 
@@ -97,11 +103,10 @@ def _tasks(fit: Fit) -> Iterator[tuple[str, pd.DataFrame]]:
     names = (
         table[fit.spec.group].astype(str).to_numpy()
         if fit.groups and fit.spec.group is not None
-        else np.repeat(fit.own_group or "the task", len(own))
+        else np.repeat(tasks_of(fit), len(own))
     )
     for name, rows in own.groupby(names):
-        if len(rows) >= _FEWEST:
-            yield str(name), rows
+        yield str(name), rows
 
 
 def _scatter(own: pd.DataFrame) -> float:
@@ -115,10 +120,12 @@ def _doubt(name: str, own: pd.DataFrame, scatter: float, most: float) -> Check |
     """Say the first that speaks against extrapolating a task."""
     known = max(float(own["known"].to_numpy()[own["size"].argmax()]), 0.0)
     rising = _rank_correlation(own)
-    at_top = f"its largest run knows {known:.0%} beyond guessing"
+    at_top = f"its largest run knows {max(known, 0.0):.0%} beyond guessing"
     if known < NEAR_CHANCE:
         said = f"near chance: {at_top}, which gives no exponent"
         return _fail(name, said, known, NEAR_CHANCE)
+    if len(own) < _FEWEST:
+        return None
     if scatter > most:
         said = f"overdispersed: its runs scatter {scatter:.0f} times as much as its items explain"
         return _fail(name, said, scatter, most)
@@ -133,6 +140,16 @@ def _rank_correlation(own: pd.DataFrame) -> float:
     if own["observed"].nunique() < 2 or own["fitted"].nunique() < 2:
         return 0.0
     return float(spearmanr(own["observed"], own["fitted"]).statistic)
+
+
+def _untold(tasks: list[str]) -> Check:
+    return Check(
+        "tasks",
+        Status.REVIEW,
+        f"of {', '.join(tasks)} there are fewer than {_FEWEST} runs each: too few to tell whether "
+        "they follow the law",
+        "Evaluate more runs on them before you rely on what is predicted of them.",
+    )
 
 
 def _fail(task: str, said: str, statistic: float, threshold: float) -> Check:

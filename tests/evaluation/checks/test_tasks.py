@@ -1,10 +1,14 @@
 """Tasks that must not be extrapolated are named, and others are not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from conftest import known_task_fit
 
-from bayescale import fit, load_dataset
+from bayescale import Accuracies, Fit, Runs, answer_targets, fit, load_dataset, load_model
 from bayescale.evaluation.checks.tasks import (
     OVERDISPERSED,
     _doubt,
@@ -61,6 +65,43 @@ def test_a_low_task_that_does_not_rise_is_named_and_a_high_one_is_not():
     assert said(shuffled, most=np.inf) == "does not rise steadily"
     flat = task(0.9, items=300)
     assert said(flat.assign(observed=flat["observed"].iloc[::-1].to_numpy()), most=np.inf) == ""
+
+
+def changed(own: Fit, change) -> Fit:
+    return replace(own, runs=Runs(change(own.runs.table).reset_index(drop=True), "changed"))
+
+
+def scattered(table: pd.DataFrame) -> pd.DataFrame:
+    noise = 0.1 * np.random.default_rng(1).standard_normal(len(table))
+    return table.assign(accuracy=(table["accuracy"] + noise).clip(0, 1))
+
+
+def test_of_a_single_task_the_items_say_what_scatter_is_too_much():
+    alone = known_task_fit(50).of_group("easy")
+    assert task_doubts(alone) == {}
+    assert task_doubts(changed(alone, scattered))["easy"].message.startswith("overdispersed")
+
+
+def test_a_model_without_groups_has_its_doubts_in_what_is_answered():
+    known = known_task_fit(50)
+    draws = known.tree["posterior"].to_dataset().sel(group="easy", drop=True)
+    tree = xr.DataTree.from_dict({"posterior": draws.assign(concentration=draws["A"])})
+    table = known.runs.table[known.runs.table["task"] == "easy"]
+    plain = Fit(load_model("task-accuracy"), Runs(scattered(table), "one task"), tree)
+    doubts = task_doubts(plain)
+    assert tuple(doubts) == Accuracies.direct(plain).tasks == ("accuracy",)
+    plans = pd.DataFrame({"params": [7e9], "tokens": [1e12]})
+    answer = answer_targets(plain, plans, doubts=doubts)
+    assert answer.sentences[0] == "Do not trust what is said of accuracy."
+
+
+def test_few_runs_of_a_task_are_no_pass():
+    few = changed(known_task_fit(50), lambda table: table.groupby("task").tail(4))
+    assert task_doubts(few) == {}
+    (check,) = task_checks(few)
+    assert check.status == Status.REVIEW
+    assert check.message.startswith("of easy, hard there are fewer than 5 runs")
+    assert said(task(0.08).tail(2)) == "near chance"
 
 
 def test_losses_have_no_tasks(small_fit):
