@@ -84,7 +84,8 @@ def require_identifiable(
         doubts += _hardly_repeated(logs["tokens"] - log_unique)
     if group is not None and group in runs.table:
         doubts += _few_groups(runs, group)
-    return (*doubts, *_mixed(runs, group, held))
+    pooled = _tasks_as_one(runs, group) if held else []
+    return (*doubts, *_mixed(runs, group, held), *pooled)
 
 
 def _alike(name: str, value: float) -> Check:
@@ -185,6 +186,24 @@ def _mixed(runs: Runs, group: str | None, share: bool) -> list[Check]:
             "groups pooled",
             f"the runs differ in {'; '.join(mixed.values())} and are fitted as one law",
             f"Choose one with --where{apart}.",
+        )
+    ]
+
+
+def _tasks_as_one(runs: Runs, group: str | None) -> list[Check]:
+    """Doubt one law for several tasks, whose levels and exponents differ."""
+    if group == "task" or "task" not in runs.table:
+        return []
+    tasks = list(map(str, runs.table["task"].dropna().unique()))
+    if len(tasks) < 2:
+        return []
+    return [
+        doubt(
+            "tasks pooled",
+            f"the runs are of {len(tasks)} tasks ({', '.join(tasks[:4])}"
+            f"{', ...' if len(tasks) > 4 else ''}) and are fitted as one law",
+            "Choose one with --where, or fit a model whose groups are the tasks: --model "
+            "task-accuracy-hierarchical.",
         )
     ]
 

@@ -87,6 +87,15 @@ def test_links_are_of_runs_of_all_sizes_and_a_narrow_range_of_losses():
     assert "narrow range" in named(require_identifiable(runs, ("bpb",), 3))
 
 
+def test_several_tasks_under_one_law_are_named():
+    runs = read_runs(simulated_table().assign(task=["a", "b"] * 15))
+    (pooled,) = require_identifiable(runs, JOINT, 5)
+    assert pooled.message.startswith("the runs are of 2 tasks (a, b) and are fitted as one law")
+    assert "tasks pooled" not in named(require_identifiable(runs, JOINT, 5, group="task"))
+    alone = read_runs(simulated_table().assign(task="a"))
+    assert require_identifiable(alone, JOINT, 5) == ()
+
+
 def repeated(epochs):
     table = simulated_table()
     return read_runs(table.assign(unique_tokens=table["tokens"] / epochs))
