@@ -27,6 +27,7 @@ from bayescale.runs.table import Runs
 
 _CHANCE = "chance"
 _NOTHING = 1e-60  # params and tokens of which every term of a law is without bound
+_ROUNDED = 1e-5  # by how much chance levels of one task may differ: 1/3 and 0.333333
 _STREAM = 13  # of the noise of the loss, apart from that of the items
 
 
@@ -444,7 +445,7 @@ def _each(fit: Fit, name: str) -> dict[str, float]:
     for task in tasks_of(fit):
         own = table[table[str(fit.spec.group)].astype(str) == task] if fit.groups else table
         values = np.unique(own[name].dropna().to_numpy(dtype=float))
-        if name == _CHANCE and len(values) > 1:
+        if name == _CHANCE and len(values) and np.ptp(values) > _ROUNDED:
             raise FitError(
                 f"the runs of the task {task} have the chance levels {values[0]:g} to "
                 f"{values[-1]:g}; a new run has one: give the task's own in every row"

@@ -213,6 +213,13 @@ def test_what_is_no_law_of_an_accuracy_of_plans_is_refused():
         Accuracies.direct(direct_fit()).of(["hrad"])
 
 
+def test_one_chance_level_may_be_rounded_in_some_rows():
+    third = np.where(TASKS.index % 2, 1 / 3, 0.333333)
+    both = pd.concat([TASKS.assign(chance=1 / 3), TASKS.assign(chance=third)], ignore_index=True)
+    chance = Accuracies.direct(direct_fit(table=both)).chance
+    assert chance == pytest.approx(dict.fromkeys(chance, 1 / 3), abs=1e-6)
+
+
 def test_constants_say_what_is_missing():
     text, names = OF_ACCURACY.replace('group = "task"\n', ""), ("A", "B", "alpha", "beta")
     bare = text[: text.index("[pooling]")] + text[text.index("[priors]") :]
