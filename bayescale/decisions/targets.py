@@ -764,10 +764,11 @@ def _doubted_sentences(
     new = [entry for entry in found["doubted"] if entry["name"] not in told]
     yield from (f"{entry['task']}: {entry['message'].rstrip('.')}." for entry in new)
     yield from dict.fromkeys(entry["advice"] for entry in new if entry["advice"])
-    if out:
+    if out and len(own.tasks) > 1:
+        none = "" if found["suite"]["weights"] else "No task is left in it: nothing is said of it. "
         yield (
-            f"The suite leaves out {', '.join(out)}; with_doubted=True (--with-doubted) counts "
-            "them too."
+            f"The suite leaves out {', '.join(out)}. {none}with_doubted=True (--with-doubted) "
+            "counts them too."
         )
     elif with_doubted:
         yield "They count in the suite, as asked."
@@ -784,7 +785,10 @@ def _sentences(own: Accuracies, found: Mapping[str, Any]) -> Iterator[str]:
         )
     for first, second in combinations([plan["plan"] for plan in plans], 2):
         pair = [e for e in found["beats"] if (e["first"], e["second"]) == (first, second)]
-        yield _beats_sentence(pair, of_suite)
+        if len(own.tasks) == 1:
+            yield _beats_sentence(pair[-1], "", ())
+        elif weights:
+            yield _beats_sentence(pair[0], of_suite, [e for e in pair if e["task"] in weights])
     for scores in zip(*(plan["tasks"] for plan in plans), strict=True):
         said = [_score_words(one, alone=len(plans) == 1) for one in scores]
         named = [
@@ -833,7 +837,7 @@ def _place(own: Accuracies, plan: Mapping[str, Any]) -> str:
 
 def _suite_words(weights: Mapping[str, float]) -> str:
     if not weights:
-        return "No task is left in the suite"
+        return ""
     alike = np.ptp(list(weights.values())) < _ALIKE
     if len(weights) == 1:
         return f"Mean of {next(iter(weights))} alone"
@@ -849,7 +853,7 @@ def _span(value: Quantity) -> str:
     low, high = value["q05"], value["q95"]
     assert low is not None
     assert high is not None
-    return f"{100 * low:.1f} to {100 * high:.1f}%"
+    return f"{_share(low)[:-1]} to {_share(high)}"
 
 
 def _score_words(entry: Mapping[str, Any], *, alone: bool = True) -> str:
@@ -868,9 +872,10 @@ def _chance(probability: float) -> str:
     return "less than 1%" if probability < 0.005 else f"{probability:.0%}"
 
 
-def _beats_sentence(pair: Sequence[Mapping[str, Any]], of_suite: str) -> str:
-    """Say which of two plans is better: on the suite, and on how many of the tasks."""
-    whole, *tasks = pair if pair[0]["task"] is None and len(pair) > 2 else pair[-1:]
+def _beats_sentence(
+    whole: Mapping[str, Any], of_suite: str, tasks: Sequence[Mapping[str, Any]]
+) -> str:
+    """Say which of two plans is better: on the suite, and on how many of its tasks."""
     ahead = whole["probability"] >= 0.5
     better, worse = (whole["first"], whole["second"])[:: 1 if ahead else -1]
     points = sorted(100 * (value if ahead else -value) for value in whole["difference"].values())
@@ -889,7 +894,7 @@ def _beats_sentence(pair: Sequence[Mapping[str, Any]], of_suite: str) -> str:
     surely = sum(chance(entry["probability"]) >= SURE for entry in tasks)
     return (
         f"By the {of_suite[0].lower()}{of_suite[1:]} {said}. It is better on {surely} of "
-        f"{len(tasks)} tasks with {SURE:.0%} or more."
+        f"{words.counted(len(tasks), 'task')} with {SURE:.0%} or more."
     )
 
 

@@ -169,6 +169,34 @@ def test_doubted_tasks_are_named_before_any_number_and_left_out_of_the_suite():
     assert all_out.numbers["suite"]["weights"] == {}
 
 
+def test_where_all_tasks_are_doubted_nothing_is_said_of_the_suite():
+    doubts = {"hard": DOUBT, "easy": DOUBT}
+    answer = answer_targets(known_task_fit(50), PLANS, doubts=doubts, reach={"suite": 0.7})
+    assert "No task is left in it: nothing is said of it." in str(answer)
+    assert not any("beats" in line for line in answer.sentences)
+    assert {entry["task"] for entry in answer.numbers["beats"]} == {"easy", "hard"}
+
+
+def test_the_tasks_that_a_plan_is_better_on_are_those_of_the_suite():
+    fit = known_task_fit(50, {"easy": 0.25, "hard": 0.0, "other": 0.5})
+    said = str(answer_targets(fit, PLANS, doubts={"hard": DOUBT}))
+    assert "By the mean of 2 tasks large beats small" in said
+    assert "It is better on 2 of 2 tasks with 90% or more." in said
+
+
+def test_one_task_has_no_suite_to_be_left_out_of():
+    alone = known_task_fit(50).of_group("easy")
+    answer = answer_targets(alone, PLANS, doubts={"easy": DOUBT})
+    assert "suite" not in str(answer)
+    assert any(line.startswith("large beats small with") for line in answer.sentences)
+
+
+def test_an_interval_near_1_holds_its_median():
+    best = pd.DataFrame({"params": [1e17], "tokens": [1e17]})
+    said = str(answer_targets(known_task_fit(50).of_group("easy"), best))
+    assert "100.0%" not in said
+
+
 def test_checks_that_failed_come_first():
     fit = known_task_fit(50).with_failures({"task hard": "its runs scatter"})
     answer = answer_targets(fit, PLANS)
