@@ -205,8 +205,12 @@ def times_out(decades: float) -> str:
     --------
     >>> times_out(1.0), times_out(0.477), times_out(3.0), times_out(-0.3)
     ('10× the largest run', '3× the largest run', '1k× the largest run', '1/2 of the smallest run')
+    >>> times_out(0.01), times_out(-0.01)
+    ('about the largest run', 'about the smallest run')
     """
     factor = trimmed(float(f"{10 ** abs(decades):.1e}"))
+    if factor == "1":
+        return f"about the {'largest' if decades > 0 else 'smallest'} run"
     return f"{factor}× the largest run" if decades > 0 else f"1/{factor} of the smallest run"
 
 

@@ -305,7 +305,7 @@ def _counts(table: pd.DataFrame, name: str) -> pd.Series:
     if len(bad):
         raise RunsError(
             f"{words.rows(bad)} of the plans: {name} must be a positive number, got "
-            f"{table[name][bad[0]]!r}"
+            f"{table[name].astype(object)[bad[0]]!r}"
         )
     return values
 

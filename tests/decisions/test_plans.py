@@ -129,7 +129,7 @@ def test_counts_may_be_written_as_answers_write_them():
     [
         ({"params": [1e9]}, "no column 'tokens'"),
         ({"params": [1e9], "tokens": [np.nan]}, "row 1 of the plans: tokens"),
-        ({"params": [1e9, -1], "tokens": [1e9, 1e9]}, "row 2 of the plans: params"),
+        ({"params": [1e9, -1], "tokens": [1e9, 1e9]}, "must be a positive number, got -1"),
         ({"params": [1e9], "tokens": ["many"]}, "'many'"),
         ({"params": [1e9], "tokens": [1e9], "unique_tokens": [2e9]}, "more unique tokens"),
         ({"params": [1e9] * 2, "tokens": [1e9] * 2}, "is there already"),
