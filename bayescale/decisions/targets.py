@@ -553,10 +553,8 @@ def _require_task(name: str, tasks: Sequence[str]) -> None:
 
 def _require_share(name: str, value: float) -> None:
     if not 0 < value < 1:
-        raise FitError(
-            f"{name} must be a share above 0 and below 1, got {value:g}"
-            + (f"; write {value:g}% as {value / 100:g}" if 1 < value < 100 else "")
-        )
+        hint = f"; write {value:g}% as {value / 100:g}" if 1 < value < 100 else ""
+        raise FitError(f"{name} must be a share above 0 and below 1, got {value:g}{hint}")
 
 
 def _by_task(tasks: Sequence[str], given: float | Mapping[str, float]) -> dict[str, float]:

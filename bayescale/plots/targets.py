@@ -139,7 +139,7 @@ def plot_emergence(accuracies: Accuracies, task: str) -> Figure:
             "^",
             ms=5,
             color=GREY,
-            label="runs at chance or below" if (~known).any() else None,
+            label="runs that know no more than guessing" if (~known).any() else None,
         )
         band(right, grid, summarise(draws), BLUE, label="law, 90%")
         right.plot(place, moved, "o", ms=3.5, color="black", label="runs")

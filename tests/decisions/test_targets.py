@@ -297,6 +297,7 @@ def test_a_chain_answers_as_a_direct_law_does(tmp_path, monkeypatch):
         ({"gain": 0.1, "reach": 0.5}, "of which models"),
         ({"plans": PLANS, "above": {"hrad": 0.5}}, "did you mean 'hard'"),
         ({"plans": PLANS, "above": 1.2}, "must be a share above 0 and below 1, got 1.2"),
+        ({"reach": 70.0}, "got 70; write 70% as 0.7"),
         ({"plans": PLANS, "suite": {"easy": -1.0}}, "weight of easy must be positive, got -1"),
         ({"reach": 0.5, "probability": 1.0}, "the probability must be a share"),
         ({"plans": PLANS, "gain": 2.0}, "the gain must be a share.* write 2% as 0.02"),

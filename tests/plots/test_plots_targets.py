@@ -73,7 +73,7 @@ def test_runs_below_chance_are_drawn_at_the_edge(fit):
     )
     low = replace(fit, runs=replace(fit.runs, table=table))
     left, _ = plot_emergence(Accuracies.direct(low), "easy").axes
-    assert len(lines(left)["runs at chance or below"].get_xdata()) == 1
+    assert len(lines(left)["runs that know no more than guessing"].get_xdata()) == 1
 
 
 def test_predicted_against_observed_by_task(fit):
