@@ -72,7 +72,7 @@ def middle_run(fit: Fit) -> dict[str, Any]:
     found, values = {}, inputs_of(fit.spec, fit.runs.table)
     for own in read_by(fit.spec):
         of_runs = values[own.name]
-        if own.role == "context" or own.scale == "linear":
+        if own.role == "context" or own.scale in ("linear", "share"):
             found[own.name] = np.quantile(of_runs, 0.5, method="nearest")
         else:
             shares = own.scale == "shares"

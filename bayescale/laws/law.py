@@ -134,7 +134,8 @@ class Input:
         "axis", "knob" (at its best value where none is given), "shares" (a mixture: a vector of
         shares that sum to 1, zeros allowed) or "context" (must be given).
     scale : str
-        "log" for what is positive, "linear", or "shares".
+        "log" for what is positive, "linear", "share" for what is from 0 to less than 1, or
+        "shares".
     fill : str
         Input that stands for it where it is not given.
     """
@@ -143,6 +144,27 @@ class Input:
     role: str
     scale: str = "log"
     fill: str = ""
+
+    def allows(self, values: Any) -> Any:
+        """Whether the input can have these values, which may be infinite.
+
+        Parameters
+        ----------
+        values : array_like
+
+        Returns
+        -------
+        array_like of bool
+        """
+        if self.scale == "share":
+            return (values >= 0) & (values < 1)
+        return (values > 0) if self.scale == "log" else ~np.isnan(values)
+
+    @property
+    def allowed(self) -> str:
+        """What each of its values must be."""
+        words = {"log": "positive number", "share": "number from 0 to less than 1"}
+        return words.get(self.scale, "finite number")
 
 
 PARAMS = Input("params", "size")
@@ -200,7 +222,7 @@ def context(column: str, *, scale: str = "log") -> Input:
     ----------
     column : str
     scale : str, optional
-        "log" or "linear".
+        "log", "linear" or "share".
 
     Returns
     -------

@@ -20,7 +20,7 @@ from bayescale.laws.law import (
     positive_part,
 )
 
-CHANCE = context("chance", scale="linear")
+CHANCE = context("chance", scale="share")
 """Share of the items that guessing gets right."""
 
 

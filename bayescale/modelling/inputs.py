@@ -16,7 +16,7 @@ BUDGET = "budget"
 """Compute of the isoFLOP curve that a run belongs to, FLOPs."""
 
 TRIALS = Input("trials", "context")
-"""Number of trials behind a share of successes."""
+"""Number of trials behind a share of successes; infinite where unknown and not counted."""
 
 
 def read_by(spec: ModelSpec) -> tuple[Input, ...]:
@@ -97,7 +97,14 @@ def _values(own: Input, spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:
     if own is TRIALS and not spec.noise_model.counts:
         return _known_trials(table)
     name = own.fill if own.name not in table and own.fill in table else own.name
-    return positive(table, name) if own.scale == "log" else finite(table, name)
+    found = positive(table, name) if own.scale == "log" else finite(table, name)
+    if (bad := ~own.allows(found)).any():
+        raise RunsError(
+            f"column {name!r}, {words.rows(table.index[bad])}: {found[bad][0]:g} is no "
+            f"{own.allowed}",
+            "Correct it; write 25% as 0.25.",
+        )
+    return found
 
 
 def _known_trials(table: pd.DataFrame) -> np.ndarray:

@@ -305,11 +305,9 @@ class Fit(Shown):
         own = self.spec.law.input(name)
         if own.scale == "shares":
             return self.shares(name, value)
-        least = 0.0 if own.scale == "log" else -np.inf
         numeric = isinstance(value, int | float | np.integer | np.floating)
-        if not numeric or isinstance(value, bool) or not least < value < np.inf:
-            kind = "positive" if own.scale == "log" else "finite"
-            raise FitError(f"{name} must be one {kind} number, got {value!r}")
+        if isinstance(value, bool) or not (numeric and np.isfinite(value) and own.allows(value)):
+            raise FitError(f"{name} must be one {own.allowed}, got {value!r}")
         return float(value)
 
     def shares(self, name: str, given: Any) -> np.ndarray:

@@ -649,9 +649,11 @@ def _array(fit: Fit, own: Input, value: Any) -> xr.DataArray:
         value = xr.DataArray(array, dims="run" if array.ndim else ())
     if own.scale == "shares":
         value = _in_order(fit, own.name, value)
-    if own.scale == "log" and not (value > 0).all():
-        raise FitError(f"{own.name} must be positive, got {float(value.min()):g}")
-    if own is not TRIALS and not np.isfinite(value).all():
+    if own.scale != "shares" and not (allowed := own.allows(value)).all():
+        wrong = float(np.asarray(value)[~np.asarray(allowed)][0])
+        raise FitError(f"{own.name} must be a {own.allowed}, got {wrong:g}")
+    endless = own is TRIALS and not fit.spec.noise_model.counts  # unknown ones, see `TRIALS`
+    if not endless and not np.isfinite(value).all():
         raise FitError(f"{own.name} must be finite")
     return value
 

@@ -4,8 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from conftest import known_task_fit
 
-from bayescale import Accuracies, Fit, FitError, Runs, constants_fit, parse_model
+from bayescale import (
+    Accuracies,
+    Fit,
+    FitError,
+    Runs,
+    RunsError,
+    constants_fit,
+    parse_model,
+    predict,
+    predict_runs,
+)
 from bayescale.laws import (
     ACCURACY,
     AXIS,
@@ -19,6 +30,7 @@ from bayescale.laws import (
     law,
     loss_to_accuracy,
 )
+from bayescale.modelling.inputs import inputs_of
 
 CHANCE = context("chance", scale="linear")
 OF_ACCURACY = """
@@ -218,6 +230,25 @@ def test_one_chance_level_may_be_rounded_in_some_rows():
     both = pd.concat([TASKS.assign(chance=1 / 3), TASKS.assign(chance=third)], ignore_index=True)
     chance = Accuracies.direct(direct_fit(table=both)).chance
     assert chance == pytest.approx(dict.fromkeys(chance, 1 / 3), abs=1e-6)
+
+
+@pytest.mark.parametrize("chance", [25.0, 1.0, -0.1])
+def test_a_chance_level_is_a_share(chance):
+    alone = known_task_fit(20).of_group("easy")
+    with pytest.raises(FitError, match="chance must be one number from 0 to less than 1, got"):
+        alone.at(chance=chance)
+    with pytest.raises(FitError, match="chance must be a number from 0 to less than 1, got"):
+        predict(alone, params=1e9, tokens=2e10, chance=chance)
+    table = alone.runs.table.assign(chance=chance)
+    with pytest.raises(RunsError, match="is no number from 0 to less than 1"):
+        inputs_of(alone.spec, table)
+
+
+def test_items_that_are_counted_are_not_without_end():
+    constants = {"A": 60.0, "B": 900.0, "alpha": 0.25, "beta": 0.3, "luck": 1.0}
+    fit = constants_fit("task-accuracy", **constants, concentration=500.0)
+    with pytest.raises(FitError, match="trials must be finite"):
+        predict_runs(fit, params=1e9, tokens=2e10, chance=0.25, trials=np.inf)
 
 
 def test_constants_say_what_is_missing():

@@ -58,8 +58,8 @@ def test_arrays_tables_and_data_arrays_agree():
     ("inputs", "message"),
     [
         ({"params": 1e9}, "predicts from params, tokens; tokens missing"),
-        ({"params": 1e9, "tokens": -1.0}, "tokens must be positive, got -1"),
-        ({"params": np.nan, "tokens": 1e9}, "params must be positive, got nan"),
+        ({"params": 1e9, "tokens": -1.0}, "tokens must be a positive number, got -1"),
+        ({"params": np.nan, "tokens": 1e9}, "params must be a positive number, got nan"),
     ],
 )
 def test_bad_inputs_are_refused(inputs, message):
