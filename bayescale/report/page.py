@@ -415,8 +415,8 @@ def _curve_section(fit: Fit, value: float, group: str | None) -> Section:
     if further := [name for name in fit.law.further if fit.law.trades]:
         values = ", ".join(f"{name}=..." for name in further)
         caption += (
-            f" Which size is best for a budget depends on {', '.join(further)}. Ask at values of "
-            f"these, with fit.at({values}), or --at on the command line."
+            f" To ask which size is best for a budget give {', '.join(further)} as well: with "
+            f"fit.at({values}), or --at on the command line."
         )
     title = "The law" if group is None else f"The law: {group}"
     return Section(title, "", figure=plots.plot_curve(fit, value), caption=caption)
