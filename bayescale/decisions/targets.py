@@ -410,7 +410,8 @@ def answer_targets(
     gain : float, optional
         Between two models, of which is asked how many items show it.
     doubts : mapping of str to Check, optional
-        What speaks against predicting a task, by task.
+        What speaks against predicting a task, by task, as `bayescale.task_doubts` finds it; here
+        none is looked for.
     with_doubted : bool, optional
         Leave such tasks in the suite.
     seed : int, optional
