@@ -66,11 +66,14 @@ def require_identifiable(
     # From a loss to an accuracy a narrow range is wide, and runs of all sizes are to lie on it.
     link = held and len(inputs) == 1 and inputs[0] not in COUNTS
     doubts += [one for name, values in logs.items() for one in _levels(name, values) if not link]
-    if len(runs) < 2 * parameters:
+    each, what = len(runs), "runs"
+    if group == "task" and group in runs.table:  # one run is a row of each of its tasks
+        each, what = int(runs.table[group].value_counts().max()), "runs of a task"
+    if each < 2 * parameters:
         doubts.append(
             doubt(
                 "few runs",
-                f"{len(runs)} runs for {parameters} parameters: the priors shape this posterior",
+                f"{each} {what} for {parameters} parameters: the priors shape this posterior",
                 "Compare the posterior with the prior.",
             )
         )

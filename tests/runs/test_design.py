@@ -5,7 +5,7 @@ from conftest import simulated_table
 
 from bayescale.errors import RunsError
 from bayescale.runs.design import require_identifiable
-from bayescale.runs.table import read_runs
+from bayescale.runs.table import Runs, read_runs
 
 JOINT = ("params", "tokens")
 PARAMS = np.geomspace(1e7, 1e10, 12)
@@ -94,6 +94,15 @@ def test_several_tasks_under_one_law_are_named():
     assert "tasks pooled" not in named(require_identifiable(runs, JOINT, 5, group="task"))
     alone = read_runs(simulated_table().assign(task="a"))
     assert require_identifiable(alone, JOINT, 5) == ()
+
+
+def test_runs_of_many_tasks_are_as_few_as_they_are():
+    few = read_runs(simulated_table().iloc[::4]).table
+    table = pd.concat([few.assign(task=name) for name in "abcde"], ignore_index=True)
+    (found,) = require_identifiable(Runs(table, "tasks"), JOINT, 5, group="task")
+    assert found.message.startswith("8 runs of a task for 5 parameters")
+    recipes = Runs(table.rename(columns={"task": "recipe"}), "recipes")
+    assert require_identifiable(recipes, JOINT, 5, group="recipe") == ()
 
 
 def repeated(epochs):
