@@ -18,6 +18,7 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.arguments import numbers_of, typed
+from bayescale.decisions.prices import require_positive
 from bayescale.errors import FitError
 from bayescale.modelling.inputs import TRIALS
 from bayescale.posterior.fit import Fit
@@ -248,9 +249,12 @@ class Accuracies:
         Raises
         ------
         FitError
-            Without a ratio for a law that has no compute-optimal run.
+            Without a ratio for a law that has no compute-optimal run, or for one that is not
+            positive.
         """
-        params = (flops / (self.k * ratio)) ** 0.5 if ratio else self.optimum(flops)
+        if ratio is not None:
+            require_positive("ratio", ratio)
+        params = self.optimum(flops) if ratio is None else (flops / (self.k * ratio)) ** 0.5
         found = predict(self.fit, self._asked(params, flops / (self.k * params)))
         if "task" not in found.dims:  # of a fit of one task
             found = found.expand_dims(task=1)

@@ -120,7 +120,7 @@ def _doubt(name: str, own: pd.DataFrame, scatter: float, most: float) -> Check |
     """Say the first that speaks against extrapolating a task."""
     known = max(float(own["known"].to_numpy()[own["size"].argmax()]), 0.0)
     rising = _rank_correlation(own)
-    at_top = f"its largest run knows {max(known, 0.0):.0%} beyond guessing"
+    at_top = f"its largest run knows {known:.0%} beyond guessing"
     if known < NEAR_CHANCE:
         said = f"near chance: {at_top}, which gives no exponent"
         return _fail(name, said, known, NEAR_CHANCE)
