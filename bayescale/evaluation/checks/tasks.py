@@ -1,6 +1,7 @@
 """Which tasks must not be extrapolated, asked before any of their accuracies is used."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -46,8 +47,9 @@ def task_doubts(fit: Fit) -> dict[str, Check]:
     Returns
     -------
     dict of str to Check
-        FAIL, by task; tasks that may be extrapolated are left out, and all those of another
-        response. Of fewer than five runs it is only asked whether they are near chance.
+        FAIL, by task, or REVIEW of a single task that is overdispersed; tasks that may be
+        extrapolated are left out, and all those of another response. Of fewer than five runs it is
+        only asked whether they are near chance.
     """
     if fit.spec.response.scale != "share" or len(fit.runs) == 0:
         return {}
@@ -56,7 +58,7 @@ def task_doubts(fit: Fit) -> dict[str, Check]:
     # Of one task nothing else says what is usual: then it is what the items explain.
     usual = max(1.0, float(np.nanquantile([*scatter.values(), 1.0], 0.5, method="lower")))
     found = {
-        name: _doubt(name, own, scatter[name], OVERDISPERSED * usual)
+        name: _doubt(name, own, scatter[name], OVERDISPERSED * usual, alone=len(tables) == 1)
         for name, own in tables.items()
     }
     return {name: check for name, check in found.items() if check is not None}
@@ -72,7 +74,7 @@ def task_checks(fit: Fit) -> list[Check]:
     Returns
     -------
     list of Check
-        One FAIL for each task that may not; else one PASS, or REVIEW where tasks have too few runs
+        One for each task that may not; else one PASS, or REVIEW where tasks have too few runs
         to tell. Empty for a response that is no accuracy.
     """
     if fit.spec.response.scale != "share":
@@ -116,8 +118,13 @@ def _scatter(own: pd.DataFrame) -> float:
     return float(squared[np.isfinite(own["items"])].mean())
 
 
-def _doubt(name: str, own: pd.DataFrame, scatter: float, most: float) -> Check | None:
-    """Say the first that speaks against extrapolating a task."""
+def _doubt(
+    name: str, own: pd.DataFrame, scatter: float, most: float, *, alone: bool = False
+) -> Check | None:
+    """Say the first that speaks against extrapolating a task.
+
+    A task that is alone does not tell whether all tasks of these runs scatter so: a REVIEW only.
+    """
     known = max(float(own["known"].to_numpy()[own["size"].argmax()]), 0.0)
     rising = _rank_correlation(own)
     at_top = f"its largest run knows {known:.0%} beyond guessing"
@@ -126,12 +133,14 @@ def _doubt(name: str, own: pd.DataFrame, scatter: float, most: float) -> Check |
         return _fail(name, said, known, NEAR_CHANCE)
     if len(own) < _FEWEST:
         return None
-    if scatter > most:
-        said = f"overdispersed: its runs scatter {scatter:.0f} times as much as its items explain"
-        return _fail(name, said, scatter, most)
+    wild = f"overdispersed: its runs scatter {scatter:.0f} times as much as its items explain"
+    if scatter > most and not alone:
+        return _fail(name, wild, scatter, most)
     if known < LOW and rising < RISING:
         said = f"does not rise steadily: rank correlation {rising:.2f} with the law, and {at_top}"
         return _fail(name, said, rising, RISING)
+    if scatter > most:
+        return replace(_fail(name, wild, scatter, most), status=Status.REVIEW)
     return None
 
 
