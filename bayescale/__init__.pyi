@@ -34,7 +34,7 @@ from .evaluation.checks.suite import (
     check_fit as check_fit,
     check_runs as check_runs,
 )
-from .evaluation.checks.tasks import task_doubts as task_doubts
+from .decisions.trust import task_doubts as task_doubts
 from .evaluation.compare import Comparison as Comparison, compare as compare
 from .evaluation.compare import answer_comparison as answer_comparison
 from .runs.datasets import available_datasets as available_datasets, load_dataset as load_dataset

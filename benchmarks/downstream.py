@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.optimize import least_squares
 
 from bayescale import Accuracies, fit, load_dataset, read_tasks
-from bayescale.evaluation.checks.tasks import task_doubts
+from bayescale.decisions.trust import task_doubts
 from bayescale.evaluation.scores import score_runs
 from bayescale.laws import chinchilla, loss_to_accuracy, task_accuracy
 from bayescale.runs.table import Runs

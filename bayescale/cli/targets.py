@@ -71,7 +71,6 @@ def targets(
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
     from bayescale.decisions.targets import answer_targets
-    from bayescale.evaluation.checks.tasks import task_doubts
 
     answer = answer_targets(
         own,
@@ -82,7 +81,6 @@ def targets(
         probability=probability,
         ratio=ratio,
         gain=gain,
-        doubts=task_doubts(own.fit),
         with_doubted=with_doubted,
         seed=seed,
     )

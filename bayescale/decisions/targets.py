@@ -36,6 +36,7 @@ from bayescale.decisions.answer import (
 )
 from bayescale.decisions.plans import Plans, read_plans
 from bayescale.decisions.ratios import Ratios
+from bayescale.decisions.trust import task_doubts
 from bayescale.draws import CI_PROB, numbers
 from bayescale.errors import FitError
 from bayescale.files import plain
@@ -410,8 +411,8 @@ def answer_targets(
     gain : float, optional
         Between two models, of which is asked how many items show it.
     doubts : mapping of str to Check, optional
-        What speaks against predicting a task, by task, as `bayescale.task_doubts` finds it; here
-        none is looked for.
+        What speaks against predicting a task, by task; by default what `bayescale.task_doubts`
+        finds.
     with_doubted : bool, optional
         Leave such tasks in the suite.
     seed : int, optional
@@ -440,7 +441,8 @@ def answer_targets(
     if gain is not None:
         _require_share("the gain", gain)
     _require_share("the probability", probability)
-    doubted = {n: c for n, c in (doubts or {}).items() if n in own.tasks}
+    doubts = task_doubts(own.fit) if doubts is None else doubts
+    doubted = {n: c for n, c in doubts.items() if n in own.tasks}
     without = () if with_doubted else tuple(doubted)
     weights = suite_weights(own.tasks, suite, without)
     planned = None

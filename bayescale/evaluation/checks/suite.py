@@ -9,6 +9,7 @@ from typing import Any
 from bayescale.arguments import typed
 from bayescale.curves.rule import Shape
 from bayescale.decisions.answer import Answer, convergence
+from bayescale.decisions.trust import task_checks
 from bayescale.errors import FitError, UnansweredError
 from bayescale.evaluation.checks.axes import axis_checks
 from bayescale.evaluation.checks.columns import column_checks
@@ -22,7 +23,6 @@ from bayescale.evaluation.checks.influence import (
 from bayescale.evaluation.checks.predictive import residual_checks, seed_check
 from bayescale.evaluation.checks.prior import prior_checks
 from bayescale.evaluation.checks.refits import Refits, refits
-from bayescale.evaluation.checks.tasks import task_checks
 from bayescale.files import plain
 from bayescale.modelling.build import cells_of
 from bayescale.modelling.noise import LEAST

@@ -9,7 +9,7 @@ import xarray as xr
 from conftest import known_task_fit
 
 from bayescale import Accuracies, Fit, Runs, answer_targets, fit, load_dataset, load_model
-from bayescale.evaluation.checks.tasks import (
+from bayescale.decisions.trust import (
     OVERDISPERSED,
     _doubt,
     _scatter,
