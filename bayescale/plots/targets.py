@@ -195,7 +195,7 @@ def plot_predicted_tasks(fit: Fit, table: pd.DataFrame | None = None) -> Figure:
             rows = table[labels == task].assign(inside=inside)
             _draw_predicted(axis, rows.sample(min(len(rows), most), random_state=0), response)
             held = f"{rows['inside'].sum()} of {len(rows)}"
-            axis.set_title(f"{named(task, 16)}: {held}", size=9)
+            axis.set_title(f"{named(task, 16)}: {held}", size=8)
             axis.set_xlabel("observed accuracy", size=_SMALL)
             axis.set_ylabel("predicted", size=_SMALL)
     return figure
