@@ -342,7 +342,7 @@ def items_to_see(gain: float, accuracy: float, *, probability: float = SURE) -> 
     --------
     >>> fewest, most = items_to_see(0.02, 0.5)
     >>> round(fewest), round(most)
-    (420, 10697)
+    (420, 10696)
     """
     _require_share("the gain", gain)
     _require_share("the probability", probability)

@@ -74,7 +74,7 @@ def test_repeated_data_and_groups_are_named_where_the_law_ignores_them():
 
 def test_mixed_runs_of_tasks_have_a_remedy_of_tasks():
     runs = read_runs(simulated_table().assign(family=["a", "b"] * 15, task=["x", "y", "z"] * 10))
-    (alone,) = require_identifiable(runs, JOINT, 5, held=True)
+    alone, _ = require_identifiable(runs, JOINT, 5, held=True)
     assert "--model task-accuracy-families --group family" in alone.advice
     _, grouped = require_identifiable(runs, JOINT, 5, group="task", held=True)
     assert grouped.advice == "Choose one with --where."
@@ -89,11 +89,14 @@ def test_links_are_of_runs_of_all_sizes_and_a_narrow_range_of_losses():
 
 def test_several_tasks_under_one_law_are_named():
     runs = read_runs(simulated_table().assign(task=["a", "b"] * 15))
-    (pooled,) = require_identifiable(runs, JOINT, 5)
+    (pooled,) = require_identifiable(runs, JOINT, 5, held=True)
     assert pooled.message.startswith("the runs are of 2 tasks (a, b) and are fitted as one law")
-    assert "tasks pooled" not in named(require_identifiable(runs, JOINT, 5, group="task"))
+    assert "tasks pooled" not in named(
+        require_identifiable(runs, JOINT, 5, group="task", held=True)
+    )
+    assert "tasks pooled" not in named(require_identifiable(runs, JOINT, 5))  # losses of tasks
     alone = read_runs(simulated_table().assign(task="a"))
-    assert require_identifiable(alone, JOINT, 5) == ()
+    assert require_identifiable(alone, JOINT, 5, held=True) == ()
 
 
 def test_runs_of_many_tasks_are_as_few_as_they_are():

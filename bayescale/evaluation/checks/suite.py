@@ -95,7 +95,7 @@ def check_fit(fit: Fit, *, seed: int = 1) -> Checks:
     simulated = cache(lambda: refits(fit, seed=seed))
     without = cache(lambda: left_out(fit, seed=seed))
     shapes = axis_checks(fit, seed=seed)
-    few = _few_of_full_weight(fit)
+    few, of_tasks = _few_of_full_weight(fit), fit.spec.response.scale == "share"
 
     def asked(name: str, ask: Callable[[], list[Check]]) -> list[Check]:
         return _asked(fit, name, ask)
@@ -103,7 +103,7 @@ def check_fit(fit: Fit, *, seed: int = 1) -> Checks:
     found = [
         _convergence(fit),
         *design_checks(fit.runs, fit.spec),  # causes before what follows from them
-        *asked("tasks", lambda: task_checks(fit)),
+        *(asked("tasks", lambda: task_checks(fit)) if of_tasks else []),
         *([] if few else asked("columns", lambda: column_checks(fit, simulated()))),
         *(few or asked("residuals", lambda: _of_residuals(fit, simulated(), shapes))),
         *([] if few else asked("calibration", lambda: calibration_checks(without()))),
