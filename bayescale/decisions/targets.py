@@ -54,6 +54,9 @@ LITTLE = 0.1
 SURE = 0.9
 """Probability with which an accuracy is to be reached, and a gain to be seen."""
 
+MOST_PLANS = 4
+"""Plans of which sentences compare every two; of more, each with the best one."""
+
 _DRAWS = ("chain", "draw")
 _LEAST_FLOPS, _MOST_FLOPS = 1e6, 1e35  # between which compute is looked for
 _PARTS, _ROUNDS, _SECANTS = 16, 3, 3  # into which that is parted, and again; then straight lines
@@ -784,7 +787,7 @@ def _sentences(own: Accuracies, found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{plan['plan']}, {words.flops(plan['flops'])} FLOPs. " + " ".join(
             filter(None, (_whole(plan, of_suite), _place(own, plan)))
         )
-    for first, second in combinations([plan["plan"] for plan in plans], 2):
+    for first, second in _told_pairs(found):
         pair = [e for e in found["beats"] if (e["first"], e["second"]) == (first, second)]
         if len(own.tasks) == 1:
             yield _beats_sentence(pair[-1], "", ())
@@ -801,6 +804,20 @@ def _sentences(own: Accuracies, found: Mapping[str, Any]) -> Iterator[str]:
     if any(entry["flops"] for entry in found["reach"]):
         yield "Beyond the runs all this holds only if the law does."
     yield from _items_sentences(found)
+
+
+def _told_pairs(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Choose the plans that sentences compare: every two of a few, of many each with the best."""
+    names = [plan["plan"] for plan in found["plans"]]
+    wins = dict.fromkeys(names, 0.0)
+    for entry in found["beats"]:
+        if entry["task"] is None or not found["suite"]["weights"]:
+            wins[entry["first"]] += entry["probability"]
+            wins[entry["second"]] += 1 - entry["probability"]
+    best = max(names, key=wins.__getitem__, default="")
+    for pair in combinations(names, 2):
+        if len(names) <= MOST_PLANS or best in pair:
+            yield pair
 
 
 def _held_sentences(own: Accuracies) -> Iterator[str]:

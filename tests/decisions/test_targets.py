@@ -310,3 +310,13 @@ def test_a_chain_answers_as_a_direct_law_does(tmp_path, monkeypatch):
 def test_refusals_say_what_to_do(options, said):
     with pytest.raises(FitError, match=said):
         answer_targets(known_task_fit(50), **options)
+
+
+def test_of_many_plans_each_is_compared_with_the_best_alone():
+    sizes = np.geomspace(1e9, 8e9, 6)
+    plans = pd.DataFrame({"params": sizes, "tokens": 1e12, "plan": list("abcdef")})
+    answer = answer_targets(known_task_fit(50), plans)
+    said = [line for line in answer.sentences if " beats " in line]
+    assert len(said) == 5
+    assert all(" f beats " in f" {line}" for line in said)
+    assert len({(e["first"], e["second"]) for e in answer.numbers["beats"]}) == 15
