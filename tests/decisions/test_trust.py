@@ -8,7 +8,16 @@ import pytest
 import xarray as xr
 from conftest import known_task_fit
 
-from bayescale import Accuracies, Fit, Runs, answer_targets, fit, load_dataset, load_model
+from bayescale import (
+    Accuracies,
+    Fit,
+    Runs,
+    RunsWarning,
+    answer_targets,
+    fit,
+    load_dataset,
+    load_model,
+)
 from bayescale.decisions.trust import (
     OVERDISPERSED,
     _doubt,
