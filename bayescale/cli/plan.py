@@ -20,7 +20,7 @@ from bayescale.cli.options import (
     expanded,
 )
 from bayescale.cli.reading import given_of, inputs_of, pairs_of, require_fit
-from bayescale.cli.sampling import stop_unless_converged
+from bayescale.cli.sampling import print_answer
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.errors import FitError
 from bayescale.files import make_room
@@ -30,7 +30,6 @@ from bayescale.runs.reading import kind_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bayescale.decisions.answer import Answer
     from bayescale.posterior.fit import Fit
 
 
@@ -105,7 +104,7 @@ def overtraining(
         _save(plot_overtraining(curve), plot)
     found = cheapest(fitted, target, served, prices=prices, **caps, **asdict(span))
     answer = answer_overtraining(fitted, target, found, prices=prices, caps=caps, sizes=size or [])
-    _print(answer, as_json, allow_unconverged)
+    print_answer(answer, as_json, allow_unconverged)
 
 
 @plan_app.command()
@@ -137,7 +136,7 @@ def repetition(
         from bayescale.plots.decisions import around, plot_wall
 
         _save(plot_wall(best_under_wall(fitted, around(flops), unique_tokens)), plot)
-    _print(answer, as_json, allow_unconverged)
+    print_answer(answer, as_json, allow_unconverged)
 
 
 @plan_app.command()
@@ -169,7 +168,7 @@ def plans(
         from bayescale.plots.decisions import plot_plans
 
         _save(plot_plans(ranked), plot)
-    _print(answer_plans(fitted, ranked), as_json, allow_unconverged)
+    print_answer(answer_plans(fitted, ranked), as_json, allow_unconverged)
 
 
 @plan_app.command("next-runs")
@@ -207,7 +206,7 @@ def next_runs(
         from bayescale.plots.decisions import plot_next_runs
 
         _save(plot_next_runs(found, fitted.runs), plot)
-    _print(answer_next_runs(fitted, found), as_json, allow_unconverged)
+    print_answer(answer_next_runs(fitted, found), as_json, allow_unconverged)
 
 
 @plan_app.command()
@@ -242,7 +241,7 @@ def multiplier(
         from bayescale.plots.multiplier import plot_multiplier
 
         _save(plot_multiplier(found), plot)
-    _print(answer_multiplier(whole, found), as_json, allow_unconverged)
+    print_answer(answer_multiplier(whole, found), as_json, allow_unconverged)
 
 
 @plan_app.command()
@@ -273,7 +272,7 @@ def best(
         from bayescale.plots import plot_optimum
 
         _save(plot_optimum(fitted, found), plot)
-    _print(answer_optimum(fitted, found), as_json, allow_unconverged)
+    print_answer(answer_optimum(fitted, found), as_json, allow_unconverged)
 
 
 def _asked(
@@ -334,12 +333,3 @@ def _save(figure: "Figure", path: Path) -> None:
 
     save_figure(figure, path)
     typer.echo(f"figure: {path}", err=True)
-
-
-def _print(answer: "Answer", as_json: bool, allow_unconverged: bool) -> None:
-    if as_json:
-        typer.echo(answer.to_json())
-    else:
-        typer.echo(answer)
-        typer.echo("Medians with central 90% credible intervals in brackets.")
-    stop_unless_converged(answer.numbers["problems"], allow_unconverged)

@@ -211,12 +211,7 @@ def _of_tasks(reading: Reading) -> dict[str, Any]:
         entries = [entry if "=" in entry else f"{entry}={entry}" for entry in found["tasks"]]
         found["tasks"] = pairs_of(entries, "--tasks")
     for name in found.keys() & {"chance", "trials"}:
-        option, entries = f"--{name}", found[name]
-        if len(entries) == 1 and "=" not in entries[0]:
-            found[name] = _number(entries[0], option)
-        else:
-            stated = pairs_of(entries, option)
-            found[name] = {own: _number(text, f"{option} {own}") for own, text in stated.items()}
+        found[name] = levels_of(found[name], f"--{name}")
     return found
 
 
@@ -319,7 +314,7 @@ def levels_of(entries: list[str] | None, option: str) -> float | dict[str, float
     if len(entries) == 1 and "=" not in entries[0]:
         return _number(entries[0], option)
     named = pairs_of(entries, option).items()
-    return {name: _number(text, f"{option} {name}={text}") for name, text in named}
+    return {name: _number(text, f"{option} {name}") for name, text in named}
 
 
 def pairs_of(entries: list[str] | None, option: str) -> dict[str, str]:

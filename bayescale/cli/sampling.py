@@ -9,6 +9,7 @@ from bayescale.modelling.spec import ModelSpec
 from bayescale.progress import step
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
+    from bayescale.decisions.answer import Answer
     from bayescale.posterior.fit import Fit
     from bayescale.runs.table import Runs
 
@@ -49,3 +50,19 @@ def stop_unless_converged(problems: Sequence[str], allow: bool) -> None:
         typer.echo(f"not converged: {problem}", err=True)
     if problems and not allow:
         raise typer.Exit(1)
+
+
+def print_answer(answer: "Answer", as_json: bool, allow_unconverged: bool) -> None:
+    """Print an answer, and exit with 1 where it is of fits that did not converge.
+
+    Parameters
+    ----------
+    answer : Answer
+    as_json, allow_unconverged : bool
+    """
+    if as_json:
+        typer.echo(answer.to_json())
+    else:
+        typer.echo(answer)
+        typer.echo("Medians with central 90% credible intervals in brackets.")
+    stop_unless_converged(answer.numbers["problems"], allow_unconverged)

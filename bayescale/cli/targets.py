@@ -17,7 +17,7 @@ from bayescale.cli.options import (
     pairs,
 )
 from bayescale.cli.reading import fit_of, levels_of, require_fit
-from bayescale.cli.sampling import stop_unless_converged
+from bayescale.cli.sampling import print_answer
 from bayescale.errors import FitError, RunsError
 from bayescale.files import make_folder
 from bayescale.runs.reading import Table, kind_of
@@ -86,12 +86,7 @@ def targets(
     )
     if plots is not None:
         _draw(own, answer, plots)
-    if as_json:
-        typer.echo(answer.to_json())
-    else:
-        typer.echo(answer)
-        typer.echo("Medians with central 90% credible intervals in brackets.")
-    stop_unless_converged(answer.numbers["problems"], allow_unconverged)
+    print_answer(answer, as_json, allow_unconverged)
 
 
 def _accuracies(fit: Path, link: Path | None, *, beside: Path | None) -> "Accuracies":

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayescale import words
@@ -195,8 +196,7 @@ class Accuracies:
             For a task that the fit does not know.
         """
         for name in tasks:
-            if name not in self.tasks:
-                raise FitError(f"no task {name!r}; {words.did_you_mean(name, self.tasks)}")
+            require_task(name, self.tasks)
         return replace(self, tasks=tuple(tasks))
 
     @property
@@ -398,6 +398,42 @@ def tasks_of(fit: Fit) -> tuple[str, ...]:
     return fit.groups or (fit.own_group or fit.spec.response.name,)
 
 
+def rows_of(fit: Fit, task: str) -> pd.DataFrame:
+    """Take the runs of a task.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of accuracies.
+    task : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of the fit's runs; all of them where it is of one task.
+    """
+    table = fit.runs.table
+    return table[table[str(fit.spec.group)].astype(str) == task] if fit.groups else table
+
+
+def require_task(name: str, tasks: Sequence[str]) -> None:
+    """Refuse a task that is not known.
+
+    Parameters
+    ----------
+    name : str
+    tasks : sequence of str
+        All that are known.
+
+    Raises
+    ------
+    FitError
+        For such a name.
+    """
+    if name not in tasks:
+        raise FitError(f"no task {name!r}; {words.did_you_mean(name, list(tasks))}")
+
+
 def _counts(fit: Fit, params: Any, tokens: Any) -> dict[str, xr.DataArray]:
     """Name what a law of params, tokens or compute reads of plans, dim ``plan``."""
     try:
@@ -447,8 +483,7 @@ def _each(fit: Fit, name: str) -> dict[str, float]:
     if empty:
         return found
     for task in tasks_of(fit):
-        own = table[table[str(fit.spec.group)].astype(str) == task] if fit.groups else table
-        values = np.unique(own[name].dropna().to_numpy(dtype=float))
+        values = np.unique(rows_of(fit, task)[name].dropna().to_numpy(dtype=float))
         if name == _CHANCE and len(values) and np.ptp(values) > _ROUNDED:
             raise FitError(
                 f"the runs of the task {task} have the chance levels {values[0]:g} to "

@@ -25,7 +25,7 @@ from scipy.stats import norm
 
 from bayescale import words
 from bayescale.arguments import typed
-from bayescale.decisions.accuracies import Accuracies
+from bayescale.decisions.accuracies import Accuracies, require_task, rows_of
 from bayescale.decisions.answer import (
     Answer,
     Quantity,
@@ -36,7 +36,7 @@ from bayescale.decisions.answer import (
 )
 from bayescale.decisions.plans import Plans, read_plans
 from bayescale.decisions.ratios import Ratios
-from bayescale.decisions.trust import task_doubts
+from bayescale.decisions.trust import NEAR_CHANCE, task_doubts
 from bayescale.draws import CI_PROB, numbers
 from bayescale.errors import FitError
 from bayescale.files import plain
@@ -47,9 +47,6 @@ from bayescale.runs.range import TOKENS_PER_PARAM, decades_beyond
 
 SUITE = "suite"
 """What the weighted mean of tasks is called where values are given by task."""
-
-LITTLE = 0.1
-"""Share known beyond guessing below which runs hardly tell how a task goes on."""
 
 SURE = 0.9
 """Probability with which an accuracy is to be reached, and a gain to be seen."""
@@ -101,7 +98,7 @@ def suite_weights(
     """
     weights = dict.fromkeys(tasks, 1.0) if suite is None else dict(suite)
     for name, weight in weights.items():
-        _require_task(name, tasks)
+        require_task(name, tasks)
         if not 0 < weight < np.inf:
             raise FitError(
                 f"the weight of {name} must be positive, got {weight:g}; leave a task out of the "
@@ -512,19 +509,17 @@ def answer_tasks(fit: Fit) -> Answer:
     own = accuracies_of(fit)
     entries = [] if own is None else [_task(own, name) for name in own.tasks]
     result = plain({"tasks": entries})
-    little = [e["task"] for e in result["tasks"] if e["known"]["median"] < LITTLE]
+    little = [e["task"] for e in result["tasks"] if e["known"]["median"] < NEAR_CHANCE]
     sentences = [
-        f"The largest runs know less than {LITTLE:.0%} beyond guessing of {', '.join(little)}: how "
-        "such a task goes on is the prior's word."
+        f"The largest runs know less than {NEAR_CHANCE:.0%} beyond guessing of "
+        f"{', '.join(little)}: how such a task goes on is the prior's word."
     ]
     return Answer.by(fit, numbers=result, sentences=sentences if little else [])
 
 
 def _task(own: Accuracies, name: str) -> dict[str, Any]:
     """Describe the runs of a task, and what the law says of the largest."""
-    table = own.fit.runs.table
-    if own.fit.groups:
-        table = table[table[str(own.fit.spec.group)].astype(str) == name]
+    table = rows_of(own.fit, name)
     largest = table.loc[table["flops"].idxmax()]
     alone = own.of([name])
     law = alone.at(*(float(largest[n]) for n in (own.runs.counted, "tokens"))).squeeze("plan")
@@ -552,11 +547,6 @@ def _suite_of(draws: xr.DataArray, weights: xr.DataArray) -> xr.DataArray:
     return (draws.sel(task=weights["task"]) * weights).sum("task")
 
 
-def _require_task(name: str, tasks: Sequence[str]) -> None:
-    if name not in tasks:
-        raise FitError(f"no task {name!r}; {words.did_you_mean(name, list(tasks))}")
-
-
 def _require_share(name: str, value: float) -> None:
     if not 0 < value < 1:
         hint = f"; write {value:g}% as {value / 100:g}" if 1 < value < 100 else ""
@@ -567,7 +557,7 @@ def _by_task(tasks: Sequence[str], given: float | Mapping[str, float]) -> dict[s
     """Give each task its accuracy, in the order of the tasks."""
     named = given if isinstance(given, Mapping) else dict.fromkeys(tasks, float(given))
     for name, value in named.items():
-        _require_task(name, tasks)
+        require_task(name, tasks)
         _require_share(f"the accuracy of {name}", value)
     return {name: float(named[name]) for name in tasks if name in named}
 

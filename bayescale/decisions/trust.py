@@ -1,6 +1,6 @@
 """Which tasks must not be extrapolated, asked before any of their accuracies is used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -53,15 +53,7 @@ def task_doubts(fit: Fit) -> dict[str, Check]:
     """
     if fit.spec.response.scale != "share" or len(fit.runs) == 0:
         return {}
-    tables = dict(_tasks(fit))
-    scatter = {name: _scatter(own) for name, own in tables.items()}
-    # Of one task nothing else says what is usual: then it is what the items explain.
-    usual = max(1.0, float(np.nanquantile([*scatter.values(), 1.0], 0.5, method="lower")))
-    found = {
-        name: _doubt(name, own, scatter[name], OVERDISPERSED * usual, alone=len(tables) == 1)
-        for name, own in tables.items()
-    }
-    return {name: check for name, check in found.items() if check is not None}
+    return _doubts(dict(_tasks(fit)))
 
 
 def task_checks(fit: Fit) -> list[Check]:
@@ -79,12 +71,24 @@ def task_checks(fit: Fit) -> list[Check]:
     """
     if fit.spec.response.scale != "share":
         return []
-    if found := list(task_doubts(fit).values()):
+    tables = dict(_tasks(fit))
+    if found := list(_doubts(tables).values()):
         return found
-    few = [name for name, own in _tasks(fit) if len(own) < _FEWEST]
-    if few:
+    if few := [name for name, own in tables.items() if len(own) < _FEWEST]:
         return [_untold(few)]
     return [Check("tasks", Status.PASS, "every task rises with the law, well above chance")]
+
+
+def _doubts(tables: Mapping[str, pd.DataFrame]) -> dict[str, Check]:
+    """Doubt tasks by their runs."""
+    scatter = {name: _scatter(own) for name, own in tables.items()}
+    # Of one task nothing else says what is usual: then it is what the items explain.
+    usual = max(1.0, float(np.nanquantile([*scatter.values(), 1.0], 0.5, method="lower")))
+    found = {
+        name: _doubt(name, own, scatter[name], OVERDISPERSED * usual, alone=len(tables) == 1)
+        for name, own in tables.items()
+    }
+    return {name: check for name, check in found.items() if check is not None}
 
 
 def _tasks(fit: Fit) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -19,7 +19,7 @@ from matplotlib.ticker import (
 )
 
 from bayescale import words
-from bayescale.decisions.accuracies import Accuracies
+from bayescale.decisions.accuracies import Accuracies, rows_of
 from bayescale.decisions.targets import usual_ratio
 from bayescale.draws import summarise
 from bayescale.errors import FitError
@@ -258,9 +258,7 @@ def _moved(
     runs, column = few.fit.runs, few.fit.spec.response.column
     if not {"params", "tokens"} <= set(runs.table.columns):
         return np.array([]), np.array([])
-    table = runs.table
-    if few.fit.groups:
-        table = table[table[str(few.fit.spec.group)].astype(str) == task]
+    table = rows_of(few.fit, task)
     params, tokens = (table[name].to_numpy(dtype=float) for name in (runs.counted, "tokens"))
     fitted = few.of([task]).at(params, tokens).median(("chain", "draw")).squeeze("task")
     place = few.k * params * tokens
