@@ -20,6 +20,15 @@ _NEAR, _SERIES = 0.5, 13  # |p u| up to which so long a series is exact to round
 _STEEPEST, _MOST = 40.0, 600.0  # of exponents of e, so that no number overflows
 
 
+def _guess(inputs: tuple[Any, ...], observed: Any, reference: tuple[Any, ...]) -> dict[str, float]:
+    """Least loss and the best x, of the runs of one group."""
+    best = int(np.argmin(observed))
+    return {
+        "level": float(observed[best]),
+        "place": float(np.log10(inputs[0][best] / reference[0])),
+    }
+
+
 def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """Least loss exp(level), at the reference run times 10 to the place."""
     return {
@@ -76,9 +85,10 @@ def rise(u: Any, curvature: Any, asymmetry: Any) -> Any:
         "asymmetry": REAL,
     },
     coordinates=Coordinates(
-        {"level": REAL, "place": REAL, "height": POSITIVE, "asymmetry": REAL}, _to_natural
+        {"level": REAL, "place": REAL, "height": POSITIVE, "asymmetry": REAL}, _to_natural, _guess
     ),
     minimum_along=("x",),
+    least="L_min",
 )
 def bowl(x: Any, *, L_min: Any, x_best: Any, curvature: Any, asymmetry: Any) -> Any:
     r"""Bowl with one minimum, :math:`\log L = \log L_{min} + \frac{k}{p^2} (e^{pu} - 1 - pu)`.

@@ -182,6 +182,9 @@ FLOPS = Input("flops", "compute")
 AXIS = Input("x", "axis")
 """Any one column of the runs: a model file names it."""
 
+SECOND_AXIS = Input("z", "axis")
+"""A second column beside `AXIS`, of laws that read two."""
+
 
 def size(column: str) -> Input:
     """Name the parameters that compute counts, where they are not ``params``: active ones.
@@ -292,10 +295,14 @@ class Coordinates:
         ``(sampled, reference, function) -> natural``, with `reference` one value for each input of
         the law (the geometric mean of the runs; of shares and of linear inputs the mean), and
         `function` the law's own.
+    guess : callable, optional
+        ``(inputs, observed, reference) -> sampled``: about where some coordinates lie, from the
+        runs of one group; of a law whose posterior has a second mode far from it.
     """
 
     supports: Mapping[str, Parameter] = field(hash=False)
     to_natural: Callable[[Values, tuple[Any, ...], Function], dict[str, Any]]
+    guess: Callable[[tuple[Any, ...], Any, tuple[Any, ...]], dict[str, float]] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -351,6 +358,8 @@ class Law:
         it may also rise.
     breaks_along : tuple of str
         Inputs along which it has a break of its own, such as the end of a plateau.
+    least : str
+        Parameter that is the response at the best value of all that is chosen; empty without one.
     """
 
     name: str
@@ -364,6 +373,7 @@ class Law:
     falls_along: tuple[str, ...] = ()
     minimum_along: tuple[str, ...] = ()
     breaks_along: tuple[str, ...] = ()
+    least: str = ""
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Any:
         """Evaluate the law's function."""
@@ -465,22 +475,23 @@ class Law:
         known = ("size", "data", "unique")
         return tuple(r.name for r in self.reads if r.role not in known) if self.trades else ()
 
-    def along(self, axis: str) -> "Law":
-        """Return a law of any one axis as one of a column.
+    def along(self, *axes: str) -> "Law":
+        """Return a law of any axes as one of columns.
 
         Parameters
         ----------
-        axis : str
-            Column of the runs.
+        *axes : str
+            Column of the runs, for each axis in the order that the law reads them.
 
         Returns
         -------
         Law
         """
-        named = (replace(r, name=axis) if r.role == "axis" else r for r in self.reads)
+        columns = dict(zip(self.role("axis"), axes, strict=True))
+        named = (replace(r, name=columns.get(r.name, r.name)) for r in self.reads)
 
         def renamed(inputs: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(axis if name == AXIS.name else name for name in inputs)
+            return tuple(columns.get(name, name) for name in inputs)
 
         return replace(
             self,
@@ -651,12 +662,13 @@ def law(
     falls_along: tuple[str, ...] = (),
     minimum_along: tuple[str, ...] = (),
     breaks_along: tuple[str, ...] = (),
+    least: str = "",
 ) -> Callable[[Function], Law]:
     """Register a function as a law: inputs by position, parameters by keyword.
 
     Parameters
     ----------
-    response, coordinates, allocation, rises_along, falls_along, minimum_along, breaks_along
+    response, coordinates, allocation, rises_along, falls_along, minimum_along, breaks_along, least
         See `Law`.
     inputs : tuple of Input
         In the order of the function's.
@@ -705,6 +717,7 @@ def law(
             falls_along,
             minimum_along,
             breaks_along,
+            least,
         )
         return LAWS[name]
 

@@ -14,6 +14,7 @@ from bayescale.laws import into_support, onto_line
 from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_runs
 from bayescale.modelling.compiling import Variable
 from bayescale.modelling.inputs import (
+    CEILING,
     columns_of,
     inputs_of,
     observed_of,
@@ -25,16 +26,19 @@ from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import (
     anchoring,
     clusters_of,
+    covariates_of,
     group_names,
+    guess_of,
     references_of,
     shifts_of,
 )
 from bayescale.modelling.priors import Prior
-from bayescale.modelling.spec import ModelSpec
+from bayescale.modelling.spec import ModelSpec, slope_of
 from bayescale.runs.cells import Cells, collapse
 from bayescale.runs.table import Runs
 
 _INPUT = "input_"  # before the column of an input, among the data of a model
+_COVARIATE = "covariate_"  # before the column of a trend
 
 type Values = Mapping[str, Any]
 
@@ -245,6 +249,8 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
     if index is not None:
         data["group_index"] = index
         data |= {"cluster_index": clusters_of(spec, runs)[1]} if spec.cluster_scales else {}
+        along = covariates_of(spec, runs)[0]
+        data |= {f"{_COVARIATE}{column}": values for column, values in along.items()}
         data |= shifts_of(spec, data["observed"], data["weight"], index)
         data |= anchoring(placed(spec, data), inputs, data["observed"], index, data)
     if spec.bend:
@@ -343,7 +349,7 @@ def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> 
         runs,
         columns_of(spec, runs.table),
         observed=observed_of(spec, runs.table),
-        apart=spec.response.scale == "share",
+        apart=spec.response.scale == "share" or CEILING in read_by(spec),
         weights=weights,
     )
     if cells.freedom and SEED not in spec.noise_priors:
@@ -367,7 +373,7 @@ def _dims(spec: ModelSpec, name: str, value: np.ndarray) -> tuple[str, ...]:
         return "obs", "size_basis" if name == "size_error_basis" else "basis"
     if name.startswith(_INPUT):
         return ("obs",)
-    if name.startswith("reference_") or name == "cluster_index":
+    if name.startswith(("reference_", _COVARIATE)) or name == "cluster_index":
         return ("group",)
     return ("group",) if name.endswith(("_centring", "_weight", "_shift")) else ("obs",)
 
@@ -407,6 +413,7 @@ def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
             found += [
                 Variable(f"{name}_scale", spec.scales[name].support),
                 *_effect_variables(spec, name, {**clusters, **parts}),
+                *(Variable(slope_of(name, column)) for column in spec.trends.get(name, ())),
                 _variable(f"{name}_anchor", "real", parts),
                 _variable(f"{name}_offset", "real", {**groups, **parts}),
             ]
@@ -495,7 +502,9 @@ def draw_prior(spec: ModelSpec, data: Values, *, draws: int = 2000, seed: int = 
 
 
 def start(spec: ModelSpec, data: Values) -> np.ndarray:
-    """Flat vector of the free variables about which chains start: the middle of the prior.
+    """Flat vector of the free variables about which chains start.
+
+    The middle of the prior, or where the law guesses from the runs that a coordinate lies.
 
     Parameters
     ----------
@@ -513,12 +522,31 @@ def start(spec: ModelSpec, data: Values) -> np.ndarray:
         middle = into_support(prior.support, prior.on_line()[0])
         return xr.DataArray(np.full(tuple(groups.values()), middle), dims=tuple(groups))
 
-    free = _free(spec, data, value)
+    guessed: dict[str, xr.DataArray] = {}
+    if guesses(spec):
+        inputs, index = inputs_in(spec, data), data["group_index"]
+        found = guess_of(spec, inputs, np.asarray(data["observed"]), np.asarray(index))
+        guessed = {name: xr.DataArray(values, dims="group") for name, values in found.items()}
+    free = _free(spec, data, value, guessed)
     lines = [
         onto_line(own.support, np.ravel(free[own.name].transpose(*own.dims)))
         for own in variables_of(spec, data)
     ]
     return np.concatenate(lines).astype(float)
+
+
+def guesses(spec: ModelSpec) -> bool:
+    """Whether chains start about where the law guesses from the runs of each group.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    bool
+    """
+    return spec.law.coordinates.guess is not None and spec.group is not None
 
 
 def as_arrays(spec: ModelSpec, data: Values) -> dict[str, xr.DataArray]:
@@ -541,9 +569,16 @@ _STANDARD = Prior("Normal", (("mu", 0.0), ("sigma", 1.0)))
 
 
 def _free(
-    spec: ModelSpec, data: Values, value: Callable[[str, Prior, dict[str, int]], xr.DataArray]
+    spec: ModelSpec,
+    data: Values,
+    value: Callable[[str, Prior, dict[str, int]], xr.DataArray],
+    guessed: Mapping[str, xr.DataArray] | None = None,
 ) -> dict[str, xr.DataArray]:
-    """Values of the free variables, given how to choose one by its name, prior and groups."""
+    """Values of the free variables, given how to choose one by its name, prior and groups.
+
+    What is guessed of groups is taken as it is.
+    """
+    guessed = guessed or {}
     spec = placed(spec, data)
     groups, arrays, free = _groups(data), as_arrays(spec, data), {}
     for name in _active(spec, data):
@@ -552,6 +587,8 @@ def _free(
         if kind != "partial":
             free[name] = value(name, prior, {**(groups if kind == "none" else {}), **parts})
             free[name] = free[name] + arrays.get(f"{name}_shift", 0.0)
+            if name in guessed:
+                free[name] = guessed[name] if kind == "none" else guessed[name].mean()
             continue
         scale = free[f"{name}_scale"] = value(f"{name}_scale", spec.scales[name], {})
         middle = onto_line(spec.supports[name], value(name, prior, parts))
@@ -560,7 +597,13 @@ def _free(
             clusters, own = {**_clusters(data), **parts}, f"{name}_cluster"
             free[f"{own}_scale"] = value(f"{own}_scale", spec.cluster_scales[name], {})
             free[f"{own}_offset"] = value(f"{own}_offset", _STANDARD, clusters)
+        for column, prior in spec.trends.get(name, {}).items():
+            free[slope_of(name, column)] = value(slope_of(name, column), prior, {})
         effect = _effect(spec, name, free, arrays)
+        if name in guessed:
+            own = onto_line(spec.supports[name], guessed[name])
+            middle = (own - effect).mean("group")
+            apart = (own - effect - middle) / scale
         if f"{name}_centring" in data:
             centred = arrays[f"{name}_centring"]
             free[f"{name}_anchor"] = middle + _mean_effect(spec, name, effect)
@@ -599,6 +642,8 @@ def _add_variables(spec: ModelSpec, name: str, data: Values, free: dict[str, Any
         between, own = f"{name}_cluster_scale", f"{name}_cluster_offset"
         free[between] = spec.cluster_scales[name].variable(between)
         free[own] = pm.Normal(own, dims=("cluster", *parts))
+    for column, slope in spec.trends.get(name, {}).items():
+        free[slope_of(name, column)] = slope.variable(slope_of(name, column))
     effect = _effect(spec, name, free, data)
     if f"{name}_centring" in data:
         centred = _of_each(data[f"{name}_centring"], parts)
@@ -626,12 +671,20 @@ def _from_population(spec: ModelSpec, name: str, free: Values, data: Values) -> 
 
 
 def _effect(spec: ModelSpec, name: str, free: Values, data: Values) -> Any:
-    """Distance of each group's cluster from the middle of the population, on the real line."""
+    """How far a group is expected from the middle of the population, on the real line.
+
+    By the trends along columns, and by its cluster.
+    """
+    effect = sum(
+        free[slope_of(name, column)] * data[f"{_COVARIATE}{column}"]
+        for column in spec.trends.get(name, ())
+    )
     if name not in spec.cluster_scales:
-        return 0.0
+        return effect
     of_clusters = free[f"{name}_cluster_scale"] * free[f"{name}_cluster_offset"]
     index = data["cluster_index"]
-    return of_clusters.isel(cluster=index) if hasattr(index, "dims") else of_clusters[index]
+    known = of_clusters.isel(cluster=index) if hasattr(index, "dims") else of_clusters[index]
+    return known + effect
 
 
 def _mean_effect(spec: ModelSpec, name: str, effect: Any) -> Any:
@@ -639,7 +692,7 @@ def _mean_effect(spec: ModelSpec, name: str, effect: Any) -> Any:
 
     So the anchor holds both.
     """
-    if name not in spec.cluster_scales:
+    if name not in spec.cluster_scales and name not in spec.trends:
         return 0.0
     return effect.mean("group") if hasattr(effect, "dims") else effect.mean(axis=0)
 
@@ -688,7 +741,8 @@ def _observe(
     else:
         said = spec.law(*law, **at_cells(natural))
     mu = spec.response.onto(said) + apart
-    scale = noise_scale(values, data.get("replicates", 1.0))
+    rise = mu - spec.response.onto(at_cells(natural)[spec.law.least]) if spec.law.least else 0.0
+    scale = noise_scale(values, data.get("replicates", 1.0), rise)
     family, arguments = spec.noise_model.pymc(mu, scale, values, inputs)
     observed = data["observed_count" if "observed_count" in data else "observed"]
     family(spec.response.variable, **arguments, observed=observed, dims="obs")

@@ -19,6 +19,13 @@ TRIALS = Input("trials", "context")
 """Number of trials behind a share of successes; infinite where unknown and not counted."""
 
 
+CEILING = Input("ceiling", "context")
+"""Loss at which a run is one that diverged, or lies too far off; infinite for none."""
+
+_OF_NOISE = {"Swept": (CEILING,)}
+"""What a kind of noise reads beside the law, where the response does not say it."""
+
+
 def read_by(spec: ModelSpec) -> tuple[Input, ...]:
     """Name what the law of a model reads, then what its noise reads beside.
 
@@ -30,7 +37,23 @@ def read_by(spec: ModelSpec) -> tuple[Input, ...]:
     -------
     tuple of Input
     """
-    return (*spec.reads, TRIALS) if spec.response.scale == "share" else spec.reads
+    more = (TRIALS,) if spec.response.scale == "share" else _OF_NOISE.get(spec.noise, ())
+    return (*spec.reads, *more)
+
+
+def unstated(spec: ModelSpec, own: Input) -> bool:
+    """Whether an input of the noise may be left out, or empty: it is endless then.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    own : Input
+
+    Returns
+    -------
+    bool
+    """
+    return own is CEILING or (own is TRIALS and not spec.noise_model.counts)
 
 
 def completed(spec: ModelSpec, runs: Runs) -> Runs:
@@ -94,8 +117,8 @@ def _values(own: Input, spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:
         return shares(table, own.name)
     if own.name not in table and own.name in spec.constants:
         return np.full(len(table), spec.constants[own.name])
-    if own is TRIALS and not spec.noise_model.counts:
-        return _known_trials(table)
+    if unstated(spec, own):
+        return _known(table, own.name)
     name = own.fill if own.name not in table and own.fill in table else own.name
     found = positive(table, name) if own.scale == "log" else finite(table, name)
     if (bad := ~own.allows(found)).any():
@@ -107,12 +130,12 @@ def _values(own: Input, spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:
     return found
 
 
-def _known_trials(table: pd.DataFrame) -> np.ndarray:
-    """Read numbers of trials; those that are not known are infinite."""
+def _known(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Read a column whose values may be left out, and are infinite then."""
     found = np.full(len(table), np.inf)
-    if TRIALS.name in table:
-        known = table[TRIALS.name].notna().to_numpy()
-        found[known] = positive(table[known], TRIALS.name)
+    if name in table:
+        known = (table[name].notna() & (table[name] < np.inf)).to_numpy()
+        found[known] = positive(table[known], name)
     return found
 
 

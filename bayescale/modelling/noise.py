@@ -26,6 +26,8 @@ _REPEATS = 20.0  # repetitions at which `excess` is stated, for N = U
 _RANGE = 3.0  # log(N/U) beyond which the interaction grows no further
 _LEAST_GROWTH = 0.2  # how softly the growth with repetition is kept above 0
 _LEAST_VARIANCE = 1e-4  # of one trial: a share of a law at 0 or 1 is not certain
+_ODD = 0.005  # probability that a run lies above its ceiling for no reason of its settings
+_LOGISTIC = 1.7  # times x, a logistic function is nearly the Normal distribution function of x
 _LEAST_KNOWN = 1e-9  # so that its logarithm is a number
 _ROUNDING = 0.25  # least mean of the exponential part, in units of `scale`
 
@@ -200,6 +202,79 @@ class Undertuned:
         bad = mu.copy(data=rng.random(mu.shape)) < values["share"]
         excess = values["excess"] * mu.copy(data=rng.standard_exponential(mu.shape))
         return Normal().draw(rng, mu, scale, values, inputs) + bad * excess
+
+
+class Swept:
+    r"""Student-t noise that grows above the least of a bowl; runs at a ceiling lie at it or above.
+
+    .. math:: s = \sigma + \mathrm{inexact} \, (\mu - \mu_{least})
+
+    No bowl is exact, and far from its minimum it matters least: what a run lies above it counts
+    with a further error of a share ``inexact`` of that. A run whose loss is that of the input
+    ``ceiling`` has diverged, or lies too far off to tell: it says no more than that it lies above,
+    with the probability :math:`0.005 + 0.995 \, \mathrm{logistic}(1.7 (\mu - y) / s)`, so that a
+    run which blew up for no reason of its settings does no harm.
+    """
+
+    parameters = {"sigma": "positive", "nu": "positive", "inexact": "positive"}  # noqa: RUF012
+    scale = "log"
+    counts = False
+
+    def pymc(self, mu: Any, scale: Any, values: Values, inputs: Values) -> tuple[Any, Values]:
+        """See `Noise`."""
+        arguments = {"mu": mu, "sigma": scale, "nu": values["nu"], "ceiling": inputs["ceiling"]}
+        return _StudentTBelow, arguments
+
+    def log_density(self, y: Any, mu: Any, scale: Any, values: Values, inputs: Values) -> Any:
+        """See `Noise`."""
+        from scipy.special import expit
+
+        above = np.log(_ODD + (1.0 - _ODD) * _elementwise(expit, _LOGISTIC * (mu - y) / scale))
+        below = StudentT().log_density(y, mu, scale, values, inputs)
+        return _elementwise(np.where, y >= np.log(inputs["ceiling"]) - LEAST**2, above, below)
+
+    def draw(
+        self, rng: np.random.Generator, mu: Draws, scale: Any, values: Values, inputs: Values
+    ) -> Draws:
+        """Draw log losses, for each entry of `mu` one; none above its ceiling."""
+        drawn = StudentT().draw(rng, mu, scale, values, inputs)
+        return drawn.clip(max=np.log(inputs["ceiling"])).transpose(*mu.dims)
+
+
+class _StudentTBelow:
+    """Student-t up to a ceiling, at which all that lies above it is seen, as PyMC takes it."""
+
+    def __new__(cls, name: str, *, observed: Any, dims: Any = None, **arguments: Any) -> Any:
+        """Add the observed variable to the PyMC model in context."""
+        import pymc as pm
+
+        own = (arguments[key] for key in ("mu", "sigma", "nu", "ceiling"))
+        return pm.CustomDist(
+            name, *own, logp=cls._logp, random=cls._random, observed=observed, dims=dims
+        )
+
+    @classmethod
+    def dist(cls, **arguments: Any) -> Any:
+        """Return the distribution, as of PyMC's own."""
+        import pymc as pm
+
+        own = (arguments[key] for key in ("mu", "sigma", "nu", "ceiling"))
+        return pm.CustomDist.dist(*own, logp=cls._logp, random=cls._random)
+
+    @staticmethod
+    def _logp(value: Any, mu: Any, sigma: Any, nu: Any, ceiling: Any) -> Any:
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        above = pt.log(_ODD + (1.0 - _ODD) * pt.sigmoid(_LOGISTIC * (mu - value) / sigma))
+        below = pm.logp(pm.StudentT.dist(nu=nu, mu=mu, sigma=sigma), value)
+        return pt.switch(value >= pt.log(ceiling) - LEAST**2, above, below)
+
+    @staticmethod
+    def _random(
+        mu: Any, sigma: Any, nu: Any, ceiling: Any, rng: np.random.Generator, size: Any
+    ) -> Any:
+        return np.minimum(mu + sigma * rng.standard_t(nu, size=size), np.log(ceiling))
 
 
 class RepetitionExcess:
@@ -425,6 +500,7 @@ NOISE: dict[str, Noise] = {
     "StudentT": StudentT(),
     "Normal": Normal(),
     "Undertuned": Undertuned(),
+    "Swept": Swept(),
     "RepetitionExcess": RepetitionExcess(),
     "BetaBinomial": BetaBinomial(),
     "Binomial": Binomial(),
@@ -433,8 +509,10 @@ NOISE: dict[str, Noise] = {
 """Kinds of noise by the name that model files use."""
 
 
-def noise_scale(values: Values, replicates: Any = 1.0) -> Any:
+def noise_scale(values: Values, replicates: Any = 1.0, rise: Any = 0.0) -> Any:
     r"""Scale of the mean of m replicates, :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m + s_0^2}`.
+
+    Of noise that grows above the least of a bowl, and a share ``inexact`` of the `rise`.
 
     Misfit of the law is the same for every seed of a configuration, so replicates do not shrink it.
     Where nothing tells the seeds' share apart, ``sigma`` is all there is beside :math:`s_0`, which
@@ -446,6 +524,8 @@ def noise_scale(values: Values, replicates: Any = 1.0) -> Any:
         Parameters of the noise.
     replicates : array_like or tensor, optional
         Their number m.
+    rise : array_like or tensor, optional
+        What a run lies above the least, of log loss.
 
     Returns
     -------
@@ -455,7 +535,8 @@ def noise_scale(values: Values, replicates: Any = 1.0) -> Any:
     if "sigma" not in values:
         return np.nan  # of shares of successes: their spread follows from the trials
     seeds = values[SEED] ** 2 / replicates if SEED in values else 0.0
-    return np.sqrt(values["sigma"] ** 2 + seeds + LEAST**2)
+    own = np.sqrt(values["sigma"] ** 2 + seeds + LEAST**2)
+    return own + values["inexact"] * rise if "inexact" in values else own
 
 
 def _log_beta_binomial(

@@ -1,6 +1,6 @@
 """Which groups the runs of a hierarchical model belong to, and how their values are sampled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,10 @@ from scipy.optimize import brentq, least_squares
 from scipy.stats import chi2
 
 from bayescale.errors import RunsError
-from bayescale.laws import into_support
+from bayescale.laws import into_support, onto_line
 from bayescale.modelling.inputs import reference_of
 from bayescale.modelling.spec import ModelSpec, is_shipped
-from bayescale.runs.table import Runs
+from bayescale.runs.table import Runs, positive
 from bayescale.words import rows
 
 
@@ -126,6 +126,67 @@ def clusters_of(spec: ModelSpec, runs: Runs) -> tuple[tuple[str, ...], np.ndarra
     return names, np.array(index, dtype=np.int64)
 
 
+def covariates_of(spec: ModelSpec, runs: Runs) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Where the groups lie along the columns that a model has trends in.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    runs : Runs
+
+    Returns
+    -------
+    distances : dict of str to numpy.ndarray, shape (groups,)
+        By column: decades from the middle of the groups, each at the geometric mean of its runs.
+    middles : dict of str to float
+        By column, in its unit.
+
+    Raises
+    ------
+    RunsError
+        If the runs lack a column, or it has values that are not positive.
+    """
+    distances, middles = {}, {}
+    for column in spec.covariates:
+        decades = pd.Series(np.log10(positive(runs.table, column)), runs.table.index)
+        of_groups = decades.groupby(group_labels(spec, runs)).mean()[list(group_names(spec, runs))]
+        middles[column] = float(10 ** of_groups.mean())
+        distances[column] = (of_groups - of_groups.mean()).to_numpy()
+    return distances, middles
+
+
+def guess_of(
+    spec: ModelSpec, inputs: Mapping[str, np.ndarray], observed: np.ndarray, index: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Guess some coordinates of every group from its runs, where the law says how.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    inputs : mapping of str to numpy.ndarray, shape (cells,) or (cells, parts)
+        Of the law.
+    observed : numpy.ndarray, shape (cells,)
+    index : numpy.ndarray of int, shape (cells,)
+        The group of each cell.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape (groups,)
+    """
+    guess = spec.law.coordinates.guess
+    if guess is None:
+        return {}
+    references = references_of(spec, inputs, index)
+    found = []
+    for group in range(index.max() + 1):
+        own = index == group
+        at = tuple(
+            of[group] if spec.reference == "group" else of for of in references.values()
+        )
+        found.append(guess(tuple(inputs[n][own] for n in spec.inputs), observed[own], at))
+    return {name: np.array([own[name] for own in found]) for name in found[0]}
+
+
 def _numbers_first(label: str) -> tuple[float, str]:
     """Sort budgets such as 3e18 and 1e19 by size, names by the alphabet."""
     number = float(pd.to_numeric(label, errors="coerce"))
@@ -176,12 +237,15 @@ def shifts_of(
     Returns
     -------
     dict of str to numpy.ndarray, shape (groups,)
-        ``<name>_shift`` of the level, if it is not pooled and each group has its own reference run.
+        ``<name>_shift`` of the level, if it is not pooled and each group has its own reference run,
+        or its prior is about the group.
     """
     names = [
         name
         for name, prior in spec.priors.items()
-        if prior.about_runs and spec.pooling.get(name) == "none" and spec.reference == "group"
+        if prior.about_runs
+        and spec.pooling.get(name) == "none"
+        and (spec.reference == "group" or prior.about_group)
     ]
     if not names or not weight.any():
         return {}
@@ -211,7 +275,7 @@ def anchoring(
     index : numpy.ndarray of int, shape (cells,)
         The group of each cell.
     known : mapping of str to numpy.ndarray, shape (groups,), optional
-        Of `shifts_of`, and ``cluster_index``, the cluster of each group.
+        Of `shifts_of`; ``cluster_index``, the cluster of each group; and ``covariate_<column>``.
 
     Returns
     -------
@@ -219,6 +283,7 @@ def anchoring(
         ``<name>_centring``, lambda, where the groups differ; else ``<name>_weight``, w.
     """
     groups, known = index.max() + 1, known or {}
+    guessed = guess_of(spec, inputs, observed, index)
     law = [inputs[name] for name in spec.inputs]
     references = tuple(references_of(spec, inputs, index).values())
     reference = tuple(own[0] for own in references) if spec.reference == "group" else references
@@ -234,6 +299,7 @@ def anchoring(
             [values[own] for values in law],
             observed[own],
             reference,
+            {name: float(values[group]) for name, values in guessed.items()},
         )
     noise = 1 / np.sqrt(2.0 * np.bincount(index))  # error of the log of an sd
     chosen = {}
@@ -242,7 +308,8 @@ def anchoring(
         least, own_error = 0.0, noise
         cluster = known["cluster_index"] if name in spec.cluster_scales else np.zeros_like(noise)
         if rows:  # of several entries, which have one sd between groups, the middle
-            found = [_least_variance(place[row], error[row], cluster) for row in rows]
+            trend = [known[f"covariate_{column}"] for column in spec.trends.get(name, ())]
+            found = [_least_variance(place[row], error[row], cluster, trend) for row in rows]
             least = float(np.mean(found))
             own_error = np.sqrt((error[rows] ** 2).mean(axis=0))
         precision = own_error**-2
@@ -264,18 +331,26 @@ def _of_group(spec: ModelSpec, known: Mapping[str, np.ndarray], group: int) -> M
 
 
 def _least_variance(
-    place: np.ndarray, error: np.ndarray, cluster: np.ndarray | None = None
+    place: np.ndarray,
+    error: np.ndarray,
+    cluster: np.ndarray | None = None,
+    trend: Sequence[np.ndarray] = (),
 ) -> float:
-    """Lower end of the 80% Q-profile interval of the variance between groups of one cluster."""
+    """Lower end of the 80% Q-profile interval of the variance between groups of one cluster.
+
+    About the trends along some columns.
+    """
     among = pd.factorize(np.zeros_like(place) if cluster is None else cluster)[0]
-    freedom = len(place) - (among.max() + 1)
+    design = np.column_stack([np.eye(among.max() + 1)[among], *trend])
+    freedom = len(place) - np.linalg.matrix_rank(design)
     if not freedom:
         return 0.0
 
     def excess(variance: float) -> float:
-        weight = 1 / (error**2 + variance)
-        middle = np.bincount(among, weight * place) / np.bincount(among, weight)
-        return float((weight * (place - middle[among]) ** 2).sum() - chi2.ppf(0.9, freedom))
+        root = 1 / np.sqrt(error**2 + variance)
+        middle = np.linalg.lstsq(design * root[:, None], place * root, rcond=None)[0]
+        left = ((root * (place - design @ middle)) ** 2).sum()
+        return float(left - chi2.ppf(0.9, freedom))
 
     return brentq(excess, 0.0, 1e6) if excess(0.0) > 0 else 0.0
 
@@ -296,6 +371,7 @@ def _estimate(
     inputs: list[np.ndarray],
     observed: np.ndarray,
     reference: tuple[np.ndarray, ...],
+    guessed: Mapping[str, float],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Estimate one group's coordinates on the real line, with standard errors.
 
@@ -309,6 +385,9 @@ def _estimate(
         return _misfit(spec, names, middle + width * step, inputs, observed, reference)
 
     freedom, step = max(len(observed) - len(middle), 1), np.zeros(len(middle))
+    for row, name in enumerate(names):
+        if name in guessed:
+            step[row] = (onto_line(spec.supports[name], guessed[name]) - middle[row]) / width[row]
     # Again with the noise that the first estimate leaves: by the prior's noise alone, noisy runs
     # would outweigh the priors and look sure of whatever fits them.
     for _ in range(2):

@@ -40,6 +40,8 @@ class Prior:
         Its arguments, in PyMC's order.
     about_runs : bool
         Whether ``mu`` counts from the centre of the runs' log losses, which `about` adds.
+    about_group : bool
+        Whether it counts from the centre of the own group's, where each group has one.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Prior:
     dist: str
     args: tuple[tuple[str, float], ...]
     about_runs: bool = False
+    about_group: bool = False
 
     @classmethod
     def parse(cls, entry: object, where: str) -> "Prior":
@@ -83,11 +86,13 @@ class Prior:
                 f"{words.did_you_mean(str(dist), list(DISTRIBUTIONS))}"
             )
         expected = DISTRIBUTIONS[dist]
-        if "about" in entry and (entry["about"] != "runs" or dist != "Normal"):
+        about = entry.get("about")
+        if about is not None and (about not in ("runs", "group") or dist != "Normal"):
             raise ModelError(
                 f"{where}: a prior about the centre of the runs is written "
                 '{ dist = "Normal", about = "runs", mu = 0.0, sigma = 0.5 }; '
-                f"got about = {entry['about']!r} for {dist}; leave about out of other priors"
+                f'(or about = "group"); got about = {about!r} for {dist}; leave about out of '
+                "other priors"
             )
         for name in entry:
             if name not in ("dist", "about", *expected):
@@ -99,7 +104,7 @@ class Prior:
         if missing:
             raise ModelError(f"{where}: {dist} needs {', '.join(missing)}")
         args = tuple((name, _argument(entry[name], name, where)) for name in expected)
-        return cls(dist, args, "about" in entry)
+        return cls(dist, args, about is not None, about == "group")
 
     def about(self, centre: float) -> "Prior":
         """Return the prior with ``mu`` counted from 0, for runs of that mean log loss.

@@ -45,6 +45,8 @@ _VARIABLES = (
 _COMMON = ("trials", "chance")
 """What [response] may say of all runs, where it is a share: items of a task, and of guessing."""
 
+_NUMBERS = {1: "one axis", 2: "two axes"}
+
 _KEYS = (
     "summary",
     "law",
@@ -60,6 +62,7 @@ _KEYS = (
     "priors",
     "scales",
     "cluster_scales",
+    "trends",
     "noise",
 )
 
@@ -97,8 +100,8 @@ class ModelSpec:
         What the law says of a run: the law's own, with the column and unit of the model file.
     constants : mapping of str to float
         What the model file gives for all runs, by the column that it stands for: trials, chance.
-    axis : str or None
-        Column of the runs that a single-axis law reads.
+    axes : tuple of str
+        Columns of the runs that a law of any axes reads.
     group : str or None
         Column of the runs whose values are the groups of a hierarchical model.
     reference : str
@@ -120,6 +123,9 @@ class ModelSpec:
     cluster_scales : mapping of str to Prior
         Of the sd between clusters, for partially pooled parameters of the law that have an effect
         of the cluster.
+    trends : mapping of str to mapping of str to Prior
+        Columns along which the middle of a partially pooled parameter moves from group to group,
+        with the prior of its change per decade of the column, on the scale of `scales`.
     bend : Bend or None
         How far the law may bend; None where it is taken as exact.
     size_error : Bend or None
@@ -141,7 +147,7 @@ class ModelSpec:
     law: Law = field(repr=False)
     response: Response = field(repr=False)
     constants: Mapping[str, float] = field(repr=False)
-    axis: str | None = field(repr=False)
+    axes: tuple[str, ...] = field(repr=False)
     group: str | None = field(repr=False)
     reference: str = field(repr=False)
     cluster: str | None = field(repr=False)
@@ -149,6 +155,7 @@ class ModelSpec:
     priors: Mapping[str, Prior] = field(repr=False)
     scales: Mapping[str, Prior] = field(repr=False)
     cluster_scales: Mapping[str, Prior] = field(repr=False)
+    trends: Mapping[str, Mapping[str, Prior]] = field(repr=False)
     bend: Bend | None = field(repr=False)
     size_error: Bend | None = field(repr=False)
     members: tuple[Mapping[str, float], ...] = field(repr=False)
@@ -156,6 +163,11 @@ class ModelSpec:
     noise_priors: Mapping[str, Prior] = field(repr=False)
     source: str = field(repr=False)
     fixed: Mapping[str, float] = field(repr=False, default_factory=dict)
+
+    @property
+    def axis(self) -> str | None:
+        """Column of the runs that a law of one axis reads."""
+        return self.axes[0] if len(self.axes) == 1 else None
 
     @property
     def each_member(self) -> tuple["ModelSpec", ...]:
@@ -268,10 +280,27 @@ class ModelSpec:
 
     @property
     def between(self) -> dict[str, Prior]:
-        """Priors of the sds between groups and between clusters, by the name of the variable."""
+        """Priors of what tells groups apart, by the name of the variable.
+
+        Sds between groups and between clusters, and slopes of trends.
+        """
         groups = {f"{name}_scale": prior for name, prior in self.scales.items()}
         clusters = {f"{name}_cluster_scale": own for name, own in self.cluster_scales.items()}
-        return {**groups, **clusters}
+        return {**groups, **clusters, **self.slopes}
+
+    @property
+    def slopes(self) -> dict[str, Prior]:
+        """Priors of the slopes of trends, by the name of the variable."""
+        return {
+            slope_of(name, column): prior
+            for name, trend in self.trends.items()
+            for column, prior in trend.items()
+        }
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Columns of the runs along which groups have trends."""
+        return tuple(dict.fromkeys(column for own in self.trends.values() for column in own))
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -316,6 +345,29 @@ class ModelSpec:
 
         text = tomlkit.parse(self.source)
         text["group"] = column
+        return parse_model(tomlkit.dumps(text), self.name)
+
+    def along_axes(self, *axes: str) -> "ModelSpec":
+        """Return the same model along other columns of the runs.
+
+        Parameters
+        ----------
+        *axes : str
+            One for each axis of the law.
+
+        Returns
+        -------
+        ModelSpec
+
+        Raises
+        ------
+        ModelError
+            If the law reads another number of axes, or a column has a name that is taken.
+        """
+        import tomlkit
+
+        text: Any = tomlkit.parse(self.source)
+        text["axis"] = axes[0] if len(axes) == 1 else list(axes)
         return parse_model(tomlkit.dumps(text), self.name)
 
     def in_unit(self, unit: str) -> "ModelSpec":
@@ -431,8 +483,8 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
     noise, noise_priors = _noise(entries["noise"], law.response, f"model {name} [noise]")
     response, constants = _response(entries, law, name)
     _require_own_names(law, response, noise_priors, name)
-    axis = _axis(entries, law, response, name)
-    law = law.along(axis) if axis else law
+    axes = _axes(entries, law, response, name)
+    law = law.along(*axes)
     supports = {key: own.support for key, own in law.coordinates.supports.items()}
     priors = _priors(entries["priors"], supports, f"model {name} [priors]")
     supports |= {**NOISE[noise].parameters, SEED: "positive"}
@@ -444,7 +496,7 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
         law=law,
         response=response,
         constants=constants,
-        axis=axis,
+        axes=axes,
         group=entries.get("group"),
         reference=_reference(entries, law, name),
         cluster=_cluster(entries, response, name),
@@ -452,6 +504,7 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
         priors=priors,
         scales=scales,
         cluster_scales=_cluster_scales(entries, scales, tuple(priors), name),
+        trends=_trends(entries, scales, tuple(priors), name),
         bend=(bend := _bend(entries, law, name)),
         size_error=_size_error(entries, bend, name),
         members=_members(entries, priors, supports, bend, name),
@@ -550,20 +603,25 @@ def _common(value: Any, key: str, where: str) -> float:
     return found
 
 
-def _axis(entries: Mapping[str, Any], law: Law, response: Response, name: str) -> str | None:
-    axis = entries.get("axis")
-    if "x" in law.inputs and (not isinstance(axis, str) or axis in ("", response.column)):
-        raise ModelError(
-            f"model {name}: the law {law.name} reads one axis; name a column of the runs, "
-            'e.g. axis = "tokens"'
-        )
-    if "x" not in law.inputs and axis is not None:
+def _axes(entries: Mapping[str, Any], law: Law, response: Response, name: str) -> tuple[str, ...]:
+    """Read the columns of the runs for the axes of a law that may read any."""
+    wanted, given = law.role("axis"), entries.get("axis")
+    if not wanted and given is not None:
         raise ModelError(
             f"model {name}: the law {law.name} reads {', '.join(law.inputs)}; remove the key 'axis'"
         )
-    taken = (*_MEANT, response.column, *_ANSWERS)
-    _require_free(str(axis), taken, f"model {name}: the axis")
-    return axis
+    axes = tuple(given) if isinstance(given, list) else () if given is None else (given,)
+    ours = all(isinstance(axis, str) and axis not in ("", response.column) for axis in axes)
+    if len(axes) != len(wanted) or not ours or len(set(axes)) < len(axes):
+        example = '"tokens"' if len(wanted) == 1 else '["learning_rate", "batch_size"]'
+        raise ModelError(
+            f"model {name}: the law {law.name} reads {_NUMBERS[len(wanted)]}; name "
+            f"{'a column' if len(wanted) == 1 else 'a column for each'} of the runs, "
+            f"e.g. axis = {example}"
+        )
+    for axis in axes:
+        _require_free(axis, (*_MEANT, response.column, *_ANSWERS), f"model {name}: the axis")
+    return axes
 
 
 def _bend(entries: Mapping[str, Any], law: Law, model: str) -> Bend | None:
@@ -766,6 +824,40 @@ def _cluster_scales(
         raise ModelError(f"{where}: must be a table of priors")
     _only(given, names, where)
     return {name: prior for name, prior in _sds(given, where).items() if name in scales}
+
+
+def _trends(
+    entries: Mapping[str, Any], scales: Mapping[str, Prior], names: tuple[str, ...], model: str
+) -> dict[str, dict[str, Prior]]:
+    """Read along which columns parameters move; trends of what is not pooled are unused."""
+    where, given = f"model {model} [trends]", entries.get("trends", {})
+    form = 'place = { params = { dist = "Normal", mu = 0.0, sigma = 0.5 } }'
+    if not isinstance(given, Mapping) or not all(isinstance(own, Mapping) for own in given.values()):
+        raise ModelError(f"{where}: must say a prior for each parameter and column, e.g. {form}")
+    _only(given, names, where)
+    if given and "group" not in entries:
+        raise ModelError(f"{where}: trends are of groups, and the key 'group' is missing; add it")
+    found = {}
+    for name, trend in given.items():
+        found[name] = {
+            column: _prior(entry, column, "real", f"{where} {name} {column}")
+            for column, entry in trend.items()
+        }
+    return {name: trend for name, trend in found.items() if name in scales}
+
+
+def slope_of(name: str, column: str) -> str:
+    """Name the variable that says how a parameter moves along a column.
+
+    Parameters
+    ----------
+    name, column : str
+
+    Returns
+    -------
+    str
+    """
+    return f"{name}_along_{column}"
 
 
 def _priors(entries: Any, names: Mapping[str, str], where: str) -> dict[str, Prior]:

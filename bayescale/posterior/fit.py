@@ -42,6 +42,7 @@ from bayescale.modelling.build import (
     build_model,
     derived,
     draw_prior,
+    guesses,
     input_data,
     inputs_in,
     model_data,
@@ -57,6 +58,8 @@ from bayescale.modelling.spec import ModelSpec, load_model, parse_model
 from bayescale.posterior.sampling import (
     ATTEMPTS,
     HIERARCHICAL_ATTEMPTS,
+    JITTER,
+    NEAR,
     WHITENED_ATTEMPTS,
     Shape,
     Target,
@@ -1098,7 +1101,13 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
         lambda: build_model(spec, runs),
         repr((spec.law.name, *spec.shape[1:])) if ours else None,
     )
-    target = Target(compile_model(shape), data, middle, lambda free: derived(spec, free, arrays))
+    target = Target(
+        compile_model(shape),
+        data,
+        middle,
+        lambda free: derived(spec, free, arrays),
+        NEAR if guesses(spec) else JITTER,
+    )
     return whitened(target) if spec.bend else target
 
 

@@ -15,7 +15,7 @@ from bayescale.draws import CI_PROB, summarise
 from bayescale.errors import FitError
 from bayescale.laws import LOSS, Input
 from bayescale.modelling.build import cells_of
-from bayescale.modelling.inputs import TRIALS, inputs_of, observed_of, read_by
+from bayescale.modelling.inputs import inputs_of, observed_of, read_by, unstated
 from bayescale.modelling.noise import Noise, noise_scale
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
@@ -205,7 +205,16 @@ def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.Dat
     """Draw what is observed of new runs around `mu`."""
     noise, rng = _at(fit, fit.noise, inputs), np.random.default_rng(seed)
     own = given_inputs(fit, inputs, of_noise=True)
-    return fit.spec.noise_model.draw(rng, mu, noise_scale(noise), noise, own)
+    scale = noise_scale(noise, rise=_rise(fit, mu, inputs))
+    return fit.spec.noise_model.draw(rng, mu, scale, noise, own)
+
+
+def _rise(fit: Fit, mu: Any, inputs: Inputs) -> Any:
+    """What the law lies above its least at the best value of what is chosen, where it has one."""
+    least = fit.spec.law.least
+    if not least:
+        return 0.0
+    return mu - fit.spec.response.onto(_at(fit, {least: fit.natural[least]}, inputs)[least])
 
 
 @dataclass(frozen=True)
@@ -293,7 +302,7 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
         yield CellDraws(
             cells,
             middle.transpose("chain", "draw", "obs"),
-            noise_scale(noise, _vector(cells["replicates"])),
+            noise_scale(noise, _vector(cells["replicates"]), _rise(fit, middle, inputs)),
             noise,
             {own.name: inputs[own.name] for own in read_by(fit.spec)},
             fit.spec.noise_model,
@@ -626,7 +635,7 @@ def given_inputs(
             found[own.name] = _array(fit, own, given[filled])
         elif own.name in spec.constants:
             found[own.name] = xr.DataArray(spec.constants[own.name])
-        elif own is TRIALS and not spec.noise_model.counts:
+        elif unstated(spec, own):
             found[own.name] = xr.DataArray(np.inf)
     missing = [own.name for own in read if own.name not in found and own.role != "knob"]
     if missing:
@@ -652,7 +661,7 @@ def _array(fit: Fit, own: Input, value: Any) -> xr.DataArray:
     if own.scale != "shares" and not (allowed := own.allows(value)).all():
         wrong = float(np.asarray(value)[~np.asarray(allowed)][0])
         raise FitError(f"{own.name} must be a {own.allowed}, got {wrong:g}")
-    endless = own is TRIALS and not fit.spec.noise_model.counts  # unknown ones, see `TRIALS`
+    endless = unstated(fit.spec, own)
     if not endless and not np.isfinite(value).all():
         raise FitError(f"{own.name} must be finite")
     return value

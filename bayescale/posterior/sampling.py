@@ -54,7 +54,6 @@ _NOWHERE = 1e10  # loss where the density is zero
 _DIFFERENCE = 1e-4  # step of the Hessian
 _NOISE_STEP = 0.4  # of log noise scale
 _LEAST_CURVATURE = 0.25  # of a posterior narrower than the standard Normal priors of the errors
-_JITTER = 1.0  # chains start up to this far from the given point, on the real line
 _KEPT_STATS = (
     "diverging",
     "maxdepth_reached",
@@ -65,6 +64,9 @@ _KEPT_STATS = (
     "logp",
     "mean_tree_accept",
 )
+
+JITTER, NEAR = 1.0, 0.03
+"""How far from the middle of the prior chains start, and how far from a guess by the runs."""
 
 type Derive = Callable[[Mapping[str, xr.DataArray]], Mapping[str, xr.DataArray]]
 """From draws of the free variables to what follows from them."""
@@ -122,12 +124,15 @@ class Target:
         Point of the flat vector about which chains start.
     derive : callable
         Adds to draws of the free variables what follows from them.
+    jitter : float
+        How far from the point chains start at most, on the real line.
     """
 
     density: Density
     data: Mapping[str, np.ndarray] = field(repr=False)
     start: np.ndarray = field(repr=False)
     derive: Derive = field(repr=False)
+    jitter: float = JITTER
 
 
 @step("finding the mode")
@@ -263,7 +268,7 @@ def _for_nutpie(target: Target) -> CompiledPyMCModel:
     shapes = {"flat": (density.size,)}
 
     def start(seed: int) -> np.ndarray:
-        jitter = np.random.default_rng(seed).uniform(-_JITTER, _JITTER, density.size)
+        jitter = np.random.default_rng(seed).uniform(-1.0, 1.0, density.size) * target.jitter
         return target.start + jitter
 
     return CompiledPyMCModel(
