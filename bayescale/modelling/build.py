@@ -12,7 +12,7 @@ from bayescale.arguments import typed
 from bayescale.errors import ModelError, RunsError
 from bayescale.laws import into_support, onto_line
 from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_runs
-from bayescale.modelling.compiling import Variable
+from bayescale.modelling.compiling import WEIGHTING, Variable
 from bayescale.modelling.inputs import (
     CEILING,
     columns_of,
@@ -747,4 +747,4 @@ def _observe(
     observed = data["observed_count" if "observed_count" in data else "observed"]
     family(spec.response.variable, **arguments, observed=observed, dims="obs")
     excess = (data["weight"] - 1.0) * pm.logp(family.dist(**arguments), observed)
-    pm.Potential("weighting", excess.sum())
+    pm.Potential(WEIGHTING, excess.sum())

@@ -27,6 +27,9 @@ from bayescale.laws import into_support
 CENTRE, SCALE = "flat_centre", "flat_scale"
 """Data that no model has: of the linear map from what is sampled to the flat vector."""
 
+WEIGHTING = "weighting"
+"""Potential that raises the likelihood of each observation to its ``weight``."""
+
 _DECIDING = ("pymc", "pytensor", "nutpie")
 """Libraries whose version decides the code; Numba's cache looks at its own and the processor's."""
 
@@ -419,7 +422,9 @@ def _numba_function(
     values = [model.rvs_to_values[model[variable.name]] for variable in variables]
     free = [value.type(name=value.name) for value in values]
     replaced |= dict(zip(values, free, strict=True))
-    [density] = graph_replace([model.logp()], replaced, strict=False)  # not every law reads all
+    [density] = graph_replace(
+        [_log_density(model)], replaced, strict=False
+    )  # not every law reads all
     density = _simplified(density, [*free, *arguments])
     flat = pt.vector("flat", shape=(sum(variable.size for variable in variables),))
     parts, begin = {}, 0
@@ -440,6 +445,18 @@ def _numba_function(
         raise ValueError(f"the model depends on {left}, which are not among its data")
     _, graph = numba_funcify_and_cache_key(function.maker.fgraph)
     return function.vm.jit_fn, graph
+
+
+def _log_density(model: Any) -> Any:
+    """Log density of a model, with the likelihood of what was observed taken once.
+
+    PyMC adds to it the potential `WEIGHTING`, in which it stands again, times its weights less 1.
+    """
+    if WEIGHTING not in model.named_vars:
+        return model.logp()
+    others = [own for own in model.potentials if own.name != WEIGHTING]
+    (observed,) = model.logp(model.observed_RVs, sum=False)
+    return model.logp([*model.free_RVs, *others]) + (model["weight"] * observed).sum()
 
 
 def _arguments(model: Any, slots: tuple[Slot, ...]) -> tuple[list[Any], dict[Any, Any]]:

@@ -180,9 +180,7 @@ def guess_of(
     found = []
     for group in range(index.max() + 1):
         own = index == group
-        at = tuple(
-            of[group] if spec.reference == "group" else of for of in references.values()
-        )
+        at = tuple(of[group] if spec.reference == "group" else of for of in references.values())
         found.append(guess(tuple(inputs[n][own] for n in spec.inputs), observed[own], at))
     return {name: np.array([own[name] for own in found]) for name in found[0]}
 

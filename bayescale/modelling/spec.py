@@ -832,7 +832,9 @@ def _trends(
     """Read along which columns parameters move; trends of what is not pooled are unused."""
     where, given = f"model {model} [trends]", entries.get("trends", {})
     form = 'place = { params = { dist = "Normal", mu = 0.0, sigma = 0.5 } }'
-    if not isinstance(given, Mapping) or not all(isinstance(own, Mapping) for own in given.values()):
+    if not isinstance(given, Mapping) or not all(
+        isinstance(own, Mapping) for own in given.values()
+    ):
         raise ModelError(f"{where}: must say a prior for each parameter and column, e.g. {form}")
     _only(given, names, where)
     if given and "group" not in entries:
