@@ -36,7 +36,7 @@ def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function)
 
 
 def _guess(inputs: tuple[Any, ...], observed: Any, reference: tuple[Any, ...]) -> dict[str, float]:
-    """Settings of the best run of a group: from a wide start chains end in other minima."""
+    """Take the settings of the best run of a group; far from it a chain finds other minima."""
     best = int(np.argmin(observed))
     place, second = (float(np.log10(x[best] / at)) for x, at in zip(inputs, reference, strict=True))
     return {"level": float(observed[best]), "place": place, "second_place": second}
@@ -90,12 +90,12 @@ def response_surface(
     coupling: Any,
     turn: Any,
 ) -> Any:
-    r"""Bowl over two settings, :math:`\log L = \log L_{min} + \frac{k}{p^2} (e^{pu} - 1 - pu) + \frac{h}{2} v^2`.
+    r"""Bowl over two settings, :math:`L = L_{min} \exp(k (e^{pu} - 1 - pu)/p^2 + h v^2/2)`.
 
     With :math:`v = \log(z / z_{best})` and :math:`u = \log(x / x_{best}) - g(v)`. For x a learning
     rate and z a batch size: the best rate rises with the batch, like a power of it in small batches
-    and hardly in large ones (McCandlish et al. 2018, arXiv:1812.06162, equation 2.9, for SGD;
-    Li et al. 2024, arXiv:2405.14578, for Adam), which is g, see `best_shift`. The two are best
+    and hardly in large ones (McCandlish et al. (2018), arXiv:1812.06162, for SGD;
+    Li et al. (2024), arXiv:2405.14578, for Adam), which is g, see `best_shift`. The two are best
     together at x_best and z_best.
 
     Parameters

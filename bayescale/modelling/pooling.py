@@ -369,7 +369,7 @@ def _estimate(
     inputs: list[np.ndarray],
     observed: np.ndarray,
     reference: tuple[np.ndarray, ...],
-    guessed: Mapping[str, float],
+    guessed: Mapping[str, float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Estimate one group's coordinates on the real line, with standard errors.
 
@@ -384,7 +384,7 @@ def _estimate(
 
     freedom, step = max(len(observed) - len(middle), 1), np.zeros(len(middle))
     for row, name in enumerate(names):
-        if name in guessed:
+        if guessed and name in guessed:
             step[row] = (onto_line(spec.supports[name], guessed[name]) - middle[row]) / width[row]
     # Again with the noise that the first estimate leaves: by the prior's noise alone, noisy runs
     # would outweigh the priors and look sure of whatever fits them.

@@ -210,7 +210,7 @@ def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.Dat
 
 
 def _rise(fit: Fit, mu: Any, inputs: Inputs) -> Any:
-    """What the law lies above its least at the best value of what is chosen, where it has one."""
+    """Tell by how much a law lies above its least, where it has one."""
     least = fit.spec.law.least
     if not least:
         return 0.0

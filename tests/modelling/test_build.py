@@ -74,6 +74,11 @@ POINT = {
     "concentration": 900.0,
     "spread": 0.01,
     "scatter": 0.05,
+    "second_place": 0.2,
+    "second_curvature": 0.03,
+    "coupling": 0.8,
+    "turn": 0.3,
+    "inexact": 0.1,
 }
 ERRORS = {"bend": "basis", "size_error": "size_basis"}
 """Coefficients of smooth errors, and the dim of each."""
@@ -109,6 +114,10 @@ def grouped_runs(kind: str) -> Runs:
             loss=table["loss"] * (1 + apart * which),
             learning_rate=1e-4 * (table["tokens"] / table["params"]) ** 0.5,
             batch_size=table["tokens"] ** 0.4 * (1 + apart * which),
+            batch_size_tokens=4096 * table["tokens"] ** 0.4 * (1 + apart * which),
+            cell=families,
+            size=np.where(which == 2, "small", "large"),
+            ceiling=(table["loss"] * (1 + apart * which)).where(table.index % 7 == 0),
         )
     )
 
@@ -118,12 +127,15 @@ def point(model: pm.Model) -> dict[str, np.ndarray]:
     given = {}
     for rv in model.free_RVs:
         name, _, part = rv.name.rpartition("_")
-        apart = np.linspace(-1.5, 1.0, len(model.coords.get("group", ())))
+        of = "cluster" if "_cluster_" in rv.name else "group"
+        apart = np.linspace(-1.5, 1.0, len(model.coords.get(of) or ()))
         if part == "anchor":
             given[rv.name] = to_line(name, POINT[name])
         elif part == "offset":
             given[rv.name] = apart
         elif part == "scale":
+            given[rv.name] = 0.1
+        elif "_along_" in rv.name:
             given[rv.name] = 0.1
         elif rv.name in ERRORS:
             given[rv.name] = np.linspace(-1.0, 2.0, len(model.coords[ERRORS[rv.name]]))
@@ -156,8 +168,8 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
     model = build_model(spec, runs)
     found = evaluate(model, spec.response.variable)
     cells = cells_of(spec, runs).table
-    # Shares of successes are counted run by run.
-    number = len(runs) if spec.response.scale == "share" else 30
+    # Shares of successes are counted run by run, and bounds are of single runs.
+    number = len(runs) if spec.response.scale == "share" or spec.noise == "Swept" else 30
     assert len(cells) == number
     index = np.zeros(number, dtype=int)
     if spec.group:
@@ -183,9 +195,11 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
         if error in found:
             centre = centre + model[f"{error}_basis"].get_value() @ found[error]
     assert ("bend" in found) == (spec.bend is not None)
-    scale = noise_scale(noise, cells["replicates"].to_numpy())
+    least = at_cells(found[spec.law.least]) if spec.law.least else 1.0
+    rise = centre - np.log(least)
+    scale = noise_scale(noise, cells["replicates"].to_numpy(), rise)
     y = cells["observed"].to_numpy()
-    inputs |= {"trials": np.full(number, 500.0)}
+    inputs |= {"trials": np.full(number, 500.0), "ceiling": cells["ceiling"].fillna(np.inf).to_numpy()}
     ours = spec.noise_model.log_density(y, centre, scale, noise, inputs)
     # PyMC's ExGaussian is computed with the square root of 2 in single precision.
     rough = spec.noise in ("RepetitionExcess", "Undertuned")
@@ -263,7 +277,8 @@ def test_any_coordinate_of_any_law_can_differ_between_groups(law, partial):
 
 def in_other_units(runs: Runs, factor: float) -> Runs:
     """Multiply what models say of the runs: losses, and the batch sizes of a growing quantity."""
-    said = {name: factor * runs.table[name] for name in ("loss", "bpb", "batch_size")}
+    names = ("loss", "ceiling", "bpb", "batch_size")
+    said = {name: factor * runs.table[name] for name in names}
     return replace(runs, table=runs.table.assign(**said))
 
 
@@ -282,6 +297,8 @@ def test_data_of_a_model_are_the_same_in_any_unit_of_loss(name, factor):
     moved = {"observed", "level_prior_mu", "level_anchor_prior_mu"}
     for data in own.keys() & raised.keys():
         by = np.log(factor) if data in moved else 0.0
+        if data == "input_ceiling":
+            by = own[data] * (factor - 1)
         np.testing.assert_allclose(raised[data], own[data] + by, rtol=1e-3, atol=1e-4, err_msg=data)
     assert own.keys() == raised.keys()
     assert moved & own.keys() > {"observed"}

@@ -85,7 +85,8 @@ def test_density_and_gradient_are_those_of_the_model(name, kind):
         values[model.rvs_to_values[rv].name] = value
     order = [model[v.name] for v in compiled.density.variables]
     # Python adds no more than 32 terms at once.
-    mode = "NUMBA" if name == "data-constrained-hierarchical" else "FAST_COMPILE"
+    many = name in ("data-constrained-hierarchical", "tuning-pair")
+    mode = "NUMBA" if many else "FAST_COMPILE"
     slopes = model.compile_dlogp(order, mode=mode)(values)
     size = compiled.density.size
     unmapped = {**compiled.data, CENTRE: np.zeros(size), SCALE: np.eye(size)}  # none takes others
