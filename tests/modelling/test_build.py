@@ -133,9 +133,7 @@ def point(model: pm.Model) -> dict[str, np.ndarray]:
             given[rv.name] = to_line(name, POINT[name])
         elif part == "offset":
             given[rv.name] = apart
-        elif part == "scale":
-            given[rv.name] = 0.1
-        elif "_along_" in rv.name:
+        elif part == "scale" or "_along_" in rv.name:
             given[rv.name] = 0.1
         elif rv.name in ERRORS:
             given[rv.name] = np.linspace(-1.0, 2.0, len(model.coords[ERRORS[rv.name]]))
@@ -199,7 +197,8 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
     rise = centre - np.log(least)
     scale = noise_scale(noise, cells["replicates"].to_numpy(), rise)
     y = cells["observed"].to_numpy()
-    inputs |= {"trials": np.full(number, 500.0), "ceiling": cells["ceiling"].fillna(np.inf).to_numpy()}
+    ceiling = cells["ceiling"].fillna(np.inf).to_numpy()
+    inputs |= {"trials": np.full(number, 500.0), "ceiling": ceiling}
     ours = spec.noise_model.log_density(y, centre, scale, noise, inputs)
     # PyMC's ExGaussian is computed with the square root of 2 in single precision.
     rough = spec.noise in ("RepetitionExcess", "Undertuned")
