@@ -89,6 +89,7 @@ def rise(u: Any, curvature: Any, asymmetry: Any) -> Any:
     ),
     minimum_along=("x",),
     least="L_min",
+    best=("x_best",),
 )
 def bowl(x: Any, *, L_min: Any, x_best: Any, curvature: Any, asymmetry: Any) -> Any:
     r"""Bowl with one minimum, :math:`\log L = \log L_{min} + \frac{k}{p^2} (e^{pu} - 1 - pu)`.

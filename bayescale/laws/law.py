@@ -360,6 +360,8 @@ class Law:
         Inputs along which it has a break of its own, such as the end of a plateau.
     least : str
         Parameter that is the response at the best value of all that is chosen; empty without one.
+    best : tuple of str
+        Parameters that are the best values of its axes, in their order; empty without them.
     """
 
     name: str
@@ -374,6 +376,7 @@ class Law:
     minimum_along: tuple[str, ...] = ()
     breaks_along: tuple[str, ...] = ()
     least: str = ""
+    best: tuple[str, ...] = ()
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Any:
         """Evaluate the law's function."""
@@ -663,12 +666,15 @@ def law(
     minimum_along: tuple[str, ...] = (),
     breaks_along: tuple[str, ...] = (),
     least: str = "",
+    best: tuple[str, ...] = (),
 ) -> Callable[[Function], Law]:
     """Register a function as a law: inputs by position, parameters by keyword.
 
     Parameters
     ----------
-    response, coordinates, allocation, rises_along, falls_along, minimum_along, breaks_along, least
+    response, coordinates, allocation, rises_along, falls_along, minimum_along, breaks_along
+        See `Law`.
+    least, best
         See `Law`.
     inputs : tuple of Input
         In the order of the function's.
@@ -718,6 +724,7 @@ def law(
             minimum_along,
             breaks_along,
             least,
+            best,
         )
         return LAWS[name]
 

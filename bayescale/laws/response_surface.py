@@ -76,6 +76,7 @@ def best_shift(v: Any, coupling: Any, turn: Any) -> Any:
     ),
     minimum_along=("x", "z"),
     least="L_min",
+    best=("x_best", "z_best"),
 )
 def response_surface(
     x: Any,

@@ -53,8 +53,8 @@ from bayescale.modelling.build import (
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
 from bayescale.modelling.inputs import completed, parts_of_mixtures, reference_of
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
-from bayescale.modelling.pooling import clusters_of, group_names
-from bayescale.modelling.spec import ModelSpec, load_model, parse_model
+from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
+from bayescale.modelling.spec import ModelSpec, load_model, parse_model, slope_of
 from bayescale.posterior.sampling import (
     ATTEMPTS,
     HIERARCHICAL_ATTEMPTS,
@@ -544,19 +544,31 @@ class Fit(Shown):
         of_group = replace(self.runs, table=table[table[column].astype(str) == name])
         return replace(self, runs=of_group, tree=tree, own_group=name, part_of=self.part_of or self)
 
-    def with_new_group(self, name: str = "new", *, typical: bool = False, seed: int = 1) -> "Fit":
+    def with_new_group(
+        self,
+        name: str = "new",
+        *,
+        typical: bool = False,
+        seed: int = 1,
+        along: Mapping[str, float] | None = None,
+        cluster: str | None = None,
+    ) -> "Fit":
         """Add a group that has no runs: each draw of it comes from that draw's population.
 
         With `typical` it lies in the middle of the population instead: what is left is how well the
         middle is known. Parameters that are not pooled come from their prior. Where groups lie in
-        clusters it is in a new one; where each has its own reference run, that of the new one is
-        the geometric mean of theirs. The runs stay as they are.
+        clusters it is in a new one, unless `cluster` is named; where each has its own reference
+        run, that of the new one is the geometric mean of theirs. The runs stay as they are.
 
         Parameters
         ----------
         name : str, optional
         typical : bool, optional
         seed : int, optional
+        along : mapping of str to float, optional
+            Where it lies along the columns that the model has trends in.
+        cluster : str, optional
+            One of the clusters of the fit.
 
         Returns
         -------
@@ -565,7 +577,7 @@ class Fit(Shown):
         Raises
         ------
         FitError
-            If the fit has no groups, or one of that name.
+            If the fit has no groups, or one of that name, or it is not said where it lies.
         """
         if not self.groups:
             raise FitError(f"the model {self.spec.name} has no groups to draw a new one from")
@@ -573,8 +585,9 @@ class Fit(Shown):
             raise FitError(f"there is a group named {name!r} already")
         # A stream of its own for every name, and none that noise is drawn from.
         posterior, rng = self.posterior, np.random.default_rng([seed, crc32(name.encode())])
+        expected = self._expected_of_new(along or {}, cluster)
         drawn = {
-            n: self._new_value(n, posterior, rng, 0.0 if typical else 1.0)
+            n: self._new_value(n, posterior, rng, 0.0 if typical else 1.0, expected, cluster)
             for n in self.spec.sampled
             if n in posterior
         }
@@ -596,10 +609,46 @@ class Fit(Shown):
             return known
         return xr.DataArray(reference_of(self.spec.law.input(name), known.to_numpy()))
 
+    def _expected_of_new(
+        self, along: Mapping[str, float], cluster: str | None
+    ) -> dict[str, xr.DataArray]:
+        """How far parameters of a group without runs are expected from the population's middle."""
+        posterior, spec, found = self.posterior, self.spec, dict[str, Any]()
+        middles = covariates_of(spec, self.runs)[1]
+        for column in spec.covariates:
+            value = along.get(column, np.nan)
+            if not 0 < value < np.inf:
+                raise FitError(
+                    f"say where the new group lies along {column}, a positive number, got "
+                    f"{value:g}: with_new_group(along={{{column!r}: {middles[column]:.3g}}})"
+                )
+        for name, trend in spec.trends.items():
+            found[name] = sum(
+                posterior[slope_of(name, column)] * np.log10(along[column] / middles[column])
+                for column in trend
+            )
+        if cluster is None:
+            return found
+        known = [str(own) for own in posterior.get("cluster", ())]
+        if cluster not in known:
+            raise FitError(
+                f"no cluster {cluster!r} in this fit; {words.did_you_mean(cluster, known)}"
+            )
+        for name in spec.cluster_scales:
+            own = posterior[f"{name}_cluster_offset"].sel(cluster=cluster, drop=True)
+            found[name] = found.get(name, 0.0) + own * posterior[f"{name}_cluster_scale"]
+        return found
+
     def _new_value(
-        self, name: str, posterior: xr.Dataset, rng: np.random.Generator, spread: float
+        self,
+        name: str,
+        posterior: xr.Dataset,
+        rng: np.random.Generator,
+        spread: float,
+        expected: Mapping[str, xr.DataArray],
+        cluster: str | None,
     ) -> Any:
-        """Draw one parameter of a group without runs, at `spread` sds from the middle."""
+        """Draw one parameter of a group without runs, at `spread` sds from what is expected."""
         kind = self.spec.pooling.get(name, "complete")
         if kind == "complete":
             return posterior[name]
@@ -612,9 +661,9 @@ class Fit(Shown):
         middle = onto_line(support, posterior[f"{name}_population"])
         distance = middle.copy(data=spread * rng.standard_normal(middle.shape))
         scale = posterior[f"{name}_scale"]
-        if name in self.spec.cluster_scales:  # no one knows its cluster
+        if name in self.spec.cluster_scales and cluster is None:  # no one knows its cluster
             scale = (scale**2 + posterior[f"{name}_cluster_scale"] ** 2) ** 0.5
-        return into_support(support, middle + distance * scale)
+        return into_support(support, middle + expected.get(name, 0.0) + distance * scale)
 
     def require_group(self, name: str) -> None:
         """Refuse a name that is none of a group.

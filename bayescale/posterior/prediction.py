@@ -357,7 +357,7 @@ def thinned(fit: Fit, rows: int) -> Fit:
     return with_few_draws(fit) if is_large(fit, rows) else fit
 
 
-def with_few_draws(fit: Fit) -> Fit:
+def with_few_draws(fit: Fit, enough: int = ENOUGH_DRAWS) -> Fit:
     """Take about 1,000 draws of a fit if it has more: enough for the quantiles of a picture.
 
     Evenly from every chain.
@@ -365,13 +365,15 @@ def with_few_draws(fit: Fit) -> Fit:
     Parameters
     ----------
     fit : Fit
+    enough : int, optional
+        How many.
 
     Returns
     -------
     Fit
     """
     sizes = fit.posterior.sizes
-    each = max(ENOUGH_DRAWS // sizes["chain"], 1)
+    each = max(enough // sizes["chain"], 1)
     if sizes["draw"] <= each:
         return fit
     places = (np.arange(each) + 0.5) * sizes["draw"] / each
