@@ -10,7 +10,7 @@ as a share of the loss :math:`e^r - 1`; where loss falls like :math:`D^{-s}` it 
 :math:`e^{r/s} - 1` more tokens to make up for it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -452,50 +452,45 @@ def regrets(fit: Fit, roles: Mapping[str, str], *, seed: int = 1) -> xr.Dataset:
         at each cell, dims (rule, cell). Of laws, then `CONSTANT` and `OWN`.
     """
     few, at = with_few_draws(fit), places_of(fit)
-    bowls = {cell: Bowl(few.of_group(cell)) for cell in at}
-    knobs = {role: knob for role, knob in roles.items() if knob in fit.spec.axes}
-    by_rule: dict[str, dict[str, dict[str, float]]] = {}
+    cells, knobs = Bowl(few), {r: knob for r, knob in roles.items() if knob in fit.spec.axes}
+    rules: dict[str, dict[str, list[float]]] = {}
     if knobs and all({"params", "tokens"} <= own.keys() for own in at.values()):
+        floors = few.natural[fit.spec.law.least].median(("chain", "draw"))
         for rule in PUBLISHED:
-            said = {
-                c: rule.settings(own["params"], own["tokens"], bowls[c].floor)
-                for c, own in at.items()
-            }
+            said = [
+                rule.settings(own["params"], own["tokens"], float(floors.sel(group=cell)))
+                for cell, own in at.items()
+            ]
             kept = {
-                c: {knobs[role]: value for role, value in own.items() if role in knobs}
-                for c, own in said.items()
+                knob: [own[role] for own in said] for role, knob in knobs.items() if role in said[0]
             }
-            if all(kept.values()):
-                by_rule[rule.name] = kept
-    by_rule[CONSTANT] = dict.fromkeys(at, _one_constant(bowls.values()))
-    by_rule[OWN] = {c: _by_trends(few, own, seed) for c, own in at.items()}
+            rules |= {rule.name: kept} if kept else {}
+    rules[CONSTANT] = {knob: [value] * len(at) for knob, value in _one_constant(few).items()}
+    trends = [_by_trends(few, own, seed) for own in at.values()]
+    rules[OWN] = {knob: [own[knob] for own in trends] for knob in cells.knobs}
     rises = [
-        xr.concat([bowls[c].rise(**own[c]) for c in at], dim="cell").mean("cell")
-        for own in by_rule.values()
+        cells.rise(**{k: xr.DataArray(v, dims="group") for k, v in own.items()}).mean("group")
+        for own in rules.values()
     ]
-    rise = xr.concat(rises, dim="rule").assign_coords(rule=list(by_rule))
+    rise = xr.concat(rises, dim="rule").assign_coords(rule=list(rules))
+    unsaid = [np.nan] * len(at)
     chosen = {
-        knob: (
-            ("rule", "cell"),
-            [[own[c].get(knob, np.nan) for c in at] for own in by_rule.values()],
-        )
-        for knob in fit.spec.axes
+        knob: (("rule", "cell"), [own.get(knob, unsaid) for own in rules.values()])
+        for knob in cells.knobs
     }
     return xr.Dataset({"rise": rise, **chosen}, coords={"cell": list(at)})
 
 
-def _one_constant(of_cells: Iterable[Bowl]) -> dict[str, float]:
+def _one_constant(fit: Fit) -> dict[str, float]:
     """Find the settings that are best for all cells together."""
-    bowls = [Bowl(with_few_draws(own.fit, _FEW)) for own in of_cells]
-    knobs = bowls[0].knobs
+    cells = Bowl(with_few_draws(fit, _FEW))
 
     def cost(logs: np.ndarray) -> float:
-        at = dict(zip(knobs, np.exp(logs), strict=True))
-        return float(np.mean([float(own.rise(**at).mean()) for own in bowls]))
+        return float(cells.rise(**dict(zip(cells.knobs, np.exp(logs), strict=True))).mean())
 
-    middle = [np.mean([_middle(own.best[knob]) for own in bowls]) for knob in knobs]
+    middle = [float(xr.ufuncs.log(cells.best[knob]).mean()) for knob in cells.knobs]
     found = minimize(cost, middle, method="Nelder-Mead", options={"xatol": 1e-2, "fatol": 1e-7})
-    return dict(zip(knobs, np.exp(found.x).tolist(), strict=True))
+    return dict(zip(cells.knobs, np.exp(found.x).tolist(), strict=True))
 
 
 def _by_trends(fit: Fit, at: Mapping[str, float], seed: int) -> dict[str, float]:
@@ -514,7 +509,7 @@ def _middle(draws: xr.DataArray) -> float:
 def next_sweeps(
     fit: Fit, target: Bowl, *, spread: float = 3.0, k: float | None = None, seed: int = 1
 ) -> pd.DataFrame:
-    r"""What small sweeps would tell of the best settings of a planned run.
+    r"""Rank small sweeps by what they would tell of the best settings of a planned run.
 
     A sweep of a cell is a run at the best settings known there, and one on either side along each
     knob. What it shows, :math:`y = f + \epsilon`, covaries among the draws with the log of the best

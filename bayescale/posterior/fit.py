@@ -629,7 +629,7 @@ class Fit(Shown):
             )
         if cluster is None:
             return found
-        known = [str(own) for own in posterior.get("cluster", ())]
+        known = posterior["cluster"].to_numpy().tolist() if "cluster" in posterior.dims else []
         if cluster not in known:
             raise FitError(
                 f"no cluster {cluster!r} in this fit; {words.did_you_mean(cluster, known)}"
