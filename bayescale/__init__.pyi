@@ -171,6 +171,7 @@ from .posterior.prediction import (
 from .report.write import write_report as write_report
 from .runs.isoflops import on_isoflops as on_isoflops
 from .runs.table import Runs as Runs, read_runs as read_runs
+from .runs.sweeps import as_sweep as as_sweep, read_sweep as read_sweep
 from .runs.tasks import read_tasks as read_tasks
 from .runs.wandb import from_wandb as from_wandb
 from .modelling.spec import (

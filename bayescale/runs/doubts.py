@@ -418,5 +418,9 @@ OF_TASKS: tuple[Doubt, ...] = (_swapped, _apart, _exchanged, _flops_disagree, _f
 OF_ANY: tuple[Doubt, ...] = (*OF_TASKS, _duplicates, _checkpoints)
 """What can be doubted of runs whatever was measured of them."""
 
+OF_SWEEPS: tuple[Doubt, ...] = (*OF_TASKS[:-1], _checkpoints)
+"""What can be doubted of runs in which settings were swept: copies and diverged runs are settled
+by `bayescale.runs.sweeps`, and losses far off are what a sweep is made of."""
+
 DOUBTS: tuple[Doubt, ...] = (*OF_ANY, _swept, _constant, _rising, _perplexity, _far_off)
 """What can be doubted of runs and their losses."""
