@@ -174,6 +174,7 @@ from .runs.table import Runs as Runs, read_runs as read_runs
 from .runs.sweeps import as_sweep as as_sweep, read_sweep as read_sweep
 from .runs.tasks import read_tasks as read_tasks
 from .runs.wandb import from_wandb as from_wandb
+from .modelling.tuning import sweep_model as sweep_model
 from .modelling.spec import (
     ModelSpec as ModelSpec,
     available_models as available_models,
