@@ -17,6 +17,7 @@ from bayescale.modelling.inputs import (
     CEILING,
     columns_of,
     inputs_of,
+    known_sd,
     observed_of,
     parts_of_mixtures,
     read_by,
@@ -184,8 +185,8 @@ def model_data(
     -------
     dict of str to ndarray
         By the name of their ``pm.Data``. Shapes are (cells,) for each ``input_<column>`` ((cells,
-        parts) for shares of a mixture), ``observed``, ``weight``, ``replicates`` and
-        ``group_index``, (groups,) for ``cluster_index`` and what `bayescale.modelling.pooling`
+        parts) for shares of a mixture), ``observed``, ``observed_sd``, ``weight``, ``replicates``
+        and ``group_index``, (groups,) for ``cluster_index`` and what `bayescale.modelling.pooling`
         chooses, and () for each ``reference_<column>``, the geometric mean of that input over the
         cells ((groups,) where each group has its own), ``seed_squares``, ``seed_freedom`` and
         arguments of priors.
@@ -244,6 +245,8 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         "observed": cells.table["observed"].to_numpy(),
         "weight": cells.table["weight"].to_numpy(),
     }
+    if (known := known_sd(spec, cells.table)) is not None:
+        data["observed_sd"] = known
     if spec.noise_model.counts:
         data["observed_count"] = np.round(data["observed"] * inputs["trials"])
     if index is not None:
@@ -343,6 +346,7 @@ def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> 
         If there are replicates, and the model has no prior on the sd between seeds.
     """
     inputs_of(spec, runs.table)  # refuses what no input can be
+    known_sd(spec, runs.table)
     if weights is None and "weight" in runs.table:
         weights = runs.table["weight"].to_numpy(dtype=float)
     cells = collapse(
@@ -742,7 +746,8 @@ def _observe(
         said = spec.law(*law, **at_cells(natural))
     mu = spec.response.onto(said) + apart
     rise = mu - spec.response.onto(at_cells(natural)[spec.law.least]) if spec.law.least else 0.0
-    scale = noise_scale(values, data.get("replicates", 1.0), rise)
+    replicates, known = data.get("replicates", 1.0), data.get("observed_sd", 0.0)
+    scale = noise_scale(values, replicates, rise, known)
     family, arguments = spec.noise_model.pymc(mu, scale, values, inputs)
     observed = data["observed_count" if "observed_count" in data else "observed"]
     family(spec.response.variable, **arguments, observed=observed, dims="obs")

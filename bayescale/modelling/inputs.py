@@ -168,6 +168,46 @@ def observed_of(spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:
     return found
 
 
+def known_sd(spec: ModelSpec, table: pd.DataFrame) -> np.ndarray | None:
+    """Read how exactly the response was measured, on the scale on which errors add up.
+
+    The column ``log_loss_sd`` (of another response ``log_<column>_sd``) holds the standard error of
+    the logarithm of each row's response. It adds to the noise of the model in quadrature.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape (rows,). None where the table does not say it, or errors are not relative.
+
+    Raises
+    ------
+    RunsError
+        For values that are missing, negative or infinite.
+    """
+    name = sd_column(spec)
+    return finite(table, name, least=0.0) if name in table else None
+
+
+def sd_column(spec: ModelSpec) -> str:
+    """Name the column of `known_sd`.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    str
+        Empty for a response whose errors are not relative.
+    """
+    return f"log_{spec.response.column}_sd" if spec.response.scale == "log" else ""
+
+
 def rounding_of(spec: ModelSpec, table: pd.DataFrame) -> float:
     """Sd of what rounding has left out of the response, on the scale on which errors add up.
 

@@ -509,14 +509,16 @@ NOISE: dict[str, Noise] = {
 """Kinds of noise by the name that model files use."""
 
 
-def noise_scale(values: Values, replicates: Any = 1.0, rise: Any = 0.0) -> Any:
-    r"""Scale of the mean of m replicates, :math:`\sqrt{\sigma^2 + \sigma_{seed}^2 / m + s_0^2}`.
+def noise_scale(values: Values, replicates: Any = 1.0, rise: Any = 0.0, known: Any = 0.0) -> Any:
+    r"""Scale of the mean of m replicates.
+
+    .. math:: s^2 = \sigma^2 + (\sigma_{seed}^2 + e^2) / m + s_0^2
 
     Of noise that grows above the least of a bowl, and a share ``inexact`` of the `rise`.
 
     Misfit of the law is the same for every seed of a configuration, so replicates do not shrink it.
     Where nothing tells the seeds' share apart, ``sigma`` is all there is beside :math:`s_0`, which
-    is `LEAST`.
+    is `LEAST`, and what is known of how exactly each was measured, e.
 
     Parameters
     ----------
@@ -526,6 +528,8 @@ def noise_scale(values: Values, replicates: Any = 1.0, rise: Any = 0.0) -> Any:
         Their number m.
     rise : array_like or tensor, optional
         What a run lies above the least, of log loss.
+    known : array_like or tensor, optional
+        Sd e with which each was measured, of log loss.
 
     Returns
     -------
@@ -535,7 +539,8 @@ def noise_scale(values: Values, replicates: Any = 1.0, rise: Any = 0.0) -> Any:
     if "sigma" not in values:
         return np.nan  # of shares of successes: their spread follows from the trials
     seeds = values[SEED] ** 2 / replicates if SEED in values else 0.0
-    own = np.sqrt(values["sigma"] ** 2 + seeds + LEAST**2)
+    measured = known**2 / replicates
+    own = np.sqrt(values["sigma"] ** 2 + seeds + LEAST**2 + measured)
     return own + values["inexact"] * rise if "inexact" in values else own
 
 

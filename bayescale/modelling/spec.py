@@ -37,7 +37,7 @@ _VARIABLES = (
     *("obs", "group", "chain", "draw", "member", "basis", "size_basis", "beyond"),
     *("bend", "bend_beyond", "size_error", "bend_basis", "size_error_basis", "group_index"),
     *("cluster", "cluster_index"),
-    *("observed", "observed_count", "weight", "weighting", "replicates"),
+    *("observed", "observed_count", "observed_sd", "weight", "weighting", "replicates"),
     *("seeds", "seed_squares", "seed_freedom"),
 )
 """Variables, data and dims of every model: no parameter of a law may have their name."""

@@ -15,7 +15,14 @@ from bayescale.draws import CI_PROB, summarise
 from bayescale.errors import FitError
 from bayescale.laws import LOSS, Input
 from bayescale.modelling.build import cells_of
-from bayescale.modelling.inputs import inputs_of, observed_of, read_by, unstated
+from bayescale.modelling.inputs import (
+    inputs_of,
+    known_sd,
+    observed_of,
+    read_by,
+    sd_column,
+    unstated,
+)
 from bayescale.modelling.noise import Noise, noise_scale
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
@@ -205,7 +212,8 @@ def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.Dat
     """Draw what is observed of new runs around `mu`."""
     noise, rng = _at(fit, fit.noise, inputs), np.random.default_rng(seed)
     own = given_inputs(fit, inputs, of_noise=True)
-    scale = noise_scale(noise, rise=_rise(fit, mu, inputs))
+    known = xr.DataArray(inputs[name]) if (name := sd_column(fit.spec)) in inputs else 0.0
+    scale = noise_scale(noise, rise=_rise(fit, mu, inputs), known=known)
     return fit.spec.noise_model.draw(rng, mu, scale, noise, own)
 
 
@@ -299,10 +307,11 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
         noise = _at(fit, fit.noise, inputs)
         apart = _size_error(fit, inputs, 1) if others else fit.size_error_of_cells(part)
         middle = fit.spec.response.onto(predict(fit, inputs)) + apart
+        known = inputs.get(sd_column(fit.spec), 0.0)
         yield CellDraws(
             cells,
             middle.transpose("chain", "draw", "obs"),
-            noise_scale(noise, _vector(cells["replicates"]), _rise(fit, middle, inputs)),
+            noise_scale(noise, _vector(cells["replicates"]), _rise(fit, middle, inputs), known),
             noise,
             {own.name: inputs[own.name] for own in read_by(fit.spec)},
             fit.spec.noise_model,
@@ -524,6 +533,8 @@ def _columns(fit: Fit, table: pd.DataFrame) -> dict[str, xr.DataArray]:
         name: xr.DataArray(values, dims=("obs", name)[: values.ndim])
         for name, values in inputs_of(fit.spec, table).items()
     }
+    if (known := known_sd(fit.spec, table)) is not None:
+        columns[sd_column(fit.spec)] = xr.DataArray(known, dims="obs")
     if fit.groups:
         labels = table[str(fit.spec.group)].astype(str).to_numpy(dtype=object)
         column = str(fit.spec.group)
