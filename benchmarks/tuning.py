@@ -41,7 +41,7 @@ SLOPES = {
 
 
 def published_table() -> pd.DataFrame:
-    """Runs of Li et al. (2025)."""
+    """Read the runs of Li et al. (2025)."""
     return pd.read_csv(Path(os.environ["BAYESCALE_DATA"]) / "lr_batch_dense.csv")
 
 
@@ -83,7 +83,7 @@ def procedure(table: pd.DataFrame) -> Any:
 
 
 def step_law(params: float, tokens: float) -> dict[str, float]:
-    """Published law, fitted on all these cells."""
+    """Give the settings of the published law, fitted on all these cells."""
     chosen = (1.797 * params**-0.713 * tokens**0.307, 0.581 * tokens**0.571)
     return dict(zip(KNOBS, chosen, strict=True))
 
@@ -168,10 +168,8 @@ def simulated(seed: int) -> tuple[pd.DataFrame, dict[str, Any]]:
 
     def best(size: float, data: float) -> np.ndarray:
         n, t = np.log([size, data]) - middle
-        places = np.log([1.5e-3, 5e5]) + [
-            truth["lr_N"] * n + truth["lr_D"] * t,
-            truth["B_N"] * n + truth["B_D"] * t,
-        ]
+        trend = [truth[f"{knob}_N"] * n + truth[f"{knob}_D"] * t for knob in ("lr", "B")]
+        places = np.log([1.5e-3, 5e5]) + np.array(trend)
         return places + at_size[size] + tau * rng.normal(size=2)
 
     rows, inside = [], {}
@@ -286,9 +284,10 @@ def summary(path: Path) -> None:
             )
         else:
             share = own["hit"].mean()
-            print(
-                f"{what:10s} covered {share:.3f} +- {np.sqrt(share * (1 - share) / len(own)):.3f}, rmse {np.sqrt((own['value'] ** 2).mean()):.3f}, width {own['p'].mean():.3f}"
-            )
+            error = np.sqrt(share * (1 - share) / len(own))
+            rmse, width = np.sqrt((own["value"] ** 2).mean()), own["p"].mean()
+            print(f"{what:10s} covered {share:.3f} +- {error:.3f}", end=", ")
+            print(f"rmse {rmse:.3f}, width {width:.3f}")
 
 
 if __name__ == "__main__":

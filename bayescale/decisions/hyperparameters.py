@@ -37,7 +37,7 @@ _POINTS = 81  # of a half basin
 _PLANNED = "planned run"
 _STEP = 0.1  # of the log of a setting, for a second derivative
 _UNKNOWN = 0.1  # sd of the floor of a cell without runs, of log loss
-_FEW = 250  # draws that a search over several cells asks
+_FEW = 400  # draws that searches and basins are of
 
 type Settings = Mapping[str, float | xr.DataArray]
 """Values of knobs by name."""
@@ -142,14 +142,15 @@ class Bowl:
         dict of str to float
             By knob.
         """
-        start = self.tuned_to(forced)
+        few = replace(self, fit=with_few_draws(self.fit, _FEW))
+        start = few.tuned_to(forced)
         free = [knob for knob in self.knobs if knob not in forced]
         if not free:
             return dict(forced)
 
         def cost(logs: np.ndarray) -> float:
             at = dict(zip(free, np.exp(logs), strict=True))
-            return float(self.rise(**forced, **at).mean())
+            return float(few.rise(**forced, **at).mean())
 
         middle = [float(np.log(start[knob]).median()) for knob in free]
         found = minimize(cost, middle, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-9})
@@ -177,7 +178,7 @@ class Bowl:
         """
         if not 0 < within < 1:
             raise FitError(f"within must be a share of the loss, such as 0.005, got {within:g}")
-        few = replace(self, fit=with_few_draws(self.fit))
+        few = replace(self, fit=with_few_draws(self.fit, _FEW))
         centre = few.tuned_to(forced)
         after = self.knobs[self.knobs.index(knob) + 1 :]
         kept = {**forced, **{other: centre[other] for other in after}}
