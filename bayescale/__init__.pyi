@@ -43,6 +43,7 @@ from .decisions.wall import (
     best_under_wall as best_under_wall,
     next_epoch as next_epoch,
 )
+from .decisions.floors import floors as floors
 from .decisions.multiplier import (
     answer_multiplier as answer_multiplier,
     answer_multipliers as answer_multipliers,
