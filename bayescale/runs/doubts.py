@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.runs.check import Check, doubt
+from bayescale.runs.columns import words_of
 from bayescale.runs.losses import UNLIKELY
 from bayescale.runs.settings import is_categorical, settings
 
@@ -374,14 +375,38 @@ def _swept(table: pd.DataFrame) -> list[Check]:
         return []
     swept = [name for name in chosen if name not in keys and _differs(table[wide], keys, name)]
     said = f"they differ in {', '.join(swept)}" if swept else "no column says what else differs"
+    best = f"keep the best of each: --best-per {','.join(keys)}"
+    knobs = ",".join(_knobs(table[wide], keys, swept))
     return [
         doubt(
             "swept runs",
             f"{wide.sum()} of {len(table)} runs share {', '.join(keys)} with another whose loss "
             f"differs by more than 2%, and {said}",
-            f"If hyper-parameters were swept, keep the best of each: --best-per {','.join(keys)}.",
+            f"This is a sweep: ask which {knobs.replace(',', ' and ')} a run wants with bayescale "
+            f"tune FILE --knobs {knobs}; for a law of params and tokens fit the floor of each cell "
+            f"with --sweep {knobs}, or {best}."
+            if knobs
+            else f"If hyper-parameters were swept, {best}.",
         )
     ]
+
+
+def _knobs(table: pd.DataFrame, keys: list[str], swept: list[str]) -> list[str]:
+    """Choose of swept columns the two numeric ones to draw bowls of, learning rates first.
+
+    One that follows from those chosen, as steps do from a batch size, is none.
+    """
+
+    def order(name: str) -> int:
+        said = words_of(name)
+        return 0 if {"lr", "rate"} & set(said) else 1 if "batch" in said else 2
+
+    chosen: list[str] = []
+    for name in sorted(swept, key=order):
+        values = pd.to_numeric(table[name], errors="coerce")
+        if values.gt(0).all() and _differs(table, [*keys, *chosen], name):
+            chosen.append(name)
+    return chosen[:2]
 
 
 def _differs(table: pd.DataFrame, keys: list[str], name: str) -> bool:

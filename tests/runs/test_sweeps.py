@@ -293,3 +293,35 @@ def test_a_published_one_at_a_time_sweep_keeps_its_diverged_runs():
     assert runs.table["diverged"].sum() == 7
     assert (runs.table["loss"] == runs.table["ceiling"]).sum() == 7
     assert "537M" not in set(runs.table["size"])  # every run of its cells diverged
+
+
+def said_of(table):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        return {one.name: one for one in read_runs(table).notices}["swept runs"]
+
+
+def test_a_table_read_as_any_other_says_that_it_is_a_sweep_and_where_to_take_it():
+    table = sweep(rates=0.0005 * 4.0 ** np.arange(4))
+    table["warmup"] = table["batch_size_tokens"] / 1000  # follows from the batch
+    advice = said_of(
+        table[["params", "tokens", "warmup", *table.columns[3:-1], "learning_rate"]].assign(
+            loss=table["loss"]
+        )
+    ).advice
+    knobs = "learning_rate,batch_size_tokens"
+    assert f"bayescale tune FILE --knobs {knobs}" in advice
+    assert f"--sweep {knobs}" in advice
+    assert "--best-per params,tokens" in advice
+
+
+def test_kinds_that_differ_are_no_knobs():
+    kinds = pd.concat(
+        [sweep().assign(recipe=r, loss=sweep()["loss"] * f) for r, f in (("a", 1.0), ("b", 1.05))],
+        ignore_index=True,
+    )
+    own = kinds[kinds["learning_rate"].eq(0.004) & kinds["batch_size_tokens"].eq(2.0**19)]
+    noisy = own.drop(columns=["learning_rate", "batch_size_tokens", "recipe"])
+    assert said_of(noisy).advice == (
+        "If hyper-parameters were swept, keep the best of each: --best-per params,tokens."
+    )
