@@ -201,7 +201,12 @@ def _require_reportable(runs: "Runs", spec: ModelSpec, backtest: bool | None) ->
 
     group_names(spec, runs)
     require_identifiable(
-        runs, spec.designed, len(spec.priors), group=spec.group, held=spec.may_hold
+        runs,
+        spec.designed,
+        len(spec.priors),
+        group=spec.group,
+        held=spec.may_hold,
+        bowl=bool(spec.law.least),
     )
     if backtest:
         from bayescale.evaluation.folds import plan_cuts

@@ -263,5 +263,10 @@ def _require_usable(split: Split) -> None:
 
 def _design(spec: ModelSpec, runs: Runs) -> tuple[Check, ...]:
     return require_identifiable(
-        runs, spec.designed, len(spec.priors), group=spec.group, held=spec.may_hold
+        runs,
+        spec.designed,
+        len(spec.priors),
+        group=spec.group,
+        held=spec.may_hold,
+        bowl=bool(spec.law.least),
     )

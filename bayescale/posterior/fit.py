@@ -1424,5 +1424,10 @@ def _require_weights(weights: np.ndarray, runs: int) -> None:
 
 def _design(spec: ModelSpec, runs: Runs) -> tuple[Check, ...]:
     return require_identifiable(
-        runs, spec.designed, len(spec.priors), group=spec.group, held=spec.may_hold
+        runs,
+        spec.designed,
+        len(spec.priors),
+        group=spec.group,
+        held=spec.may_hold,
+        bowl=bool(spec.law.least),
     )

@@ -22,6 +22,7 @@ def require_identifiable(
     *,
     group: str | None = None,
     held: bool = False,
+    bowl: bool = False,
 ) -> tuple[Check, ...]:
     """Refuse designs that cannot say what the law asks, and name those that can say little.
 
@@ -65,7 +66,9 @@ def require_identifiable(
     doubts = [_alike(name, float(np.exp(logs.pop(name)[0]))) for name in alike]
     # From a loss to an accuracy a narrow range is wide, and runs of all sizes are to lie on it.
     link = held and len(inputs) == 1 and inputs[0] not in COUNTS
-    doubts += [one for name, values in logs.items() for one in _levels(name, values) if not link]
+    doubts += [
+        one for name, values in logs.items() for one in _levels(name, values) if not (link or bowl)
+    ]
     each, what = len(runs), "runs"
     if group == "task" and group in runs.table:  # one run is a row of each of its tasks
         each, what = int(runs.table[group].value_counts().max()), "runs of a task"
@@ -80,7 +83,7 @@ def require_identifiable(
     if {"params", "tokens"} <= set(logs):
         doubts += _joint(logs["params"], logs["tokens"])
     if len(inputs) == 1 and not link:
-        doubts += _off_axis(runs, inputs[0])
+        doubts += _off_axis(runs, inputs[0], group)
     if log_unique is None:
         doubts += _repeated(runs)
     else:
@@ -114,9 +117,10 @@ def _few_groups(runs: Runs, group: str) -> list[Check]:
     ]
 
 
-def _off_axis(runs: Runs, axis: str) -> list[Check]:
+def _off_axis(runs: Runs, axis: str, group: str | None) -> list[Check]:
     """Name other counts that vary between runs of about equal axis: no curve of one axis."""
-    bins = np.log10(runs.column(axis)).round(1)
+    bins = [np.log10(runs.column(axis)).round(1)]
+    bins += [runs.table[group].astype(str).to_numpy()] if group in runs.table else []
     for name in COUNTS:
         if name == axis or name not in runs.table or not runs.table[name].gt(0).all():
             continue

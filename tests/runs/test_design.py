@@ -136,3 +136,24 @@ def test_few_groups_are_named_and_the_group_column_is_not_pooled():
     assert [notice.name for notice in grouped] == ["few groups"]
     many = read_runs(simulated_table().assign(family=list("abcde") * 6))
     assert require_identifiable(many, ("params", "tokens"), 5, group="family") == ()
+
+
+def test_a_bowl_needs_no_range_and_cells_are_a_curve_each():
+    table = pd.DataFrame(
+        {
+            "params": np.repeat([1e8, 4e8], 6),
+            "tokens": np.repeat([2e9, 8e9], 6),
+            "learning_rate": np.tile([0.001, 0.0015, 0.002], 4),
+            "loss": np.linspace(3, 2, 12),
+            "cell": np.repeat(["a", "b"], 6),
+        }
+    )
+    runs = Runs(table, "a sweep")
+
+    def names(**options):
+        found = require_identifiable(runs, ("learning_rate",), 4, **options)
+        return [one.name for one in found]
+
+    assert names(group="cell", bowl=True) == ["few groups"]
+    assert "not one curve" in names()  # two sizes that nothing tells apart
+    assert "narrow range" in names(group="cell")

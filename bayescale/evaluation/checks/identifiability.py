@@ -46,7 +46,12 @@ def design_checks(runs: Runs, spec: ModelSpec) -> list[Check]:
     """
     try:
         notices = require_identifiable(
-            runs, spec.designed, len(spec.priors), group=spec.group, held=spec.may_hold
+            runs,
+            spec.designed,
+            len(spec.priors),
+            group=spec.group,
+            held=spec.may_hold,
+            bowl=bool(spec.law.least),
         )
         refused = []
     except RunsError as error:
