@@ -370,6 +370,37 @@ class ModelSpec:
         text["axis"] = axes[0] if len(axes) == 1 else list(axes)
         return parse_model(tomlkit.dumps(text), self.name)
 
+    def with_trends_along(self, column: str) -> "ModelSpec":
+        """Return the same model with the trends of its one column along another one.
+
+        Parameters
+        ----------
+        column : str
+            Numeric, of the runs.
+
+        Returns
+        -------
+        ModelSpec
+
+        Raises
+        ------
+        ModelError
+            If the model has no trends, or trends along several columns.
+        """
+        if len(self.covariates) != 1:
+            found = " and ".join(self.covariates) or "nothing"
+            raise ModelError(
+                f"model {self.name} has trends along {found}, and one column is to be replaced; "
+                "edit a copy of its file"
+            )
+        import tomlkit
+
+        text: Any = tomlkit.parse(self.source)
+        for name, trend in list(text["trends"].items()):
+            (prior,) = trend.values()
+            text["trends"][name] = {column: prior}
+        return parse_model(tomlkit.dumps(text), self.name)
+
     def in_unit(self, unit: str) -> "ModelSpec":
         """Return the same model of losses in another unit.
 
