@@ -86,6 +86,12 @@ from .decisions.repetition import (
     identified as identified,
     repetition_value as repetition_value,
 )
+from .decisions.transfer import (
+    answer_transfer as answer_transfer,
+    fit_transfer as fit_transfer,
+    fit_transfers as fit_transfers,
+    transfer as transfer,
+)
 from .decisions.targets import (
     answer_targets as answer_targets,
     answer_tasks as answer_tasks,

@@ -1,5 +1,7 @@
 """Can these runs identify this law? Asked before sampling, from the design alone."""
 
+from typing import Any
+
 import numpy as np
 
 from bayescale import words
