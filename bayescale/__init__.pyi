@@ -144,6 +144,7 @@ from .plots import (
     plot_backtest as plot_backtest,
     plot_basin as plot_basin,
     plot_beyond as plot_beyond,
+    plot_bowls as plot_bowls,
     plot_checks as plot_checks,
     plot_comparison as plot_comparison,
     plot_cost as plot_cost,
@@ -166,6 +167,7 @@ from .plots import (
     plot_shape as plot_shape,
     plot_shrinkage as plot_shrinkage,
     plot_targets as plot_targets,
+    plot_transfer as plot_transfer,
     plot_wall as plot_wall,
 )
 from .posterior.prediction import (

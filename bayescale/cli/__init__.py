@@ -22,6 +22,7 @@ from bayescale.cli import (
     schemas,
     shipped,
     targets,
+    transfer,
 )
 from bayescale.cli.options import Plain, expanded
 from bayescale.errors import BayescaleError, RunsWarning
@@ -46,6 +47,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
     "What to do": {
         reports.optima: "bayescale optima fit.nc --flops 1e23,1e24",
         targets.targets: "bayescale targets fit.nc --params 7e9 --tokens 1e12,2e12 --reach 0.7",
+        transfer.transfer: "bayescale transfer sweep.csv --axis width --by optimizer --to 4096",
     },
     "Single-axis curves": {
         curves.curves: "bayescale curves curves.csv --x tokens --by model --at 2x",
@@ -60,7 +62,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 
 LONG = {
     *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
-    *(comparison.compare, curves.curves, curves.forecast),
+    *(comparison.compare, curves.curves, curves.forecast, transfer.transfer),
 }
 
 for panel, its_commands in COMMANDS.items():

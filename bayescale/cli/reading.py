@@ -163,21 +163,8 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
     RunsError
         If a unit is no number; else as `bayescale.read_runs`.
     """
-    stated = pairs_of(reading.unit, "--unit").items()
-    sizes = {name: _number(text, f"--unit {name}={text}") for name, text in stated}
-    names = pairs_of(reading.column, "--column")
-    unfinished = _word_or_weight(reading.mid_schedule)
-    kind_of(path)  # a file that is not there is refused before pandas is imported
-    options: dict[str, Any] = {
-        "where": _all_of(reading.where or []),
-        "units": sizes,
-        "mid_schedule": unfinished,
-        "best_per": tuple(reading.best_per or ()),
-        "params_are": reading.params_are,
-        **_of_tasks(reading),
-    }
-    options |= {"last_per": tuple(reading.last_per)} if reading.last_per else {}
-    options |= {"loss_unit": reading.loss_unit} if reading.loss_unit else {}
+    options = {**_options(path, reading), **_of_tasks(reading)}
+    names = options.pop("columns")
     from bayescale.runs.tasks import ACCURACY, as_runs
 
     odd = [*reading.of_tasks] if spec.response.column != ACCURACY else []
@@ -202,6 +189,48 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
         if not (which and _at_a_terminal() and typer.confirm(f"{which}?", default=True, err=True)):
             raise
         return read({**names, **error.columns})
+
+
+def _options(path: Path, reading: Reading) -> dict[str, Any]:
+    """Read the options of all tables; those that are not given are left out where they may be."""
+    stated = pairs_of(reading.unit, "--unit").items()
+    sizes = {name: _number(text, f"--unit {name}={text}") for name, text in stated}
+    names = pairs_of(reading.column, "--column")
+    unfinished = _word_or_weight(reading.mid_schedule)
+    kind_of(path)  # a file that is not there is refused before pandas is imported
+    options: dict[str, Any] = {
+        "columns": names,
+        "where": _all_of(reading.where or []),
+        "units": sizes,
+        "mid_schedule": unfinished,
+        "best_per": tuple(reading.best_per or ()),
+        "params_are": reading.params_are,
+    }
+    options |= {"last_per": tuple(reading.last_per)} if reading.last_per else {}
+    return options | ({"loss_unit": reading.loss_unit} if reading.loss_unit else {})
+
+
+def sweep_options(path: Path, reading: Reading) -> dict[str, Any]:
+    """Read the options of a table of losses in which settings were swept.
+
+    Parameters
+    ----------
+    path : Path
+    reading : Reading
+
+    Returns
+    -------
+    dict
+        Of `bayescale.runs.sweeps.read_sweep`.
+
+    Raises
+    ------
+    RunsError
+        For a file that is not there, a unit that is no number, or an option of accuracies.
+    """
+    if odd := [*reading.of_tasks]:
+        raise RunsError(f"--{odd[0]}: a sweep is of losses; leave it out")
+    return _options(path, reading)
 
 
 def _of_tasks(reading: Reading) -> dict[str, Any]:

@@ -35,10 +35,9 @@ from bayescale.modelling.pooling import covariates_of
 from bayescale.modelling.spec import ModelSpec, load_model, slope_of
 from bayescale.posterior.fit import Fit, fit
 from bayescale.runs.columns import words_of
-from bayescale.runs.reading import load_table
 from bayescale.runs.settings import settings
 from bayescale.runs.sweeps import RAW, as_sweep, read_sweep
-from bayescale.runs.table import Runs
+from bayescale.runs.table import Runs, read_table
 
 REGION = 2.0**0.5
 """Factor up to which two best values count as one: about a step of a usual sweep."""
@@ -179,7 +178,7 @@ def fit_transfers(
     """
     found: dict[str, Fit | str] = {}
     doubts: dict[str, list[str]] = {}
-    for name, own in _recipes(load_table(runs).table, [by] if isinstance(by, str) else by):
+    for name, own in _recipes(read_table(runs, where=where), [by] if isinstance(by, str) else by):
         query = own if where is None else f"({where}) and {own}"
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", RunsWarning)
@@ -267,7 +266,7 @@ def transfer(
     trend, _ = _along(fit, at, 0.0, seed)
     last = fit.posterior["curvature"].isel(group=-1, drop=True)
     first = best.isel(group=0, drop=True)
-    beyond, curvature = _along(fit, xr.DataArray(values, {"to": values}, "to"), 1.0, seed)
+    new, curvature = _along(fit, xr.DataArray(values, {"to": values}, "to"), 1.0, seed)
     return xr.Dataset(
         {
             "slope": fit.posterior[slope_of("place", axis)],
@@ -278,12 +277,27 @@ def transfer(
             "bracketed": (best > groups["lowest"]) & (best < groups["highest"]),
             "trend": trend,
             "cost": _cost(fit, first / best.isel(group=-1, drop=True), last),
-            "best_to": beyond,
-            "cost_to": _cost(fit, first / beyond, curvature),
+            "best_to": new,
+            "cost_to": _cost(fit, first / new, curvature),
             **groups.drop_vars("at"),
         },
         attrs={"axis": axis, "knob": knob, "region": region},
     ).transpose("chain", "draw", ...)
+
+
+def beyond(fit: Fit) -> float:
+    """Twice the largest value of the axis: what is answered for where nothing else is asked.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of `fit_transfer`.
+
+    Returns
+    -------
+    float
+    """
+    return 2 * float(fit.runs.column(_asked_of(fit)[0]).max())
 
 
 def _asked_of(fit: Fit) -> tuple[str, str]:
@@ -375,7 +389,7 @@ def answer_transfer(
     known = {name: own for name, own in named.items() if isinstance(own, Fit)}
     found = {}
     for name, own in known.items():
-        asked = 2 * float(own.runs.column(_asked_of(own)[0]).max()) if to is None else to
+        asked = beyond(own) if to is None else to
         found[name] = transfer(own, to=asked, region=region, seed=seed)
     first = next(iter(found.values()))
     entries = plain([_entry(name, known[name], draws) for name, draws in found.items()])
@@ -504,8 +518,8 @@ def _drift_sentence(entry: dict[str, Any], asked: Mapping[str, Any]) -> str:
         "cannot tell": f"Cannot tell whether it transfers within a factor of {region}",
     }[entry["verdict"]]
     return (
-        f"{opening}: from {axis} {first} to {last} the best {knob} {moves} by a factor of "
-        f"{number_of(entry['drift'])}, as {axis} to the power {number_of(entry['slope'], 2)}; "
+        f"{opening}: from {axis} {first} to {last} the best {knob} {moves} to "
+        f"{number_of(entry['drift'])} times its value, as {axis} to the power {number_of(entry['slope'], 2)}; "
         f"probability that it stays within {region} times: {entry['p_equivalent']:.0%}."
         + _open(entry, asked["region"])
     )

@@ -3,6 +3,7 @@
 from bayescale.plots.approaches import plot_approaches, plot_minima
 from bayescale.plots.backtest import plot_backtest
 from bayescale.plots.beyond import plot_beyond
+from bayescale.plots.bowls import plot_bowls
 from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
 from bayescale.plots.curves import plot_forecast, plot_shape
@@ -27,6 +28,7 @@ from bayescale.plots.multiplier import plot_multiplier
 from bayescale.plots.optimum import plot_optimum
 from bayescale.plots.repetition import plot_repetition_value
 from bayescale.plots.targets import plot_emergence, plot_predicted_tasks, plot_targets
+from bayescale.plots.transfer import plot_transfer
 
 __all__ = [
     "plot_allocation",
@@ -34,6 +36,7 @@ __all__ = [
     "plot_backtest",
     "plot_basin",
     "plot_beyond",
+    "plot_bowls",
     "plot_checks",
     "plot_comparison",
     "plot_cost",
@@ -56,5 +59,6 @@ __all__ = [
     "plot_shape",
     "plot_shrinkage",
     "plot_targets",
+    "plot_transfer",
     "plot_wall",
 ]

@@ -663,6 +663,65 @@ class Targets(Standing):
     probability: float
 
 
+class Rule(TypedDict):
+    """How probably the slope is nearest to that of a known rule."""
+
+    rule: str
+    slope: float
+    probability: float
+
+
+class SweptGroup(TypedDict):
+    """The best value of a setting in one group of a sweep, and what was tried there."""
+
+    value: float
+    runs: int
+    best: Quantity
+    lowest: float
+    highest: float
+    best_tried: float
+    p_bracketed: float
+    bound: Literal["at most", "at least"] | None
+
+
+class Carried(TypedDict):
+    """The best value at a size nobody has run, and what the smallest group's one costs there."""
+
+    value: float
+    best: Quantity
+    cost: Quantity
+
+
+class TransferOf(TypedDict):
+    """How far the best value of a setting moves, of one recipe."""
+
+    recipe: str | None
+    runs: int
+    verdict: Literal["transfers", "drifts", "cannot tell"]
+    slope: Quantity
+    drift: Quantity
+    p_equivalent: float
+    p_falls: float
+    spread: Quantity
+    scatter: Quantity
+    rules: list[Rule]
+    cost: Quantity
+    p_bracketed: float
+    groups: list[SweptGroup]
+    to: list[Carried]
+    changes_too: list[str]
+
+
+class Transfer(Standing):
+    """Whether the best value of a setting moves along an axis, and why a recipe is not answered."""
+
+    axis: str
+    knob: str
+    region: float
+    recipes: list[TransferOf]
+    refused: dict[str, str]
+
+
 class BestInput(Standing):
     """The best knob or mixture."""
 
@@ -796,6 +855,7 @@ WRITTEN: dict[str, Any] = {
     "fit": Report,
     "optima": Optima,
     "targets": Targets,
+    "transfer": Transfer,
     **QUESTIONS,
     "plan": Union[*QUESTIONS.values()],
     "check": Checks,

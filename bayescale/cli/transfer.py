@@ -1,0 +1,86 @@
+"""The command that says whether a best setting transfers from small runs to large ones."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bayescale.cli.curves import file_name
+from bayescale.cli.options import (
+    AS_IT_IS,
+    AllowUnconverged,
+    By,
+    Json,
+    Reading,
+    RunsFile,
+    Seed,
+)
+from bayescale.cli.reading import sweep_options
+from bayescale.cli.sampling import print_answer
+from bayescale.errors import RunsError
+from bayescale.files import make_folder
+from bayescale.progress import step
+
+if TYPE_CHECKING:
+    from bayescale.posterior.fit import Fit
+
+
+def transfer(
+    table: RunsFile,
+    axis: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Along which it may move: depth, tokens, params.")
+    ] = "width",
+    knob: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The setting that was swept.")
+    ] = "learning_rate",
+    by: By = None,
+    to: Annotated[
+        list[float] | None,
+        typer.Option(help="Values of the axis that nobody has run; else twice the largest."),
+    ] = None,
+    region: Annotated[
+        float, typer.Option(metavar="FACTOR", help="Up to which best values count as one.")
+    ] = 1.41,
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Another model of bowls with trends.")
+    ] = "transfer",
+    reading: Reading = AS_IT_IS,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For pictures of bowls and best values.")
+    ] = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Say whether the best value of a setting moves along width, depth or tokens."""
+    if region <= 1:
+        raise RunsError(f"--region {region:g}: must be a factor above 1, such as 1.41")
+    options = sweep_options(table, reading)
+    if plots is not None:
+        make_folder(plots)  # before the long work, not after it
+    with step("loading"):
+        from bayescale.decisions.transfer import answer_transfer, fit_transfer, fit_transfers
+    asked = {"axis": axis, "knob": knob, "model": model, "seed": seed, **options}
+    fits = fit_transfers(table, by, **asked) if by else fit_transfer(table, **asked)
+    answer = answer_transfer(fits, to=to or None, region=region, seed=seed)
+    if plots is not None:
+        named = fits if isinstance(fits, dict) else {"transfer": fits}
+        for name, own in named.items():
+            if not isinstance(own, str):
+                _draw(own, name, to, region, plots, seed)
+        typer.echo(f"figures: {plots}", err=True)
+    print_answer(answer, as_json, allow_unconverged)
+
+
+def _draw(
+    own: "Fit", name: str, to: list[float] | None, region: float, folder: Path, seed: int
+) -> None:
+    """Draw the bowls of one recipe, and the path of its best value."""
+    from bayescale.decisions.transfer import beyond, transfer
+    from bayescale.plots.bowls import plot_bowls
+    from bayescale.plots.style import save_figure
+    from bayescale.plots.transfer import plot_transfer
+
+    found = transfer(own, to=to or beyond(own), region=region, seed=seed)
+    save_figure(plot_bowls(own), folder / f"{file_name(name)}-bowls.png")
+    save_figure(plot_transfer(found), folder / f"{file_name(name)}-path.png")
