@@ -60,6 +60,7 @@ from bayescale.posterior.sampling import (
     HIERARCHICAL_ATTEMPTS,
     JITTER,
     NEAR,
+    SHARED_ERROR_ATTEMPTS,
     WHITENED_ATTEMPTS,
     Shape,
     Target,
@@ -1009,6 +1010,7 @@ def fit(
         warnings.warn(str(notice), RunsWarning, stacklevel=3)
     settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
+    attempts = SHARED_ERROR_ATTEMPTS if spec.partial == ("level",) else attempts
     attempts = WHITENED_ATTEMPTS if spec.bend else attempts
     settings = {**attempts[0], **settings}
     if target_accept is not None:

@@ -43,6 +43,14 @@ HIERARCHICAL_ATTEMPTS = (
 """Group scales make funnels: there a diagonal mass matrix beats a low-rank one. What is missing at
 first is mostly effective draws: then three times as many are made, and every third is kept."""
 
+SHARED_ERROR_ATTEMPTS = (
+    {"adaptation": "low_rank", "target_accept": 0.9},
+    {"adaptation": "low_rank", "target_accept": 0.95, "thin": 3},
+    {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
+)
+"""Where groups differ by their level alone, all else is as in a model without groups: one funnel
+is narrow beside the correlations of the law's coordinates."""
+
 WHITENED_ATTEMPTS = (
     {"adaptation": "diag", "target_accept": 0.9},
     {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
