@@ -714,21 +714,9 @@ class Fit(Shown):
             raise FitError("this fit holds given constants, it was never sampled: no diagnostics")
         if len(self.members) > 1:
             return _together([own.diagnostics for own in self.members])
-        stats, draws = self.tree["sample_stats"], self._told
         # Dozens of short independent chains of coefficients disagree by chance: that all of them
         # have effective draws says more.
-        with np.errstate(divide="ignore", invalid="ignore"):  # of chains that never moved
-            r_hat = az.rhat(draws.drop_vars(_ERRORS, errors="ignore"))
-            effective = az.ess(draws, method="bulk")
-        return Diagnostics(
-            divergences=int(stats["diverging"].sum()),
-            maxdepth_reached=int(stats["maxdepth_reached"].sum()),
-            max_r_hat=float(r_hat.to_array().max(skipna=False)),
-            min_ess_bulk=float(effective.to_array().min(skipna=False)),
-            seconds_compile=float(self.tree.attrs["seconds_compile"]),
-            seconds_sample=float(self.tree.attrs["seconds_sample"]),
-            unsampled=_unsampled(draws),
-        )
+        return diagnostics_of(self.tree, self._told, _ERRORS)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -1371,6 +1359,39 @@ def constants_fit(model: str | Path, **parameters: Any) -> Fit:
     )
     tree.attrs = _identity(spec)
     return Fit(spec, Runs(table, "given constants"), tree)
+
+
+def diagnostics_of(
+    tree: xr.DataTree, draws: xr.Dataset, without_r_hat: Sequence[str] = ()
+) -> Diagnostics:
+    """Judge draws of a sampler.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        With ``sample_stats``, and attributes ``seconds_compile`` and ``seconds_sample``.
+    draws : xarray.Dataset
+        Those that are judged.
+    without_r_hat : sequence of str, optional
+        Variables of which effective draws say more.
+
+    Returns
+    -------
+    Diagnostics
+    """
+    stats = tree["sample_stats"]
+    with np.errstate(divide="ignore", invalid="ignore"):  # of chains that never moved
+        r_hat = az.rhat(draws.drop_vars(without_r_hat, errors="ignore"))
+        effective = az.ess(draws, method="bulk")
+    return Diagnostics(
+        divergences=int(stats["diverging"].sum()),
+        maxdepth_reached=int(stats["maxdepth_reached"].sum()),
+        max_r_hat=float(r_hat.to_array().max(skipna=False)),
+        min_ess_bulk=float(effective.to_array().min(skipna=False)),
+        seconds_compile=float(tree.attrs["seconds_compile"]),
+        seconds_sample=float(tree.attrs["seconds_sample"]),
+        unsampled=_unsampled(draws),
+    )
 
 
 def _together(members: Sequence[Diagnostics]) -> Diagnostics:
