@@ -136,7 +136,7 @@ def _axis(name: str, asked: float | Sequence[float]) -> xr.DataArray:
 
 
 def _edge(curvature: Any, skew: Any, height: Any, side: float) -> xr.DataArray:
-    """Find log x over its best value where the bowl has risen so high, on one side, by bisection."""
+    """Find by bisection where the bowl has risen so high on one side: log x over its best value."""
     inner = xr.zeros_like(curvature + skew + height)
     outer = inner + _WIDEST
     for _ in range(_HALVINGS):

@@ -7,9 +7,9 @@ Of recipe r at size j, with a baseline whose multiplier is 1,
     \log L = \ell_j + \log(1 + \phi_j ((m_{rj} D / D_j)^{-\beta_j} - 1)), \qquad
     \log m_{rj} = c_r + e_r n_j + \tau z_{rj}, \quad n_j = \log(N_j / N_0)
 
-:math:`\ell_j` is the log loss of the baseline at :math:`D_j` tokens, :math:`\phi_j` the share of it
-that more tokens would remove. Every size has a level of its own: were all on one law of N, what that
-law gets wrong would leak into the multipliers. Recipes are pooled in c and in e, sizes in
+:math:`\ell_j` is the log loss of the baseline at :math:`D_j` tokens, :math:`\phi_j` the share of
+it that more tokens would remove. Every size has a level of its own: were all on one law of N, what
+that law gets wrong would leak into the multipliers. Recipes are pooled in c and in e, sizes in
 :math:`\beta`, and what scatters about the trend has one sd :math:`\tau`.
 """
 
@@ -128,7 +128,7 @@ def crossed(runs: Runs, by: str, baseline: str) -> Crossed:
     if not others:
         raise RunsError(f"every run has the {by} {baseline!r}: there is nothing to compare with")
     recipes = (baseline, *others)
-    sizes, size = _sizes(np.log(runs.column("params")))
+    sizes, size = _sizes(runs.column("params"))
     recipe = np.array([recipes.index(label) for label in labels])
     for place, value in enumerate(sizes):
         if not ((size == place) & (recipe == 0)).any():
@@ -143,12 +143,12 @@ def crossed(runs: Runs, by: str, baseline: str) -> Crossed:
     return Crossed(recipes, sizes, recipe, size, log_tokens - middle[size], observed)
 
 
-def _sizes(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tell sizes apart by gaps in sorted logs: N rising, and the size of each run."""
-    order = np.argsort(logs)
-    size = np.empty(len(logs), dtype=np.int64)
-    size[order] = np.concatenate([[0], np.cumsum(np.diff(logs[order]) > _SAME_SIZE)])
-    return np.exp(np.bincount(size, logs) / np.bincount(size)), size
+def _sizes(params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tell sizes apart by gaps between sorted N: N rising, and the size of each run."""
+    order, size = np.argsort(params), np.empty(len(params), dtype=np.int64)
+    gaps = np.diff(np.log(params[order])) > _SAME_SIZE
+    size[order] = np.concatenate([[0], np.cumsum(gaps)])
+    return np.array([np.median(params[size == one]) for one in range(size.max() + 1)]), size
 
 
 def variables(own: Crossed) -> tuple[Variable, ...]:

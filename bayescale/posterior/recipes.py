@@ -131,7 +131,7 @@ class Recipes:
 
     @property
     def log_loss_per_log_token(self) -> xr.DataArray:
-        """How much log loss falls with log tokens, at each size's middle: dims (chain, draw, size)."""
+        """Fall of log loss with log tokens in the middle of each size, dims (chain, draw, size)."""
         return self.posterior["reducible"] * betas(self.posterior)
 
 
