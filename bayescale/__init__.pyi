@@ -79,6 +79,17 @@ from .decisions.predictions import (
     answer_predictions as answer_predictions,
 )
 from .decisions.prices import Prices as Prices
+from .decisions.basin import (
+    answer_setting_basin as answer_setting_basin,
+    setting_basin as setting_basin,
+)
+from .decisions.recipes import (
+    answer_recipes as answer_recipes,
+    expected_best as expected_best,
+    recipe_multipliers as recipe_multipliers,
+)
+from .posterior.recipes import Recipes as Recipes, fit_recipes as fit_recipes
+from .runs.recipes import read_recipes as read_recipes
 from .decisions.repetition import (
     answer_repetition as answer_repetition,
     effective_repetitions as effective_repetitions,
@@ -156,6 +167,8 @@ from .plots import (
     plot_isoflop as plot_isoflop,
     plot_minima as plot_minima,
     plot_multiplier as plot_multiplier,
+    plot_recipes as plot_recipes,
+    plot_setting_basin as plot_setting_basin,
     plot_next_runs as plot_next_runs,
     plot_optimum as plot_optimum,
     plot_overtraining as plot_overtraining,

@@ -23,6 +23,7 @@ _MAKE = {
     "CurveShape": "bayescale.classify_curve(x, y) makes one",
     "Sweep": "bayescale.find_optimum(x, y) makes one",
     "Curves": "bayescale.fit_curves(table, by, x, y) makes them",
+    "Recipes": "bayescale.fit_recipes(runs, by, baseline) makes them",
     "Accuracies": "bayescale.Accuracies.direct(fit) or .chain(loss_fit, link_fit) makes them",
     "Axes": "axes[0] of plt.subplots(1, 2) is one",
     "CurveForecast": "bayescale.forecast_curves(...) makes them",

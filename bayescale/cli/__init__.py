@@ -14,10 +14,12 @@ import typer
 
 from bayescale.cli import (
     backtests,
+    basin,
     checks,
     comparison,
     curves,
     plan,
+    recipes,
     reports,
     schemas,
     shipped,
@@ -46,6 +48,8 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
     },
     "What to do": {
         reports.optima: "bayescale optima fit.nc --flops 1e23,1e24",
+        basin.basin: "bayescale basin runs.csv --knob aspect_ratio --params 400M --within 1%",
+        recipes.recipes: "bayescale recipes runs.csv --by optimizer --baseline adamw --params 7e9",
         targets.targets: "bayescale targets fit.nc --params 7e9 --tokens 1e12,2e12 --reach 0.7",
         transfer.transfer: "bayescale transfer sweep.csv --axis width --by optimizer --to 4096",
     },
@@ -62,7 +66,8 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 
 LONG = {
     *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
-    *(comparison.compare, curves.curves, curves.forecast, transfer.transfer),
+    *(comparison.compare, curves.curves, curves.forecast),
+    *(basin.basin, recipes.recipes, transfer.transfer),
 }
 
 for panel, its_commands in COMMANDS.items():

@@ -90,7 +90,7 @@ def overtraining(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Find the cheapest model of a loss that will serve so many tokens."""
-    prices = _prices(money)
+    prices = prices_of(money)
     fitted = _asked(fit, group, plot, at)
     from bayescale.decisions.overtraining import answer_overtraining, cheapest, target_loss
 
@@ -159,7 +159,7 @@ def plans(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Compare candidate plans by loss, probability of being best and expected regret."""
-    prices = _prices(money)
+    prices = prices_of(money)
     fitted = _asked(fit, group, plot, at, beside=table)
     from bayescale.decisions.plans import answer_plans, plan_outcomes, rank_plans
 
@@ -320,7 +320,7 @@ def _constants(text: str) -> dict[str, float]:
     return values
 
 
-def _prices(money: Money) -> Prices:
+def prices_of(money: Money) -> Prices:
     given = {name: value for name, value in asdict(money).items() if value is not None}
     if given and money.per_hour is None:
         option = next(iter(given)).replace("_", "-")

@@ -163,8 +163,8 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
     RunsError
         If a unit is no number; else as `bayescale.read_runs`.
     """
-    options = {**_options(path, reading), **_of_tasks(reading)}
-    names = options.pop("columns")
+    options = reading_options(reading) | _of_tasks(reading)
+    kind_of(path)  # a file that is not there is refused before pandas is imported
     from bayescale.runs.tasks import ACCURACY, as_runs
 
     odd = [*reading.of_tasks] if spec.response.column != ACCURACY else []
@@ -176,12 +176,13 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
         )
 
     def read(names: dict[str, str]) -> "Runs":
-        runs = as_runs(path, spec.response.column, {"columns": names, **options})
+        runs = as_runs(path, spec.response.column, {**options, "columns": names})
         for own in spec.reads:  # before the long work
             if own.role in ("size", "data", "compute"):
                 runs.column(own.name)
         return runs
 
+    names = options["columns"]
     try:
         return read(names)
     except UnnamedColumnError as error:
@@ -191,18 +192,28 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
         return read({**names, **error.columns})
 
 
-def _options(path: Path, reading: Reading) -> dict[str, Any]:
-    """Read the options of all tables; those that are not given are left out where they may be."""
+def reading_options(reading: Reading) -> dict[str, Any]:
+    """Options of `bayescale.read_runs` as the command line gives them.
+
+    Parameters
+    ----------
+    reading : Reading
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    RunsError
+        If a unit is no number, or an entry is written otherwise.
+    """
     stated = pairs_of(reading.unit, "--unit").items()
-    sizes = {name: _number(text, f"--unit {name}={text}") for name, text in stated}
-    names = pairs_of(reading.column, "--column")
-    unfinished = _word_or_weight(reading.mid_schedule)
-    kind_of(path)  # a file that is not there is refused before pandas is imported
     options: dict[str, Any] = {
-        "columns": names,
+        "columns": pairs_of(reading.column, "--column"),
         "where": _all_of(reading.where or []),
-        "units": sizes,
-        "mid_schedule": unfinished,
+        "units": {name: _number(text, f"--unit {name}={text}") for name, text in stated},
+        "mid_schedule": _word_or_weight(reading.mid_schedule),
         "best_per": tuple(reading.best_per or ()),
         "params_are": reading.params_are,
     }
@@ -230,7 +241,8 @@ def sweep_options(path: Path, reading: Reading) -> dict[str, Any]:
     """
     if odd := [*reading.of_tasks]:
         raise RunsError(f"--{odd[0]}: a sweep is of losses; leave it out")
-    return _options(path, reading)
+    kind_of(path)  # a file that is not there is refused before pandas is imported
+    return reading_options(reading)
 
 
 def _of_tasks(reading: Reading) -> dict[str, Any]:

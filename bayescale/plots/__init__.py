@@ -2,6 +2,7 @@
 
 from bayescale.plots.approaches import plot_approaches, plot_minima
 from bayescale.plots.backtest import plot_backtest
+from bayescale.plots.basin import plot_setting_basin
 from bayescale.plots.beyond import plot_beyond
 from bayescale.plots.bowls import plot_bowls
 from bayescale.plots.checks import plot_checks
@@ -26,6 +27,7 @@ from bayescale.plots.fits import (
 from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
 from bayescale.plots.optimum import plot_optimum
+from bayescale.plots.recipes import plot_recipes
 from bayescale.plots.repetition import plot_repetition_value
 from bayescale.plots.targets import plot_emergence, plot_predicted_tasks, plot_targets
 from bayescale.plots.transfer import plot_transfer
@@ -55,7 +57,9 @@ __all__ = [
     "plot_plans",
     "plot_predicted",
     "plot_predicted_tasks",
+    "plot_recipes",
     "plot_repetition_value",
+    "plot_setting_basin",
     "plot_shape",
     "plot_shrinkage",
     "plot_targets",

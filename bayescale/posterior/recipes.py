@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import xarray as xr
@@ -84,10 +83,9 @@ class Recipes:
         return slopes(self.posterior)
 
     def log_multiplier(self, params: Sequence[float]) -> xr.DataArray:
-        """Log of what a token of the baseline's is worth with each recipe, at some sizes.
+        """Log of what a token with each recipe is worth in the baseline's, at some sizes.
 
-        At a size of the runs (within 1%) what they say of it; at another one the trend, and what
-        scatters about it.
+        At a size of the runs (within 1%) what they say of it; at another one as `log_trend`.
 
         Parameters
         ----------
@@ -98,12 +96,37 @@ class Recipes:
         xarray.DataArray
             Dims (chain, draw, recipe, params).
         """
-        draws = self.posterior
-        return (
-            xr.concat([self._at(draws, float(size)) for size in params], dim="params")
-            .assign_coords(params=list(map(float, params)))
-            .transpose("chain", "draw", "recipe", "params")
-        )
+        return self._at(params, [self.size_of(float(size)) for size in params])
+
+    def log_trend(self, params: Sequence[float]) -> xr.DataArray:
+        """Log of the multipliers at sizes without runs: the trend, and what scatters about it.
+
+        A draw scatters by as much at each size, so that it is a line.
+
+        Parameters
+        ----------
+        params : sequence of float
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims (chain, draw, recipe, params).
+        """
+        return self._at(params, [None] * len(params))
+
+    def _at(self, params: Sequence[float], places: Sequence[int | None]) -> xr.DataArray:
+        draws, sizes = self.posterior.drop_vars("size"), np.log(self.own.sizes)
+        shape = draws["gain"]
+        drawn = shape.copy(data=np.random.default_rng(self.seed).standard_normal(shape.shape))
+        z = [drawn if place is None else draws["z"].isel(size=place) for place in places]
+        logs = [
+            np.log(size) if place is None else sizes[place]
+            for size, place in zip(params, places, strict=True)
+        ]
+        along = xr.DataArray(np.array(logs) - sizes.mean(), dims="params")
+        free = {**draws.data_vars, "z": xr.concat(z, dim="params")}
+        found = log_multipliers(free, along).assign_coords(params=list(map(float, params)))
+        return found.transpose("chain", "draw", "recipe", "params")
 
     def size_of(self, params: float) -> int | None:
         """Find the place of a size among those of the runs, None where it is another one.
@@ -118,16 +141,6 @@ class Recipes:
         """
         apart = np.abs(np.log(self.own.sizes / params))
         return int(apart.argmin()) if apart.min() <= _SAME_SIZE else None
-
-    def _at(self, draws: xr.Dataset, params: float) -> xr.DataArray:
-        place = self.size_of(params)
-        sizes = np.log(self.own.sizes)
-        if place is not None:
-            known = {**draws.data_vars, "z": draws["z"].isel(size=place, drop=True)}
-            return log_multipliers(known, sizes[place] - sizes.mean())
-        rng = np.random.default_rng([self.seed, crc32(repr(params).encode())])
-        z = draws["gain"].copy(data=rng.standard_normal(draws["gain"].shape))
-        return log_multipliers({**draws.data_vars, "z": z}, np.log(params) - sizes.mean())
 
     @property
     def log_loss_per_log_token(self) -> xr.DataArray:

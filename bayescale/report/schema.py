@@ -722,6 +722,90 @@ class Transfer(Standing):
     refused: dict[str, str]
 
 
+class SettingRange(TypedDict):
+    """Values of a setting that cost no more than a share of the loss."""
+
+    excess: float
+    lower: Quantity
+    upper: Quantity
+    width: Quantity
+
+
+class ProbablyWithin(TypedDict):
+    """How probably a value costs no more than a share of the loss."""
+
+    excess: float
+    probability: float
+
+
+class PlannedSetting(TypedDict):
+    """What a planned value of a setting costs, as shares of the loss and of the tokens."""
+
+    value: float
+    cost: Quantity
+    tokens_cost: Quantity
+    p_within: list[ProbablyWithin]
+
+
+class SettingBasin(TypedDict):
+    """The best value of a setting at a size, and the values nearly as good."""
+
+    params: float
+    decades_beyond: Number
+    best: Quantity
+    p_seen: float
+    within: list[SettingRange]
+    planned: list[PlannedSetting]
+
+
+class SettingBasins(Standing):
+    """Which values of a setting are good for a size."""
+
+    setting: str
+    params_are: str
+    exponent: Quantity
+    p_rises: float
+    curvature_exponent: Quantity
+    tokens: float
+    seen: list[float]
+    basins: list[SettingBasin]
+
+
+class RecipeAtSize(TypedDict):
+    """What a recipe is worth at a size; what it saves is null without planned tokens."""
+
+    params: float
+    seen: bool
+    decades_beyond: Number
+    multiplier: Quantity
+    p_better: float
+    p_best: float
+    saved: Quantity
+    saved_tokens: Quantity | None
+    saved_cost: Quantity | None
+    tried: list[float] | None
+    luck: Quantity | None
+
+
+class Recipe(TypedDict):
+    """What a recipe is worth in tokens of the baseline; its slope is of the log in log N."""
+
+    recipe: str
+    slope: Quantity
+    p_falls: float
+    sizes: list[RecipeAtSize]
+
+
+class RecipeAnswer(Standing):
+    """What recipes are worth against a baseline."""
+
+    by: str
+    baseline: str
+    tokens: Number
+    unit: str
+    recipes: list[Recipe]
+
+
 class BestInput(Standing):
     """The best knob or mixture."""
 
@@ -854,6 +938,8 @@ WRITTEN: dict[str, Any] = {
     "report": Report,
     "fit": Report,
     "optima": Optima,
+    "basin": SettingBasins,
+    "recipes": RecipeAnswer,
     "targets": Targets,
     "transfer": Transfer,
     **QUESTIONS,

@@ -186,7 +186,7 @@ def test_best_runs_at_an_end_are_bounds():
 
 
 def test_other_settings_of_the_groups_are_named():
-    table = sweep_table({w: 4e-3 for w in WIDTHS})
+    table = sweep_table(dict.fromkeys(WIDTHS, 0.004))
     table["depth"] = table["width"].map({w: 2 + n for n, w in enumerate(WIDTHS)})
     table["heads"] = table["width"] // 64  # the same in another unit
     answer = answer_transfer(known_transfer(0.0, table=table))
