@@ -5,7 +5,7 @@ Marin's comparison of optimisers. Losses are by the joint law, with more bend th
 no law of the sizes holds; multipliers change with size and scatter about their trend. How often do
 90% intervals hold the multiplier at each size, and at one that nobody has run?
 
-    python benchmarks/recipes.py RESULTS.csv [--tables 100] [--draws 500]
+    python benchmarks/recipes.py RESULTS.csv [--tables 100] [--draws 1000]
     python benchmarks/recipes.py RESULTS.csv --summary
 
 A row a table, recipe and size is appended as soon as it is known: run it again to go on.
@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("--tables", type=int, default=100)
-    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--summary", action="store_true")
     asked = parser.parse_args()
     if not asked.summary:

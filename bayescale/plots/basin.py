@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -43,24 +44,32 @@ def plot_setting_basin(fit: Fit, found: xr.Dataset) -> Figure:
         figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 4.3))
         _draw_bowls(left, few, found)
         _draw_path(right, few, found)
+        for axis, place in ((left, "left"), (right, "right")):
+            shown = axis.get_legend_handles_labels()
+            figure.legend(*shown, loc=f"outside lower {place}", ncols=2)
     return figure
 
 
 def _draw_bowls(axis: Axes, few: Fit, found: xr.Dataset) -> None:
     setting, table = found.attrs["setting"], few.runs.table
-    seen = table[setting].to_numpy(dtype=float)
+    seen, sizes = (table[name].to_numpy(dtype=float) for name in (setting, "params"))
     asked = found["params"].to_numpy()[:_MOST]
     grid = np.geomspace(seen.min() / _ROOM, seen.max() * _ROOM, _STEPS)
     cost = summarise(setting_basin(few, asked.tolist(), planned=grid.tolist())["cost"])
-    for size, colour in zip(asked, sequence(len(asked)), strict=True):
-        band(axis, grid, cost.sel(params=size), colour, label=words.trimmed(size))
-    axis.plot(seen, reduced(few, setting), "o", ms=3, color="black", alpha=0.45, label="runs")
+    ends = LogNorm(min(sizes.min(), asked.min()), max(sizes.max(), asked.max()))
+    colours = ListedColormap(sequence(256)[::-1])  # large ones dark
+    for size in asked:
+        band(axis, grid, cost.sel(params=size), colours(ends(size)), label=words.trimmed(size))
+    points = reduced(few, setting)
+    shown = {"marker": "o", "s": 14, "c": sizes, "cmap": colours, "norm": ends, "lw": 0}
+    axis.scatter(seen, points, alpha=0.6, **shown, label="runs, in the colour of their N")
+    most = max(points.max(), float(cost.sel(summary="median").max()))
+    axis.set_ylim(min(points.min(), 0) - 0.05 * most, 1.15 * most)
     log_axis(axis.xaxis, grid, setting)
     axis.set_xlabel(label_of(words.spaced(setting)))
-    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     axis.set_ylabel("loss above the least")
     axis.set_title("What a value costs, by size N")
-    axis.legend(loc="upper center", ncols=2)
 
 
 def reduced(fit: Fit, setting: str) -> np.ndarray:
@@ -78,8 +87,8 @@ def reduced(fit: Fit, setting: str) -> np.ndarray:
     numpy.ndarray, shape (runs,)
         Shares of the loss.
     """
-    table, typical = fit.runs.table, fit
-    left = residuals(typical)["residual"].to_numpy()
+    table = fit.runs.table
+    left = residuals(fit)["residual"].to_numpy()
     if fit.groups:
         apart = (fit.posterior["level"] - fit.posterior["level_population"]).median(
             ("chain", "draw")
@@ -110,4 +119,3 @@ def _draw_path(axis: Axes, few: Fit, found: xr.Dataset) -> None:
     axis.set_xlabel(f"parameters N ({few.runs.params_are})")
     axis.set_ylabel(label_of(words.spaced(setting)))
     axis.set_title("How the best value moves with size")
-    axis.legend(loc="best")

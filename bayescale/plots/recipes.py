@@ -58,7 +58,7 @@ def plot_recipes(recipes: Recipes, *, farthest: float = 0.0) -> Figure:
         for axis in axes[:, 0]:
             axis.set_ylabel("times the tokens", size=_SMALL)
         handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=_SMALL)
+        figure.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=_SMALL)
         title = f"What a token is worth in those of {named(recipes.baseline)}"
         figure.suptitle(title, x=0.01, ha="left", weight="bold", size=10.5)
     return figure
