@@ -401,6 +401,32 @@ class ModelSpec:
             text["trends"][name] = {column: prior}
         return parse_model(tomlkit.dumps(text), self.name)
 
+    def with_trends(self, trends: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> "ModelSpec":
+        """Return the same model with other trends.
+
+        Parameters
+        ----------
+        trends : mapping of str to mapping of str to mapping
+            As [trends] of a model file has them: for each parameter by column a prior, such as
+            ``{"dist": "Normal", "mu": 0.0, "sigma": 0.5}``. Empty for none.
+
+        Returns
+        -------
+        ModelSpec
+
+        Raises
+        ------
+        ModelError
+            For a parameter that is not partially pooled, or what is no prior.
+        """
+        import tomlkit
+
+        text: Any = tomlkit.parse(self.source)
+        text.pop("trends", None)
+        if trends:
+            text["trends"] = {name: dict(own) for name, own in trends.items()}
+        return parse_model(tomlkit.dumps(text), self.name)
+
     def in_unit(self, unit: str) -> "ModelSpec":
         """Return the same model of losses in another unit.
 

@@ -1,6 +1,5 @@
 """Can these runs identify this law? Asked before sampling, from the design alone."""
 
-
 import numpy as np
 
 from bayescale import words
