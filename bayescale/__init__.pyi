@@ -37,6 +37,7 @@ from .evaluation.checks.suite import (
 from .decisions.trust import task_doubts as task_doubts
 from .evaluation.compare import Comparison as Comparison, compare as compare
 from .evaluation.compare import answer_comparison as answer_comparison
+from .runs.steps import read_steps as read_steps, steps_to_target as steps_to_target
 from .runs.datasets import available_datasets as available_datasets, load_dataset as load_dataset
 from .decisions.wall import (
     answer_wall as answer_wall,
@@ -58,6 +59,14 @@ from .decisions.next_runs import (
     log_optimum as log_optimum,
     suggest_runs as suggest_runs,
 )
+from .decisions.critical_batch import (
+    answer_batch as answer_batch,
+    batch_at as batch_at,
+    batch_exponents as batch_exponents,
+    batch_model as batch_model,
+    critical_batches as critical_batches,
+)
+from .decisions.swept_batch import surface_batches as surface_batches
 from .decisions.optimum import answer_optimum as answer_optimum, optimum as optimum
 from .decisions.overtraining import (
     answer_overtraining as answer_overtraining,
@@ -159,6 +168,7 @@ from .plots import (
     plot_checks as plot_checks,
     plot_comparison as plot_comparison,
     plot_cost as plot_cost,
+    plot_critical_batch as plot_critical_batch,
     plot_curve as plot_curve,
     plot_decision as plot_decision,
     plot_emergence as plot_emergence,

@@ -15,6 +15,7 @@ import typer
 from bayescale.cli import (
     backtests,
     basin,
+    batch,
     checks,
     comparison,
     curves,
@@ -52,6 +53,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
         recipes.recipes: "bayescale recipes runs.csv --by optimizer --baseline adamw --params 7e9",
         targets.targets: "bayescale targets fit.nc --params 7e9 --tokens 1e12,2e12 --reach 0.7",
         transfer.transfer: "bayescale transfer sweep.csv --axis width --by optimizer --to 4096",
+        batch.batch: "bayescale batch steps.csv --overhead 20% --params 7e9",
     },
     "Single-axis curves": {
         curves.curves: "bayescale curves curves.csv --x tokens --by model --at 2x",
@@ -67,7 +69,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 LONG = {
     *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
     *(comparison.compare, curves.curves, curves.forecast),
-    *(basin.basin, recipes.recipes, transfer.transfer),
+    *(basin.basin, batch.batch, recipes.recipes, transfer.transfer),
 }
 
 for panel, its_commands in COMMANDS.items():

@@ -211,7 +211,7 @@ def reading_options(reading: Reading) -> dict[str, Any]:
     stated = pairs_of(reading.unit, "--unit").items()
     options: dict[str, Any] = {
         "columns": pairs_of(reading.column, "--column"),
-        "where": _all_of(reading.where or []),
+        "where": all_of(reading.where or []),
         "units": {name: _number(text, f"--unit {name}={text}") for name, text in stated},
         "mid_schedule": _word_or_weight(reading.mid_schedule),
         "best_per": tuple(reading.best_per or ()),
@@ -276,7 +276,7 @@ def table_of(path: Path, where: list[str] | None) -> Table:
     kind_of(path)
     from bayescale.runs.table import read_table
 
-    return read_table(path, where=_all_of(where or []))
+    return read_table(path, where=all_of(where or []))
 
 
 def fit_of(path: Path) -> "Fit":
@@ -323,8 +323,18 @@ def _word_or_weight(text: str) -> Literal["exclude", "keep"] | float:
         ) from None
 
 
-def _all_of(conditions: list[str]) -> str | None:
-    """Join conditions into one query that asks for all of them."""
+def all_of(conditions: list[str]) -> str | None:
+    """Join conditions into one query that asks for all of them.
+
+    Parameters
+    ----------
+    conditions : list of str
+
+    Returns
+    -------
+    str or None
+        None where there are none.
+    """
     if len(conditions) < 2:
         return conditions[0] if conditions else None
     return " and ".join(f"({condition})" for condition in conditions)

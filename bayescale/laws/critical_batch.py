@@ -17,7 +17,7 @@ from bayescale.laws.law import (
 
 
 def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
-    """Steps exp(level) at the reference batch; B_noise is that times 10 to the place."""
+    """Take exp(level) steps at the reference batch, and B_noise as that times 10 to the place."""
     times = np.exp(np.log(10.0) * sampled["place"])
     return {"S_min": np.exp(sampled["level"]) / (1.0 + times), "B_noise": reference[0] * times}
 
@@ -37,12 +37,12 @@ def _guess(inputs: tuple[Any, ...], observed: Any, reference: tuple[Any, ...]) -
     coordinates=Coordinates({"level": REAL, "place": REAL}, _to_natural, _guess),
 )
 def critical_batch(x: Any, *, S_min: Any, B_noise: Any) -> Any:
-    r"""Steps to a target loss, :math:`S(B) = S_{min} (1 + B_{noise} / B)`.
+    r"""Critical batch size, of steps to a target loss :math:`S(B) = S_{min} (1 + B_{noise} / B)`.
 
-    McCandlish et al. (2018), arXiv:1812.06162, equation 2.11: with S B = E examples it is
-    :math:`(S / S_{min} - 1)(E / E_{min} - 1) = 1`, and
-    :math:`B_{noise} = E_{min} / S_{min}` is the critical batch size, at which both are twice their
-    least. Far below it twice the batch takes half the steps, far above it as many.
+    McCandlish et al. (2018), arXiv:1812.06162; Kaplan et al. (2020), arXiv:2001.08361, equation
+    5.1: with E = S B tokens or sequences it is :math:`(S / S_{min} - 1)(E / E_{min} - 1) = 1`, and
+    :math:`B_{noise} = E_{min} / S_{min}` is the batch size at which both are twice their least.
+    Far below it twice the batch takes half the steps, far above it as many.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from bayescale.plots.beyond import plot_beyond
 from bayescale.plots.bowls import plot_bowls
 from bayescale.plots.checks import plot_checks
 from bayescale.plots.comparison import plot_comparison
+from bayescale.plots.critical_batch import plot_critical_batch
 from bayescale.plots.curves import plot_forecast, plot_shape
 from bayescale.plots.decision import plot_decision
 from bayescale.plots.decisions import (
@@ -42,6 +43,7 @@ __all__ = [
     "plot_checks",
     "plot_comparison",
     "plot_cost",
+    "plot_critical_batch",
     "plot_curve",
     "plot_decision",
     "plot_emergence",

@@ -924,6 +924,82 @@ class Curves(TypedDict):
     caveats: list[str]
 
 
+class BatchSizes(TypedDict):
+    """Critical batch sizes of one model, by definition."""
+
+    noise: Quantity
+    more_tokens: Quantity
+    more_steps: Quantity
+    over_base: NotRequired[Quantity]
+
+
+class PlannedBatch(TypedDict):
+    """What a batch size costs in tokens, and saves in steps, as shares of the fewest."""
+
+    batch: float
+    more_tokens: Quantity
+    more_steps: Quantity
+    steps: Quantity | None
+    examples: Quantity | None
+    fewer_steps_than_base: Quantity | None
+    more_tokens_than_base: Quantity | None
+
+
+class SweptBatch(TypedDict):
+    """What a sweep of learning rates and batch sizes says of one model."""
+
+    params: float
+    tokens: float
+    best: Quantity
+    largest: Quantity
+    loss_slope: Quantity
+
+
+class BatchCurve(TypedDict):
+    """Steps to a target loss of one model; of one without runs what the trend says."""
+
+    curve: str
+    known: bool
+    axis: Number
+    decades_beyond: Number
+    seen: list[float] | None
+    bracketed: Number
+    fewest_steps: Quantity | None
+    fewest_examples: Quantity | None
+    batches: BatchSizes
+    planned: list[PlannedBatch]
+    surface: SweptBatch | None
+
+
+class BatchExponent(TypedDict):
+    """Exponent of a critical batch size: of the trend, and of these curves alone."""
+
+    exponent: Quantity
+    of_curves: Quantity
+
+
+class BatchExponents(TypedDict):
+    """Exponents by definition."""
+
+    noise: BatchExponent
+    more_tokens: BatchExponent
+    more_steps: BatchExponent
+    over_base: NotRequired[BatchExponent]
+
+
+class CriticalBatch(Standing):
+    """Critical batch sizes of the curves of a table, and how they grow."""
+
+    unit: str
+    sequence_length: Number
+    axis: str | None
+    more: float
+    base: Number
+    curves: list[BatchCurve]
+    exponents: BatchExponents | None
+    together: list[str]
+
+
 QUESTIONS = {
     "overtraining": Overtraining,
     "repetition": Repetition,
@@ -942,6 +1018,7 @@ WRITTEN: dict[str, Any] = {
     "recipes": RecipeAnswer,
     "targets": Targets,
     "transfer": Transfer,
+    "batch": CriticalBatch,
     **QUESTIONS,
     "plan": Union[*QUESTIONS.values()],
     "check": Checks,

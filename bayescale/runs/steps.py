@@ -35,8 +35,9 @@ _ALSO = {
     "target_loss": ("target", "loss_target"),
 }
 _NAMING = {"params": words.trimmed, "target_loss": "to {:g}".format}  # of curves without a name
-_COUNTS = (TOKENS, SEQUENCES, "steps", "tokens")
+_COUNTS = (TOKENS, SEQUENCES, "steps", "tokens", "params")
 _WITHIN = 0.05  # by which tokens may miss steps times batch: steps are rounded to evaluations
+_ONE_LOSS = 0.01  # by which losses at one target may differ
 _SAME = 0.02  # by which the length of a sequence may differ between rows, by rounding
 
 
@@ -85,10 +86,11 @@ def read_steps(
         If runs are left out.
     """
     loaded = load_table(source)
-    table = select(_renamed(loaded.table, columns or {}), where)
-    table = _with_batches(_in_numbers(table), sequence_length)
+    table = select(_in_numbers(_renamed(loaded.table, columns or {})), where)
+    table = _with_batches(table, sequence_length)
     table, never = _with_steps(table)
     table = _with_curves(table)
+    _require_targets(table)
     batch = batch_column(table)
     examples = table["steps"] * table[batch]
     table[LEAST[batch]] = examples.groupby(table[CURVE]).transform("min")
@@ -242,6 +244,21 @@ def _with_curves(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{CURVE: label})
 
 
+def _require_targets(table: pd.DataFrame) -> None:
+    """Refuse runs that ended at losses of their own, and at no target."""
+    if "target_loss" in table or "loss" not in table:
+        return
+    reached = parse(table["loss"]).groupby(table[CURVE])
+    apart = reached.max() / reached.min() - 1
+    if (apart > _ONE_LOSS).any():
+        raise RunsError(
+            f"runs of the curve {apart.idxmax()!r} end at losses {apart.max():.1%} apart: these "
+            "steps are of no one target",
+            "Find the steps to a target from losses of checkpoints with bayescale.steps_to_target, "
+            "or name the target's column, --column target_loss=YOURS.",
+        )
+
+
 @typed
 def steps_to_target(
     checkpoints: pd.DataFrame,
@@ -319,7 +336,7 @@ def _has(table: pd.DataFrame, name: str) -> str:
 
 
 def _first_below(steps: pd.Series, loss: pd.Series, target: float) -> tuple[float, str]:
-    """Steps at which a run first reaches a loss, and whether it does."""
+    """Find the steps at which a run first reaches a loss, and whether it does."""
     order = np.argsort(steps.to_numpy())
     logs, losses = np.log(steps.to_numpy())[order], loss.to_numpy()[order]
     below = np.flatnonzero(losses <= target)
