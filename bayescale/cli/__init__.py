@@ -26,6 +26,7 @@ from bayescale.cli import (
     shipped,
     targets,
     transfer,
+    tune,
 )
 from bayescale.cli.options import Plain, expanded
 from bayescale.errors import BayescaleError, RunsWarning
@@ -49,6 +50,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
     },
     "What to do": {
         reports.optima: "bayescale optima fit.nc --flops 1e23,1e24",
+        tune.tune: "bayescale tune sweep.csv --knobs learning_rate --params 7e9 --tokens 1e12",
         basin.basin: "bayescale basin runs.csv --knob aspect_ratio --params 400M --within 1%",
         recipes.recipes: "bayescale recipes runs.csv --by optimizer --baseline adamw --params 7e9",
         targets.targets: "bayescale targets fit.nc --params 7e9 --tokens 1e12,2e12 --reach 0.7",
@@ -69,7 +71,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 LONG = {
     *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
     *(comparison.compare, curves.curves, curves.forecast),
-    *(basin.basin, batch.batch, recipes.recipes, transfer.transfer),
+    *(tune.tune, basin.basin, batch.batch, recipes.recipes, transfer.transfer),
 }
 
 for panel, its_commands in COMMANDS.items():

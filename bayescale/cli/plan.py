@@ -321,6 +321,21 @@ def _constants(text: str) -> dict[str, float]:
 
 
 def prices_of(money: Money) -> Prices:
+    """Price FLOPs as the options say; without a price per hour FLOPs count themselves.
+
+    Parameters
+    ----------
+    money : Money
+
+    Returns
+    -------
+    Prices
+
+    Raises
+    ------
+    FitError
+        For options of accelerators that have no price.
+    """
     given = {name: value for name, value in asdict(money).items() if value is not None}
     if given and money.per_hour is None:
         option = next(iter(given)).replace("_", "-")

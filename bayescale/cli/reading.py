@@ -395,3 +395,42 @@ def pairs_of(entries: list[str] | None, option: str) -> dict[str, str]:
             raise RunsError(f"{option} names {left} twice")
         pairs[left] = right
     return pairs
+
+
+def planned_of(params: list[float], tokens: list[float], plans: Path | None) -> Table | Path | None:
+    """Take the planned runs from a table, or from pairs of params and tokens.
+
+    Parameters
+    ----------
+    params, tokens : list of float
+        Values of ``--params`` and ``--tokens``: as many of both, or one of them for all.
+    plans : Path or None
+        Of a table.
+
+    Returns
+    -------
+    pandas.DataFrame, Path or None
+
+    Raises
+    ------
+    RunsError
+        For runs of which one of the two is missing, or that are given twice.
+    """
+    if plans is not None and (params or tokens):
+        raise RunsError(
+            "--plans has the params and tokens of runs: leave out --params and --tokens"
+        )
+    if plans is not None or not (params or tokens):
+        return plans
+    if not (params and tokens):
+        raise RunsError("a planned run has both: give --params and --tokens")
+    if len({len(params), len(tokens)} - {1}) > 1:
+        raise RunsError(
+            f"{len(params)} --params and {len(tokens)} --tokens: give as many of both, or one of "
+            "them for all"
+        )
+    import pandas as pd
+
+    many = max(len(params), len(tokens))
+    columns = {"params": params, "tokens": tokens}
+    return pd.DataFrame({n: v * (many if len(v) == 1 else 1) for n, v in columns.items()})

@@ -16,11 +16,11 @@ from bayescale.cli.options import (
     Seed,
     pairs,
 )
-from bayescale.cli.reading import fit_of, levels_of, require_fit
+from bayescale.cli.reading import fit_of, levels_of, planned_of, require_fit
 from bayescale.cli.sampling import print_answer
 from bayescale.errors import FitError, RunsError
 from bayescale.files import make_folder
-from bayescale.runs.reading import Table, kind_of
+from bayescale.runs.reading import kind_of
 
 if TYPE_CHECKING:
     from bayescale.decisions.accuracies import Accuracies
@@ -74,7 +74,7 @@ def targets(
 
     answer = answer_targets(
         own,
-        _planned(params or [], tokens or [], plans),
+        planned_of(params or [], tokens or [], plans),
         above=scores,
         reach=wanted,
         suite=weights,
@@ -107,28 +107,6 @@ def _accuracies(fit: Path, link: Path | None, *, beside: Path | None) -> "Accura
             "accuracy over it as well, with --link"
         )
     return Accuracies.direct(whole)
-
-
-def _planned(params: list[float], tokens: list[float], plans: Path | None) -> Table | Path | None:
-    """Take the planned runs from a table, or from pairs of params and tokens."""
-    if plans is not None and (params or tokens):
-        raise RunsError(
-            "--plans has the params and tokens of runs: leave out --params and --tokens"
-        )
-    if plans is not None or not (params or tokens):
-        return plans
-    if not (params and tokens):
-        raise RunsError("a planned run has both: give --params and --tokens")
-    if len({len(params), len(tokens)} - {1}) > 1:
-        raise RunsError(
-            f"{len(params)} --params and {len(tokens)} --tokens: give as many of both, or one of "
-            "them for all"
-        )
-    import pandas as pd
-
-    many = max(len(params), len(tokens))
-    columns = {"params": params, "tokens": tokens}
-    return pd.DataFrame({n: v * (many if len(v) == 1 else 1) for n, v in columns.items()})
 
 
 def _draw(own: "Accuracies", answer: "Answer", folder: Path) -> None:

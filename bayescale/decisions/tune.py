@@ -205,12 +205,12 @@ def _planned(
         for knob in bowl.knobs
         if knob not in forced
     }
-    counts = {name: plan.get(name) for name in ("params", "tokens")}
     flops = _flops(fit, plan)
     far = [decades_beyond(fit.runs, **{name: value}) for name, value in _place(fit, plan).items()]
     decades = float(max(far, key=lambda own: abs(float(own)), default=0.0))
     return {
-        **counts,
+        "params": plan.get("params"),
+        "tokens": plan.get("tokens"),
         "flops": flops,
         "cell": cell_at(fit, plan) if fit.groups else None,
         "decades_beyond": decades,
@@ -257,7 +257,7 @@ def _cost(
     return found
 
 
-def _exponents(fit: Fit) -> dict[str, dict[str, Quantity]]:
+def _exponents(fit: Fit) -> dict[str, dict[str, Any]]:
     """Exponents of the power laws of best values, by knob and column."""
     places = [name for name in _PLACES if name in fit.spec.priors]
     return {
@@ -282,7 +282,8 @@ def _cells(fit: Fit) -> list[dict[str, Any]]:
         found.append(
             {
                 "cell": cell,
-                **{name: at[cell].get(name) for name in ("params", "tokens")},
+                "params": at[cell].get("params"),
+                "tokens": at[cell].get("tokens"),
                 "runs": len(own),
                 "far": int(lost.sum()),
                 "best": {str(knob): numbers(best[knob]) for knob in best},

@@ -651,6 +651,81 @@ class SuiteWeights(TypedDict):
     left_out: list[str]
 
 
+class SettingCost(TypedDict):
+    """What settings cost: a share of the loss, and tokens or money that make up for it."""
+
+    settings: dict[str, float]
+    loss: Quantity
+    expected_loss: float
+    tokens: Quantity | None
+    money: Quantity | None
+    unit: str | None
+
+
+class TunedPlan(TypedDict):
+    """The best settings of a planned run."""
+
+    params: Number
+    tokens: Number
+    flops: Number
+    cell: str | None
+    decades_beyond: float
+    verdict: Verdict
+    forced: dict[str, float]
+    best: dict[str, Quantity]
+    settings: dict[str, float]
+    within: dict[str, dict[str, Quantity]]
+    costs: dict[str, SettingCost]
+
+
+class SweptCell(TypedDict):
+    """The best settings of a cell, and how probably they lie within what was tried."""
+
+    cell: str
+    params: Number
+    tokens: Number
+    runs: int
+    far: int
+    best: dict[str, Quantity]
+    tried: dict[str, list[float]]
+    p_inside: dict[str, float]
+    p_below: dict[str, float]
+    p_above: dict[str, float]
+
+
+class RuleCost(TypedDict):
+    """What a law of hyperparameters costs on the cells."""
+
+    rule: str
+    loss: Quantity
+    constant: dict[str, float] | None
+
+
+class SmallSweep(TypedDict):
+    """A sweep that would tell more of the best settings."""
+
+    cell: str
+    params: float
+    tokens: float
+    new: bool
+    runs: int
+    flops: float
+    reduction: float
+    settings: dict[str, float]
+
+
+class Tuning(Standing):
+    """Which settings planned runs want, and what others cost."""
+
+    knobs: list[str]
+    within: float
+    exponents: dict[str, dict[str, Quantity]]
+    plans: list[TunedPlan]
+    cells: list[SweptCell]
+    rules: list[RuleCost]
+    next_sweeps: list[SmallSweep]
+
+
 class Targets(Standing):
     """What planned runs would score, and what a score takes."""
 
@@ -1017,6 +1092,7 @@ WRITTEN: dict[str, Any] = {
     "basin": SettingBasins,
     "recipes": RecipeAnswer,
     "targets": Targets,
+    "tune": Tuning,
     "transfer": Transfer,
     "batch": CriticalBatch,
     **QUESTIONS,

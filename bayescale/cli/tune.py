@@ -1,0 +1,142 @@
+"""The command that says which settings a planned run wants."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayescale.cli.options import (
+    AS_IT_IS,
+    AllowUnconverged,
+    Json,
+    Money,
+    PlannedParams,
+    PlannedTokens,
+    Reading,
+    Seed,
+    names,
+    pairs,
+)
+from bayescale.cli.plan import prices_of
+from bayescale.cli.reading import fit_of, levels_of, planned_of, require_fit, sweep_options
+from bayescale.cli.sampling import print_answer
+from bayescale.errors import RunsError
+from bayescale.files import make_folder
+from bayescale.progress import step
+
+if TYPE_CHECKING:
+    from bayescale.posterior.fit import Fit
+
+
+def tune(
+    table: Annotated[
+        Path, typer.Argument(metavar="RUNS", help="Table of swept runs, or a fit of one.")
+    ],
+    knobs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Settings that were swept, one or two: rate,batch."),
+        names,
+    ] = None,
+    params: PlannedParams = None,
+    tokens: PlannedTokens = None,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KNOB=VALUE", help="A setting that is given, as a batch size."),
+        pairs,
+    ] = None,
+    cost_of: Annotated[
+        list[str] | None,
+        typer.Option("--cost-of", metavar="KNOB=VALUE", help="Settings whose cost is asked."),
+        pairs,
+    ] = None,
+    within: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of the loss, that settings may cost.")
+    ] = 0.005,
+    cells: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="What makes a cell, in place of params and tokens."),
+        names,
+    ] = None,
+    reading: Reading = AS_IT_IS,
+    money: Money = Money(),  # noqa: B008
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the fit, to ask it again.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For pictures of bowls, path and costs.")
+    ] = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Say which settings a planned run wants, how wrong they may be, and how sure that is."""
+    forced, candidate = _settings(fix, "--fix"), _settings(cost_of, "--cost-of")
+    prices = prices_of(money)
+    if plots is not None:
+        make_folder(plots)  # before the long work, not after it
+    fit = _fit(table, knobs or [], cells or [], reading, seed)
+    planned = planned_of(params or [], tokens or [], None)
+    with step("loading"):
+        from bayescale.decisions.tune import answer_tuning
+    if out is not None:
+        fit.save(out)
+    plans: list[dict[str, float]] = [] if planned is None else planned.to_dict("records")  # type: ignore[union-attr]
+    answer = answer_tuning(
+        fit,
+        plans,
+        forced=forced,
+        candidate=candidate or None,
+        within=within,
+        prices=None if money == Money() else prices,
+        seed=seed,
+    )
+    if plots is not None:
+        _draw(fit, plans, forced, within, plots, seed)
+    print_answer(answer, as_json, allow_unconverged)
+
+
+def _settings(entries: list[str] | None, option: str) -> dict[str, float]:
+    """Read values of settings by name."""
+    found = levels_of(entries, option)
+    if isinstance(found, float):
+        raise RunsError(f"{option}: write the setting as well, learning_rate=3e-4")
+    return dict(found or {})
+
+
+def _fit(table: Path, knobs: list[str], cells: list[str], reading: Reading, seed: int) -> "Fit":
+    """Read a fit, or fit a table."""
+    if table.suffix == ".nc":
+        require_fit(table)
+        return fit_of(table)
+    options: dict[str, Any] = sweep_options(table, reading)
+    if not knobs:
+        raise RunsError(
+            "name the settings that were swept, e.g. --knobs learning_rate,batch_size_tokens"
+        )
+    with step("loading"):
+        from bayescale.decisions.tune import fit_tuning
+    return fit_tuning(table, knobs, cells=cells, seed=seed, **options)
+
+
+def _draw(
+    fit: "Fit",
+    plans: list[dict[str, float]],
+    forced: dict[str, float],
+    within: float,
+    folder: Path,
+    seed: int,
+) -> None:
+    """Draw the bowl of every cell, the path of the best settings, and what settings cost."""
+    from bayescale.plots.bowls import plot_bowls
+    from bayescale.plots.style import save_figure
+    from bayescale.plots.tuning import plot_costs, plot_path
+
+    for knob in fit.spec.axes if fit.groups else ():
+        save_figure(plot_bowls(fit, knob), folder / f"bowls-{knob}.png")
+        for column in fit.spec.covariates:
+            save_figure(plot_path(fit, knob, column, plans), folder / f"path-{knob}-{column}.png")
+    for number, plan in enumerate(plans):
+        name = "costs.png" if len(plans) == 1 else f"costs-{number + 1}.png"
+        figure = plot_costs(fit, plan, forced=forced, within=within, seed=seed)
+        save_figure(figure, folder / name)
+    typer.echo(f"figures: {folder}", err=True)
