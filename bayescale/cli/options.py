@@ -165,6 +165,15 @@ BestPer = Annotated[
     typer.Option(help="Keep the best run for each: params,tokens.", metavar="COLUMN"),
     names,
 ]
+Sweep = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="These were swept: fit the floor of each size and number of tokens, e.g. "
+        "learning_rate,batch_size.",
+        metavar="KNOB",
+    ),
+    names,
+]
 LastPer = Annotated[
     list[str] | None,
     typer.Option(help="Keep the last row of each run that these name: run.", metavar="COLUMN"),
@@ -389,6 +398,8 @@ class Reading:
         Columns.
     params_are : str
         What N counts.
+    sweep : list of str, optional
+        Columns of settings that were swept.
     tasks, chance, trials : list of str, optional
         Of accuracies: entries TASK or TASK=VALUE.
     last : int
@@ -405,6 +416,7 @@ class Reading:
     best_per: BestPer = None
     last_per: LastPer = None
     params_are: ParamsAre = "not stated"
+    sweep: Sweep = None
     tasks: Tasks = None
     chance: Chance = None
     trials: Trials = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from bayescale.cli.options import Reading
+from bayescale.cli.sampling import sample
 from bayescale.errors import FitError, ModelError, RunsError, UnnamedColumnError
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.runs.reading import Table, kind_of
@@ -176,7 +177,10 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
         )
 
     def read(names: dict[str, str]) -> "Runs":
-        runs = as_runs(path, spec.response.column, {**options, "columns": names})
+        given = {**options, "columns": names}
+        if reading.sweep:
+            return _floors_of(path, reading.sweep, spec, given)
+        runs = as_runs(path, spec.response.column, given)
         for own in spec.reads:  # before the long work
             if own.role in ("size", "data", "compute"):
                 runs.column(own.name)
@@ -241,8 +245,25 @@ def sweep_options(path: Path, reading: Reading) -> dict[str, Any]:
     """
     if odd := [*reading.of_tasks]:
         raise RunsError(f"--{odd[0]}: a sweep is of losses; leave it out")
+    if reading.sweep:
+        raise RunsError("--sweep: this command asks of the settings themselves; leave it out")
     kind_of(path)  # a file that is not there is refused before pandas is imported
     return reading_options(reading)
+
+
+def _floors_of(path: Path, knobs: list[str], spec: ModelSpec, options: dict[str, Any]) -> "Runs":
+    """Read a sweep, and fit the bowls of its cells for their floors."""
+    if spec.law.least or spec.response.column != "loss":
+        raise ModelError(
+            f"--sweep gives floors of losses to a law of params and tokens, not to {spec.name}; "
+            f"of the settings themselves ask bayescale tune FILE --knobs {','.join(knobs)}"
+        )
+    from bayescale.decisions.floors import floors
+    from bayescale.modelling.tuning import sweep_model
+    from bayescale.runs.sweeps import read_sweep
+
+    swept = read_sweep(path, knobs, **options)
+    return floors(sample(swept, sweep_model(swept, knobs), 1))
 
 
 def _of_tasks(reading: Reading) -> dict[str, Any]:
