@@ -114,8 +114,7 @@ Units = Annotated[
 LossUnit = Annotated[
     str | None,
     typer.Option(
-        help="Of losses: nats, bits, bpb, bpb:BYTES_PER_TOKEN or ppl; by default as their name "
-        "says, else nats.",
+        help="Of losses: nats, bits, bpb, bpb:BYTES_PER_TOKEN, ppl.",
         metavar="UNIT",
     ),
 ]
@@ -168,8 +167,7 @@ BestPer = Annotated[
 Sweep = Annotated[
     list[str] | None,
     typer.Option(
-        help="These were swept: fit the floor of each size and number of tokens, e.g. "
-        "learning_rate,batch_size.",
+        help="Fit the floors of cells in which these were swept: lr.",
         metavar="KNOB",
     ),
     names,
