@@ -114,7 +114,7 @@ Units = Annotated[
 LossUnit = Annotated[
     str | None,
     typer.Option(
-        help="Of losses: nats, bits, bpb, bpb:BYTES_PER_TOKEN, ppl.",
+        help="Of losses: nats, bits, bpb, bpb:BYTES or ppl.",
         metavar="UNIT",
     ),
 ]
@@ -167,7 +167,7 @@ BestPer = Annotated[
 Sweep = Annotated[
     list[str] | None,
     typer.Option(
-        help="Fit the floors of cells in which these were swept: lr.",
+        help="Swept settings: fit the floors of cells: lr.",
         metavar="KNOB",
     ),
     names,

@@ -9,6 +9,7 @@ import xarray as xr
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.decisions.answer import problems_of
+from bayescale.decisions.hyperparameters import bracketed
 from bayescale.errors import FitError, RunsError, RunsWarning
 from bayescale.modelling.inputs import sd_column
 from bayescale.posterior.fit import Fit
@@ -58,27 +59,28 @@ def floors(fit: Fit) -> Runs:
             "cells, bayescale.sweep_model(runs, knobs)"
         )
     group, level = str(fit.spec.group), xr.ufuncs.log(fit.natural[fit.spec.law.least])
+    inside = bracketed(fit).sel(side="inside", drop=True)
     known = xr.Dataset(
         {
             "loss": xr.ufuncs.exp(level.median(("chain", "draw"))),
             sd_column(fit.spec): level.std(("chain", "draw")),
-            "bracketed": _bracketed(fit),
+            "bracketed": inside.min("knob").rename(cell="group"),
         }
     ).to_dataframe()
     table = _of_cells(fit.runs, group).join(known, on=group).reset_index(drop=True)
-    inside = table["bracketed"] >= LEAST_BRACKETED
-    notices = (*_left_out(table[~inside], group), *_of_fit(fit))
+    kept = table["bracketed"] >= LEAST_BRACKETED
+    notices = (*_left_out(table[~kept], group), *_of_fit(fit))
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=3)
-    if not inside.any():
+    if not kept.any():
         raise RunsError(
             "the best settings of every cell lie beyond the tried ones: no floor is known",
             "Add runs beyond the edges that the doubts name, or keep the best run of each cell.",
         )
     runs = fit.runs
-    ledger = f"{inside.sum()} floors of cells in place of {len(runs)} runs, as {fit.spec.name} says"
+    ledger = f"{kept.sum()} floors of cells in place of {len(runs)} runs, as {fit.spec.name} says"
     return Runs(
-        table[inside],
+        table[kept],
         f"the floors of {runs.source}",
         runs.sha256,
         runs.params_are,
@@ -87,17 +89,6 @@ def floors(fit: Fit) -> Runs:
         runs.counted,
         unit=runs.unit,
     )
-
-
-def _bracketed(fit: Fit) -> xr.DataArray:
-    """Probability that the best value of each axis lies within the tried ones, dim group."""
-    labels, inside = fit.runs.table[str(fit.spec.group)].astype(str), []
-    for axis, best in zip(fit.spec.axes, ("x_best", "z_best"), strict=False):
-        tried = fit.runs.table[axis].groupby(labels).agg(["min", "max"]).loc[list(fit.groups)]
-        low, high = (xr.DataArray(tried[end].to_numpy(), dims="group") for end in tried)
-        own = fit.natural[best]
-        inside.append(((own >= low) & (own <= high)).mean(("chain", "draw")))
-    return xr.concat(inside, dim="axis").min("axis")
 
 
 def _of_cells(runs: Runs, group: str) -> pd.DataFrame:

@@ -72,3 +72,8 @@ def test_no_bowl_is_of_three_knobs():
     three = type(runs)(table, "a test")
     with pytest.raises(ModelError, match=r"3 knobs vary within cells .*bowls are of one or two"):
         sweep_model(three, [*PAIR, "warmup"])
+
+
+def test_a_knob_that_is_constant_is_dropped():
+    spec = sweep_model(sweep(GRID, batches=(64,)), PAIR)
+    assert (spec.name, spec.axes) == ("tuning", ("learning_rate",))
