@@ -38,6 +38,8 @@ def require_identifiable(
     held : bool, optional
         Whether one of several inputs may be the same in all runs, as of an accuracy: what is due to
         it is then the prior's, which is said.
+    bowl : bool, optional
+        Whether the law has a best value of each input, and no exponent: a narrow range does then.
 
     Returns
     -------
