@@ -3,6 +3,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bayescale import Fit, Runs, cli, constants_fit, fit, load_model, read_runs
+from bayescale import Fit, Runs, RunsWarning, cli, constants_fit, fit, load_model, read_runs
 from bayescale.laws import LAWS, into_support, onto_line
+from bayescale.laws.bowl import bowl
 from bayescale.modelling.build import model_data
 from bayescale.modelling.noise import NOISE
 from bayescale.modelling.spec import ModelSpec
 from bayescale.report.schema import WRITTEN, schema_of
 from bayescale.runs.datasets import FOLDER_VARIABLE, registry
+from bayescale.runs.sweeps import as_sweep
 
 collect_ignore = ["own_laws"]  # laws of users, which tests copy into folders of their own
 
@@ -211,6 +214,81 @@ def known_task_fit(
     tree = xr.DataTree.from_dict({"posterior": posterior})
     tree.attrs = {"model": spec.name, "model_spec": spec.source}
     return Fit(spec, Runs(table, "known tasks"), tree)
+
+
+WIDTHS = (128, 256, 512, 1024, 2048)
+STEP = 2**0.5
+SWEEP_NOISE = {"sigma": 1e-3, "nu": 5.0, "inexact": 0.05}
+
+
+def sweep_table(best, *, rates=None, curvature=0.01, noise=0.0, seed=0, axis="width"):
+    """Runs of bowls, the best rate of each value of the axis as given; by default nine rates."""
+    rng, parts = np.random.default_rng(seed), []
+    for value, x in best.items():
+        tried = x * STEP ** np.arange(-4, 5) if rates is None else np.asarray(rates)
+        loss = bowl(tried, L_min=5 * value**-0.05, x_best=x, curvature=curvature, asymmetry=0.7)
+        loss = loss * np.exp(noise * rng.standard_normal(len(tried)))
+        parts.append(pd.DataFrame({axis: value, "learning_rate": tried, "loss": loss}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def quietly(call, *args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        return call(*args, **options)
+
+
+@cache
+def _wide(axis):
+    """A sweep wide enough for every slope that is asked of."""
+    rates = 4e-3 * STEP ** np.arange(-9, 10)
+    return _given(sweep_table(dict.fromkeys(WIDTHS, 4e-3), rates=rates, axis=axis), axis)
+
+
+def _given(table, axis):
+    runs = quietly(as_sweep, table, "learning_rate", cells=axis)
+    spec = load_model("transfer").grouped_by(axis).with_trends_along(axis)
+    return runs, spec, model_data(spec, runs)
+
+
+def known_transfer(
+    slope=-1.0, *, spread=0.02, scatter=1e-6, draws=400, table=None, axis="width"
+) -> Fit:
+    """A hand-made posterior of the shipped model about a power law of the axis."""
+    runs, spec, data = _wide(axis) if table is None else _given(table, axis)
+    rng = np.random.default_rng(1)
+    groups = sorted(runs.table[axis].astype(str).unique(), key=float)
+    along = xr.DataArray(data[f"covariate_{axis}"], dims="group", coords={"group": groups})
+
+    def drawn(middle, sd):
+        return xr.DataArray(middle + sd * rng.standard_normal((1, draws)), dims=("chain", "draw"))
+
+    reference = data["reference_learning_rate"]
+    posterior = {
+        f"place_along_{axis}": drawn(slope, spread),
+        f"height_along_{axis}": drawn(0.0, 0.0),
+        "place_population": drawn(np.log10(4e-3 / reference), 1e-3),
+        "place_scale": drawn(scatter, 0.0),
+        "height_scale": drawn(1e-6, 0.0),
+        "height_population": drawn(0.033, 0.0),
+        "asymmetry": drawn(0.7, 0.0),
+        **{name: drawn(value, 0.0) for name, value in SWEEP_NOISE.items()},
+    }
+    place = posterior["place_population"] + posterior[f"place_along_{axis}"] * along
+    sampled = {"level": 1.3 + 0 * along, "place": place, "height": 0.033 + 0 * place}
+    sampled["asymmetry"] = posterior["asymmetry"]
+    natural = spec.law.to_natural(sampled, (reference,))
+    dims = {len(runs): ("obs",), len(groups): ("group",)}
+    constant = {name: (dims[v.size] if v.ndim else (), v) for name, v in data.items()}
+    made = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset({**posterior, **sampled, **natural}),
+            "constant_data": xr.Dataset(constant, coords={"group": groups}),
+            "observed_data": xr.Dataset({"log_loss": ("obs", data["observed"])}),
+        }
+    )
+    made.attrs = {"model": spec.name, "model_spec": spec.source}
+    return Fit(spec, runs, made)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from conftest import known_grouped_fit, known_task_fit, simulated_table, simulated_tasks
+from conftest import (
+    known_grouped_fit,
+    known_task_fit,
+    simulated_table,
+    simulated_tasks,
+    sweep_table,
+)
 from test_own_laws import OWN, learning_rates
 
 import bayescale
@@ -26,7 +32,7 @@ MOST_WORDS = 25
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
-SLOW = {"demo", "report", "--tasks"}
+SLOW = {"demo", "report", "transfer", "--tasks"}
 REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
 FILLED = {
     "--hold-out EXPR": "--hold-out 'flops > 2e21'",
@@ -40,6 +46,7 @@ FILLED = {
     "TASKS": "tasks.nc",
     "RUNS": "runs.csv",
     "CURVES": "curves.csv",
+    "SWEEP": "sweep.csv",
     "EXPR": "'loss < 6'",
     "show NAME": "show chinchilla",
     "NAME": "minisweep",
@@ -90,6 +97,8 @@ def files(tmp_path, monkeypatch, small_fit):
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     small_fit.save("fit.nc")
     known_task_fit().save("tasks.nc")
+    sweep = sweep_table({256: 4e-3, 512: 4e-3, 1024: 4e-3}, noise=1e-3)
+    sweep.assign(optimizer="adam").to_csv("sweep.csv", index=False)
     simulated_table().assign(State="finished").to_csv("export.csv", index=False)  # of W&B
     tasks = simulated_tasks()
     tasks.to_csv("tasks.csv", index=False)

@@ -519,7 +519,8 @@ def _drift_sentence(entry: dict[str, Any], asked: Mapping[str, Any]) -> str:
     }[entry["verdict"]]
     return (
         f"{opening}: from {axis} {first} to {last} the best {knob} {moves} to "
-        f"{number_of(entry['drift'])} times its value, as {axis} to the power {number_of(entry['slope'], 2)}; "
+        f"{number_of(entry['drift'])} times its value, as {axis} to the power "
+        f"{number_of(entry['slope'], 2)}; "
         f"probability that it stays within {region} times: {entry['p_equivalent']:.0%}."
         + _open(entry, asked["region"])
     )

@@ -16,7 +16,7 @@ from bayescale.plots.style import BLUE, GREY, ORANGE, band, named, picture, styl
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import predict, with_few_draws
 
-_STEPS = 60
+_STEPS = 90
 _ABREAST = 5  # panels beside one another
 _PANEL = 2.15, 1.8  # inches
 _SMALL = 7.5  # of letters in a panel

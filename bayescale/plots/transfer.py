@@ -48,7 +48,9 @@ def plot_transfer(found: xr.Dataset, *, ax: Axes | None = None) -> Figure:
         figure, axis = panel(ax, (6.4, 4.6))
         grid = np.geomspace(groups[0], max([groups[-1], *to]), _STEPS)
         first = float(found["best"].isel(group=0).median())
-        same = f"within {words.significant(region)} times that of {along} {_at(groups[0])}"
+        same = (
+            f"within {words.significant(region)} times that of {named(along, 16)} {_at(groups[0])}"
+        )
         axis.axhspan(first / region, first * region, color=GREEN, alpha=0.14, lw=0, label=same)
         ratio = xr.DataArray(grid / groups[0], dims="at")
         trend = summarise(found["trend"].isel(group=0) * ratio ** found["slope"])
@@ -102,8 +104,8 @@ def _title(found: xr.Dataset) -> str:
     low, middle, high = (
         float(summarise(found["slope"]).sel(summary=name)) for name in ("q05", "median", "q95")
     )
-    knob, along = named(found.attrs["knob"], 24), named(found.attrs["axis"], 16)
-    return f"Best {knob} as {along} to the power {middle:.2f} ({low:.2f} to {high:.2f})"
+    knob, along = named(found.attrs["knob"], 24), named(found.attrs["axis"], 24)
+    return f"Best {knob}\nas {along} to the power {middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _at(value: float) -> str:

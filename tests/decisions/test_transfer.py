@@ -1,12 +1,9 @@
 """Whether a best setting transfers: hand-made posteriors whose answers are known, and real fits."""
 
-import warnings
-from functools import cache
-
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
+from conftest import STEP, WIDTHS, known_transfer, quietly, sweep_table
 
 from bayescale import (
     Fit,
@@ -17,89 +14,10 @@ from bayescale import (
     constants_fit,
     fit_transfer,
     fit_transfers,
-    load_model,
     transfer,
 )
 from bayescale.decisions import transfer as module
-from bayescale.laws.bowl import bowl, rise
-from bayescale.modelling.build import model_data
-from bayescale.runs.sweeps import as_sweep
-
-WIDTHS = (128, 256, 512, 1024, 2048)
-STEP = 2**0.5
-
-
-def sweep_table(best, *, rates=None, curvature=0.01, noise=0.0, seed=0, axis="width"):
-    """Runs of bowls, the best rate of each value of the axis as given; by default nine rates."""
-    rng, parts = np.random.default_rng(seed), []
-    for value, x in best.items():
-        tried = x * STEP ** np.arange(-4, 5) if rates is None else np.asarray(rates)
-        loss = bowl(tried, L_min=5 * value**-0.05, x_best=x, curvature=curvature, asymmetry=0.7)
-        loss = loss * np.exp(noise * rng.standard_normal(len(tried)))
-        parts.append(pd.DataFrame({axis: value, "learning_rate": tried, "loss": loss}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def quietly(call, *args, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RunsWarning)
-        return call(*args, **options)
-
-
-@cache
-def _wide(axis):
-    """A sweep wide enough for every slope that is asked of."""
-    rates = 4e-3 * STEP ** np.arange(-9, 10)
-    return _given(sweep_table(dict.fromkeys(WIDTHS, 4e-3), rates=rates, axis=axis), axis)
-
-
-def _given(table, axis):
-    runs = quietly(as_sweep, table, "learning_rate", cells=axis)
-    spec = load_model("transfer").grouped_by(axis).with_trends_along(axis)
-    return runs, spec, model_data(spec, runs)
-
-
-def known_transfer(
-    slope=-1.0, *, spread=0.02, scatter=1e-6, draws=400, table=None, axis="width"
-) -> Fit:
-    """A hand-made posterior of the shipped model about a power law of the axis."""
-    runs, spec, data = _wide(axis) if table is None else _given(table, axis)
-    rng = np.random.default_rng(1)
-    groups = sorted(runs.table[axis].astype(str).unique(), key=float)
-    along = xr.DataArray(data[f"covariate_{axis}"], dims="group", coords={"group": groups})
-
-    def drawn(middle, sd):
-        return xr.DataArray(middle + sd * rng.standard_normal((1, draws)), dims=("chain", "draw"))
-
-    reference = data["reference_learning_rate"]
-    posterior = {
-        f"place_along_{axis}": drawn(slope, spread),
-        f"height_along_{axis}": drawn(0.0, 0.0),
-        "place_population": drawn(np.log10(4e-3 / reference), 1e-3),
-        "place_scale": drawn(scatter, 0.0),
-        "height_scale": drawn(1e-6, 0.0),
-        "height_population": drawn(0.033, 0.0),
-        "asymmetry": drawn(0.7, 0.0),
-        **{name: drawn(value, 0.0) for name, value in NOISE.items()},
-    }
-    place = posterior["place_population"] + posterior[f"place_along_{axis}"] * along
-    sampled = {"level": 1.3 + 0 * along, "place": place, "height": 0.033 + 0 * place}
-    sampled["asymmetry"] = posterior["asymmetry"]
-    natural = spec.law.to_natural(sampled, (reference,))
-    dims = {len(runs): ("obs",), len(groups): ("group",)}
-    constant = {name: (dims[v.size] if v.ndim else (), v) for name, v in data.items()}
-    made = xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset({**posterior, **sampled, **natural}),
-            "constant_data": xr.Dataset(constant, coords={"group": groups}),
-            "observed_data": xr.Dataset({"log_loss": ("obs", data["observed"])}),
-        }
-    )
-    made.attrs = {"model": spec.name, "model_spec": spec.source}
-    return Fit(spec, runs, made)
-
-
-NOISE = {"sigma": 1e-3, "nu": 5.0, "inexact": 0.05}
+from bayescale.laws.bowl import rise
 
 
 def test_drift_and_costs_follow_from_the_trend():
@@ -186,7 +104,7 @@ def test_best_runs_at_an_end_are_bounds():
 
 
 def test_other_settings_of_the_groups_are_named():
-    table = sweep_table(dict.fromkeys(WIDTHS, 0.004))
+    table = sweep_table(dict.fromkeys(WIDTHS, 4e-3))
     table["depth"] = table["width"].map({w: 2 + n for n, w in enumerate(WIDTHS)})
     table["heads"] = table["width"] // 64  # the same in another unit
     answer = answer_transfer(known_transfer(0.0, table=table))
@@ -211,7 +129,7 @@ def test_runs_of_several_recipes_are_refused():
 
 
 def test_one_size_says_nothing():
-    with pytest.raises(RunsError, match="every run has the width 128.*add runs of another"):
+    with pytest.raises(RunsError, match=r"every run has the width 128.*add runs of another"):
         quietly(fit_transfer, sweep_table({128: 4e-3}))
 
 
@@ -227,9 +145,9 @@ def test_a_recipe_that_cannot_be_used_does_not_stop_the_others(monkeypatch):
     assert [own["recipe"] for own in answer.numbers["recipes"]] == ["a'b"]
     assert answer.sentences[0].startswith("a'b. It drifts")
     assert answer.sentences[-1].startswith("c: not answered. every run has the width 128")
-    with pytest.raises(RunsError, match="no recipe can be used; c: every run"):
+    with pytest.raises(RunsError, match=r"no recipe can be used; c: every run"):
         quietly(fit_transfers, table, "seen", where="seen == 'c'")
-    with pytest.raises(RunsError, match="no column 'sen'.*did you mean 'seen'"):
+    with pytest.raises(RunsError, match=r"no column 'sen'.*did you mean 'seen'"):
         fit_transfers(table, "sen")
 
 
@@ -237,14 +155,14 @@ def test_doubts_of_several_recipes_are_said_once(monkeypatch):
     monkeypatch.setattr(module, "fit", lambda runs, spec, **_: known_transfer(-1.0))
     table = sweep_table({128: 4e-3, 256: 1e-3}, rates=4e-3 * STEP ** np.arange(-3, 4))
     both = pd.concat([table.assign(kind="a"), table.assign(kind="b")])
-    with pytest.warns(RunsWarning, match="^a, b: best at the edge") as caught:
+    with pytest.warns(RunsWarning, match=r"^a, b: best at the edge") as caught:
         fit_transfers(both, "kind")
     assert sum("best at the edge" in str(one.message) for one in caught) == 1
 
 
 def test_refusals():
     own = known_transfer(-1.0)
-    with pytest.raises(FitError, match="a factor above 1"):
+    with pytest.raises(FitError, match=r"a factor above 1"):
         transfer(own, region=1.0)
     with pytest.raises(FitError, match="values of width must be positive"):
         transfer(own, to=-1.0)

@@ -375,6 +375,26 @@ def test_model_without_groups_cannot_be_grouped():
         load_model("chinchilla-hierarchical").grouped_by("loss")
 
 
+def test_trends_along_another_column():
+    spec = load_model("transfer")
+    other = spec.with_trends_along("tokens")
+    assert (spec.covariates, other.covariates) == (("width",), ("tokens",))
+    assert {name: [*own.values()] for name, own in other.trends.items()} == {
+        name: [*own.values()] for name, own in spec.trends.items()
+    }
+    assert (other.priors, other.scales, other.group) == (spec.priors, spec.scales, spec.group)
+    assert parse_model(other.source, other.name) == other  # what a saved fit is read from
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("bowl-hierarchical", "along nothing"), ("tuning-pair", "along params and tokens")],
+)
+def test_trends_along_no_column_or_several_stay_where_they_are(model, said):
+    with pytest.raises(ModelError, match=said):
+        load_model(model).with_trends_along("width")
+
+
 def test_unpooled_estimates_every_group_by_itself():
     spec = load_model("chinchilla-shared-exponents")
     apart = spec.unpooled()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
+from conftest import TRUTH, known_fit, known_grouped_fit, known_transfer, simulated_table
 
 import bayescale as bs
 from bayescale import plots
@@ -74,6 +74,7 @@ SINGLE = {
     "plot_predicted": lambda fit: (fit,),
     "plot_repetition_value": repetition,
     "plot_shape": shape,
+    "plot_transfer": lambda fit: (bs.transfer(known_transfer(), to=4096),),
 }
 
 

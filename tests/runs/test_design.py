@@ -62,6 +62,14 @@ def test_scattered_runs_are_no_curve_of_one_axis():
     assert named(notices) == ["not one curve"]
 
 
+def test_groups_of_one_count_are_curves_of_one_axis():
+    runs = read_runs(simulated_table().assign(size=lambda t: t.params.astype(str)))
+    notices = require_identifiable(runs, ("tokens",), 3, group="size")
+    assert "not one curve" not in named(notices)
+    notices = require_identifiable(runs, ("tokens",), 3)
+    assert "not one curve" in named(notices)
+
+
 def test_repeated_data_and_groups_are_named_where_the_law_ignores_them():
     table = simulated_table().assign(
         unique_tokens=lambda t: t.tokens / 10, family=["a", "b"] * 15, dataset="one"
