@@ -99,8 +99,7 @@ def setting_basin(
     curvature = natural["K"] * np.exp(natural["kappa"] * np.log(sizes))
     skew = natural["asymmetry"]
     lower, upper = (
-        _edge(curvature, skew, np.log1p(shares), side).transpose("chain", "draw", ...)
-        for side in (-1.0, 1.0)
+        xr.apply_ufunc(_edge, curvature, skew, np.log1p(shares), side) for side in (-1.0, 1.0)
     )
     rises = rise(np.log(values) - log_best, curvature, skew)
     return xr.Dataset(
@@ -135,14 +134,14 @@ def _axis(name: str, asked: float | Sequence[float]) -> xr.DataArray:
     return xr.DataArray(values, dims=name, coords={name: values})
 
 
-def _edge(curvature: Any, skew: Any, height: Any, side: float) -> xr.DataArray:
+def _edge(curvature: np.ndarray, skew: np.ndarray, height: np.ndarray, side: float) -> np.ndarray:
     """Find by bisection where the bowl has risen so high on one side: log x over its best value."""
-    inner = xr.zeros_like(curvature + skew + height)
+    inner = np.zeros(np.broadcast_shapes(curvature.shape, skew.shape, height.shape))
     outer = inner + _WIDEST
     for _ in range(_HALVINGS):
         middle = (inner + outer) / 2
         higher = rise(side * middle, curvature, skew) > height
-        inner, outer = inner.where(higher, middle), outer.where(~higher, middle)
+        inner, outer = np.where(higher, inner, middle), np.where(higher, middle, outer)
     return side * (inner + outer) / 2
 
 
@@ -203,7 +202,7 @@ def _basin(fit: Fit, at: xr.Dataset) -> dict[str, Any]:
         "params": size,
         "decades_beyond": float(decades_beyond(fit.runs, params=size)),
         "best": numbers(best),
-        "p_seen": float(((best >= low) & (best <= high)).mean()),
+        "p_seen": float(((best >= low) & (best <= high)).mean()) if len(fit.runs) else None,
         "within": [
             {
                 "excess": float(share),
@@ -237,8 +236,8 @@ def _basin_sentences(answer: dict[str, Any], basin: dict[str, Any]) -> list[str]
         for own in basin["within"]
     )
     said = [f"At {size} parameters the best {setting} is {number_of(basin['best'])}; {ranges}."]
-    low, high = (words.significant(own) for own in answer["seen"])
-    if basin["p_seen"] < _SURE:
+    if basin["p_seen"] is not None and basin["p_seen"] < _SURE:
+        low, high = (words.significant(own) for own in answer["seen"])
         said.append(
             f"It lies among the values of the runs, {low} to {high}, with a probability of "
             f"{basin['p_seen']:.0%}: the runs bound it, they do not bracket it."

@@ -68,8 +68,9 @@ def shape_basin(
 
     With :math:`b = \frac{k}{p^2} (e^{pu} - 1 - pu)`, :math:`u = \log(x / x^*(N))`: any one setting
     of a model that a table without a sweep of each size has in several values, such as the width
-    over the depth, which matters little over a wide range (Kaplan et al. (2020), figure 5). Its best value :math:`x^* = G N^\eta` and the curvature :math:`k = K N^\kappa`
-    follow the size, so that what N counts decides the exponents.
+    over the depth, which matters little over a wide range (Kaplan et al. (2020), figure 5). Its
+    best value :math:`x^* = G N^\eta` and the curvature :math:`k = K N^\kappa` follow the size, so
+    that what N counts decides the exponents.
 
     Parameters
     ----------

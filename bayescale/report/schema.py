@@ -828,7 +828,7 @@ class SettingBasin(TypedDict):
     params: float
     decades_beyond: Number
     best: Quantity
-    p_seen: float
+    p_seen: Number
     within: list[SettingRange]
     planned: list[PlannedSetting]
 
@@ -842,7 +842,7 @@ class SettingBasins(Standing):
     p_rises: float
     curvature_exponent: Quantity
     tokens: float
-    seen: list[float]
+    seen: list[Number]
     basins: list[SettingBasin]
 
 
