@@ -86,6 +86,45 @@ def simulated_tasks(seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def simulated_shapes(shapes: int = 14, seed: int = 0, eta: float = -0.15) -> pd.DataFrame:
+    """Shapes of three sizes, six checkpoints each; the error of a shape is shared by its rows."""
+    rng, rows = np.random.default_rng(seed), []
+    for shape in range(shapes):
+        params = [8e7, 5e8, 2e9][shape % 3]
+        x = float(np.exp(rng.uniform(np.log(4), np.log(300))))
+        off = np.log(x / (40 * (params / 4e8) ** eta))
+        apart = 0.005 * off**2 + 0.002 * rng.standard_normal()
+        for tokens in np.geomspace(1e10, 1e11, 6):
+            law = 1.8 + 60 * params**-0.24 + 900 * tokens**-0.3
+            loss = law * np.exp(apart + 0.002 * rng.standard_normal())
+            own = {"run": f"shape{shape}", "params": params, "tokens": tokens}
+            rows.append({**own, "aspect_ratio": x, "loss": loss})
+    return pd.DataFrame(rows)
+
+
+RECIPE_SIZES = [1e8, 4e8]
+RECIPE_SLOPES = {"fast": -0.1, "slow": 0.05}
+RECIPE_GAINS = {"fast": np.log(1.3), "slow": np.log(0.9)}  # at the middle of the sizes, 2e8
+
+
+def simulated_recipes(
+    counts: Mapping[str, int] | None = None, noise: float = 0.0, seed: int = 0
+) -> pd.DataFrame:
+    """Runs of three optimisers by the joint law, with the multipliers above."""
+    rng, rows = np.random.default_rng(seed), []
+    for params in RECIPE_SIZES:
+        for tokens in params * np.array([20.0, 40.0, 80.0]):
+            for recipe in ("base", "fast", "slow"):
+                n = np.log(params / 2e8)
+                gain = RECIPE_GAINS.get(recipe, 0.0) + RECIPE_SLOPES.get(recipe, 0.0) * n
+                loss = 1.8 + 60 * params**-0.24 + 900 * (np.exp(gain) * tokens) ** -0.3
+                loss *= np.exp(noise * rng.standard_normal())
+                tried = {"n_runs": counts[recipe]} if counts else {}
+                own = {"optimizer": recipe, "params": params, "tokens": tokens, "loss": loss}
+                rows.append({**own, **tried})
+    return pd.DataFrame(rows)
+
+
 ODD_NAMES = (r"$\frac{a$", "_hidden $5 & <b>", "two\nlines " + "and so on " * 30 + "$end$")
 """Names that are no mathtext, begin as a hidden label does, or are too long for a picture."""
 

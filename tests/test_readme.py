@@ -15,6 +15,8 @@ import typer
 from conftest import (
     known_grouped_fit,
     known_task_fit,
+    simulated_recipes,
+    simulated_shapes,
     simulated_table,
     simulated_tasks,
     sweep_table,
@@ -32,7 +34,7 @@ MOST_WORDS = 25
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
-SLOW = {"demo", "report", "transfer", "--tasks"}
+SLOW = {"demo", "report", "transfer", "--tasks", "basin", "recipes"}
 REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
 FILLED = {
     "--hold-out EXPR": "--hold-out 'flops > 2e21'",
@@ -44,6 +46,8 @@ FILLED = {
     "keep|WEIGHT": "0.1",
     "RUNS_OR_FIT": "runs.csv",
     "TASKS": "tasks.nc",
+    "SHAPES": "shapes.csv",
+    "OPTIMIZERS": "optimizers.csv",
     "RUNS": "runs.csv",
     "CURVES": "curves.csv",
     "SWEEP": "sweep.csv",
@@ -100,6 +104,10 @@ def files(tmp_path, monkeypatch, small_fit):
     sweep = sweep_table({256: 4e-3, 512: 4e-3, 1024: 4e-3}, noise=1e-3)
     sweep.assign(optimizer="adam").to_csv("sweep.csv", index=False)
     simulated_table().assign(State="finished").to_csv("export.csv", index=False)  # of W&B
+    simulated_shapes().to_csv("shapes.csv", index=False)
+    optimizers = simulated_recipes(noise=0.001).replace({"base": "adamw"})
+    optimizers["recorded_min_loss"] = optimizers["loss"]
+    optimizers.to_csv("optimizers.csv", index=False)
     tasks = simulated_tasks()
     tasks.to_csv("tasks.csv", index=False)
     wide = tasks.pivot(index=["run", "params", "tokens"], columns="task", values="accuracy")

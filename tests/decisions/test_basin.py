@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import known_fit
+from conftest import known_fit, simulated_shapes
 
 import bayescale as bs
 from bayescale.errors import BayescaleError, FitError
@@ -121,25 +121,9 @@ def test_basins_that_cannot_be(ask, said):
     assert said in str(refused.value)
 
 
-def simulated(shapes=14, seed=0, eta=-0.15):
-    """Shapes of three sizes, six checkpoints each; the error of a shape is shared by its rows."""
-    rng, rows = np.random.default_rng(seed), []
-    for shape in range(shapes):
-        params = [8e7, 5e8, 2e9][shape % 3]
-        x = float(np.exp(rng.uniform(np.log(4), np.log(300))))
-        off = np.log(x / (40 * (params / 4e8) ** eta))
-        apart = 0.005 * off**2 + 0.002 * rng.standard_normal()
-        for tokens in np.geomspace(1e10, 1e11, 6):
-            law = 1.8 + 60 * params**-0.24 + 900 * tokens**-0.3
-            loss = law * np.exp(apart + 0.002 * rng.standard_normal())
-            own = {"run": f"shape{shape}", "params": params, "tokens": tokens}
-            rows.append({**own, "aspect_ratio": x, "loss": loss})
-    return pd.DataFrame(rows)
-
-
 @pytest.mark.slow
 def test_a_simulated_basin_is_found():
-    runs = bs.read_runs(simulated(24), mid_schedule="keep")
+    runs = bs.read_runs(simulated_shapes(24), mid_schedule="keep")
     fit = bs.fit(runs, "shape-basin-hierarchical", progress=False)
     assert fit.diagnostics.converged
     found = bs.summarise(bs.setting_basin(fit, 4e8).squeeze())

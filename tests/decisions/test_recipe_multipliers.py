@@ -4,36 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from conftest import RECIPE_GAINS, RECIPE_SIZES, RECIPE_SLOPES, simulated_recipes
 
 import bayescale as bs
 from bayescale.errors import BayescaleError
 from bayescale.modelling.recipes import crossed
 from bayescale.posterior.recipes import Recipes
 
-SIZES = [1e8, 4e8]
-SLOPES = {"fast": -0.1, "slow": 0.05}
-GAINS = {"fast": np.log(1.3), "slow": np.log(0.9)}  # at the middle of the sizes, 2e8
-
-
-def table(counts=None, noise=0.0, seed=0):
-    """Make a table whose losses are by the law, with the multipliers above."""
-    rng, rows = np.random.default_rng(seed), []
-    for params in SIZES:
-        for tokens in params * np.array([20.0, 40.0, 80.0]):
-            for recipe in ("base", "fast", "slow"):
-                n = np.log(params / 2e8)
-                m = np.exp(GAINS[recipe] + SLOPES[recipe] * n) if recipe in GAINS else 1.0
-                loss = 1.8 + 60 * params**-0.24 + 900 * (m * tokens) ** -0.3
-                loss *= np.exp(noise * rng.standard_normal())
-                tried = {"n_runs": counts[recipe]} if counts else {}
-                own = {"optimizer": recipe, "params": params, "tokens": tokens, "loss": loss}
-                rows.append({**own, **tried})
-    return pd.DataFrame(rows)
+SIZES, SLOPES, GAINS = RECIPE_SIZES, RECIPE_SLOPES, RECIPE_GAINS
 
 
 def known_recipes(counts=None, draws=200, scatter=1e-9):
     """A hand-made posterior: every draw near the truth."""
-    runs, rng = bs.read_recipes(table(counts), "optimizer"), np.random.default_rng(1)
+    runs, rng = bs.read_recipes(simulated_recipes(counts), "optimizer"), np.random.default_rng(1)
     own, shape = crossed(runs, "optimizer", "base"), (1, draws)
     near = 1e-4 * rng.standard_normal((*shape, 2))
     per, both = ("chain", "draw"), ("chain", "draw", "recipe")
@@ -165,14 +148,14 @@ def test_refused_questions(ask, said):
     ],
 )
 def test_designs_that_tell_nothing_are_refused(where, said):
-    runs = bs.read_recipes(table().query(where), "optimizer")
+    runs = bs.read_recipes(simulated_recipes().query(where), "optimizer")
     with pytest.raises(BayescaleError, match=said.replace("+", r"\+")):
         bs.fit_recipes(runs, "optimizer", "base")
 
 
 @pytest.mark.slow
 def test_simulated_multipliers_are_found_and_recipes_that_are_alike_are_not_told_apart():
-    runs = bs.read_recipes(table(noise=0.001), "optimizer")
+    runs = bs.read_recipes(simulated_recipes(noise=0.001), "optimizer")
     found = bs.fit_recipes(runs, "optimizer", "base", progress=False)
     assert found.problems == ()
     ends = bs.summarise(bs.recipe_multipliers(found)["multiplier"])
@@ -182,8 +165,10 @@ def test_simulated_multipliers_are_found_and_recipes_that_are_alike_are_not_told
             own = ends.sel(recipe=recipe, params=params)
             assert own.sel(summary="q05") < truth < own.sel(summary="q95")
             assert float(own.sel(summary="q95") / own.sel(summary="q05")) < 1.25
-    same = table(noise=0.001).query("optimizer == 'base'")
-    copy = table(noise=0.001, seed=1).query("optimizer == 'base'").assign(optimizer="copy")
+    same = simulated_recipes(noise=0.001).query("optimizer == 'base'")
+    copy = (
+        simulated_recipes(noise=0.001, seed=1).query("optimizer == 'base'").assign(optimizer="copy")
+    )
     alike = bs.fit_recipes(
         bs.read_recipes(pd.concat([same, copy]), "optimizer"), "optimizer", "base", progress=False
     )
