@@ -18,7 +18,18 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bayescale import Fit, Runs, RunsWarning, cli, constants_fit, fit, load_model, read_runs
+from bayescale import (
+    Fit,
+    Runs,
+    RunsWarning,
+    batch_model,
+    cli,
+    constants_fit,
+    fit,
+    load_model,
+    read_runs,
+    read_steps,
+)
 from bayescale.laws import LAWS, into_support, onto_line
 from bayescale.laws.bowl import bowl
 from bayescale.modelling.build import model_data
@@ -221,6 +232,24 @@ def _coordinates(natural: xr.Dataset, data: Mapping[str, np.ndarray]) -> dict[st
     }
 
 
+STEPS_TRUTH = {"exponent": 0.5, "B_noise": 2e6, "at": 3e8, "S_min": 2000.0}
+
+
+def simulated_steps(
+    noise: float = 0.03, seed: int = 0, batches: Sequence[float] = tuple(2.0 ** np.arange(15, 24))
+) -> pd.DataFrame:
+    """Steps to a target loss at several batch sizes, of five models; STEPS_TRUTH at one of them."""
+    params, batch = (
+        axis.ravel() for axis in np.meshgrid(np.geomspace(8e7, 1.2e9, 5), np.array(batches))
+    )
+    times = params / STEPS_TRUTH["at"]
+    critical = STEPS_TRUTH["B_noise"] * times ** STEPS_TRUTH["exponent"]
+    steps = STEPS_TRUTH["S_min"] * times**0.4 * (1 + critical / batch)
+    rng = np.random.default_rng(seed)
+    steps = steps * np.exp(noise * rng.standard_normal(len(steps)))
+    return pd.DataFrame({"params": params, "batch_tokens": batch, "steps": steps})
+
+
 TASK_TRUTH = {"A": 60.0, "B": 900.0, "alpha": 0.25, "beta": 0.3, "luck": 1.0}
 TASK_NOISE = {"spread": 1e-3, "scatter": 1e-3}
 _CHANCES = {"easy": 0.25, "hard": 0.0}
@@ -397,3 +426,10 @@ def chinchilla_runs(data_folder: Path) -> Runs:
 @pytest.fixture(scope="session")
 def chinchilla_fit(chinchilla_runs: Runs) -> Fit:
     return fit(chinchilla_runs, "chinchilla", progress=False)
+
+
+@pytest.fixture(scope="session")
+def steps_fit() -> Fit:
+    """A real posterior of the law of steps to a target, sampled once."""
+    own = read_steps(simulated_steps())
+    return fit(own, batch_model(own), draws=500, tune=500, seed=3, progress=False)

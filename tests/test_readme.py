@@ -17,6 +17,7 @@ from conftest import (
     known_task_fit,
     simulated_recipes,
     simulated_shapes,
+    simulated_steps,
     simulated_table,
     simulated_tasks,
     sweep_table,
@@ -48,6 +49,7 @@ FILLED = {
     "TASKS": "tasks.nc",
     "SHAPES": "shapes.csv",
     "OPTIMIZERS": "optimizers.csv",
+    "STEPS": "steps.csv",
     "RUNS": "runs.csv",
     "CURVES": "curves.csv",
     "SWEEP": "sweep.csv",
@@ -98,6 +100,7 @@ def files(tmp_path, monkeypatch, small_fit):
     curve["loss"] += 0.003 * np.random.default_rng(0).standard_normal(12)
     curve["batch"] = 60 * (tokens / 1e9) ** 0.4
     curve.to_csv("curves.csv", index=False)
+    simulated_steps().to_csv("steps.csv", index=False)
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     small_fit.save("fit.nc")
     known_task_fit().save("tasks.nc")

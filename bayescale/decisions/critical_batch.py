@@ -255,7 +255,7 @@ def batches_along(fit: Fit, values: np.ndarray, *, seed: int = 1) -> xr.DataArra
 
 @typed
 def steps_along(own: xr.Dataset, batches: np.ndarray) -> xr.DataArray:
-    """Steps to the target over the batch size, by the law.
+    """Say the steps to the target over the batch size, by the law.
 
     Parameters
     ----------
@@ -300,7 +300,7 @@ def batch_at(noise: xr.DataArray, more: float = MORE, base: float | None = None)
 
     Examples
     --------
-    >>> found = batch_at(xr.DataArray([[1000.0]], dims=("chain", "draw")), 0.2, 100.0)
+    >>> found = batch_at(xr.DataArray(1000.0), 0.2, 100.0)
     >>> {name: round(float(own), 3) for name, own in found.items()}
     {'noise': 1000.0, 'more_tokens': 200.0, 'more_steps': 5000.0, 'over_base': 320.0}
     """
@@ -404,7 +404,7 @@ def answer_batch(
         "curves": [
             {
                 **_entry(fit, found.sel(curve=name), batches or [], base),
-                "surface": _surface_entry(swept, name),
+                "surface": _surface_entry(swept, found.sel(curve=name), more),
             }
             for name in _of(found)
         ],
@@ -465,14 +465,20 @@ def _planned(own: xr.Dataset, size: float, base: float | None, known: bool) -> d
     }
 
 
-def _surface_entry(swept: xr.Dataset | None, name: str) -> dict[str, Any] | None:
-    """Say the numbers of a sweep at one model; None where it says nothing of it."""
+def _surface_entry(swept: xr.Dataset | None, own: xr.Dataset, more: float) -> dict[str, Any] | None:
+    """Say the numbers of a sweep at one model; None where it says nothing of it.
+
+    With what steps to the target say where tokens are counted from the best batch of the sweep.
+    """
+    name = own["curve"].item()
     if swept is None or name not in swept["curve"]:
         return None
-    own = swept.sel(curve=name)
+    found = swept.sel(curve=name)
+    from_best = batch_at(own["B_noise"], more, float(found["best"].median()))["over_base"]
     return {
-        **{count: float(own[count]) for count in ("params", "tokens")},
-        **{asked: numbers(own[asked]) for asked in ("best", "largest", "loss_slope")},
+        **{count: float(found[count]) for count in ("params", "tokens")},
+        **{asked: numbers(found[asked]) for asked in ("best", "largest", "loss_slope")},
+        "by_steps": numbers(from_best),
     }
 
 
@@ -516,7 +522,7 @@ def _swept(fit: Fit, found: xr.Dataset, surface: Fit, joint: Fit | None, more: f
     places = {}
     for name in _of(found):
         own = found.sel(curve=name)
-        params, tokens = (_count(fit, found, own, column) for column in ("params", "tokens"))
+        params, tokens = (_count(fit, own, found, column) for column in ("params", "tokens"))
         if params is not None and tokens is not None:
             places[name] = {"params": params, "tokens": tokens}
     if not places:
@@ -567,10 +573,9 @@ def _sentences(told: Mapping[str, Any]) -> Iterator[str]:
         yield _surface_sentence(entry, told)
     if swept:
         yield (
-            "The two do not ask the same: the sweep counts tokens from those at its best batch, of "
-            "the learning rates in it and all else as it was; steps to a target count them from "
-            "the fewest of all, with all else at its best for each batch, where no batch is too "
-            "small."
+            "The two are not the same: by the sweep a batch below the best is worse, with all but "
+            "its two settings as they were; by steps to a target none is too small, with all else "
+            "at its best for each."
         )
 
 
@@ -585,8 +590,8 @@ def _curve_sentences(entry: Mapping[str, Any], told: Mapping[str, Any]) -> Itera
             f"{count_of(entry['fewest_examples'], told['unit'])}"
         )
     said += (
-        f". A batch of {_size(batches['more_tokens'], told)} costs {share} more {told['unit']} than "
-        "the fewest"
+        f". A batch of {_size(batches['more_tokens'], told)} costs {share} more {told['unit']} "
+        "than the fewest"
     )
     if "over_base" in batches:
         said += (
@@ -668,7 +673,7 @@ def _surface_sentence(entry: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     own = entry["surface"]
     return (
         f"{entry['curve']}, by the sweep at {words.count(own['params'])} parameters and "
-        f"{words.count(own['tokens'])} tokens: best batch {_size(own['best'], told)}, "
-        f"{100 * told['more']:.3g}% more tokens than there at up to {_size(own['largest'], told)}; "
-        f"by steps to the target at {_size(entry['batches']['more_tokens'], told)}."
+        f"{words.count(own['tokens'])} tokens: the best batch is {_size(own['best'], told)}, and "
+        f"{_size(own['largest'], told)} costs {100 * told['more']:.3g}% more tokens than that; by "
+        f"steps to the target {_size(own['by_steps'], told)} does."
     )

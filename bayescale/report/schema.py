@@ -1028,6 +1028,7 @@ class SweptBatch(TypedDict):
     best: Quantity
     largest: Quantity
     loss_slope: Quantity
+    by_steps: Quantity
 
 
 class BatchCurve(TypedDict):
