@@ -73,7 +73,7 @@ def read_steps(
     Runs
         With the columns ``steps``, ``curve``, ``batch_tokens`` (``batch_sequences`` where nothing
         says how many tokens those have), and the fewest tokens of the curve, ``least_tokens`` or
-        ``least_sequences``.
+        ``least_sequences``. Tokens and compute of the runs are left out: steps say them.
 
     Raises
     ------
@@ -94,6 +94,8 @@ def read_steps(
     batch = batch_column(table)
     examples = table["steps"] * table[batch]
     table[LEAST[batch]] = examples.groupby(table[CURVE]).transform("min")
+    # Both are steps times something: checks along them would look for the response in itself.
+    table = table.drop(columns=["tokens", "flops"], errors="ignore")
     for one in never:
         warnings.warn(str(one), RunsWarning, stacklevel=2)
     runs = read_runs(table, response="steps")
