@@ -44,9 +44,8 @@ def plot_setting_basin(fit: Fit, found: xr.Dataset) -> Figure:
         figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 4.3))
         _draw_bowls(left, few, found)
         _draw_path(right, few, found)
-        for axis, place in ((left, "left"), (right, "right")):
-            shown = axis.get_legend_handles_labels()
-            figure.legend(*shown, loc=f"outside lower {place}", ncols=2)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+        figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return figure
 
 

@@ -54,7 +54,7 @@ def plot_bowls(fit: Fit, along: str | None = None, *, groups: Sequence[str] = ()
         For a fit without groups or without such a law, or an unknown setting or group.
     """
     knob = _knob(fit, along)
-    shown, few = list(groups or fit.groups), with_few_draws(fit)
+    shown, few = list(groups or _in_order(fit)), with_few_draws(fit)
     for name in shown:
         fit.require_group(name)
     columns = min(_ABREAST, len(shown))
@@ -79,6 +79,16 @@ def plot_bowls(fit: Fit, along: str | None = None, *, groups: Sequence[str] = ()
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8.5)
     return figure
+
+
+def _in_order(fit: Fit) -> list[str]:
+    """Order groups by their size, then by their tokens, where they have them."""
+    table, column = fit.runs.table, str(fit.spec.group)
+    by = [name for name in ("params", "tokens") if name in table]
+    if not by:
+        return list(fit.groups)
+    middle = table[by].groupby(table[column].astype(str)).median()
+    return [name for name in middle.sort_values(by).index if name in fit.groups]
 
 
 def _knob(fit: Fit, along: str | None) -> str:

@@ -128,7 +128,7 @@ def _moved(
     fit: Fit, knob: str, cell: str | None, own: Mapping[str, float], to: Mapping[str, float]
 ) -> xr.DataArray:
     """Move the best value of a cell, or of a planned run, along the trends to another place."""
-    bowl = Bowl(fit.of_group(cell)) if cell else bowl_of(fit, **dict(own))
+    bowl = Bowl(fit.of_group(cell)) if cell else bowl_of(fit, seed=1, **own)
     return bowl.best[knob] * _trend(fit, knob, to) / _trend(fit, knob, own)
 
 

@@ -80,7 +80,7 @@ class Recipes:
     @property
     def slope(self) -> xr.DataArray:
         """Slope of the log of each multiplier in log N, dims (chain, draw, recipe)."""
-        return slopes(self.posterior)
+        return slopes(_by_name(self.posterior))
 
     def log_multiplier(self, params: Sequence[float]) -> xr.DataArray:
         """Log of what a token with each recipe is worth in the baseline's, at some sizes.
@@ -124,7 +124,7 @@ class Recipes:
             for size, place in zip(params, places, strict=True)
         ]
         along = xr.DataArray(np.array(logs) - sizes.mean(), dims="params")
-        free = {**draws.data_vars, "z": xr.concat(z, dim="params")}
+        free = {**_by_name(draws), "z": xr.concat(z, dim="params")}
         found = log_multipliers(free, along).assign_coords(params=list(map(float, params)))
         return found.transpose("chain", "draw", "recipe", "params")
 
@@ -145,7 +145,11 @@ class Recipes:
     @property
     def log_loss_per_log_token(self) -> xr.DataArray:
         """Fall of log loss with log tokens in the middle of each size, dims (chain, draw, size)."""
-        return self.posterior["reducible"] * betas(self.posterior)
+        return self.posterior["reducible"] * betas(_by_name(self.posterior))
+
+
+def _by_name(draws: xr.Dataset) -> dict[str, xr.DataArray]:
+    return {str(name): own for name, own in draws.data_vars.items()}
 
 
 @typed
