@@ -45,6 +45,13 @@ from .decisions.wall import (
     next_epoch as next_epoch,
 )
 from .decisions.floors import floors as floors
+from .decisions.hyperparameters import (
+    Bowl as Bowl,
+    bowl_of as bowl_of,
+    bracketed as bracketed,
+    next_sweeps as next_sweeps,
+    regrets as regrets,
+)
 from .decisions.multiplier import (
     answer_multiplier as answer_multiplier,
     answer_multipliers as answer_multipliers,
@@ -106,6 +113,7 @@ from .decisions.repetition import (
     identified as identified,
     repetition_value as repetition_value,
 )
+from .decisions.tune import answer_tuning as answer_tuning, fit_tuning as fit_tuning
 from .decisions.transfer import (
     answer_transfer as answer_transfer,
     fit_transfer as fit_transfer,
@@ -191,6 +199,8 @@ from .plots import (
     plot_shrinkage as plot_shrinkage,
     plot_targets as plot_targets,
     plot_transfer as plot_transfer,
+    plot_costs as plot_costs,
+    plot_path as plot_path,
     plot_wall as plot_wall,
 )
 from .posterior.prediction import (

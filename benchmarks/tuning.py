@@ -30,7 +30,7 @@ from bayescale.runs.sweeps import read_sweep
 
 KNOBS = ("learning_rate", "batch_size_tokens")
 SETTINGS: dict[str, Any] = {"draws": 300, "tune": 300, "chains": 4, "target_accept": 0.8}
-SPLITS = {"N <= 429M": "params < 4.4e8", "C <= 6e19": "params * tokens * 6 <= 6.0e19"}
+SPLITS = {"N <= 429M": "params < 4.4e8", "C <= 6e19": "flops <= 6.0e19"}
 FEW = 12  # runs of a cell
 SLOPES = {
     "lr_N": "place_along_params",

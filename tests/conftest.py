@@ -32,6 +32,7 @@ from bayescale import (
 )
 from bayescale.laws import LAWS, into_support, onto_line
 from bayescale.laws.bowl import bowl
+from bayescale.laws.response_surface import response_surface
 from bayescale.modelling.build import model_data
 from bayescale.modelling.noise import NOISE
 from bayescale.modelling.spec import ModelSpec
@@ -287,6 +288,31 @@ def known_task_fit(
 WIDTHS = (128, 256, 512, 1024, 2048)
 STEP = 2**0.5
 SWEEP_NOISE = {"sigma": 1e-3, "nu": 5.0, "inexact": 0.05}
+
+
+KNOBS = ("learning_rate", "batch_size_tokens")
+SURFACE = {
+    **{"L_min": 2.5, "x_best": 1e-3, "z_best": 5e5, "curvature": 0.02, "asymmetry": 0.7},
+    **{"second_curvature": 0.01, "coupling": 1.2, "turn": -1.0},
+}
+
+
+def simulated_settings(seed=0, noise=0.0, sizes=(1e8, 2e8, 4e8, 8e8)) -> pd.DataFrame:
+    """Runs whose best rate goes like N^-0.5 D^0.2, and whose best batch goes like D^0.5."""
+    rng, parts = np.random.default_rng(seed), []
+    for params in sizes:
+        for tokens in (4e9, 1.6e10, 6.4e10):
+            x = 1e-3 * (params / 2e8) ** -0.5 * (tokens / 1.6e10) ** 0.2
+            z = 5e5 * (tokens / 1.6e10) ** 0.5
+            rates, batches = np.meshgrid(
+                x * 2.0 ** np.arange(-2.3, 2.7), z * 2.0 ** np.arange(-2.2, 2.8)
+            )
+            at = {**SURFACE, "x_best": x, "z_best": z, "L_min": 9 * (params * tokens) ** -0.025}
+            loss = response_surface(rates.ravel(), batches.ravel(), **at)
+            loss = loss * np.exp(noise * rng.standard_normal(rates.size))
+            own = {"params": params, "tokens": tokens, "loss": loss}
+            parts.append(pd.DataFrame({**own, KNOBS[0]: rates.ravel(), KNOBS[1]: batches.ravel()}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def sweep_table(best, *, rates=None, curvature=0.01, noise=0.0, seed=0, axis="width"):

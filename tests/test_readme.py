@@ -16,6 +16,7 @@ from conftest import (
     known_grouped_fit,
     known_task_fit,
     simulated_recipes,
+    simulated_settings,
     simulated_shapes,
     simulated_steps,
     simulated_table,
@@ -35,7 +36,7 @@ MOST_WORDS = 25
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
-SLOW = {"demo", "report", "transfer", "--tasks", "basin", "recipes"}
+SLOW = {"tune", "demo", "report", "transfer", "--tasks", "basin", "recipes"}
 REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
 FILLED = {
     "--hold-out EXPR": "--hold-out 'flops > 2e21'",
@@ -53,6 +54,7 @@ FILLED = {
     "RUNS": "runs.csv",
     "CURVES": "curves.csv",
     "SWEEP": "sweep.csv",
+    "SETTINGS": "settings.csv",
     "EXPR": "'loss < 6'",
     "show NAME": "show chinchilla",
     "NAME": "minisweep",
@@ -107,6 +109,7 @@ def files(tmp_path, monkeypatch, small_fit):
     sweep = sweep_table({256: 4e-3, 512: 4e-3, 1024: 4e-3}, noise=1e-3)
     sweep.assign(optimizer="adam").to_csv("sweep.csv", index=False)
     simulated_table().assign(State="finished").to_csv("export.csv", index=False)  # of W&B
+    simulated_settings(noise=0.001, sizes=(1e8, 2e8, 4e8)).to_csv("settings.csv", index=False)
     simulated_shapes().to_csv("shapes.csv", index=False)
     optimizers = simulated_recipes(noise=0.001).replace({"base": "adamw"})
     optimizers["recorded_min_loss"] = optimizers["loss"]
