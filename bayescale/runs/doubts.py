@@ -435,6 +435,11 @@ def _flagged(table: pd.DataFrame) -> list[Check]:
     return notices
 
 
+def _flagged_otherwise(table: pd.DataFrame) -> list[Check]:
+    """Name rows that are marked, but as diverged, which say where a sweep ends."""
+    return _flagged(table.drop(columns="diverged", errors="ignore"))
+
+
 type Doubt = Callable[[pd.DataFrame], list[Check]]
 
 OF_TASKS: tuple[Doubt, ...] = (_swapped, _apart, _exchanged, _flops_disagree, _flagged)
@@ -443,7 +448,7 @@ OF_TASKS: tuple[Doubt, ...] = (_swapped, _apart, _exchanged, _flops_disagree, _f
 OF_ANY: tuple[Doubt, ...] = (*OF_TASKS, _duplicates, _checkpoints)
 """What can be doubted of runs whatever was measured of them."""
 
-OF_SWEEPS: tuple[Doubt, ...] = (*OF_TASKS[:-1], _checkpoints)
+OF_SWEEPS: tuple[Doubt, ...] = (*OF_TASKS[:-1], _flagged_otherwise, _checkpoints)
 """What can be doubted of runs in which settings were swept: copies and diverged runs are settled
 by `bayescale.runs.sweeps`, and losses far off are what a sweep is made of."""
 

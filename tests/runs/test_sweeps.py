@@ -76,6 +76,13 @@ def test_sizes_that_three_digits_do_not_tell_apart_have_names_of_their_own():
     assert quiet(close).table["cell"].nunique() == 4
 
 
+def test_other_marks_than_of_divergence_are_named():
+    table = sweep()
+    table["diverged"] = table["outlier"] = table.index == 3
+    found = notices(table)["flagged runs"]
+    assert found.message == "the column 'outlier' marks row 4"
+
+
 def test_runs_far_above_the_best_or_diverged_have_the_loss_of_the_ceiling():
     table = sweep().astype({"loss": object})
     table.loc[0, "loss"], table.loc[1, "loss"], table.loc[2, "loss"] = np.nan, "inf", 9.9
