@@ -27,6 +27,7 @@ from bayescale import (
     constants_fit,
     fit,
     load_model,
+    read_recipes,
     read_runs,
     read_steps,
 )
@@ -35,7 +36,9 @@ from bayescale.laws.bowl import bowl
 from bayescale.laws.response_surface import response_surface
 from bayescale.modelling.build import model_data
 from bayescale.modelling.noise import NOISE
+from bayescale.modelling.recipes import crossed
 from bayescale.modelling.spec import ModelSpec
+from bayescale.posterior.recipes import Recipes
 from bayescale.report.schema import WRITTEN, schema_of
 from bayescale.runs.datasets import FOLDER_VARIABLE, registry
 from bayescale.runs.sweeps import as_sweep
@@ -135,6 +138,35 @@ def simulated_recipes(
                 own = {"optimizer": recipe, "params": params, "tokens": tokens, "loss": loss}
                 rows.append({**own, **tried})
     return pd.DataFrame(rows)
+
+
+def known_recipes(
+    counts: Mapping[str, int] | None = None, draws: int = 250, scatter: float = 1e-9
+) -> Recipes:
+    """A hand-made posterior: every draw near the truth."""
+    runs, rng = read_recipes(simulated_recipes(counts), "optimizer"), np.random.default_rng(1)
+    own, shape = crossed(runs, "optimizer", "base"), (4, draws)
+    near = 1e-4 * rng.standard_normal((*shape, 2))
+    per, both = ("chain", "draw"), ("chain", "draw", "recipe")
+    of_size = ("chain", "draw", "size")
+    values = {
+        "gain": (both, np.array([*RECIPE_GAINS.values()]) + near),
+        "slope_offset": (both, np.array([*RECIPE_SLOPES.values()]) + near),
+        "trend": (per, np.zeros(shape)),
+        "trend_scale": (per, np.ones(shape)),
+        "scatter": (per, np.full(shape, scatter)),
+        "sigma": (per, np.full(shape, 0.002)),
+        "z": ((*both, "size"), np.zeros((*shape, 2, 2))),
+        "reducible": (of_size, np.full((*shape, 2), 0.2)),
+        "log_beta": (per, np.full(shape, np.log(0.3))),
+        "beta_offset": (of_size, np.zeros((*shape, 2))),
+    }
+    values = {n: (d, v + 1e-9 * rng.standard_normal(v.shape)) for n, (d, v) in values.items()}
+    posterior = xr.Dataset(values, coords={"recipe": list(own.recipes[1:]), "size": own.sizes})
+    stats = xr.Dataset({n: (per, np.zeros(shape, bool)) for n in ("diverging", "maxdepth_reached")})
+    tree = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
+    tree.attrs = {"seconds_compile": 0.0, "seconds_sample": 0.0}
+    return Recipes("optimizer", runs, own, tree)
 
 
 ODD_NAMES = (r"$\frac{a$", "_hidden $5 & <b>", "two\nlines " + "and so on " * 30 + "$end$")

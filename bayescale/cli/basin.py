@@ -1,5 +1,6 @@
 """The command that says which values of a setting are good for a size."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from bayescale.cli.options import (
 )
 from bayescale.cli.reading import runs_of
 from bayescale.cli.sampling import print_answer, sample
-from bayescale.errors import BayescaleError
+from bayescale.errors import BayescaleError, RunsWarning
 from bayescale.files import make_folder
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.progress import step
@@ -58,9 +59,15 @@ def basin(
     spec = load_model(SHARED).along_axes(knob)
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
-    with step("reading"):
+    with step("reading"), warnings.catch_warnings():
+        for usual in ("swept runs", "repeated run names"):  # it is what the bowl is learned from
+            warnings.filterwarnings("ignore", usual, RunsWarning)
         table = runs_of(runs, reading, spec)
-    fitted = sample(table, _model_of(table, knob, group), seed)
+    spec = _model_of(table, knob, group)
+    from bayescale.modelling.pooling import group_names
+
+    group_names(spec, table)  # before the long work
+    fitted = sample(table, spec, seed)
     from bayescale.decisions.basin import WITHIN, answer_setting_basin, setting_basin
 
     found = setting_basin(

@@ -3,41 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
-from conftest import RECIPE_GAINS, RECIPE_SIZES, RECIPE_SLOPES, simulated_recipes
+from conftest import (
+    RECIPE_GAINS,
+    RECIPE_SIZES,
+    RECIPE_SLOPES,
+    known_recipes,
+    simulated_recipes,
+)
 
 import bayescale as bs
 from bayescale.errors import BayescaleError
-from bayescale.modelling.recipes import crossed
-from bayescale.posterior.recipes import Recipes
 
 SIZES, SLOPES, GAINS = RECIPE_SIZES, RECIPE_SLOPES, RECIPE_GAINS
-
-
-def known_recipes(counts=None, draws=200, scatter=1e-9):
-    """A hand-made posterior: every draw near the truth."""
-    runs, rng = bs.read_recipes(simulated_recipes(counts), "optimizer"), np.random.default_rng(1)
-    own, shape = crossed(runs, "optimizer", "base"), (1, draws)
-    near = 1e-4 * rng.standard_normal((*shape, 2))
-    per, both = ("chain", "draw"), ("chain", "draw", "recipe")
-    of_size = ("chain", "draw", "size")
-    values = {
-        "gain": (both, np.array([*GAINS.values()]) + near),
-        "slope_offset": (both, np.array([*SLOPES.values()]) + near),
-        "trend": (per, np.zeros(shape)),
-        "trend_scale": (per, np.ones(shape)),
-        "scatter": (per, np.full(shape, scatter)),
-        "sigma": (per, np.full(shape, 0.002)),
-        "z": ((*both, "size"), np.zeros((*shape, 2, 2))),
-        "reducible": (of_size, np.full((*shape, 2), 0.2)),
-        "log_beta": (per, np.full(shape, np.log(0.3))),
-        "beta_offset": (of_size, np.zeros((*shape, 2))),
-    }
-    posterior = xr.Dataset(values, coords={"recipe": list(own.recipes[1:]), "size": own.sizes})
-    stats = xr.Dataset({n: (per, np.zeros(shape, bool)) for n in ("diverging", "maxdepth_reached")})
-    tree = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
-    tree.attrs = {"seconds_compile": 0.0, "seconds_sample": 0.0}
-    return Recipes("optimizer", runs, own, tree)
 
 
 def middle(draws, **at):
