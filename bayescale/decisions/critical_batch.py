@@ -19,7 +19,6 @@ does not grow.
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import xarray as xr
@@ -34,7 +33,6 @@ from bayescale.laws import LAWS
 from bayescale.modelling.pooling import group_labels
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.trends import on_trend, reference_value
 from bayescale.runs.range import decades_beyond
 from bayescale.runs.steps import CURVE, LEAST, batch_column, sequence_length_of
 from bayescale.runs.table import Runs, positive
@@ -47,6 +45,7 @@ _PRIORS = {
     _LOSS: (-4.8, 4.0),  # B = B' / L^{1/.21}: Kaplan et al. (2020), equation 1.4
 }
 _AXES = {**dict.fromkeys(LEAST.values(), "tokens"), _LOSS: "loss"}  # in words
+_PICTURED = "pictured"  # a group whose draws lie alike off the trend wherever it is
 _ANY = (0.0, 1.0)  # of the exponent along another column
 _TOGETHER = 0.97  # correlation of logarithms from which on two columns cannot be told apart
 _BRACKETED = 0.9  # probability below which an answer says that the batches do not reach far enough
@@ -207,18 +206,25 @@ def _places(fit: Fit) -> list[float]:
 
 
 def _new(fit: Fit, axis: str, value: float, seed: int) -> xr.Dataset:
-    """Draw the critical batch size of a model without runs."""
+    """Draw the critical batch size of a model without runs; of its steps nothing is told."""
     if not 0 < value < np.inf:
         raise FitError(f"{axis} must be a positive number, got {value:g}")
-    rng = np.random.default_rng([seed, crc32(repr(value).encode())])
-    place = on_trend(fit, "place", {axis: value}, rng)
-    noise = reference_value(fit, fit.spec.inputs[0]) * 10**place
+    name = f"{words.trimmed(value)} {_AXES.get(axis, axis)}"
+    noise = _noise_at(fit, name, axis, value, seed=seed)
     found = xr.Dataset({"B_noise": noise, "S_min": noise * np.nan})
     return (
-        found.expand_dims(curve=[f"{words.trimmed(value)} {_AXES.get(axis, axis)}"])
+        found.expand_dims(curve=[name])
         .assign_coords(axis=("curve", [value]))
         .assign(known=("curve", [False]))
     )
+
+
+def _noise_at(
+    fit: Fit, name: str, axis: str, value: float, *, typical: bool = False, seed: int = 1
+) -> xr.DataArray:
+    """B_noise of a model without runs: on the trend where typical, else off it as curves are."""
+    new = fit.with_new_group(name, along={axis: value}, typical=typical, seed=seed)
+    return new.posterior["B_noise"].sel(group=name, drop=True)
 
 
 @typed
@@ -245,12 +251,8 @@ def batches_along(fit: Fit, values: np.ndarray, *, seed: int = 1) -> xr.DataArra
         As `critical_batches`.
     """
     axis = _axis(fit)
-    drawn = [
-        on_trend(fit, "place", {axis: float(value)}, np.random.default_rng(seed))
-        for value in values
-    ]
-    place = xr.concat(drawn, dim="place").transpose("chain", "draw", "place")
-    return reference_value(fit, fit.spec.inputs[0]) * 10**place
+    drawn = [_noise_at(fit, _PICTURED, axis, float(value), seed=seed) for value in values]
+    return xr.concat(drawn, dim="place").transpose("chain", "draw", "place")
 
 
 @typed
@@ -336,9 +338,9 @@ def batch_exponents(fit: Fit, more: float = MORE, base: float | None = None) -> 
         return None
     places = np.array(_places(fit))
     noise = xr.concat(
-        [on_trend(fit, "place", {axis: place}) for place in places], dim="curve"
+        [_noise_at(fit, _PICTURED, axis, place, typical=True) for place in places], dim="curve"
     ).transpose("chain", "draw", "curve")
-    batches = batch_at(reference_value(fit, fit.spec.inputs[0]) * 10**noise, more, base)
+    batches = batch_at(noise, more, base)
     return _slope(batches, xr.DataArray(np.log(places), dims="curve"), axis == _LOSS)
 
 

@@ -23,11 +23,11 @@ from bayescale.errors import FitError
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
-from bayescale.posterior.trends import on_trend, reference_value
 
 MORE = 0.2
 """Share of tokens, or steps, that a batch size may cost more than the least."""
 
+_THERE = "there"  # a group on the trends of a sweep
 _ROUND = 1e-3  # of a logarithm: models of one size
 
 
@@ -72,12 +72,12 @@ def surface_batches(
         loss_slope = _loss_slopes(surface, places)
     else:
         loss_slope = _joint_slopes(joint, places, surface.posterior)
-    reference = reference_value(surface, surface.spec.axes[1])
     found = []
     for name, at in places.items():
         slope = loss_slope[name]
-        best = reference * 10 ** on_trend(surface, "second_place", at)
-        curvature = on_trend(surface, "second_curvature", at)
+        whole = surface.with_new_group(_THERE, along=at, typical=True).posterior
+        there = whole[["z_best", "second_curvature"]].sel(group=_THERE, drop=True)
+        best, curvature = there["z_best"], there["second_curvature"]
         rise = 2 * slope * np.log1p(more) / curvature
         largest = best * np.exp(np.sqrt(rise.where(rise > 0)))
         parts = {"best": best, "loss_slope": slope, "largest": largest}

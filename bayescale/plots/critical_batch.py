@@ -22,7 +22,7 @@ from bayescale.plots.style import BLUE, ORANGE, band, label_of, log_axis, pictur
 from bayescale.posterior.fit import Fit
 from bayescale.runs.steps import CURVE
 
-_STEPS = 60
+_STEPS, _PLACES = 60, 20  # of the laws of curves, and of the trend, each a model without runs
 _ROOM = 1.5  # factor left free beyond what is drawn
 _TITLE: dict[str, Any] = {"x": 0.01, "ha": "left", "size": 10.5}
 _WIDTH, _HEIGHT = 5.2, 4.2  # inches of a panel
@@ -105,7 +105,7 @@ def _draw_growth(
     places = found["axis"].to_numpy()
     low, high = places.min(), places.max()
     ends = min(low, at or low) / _ROOM**0.5, max(high, at or high) * _ROOM**0.5
-    grid = np.geomspace(*ends, _STEPS)
+    grid = np.geomspace(*ends, _PLACES)
     panel.axvspan(low, high, color="#f0ead6", lw=0, label="range of the curves")
     trend, own = (
         batch_at(noise, more, base) for noise in (batches_along(fit, grid), found["B_noise"])

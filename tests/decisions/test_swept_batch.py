@@ -39,11 +39,22 @@ def surface_fit(tokens=(2e9, 4e9, 1e10, 2e10)):
         "second_curvature_along_params": 0.0,
         "second_curvature_along_tokens": 0.0,
     }
-    posterior = xr.Dataset({name: value * ones for name, value in values.items()})
+    whole = {"coupling": 0.7, "turn": 0.0, "asymmetry": 0.5, "sigma": 0.001, "nu": 5.0}
+    for name in ("place", "second_place", "curvature", "second_curvature"):
+        values |= {f"{name}_scale": 0.1, f"{name}_cluster_scale": 0.1}
+        for own in (f"{name}_along_params", f"{name}_along_tokens"):
+            values.setdefault(own, 0.0)
+    values |= {"place_population": 0.0, "curvature_population": 0.01}
+    posterior = xr.Dataset({name: value * ones for name, value in (values | whole).items()})
     lowest = xr.DataArray([least(*own) for own in cells], dims="group", coords={"group": names})
-    posterior["L_min"] = (ones * lowest).transpose("chain", "draw", "group")
+    of_groups = {"L_min": lowest, "level": np.log(lowest)}
+    varying = ("place", "second_place", "curvature", "second_curvature", "x_best", "z_best")
+    of_groups |= dict.fromkeys(varying, 1.0 + 0.0 * lowest)
+    for name, value in of_groups.items():
+        posterior[name] = (ones * value).transpose("chain", "draw", "group")
     known = xr.Dataset({"reference_batch_size_tokens": 2e5, "reference_learning_rate": 1e-3})
-    tree = xr.DataTree.from_dict({"posterior": posterior, "constant_data": known})
+    prior = posterior[["level"]]
+    tree = xr.DataTree.from_dict({"posterior": posterior, "constant_data": known, "prior": prior})
     tree.attrs = {"model": spec.name, "model_spec": spec.source}
     return Fit(spec, Runs(table, "known sweep"), tree)
 
