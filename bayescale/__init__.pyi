@@ -199,8 +199,8 @@ from .plots import (
     plot_shrinkage as plot_shrinkage,
     plot_targets as plot_targets,
     plot_transfer as plot_transfer,
-    plot_costs as plot_costs,
-    plot_path as plot_path,
+    plot_setting_costs as plot_setting_costs,
+    plot_setting_path as plot_setting_path,
     plot_wall as plot_wall,
 )
 from .posterior.prediction import (

@@ -129,14 +129,16 @@ def _draw(
     """Draw the bowl of every cell, the path of the best settings, and what settings cost."""
     from bayescale.plots.bowls import plot_bowls
     from bayescale.plots.style import save_figure
-    from bayescale.plots.tuning import plot_costs, plot_path
+    from bayescale.plots.tuning import plot_setting_costs, plot_setting_path
 
     for knob in fit.spec.axes if fit.groups else ():
         save_figure(plot_bowls(fit, knob), folder / f"bowls-{knob}.png")
         for column in fit.spec.covariates:
-            save_figure(plot_path(fit, knob, column, plans), folder / f"path-{knob}-{column}.png")
+            save_figure(
+                plot_setting_path(fit, knob, column, plans), folder / f"path-{knob}-{column}.png"
+            )
     for number, plan in enumerate(plans):
         name = "costs.png" if len(plans) == 1 else f"costs-{number + 1}.png"
-        figure = plot_costs(fit, plan, forced=forced, within=within, seed=seed)
+        figure = plot_setting_costs(fit, plan, forced=forced, within=within, seed=seed)
         save_figure(figure, folder / name)
     typer.echo(f"figures: {folder}", err=True)

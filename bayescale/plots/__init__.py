@@ -32,6 +32,7 @@ from bayescale.plots.recipes import plot_recipes
 from bayescale.plots.repetition import plot_repetition_value
 from bayescale.plots.targets import plot_emergence, plot_predicted_tasks, plot_targets
 from bayescale.plots.transfer import plot_transfer
+from bayescale.plots.tuning import plot_setting_costs, plot_setting_path
 
 __all__ = [
     "plot_allocation",
@@ -62,6 +63,8 @@ __all__ = [
     "plot_recipes",
     "plot_repetition_value",
     "plot_setting_basin",
+    "plot_setting_costs",
+    "plot_setting_path",
     "plot_shape",
     "plot_shrinkage",
     "plot_targets",

@@ -33,7 +33,7 @@ _LEVELS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # of the loss, of con
 
 
 @picture
-def plot_path(
+def plot_setting_path(
     fit: Fit,
     knob: str,
     along: str,
@@ -157,7 +157,7 @@ def _log_settings(axis: Axes, knob: str) -> None:
 
 
 @picture
-def plot_costs(
+def plot_setting_costs(
     fit: Fit,
     plan: Mapping[str, float],
     *,
