@@ -504,3 +504,15 @@ def test_remedy_for_a_name_that_is_taken_works():
     data = model_data(parse_model(source, "mine"), runs)
     np.testing.assert_array_equal(data["input_own_log_loss"], table["log_loss"])
     np.testing.assert_allclose(data["observed"], np.log(table["loss"]))
+
+
+def test_trends_are_changed_and_taken_away():
+    spec = load_model("critical-batch")
+    prior = {"dist": "Normal", "mu": 0.1, "sigma": 0.2}
+    other = spec.with_trends({"place": {"tokens": prior}})
+    assert [*other.slopes] == ["place_along_tokens"]
+    assert dict(other.slopes["place_along_tokens"].args) == {"mu": 0.1, "sigma": 0.2}
+    assert spec.with_trends({}).slopes == {}
+    assert other.with_trends({"place": {"params": prior}}).covariates == ("params",)
+    with pytest.raises(ModelError, match="place tokens"):
+        spec.with_trends({"place": {"tokens": {"dist": "Sharp"}}})
