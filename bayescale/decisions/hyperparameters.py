@@ -175,6 +175,11 @@ class Bowl:
         -------
         xarray.Dataset
             ``low`` and ``high``, dims (chain, draw); NaN where a forced setting costs as much.
+
+        Raises
+        ------
+        FitError
+            For what is no share, an unknown knob, or a forced value that is not positive.
         """
         if not 0 < within < 1:
             raise FitError(f"within must be a share of the loss, such as 0.005, got {within:g}")

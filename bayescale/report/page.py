@@ -38,6 +38,7 @@ from bayescale.decisions.predictions import (
 )
 from bayescale.decisions.repetition import answer_repetition
 from bayescale.decisions.targets import accuracies_of, answer_tasks
+from bayescale.decisions.tune import answer_tuning, setting
 from bayescale.decisions.wall import answer_wall, best_under_wall
 from bayescale.draws import CAPTION
 from bayescale.errors import UnansweredError
@@ -196,6 +197,8 @@ def _parts(
         yield "The best inputs", lambda: best_sections(fit, beside.best)
     if (tasks := accuracies_of(fit)) is not None:
         yield "Tasks", lambda: task_sections(tasks)
+    if fit.groups and fit.spec.law.best and fit.spec.response.column == "loss":
+        yield "Settings", lambda: setting_sections(fit)
     if fit.groups:
         yield "Groups", lambda: group_sections(fit, beside)
     elif "R_D" in fit.spec.law.parameters:
@@ -254,6 +257,50 @@ def task_sections(tasks: Accuracies) -> Iterator[Section]:
         figure=plots.plot_emergence(tasks, least),
         caption=f"The same law and the same runs twice. Bands: {CAPTION}s.",
     )
+
+
+def setting_sections(fit: Fit) -> Iterator[Section]:
+    """Show the bowl of each cell of a sweep, and how the best settings move between them.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Yields
+    ------
+    Section
+    """
+    said = answer_tuning(fit)
+    rows = [
+        {
+            str(fit.spec.group): cell["cell"],
+            "runs": cell["runs"],
+            "far off or diverged": cell["far"],
+            **{f"best {k}": interval_of(own, setting) for k, own in cell["best"].items()},
+            **{f"{k} bracketed": f"{own:.0%}" for k, own in cell["p_inside"].items()},
+        }
+        for cell in said.numbers["cells"]
+    ]
+    yield Section(
+        "Best settings",
+        " ".join(said.sentences) + " What a planned run wants says bayescale tune fit.nc.",
+        pd.DataFrame(rows),
+    )
+    for knob in fit.spec.axes:
+        yield Section(
+            f"Bowls along {knob}",
+            "",
+            figure=plots.plot_bowls(fit, knob),
+            caption="Loss above the least of each cell, other settings at their best. Each run is "
+            f"as far from the line as from what the law says of it. Bands: {CAPTION}s.",
+        )
+        for column in fit.spec.covariates:
+            yield Section(
+                f"Best {knob} along {column}",
+                "",
+                figure=plots.plot_setting_path(fit, knob, column),
+                caption=f"Bars and band: {CAPTION}s.",
+            )
 
 
 def _predicted_section(fit: Fit) -> Section:
