@@ -199,12 +199,8 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
     rise = centre - np.log(least)
     scale = noise_scale(noise, cells["replicates"].to_numpy(), rise)
     y = cells["observed"].to_numpy()
-<<<<<<< HEAD
     ceiling = cells["ceiling"].fillna(np.inf).to_numpy()
     inputs |= {"trials": np.full(number, 500.0), "ceiling": ceiling}
-=======
-    inputs |= {"trials": np.full(number, 500.0), "ceiling": cells["ceiling"].fillna(np.inf).to_numpy()}
->>>>>>> e7896b5 (Ship models of one and of two swept settings, and hold the noise with ceilings to PyMC's)
     ours = spec.noise_model.log_density(y, centre, scale, noise, inputs)
     # PyMC's ExGaussian is computed with the square root of 2 in single precision.
     rough = spec.noise in ("RepetitionExcess", "Undertuned")
