@@ -401,7 +401,8 @@ def known_transfer(
         **{name: drawn(value, 0.0) for name, value in SWEEP_NOISE.items()},
     }
     place = posterior["place_population"] + posterior[f"place_along_{axis}"] * along
-    sampled = {"level": 1.3 + 0 * along, "place": place, "height": 0.033 + 0 * place}
+    level = np.log(5 * np.array(groups, dtype=float) ** -0.05)  # as in sweep_table
+    sampled = {"level": level + 0 * place, "place": place, "height": 0.033 + 0 * place}
     sampled["asymmetry"] = posterior["asymmetry"]
     natural = spec.law.to_natural(sampled, (reference,))
     dims = {len(runs): ("obs",), len(groups): ("group",)}

@@ -9,11 +9,11 @@ from bayescale.cli.curves import file_name
 from bayescale.cli.options import (
     AS_IT_IS,
     AllowUnconverged,
-    By,
     Json,
     Reading,
     RunsFile,
     Seed,
+    names,
 )
 from bayescale.cli.reading import sweep_options
 from bayescale.cli.sampling import print_answer
@@ -28,21 +28,33 @@ if TYPE_CHECKING:
 def transfer(
     table: RunsFile,
     axis: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Along which it may move: depth, tokens, params.")
+        str,
+        typer.Option(
+            metavar="COLUMN", show_default=False, help="Of sizes: depth, tokens; else width."
+        ),
     ] = "width",
     knob: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The setting that was swept.")
+        str,
+        typer.Option(
+            metavar="COLUMN", show_default=False, help="What was swept; else learning_rate."
+        ),
     ] = "learning_rate",
-    by: By = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="What tells recipes apart: optimizer."),
+        names,
+    ] = None,
     to: Annotated[
         list[float] | None,
-        typer.Option(help="Values of the axis that nobody has run; else twice the largest."),
+        typer.Option(help="Sizes that nobody has run; else twice the largest."),
     ] = None,
     region: Annotated[
-        float, typer.Option(metavar="FACTOR", help="Up to which best values count as one.")
+        float,
+        typer.Option(metavar="FACTOR", show_default=False, help="Of best values alike; else 1.41."),
     ] = 1.41,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="Another model of bowls with trends.")
+        str,
+        typer.Option(metavar="NAME", show_default=False, help="Other bowls with trends."),
     ] = "transfer",
     reading: Reading = AS_IT_IS,
     plots: Annotated[

@@ -51,6 +51,9 @@ def test_the_bowl_is_least_at_the_best_value_and_runs_of_the_law_lie_on_it():
     law = next(own for own in axis.lines if own.get_label() == "law, median and 90%")
     assert law.get_xdata()[law.get_ydata().argmin()] == pytest.approx(4e-3, rel=0.05)
     assert law.get_ydata().min() == pytest.approx(0.0, abs=1e-4)
+    runs = next(own for own in axis.lines if own.get_label() == "runs")
+    on_law = np.interp(np.log(runs.get_xdata()), np.log(law.get_xdata()), law.get_ydata())
+    np.testing.assert_allclose(runs.get_ydata(), on_law, atol=2e-3)
 
 
 @pytest.mark.slow
