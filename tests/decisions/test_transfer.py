@@ -230,5 +230,4 @@ def test_a_sweep_that_is_too_coarse_cannot_tell():
     own = quietly(fit_transfer, coarse)
     (entry,) = answer_transfer(own).numbers["recipes"]
     assert entry["verdict"] == "cannot tell"
-    assert entry["drift"]["q05"] < 2**-0.5
-    assert entry["drift"]["q95"] > 2**0.5
+    assert entry["drift"]["q95"] / entry["drift"]["q05"] > 2  # wider than the whole region
