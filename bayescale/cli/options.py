@@ -430,6 +430,27 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Losses:
+    """How to read a table of losses: the options of `Reading` that are of no tasks.
+
+    Parameters
+    ----------
+    where, column, unit, last_per : list of str, optional
+    loss_unit : str, optional
+    mid_schedule, params_are : str
+        As of `Reading`.
+    """
+
+    where: Where = None
+    column: Columns = None
+    unit: Units = None
+    loss_unit: LossUnit = None
+    mid_schedule: MidSchedule = "exclude"
+    last_per: LastPer = None
+    params_are: ParamsAre = "not stated"
+
+
+@dataclass(frozen=True)
 class Money:
     """What hardware costs; without a price per hour answers are in FLOPs.
 
@@ -504,7 +525,7 @@ class Span:
     ] = None
 
 
-AS_IT_IS, NO_PRICE, OF_THE_RUNS = Reading(), Money(), Span()
+AS_IT_IS, AS_THEY_ARE, NO_PRICE, OF_THE_RUNS = Reading(), Losses(), Money(), Span()
 """Defaults of these groups."""
 
 

@@ -1,26 +1,25 @@
 """The command that says what recipes are worth in tokens."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bayescale.cli.options import (
-    AS_IT_IS,
-    NO_PRICE,
+    AS_THEY_ARE,
     AllowUnconverged,
     Json,
-    Money,
+    Losses,
     PlannedParams,
     Reading,
     RunsFile,
     Seed,
     names,
 )
-from bayescale.cli.plan import prices_of
 from bayescale.cli.reading import reading_options
 from bayescale.cli.sampling import print_answer
-from bayescale.errors import RunsError
+from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.files import make_folder
 from bayescale.progress import step
 from bayescale.runs.reading import kind_of
@@ -42,21 +41,19 @@ def recipes(
     tokens: Annotated[
         float | None, typer.Option(metavar="D", help="Of a planned run of the baseline.")
     ] = None,
-    reading: Reading = AS_IT_IS,
-    money: Money = NO_PRICE,
+    per_hour: Annotated[
+        float | None, typer.Option(metavar="PRICE", help="Of an H100: answer in money.")
+    ] = None,
+    losses: Losses = AS_THEY_ARE,
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For a picture.")] = None,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Say what optimisers, or other recipes, are worth in tokens, and at sizes without runs."""
-    prices = prices_of(money)
-    options = reading_options(reading)
-    if options.pop("best_per") or reading.of_tasks:
-        raise RunsError(
-            "recipes are compared by losses, the best of each recipe, size and number of tokens: "
-            "leave out --best-per, and options of tasks"
-        )
+    """Say what optimisers, or other recipes, are worth in tokens."""
+    prices = IN_FLOPS if per_hour is None else Prices.of_hardware(per_hour)
+    options = reading_options(Reading(**asdict(losses)))
+    options.pop("best_per")  # of each recipe, size and number of tokens
     kind_of(runs)
     if plots is not None:
         make_folder(plots)  # before the long work, not after it

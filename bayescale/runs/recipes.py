@@ -12,7 +12,6 @@ import pandas as pd
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.errors import RunsError, RunsWarning
-from bayescale.laws import LOSS
 from bayescale.runs.check import Check, doubt
 from bayescale.runs.reading import load_table
 from bayescale.runs.table import Runs, read_runs
@@ -20,6 +19,7 @@ from bayescale.runs.table import Runs, read_runs
 TRIED = "n_runs"
 """Column of how many runs the best of a recipe, a size and a number of tokens was taken from."""
 
+_LOSS = "loss"
 _DIVERGED = "diverged"  # column of runs that blew up
 
 
@@ -69,9 +69,9 @@ def read_recipes(
         named["params"] = size
     if least_of:
         numbers = table[list(least_of)].apply(pd.to_numeric, errors="coerce")
-        table[LOSS.column] = numbers.min(axis=1)
-        named.pop(LOSS.column, None)
-    table, notices = _with_losses(table, named.get(LOSS.column, LOSS.column))
+        table[_LOSS] = numbers.min(axis=1)
+        named.pop(_LOSS, None)
+    table, notices = _with_losses(table, named.get(_LOSS, _LOSS))
     table.attrs |= {"source": loaded.name, "sha256": loaded.sha256}
     cell = (by, "params", "tokens")
     with warnings.catch_warnings():

@@ -104,9 +104,7 @@ def test_recipes_as_json(run, optimizers):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--best-per", "optimizer"], "leave out --best-per"),
-        (["--chance", "0.25"], "leave out --best-per, and options of tasks"),
-        (["--peak", "1e15"], "--peak prices accelerators: give --per-hour as well"),
+        (["--per-hour", "-2"], "positive"),
         (["--size", "N"], "the table lacks a column 'N'"),
         (["--least-of", "loss,best"], "the table lacks a column 'best'"),
     ],

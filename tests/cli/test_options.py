@@ -16,7 +16,10 @@ from bayescale.cli.options import AS_IT_IS, At, By, Flops, Reading, expanded
 from bayescale.errors import BayescaleError
 
 COMMANDS = typer.main.get_command(app).commands
-LONG = {"demo", "report", "fit", "check", "compare", "backtest", "curves", "forecast"}
+LONG = {
+    *("demo", "report", "fit", "check", "compare", "backtest", "curves", "forecast"),
+    *("tune", "basin", "batch", "recipes", "transfer"),
+}
 
 
 def test_commands_that_work_long_have_verbose():
