@@ -135,8 +135,6 @@ def point(model: pm.Model) -> dict[str, np.ndarray]:
             given[rv.name] = apart
         elif part == "scale" or "_along_" in rv.name:
             given[rv.name] = 0.1
-        elif "_along_" in rv.name:
-            given[rv.name] = 0.1
         elif rv.name in ERRORS:
             given[rv.name] = np.linspace(-1.0, 2.0, len(model.coords[ERRORS[rv.name]]))
         else:
