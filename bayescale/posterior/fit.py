@@ -57,6 +57,7 @@ from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model, slope_of
 from bayescale.posterior.sampling import (
     ATTEMPTS,
+    GUESSED_ATTEMPTS,
     HIERARCHICAL_ATTEMPTS,
     JITTER,
     NEAR,
@@ -1000,6 +1001,7 @@ def fit(
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
     attempts = SHARED_ERROR_ATTEMPTS if spec.partial == ("level",) else attempts
     attempts = WHITENED_ATTEMPTS if spec.bend else attempts
+    attempts = GUESSED_ATTEMPTS if spec.trends and guesses(spec) else attempts
     settings = {**attempts[0], **settings}
     if target_accept is not None:
         attempts = ({"target_accept": target_accept},)

@@ -51,6 +51,13 @@ SHARED_ERROR_ATTEMPTS = (
 """Where groups differ by their level alone, all else is as in a model without groups: one funnel
 is narrow beside the correlations of the law's coordinates."""
 
+GUESSED_ATTEMPTS = (
+    {"adaptation": "diag", "target_accept": 0.8},
+    {"adaptation": "diag", "target_accept": 0.95, "thin": 2},
+    {"adaptation": "diag", "target_accept": 0.99, "thin": 3},
+)
+"""How to sample groups that each start where their runs are: there is no funnel to enter."""
+
 WHITENED_ATTEMPTS = (
     {"adaptation": "diag", "target_accept": 0.9},
     {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
