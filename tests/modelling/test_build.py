@@ -31,6 +31,8 @@ from bayescale.posterior.prediction import log_likelihood, predict, residuals
 from bayescale.runs.table import Runs, read_runs
 
 POINT = {
+    "eta": 0.1,
+    "kappa": 0.05,
     "level": 1.0,
     "reducible": 0.3,
     "split": 0.5,
@@ -118,6 +120,7 @@ def grouped_runs(kind: str) -> Runs:
             cell=families,
             size=np.where(which == 2, "small", "large"),
             ceiling=(table["loss"] * (1 + apart * which)).where(table.index % 7 == 0),
+            aspect_ratio=40 * (table["params"] / 1e9) ** 0.3 * (1 + which),
         )
     )
 
