@@ -1,8 +1,6 @@
 """Sweeps that say little can be fitted, and say what they do not know."""
 
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -54,15 +52,3 @@ def test_a_single_cell_has_its_bowl():
     found = fitted(sweep(0.006, sizes=(1e8,), ratios=(20,)), "learning_rate")
     assert not found.groups
     assert float(np.log(found.natural["x_best"].median() / 0.006)) == pytest.approx(0, abs=0.2)
-
-
-def test_a_sweep_that_half_diverged_has_its_bowls():
-    folder = os.environ.get("BAYESCALE_DATA")
-    if folder is None:
-        pytest.skip("BAYESCALE_DATA names no folder of published tables")
-    table = pd.read_csv(Path(folder) / "lr_mup_gemstones_preflight.csv")
-    found = fitted(table, "learning_rate", cells=("width", "depth"))
-    assert len(found.groups) == 4
-    best = found.posterior["x_best"].median(("chain", "draw"))
-    assert float(best.sel(group="width 256, depth 80")) == pytest.approx(0.006, rel=0.5)
-    assert float(best.sel(group="width 3072, depth 12")) == pytest.approx(0.0005, rel=0.7)
