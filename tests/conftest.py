@@ -34,10 +34,11 @@ from bayescale import (
 from bayescale.laws import LAWS, into_support, onto_line
 from bayescale.laws.bowl import bowl
 from bayescale.laws.response_surface import response_surface
-from bayescale.modelling.build import model_data
+from bayescale.modelling.build import draw_prior, model_data
 from bayescale.modelling.noise import NOISE
 from bayescale.modelling.recipes import crossed
 from bayescale.modelling.spec import ModelSpec
+from bayescale.modelling.tuning import sweep_model
 from bayescale.posterior.recipes import Recipes
 from bayescale.report.schema import WRITTEN, schema_of
 from bayescale.runs.datasets import FOLDER_VARIABLE, registry
@@ -345,6 +346,28 @@ def simulated_settings(seed=0, noise=0.0, sizes=(1e8, 2e8, 4e8, 8e8)) -> pd.Data
             own = {"params": params, "tokens": tokens, "loss": loss}
             parts.append(pd.DataFrame({**own, KNOBS[0]: rates.ravel(), KNOBS[1]: batches.ravel()}))
     return pd.concat(parts, ignore_index=True)
+
+
+@cache
+def known_settings() -> Fit:
+    """Draws of the prior in place of a posterior: every relation between parameters holds."""
+    runs = quietly(as_sweep, simulated_settings(), KNOBS)
+    spec = sweep_model(runs, KNOBS)
+    data = model_data(spec, runs)
+    labels = {
+        "group": sorted(runs.table["cell"].unique()),
+        "cluster": sorted(runs.table["size"].unique()),
+    }
+    posterior = draw_prior(spec, data, draws=100, seed=3).assign_coords(labels)
+    nodes = {
+        "posterior": posterior,
+        "prior": posterior,
+        "constant_data": xr.Dataset({"group_index": ("obs", data["group_index"])}),
+        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed"])}),
+    }
+    for name in spec.inputs:
+        nodes["constant_data"][f"reference_{name}"] = data[f"reference_{name}"]
+    return Fit(spec, runs, xr.DataTree.from_dict(nodes))
 
 
 def sweep_table(best, *, rates=None, curvature=0.01, noise=0.0, seed=0, axis="width"):

@@ -33,7 +33,7 @@ from bayescale.modelling.spec import slope_of
 from bayescale.modelling.tuning import sweep_model
 from bayescale.posterior.fit import Fit, fit
 from bayescale.runs.range import decades_beyond
-from bayescale.runs.sweeps import read_sweep
+from bayescale.runs.sweeps import as_sweep, read_sweep
 from bayescale.runs.table import Runs
 
 WITHIN = 0.005
@@ -83,7 +83,10 @@ def fit_tuning(
     RunsError, ModelError, FitError
         As `bayescale.read_sweep` and `bayescale.fit`.
     """
-    swept = runs if isinstance(runs, Runs) else read_sweep(runs, knobs, **reading)
+    if isinstance(runs, Runs):
+        swept = runs if "cell" in runs.table else as_sweep(runs, knobs, **reading)
+    else:
+        swept = read_sweep(runs, knobs, **reading)
     spec = sweep_model(swept, knobs)
     return fit(swept, spec, seed=seed, draws=draws, tune=tune, progress=progress)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tomlkit
 import xarray as xr
-from conftest import KNOBS, SURFACE, quietly, simulated_settings
+from conftest import KNOBS, SURFACE, known_settings, quietly, simulated_settings
 
 from bayescale.decisions.hyperparameters import (
     CONSTANT,
@@ -24,9 +24,7 @@ from bayescale.decisions.hyperparameters import (
 )
 from bayescale.errors import FitError
 from bayescale.laws.response_surface import best_shift
-from bayescale.modelling.build import draw_prior, model_data
 from bayescale.modelling.spec import load_model, parse_model
-from bayescale.modelling.tuning import sweep_model
 from bayescale.posterior.fit import Fit, constants_fit
 from bayescale.runs.sweeps import as_sweep
 
@@ -49,24 +47,7 @@ def known_bowl(tmp_path, **changes) -> Bowl:
 
 @pytest.fixture(scope="module")
 def drawn() -> Fit:
-    """Draws of the prior in place of a posterior: every relation between parameters holds."""
-    runs = quietly(as_sweep, simulated_settings(), KNOBS)
-    spec = sweep_model(runs, KNOBS)
-    data = model_data(spec, runs)
-    labels = {
-        "group": sorted(runs.table["cell"].unique()),
-        "cluster": sorted(runs.table["size"].unique()),
-    }
-    posterior = draw_prior(spec, data, draws=100, seed=3).assign_coords(labels)
-    nodes = {
-        "posterior": posterior,
-        "prior": posterior,
-        "constant_data": xr.Dataset({"group_index": ("obs", data["group_index"])}),
-        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed"])}),
-    }
-    for name in spec.inputs:
-        nodes["constant_data"][f"reference_{name}"] = data[f"reference_{name}"]
-    return Fit(spec, runs, xr.DataTree.from_dict(nodes))
+    return known_settings()
 
 
 def test_nothing_is_lost_at_the_best_settings_and_what_the_law_says_elsewhere(tmp_path):
