@@ -93,8 +93,12 @@ class Bowl:
         """
         law, natural = self.fit.spec.law, self.fit.natural
         at = self.tuned_to(settings)
-        own = law(*(at[knob] for knob in self.knobs), **natural)
-        return xr.ufuncs.log(own) - xr.ufuncs.log(natural[law.least])
+
+        def above(*values: Any) -> Any:  # of plain arrays: searches call it hundreds of times
+            own = dict(zip(natural, values[len(self.knobs) :], strict=True))
+            return np.log(law(*values[: len(self.knobs)], **own)) - np.log(own[law.least])
+
+        return xr.apply_ufunc(above, *(at[knob] for knob in self.knobs), *natural.values())
 
     def tuned_to(self, settings: Settings) -> dict[str, Any]:
         """Give every knob a value: the best for those that are given.
