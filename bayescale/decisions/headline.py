@@ -12,6 +12,7 @@ from rich.table import Table
 from bayescale import words
 from bayescale.decisions.answer import TWICE, Quantity, parts_of, response_writer
 from bayescale.decisions.predictions import of_new_run
+from bayescale.decisions.tune import SURE, setting
 from bayescale.laws import LOSS, Response
 
 _COUNTED = {"params": "parameters"}
@@ -75,8 +76,10 @@ def headline(numbers: Mapping[str, Any], response: Response) -> Headline | None:
     Parameters
     ----------
     numbers : mapping
-        With ``optima`` or ``predictions``, as `bayescale.decisions.allocation.answer_optima` and
-        `bayescale.decisions.predictions.answer_predictions` have them.
+        With ``optima``, ``predictions`` or ``settings``, as
+        `bayescale.decisions.allocation.answer_optima`,
+        `bayescale.decisions.predictions.answer_predictions` and
+        `bayescale.decisions.tune.answer_settings` have them.
     response : Response
         What the law says.
 
@@ -85,6 +88,8 @@ def headline(numbers: Mapping[str, Any], response: Response) -> Headline | None:
     Headline or None
         None where there is no such answer.
     """
+    if numbers.get("settings"):
+        return _of_settings(numbers["settings"]["cells"])
     entries = numbers.get("optima") or numbers.get("predictions") or []
     groups = dict.fromkeys(entry["group"] for entry in entries)
     if len(groups) > _FEW and not numbers.get("optima"):
@@ -96,6 +101,20 @@ def headline(numbers: Mapping[str, Any], response: Response) -> Headline | None:
     if not rows:
         return None
     return Headline(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
+
+
+def _of_settings(cells: Sequence[Mapping[str, Any]]) -> Headline:
+    """Set the best settings of the cells of a sweep in a table, the largest cells first."""
+    knobs = list(cells[0]["best"])
+    rows = []
+    for cell in sorted(cells, key=lambda own: (own["params"] or 0, own["tokens"] or 0))[::-1]:
+        best = [Cell(*parts_of(cell["best"][knob], setting)) for knob in knobs]
+        least = min(cell["p_inside"].values())
+        word = "bracketed" if least >= SURE else "a bound"
+        rows.append((Cell(cell["cell"]), *best, Cell(word, f"with a probability of {least:.0%}")))
+    return Headline(
+        ("cell", *(f"best {knob}" for knob in knobs), "within what was tried"), tuple(rows)
+    )
 
 
 def _cells(entry: Mapping[str, Any], response: Response) -> Iterator[tuple[str, Cell]]:

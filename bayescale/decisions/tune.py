@@ -167,6 +167,43 @@ def answer_tuning(
     return Answer.by(fit, numbers=found, sentences=sentences, draws=draws)
 
 
+def is_sweep(fit: Fit) -> bool:
+    """Whether a fit is of cells whose best settings follow trends.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    bool
+    """
+    spec = fit.spec
+    return bool(fit.groups and spec.trends and spec.law.best and spec.response.better == "lower")
+
+
+@typed
+def answer_settings(fit: Fit) -> Answer:
+    """Say what a sweep tells of the best settings of its cells; nothing of other fits.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Answer
+        Numbers: ``settings``, with ``knobs``, ``exponents`` and ``cells`` as of `answer_tuning`, or
+        None.
+    """
+    if not is_sweep(fit):
+        return Answer.by(fit, numbers={"settings": None}, sentences=[])
+    exponents, cells, knobs = _exponents(fit), _cells(fit), list(fit.spec.axes)
+    found = {"knobs": knobs, "exponents": exponents, "cells": cells}
+    sentences = [*_said_of_exponents(exponents), *_said_of_cells(cells, knobs)]
+    return Answer.by(fit, numbers={"settings": found}, sentences=sentences)
+
+
 def _require_knobs(fit: Fit, what: str, given: Mapping[str, float]) -> None:
     for knob, value in given.items():
         if knob not in fit.spec.axes:

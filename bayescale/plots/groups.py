@@ -90,7 +90,7 @@ def plot_shrinkage(fit: Fit, unpooled: Fit) -> Figure:
     exponents = [n for n in differ if n in fit.spec.priors or n == "E"] or differ
     rows = _ordered(fit, exponents[0])
     apart, pooled = (summarise(f.posterior[exponents].sel(group=rows)) for f in (unpooled, fit))
-    middle = summarise(fit.with_new_group(_MIDDLE, typical=True).of_group(_MIDDLE).posterior)
+    middle = summarise(_typical(fit).of_group(_MIDDLE).posterior)
     with styled():
         title = f"Each {named(fit.spec.group)} alone, and drawn to the others"
         figure, axes = _panels(len(exponents), rows, title, height=0.45)
@@ -130,7 +130,11 @@ def _with_population(fit: Fit) -> Fit:
     """Add the middle of the population and a new group, where there is a population."""
     if not fit.spec.partial:
         return fit
-    return fit.with_new_group(_MIDDLE, typical=True).with_new_group(_NEW)
+    return _typical(fit).with_new_group(_NEW, along=fit.middle)
+
+
+def _typical(fit: Fit) -> Fit:
+    return fit.with_new_group(_MIDDLE, typical=True, along=fit.middle)
 
 
 def _ordered(fit: Fit, name: str) -> list[str]:

@@ -134,20 +134,19 @@ def group_numbers(fit: Fit) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        ``column``, ``runs`` and ``pooling`` by name, and ``new_group``, its parameters.
+        ``column``, ``runs`` and ``pooling`` by name, and ``new_group``, its parameters (where
+        the model has trends, in the middle of the groups).
     """
     if not fit.groups:
         return None
     counts = fit.runs.table[str(fit.spec.group)].astype(str).value_counts()
     new = next(name for name in ("new", "new group", "a new group") if name not in fit.groups)
+    added = fit.with_new_group(new, along=fit.middle)
     return {
         "column": fit.spec.group,
         "runs": {name: int(counts.get(name, 0)) for name in fit.groups},
         "pooling": dict(fit.spec.pooling),
-        "new_group": {
-            name: numbers(value)
-            for name, value in fit.with_new_group(new).of_group(new).natural.items()
-        },
+        "new_group": {name: numbers(value) for name, value in added.of_group(new).natural.items()},
     }
 
 

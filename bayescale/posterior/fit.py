@@ -604,6 +604,11 @@ class Fit(Shown):
         tree["posterior"] = xr.merge([fixed, both], join="exact", compat="no_conflicts")
         return replace(self, tree=tree)
 
+    @property
+    def middle(self) -> dict[str, float]:
+        """Where the middle of the groups lies along the columns that the model has trends in."""
+        return covariates_of(self.spec, self.runs)[1]
+
     def _reference_of_new(self, name: str) -> xr.DataArray:
         """Value of an input at the reference run of a group without runs."""
         known = self.tree["constant_data"].to_dataset()[f"reference_{name}"]
@@ -616,7 +621,7 @@ class Fit(Shown):
     ) -> dict[str, xr.DataArray]:
         """How far parameters of a group without runs are expected from the population's middle."""
         posterior, spec, found = self.posterior, self.spec, dict[str, Any]()
-        middles = covariates_of(spec, self.runs)[1]
+        middles = self.middle
         for column in spec.covariates:
             value = along.get(column, np.nan)
             if not 0 < value < np.inf:

@@ -572,9 +572,11 @@ def with_groups_of(fit: Fit, runs: Runs) -> Fit:
     """
     if not fit.groups:
         return fit
-    labels = group_labels(fit.spec, runs)
+    labels, columns = group_labels(fit.spec, runs), list(fit.spec.covariates)
     for name in sorted(set(labels) - set(fit.groups)):  # each has a stream of its own
-        fit = fit.with_new_group(name)
+        own = runs.table[labels == name]
+        along = {column: float(np.exp(np.log(own[column]).mean())) for column in columns}
+        fit = fit.with_new_group(name, along=along)
     return fit
 
 

@@ -38,7 +38,7 @@ from bayescale.decisions.predictions import (
 )
 from bayescale.decisions.repetition import answer_repetition
 from bayescale.decisions.targets import accuracies_of, answer_tasks
-from bayescale.decisions.tune import answer_tuning, setting
+from bayescale.decisions.tune import answer_settings, is_sweep, setting
 from bayescale.decisions.wall import answer_wall, best_under_wall
 from bayescale.draws import CAPTION
 from bayescale.errors import UnansweredError
@@ -121,6 +121,8 @@ def decision_pictures(
                 return [_profiles_section(fit)]
             if fit.groups and (tasks := accuracies_of(fit)) is not None:
                 return [_tasks_section(tasks, max(budgets))]
+            if is_sweep(fit):
+                return list(_setting_paths(fit, fit.spec.axes[0]))
             groups = fit.groups[:MOST_GROUPS_SHOWN] or (None,)
             return [
                 _curve_section(fit if name is None else fit.of_group(name), max(budgets), name)
@@ -197,7 +199,7 @@ def _parts(
         yield "The best inputs", lambda: best_sections(fit, beside.best)
     if (tasks := accuracies_of(fit)) is not None:
         yield "Tasks", lambda: task_sections(tasks)
-    if fit.groups and fit.spec.law.best and fit.spec.response.column == "loss":
+    if is_sweep(fit):
         yield "Settings", lambda: setting_sections(fit)
     if fit.groups:
         yield "Groups", lambda: group_sections(fit, beside)
@@ -270,7 +272,7 @@ def setting_sections(fit: Fit) -> Iterator[Section]:
     ------
     Section
     """
-    said = answer_tuning(fit)
+    said = answer_settings(fit)
     rows = [
         {
             str(fit.spec.group): cell["cell"],
@@ -279,7 +281,7 @@ def setting_sections(fit: Fit) -> Iterator[Section]:
             **{f"best {k}": interval_of(own, setting) for k, own in cell["best"].items()},
             **{f"{k} bracketed": f"{own:.0%}" for k, own in cell["p_inside"].items()},
         }
-        for cell in said.numbers["cells"]
+        for cell in said.numbers["settings"]["cells"]
     ]
     yield Section(
         "Best settings",
@@ -294,13 +296,19 @@ def setting_sections(fit: Fit) -> Iterator[Section]:
             caption="Loss above the least of each cell, other settings at their best. Each run is "
             f"as far from the line as from what the law says of it. Bands: {CAPTION}s.",
         )
-        for column in fit.spec.covariates:
-            yield Section(
-                f"Best {knob} along {column}",
-                "",
-                figure=plots.plot_setting_path(fit, knob, column),
-                caption=f"Bars and band: {CAPTION}s.",
-            )
+        if knob != fit.spec.axes[0]:  # whose path opens the page
+            yield from _setting_paths(fit, knob)
+
+
+def _setting_paths(fit: Fit, knob: str) -> Iterator[Section]:
+    """Show how the best value of a setting moves along each column."""
+    for column in fit.spec.covariates:
+        yield Section(
+            f"Best {knob} along {column}",
+            "",
+            figure=plots.plot_setting_path(fit, knob, column),
+            caption=f"Bars and band: {CAPTION}s.",
+        )
 
 
 def _predicted_section(fit: Fit) -> Section:

@@ -54,6 +54,7 @@ from bayescale.decisions.predictions import (
 )
 from bayescale.decisions.repetition import REFERENCE_SIZE, answer_repetition, identified
 from bayescale.decisions.targets import answer_tasks
+from bayescale.decisions.tune import answer_settings, is_sweep
 from bayescale.errors import FitError, UnansweredError
 from bayescale.evaluation.ahead import sizes_ahead
 from bayescale.evaluation.backtest import Backtest, answer_backtest, backtested_at
@@ -72,6 +73,7 @@ _UNTOLD: dict[str, Any] = {
     "optima": [],
     "predictions": [],
     "tasks": [],
+    "settings": None,
     "best": [],
     "bend": None,
     "multipliers": [],
@@ -81,7 +83,7 @@ _UNTOLD: dict[str, Any] = {
 }
 
 
-_BEFORE_BACKTEST = ("tasks", "optima", "predictions", "best", "bend")
+_BEFORE_BACKTEST = ("tasks", "settings", "optima", "predictions", "best", "bend")
 
 
 def default_budgets(fit: Fit) -> tuple[float, ...]:
@@ -189,7 +191,8 @@ def best_inputs(fit: Fit, size: float) -> tuple[Best, ...]:
         For each group, where there are some.
     """
     law, found = fit.spec.law, []
-    chosen = [n for n in law.choices if n not in fit.given]
+    # Of a sweep `answer_settings` says the best of all settings together.
+    chosen = [] if is_sweep(fit) else [n for n in law.choices if n not in fit.given]
     for name in fit.groups or (None,):
         own = fit if name is None else fit.of_group(name)
         for over in chosen:
@@ -285,10 +288,11 @@ def _told(
         "multipliers": answer_multipliers(fit, beside.same_validation),
         "repetition": answer_repetition(fit),
         "tasks": answer_tasks(fit),
+        "settings": answer_settings(fit),
     }
     if budgets and (fit.law.is_joint or fit.spec.law.has_profiles):
         answers["optima"] = answer_optima(fit, budgets, **asked)
-    elif budgets:
+    elif budgets and not is_sweep(fit):
         answers["predictions"] = answer_predictions(fit, budgets, **asked)
     if beside.held_out is not None:
         answers["held_out"] = answer_held_out(fit, beside.held_out)

@@ -376,6 +376,29 @@ class Task(TypedDict):
     known: Quantity
 
 
+class SweptCell(TypedDict):
+    """The best settings of a cell, and how probably they lie within what was tried."""
+
+    cell: str
+    params: Number
+    tokens: Number
+    runs: int
+    far: int
+    best: dict[str, Quantity]
+    tried: dict[str, list[float]]
+    p_inside: dict[str, float]
+    p_below: dict[str, float]
+    p_above: dict[str, float]
+
+
+class Settings(TypedDict):
+    """The best settings of the cells of a sweep, and how they move."""
+
+    knobs: list[str]
+    exponents: dict[str, dict[str, Quantity]]
+    cells: list[SweptCell]
+
+
 class Report(Standing):
     """All answers of a fit: summary.json."""
 
@@ -389,6 +412,7 @@ class Report(Standing):
     optima: list[Optimum]
     predictions: list[Prediction]
     tasks: list[Task]
+    settings: Settings | None
     best: list[Best]
     bend: Bend | None
     multipliers: list[AgainstBest | Refused]
@@ -676,21 +700,6 @@ class TunedPlan(TypedDict):
     settings: dict[str, float]
     within: dict[str, dict[str, Quantity]]
     costs: dict[str, SettingCost]
-
-
-class SweptCell(TypedDict):
-    """The best settings of a cell, and how probably they lie within what was tried."""
-
-    cell: str
-    params: Number
-    tokens: Number
-    runs: int
-    far: int
-    best: dict[str, Quantity]
-    tried: dict[str, list[float]]
-    p_inside: dict[str, float]
-    p_below: dict[str, float]
-    p_above: dict[str, float]
 
 
 class RuleCost(TypedDict):
