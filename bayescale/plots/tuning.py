@@ -150,7 +150,7 @@ def _points(
 
 def _log_settings(axis: Axes, knob: str) -> None:
     axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: setting(value)))
     axis.set_ylabel(f"best {named(knob)}")
