@@ -351,18 +351,24 @@ def simulated_settings(seed=0, noise=0.0, sizes=(1e8, 2e8, 4e8, 8e8)) -> pd.Data
 @cache
 def known_settings() -> Fit:
     """Draws of the prior in place of a posterior: every relation between parameters holds."""
-    runs = quietly(as_sweep, simulated_settings(), KNOBS)
-    spec = sweep_model(runs, KNOBS)
+    return of_the_prior(simulated_settings(), KNOBS)
+
+
+def of_the_prior(table, knobs) -> Fit:
+    """Draws of the prior of the model of a sweep."""
+    runs = quietly(as_sweep, table, knobs)
+    spec = sweep_model(runs, knobs)
     data = model_data(spec, runs)
+    posterior = draw_prior(spec, data, draws=100, seed=3)
     labels = {
         "group": sorted(runs.table["cell"].unique()),
         "cluster": sorted(runs.table["size"].unique()),
     }
-    posterior = draw_prior(spec, data, draws=100, seed=3).assign_coords(labels)
+    posterior = posterior.assign_coords({n: v for n, v in labels.items() if n in posterior.dims})
     nodes = {
         "posterior": posterior,
         "prior": posterior,
-        "constant_data": xr.Dataset({"group_index": ("obs", data["group_index"])}),
+        "constant_data": xr.Dataset({n: ("obs", data[n]) for n in ("group_index",) if n in data}),
         "observed_data": xr.Dataset({"log_loss": ("obs", data["observed"])}),
     }
     for name in spec.inputs:

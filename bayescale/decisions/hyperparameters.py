@@ -34,7 +34,7 @@ SAME = 0.02
 _WIDEST = 1000.0  # factor from the best value within which others are looked for
 _HALF = 5.0  # of a basin, in log of the setting: as far as it is looked for
 _POINTS = 81  # of a half basin
-_PLANNED = "planned run"
+_PLANNED, _NEW = "planned run", "new cell"  # each name has a stream of scatter of its own
 _STEP = 0.1  # of the log of a setting, for a second derivative
 _UNKNOWN = 0.1  # sd of the floor of a cell without runs, of log loss
 _FEW = 400  # draws that searches and basins are of
@@ -245,6 +245,14 @@ def bowl_of(fit: Fit, *, seed: int = 1, **where: float) -> Bowl:
     return Bowl(planned.of_group(_PLANNED))
 
 
+def _new_cell(fit: Fit, where: Mapping[str, float], seed: int) -> Bowl:
+    """Take the bowl of a cell that is yet to be swept: it scatters by itself."""
+    size = _cluster_at(fit, where)
+    along = {name: where[name] for name in fit.spec.covariates if name in where}
+    new = fit.with_new_group(_NEW, along=along, cluster=size, seed=seed)
+    return Bowl(new.of_group(_NEW))
+
+
 def require_swept(fit: Fit) -> None:
     """Refuse a fit whose law has no best value of each of its axes.
 
@@ -279,9 +287,22 @@ def places_of(fit: Fit) -> dict[str, dict[str, float]]:
     """
     table = fit.runs.table
     columns = [c for c in dict.fromkeys((*fit.spec.covariates, "params", "tokens")) if c in table]
-    labels = group_labels(fit.spec, fit.runs)
+    labels = _cell_labels(fit)
     means = np.exp(np.log(table[columns].astype(float)).groupby(labels).mean())
-    return {cell: dict(means.loc[cell]) for cell in fit.groups}
+    return {cell: dict(means.loc[cell]) for cell in _cells(fit, labels)}
+
+
+def _cell_labels(fit: Fit) -> np.ndarray:
+    """Name the cell of every run; of a fit without groups all are of one."""
+    if fit.groups:
+        return np.asarray(group_labels(fit.spec, fit.runs))
+    table = fit.runs.table
+    named = "cell" in table and table["cell"].nunique() == 1
+    return np.full(len(table), str(table["cell"].iloc[0]) if named else "all")
+
+
+def _cells(fit: Fit, labels: np.ndarray) -> tuple[str, ...]:
+    return fit.groups or tuple(map(str, np.unique(labels)))
 
 
 def cell_at(fit: Fit, where: Mapping[str, float]) -> str | None:
@@ -295,12 +316,14 @@ def cell_at(fit: Fit, where: Mapping[str, float]) -> str | None:
     Returns
     -------
     str or None
+        None as well where several cells lie there.
     """
+    found = []
     for cell, at in places_of(fit).items():
         known = [(at[name], value) for name, value in where.items() if name in at]
         if known and all(abs(np.log(value / own)) <= SAME for own, value in known):
-            return cell
-    return None
+            found.append(cell)
+    return found[0] if len(found) == 1 else None
 
 
 def _cluster_at(fit: Fit, where: Mapping[str, float]) -> str | None:
@@ -327,11 +350,11 @@ def bracketed(fit: Fit) -> xr.DataArray:
         Dims (knob, cell, side): ``below``, ``inside`` and ``above`` sum to 1.
     """
     require_swept(fit)
-    labels = group_labels(fit.spec, fit.runs)
-    found = []
+    labels = _cell_labels(fit)
+    cells, found = list(_cells(fit, labels)), []
     for knob, own in zip(fit.spec.axes, fit.spec.law.best, strict=True):
-        tried = fit.runs.table[knob].groupby(labels).agg(["min", "max"]).loc[list(fit.groups)]
-        best = fit.posterior[own]
+        tried = fit.runs.table[knob].groupby(labels).agg(["min", "max"]).loc[cells]
+        best = fit.natural[own] if fit.groups else fit.natural[own].expand_dims(group=cells)
         low, high = (xr.DataArray(tried[end].to_numpy(), dims="group") for end in ("min", "max"))
         below, above = ((beyond).mean(("chain", "draw")) for beyond in (best < low, best > high))
         found.append(xr.concat([below, 1.0 - below - above, above], dim="side"))
@@ -384,7 +407,8 @@ def more_tokens(rise: xr.DataArray, slope: xr.DataArray) -> xr.DataArray:
     -------
     xarray.DataArray
     """
-    return xr.where(slope > 0, np.expm1(rise / slope.where(slope > 0)), np.inf)
+    with np.errstate(over="ignore"):  # infinitely many
+        return xr.where(slope > 0, np.expm1(rise / slope.where(slope > 0)), np.inf)
 
 
 @dataclass(frozen=True)
@@ -472,7 +496,9 @@ def regrets(fit: Fit, roles: Mapping[str, str], *, seed: int = 1) -> xr.Dataset:
                 for cell, own in at.items()
             ]
             kept = {
-                knob: [own[role] for own in said] for role, knob in knobs.items() if role in said[0]
+                knob: [own[role] for own in said]
+                for role, knob in knobs.items()
+                if role in said[0] and all(own[role] > 0 for own in said)  # Kaplan's rate ends
             }
             rules |= {rule.name: kept} if kept else {}
     rules[CONSTANT] = {knob: [value] * len(at) for knob, value in _one_constant(few).items()}
@@ -529,6 +555,7 @@ def next_sweeps(
     .. math:: \sum_j \tfrac{h_j}{2} C_j (V + \Sigma)^{-1} C_j^T, \quad C_j = \mathrm{Cov}(q_j, f)
 
     with V the covariance of f, and Sigma that of the noise and of the unknown floor of a new cell.
+    A new cell shares with the planned run what the trends say, and no scatter about them.
 
     Parameters
     ----------
@@ -564,7 +591,7 @@ def next_sweeps(
         settings = _star(bowl, spread)
         said = np.column_stack([_flat(bowl.rise(**own)) for own in settings])
         floor = xr.ufuncs.log(bowl.fit.natural[fit.spec.law.least])
-        new = cell == _PLANNED
+        new = cell == _NEW
         said += 0.0 if new else _flat(floor)[:, None]
         said = said - said.mean(axis=0)
         variance = said.T @ said / len(said) + noise * np.eye(len(settings)) + new * _UNKNOWN**2
@@ -596,11 +623,7 @@ def _sweepable(fit: Fit, seed: int) -> Iterator[tuple[str, dict[str, float], Bow
     for name in most:
         if len({round(np.log(own[name]) / SAME) for own in at.values()}) > 1:
             where = {**most, name: 2 * most[name]}
-            yield _PLANNED, where, bowl_of(fit, seed=seed, **_known(fit, where))
-
-
-def _known(fit: Fit, where: Mapping[str, float]) -> dict[str, float]:
-    return {name: where[name] for name in fit.spec.covariates if name in where}
+            yield _NEW, where, _new_cell(fit, where, seed)
 
 
 def _star(bowl: Bowl, spread: float) -> list[dict[str, float]]:

@@ -11,10 +11,17 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.arguments import typed
-from bayescale.decisions.answer import Answer, Quantity, interval_of, share_of, verdict_of
+from bayescale.decisions.answer import (
+    Answer,
+    Quantity,
+    Verdict,
+    interval_of,
+    verdict_of,
+)
 from bayescale.decisions.hyperparameters import (
     CONSTANT,
     OWN,
+    SAME,
     Bowl,
     bowl_of,
     bracketed,
@@ -29,6 +36,7 @@ from bayescale.decisions.hyperparameters import (
 from bayescale.decisions.prices import Prices
 from bayescale.draws import numbers
 from bayescale.errors import FitError
+from bayescale.files import plain
 from bayescale.modelling.spec import slope_of
 from bayescale.modelling.tuning import sweep_model
 from bayescale.posterior.fit import Fit, fit
@@ -45,6 +53,8 @@ SURE = 0.9
 _RATES = ("learning_rate", "lr", "peak_lr", "max_lr")
 _BATCHES = ("batch_size_tokens", "batch_tokens", "tokens_per_batch", "tokens_per_step")
 _PLACES = ("place", "second_place")  # coordinates of the laws of one and of two settings
+_SAME = SAME / np.log(10.0)  # decades
+_MOST = 10.0  # share from which on it is told no closer
 _DRAWS = {"draws": 350, "tune": 300}  # as precise as a thousand of a law that is harder to sample
 
 
@@ -248,19 +258,41 @@ def _planned(
     flops = _flops(fit, plan)
     far = [decades_beyond(fit.runs, **{name: value}) for name, value in _place(fit, plan).items()]
     decades = float(max(far, key=lambda own: abs(float(own)), default=0.0))
+    cell = cell_at(fit, plan)
+    unknown = [] if cell else _without_trend(fit, plan)
     return {
         "params": plan.get("params"),
         "tokens": plan.get("tokens"),
         "flops": flops,
-        "cell": cell_at(fit, plan) if fit.groups else None,
+        "cell": cell,
         "decades_beyond": decades,
-        "verdict": asdict(verdict_of(fit, decades, None)),
+        "without_trend": unknown,
+        "verdict": asdict(_verdict(fit, decades, unknown)),
         "forced": forced,
         "best": {knob: numbers(tuned[knob]) for knob in bowl.knobs if knob not in forced},
         "settings": choice,
         "within": basins,
         "costs": costs,
     }
+
+
+def _without_trend(fit: Fit, plan: Mapping[str, float]) -> list[str]:
+    """Name what a plan differs in from all runs, and the runs say nothing of its effect."""
+    table = fit.runs.table
+    return [
+        name
+        for name, value in plan.items()
+        if name not in fit.spec.covariates
+        and (name not in table or abs(decades_beyond(fit.runs, **{name: value})) > _SAME)
+    ]
+
+
+def _verdict(fit: Fit, decades: float, unknown: Sequence[str]) -> Verdict:
+    """Judge a plan by how far out it is; a column without a trend is never inside of the runs."""
+    found = verdict_of(fit, decades, None)
+    if not unknown or found.word != "supported":
+        return found
+    return Verdict("untested", f"No run says how settings move with {' and '.join(unknown)}.")
 
 
 def _flops(fit: Fit, plan: Mapping[str, float]) -> float | None:
@@ -311,14 +343,14 @@ def _exponents(fit: Fit) -> dict[str, dict[str, Any]]:
 
 def _cells(fit: Fit) -> list[dict[str, Any]]:
     """Say of each cell where its best settings are, and whether they were bracketed."""
-    if not fit.groups:
+    if len(fit.runs) == 0:  # given constants
         return []
-    sides, at = bracketed(fit), places_of(fit)
-    table, found = fit.runs.table, []
-    for cell in fit.groups:
-        own = table[table["cell"].astype(str) == cell] if "cell" in table else table
+    sides, found = bracketed(fit), []
+    at = places_of(fit)
+    for cell in at:
+        of_cell = fit.of_group(cell) if fit.groups else fit
+        own, best = of_cell.runs.table, Bowl(of_cell).best
         lost = own["loss"] >= own["ceiling"] * (1 - 1e-9) if "ceiling" in own else own["loss"] < 0
-        best = Bowl(fit.of_group(cell)).best
         found.append(
             {
                 "cell": cell,
@@ -432,37 +464,52 @@ def _said_of_plan(plan: dict[str, Any], within: float) -> list[str]:
     lines = [f"{_run(plan)}{forced}: best {best}."] if best else [f"{_run(plan)}{forced}."]
     cost = plan["costs"]["choice"]
     lines.append(
-        f"Choose {_settings(plan['settings'])}: expected to cost {cost['expected_loss']:.2%} of "
-        f"the loss against the best there is{_at_most(cost)}."
+        f"Choose {_settings(plan['settings'])}: expected to cost {_share(cost['expected_loss'])} "
+        f"of the loss against the best there is{_at_most(cost)}."
     )
     for knob, own in plan["within"].items():
         low, high = own["low"], own["high"]
-        if low["median"] is not None and high["median"] is not None:
-            lines.append(
-                f"{knob} from {setting(low['median'])} to {setting(high['median'])} "
-                f"loses less than {100 * within:.2g}% of it."
-            )
+        if np.isfinite([low["q95"], high["q05"]]).all():
+            lines.append(_said_of_basin(knob, low["q95"], high["q05"], within))
     if "candidate" in plan["costs"]:
         lines.append(_said_of_candidate(plan["costs"]["candidate"]))
-    if plan["decades_beyond"]:
-        lines.append(
-            f"This is {words.times_out(abs(plan['decades_beyond']))} that was swept: the intervals "
-            "hold as far as the power laws do."
-        )
-    return lines
+    return [*lines, *_said_of_distance(plan)]
+
+
+def _said_of_basin(knob: str, low: float, high: float, within: float) -> str:
+    """Say which values surely cost little: each end is sure at 95%, so both are at 90%."""
+    loses = f"less than {100 * within:.2g}% of it"
+    if low >= high:
+        return f"No range of {knob} is 90% sure to lose {loses}."
+    return f"{knob} from {setting(low)} to {setting(high)} loses {loses}, 90% sure."
+
+
+def _said_of_distance(plan: dict[str, Any]) -> list[str]:
+    """Say how far from the runs a plan is, and what its intervals take for true."""
+    out, unknown = plan["decades_beyond"], plan["without_trend"]
+    far = f"This is {words.times_out(out)} that was swept" if out else ""
+    if unknown:
+        return [
+            f"{far}{'. ' if far else ''}The runs say nothing of how the best settings move with "
+            f"{' and '.join(unknown)}: they are taken not to, and the intervals leave that out."
+        ]
+    return [f"{far}: the intervals hold as far as the power laws do."] if far else []
 
 
 def _at_most(cost: Mapping[str, Any]) -> str:
-    return f", 95% sure less than {cost['loss']['q95']:.2%}"
+    return f", 95% sure less than {_share(cost['loss']['q95'])}"
 
 
 def _said_of_candidate(cost: dict[str, Any]) -> str:
     said = f"{_settings(cost['settings'])} would cost {share_of_loss(cost['loss'])} of the loss"
-    if cost["tokens"] is not None and cost["tokens"]["median"] is not None:
-        said += f", as much as {share_of(cost['tokens'])} more tokens make up for"
-    if cost["money"] is not None and cost["money"]["median"] is not None:
-        unit = cost["unit"]
-        said += f", {interval_of(cost['money'], lambda own: f'{unit}{words.count(own)}')}"
+    tokens, money, unit = plain(cost["tokens"]), plain(cost["money"]), cost["unit"]
+    if tokens is not None and tokens["median"] is None:
+        return f"{said}, for which no number of tokens makes up."
+    if tokens is not None:
+        more = interval_of(tokens, _share_of_tokens)
+        said += f", as much as {more} more tokens make up for, as losses fall among the cells"
+    if money is not None:
+        said += f", {interval_of(money, lambda own: f'{unit}{words.count(own)}')}"
     return f"{said}."
 
 
@@ -478,7 +525,16 @@ def share_of_loss(value: Quantity) -> str:
     -------
     str
     """
-    return interval_of(value, lambda number: f"{number:.2%}")
+    return interval_of(value, _share)
+
+
+def _share(value: float) -> str:
+    """Write a share of the loss; beyond ten times no digit means anything."""
+    return f"{value:.2%}" if value < _MOST else "over 1,000%"
+
+
+def _share_of_tokens(value: float) -> str:
+    return f"{value:.1%}" if value < _MOST else "over 1,000%"
 
 
 def _said_of_exponents(exponents: dict[str, dict[str, Quantity]]) -> list[str]:
@@ -502,7 +558,8 @@ def _said_of_cells(cells: list[dict[str, Any]], knobs: list[str]) -> list[str]:
         if not cells:
             continue
         if not open_:
-            said.append(f"The best {knob} lies within what was tried in all {len(cells)} cells.")
+            every = f"all {len(cells)} cells" if len(cells) > 1 else "the one cell"
+            said.append(f"The best {knob} lies within what was tried in {every}.")
             continue
         low = sum(own["p_below"][knob] > own["p_above"][knob] for own in open_)
         side = "below" if low == len(open_) else "above" if low == 0 else "beyond"

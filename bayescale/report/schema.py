@@ -694,6 +694,7 @@ class TunedPlan(TypedDict):
     flops: Number
     cell: str | None
     decades_beyond: float
+    without_trend: list[str]
     verdict: Verdict
     forced: dict[str, float]
     best: dict[str, Quantity]

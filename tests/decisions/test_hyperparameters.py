@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tomlkit
 import xarray as xr
-from conftest import KNOBS, SURFACE, known_settings, quietly, simulated_settings
+from conftest import KNOBS, SURFACE, known_settings, of_the_prior, quietly, simulated_settings
 
 from bayescale.decisions.hyperparameters import (
     CONSTANT,
@@ -22,6 +22,7 @@ from bayescale.decisions.hyperparameters import (
     regrets,
     tokens_slope,
 )
+from bayescale.decisions.tune import answer_tuning
 from bayescale.errors import FitError
 from bayescale.laws.response_surface import best_shift
 from bayescale.modelling.spec import load_model, parse_model
@@ -269,3 +270,72 @@ def test_a_model_with_trends_needs_groups():
         text.pop(key)
     with pytest.raises(Exception, match="trends are of groups"):
         parse_model(tomlkit.dumps(text), "own")
+
+
+def test_a_place_of_several_cells_is_none_of_them(drawn):
+    assert cell_at(drawn, {"params": 2e8}) is None
+    with pytest.raises(FitError, match="lies along tokens"):
+        bowl_of(drawn, params=2e8)
+
+
+def test_a_rule_that_says_no_positive_rate_is_left_out(drawn):
+    """Kaplan's rate falls below 0 from 12 billion parameters on."""
+    table = drawn.runs.table
+    larger = table.assign(params=table["params"] * 200, cell=table["cell"], size=table["size"])
+    large = replace(drawn, runs=replace(drawn.runs, table=larger))
+    names = set(regrets(large, {"learning_rate": "learning_rate"})["rule"].to_numpy())
+    assert "Kaplan" not in names
+    assert "Step Law" in names
+
+
+def test_a_new_cell_has_a_scatter_of_its_own(drawn):
+    """With all that cells know of each other gone a new cell tells nothing of another run."""
+    tree = drawn.tree.copy()
+    posterior = drawn.posterior
+    fixed = {n: 0.0 * posterior[n] for n in posterior.data_vars if "_along_" in n}
+    fixed |= {
+        n: 0.0 * posterior[n] + (posterior[n].mean() if n != "place_scale" else 0.5)
+        for n in posterior.data_vars
+        if n.endswith(("_population", "_scale", "asymmetry", "coupling", "turn"))
+    }
+    tree["posterior"] = posterior.assign(fixed)
+    apart = replace(drawn, tree=tree)
+    table = next_sweeps(apart, bowl_of(apart, params=6.4e9, tokens=1e12))
+    assert (table.loc[table["new"], "reduction"] < 0.3).all()  # 100 draws, five runs
+
+
+def one_rate(sizes, tokens) -> Fit:
+    """Draws of the prior of a sweep of rates alone."""
+    table = simulated_settings(sizes=sizes)
+    return of_the_prior(table[table["tokens"].isin(tokens)], "learning_rate")
+
+
+def test_a_plan_beyond_what_has_a_trend_says_so():
+    one = one_rate((1e8, 2e8), (4e9,))
+    inside, beyond = (
+        answer_tuning(one, [{"params": 3e8, "tokens": tokens}]) for tokens in (4e9, 1e12)
+    )
+    assert inside.numbers["plans"][0]["without_trend"] == []
+    assert beyond.numbers["plans"][0]["without_trend"] == ["tokens"]
+    assert any("nothing of how the best settings move with tokens" in s for s in beyond.sentences)
+    assert not any("as far as the power laws do" in s for s in beyond.sentences)
+
+
+def test_the_bowl_of_a_single_cell_says_whether_it_was_bracketed():
+    single = one_rate((2e8,), (4e9,))
+    assert bracketed(single).sizes == {"knob": 1, "cell": 1, "side": 3}
+    (cell,) = answer_tuning(single).numbers["cells"]
+    assert (cell["cell"], cell["runs"]) == ("200M 4.00B", 25)
+    assert cell["p_inside"]["learning_rate"] == bracketed(single).sel(side="inside").item()
+
+
+def test_costs_beyond_all_measure_are_told_no_closer():
+    plan, rate = {"params": 2e8, "tokens": 4e9}, {"learning_rate": 1e3}
+    said = answer_tuning(one_rate((2e8,), (4e9,)), [plan], candidate=rate).sentences
+    assert any("over 1,000%" in one for one in said)
+    assert max(map(len, said)) < 300
+
+
+def test_more_tokens_than_any_number_are_infinitely_many():
+    rise, slope = xr.DataArray([[600.0]], dims=("chain", "draw")), xr.DataArray(0.01)
+    assert np.isinf(more_tokens(rise, slope)).all()
