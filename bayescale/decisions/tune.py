@@ -41,6 +41,7 @@ from bayescale.modelling.spec import slope_of
 from bayescale.modelling.tuning import sweep_model
 from bayescale.posterior.fit import Fit, fit
 from bayescale.runs.range import decades_beyond
+from bayescale.runs.sweep_design import collinear
 from bayescale.runs.sweeps import as_sweep, read_sweep
 from bayescale.runs.table import Runs
 
@@ -169,6 +170,7 @@ def answer_tuning(
     sentences = [
         *(line for plan in planned for line in _said_of_plan(plan, within)),
         *_said_of_exponents(exponents),
+        *_said_of_collinear(fit),
         *_said_of_cells(cells, list(fit.spec.axes)),
         *_said_of_rules(rules),
         *_said_of_sweeps(sweeps),
@@ -210,7 +212,11 @@ def answer_settings(fit: Fit) -> Answer:
         return Answer.by(fit, numbers={"settings": None}, sentences=[])
     exponents, cells, knobs = _exponents(fit), _cells(fit), list(fit.spec.axes)
     found = {"knobs": knobs, "exponents": exponents, "cells": cells}
-    sentences = [*_said_of_exponents(exponents), *_said_of_cells(cells, knobs)]
+    sentences = [
+        *_said_of_exponents(exponents),
+        *_said_of_collinear(fit),
+        *_said_of_cells(cells, knobs),
+    ]
     return Answer.by(fit, numbers={"settings": found}, sentences=sentences)
 
 
@@ -547,6 +553,19 @@ def _said_of_exponents(exponents: dict[str, dict[str, Quantity]]) -> list[str]:
         + "."
         for knob, columns in exponents.items()
         if columns
+    ]
+
+
+def _said_of_collinear(fit: Fit) -> list[str]:
+    """Say that params and tokens of the cells move together: exponents are the prior's."""
+    both = {"params", "tokens"} <= set(fit.spec.covariates) and "cell" in fit.runs.table
+    alike = collinear(fit.runs.table) if both else None
+    if alike is None:
+        return []
+    like = "tokens per parameter" if alike > 0 else "compute"
+    return [
+        f"Log params and log tokens of the cells correlate at {alike:.3f}: along which of them the "
+        f"best settings move, the prior says; trust plans of like {like} alone."
     ]
 
 

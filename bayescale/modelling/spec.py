@@ -631,6 +631,17 @@ def _require_free(column: str, taken: tuple[str, ...], what: str) -> None:
         )
 
 
+def _require_plain(column: str, what: str) -> None:
+    """Refuse a column whose name no variable can have: trees of draws are paths of names."""
+    if "/" in column:
+        plain = column.rpartition("/")[2] or "own"
+        raise ModelError(
+            f"{what} {column!r} has a / in its name; give the column another one, e.g. "
+            f"--column {plain}={column} (in Python columns={{{plain!r}: {column!r}}}), and name "
+            "that"
+        )
+
+
 def _response(
     entries: Mapping[str, Any], law: Law, model: str
 ) -> tuple[Response, dict[str, float]]:
@@ -678,6 +689,7 @@ def _axes(entries: Mapping[str, Any], law: Law, response: Response, name: str) -
         )
     for axis in axes:
         _require_free(axis, (*_MEANT, response.column, *_ANSWERS), f"model {name}: the axis")
+        _require_plain(axis, f"model {name}: the axis")
     return axes
 
 
@@ -898,6 +910,8 @@ def _trends(
         raise ModelError(f"{where}: trends are of groups, and the key 'group' is missing; add it")
     found = {}
     for name, trend in given.items():
+        for column in trend:
+            _require_plain(column, f"{where} {name}: the column")
         found[name] = {
             column: _prior(entry, column, "real", f"{where} {name} {column}")
             for column, entry in trend.items()

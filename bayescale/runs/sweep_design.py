@@ -214,22 +214,37 @@ def _of_counts(table: pd.DataFrame) -> list[Check]:
         for name in known
         if name not in move
     ]
-    cells = table.groupby("cell")[[*move]].median()
-    if len(move) < 2 or len(cells) < 3:
-        return found
-    logs = np.log(cells)
-    correlation = float(np.corrcoef(logs["params"], logs["tokens"])[0, 1])
-    if correlation < _COLLINEAR:
+    if (alike := collinear(table)) is None:
         return found
     return [
         *found,
         doubt(
             "collinear cells",
-            f"log params and log tokens of the cells correlate at {correlation:.3f}: along which "
+            f"log params and log tokens of the cells correlate at {alike:.3f}: along which "
             "of them the best settings move, the prior says",
-            "Ask at like tokens per parameter, or add cells at others.",
+            f"Ask at like {'tokens per parameter' if alike > 0 else 'compute'}, or add cells at others.",
         ),
     ]
+
+
+def collinear(table: pd.DataFrame) -> float | None:
+    """Correlate log params and log tokens of the cells of a sweep, where it hides one's trend.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    float or None
+        None where they differ enough, or one of them does not move, or there are two cells.
+    """
+    move = moving(table)
+    logs = np.log(table.groupby("cell")[[*move]].median())
+    if len(move) < 2 or len(logs) < 3:
+        return None
+    found = float(np.corrcoef(logs["params"], logs["tokens"])[0, 1])
+    return found if abs(found) >= _COLLINEAR else None
 
 
 def _kinds(table: pd.DataFrame, swept: Sequence[str]) -> list[Check]:

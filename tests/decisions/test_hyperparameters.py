@@ -22,7 +22,7 @@ from bayescale.decisions.hyperparameters import (
     regrets,
     tokens_slope,
 )
-from bayescale.decisions.tune import answer_tuning
+from bayescale.decisions.tune import _said_of_collinear, answer_tuning
 from bayescale.errors import FitError
 from bayescale.laws.response_surface import best_shift
 from bayescale.modelling.spec import load_model, parse_model
@@ -339,3 +339,12 @@ def test_costs_beyond_all_measure_are_told_no_closer():
 def test_more_tokens_than_any_number_are_infinitely_many():
     rise, slope = xr.DataArray([[600.0]], dims=("chain", "draw")), xr.DataArray(0.01)
     assert np.isinf(more_tokens(rise, slope)).all()
+
+
+def test_exponents_of_cells_in_one_ratio_come_with_what_stands_against_them(drawn):
+    table = drawn.runs.table
+    one = replace(drawn, runs=replace(drawn.runs, table=table.assign(tokens=20 * table["params"])))
+    said = _said_of_collinear(one)
+    assert len(said) == 1
+    assert "correlate at 1.000" in said[0]
+    assert _said_of_collinear(drawn) == []

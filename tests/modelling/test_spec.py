@@ -516,3 +516,11 @@ def test_trends_are_changed_and_taken_away():
     assert other.with_trends({"place": {"params": prior}}).covariates == ("params",)
     with pytest.raises(ModelError, match="place tokens"):
         spec.with_trends({"place": {"tokens": {"dist": "Sharp"}}})
+
+
+def test_columns_that_no_variable_can_be_named_by_are_refused():
+    tuning = load_model("tuning")
+    with pytest.raises(ModelError, match=r"axis 'peak/lr' has a /.*--column lr=peak/lr"):
+        tuning.along_axes("peak/lr")
+    with pytest.raises(ModelError, match=r"\[trends\] height: the column 'model/width'"):
+        load_model("transfer").with_trends_along("model/width")
