@@ -222,7 +222,8 @@ def _of_counts(table: pd.DataFrame) -> list[Check]:
             "collinear cells",
             f"log params and log tokens of the cells correlate at {alike:.3f}: along which "
             "of them the best settings move, the prior says",
-            f"Ask at like {'tokens per parameter' if alike > 0 else 'compute'}, or add cells at others.",
+            f"Ask at like {'tokens per parameter' if alike > 0 else 'compute'}, or add cells at "
+            "others.",
         ),
     ]
 
