@@ -1,15 +1,16 @@
 """The command that says which settings a planned run wants."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bayescale.cli.options import (
-    AS_IT_IS,
+    AS_THEY_ARE,
     AllowUnconverged,
     Json,
-    Money,
+    Losses,
     PlannedParams,
     PlannedTokens,
     Reading,
@@ -17,9 +18,9 @@ from bayescale.cli.options import (
     names,
     pairs,
 )
-from bayescale.cli.plan import prices_of
 from bayescale.cli.reading import fit_of, levels_of, planned_of, require_fit, sweep_options
 from bayescale.cli.sampling import print_answer
+from bayescale.decisions.prices import Prices
 from bayescale.errors import RunsError
 from bayescale.files import make_folder
 from bayescale.progress import step
@@ -57,8 +58,10 @@ def tune(
         typer.Option(metavar="COLUMN", help="What makes a cell, in place of params and tokens."),
         names,
     ] = None,
-    reading: Reading = AS_IT_IS,
-    money: Money = Money(),  # noqa: B008
+    losses: Losses = AS_THEY_ARE,
+    per_hour: Annotated[
+        float | None, typer.Option(metavar="PRICE", help="Of an H100: answer in money.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the fit, to ask it again.")
     ] = None,
@@ -71,10 +74,10 @@ def tune(
 ) -> None:
     """Say which settings a planned run wants, how wrong they may be, and how sure that is."""
     forced, candidate = _settings(fix, "--fix"), _settings(cost_of, "--cost-of")
-    prices = prices_of(money)
+    prices = None if per_hour is None else Prices.of_hardware(per_hour)
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
-    fit = _fit(table, knobs or [], cells or [], reading, seed)
+    fit = _fit(table, knobs or [], cells or [], losses, seed)
     planned = planned_of(params or [], tokens or [], None)
     with step("loading"):
         from bayescale.decisions.tune import answer_tuning
@@ -87,7 +90,7 @@ def tune(
         forced=forced,
         candidate=candidate or None,
         within=within,
-        prices=None if money == Money() else prices,
+        prices=prices,
         seed=seed,
     )
     if plots is not None:
@@ -103,12 +106,12 @@ def _settings(entries: list[str] | None, option: str) -> dict[str, float]:
     return dict(found or {})
 
 
-def _fit(table: Path, knobs: list[str], cells: list[str], reading: Reading, seed: int) -> "Fit":
+def _fit(table: Path, knobs: list[str], cells: list[str], losses: Losses, seed: int) -> "Fit":
     """Read a fit, or fit a table."""
     if table.suffix == ".nc":
         require_fit(table)
         return fit_of(table)
-    options: dict[str, Any] = sweep_options(table, reading)
+    options: dict[str, Any] = sweep_options(table, Reading(**asdict(losses)))
     if not knobs:
         raise RunsError(
             "name the settings that were swept, e.g. --knobs learning_rate,batch_size_tokens"
