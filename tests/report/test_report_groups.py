@@ -7,10 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import TRUTH, known_grouped_fit, simulated_table
+from conftest import TRUTH, known_grouped_fit, known_transfer, simulated_table
 
 from bayescale import answer_optima, answer_repetition, constants_fit, read_runs
 from bayescale.decisions.multiplier import multipliers
+from bayescale.posterior.describe import group_numbers
 from bayescale.posterior.fit import Fit
 from bayescale.report.page import sections
 from bayescale.report.record import Companions, answer_fit, parameters
@@ -53,6 +54,13 @@ def as_sampled(fit: Fit) -> Fit:
 @pytest.fixture(scope="module")
 def grouped() -> Fit:
     return as_sampled(known_grouped_fit(**GROUPS))
+
+
+def test_a_new_group_along_a_column_lies_in_the_middle_of_the_others():
+    fit = known_transfer(-1.0)
+    fit.tree["prior"] = fit.posterior  # of levels, which are not pooled
+    new = group_numbers(fit)["new_group"]
+    assert new["x_best"]["median"] == pytest.approx(4e-3, rel=0.02)
 
 
 def test_every_group_has_its_own_optimum(grouped):
