@@ -40,7 +40,7 @@ from bayescale.files import plain
 from bayescale.modelling.spec import slope_of
 from bayescale.modelling.tuning import sweep_model
 from bayescale.posterior.fit import Fit, fit
-from bayescale.runs.range import decades_beyond
+from bayescale.runs.range import axis_range, decades_beyond
 from bayescale.runs.sweep_design import collinear
 from bayescale.runs.sweeps import as_sweep, read_sweep
 from bayescale.runs.table import Runs
@@ -56,6 +56,7 @@ _BATCHES = ("batch_size_tokens", "batch_tokens", "tokens_per_batch", "tokens_per
 _PLACES = ("place", "second_place")  # coordinates of the laws of one and of two settings
 _SAME = SAME / np.log(10.0)  # decades
 _MOST = 10.0  # share from which on it is told no closer
+_ALIKE = np.log10(1.25)  # decades by which a planned run may differ from cells that are all alike
 _DRAWS = {"draws": 350, "tune": 300}  # as precise as a thousand of a law that is harder to sample
 
 
@@ -141,7 +142,8 @@ def answer_tuning(
     Raises
     ------
     FitError
-        For a fit of another kind, a plan that does not say where it lies, or an unknown knob.
+        For a fit of another kind, an unknown knob, or a plan that does not say where it lies, or
+        lies where the sweep cannot tell: off the one size, or number of tokens, of all cells.
     """
     require_swept(fit)
     for name, given in (("forced", forced), ("candidate", candidate)):
@@ -238,7 +240,23 @@ def _place(fit: Fit, plan: Mapping[str, float]) -> dict[str, float]:
             f"{' and '.join(missing)} of the planned run"
         )
     known = fit.runs.table.columns
-    return {name: float(value) for name, value in plan.items() if name in known}
+    place = {name: float(value) for name, value in plan.items() if name in known}
+    for name in ("params", "tokens"):
+        if name in place:
+            _require_told(fit, name, place[name])
+    return place
+
+
+def _require_told(fit: Fit, name: str, value: float) -> None:
+    """Refuse a run that lies off the one size, or number of tokens, that all cells share."""
+    low, high = axis_range(fit.runs, name)
+    far = abs(decades_beyond(fit.runs, **{name: value})) > _ALIKE
+    if name not in fit.spec.covariates and far and np.log10(high / low) < _ALIKE:
+        raise FitError(
+            f"all cells have about {words.count(low)} {name}, so no run says how the best settings "
+            f"move to {words.count(value)}; ask at {words.count(low)}, or add cells with other "
+            f"{name}"
+        )
 
 
 def _planned(
@@ -616,7 +634,7 @@ def _said_of_sweeps(sweeps: list[dict[str, Any]]) -> list[str]:
         )
 
     most = max(sweeps, key=lambda own: own["reduction"])
-    lines = [f"Of what not knowing the best settings may cost, {said(most)}."]
+    lines = [f"{said(most)} of what not knowing the best settings may cost."]
     if sweeps[0] is not most:
-        lines.append(f"For its compute most is told by {said(sweeps[0])}.")
+        lines.append(f"For their compute these tell most: {said(sweeps[0])}.")
     return lines

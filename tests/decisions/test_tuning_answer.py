@@ -1,0 +1,46 @@
+"""What is said of the settings of planned runs, on draws of the prior in place of a posterior."""
+
+from functools import cache
+
+import pytest
+import xarray as xr
+from conftest import KNOBS, quietly, simulated_settings
+
+from bayescale import FitError, answer_tuning
+from bayescale.modelling.build import draw_prior, model_data
+from bayescale.modelling.tuning import sweep_model
+from bayescale.posterior.fit import Fit
+from bayescale.runs.sweeps import as_sweep
+
+
+@cache
+def drawn(sizes=(1e8, 2e8, 4e8)) -> Fit:
+    runs = quietly(as_sweep, simulated_settings(sizes=sizes), KNOBS)
+    spec = sweep_model(runs, KNOBS)
+    data = model_data(spec, runs)
+    labels = {
+        "group": sorted(runs.table["cell"].unique()),
+        "cluster": sorted(runs.table["size"].unique()),
+    }
+    posterior = draw_prior(spec, data, draws=100, seed=3)
+    posterior = posterior.assign_coords({n: labels[n] for n in labels if n in posterior.dims})
+    constant = {"group_index": ("obs", data["group_index"])}
+    constant |= {f"reference_{name}": data[f"reference_{name}"] for name in spec.inputs}
+    nodes = {
+        "posterior": posterior,
+        "prior": posterior,
+        "constant_data": xr.Dataset(constant),
+        "observed_data": xr.Dataset({"log_loss": ("obs", data["observed"])}),
+    }
+    return Fit(spec, runs, xr.DataTree.from_dict(nodes))
+
+
+def test_of_one_size_no_other_is_told():
+    with pytest.raises(FitError, match=r"about 100M params, so no run says .* move to 7.00B; ask"):
+        answer_tuning(drawn((1e8,)), [{"params": 7e9, "tokens": 1.6e10}])
+
+
+def test_of_one_size_it_is_told_itself_at_other_tokens():
+    answer = answer_tuning(drawn((1e8,)), [{"params": 1.1e8, "tokens": 1e12}])
+    assert answer.numbers["plans"][0]["decades_beyond"] > 1
+    assert list(answer.numbers["exponents"][KNOBS[0]]) == ["tokens"]
