@@ -77,13 +77,13 @@ def tune(
     prices = None if per_hour is None else Prices.of_hardware(per_hour)
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
-    fit = _fit(table, knobs or [], cells or [], losses, seed)
     planned = planned_of(params or [], tokens or [], None)
+    plans: list[dict[str, float]] = [] if planned is None else planned.to_dict("records")  # type: ignore[union-attr]
+    fit = _fit(table, knobs or [], cells or [], losses, plans, seed)
     with step("loading"):
         from bayescale.decisions.tune import answer_tuning
     if out is not None:
         fit.save(out)
-    plans: list[dict[str, float]] = [] if planned is None else planned.to_dict("records")  # type: ignore[union-attr]
     answer = answer_tuning(
         fit,
         plans,
@@ -106,7 +106,14 @@ def _settings(entries: list[str] | None, option: str) -> dict[str, float]:
     return dict(found or {})
 
 
-def _fit(table: Path, knobs: list[str], cells: list[str], losses: Losses, seed: int) -> "Fit":
+def _fit(
+    table: Path,
+    knobs: list[str],
+    cells: list[str],
+    losses: Losses,
+    plans: list[dict[str, float]],
+    seed: int,
+) -> "Fit":
     """Read a fit, or fit a table."""
     if table.suffix == ".nc":
         require_fit(table)
@@ -117,8 +124,14 @@ def _fit(table: Path, knobs: list[str], cells: list[str], losses: Losses, seed: 
             "name the settings that were swept, e.g. --knobs learning_rate,batch_size_tokens"
         )
     with step("loading"):
-        from bayescale.decisions.tune import fit_tuning
-    return fit_tuning(table, knobs, cells=cells, seed=seed, **options)
+        from bayescale.decisions.tune import fit_tuning, require_told
+        from bayescale.modelling.tuning import sweep_model
+        from bayescale.runs.sweeps import read_sweep
+    swept = read_sweep(table, knobs, cells=cells, **options)
+    trends = sweep_model(swept, knobs).covariates
+    for plan in plans:
+        require_told(swept, trends, plan)  # before the long work, not after it
+    return fit_tuning(swept, knobs, seed=seed)
 
 
 def _draw(

@@ -239,24 +239,36 @@ def _place(fit: Fit, plan: Mapping[str, float]) -> dict[str, float]:
             f"the best settings move with {' and '.join(fit.spec.covariates)}: say the "
             f"{' and '.join(missing)} of the planned run"
         )
+    require_told(fit.runs, fit.spec.covariates, plan)
     known = fit.runs.table.columns
-    place = {name: float(value) for name, value in plan.items() if name in known}
-    for name in ("params", "tokens"):
-        if name in place:
-            _require_told(fit, name, place[name])
-    return place
+    return {name: float(value) for name, value in plan.items() if name in known}
 
 
-def _require_told(fit: Fit, name: str, value: float) -> None:
-    """Refuse a run that lies off the one size, or number of tokens, that all cells share."""
-    low, high = axis_range(fit.runs, name)
-    far = abs(decades_beyond(fit.runs, **{name: value})) > _ALIKE
-    if name not in fit.spec.covariates and far and np.log10(high / low) < _ALIKE:
-        raise FitError(
-            f"all cells have about {words.count(low)} {name}, so no run says how the best settings "
-            f"move to {words.count(value)}; ask at {words.count(low)}, or add cells with other "
-            f"{name}"
-        )
+def require_told(runs: Runs, trends: Sequence[str], plan: Mapping[str, float]) -> None:
+    """Refuse a run that lies off the one size, or number of tokens, that all cells share.
+
+    Parameters
+    ----------
+    runs : Runs
+        Of a sweep.
+    trends : sequence of str
+        Columns along which the best settings move.
+    plan : mapping of str to float
+
+    Raises
+    ------
+    FitError
+        For such a run.
+    """
+    for name in {"params", "tokens"} & {*plan} & {*runs.table.columns} - {*trends}:
+        low, high = axis_range(runs, name)
+        far = abs(float(decades_beyond(runs, **{name: plan[name]})))
+        if far > _ALIKE > np.log10(high / low):
+            raise FitError(
+                f"all cells have about {words.count(low)} {name}, so no run says how the best "
+                f"settings move to {words.count(plan[name])}; ask at {words.count(low)}, or add "
+                f"cells with other {name}"
+            )
 
 
 def _planned(
@@ -604,9 +616,14 @@ def _said_of_cells(cells: list[dict[str, Any]], knobs: list[str]) -> list[str]:
         bound = {"below": "an upper bound", "above": "a lower bound"}.get(side, "a bound")
         said.append(
             f"In {which} the best {knob} may lie {side} all that was tried: there it is {bound}, "
-            f"not an interior estimate ({words.some([own['cell'] for own in open_], 'cells')})."
+            f"not an interior estimate ({_some([own['cell'] for own in open_])})."
         )
     return said
+
+
+def _some(cells: list[str], most: int = 3) -> str:
+    left = len(cells) - most
+    return ", ".join(cells[:most]) + (f" and {left} more" if left > 0 else "")
 
 
 def _said_of_rules(rules: list[dict[str, Any]]) -> list[str]:

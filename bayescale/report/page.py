@@ -201,7 +201,7 @@ def _parts(
         yield "Tasks", lambda: task_sections(tasks)
     if is_sweep(fit):
         yield "Settings", lambda: setting_sections(fit)
-    if fit.groups:
+    if fit.groups and not fit.spec.covariates:  # those have paths in place of a population
         yield "Groups", lambda: group_sections(fit, beside)
     elif "R_D" in fit.spec.law.parameters:
         yield "Repetition", lambda: (repetition_section(fit), wall_section(fit, budgets))
@@ -285,7 +285,8 @@ def setting_sections(fit: Fit) -> Iterator[Section]:
     ]
     yield Section(
         "Best settings",
-        " ".join(said.sentences) + " What a planned run wants says bayescale tune fit.nc.",
+        " ".join(said.sentences) + " For a planned run ask bayescale tune fit.nc --params 7e9 "
+        "--tokens 1.4e12.",
         pd.DataFrame(rows),
     )
     for knob in fit.spec.axes:

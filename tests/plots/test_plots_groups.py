@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import known_fit, known_grouped_fit
+from conftest import known_fit, known_grouped_fit, known_transfer
 from matplotlib.colors import to_hex
 
 from bayescale import compute_multiplier, constants_fit, plots
@@ -58,6 +58,15 @@ def test_forest_has_a_panel_a_parameter_and_a_row_a_group_in_order(three):
     assert rows == ["web", "books", "code", "middle of the population", "a new group"]
     np.testing.assert_allclose(dots(axes[0], BLUE), [0.30, 0.33, 0.36], rtol=0.01)
     np.testing.assert_allclose(dots(axes[2], BLUE), [1.7, 2.0, 1.9], rtol=0.01)
+
+
+def test_the_population_of_groups_along_a_column_is_drawn_in_the_middle_of_them():
+    fit = known_transfer(-1.0)
+    fit.tree["prior"] = fit.posterior  # of levels, which are not pooled
+    axis = plots.plot_forest(fit, ["x_best"]).axes[0]
+    rows = [label.get_text() for label in axis.get_yticklabels()]
+    assert rows[-2:] == ["middle of the population", "a new group"]
+    assert dots(axis, BLUE)[0] < 4e-3 < dots(axis, BLUE)[-1]
 
 
 def test_forest_ends_with_the_middle_of_the_population_and_a_new_group(three):
