@@ -503,21 +503,10 @@ def _said_of_plan(plan: dict[str, Any], within: float) -> list[str]:
         f"Choose {_settings(plan['settings'])}: expected to cost {_share(cost['expected_loss'])} "
         f"of the loss against the best there is{_at_most(cost)}."
     )
-    for knob, own in plan["within"].items():
-        low, high = own["low"], own["high"]
-        if np.isfinite([low["q95"], high["q05"]]).all():
-            lines.append(_said_of_basin(knob, low["q95"], high["q05"], within))
+    lines += [_said_of_basin(knob, own, within) for knob, own in plan["within"].items()]
     if "candidate" in plan["costs"]:
         lines.append(_said_of_candidate(plan["costs"]["candidate"]))
     return [*lines, *_said_of_distance(plan)]
-
-
-def _said_of_basin(knob: str, low: float, high: float, within: float) -> str:
-    """Say which values surely cost little: each end is sure at 95%, so both are at 90%."""
-    loses = f"less than {100 * within:.2g}% of it"
-    if low >= high:
-        return f"No range of {knob} is 90% sure to lose {loses}."
-    return f"{knob} from {setting(low)} to {setting(high)} loses {loses}, 90% sure."
 
 
 def _said_of_distance(plan: dict[str, Any]) -> list[str]:
@@ -530,6 +519,22 @@ def _said_of_distance(plan: dict[str, Any]) -> list[str]:
             f"{' and '.join(unknown)}: they are taken not to, and the intervals leave that out."
         ]
     return [f"{far}: the intervals hold as far as the power laws do."] if far else []
+
+
+def _said_of_basin(knob: str, ends: Mapping[str, Quantity], within: float) -> str:
+    """Say which values lose little for sure, or, where none does, which do by the middle draw."""
+    low, high, share = ends["low"], ends["high"], f"less than {100 * within:.2g}% of it"
+    if low["q95"] is not None and high["q05"] is not None and low["q95"] < high["q05"]:
+        return (
+            f"{knob} from {setting(low['q95'])} to {setting(high['q05'])} loses {share}, 95% sure "
+            "at either end."
+        )
+    said = f"No {knob} is sure to lose {share}"
+    if low["median"] is None or high["median"] is None:
+        return f"{said}."
+    return (
+        f"{said}: its ends, {interval_of(low, setting)} and {interval_of(high, setting)}, overlap."
+    )
 
 
 def _at_most(cost: Mapping[str, Any]) -> str:
