@@ -532,9 +532,8 @@ def _said_of_basin(knob: str, ends: Mapping[str, Quantity], within: float) -> st
     said = f"No {knob} is sure to lose {share}"
     if low["median"] is None or high["median"] is None:
         return f"{said}."
-    return (
-        f"{said}: its ends, {interval_of(low, setting)} and {interval_of(high, setting)}, overlap."
-    )
+    each = f"{interval_of(low, setting)} and {interval_of(high, setting)}"
+    return f"{said}: the ends of such values, {each}, overlap."
 
 
 def _at_most(cost: Mapping[str, Any]) -> str:
