@@ -313,7 +313,7 @@ def one_rate(sizes, tokens) -> Fit:
 def test_a_plan_beyond_what_has_a_trend_says_so():
     one = one_rate((1e8, 2e8), (4e9,))
     inside, beyond = (
-        answer_tuning(one, [{"params": 3e8, "tokens": tokens}]) for tokens in (4e9, 1e12)
+        answer_tuning(one, [{"params": 3e8, "tokens": tokens}]) for tokens in (4e9, 4.6e9)
     )
     assert inside.numbers["plans"][0]["without_trend"] == []
     assert beyond.numbers["plans"][0]["without_trend"] == ["tokens"]
