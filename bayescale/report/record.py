@@ -246,7 +246,7 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
         *(f"To mend {failed[0]}: {advice}" for advice in remedies if advice),
         *([beside.chosen] if beside.chosen else []),
         *said.get("held_out", ()),
-        *([f"To review: {'; '.join(reviewed)}."] if reviewed else []),
+        *([f"To review: {'; '.join(dict.fromkeys(reviewed))}."] if reviewed else []),
     )
     record = {
         "model": fit.spec.name,

@@ -113,7 +113,7 @@ def _with_losses(table: pd.DataFrame, loss: str) -> tuple[pd.DataFrame, tuple[Ch
     rows = tuple(int(row) for row in table.index[odd])
     said = doubt(
         "no loss",
-        f"{words.rows(rows)} diverged, or have no finite loss, and are left out",
+        f"left out, for they diverged or have no finite loss: {words.rows(rows)}",
         "The recipes are compared by the best of their other runs.",
         rows=rows,
     )

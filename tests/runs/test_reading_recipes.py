@@ -47,7 +47,7 @@ def test_a_recorded_loss_saves_a_run_without_one():
 def test_runs_that_diverged_are_left_out_and_named(odd):
     bad = table(diverged=[False] * 5)
     bad.loc[1, odd] = np.inf if odd == "loss" else True
-    with pytest.warns(RunsWarning, match="row 2 diverged, or have no finite loss"):
+    with pytest.warns(RunsWarning, match="diverged or have no finite loss: row 2"):
         runs = bs.read_recipes(bad, "optimizer")
     assert runs.table["loss"].tolist() == [3.5, 3.1, 3.3, 3.05]
     assert any(notice.name == "no loss" for notice in runs.notices)
