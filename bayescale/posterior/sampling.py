@@ -53,10 +53,11 @@ is narrow beside the correlations of the law's coordinates."""
 
 GUESSED_ATTEMPTS = (
     {"adaptation": "diag", "target_accept": 0.8},
-    {"adaptation": "diag", "target_accept": 0.95, "thin": 2},
-    {"adaptation": "diag", "target_accept": 0.99, "thin": 3},
+    {"adaptation": "low_rank", "target_accept": 0.95, "thin": 3},
+    {"adaptation": "draw_diag", "target_accept": 0.95, "thin": 5},
 )
-"""How to sample groups that each start where their runs are: there is no funnel to enter."""
+"""How to sample groups that each start where their runs are. Many runs tell each group apart; of
+few the curvature goes with the places and the asymmetry, which a low-rank mass matrix follows."""
 
 WHITENED_ATTEMPTS = (
     {"adaptation": "diag", "target_accept": 0.9},
