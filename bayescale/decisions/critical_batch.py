@@ -147,7 +147,7 @@ def critical_batches(
         For a fit of another law, or values of a model without a trend.
     """
     _require(fit)
-    asked = [] if at is None else np.atleast_1d(np.asarray(at, dtype=float)).tolist()
+    asked = [] if at is None else np.unique(np.asarray(at, dtype=float)).tolist()
     axis = _axis(fit) if asked else axis_of(fit)
     draws = fit.posterior[["B_noise", "S_min"]]
     if not fit.groups:
@@ -155,7 +155,8 @@ def critical_batches(
     else:
         found = draws.rename(group="curve").assign_coords(axis=("curve", _places(fit)))
     known = found.assign(known=("curve", np.ones(found.sizes["curve"], dtype=bool)))
-    new = [_new(fit, str(axis), value, seed) for value in asked]
+    alike = len({words.trimmed(value) for value in asked}) < len(asked)
+    new = [_new(fit, str(axis), value, seed, exactly=alike) for value in asked]
     whole = xr.concat([known, *new], dim="curve", join="exact") if new else known
     whole = whole.sortby("axis") if axis else whole
     return whole.assign(examples=whole["B_noise"] * whole["S_min"]).transpose(
@@ -205,11 +206,11 @@ def _places(fit: Fit) -> list[float]:
     return [float(values[name]) for name in fit.groups]
 
 
-def _new(fit: Fit, axis: str, value: float, seed: int) -> xr.Dataset:
+def _new(fit: Fit, axis: str, value: float, seed: int, *, exactly: bool) -> xr.Dataset:
     """Draw the critical batch size of a model without runs; of its steps nothing is told."""
     if not 0 < value < np.inf:
         raise FitError(f"{axis} must be a positive number, got {value:g}")
-    name = f"{words.trimmed(value)} {_AXES.get(axis, axis)}"
+    name = f"{f'{value:.9g}' if exactly else words.trimmed(value)} {_AXES.get(axis, axis)}"
     noise = _noise_at(fit, name, axis, value, seed=seed)
     found = xr.Dataset({"B_noise": noise, "S_min": noise * np.nan})
     return (
@@ -658,12 +659,18 @@ def _planned_sentences(entry: Mapping[str, Any], told: Mapping[str, Any]) -> Ite
         said = f"At a batch of {size} {name}takes {tokens} more {told['unit']} than the fewest"
         said += f", and {steps} more steps"
         if one["fewer_steps_than_base"] is not None:
-            more, fewer = one["more_tokens_than_base"], one["fewer_steps_than_base"]
-            said += (
-                f"; beside a batch of {words.trimmed(told['base'])} {_percent(more)} more "
-                f"{told['unit']} in {number_of(fewer)} times fewer steps"
-            )
+            said += f"; beside a batch of {words.trimmed(told['base'])} {_beside(one, told)}"
         yield f"{said}."
+
+
+def _beside(one: Mapping[str, Any], told: Mapping[str, Any]) -> str:
+    """Say what a planned batch takes beside the base: a larger one more tokens, in fewer steps."""
+    more, fewer = one["more_tokens_than_base"], one["fewer_steps_than_base"]
+    if one["batch"] >= told["base"]:
+        return f"{_percent(more)} more {told['unit']} in {number_of(fewer)} times fewer steps"
+    less = {"median": -more["median"], "q05": -more["q95"], "q95": -more["q05"]}
+    times = {"median": 1 / fewer["median"], "q05": 1 / fewer["q95"], "q95": 1 / fewer["q05"]}
+    return f"{_percent(less)} fewer {told['unit']} in {number_of(times)} times more steps"
 
 
 def _percent(value: Quantity) -> str:

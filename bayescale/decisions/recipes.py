@@ -221,7 +221,8 @@ def _entry(
     for params in at["params"].to_numpy():
         place, own = recipes.size_of(params), at.sel(params=params)
         count = None if place is None else (counts[row, place], counts[0, place])
-        sizes.append(_size(recipes, own, count, tokens, prices))
+        seen = bool(((recipes.own.recipe == row) & (recipes.own.size == place)).any())
+        sizes.append(_size(recipes, own, seen, count, tokens, prices))
     return {
         "recipe": str(at["recipe"].item()),
         "slope": numbers(slope),
@@ -233,6 +234,7 @@ def _entry(
 def _size(
     recipes: Recipes,
     own: xr.Dataset,
+    seen: bool,
     count: tuple[float, float] | None,
     tokens: float | None,
     prices: Prices,
@@ -243,7 +245,7 @@ def _size(
     known = count is not None and bool(np.isfinite(count).all())
     return {
         "params": params,
-        "seen": bool(own["seen"]),
+        "seen": seen,
         "decades_beyond": float(decades_beyond(recipes.runs, params=params)),
         "multiplier": numbers(multiplier),
         "p_better": float((multiplier > 1).mean()),
@@ -287,7 +289,7 @@ def _size_of(size: dict[str, Any]) -> str:
         return params
     if size["decades_beyond"] > 0:
         return f"{params}, {words.times_out(size['decades_beyond'])}"
-    return f"{params}, where there are no runs"
+    return f"{params}, where it has no runs"
 
 
 def _luck_sentences(entries: list[dict[str, Any]], baseline: str) -> list[str]:

@@ -158,3 +158,15 @@ def test_published_values_lie_in_the_intervals(data_folder):
     ends = dict(zip(found["curve"].to_numpy(), zip(low, high, strict=True), strict=True))
     for name, sequences in PUBLISHED.items():
         assert ends[name][0] < sequences * SEQUENCE < ends[name][1], name
+
+
+def test_a_smaller_batch_than_the_base_takes_fewer_tokens_in_more_steps(steps_fit):
+    said = str(answer_batch(steps_fit, base=131072.0, batches=[65536.0]))
+    assert "fewer tokens in 1." in said
+    assert "-" not in said.split("beside a batch of")[1].split(" fewer tokens")[0]
+
+
+def test_sizes_that_are_asked_twice_or_read_alike_are_told_apart(steps_fit):
+    found = critical_batches(steps_fit, [8e9, 8.001e9, 8e9])
+    names = found["curve"].to_numpy()[-2:].tolist()
+    assert names == ["8e+09 params", "8.001e+09 params"]

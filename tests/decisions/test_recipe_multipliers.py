@@ -1,5 +1,7 @@
 """What recipes are worth in tokens: known answers of a hand-made posterior, and simulations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -169,3 +171,20 @@ def test_optimizers_of_marin(data_folder):
     assert ends[0] == pytest.approx([1.32, 1.27, 1.36], abs=0.015)
     assert ends[2] == pytest.approx([1.24, 1.20, 1.29], abs=0.015)
     assert ends[3] == pytest.approx([1.21, 1.13, 1.30], abs=0.015)
+
+
+def test_a_size_at_which_a_recipe_has_no_runs_is_not_one_of_its_own():
+    recipes = known_recipes()
+    own = recipes.own
+    kept = ~((own.recipe == own.recipes.index("fast")) & (own.size == 1))
+    fewer = replace(
+        own,
+        **{n: getattr(own, n)[kept] for n in ("recipe", "size", "log_tokens", "observed")},
+    )
+    runs = replace(recipes.runs, table=recipes.runs.table[kept])
+    without = replace(recipes, own=fewer, runs=runs)
+    answer = bs.answer_recipes(without, bs.recipe_multipliers(without))
+    fast, slow = answer.numbers["recipes"]
+    assert [size["seen"] for size in fast["sizes"]] == [True, False]
+    assert [size["seen"] for size in slow["sizes"]] == [True, True]
+    assert "at 400M, where it has no runs" in answer.sentences[0]
