@@ -252,17 +252,20 @@ def _planned_sentence(answer: dict[str, Any], own: dict[str, Any]) -> str:
     chances = ", ".join(
         f"{c['probability']:.0%} within {100 * c['excess']:g}%" for c in own["p_within"]
     )
+    of = words.count(answer["tokens"])
+    worth = (
+        f"for which no number of tokens makes up, at {of}"
+        if own["tokens_cost"]["median"] is None
+        else f"as much as {_percent(own['tokens_cost'])} of {of} tokens"
+    )
     return (
         f"{setting} {words.significant(own['value'])} costs {_percent(own['cost'])} of the loss "
-        f"({chances}), as much as {_percent(own['tokens_cost'])} of "
-        f"{words.count(answer['tokens'])} tokens."
+        f"({chances}), {worth}."
     )
 
 
 def _percent(value: Quantity) -> str:
-    """Write a share in percent; a median that no number of tokens makes up for in words."""
-    if value["median"] is None:
-        return "more than any number"
+    """Write a share in percent."""
     return interval_of(value, lambda share: f"{words.significant(100 * share, 2)}%")
 
 

@@ -67,6 +67,7 @@ def test_tokens_that_make_up_for_a_planned_value_reach_the_least_loss():
     assert np.ptp(losses.values) == pytest.approx(0.0, abs=1e-9)
     far = bs.setting_basin(fit, SIZE, planned=4e5, tokens=1e12)
     assert np.isinf(far["tokens_cost"]).all()  # it costs more than all that data have left
+    assert "no number of tokens makes up" in str(bs.answer_setting_basin(fit, far))
 
 
 def test_the_answer_says_best_ranges_trend_and_what_n_counts():
