@@ -22,6 +22,7 @@ from bayescale.modelling.inputs import (
     parts_of_mixtures,
     read_by,
     rounding_of,
+    sd_column,
 )
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import (
@@ -346,7 +347,6 @@ def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> 
         If there are replicates, and the model has no prior on the sd between seeds.
     """
     inputs_of(spec, runs.table)  # refuses what no input can be
-    known_sd(spec, runs.table)
     if weights is None and "weight" in runs.table:
         weights = runs.table["weight"].to_numpy(dtype=float)
     cells = collapse(
@@ -356,6 +356,9 @@ def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> 
         apart=spec.response.scale == "share" or CEILING in read_by(spec),
         weights=weights,
     )
+    if (known := known_sd(spec, runs.table)) is not None:  # of each cell, the mean square
+        squares = np.bincount(cells.members, known**2) / np.bincount(cells.members)
+        cells = replace(cells, table=cells.table.assign(**{sd_column(spec): np.sqrt(squares)}))
     if cells.freedom and SEED not in spec.noise_priors:
         raise ModelError(
             f"the runs have replicates, and the model {spec.name} has no prior on the sd between "

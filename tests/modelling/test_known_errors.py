@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from conftest import simulated_table
@@ -101,3 +102,14 @@ def test_runs_measured_badly_hardly_count():
         assert abs(float(one.median() - other.median())) < float(one.std())
         assert float(other.std()) < 1.1 * float(one.std())
     assert isinstance(known.noise["sigma"], xr.DataArray)
+
+
+def test_replicates_of_unlike_errors_count_by_the_mean_square():
+    table = simulated_table().drop(columns="log_loss_sd", errors="ignore")
+    twice = [table.assign(seed=seed, log_loss_sd=sd) for seed, sd in ((1, 0.001), (2, 0.05))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        runs = read_runs(pd.concat(twice, ignore_index=True))
+    data = model_data(load_model("chinchilla"), runs)
+    assert set(data["replicates"]) == {2.0}
+    np.testing.assert_allclose(data["observed_sd"], np.sqrt((0.001**2 + 0.05**2) / 2))
