@@ -117,6 +117,10 @@ def grouped_runs(kind: str) -> Runs:
             learning_rate=1e-4 * (table["tokens"] / table["params"]) ** 0.5,
             batch_size=table["tokens"] ** 0.4 * (1 + apart * which),
             batch_size_tokens=4096 * table["tokens"] ** 0.4 * (1 + apart * which),
+            batch_tokens=4096 * table["tokens"] ** 0.4,
+            steps=2000 * (1 + 4e7 / table["tokens"] ** 0.75) * (1 + apart * which),
+            width=256 * 2**which,
+            curve=families,
             cell=families,
             size=np.where(which == 2, "small", "large"),
             ceiling=(table["loss"] * (1 + apart * which)).where(table.index % 7 == 0),
@@ -279,7 +283,7 @@ def test_any_coordinate_of_any_law_can_differ_between_groups(law, partial):
 
 def in_other_units(runs: Runs, factor: float) -> Runs:
     """Multiply what models say of the runs: losses, and the batch sizes of a growing quantity."""
-    names = ("loss", "ceiling", "bpb", "batch_size")
+    names = ("loss", "ceiling", "bpb", "batch_size", "steps")
     said = {name: factor * runs.table[name] for name in names}
     return replace(runs, table=runs.table.assign(**said))
 
