@@ -53,7 +53,7 @@ def plot_critical_batch(
     Returns
     -------
     matplotlib.figure.Figure
-        Of one panel or two.
+        Of several panels. One where the curves follow no axis.
 
     Raises
     ------

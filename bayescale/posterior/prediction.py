@@ -366,7 +366,7 @@ def thinned(fit: Fit, rows: int) -> Fit:
     return with_few_draws(fit) if is_large(fit, rows) else fit
 
 
-def with_few_draws(fit: Fit, enough: int = ENOUGH_DRAWS) -> Fit:
+def with_few_draws(fit: Fit, enough: int | None = None) -> Fit:
     """Take about 1,000 draws of a fit if it has more: enough for the quantiles of a picture.
 
     Evenly from every chain.
@@ -382,7 +382,7 @@ def with_few_draws(fit: Fit, enough: int = ENOUGH_DRAWS) -> Fit:
     Fit
     """
     sizes = fit.posterior.sizes
-    each = max(enough // sizes["chain"], 1)
+    each = max((enough or ENOUGH_DRAWS) // sizes["chain"], 1)
     if sizes["draw"] <= each:
         return fit
     places = (np.arange(each) + 0.5) * sizes["draw"] / each

@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import TRUTH, known_fit, known_grouped_fit, known_transfer, simulated_table
+from conftest import (
+    TRUTH,
+    known_fit,
+    known_grouped_fit,
+    known_settings,
+    known_transfer,
+    simulated_table,
+)
 
 import bayescale as bs
 from bayescale import plots
@@ -19,6 +26,7 @@ from bayescale.errors import BayescaleError
 from bayescale.plots.style import picture, styled
 
 OWN = Path(__file__).parents[1] / "own_laws"
+PLAN = {"params": 1.6e9, "tokens": 2.56e11}
 REPETITION = {"E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.353}
 
 
@@ -73,6 +81,8 @@ SINGLE = {
     "plot_optimum": best_rate,
     "plot_predicted": lambda fit: (fit,),
     "plot_repetition_value": repetition,
+    "plot_setting_costs": lambda fit: (known_settings(), PLAN),
+    "plot_setting_path": lambda fit: (known_settings(), "learning_rate", "params", [PLAN]),
     "plot_shape": shape,
     "plot_transfer": lambda fit: (bs.transfer(known_transfer(), to=4096),),
 }
