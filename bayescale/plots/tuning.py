@@ -1,6 +1,6 @@
 """Pictures of settings: how the best value moves from cell to cell, and what others cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -75,22 +75,22 @@ def plot_setting_path(
     ):
         if name not in known:
             raise FitError(f"no {what} {name!r} in this fit; {words.did_you_mean(name, known)}")
-    few, at = with_few_draws(fit), places_of(fit)
-    middle = {
-        n: float(np.exp(np.mean(np.log([c[n] for c in at.values()])))) for n in fit.spec.covariates
-    }
+    few, at, middle = with_few_draws(fit), places_of(fit), fit.middle
+    law = _power_law(few, knob)
+
+    def moved(own: Mapping[str, float], best: xr.DataArray) -> xr.DataArray:
+        return best * law({**middle, along: own[along]}) / law(own)
+
     values = np.array([own[along] for own in at.values()])
     ends = [min(values), max([*values, *(plan[along] for plan in plans)])]
     grid = np.geomspace(ends[0] / _ROOM, ends[1] * _ROOM, _STEPS)
     with styled():
         figure, axis = panel(ax, (6.4, 4.4))
-        law = [_trend(few, knob, {**middle, along: value}) for value in grid]
-        band(axis, grid, summarise(xr.concat(law, dim="at")), BLUE, label="power law, 90%")
+        said = [law({**middle, along: value}) for value in grid]
+        band(axis, grid, summarise(xr.concat(said, dim="at")), BLUE, label="power law, 90%")
         inside = bracketed(fit).sel(knob=knob, side="inside").to_numpy() >= SURE
-        moved = [
-            _moved(few, knob, cell, own, {**middle, along: own[along]}) for cell, own in at.items()
-        ]
-        summary = summarise(xr.concat(moved, dim="cell"))
+        cells = [moved(own, Bowl(few.of_group(cell)).best[knob]) for cell, own in at.items()]
+        summary = summarise(xr.concat(cells, dim="cell"))
         for chosen, face, label in (
             (inside, "black", "cells, 90%"),
             (~inside, "white", "cells whose best may lie outside of what was tried"),
@@ -99,7 +99,7 @@ def plot_setting_path(
                 _points(axis, values[chosen], summary.isel(cell=chosen), "black", face, "o", label)
         if plans:
             wanted = [{n: plan[n] for n in fit.spec.covariates} for plan in plans]
-            new = [_moved(few, knob, None, own, {**middle, along: own[along]}) for own in wanted]
+            new = [moved(own, bowl_of(few, seed=1, **own).best[knob]) for own in wanted]
             _points(
                 axis,
                 np.array([own[along] for own in wanted]),
@@ -118,18 +118,22 @@ def plot_setting_path(
     return figure
 
 
-def _trend(fit: Fit, knob: str, at: Mapping[str, float]) -> xr.DataArray:
-    """Best value that the trends say, without the scatter of cells."""
-    new = fit.with_new_group("typical", along=dict(at), typical=True).of_group("typical")
-    return Bowl(new).best[knob]
+def _power_law(fit: Fit, knob: str) -> Callable[[Mapping[str, float]], xr.DataArray]:
+    """Best value that the trends say at any place, without the scatter of cells."""
+    middle = fit.middle
 
+    def typical(at: Mapping[str, float]) -> xr.DataArray:
+        new = fit.with_new_group("typical", along=at, typical=True).of_group("typical")
+        return xr.ufuncs.log(Bowl(new).best[knob])
 
-def _moved(
-    fit: Fit, knob: str, cell: str | None, own: Mapping[str, float], to: Mapping[str, float]
-) -> xr.DataArray:
-    """Move the best value of a cell, or of a planned run, along the trends to another place."""
-    bowl = Bowl(fit.of_group(cell)) if cell else bowl_of(fit, seed=1, **own)
-    return bowl.best[knob] * _trend(fit, knob, to) / _trend(fit, knob, own)
+    centre = typical(middle)
+    slopes = {name: typical({**middle, name: 10 * own}) - centre for name, own in middle.items()}
+
+    def law(at: Mapping[str, float]) -> xr.DataArray:
+        moved = sum(slope * np.log10(at[n] / middle[n]) for n, slope in slopes.items())
+        return xr.ufuncs.exp(centre + moved)
+
+    return law
 
 
 def _points(
