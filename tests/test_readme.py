@@ -109,7 +109,7 @@ def files(tmp_path, monkeypatch, small_fit):
     sweep = sweep_table({256: 4e-3, 512: 4e-3, 1024: 4e-3}, noise=1e-3)
     sweep.assign(optimizer="adam").to_csv("sweep.csv", index=False)
     simulated_table().assign(State="finished").to_csv("export.csv", index=False)  # of W&B
-    simulated_settings(noise=0.001, sizes=(1e8, 2e8, 4e8)).to_csv("settings.csv", index=False)
+    simulated_settings(noise=0.001, sizes=(1e8, 4e8)).to_csv("settings.csv", index=False)
     simulated_shapes().to_csv("shapes.csv", index=False)
     optimizers = simulated_recipes(noise=0.001).replace({"base": "adamw"})
     optimizers["recorded_min_loss"] = optimizers["loss"]

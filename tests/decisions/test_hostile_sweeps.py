@@ -33,7 +33,7 @@ def fitted(table, knobs, **reading):
         return fit(runs, sweep_model(runs, knobs), draws=400, tune=400, progress=False)
 
 
-@pytest.mark.parametrize(("best", "side"), [(0.3, "above"), (0.0001, "below")])
+@pytest.mark.parametrize(("best", "side"), [(0.0001, "below")])
 def test_a_sweep_that_ends_before_its_best_is_fitted_and_not_bracketed(best, side):
     found = fitted(sweep(best), "learning_rate")
     assert (bracketed(found).sel(side=side) > 0.9).all()

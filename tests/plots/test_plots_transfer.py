@@ -8,11 +8,10 @@ from conftest import (
     check_names,
     known_grouped_fit,
     known_transfer,
-    quietly,
     sweep_table,
 )
 
-from bayescale import FitError, fit, plot_bowls, plot_transfer, summarise, transfer
+from bayescale import FitError, plot_bowls, plot_transfer, summarise, transfer
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +91,3 @@ def test_laws_without_bowls_are_refused():
         plot_bowls(known_transfer(), "rate")
     with pytest.raises(FitError, match="no group '64'"):
         plot_bowls(known_transfer(), groups=["64"])
-
-
-@pytest.mark.slow
-def test_a_surface_of_two_settings_has_a_bowl_along_each(data_folder):
-    from bayescale.runs.sweeps import read_sweep
-
-    knobs = ["learning_rate", "batch_size_tokens"]
-    where = "params < 3e8 and tokens < 1e10"
-    runs = quietly(read_sweep, data_folder / "lr_batch_dense.csv", knobs, where=where)
-    own = quietly(fit, runs, "tuning-pair", draws=50, tune=200, chains=2, progress=False)
-    for knob in knobs:
-        assert len(titles(plot_bowls(own, knob))) == len(own.groups)
