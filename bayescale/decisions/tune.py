@@ -42,7 +42,7 @@ from bayescale.modelling.tuning import sweep_model
 from bayescale.posterior.fit import Fit, fit
 from bayescale.runs.range import axis_range, decades_beyond
 from bayescale.runs.sweep_design import collinear
-from bayescale.runs.sweeps import as_sweep, read_sweep
+from bayescale.runs.sweeps import as_sweep, at_ceiling, read_sweep
 from bayescale.runs.table import Runs
 
 WITHIN = 0.005
@@ -386,14 +386,13 @@ def _cells(fit: Fit) -> list[dict[str, Any]]:
     for cell in at:
         of_cell = fit.of_group(cell) if fit.groups else fit
         own, best = of_cell.runs.table, Bowl(of_cell).best
-        lost = own["loss"] >= own["ceiling"] * (1 - 1e-9) if "ceiling" in own else own["loss"] < 0
         found.append(
             {
                 "cell": cell,
                 "params": at[cell].get("params"),
                 "tokens": at[cell].get("tokens"),
                 "runs": len(own),
-                "far": int(lost.sum()),
+                "far": int(at_ceiling(own).sum()),
                 "best": {str(knob): numbers(best[knob]) for knob in best},
                 "tried": {k: [float(own[k].min()), float(own[k].max())] for k in fit.spec.axes},
                 **{

@@ -15,6 +15,7 @@ from bayescale.plots.fits import moved_onto
 from bayescale.plots.style import BLUE, GREY, ORANGE, band, named, picture, styled
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import predict, with_few_draws
+from bayescale.runs.sweeps import at_ceiling
 
 _STEPS = 90
 _ABREAST = 5  # panels beside one another
@@ -106,29 +107,15 @@ def _knob(fit: Fit, along: str | None) -> str:
     return along or knobs[0]
 
 
-def best_of(fit: Fit, knob: str) -> str:
-    """Name the parameter that is the best value of a setting.
-
-    Parameters
-    ----------
-    fit : Fit
-    knob : str
-
-    Returns
-    -------
-    str
-    """
-    return ("x_best", "z_best")[fit.spec.axes.index(knob)]
-
-
 def _draw(axis: Axes, own: Fit, name: str, knob: str) -> float:
     """Draw one group, and return how high its runs rise."""
     table = own.runs.table
     seen = table[knob].to_numpy(dtype=float)
-    ends = np.quantile(own.posterior[best_of(own, knob)], (0.05, 0.5, 0.95))
+    best = dict(zip(own.spec.axes, own.spec.law.best, strict=True))
+    ends = np.quantile(own.posterior[best[knob]], (0.05, 0.5, 0.95))
     grid = np.geomspace(min(seen.min(), ends[1]) / _ROOM, max(seen.max(), ends[1]) * _ROOM, _STEPS)
     others = {
-        other: float(own.posterior[best_of(own, other)].median())
+        other: float(own.posterior[best[other]].median())
         for other in own.spec.axes
         if other != knob
     }
@@ -137,7 +124,7 @@ def _draw(axis: Axes, own: Fit, name: str, knob: str) -> float:
     middle = np.log(law.sel(summary="median").to_numpy() / least)
     axis.set_xscale("log")
     band(axis, grid, law / least - 1, BLUE, label="law, median and 90%")
-    lost = _lost(own)
+    lost = at_ceiling(table).to_numpy()
     onto = least * np.exp(np.interp(np.log(seen), np.log(grid), middle))
     points = moved_onto(own, onto) / least - 1
     axis.plot(seen[~lost], points[~lost], "o", ms=3, color="black", label=_RUNS)
@@ -164,14 +151,6 @@ def _titled(own: Fit, name: str) -> str:
         return name
     value = float(own.runs.table[column].iloc[0])
     return f"{column} {value:g}" if value < 1e5 else f"{column} {words.trimmed(value)}"
-
-
-def _lost(own: Fit) -> np.ndarray:
-    """Say which runs are bounds: those whose loss is that of their ceiling."""
-    table = own.runs.table
-    if "ceiling" not in table:
-        return np.zeros(len(table), dtype=bool)
-    return (table["loss"] >= table["ceiling"] * (1 - 1e-9)).to_numpy()
 
 
 def _frame(axes: np.ndarray, top: float, shown: int, knob: str) -> None:

@@ -38,6 +38,7 @@ _ALIASES = (
 
 _RATES = {"lr", "rate"}
 _LARGEST_RATE, _SMALL_RATE = 0.5, 0.05
+_ROUNDING = 1e-9  # relative, of a loss at its ceiling
 _NO_LOSS = ("nan", "inf", "+inf", "diverged", "none")  # in text, of a run that diverged
 
 
@@ -450,7 +451,24 @@ def _without_dead_cells(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Check]]
     return table[~dead], [notice]
 
 
+def at_ceiling(table: pd.DataFrame) -> pd.Series:
+    """Say which runs diverged, or lie so far above the best of their cell that they are capped.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `read_sweep`; runs without a ``ceiling`` are not capped.
+
+    Returns
+    -------
+    pandas.Series of bool
+    """
+    if "ceiling" not in table:
+        return pd.Series(False, index=table.index)
+    return table["loss"] >= table["ceiling"] * (1 - _ROUNDING)
+
+
 def _counted(table: pd.DataFrame, far: float) -> str:
-    above = int((table["loss"] >= table["ceiling"]).sum())
+    above = int(at_ceiling(table).sum())
     cells = words.counted(table["cell"].nunique(), "cell")
     return f"{cells}; {above} losses capped, {far:.0%} above the best of their cell or diverged"
