@@ -237,7 +237,7 @@ def context(column: str, *, scale: str = "log") -> Input:
 def mixture(prefix: str) -> Input:
     """Name shares of a mixture by the beginning of their columns: ``w_`` for w_web, w_code, ...
 
-    The law's function gets one array, whose last axis (dim `prefix` without the underscore at its
+    The law's function gets one array, whose first axis (dim `prefix` without the underscore at its
     end) has an entry for every share. They sum to 1; zeros are allowed.
 
     Parameters
@@ -748,12 +748,14 @@ def positive_part(x: Any) -> Any:
 
 
 def total(values: Any, shares: str) -> Any:
-    """Sum over the shares of a mixture: arrays and tensors over their last axis.
+    """Sum over the shares of a mixture: arrays and tensors over their first axis.
+
+    The first, so that numbers of each run meet the shares of each run.
 
     Parameters
     ----------
     values : array, DataArray or tensor
-        Last axis or dim `shares`: an entry for each share.
+        First axis or dim `shares`: an entry for each share.
     shares : str
         Name of the input, and of the dim of DataArrays.
 
@@ -761,7 +763,7 @@ def total(values: Any, shares: str) -> Any:
     -------
     array, DataArray or tensor
     """
-    return values.sum(shares) if hasattr(values, "dims") else values.sum(axis=-1)
+    return values.sum(shares) if hasattr(values, "dims") else values.sum(axis=0)
 
 
 def shares(*amplitudes: str, exponents: tuple[str, ...]) -> Coordinates:

@@ -13,6 +13,14 @@ from bayescale.errors import ModelError, RunsError
 from bayescale.laws import into_support, onto_line
 from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_runs
 from bayescale.modelling.compiling import WEIGHTING, Variable
+from bayescale.modelling.effects import (
+    effect_data,
+    effect_labels,
+    effect_of,
+    effect_variables,
+    index_of,
+    scale_of,
+)
 from bayescale.modelling.inputs import (
     CEILING,
     columns_of,
@@ -141,6 +149,7 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     coords |= {"group": group_names(spec, runs)} if spec.group else {}
     coords |= {"cluster": clusters_of(spec, runs)[0]} if spec.cluster_scales else {}
     coords |= parts_of_mixtures(spec, runs.table)
+    coords |= effect_labels(spec, runs.table)
     coords |= {"basis": range(FEATURES)} if spec.bend else {}
     coords |= {"size_basis": range(FEATURES)} if spec.size_error else {}
     values = _data(spec, runs, cells)
@@ -166,7 +175,12 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         for error in _errors(spec):
             free[error.name] = pm.Normal(error.name, dims=error.dim)
             apart = apart + data[error.data] @ free[error.name]
-        _observe(spec, data, natural, noise, apart, len(coords.get("group", ())))
+        for column, prior in spec.effects.items():
+            name = effect_of(column)
+            free[scale_of(column)] = prior.variable(scale_of(column))
+            free[name] = pm.Normal(name, dims=f"{name}_of")
+            apart = apart + free[scale_of(column)] * free[name][data[index_of(column)]]
+        _observe(spec, data, natural, noise, apart)
     return model
 
 
@@ -198,7 +212,8 @@ def model_data(
         partial = name in spec.partial
         arguments = spec.sampled[name].arguments_of(f"{name}_anchor" if partial else name)
         data |= {argument: np.asarray(value) for argument, value in arguments.items()}
-    for name, prior in spec.between.items():
+    shared = {scale_of(column): prior for column, prior in spec.effects.items()}
+    for name, prior in {**spec.between, **shared}.items():
         data |= {key: np.asarray(value) for key, value in prior.arguments_of(name).items()}
     return data
 
@@ -257,6 +272,7 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         data |= {f"{_COVARIATE}{column}": values for column, values in along.items()}
         data |= shifts_of(spec, data["observed"], data["weight"], index)
         data |= anchoring(placed(spec, data), inputs, data["observed"], index, data)
+    data |= effect_data(spec, cells.table)
     if spec.bend:
         bending, at = bending_from(spec, data), tuple(inputs.values())
         data["bend_basis"] = _padded(bending.basis(at))
@@ -429,7 +445,7 @@ def variables_of(spec: ModelSpec, data: Values) -> tuple[Variable, ...]:
         else:
             found.append(_variable(name, prior.support, parts))
     found += [Variable(e.name, "real", (FEATURES,), (e.dim,)) for e in _errors(spec)]
-    return tuple(found)
+    return (*found, *effect_variables(spec, data))
 
 
 def _variable(name: str, support: str, sizes: Mapping[str, int]) -> Variable:
@@ -473,11 +489,33 @@ def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
             values[f"{name}_population"] = into_support(support, middle)
             values[name] = into_support(support, middle + distance)
     sampled = {**free, **values, **spec.fixed}
+    names = (*spec.priors, *spec.fixed)
+    grouped = any(np.ndim(sampled[name]) > bool(spec.along(name)) for name in names)
+    own = {n: _parts_first(spec, n, sampled[n]) if grouped else sampled[n] for n in names}
     reference = tuple(data[f"reference_{name}"] for name in spec.inputs)
-    natural = spec.law.to_natural(
-        {name: sampled[name] for name in (*spec.priors, *spec.fixed)}, reference
-    )
-    return values | {name: value for name, value in natural.items() if name not in sampled}
+    if grouped and not hasattr(reference[0], "dims"):
+        reference = tuple(of[:, None] if r.scale == "shares" else of for r, of in zip(spec.reads, reference, strict=True))
+    natural = spec.law.to_natural(own, reference)
+    return values | {
+        name: _parts_last(spec, name, value) if grouped else value
+        for name, value in natural.items()
+        if name not in sampled
+    }
+
+
+def _parts_first(spec: ModelSpec, name: str, value: Any) -> Any:
+    """Put the parts of a mixture first, as a law takes them, where a tensor has them last."""
+    if hasattr(value, "dims") or not spec.along(name):
+        return value
+    return value.T if np.ndim(value) > 1 else value[:, None]
+
+
+def _parts_last(spec: ModelSpec, name: str, value: Any) -> Any:
+    """Undo `_parts_first`; what is the same in all groups loses its axis of groups."""
+    if hasattr(value, "dims"):
+        return value
+    value = value.T if spec.along(name) else value
+    return value[0] if value.ndim and value.type.shape[0] == 1 else value
 
 
 def draw_prior(spec: ModelSpec, data: Values, *, draws: int = 2000, seed: int = 1) -> xr.Dataset:
@@ -621,6 +659,10 @@ def _free(
             free[f"{name}_offset"] = apart
     for error in _errors(spec):
         free[error.name] = value(error.name, _STANDARD, {error.dim: FEATURES})
+    for column, prior in spec.effects.items():
+        free[scale_of(column)] = value(scale_of(column), prior, {})
+        own = effect_variables(replace(spec, effects={column: prior}), data)[1]
+        free[own.name] = value(own.name, _STANDARD, dict(zip(own.dims, own.shape, strict=True)))
     return free
 
 
@@ -720,7 +762,6 @@ def _observe(
     natural: dict[str, Any],
     noise: dict[str, Any],
     apart: Any,
-    groups: int,
 ) -> None:
     """Add the likelihood of what was observed of the cells, each raised to its weight.
 
@@ -728,7 +769,6 @@ def _observe(
     potential turns its likelihood p into p^weight and is zero for weights of 1.
     """
     import pymc as pm
-    import pytensor.tensor as pt
 
     def of_groups(name: str, value: Any) -> bool:
         return np.ndim(value) > bool(spec.along(name))
@@ -737,16 +777,9 @@ def _observe(
         return {n: v[data["group_index"]] if of_groups(n, v) else v for n, v in values.items()}
 
     inputs, values = inputs_in(spec, data), at_cells(noise)
-    law = [inputs[name] for name in spec.inputs]
-    if spec.law.role("shares") and "group_index" in data:
-        # A number of each cell would meet the parts of its mixture: one group after another.
-        said = sum(
-            pt.eq(data["group_index"], group)
-            * spec.law(*law, **{n: v[group] if of_groups(n, v) else v for n, v in natural.items()})
-            for group in range(groups)
-        )
-    else:
-        said = spec.law(*law, **at_cells(natural))
+    law = [inputs[name].T for name in spec.inputs]  # parts of a mixture first: `laws.total`
+    own = {name: _parts_first(spec, name, v) for name, v in at_cells(natural).items()}
+    said = spec.law(*law, **own)
     mu = spec.response.onto(said) + apart
     rise = mu - spec.response.onto(at_cells(natural)[spec.law.least]) if spec.law.least else 0.0
     replicates, known = data.get("replicates", 1.0), data.get("observed_sd", 0.0)

@@ -230,7 +230,7 @@ def rounding_of(spec: ModelSpec, table: pd.DataFrame) -> float:
 
 
 def columns_of(spec: ModelSpec, table: pd.DataFrame) -> tuple[str, ...]:
-    """Name the columns of a table that a model reads: inputs and the group.
+    """Name the columns of a table that a model reads: inputs, the group, those of shared errors.
 
     Parameters
     ----------
@@ -248,6 +248,7 @@ def _names(spec: ModelSpec, table: pd.DataFrame) -> Iterable[str]:
     for own in read_by(spec):
         yield from share_columns(table, own.name) if own.scale == "shares" else (own.name,)
     yield from (spec.group,) if spec.group else ()
+    yield from spec.effects
 
 
 def parts_of_mixtures(spec: ModelSpec, table: pd.DataFrame) -> dict[str, tuple[str, ...]]:

@@ -416,4 +416,6 @@ def _misfit(
         value = entries if spec.along(name) else entries[0]
         sampled[name] = into_support(spec.supports[name], value)
     natural = spec.law.to_natural(sampled, reference)
-    return spec.response.onto(spec.law(*inputs, **natural)) - observed
+    own = {n: v[:, None] if spec.along(n) else v for n, v in natural.items()}
+    law = [values.T for values in inputs]  # parts of a mixture first: `laws.total`
+    return spec.response.onto(spec.law(*law, **own)) - observed

@@ -63,6 +63,7 @@ _KEYS = (
     "scales",
     "cluster_scales",
     "trends",
+    "effects",
     "noise",
 )
 
@@ -126,6 +127,9 @@ class ModelSpec:
     trends : mapping of str to mapping of str to Prior
         Columns along which the middle of a partially pooled parameter moves from group to group,
         with the prior of its change per decade of the column, on the scale of `scales`.
+    effects : mapping of str to Prior
+        Columns of the runs of which rows with one value share an error, with the prior of its sd
+        on log loss (`bayescale.modelling.effects`).
     bend : Bend or None
         How far the law may bend; None where it is taken as exact.
     size_error : Bend or None
@@ -156,6 +160,7 @@ class ModelSpec:
     scales: Mapping[str, Prior] = field(repr=False)
     cluster_scales: Mapping[str, Prior] = field(repr=False)
     trends: Mapping[str, Mapping[str, Prior]] = field(repr=False)
+    effects: Mapping[str, Prior] = field(repr=False)
     bend: Bend | None = field(repr=False)
     size_error: Bend | None = field(repr=False)
     members: tuple[Mapping[str, float], ...] = field(repr=False)
@@ -225,7 +230,7 @@ class ModelSpec:
     @property
     def columns(self) -> tuple[str, ...]:
         """What the model reads of a table of runs: inputs of the law, and the group."""
-        return (*self.inputs, *([self.group] if self.group else []))
+        return (*self.inputs, *([self.group] if self.group else []), *self.effects)
 
     @property
     def size(self) -> str:
@@ -305,7 +310,7 @@ class ModelSpec:
     @property
     def shape(self) -> tuple[Any, ...]:
         """What decides the compiled code: everything but the numbers in the priors."""
-        priors = {**self.sampled, **self.between}
+        priors = {**self.sampled, **self.between, **self.effects}
         return (
             self.law,
             self.inputs,
@@ -316,6 +321,7 @@ class ModelSpec:
             self.reference,
             tuple(sorted(self.fixed.items())),
             tuple(sorted(self.pooling.items())),
+            tuple(self.effects),
             tuple((name, prior.dist) for name, prior in sorted(priors.items())),
         )
 
@@ -562,6 +568,7 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
         scales=scales,
         cluster_scales=_cluster_scales(entries, scales, tuple(priors), name),
         trends=_trends(entries, scales, tuple(priors), name),
+        effects=_effects(entries, response, name),
         bend=(bend := _bend(entries, law, name)),
         size_error=_size_error(entries, bend, name),
         members=_members(entries, priors, supports, bend, name),
@@ -917,6 +924,22 @@ def _trends(
             for column, entry in trend.items()
         }
     return {name: trend for name, trend in found.items() if name in scales}
+
+
+def _effects(entries: Mapping[str, Any], response: Response, model: str) -> dict[str, Prior]:
+    """Read of which columns rows with one value share an error."""
+    where, given = f"model {model} [effects]", entries.get("effects", {})
+    if not isinstance(given, Mapping):
+        raise ModelError(f"{where}: must be a table of priors of an sd, one for each column")
+    if given and response.scale != "log":
+        raise ModelError(
+            f"{where}: shared errors are relative ones, and {response.name} has none; leave "
+            "[effects] out"
+        )
+    for column in given:
+        _require_plain(column, f"{where}: the column")
+        _require_free(column, (response.column, *_ANSWERS), f"{where}: the column")
+    return _sds(given, where)
 
 
 def slope_of(name: str, column: str) -> str:

@@ -51,6 +51,7 @@ from bayescale.modelling.build import (
     variables_of,
 )
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
+from bayescale.modelling.effects import effect_labels
 from bayescale.modelling.inputs import completed, parts_of_mixtures, reference_of
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
@@ -1063,10 +1064,11 @@ def _sampled(
 
 
 def _labels(spec: ModelSpec, runs: Runs, groups: Sequence[str]) -> dict[str, list[str]]:
-    """Name the entries of the dims that draws may have: groups, and parts of mixtures."""
+    """Name the entries of the dims that draws may have: groups, parts of mixtures, shared errors."""
     parts = {name: list(own) for name, own in parts_of_mixtures(spec, runs.table).items()}
     clusters = {"cluster": list(clusters_of(spec, runs)[0])} if spec.cluster_scales else {}
-    return {"group": list(groups), **clusters, **parts} if spec.group else parts
+    shared = effect_labels(spec, runs.table)
+    return {"group": list(groups), **clusters, **parts, **shared} if spec.group else parts | shared
 
 
 def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from bayescale.draws import CI_PROB, summarise
 from bayescale.errors import FitError
 from bayescale.laws import LOSS, Input
 from bayescale.modelling.build import cells_of
+from bayescale.modelling.effects import effect_of, labels_of, scale_of
 from bayescale.modelling.inputs import (
     inputs_of,
     known_sd,
@@ -113,7 +115,8 @@ def predict_runs(
             f"these constants have no noise: give {', '.join(missing)}, or ask for the law's "
             f"{own.name} alone"
         )
-    middle = own.onto(predict(fit, inputs)) + _size_error(fit, inputs, seed)
+    errors = _size_error(fit, inputs, seed) + _shared_errors(fit, inputs, seed)
+    middle = own.onto(predict(fit, inputs)) + errors
     return own.back(_draw_noise(fit, middle, inputs, seed))
 
 
@@ -143,6 +146,7 @@ def require_known(fit: Fit, names: Iterable[str]) -> None:
     read = dict.fromkeys(own.name for own in read_by(spec))
     known = [*read, *parts, *(["params"] if spec.law.role("size") else [])]
     known += [spec.group] if spec.group else []
+    known += list(spec.effects)
     for name in names:
         if name not in known:
             raise FitError(
@@ -206,6 +210,51 @@ def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:
     drawn = error.sd * np.stack([stream.standard_normal(shape) for stream in streams], axis=-1)
     sizes = xr.DataArray(place.reshape(size.shape), dims=size.dims)
     return xr.DataArray(drawn, dims=("chain", "draw", "value")).isel(value=sizes)
+
+
+def _shared_errors(fit: Fit, inputs: Inputs, seed: int) -> Any:
+    """Errors that rows of one value of a column share (`bayescale.modelling.effects`).
+
+    Those of the runs where they have the value, drawn for a value that they lack; of rows that
+    name none each row its own.
+    """
+    found: Any = 0.0
+    for column in fit.spec.effects:
+        if scale_of(column) not in fit.posterior:
+            continue
+        found = found + fit.posterior[scale_of(column)] * _standard_errors(
+            fit, column, inputs, seed
+        )
+    return found
+
+
+def _standard_errors(fit: Fit, column: str, inputs: Inputs, seed: int) -> xr.DataArray:
+    """Errors of rows in units of their sd."""
+    draws = fit.posterior[effect_of(column)]
+    known, (dim,) = draws.transpose("chain", "draw", ...), draws.dims[2:]
+    shape = known.shape[:2]
+    if column not in inputs:
+        sizes = dict(xr.broadcast(*given_inputs(fit, inputs).values())[0].sizes)
+        own = {d: n for d, n in sizes.items() if d not in ("chain", "draw", *fit.parts)}
+        rng = np.random.default_rng([seed, 12, crc32(column.encode())])
+        drawn = rng.standard_normal((*shape, *own.values()))
+        return xr.DataArray(drawn, dims=("chain", "draw", *own))
+    given = xr.DataArray(inputs[column])
+    labels, place = np.unique(given.to_numpy().astype(str), return_inverse=True)
+    held = {str(label): number for number, label in enumerate(draws[dim].to_numpy())}
+    values = known.to_numpy()
+    columns = [
+        values[..., held[label]]
+        if label in held
+        # A stream for every value: its rows share an error wherever they are asked for.
+        else np.random.default_rng([seed, 12, crc32(f"{column} {label}".encode())]).standard_normal(
+            shape
+        )
+        for label in labels
+    ]
+    where = xr.DataArray(place.reshape(given.shape), dims=given.dims)
+    stacked = xr.DataArray(np.stack(columns, axis=-1), dims=("chain", "draw", "value"))
+    return stacked.isel(value=where)
 
 
 def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:
@@ -306,6 +355,7 @@ def cell_draws(fit: Fit, runs: Runs | None = None) -> Iterator[CellDraws]:
         inputs = _columns(fit, cells)
         noise = _at(fit, fit.noise, inputs)
         apart = _size_error(fit, inputs, 1) if others else fit.size_error_of_cells(part)
+        apart = apart + _shared_errors(fit, inputs, 1)
         middle = fit.spec.response.onto(predict(fit, inputs)) + apart
         known = inputs.get(sd_column(fit.spec), 0.0)
         yield CellDraws(
@@ -535,6 +585,9 @@ def _columns(fit: Fit, table: pd.DataFrame) -> dict[str, xr.DataArray]:
     }
     if (known := known_sd(fit.spec, table)) is not None:
         columns[sd_column(fit.spec)] = xr.DataArray(known, dims="obs")
+    for name in fit.spec.effects:
+        if name in table:
+            columns[name] = xr.DataArray(np.array(labels_of(table, name), dtype=object), dims="obs")
     if fit.groups:
         labels = table[str(fit.spec.group)].astype(str).to_numpy(dtype=object)
         column = str(fit.spec.group)

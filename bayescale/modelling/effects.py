@@ -1,0 +1,151 @@
+"""Errors that rows with the same value of a column share: those of one trained model, say.
+
+Losses of one model on several corpora, or of one cell of size and tokens, err together. A model
+file gives such a column under [effects], with the prior of the sd of its errors:
+
+.. math:: \\log L_i = \\log f(x_i; \\theta) + s_c u_{c, k(i)} + \\varepsilon_i, \\qquad u \\sim N(0, 1)
+
+for each column c, k(i) the value of row i. Of a value that the runs do not have the error is drawn.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayescale.errors import RunsError
+from bayescale.modelling.compiling import Variable
+from bayescale.modelling.spec import ModelSpec
+from bayescale.words import rows
+
+
+def effect_of(column: str) -> str:
+    """Name the variable of the errors that rows of one value of a column share.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    str
+        Beside it are ``<name>_scale``, their sd, and the dim and data ``<name>_index``.
+    """
+    return f"{column}_effect"
+
+
+def scale_of(column: str) -> str:
+    """Name the variable of the sd of `effect_of`.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    str
+    """
+    return f"{effect_of(column)}_scale"
+
+
+def index_of(column: str) -> str:
+    """Name the data that say which of the errors each cell has.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    str
+    """
+    return f"{effect_of(column)}_index"
+
+
+def labels_of(table: pd.DataFrame, column: str) -> list[str]:
+    """Read the value of each row in a column of shared errors.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    column : str
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    RunsError
+        If the table lacks the column, or a row has no value.
+    """
+    if column not in table:
+        raise RunsError(
+            f"the model has errors that rows of one {column} share, and the runs lack the column",
+            f"Make it with --column {column}=YOURS, or take it out of [effects] in a copy of the "
+            "model file.",
+        )
+    if (missing := table[column].isna()).any():
+        raise RunsError(f"column {column!r}, {rows(table.index[missing])}: empty; fill it in")
+    return [str(label) for label in table[column]]
+
+
+def effect_data(spec: ModelSpec, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Say which shared errors each cell has.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    table : pandas.DataFrame
+        The cells.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray of int, shape (cells,)
+        By `index_of`.
+    """
+    found = {}
+    for column in spec.effects:
+        own = labels_of(table, column)
+        found[index_of(column)] = np.unique(own, return_inverse=True)[1].astype(np.int64)
+    return found
+
+
+def effect_labels(spec: ModelSpec, table: pd.DataFrame) -> dict[str, list[str]]:
+    """Name the entries of the dims of shared errors.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    table : pandas.DataFrame
+        The runs.
+
+    Returns
+    -------
+    dict of str to list of str
+        By dim, sorted.
+    """
+    return {effect_of(c) + "_of": sorted(set(labels_of(table, c))) for c in spec.effects}
+
+
+def effect_variables(spec: ModelSpec, data: Mapping[str, Any]) -> list[Variable]:
+    """Free variables of the shared errors, in the order that they are made.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : mapping
+        With those of `effect_data`.
+
+    Returns
+    -------
+    list of Variable
+    """
+    found = []
+    for column, prior in spec.effects.items():
+        number = int(np.max(data[index_of(column)])) + 1
+        name = effect_of(column)
+        found.append(Variable(scale_of(column), prior.support))
+        found.append(Variable(name, "real", (number,), (f"{name}_of",)))
+    return found
