@@ -227,7 +227,7 @@ def by_pymc(curves, at):
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # doubts about few runs
-        settings = {"chains": 2, "target_accept": 0.95, "progress": False}
+        settings = {"chains": 2, "draws": 600, "target_accept": 0.95, "progress": False}
         fitted = bs.fit(pd.concat(rows), "plateau-power-law-hierarchical", **settings)
     assert fitted.diagnostics.max_r_hat < 1.03
     found = {}
@@ -256,6 +256,6 @@ def compared(curves):
 
 @pytest.mark.slow
 def test_quick_hierarchy_forecasts_as_pymc_does():
-    offset, ratio = compared(population_table())
+    offset, ratio = compared(population_table(8))
     assert offset.mean() < 0.3
     assert 0.75 < np.median(ratio) < 1.25

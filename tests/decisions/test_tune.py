@@ -142,9 +142,14 @@ def test_settings_are_written_as_people_write_them(value, said):
     assert setting(value) == said
 
 
+def four_cells():
+    """Two sizes on two numbers of tokens: the fewest that tell every exponent."""
+    return simulated_settings(noise=0.001, sizes=(1e8, 8e8)).query("tokens != 1.6e10")
+
+
 @pytest.mark.slow
 def test_a_simulated_sweep_gives_back_its_power_laws():
-    table = simulated_settings(noise=0.001, sizes=(1e8, 8e8))
+    table = four_cells()
     fit = quietly(fit_tuning, table, KNOBS)
     assert not fit.problems
     answer = answer_tuning(fit, [PLAN])
@@ -167,7 +172,7 @@ def test_a_simulated_sweep_gives_back_its_power_laws():
 @pytest.mark.slow
 def test_diverged_runs_are_bounds_and_not_dropped():
     """Without the wall of diverged runs the best rate is not bracketed."""
-    table = simulated_settings(noise=0.001, sizes=(1e8, 8e8))
+    table = four_cells()
     rank = table.groupby(["params", "tokens"])["learning_rate"].rank(method="dense")
     lost = table.assign(loss=table["loss"].where(rank < 4))  # of five rates the upper two
     kept = quietly(fit_tuning, lost, KNOBS)
