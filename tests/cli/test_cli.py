@@ -193,6 +193,7 @@ def test_user_errors_are_one_line_and_exit_2(run, table, arguments, message):
     assert list(table.parent.iterdir()) == [table]  # nothing was begun
 
 
+@pytest.mark.slow
 def test_fit_report_and_optima_from_the_shell(run, table, tmp_path):
     common = [table, "--column", "params=N", "--seed", "2"]
     code, out, err = run("report", *common, "--flops", "1e22", "--out", tmp_path / "out")
@@ -419,7 +420,7 @@ def test_what_did_not_converge_is_said_before_the_numbers(
 
 @pytest.mark.slow
 def test_demo_needs_nothing(run, tmp_path):
-    code, out, _ = run("demo", "--out", tmp_path / "demo")
+    code, out, _ = run("demo")
     assert code == 0
     assert "parameters" in out
-    assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
+    assert (tmp_path / "bayescale-demo" / "report.html").stat().st_size > 100_000

@@ -20,11 +20,13 @@ from bayescale.report.page import sections
 from bayescale.report.record import Companions, answer_fit, default_budgets
 from bayescale.runs.check import Check, Status, doubt
 
+COMMAND = "bayescale report 'my runs.csv' --flops 5.76e23"
+
 
 @pytest.fixture(scope="module")
 def written(small_fit, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
-    return write_report(small_fit, out / "new", flops=[5.76e23])
+    return write_report(small_fit, out / "new", flops=[5.76e23], command=COMMAND)
 
 
 def text_of(page: str) -> str:
@@ -78,11 +80,10 @@ def test_sentences_of_a_page_are_short(written):
     assert [one for one in sentences if len(one.split()) > 25] == []
 
 
-def test_page_says_how_to_make_it_again(small_fit, tmp_path):
-    command = "bayescale report 'my runs.csv' --flops 1e22"
-    page = write_report(small_fit, tmp_path, flops=[1e22], command=command).read_text("utf-8")
+def test_page_says_how_to_make_it_again(written):
+    page = written.read_text("utf-8")
     said = html.unescape(page[page.index('id="reproduce"') :])
-    assert command in said
+    assert COMMAND in said
     assert "seed 3" in said
     assert "pymc" in said
     assert "budget" in said  # the table, to copy
