@@ -154,6 +154,7 @@ def test_nothing_of_the_future_reaches_a_fit(table):
     assert (two["error"] > 0.05).all()  # the control: it is the other table that was scored
 
 
+@pytest.mark.slow
 def test_a_true_law_is_covered_and_one_that_bends_is_not(table, runs):
     """A law that bends beyond the cut: the exact one misses, the one that may bend less often."""
     beyond = np.log10(np.maximum(runs.column("flops") / BUDGETS[2], 1.0))

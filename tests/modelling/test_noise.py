@@ -187,9 +187,8 @@ def test_seeds_shrink_their_own_part_of_the_noise_alone():
     assert noise_scale({"sigma": 0.0}) == 1e-4
 
 
-@pytest.mark.parametrize(
-    "model", ["joint", pytest.param("isoflop-profiles", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["joint", "isoflop-profiles"])
 def test_losses_without_noise_are_fitted_in_few_steps_and_doubted_once(model):
     with pytest.warns(RunsWarning, match="computed, not measured: the law says") as said:
         found = fit(read_runs(simulated_table(0.0)), model, seed=2, progress=False)

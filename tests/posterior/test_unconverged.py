@@ -101,7 +101,7 @@ def test_a_check_of_a_fit_that_converged_may_not_fail_silently(small_fit, monkey
     assert "cannot be computed from these draws (a fault of ours)" in messages
 
 
-@pytest.mark.parametrize("damage", ["at one point", "NaN"])
+@pytest.mark.parametrize("damage", [pytest.param("at one point", marks=pytest.mark.slow), "NaN"])
 def test_report_is_written_whatever_the_draws(small_fit, tmp_path, damage):
     held = read_runs(simulated_table(seed=9))
     page = write_report(DAMAGES[damage](small_fit), tmp_path, held_out=held).read_text("utf-8")

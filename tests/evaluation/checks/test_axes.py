@@ -18,6 +18,8 @@ def grid_fit(bent: int = 0, by: float = 0.5) -> Fit:
     params, tokens = (
         axis.ravel() for axis in np.meshgrid(np.geomspace(1e8, 1e10, 8), np.geomspace(1e9, 1e12, 8))
     )
+    if bent:  # numbers of tokens of its own for each size: no curves along params
+        tokens = tokens * (params / params.min()) ** 0.1
     loss = TRUTH["E"] + TRUTH["A"] * params ** -TRUTH["alpha"]
     loss += TRUTH["B"] * tokens ** -TRUTH["beta"]
     loss *= np.exp(0.003 * np.random.default_rng(5).standard_normal(loss.shape))
