@@ -16,8 +16,11 @@ from bayescale.runs.numbers import parse
 SIZES = ("params", "tokens", "flops")
 """Counts of which the third follows from two: columns whose names are looked for."""
 
-_IN_FULL = ("active_params", "unique_tokens")
-"""Other counts, known by our name alone, however it is spelled."""
+_IN_FULL = ("unique_tokens",)
+"""Another count, known by our name alone, however it is spelled."""
+
+_OF_EXPERTS = ("active_params", "experts")
+"""What compute counts of a model with experts, and their number."""
 
 PF_DAY = 8.64e19
 """FLOPs of a day at 1e15 FLOP/s."""
@@ -76,7 +79,7 @@ _LOSSES_IN = {
 _ALONE = ("bpb", "bpc", "ppl")
 """Units that say of a column that it holds losses; bits may be those of weights."""
 
-_LARGEST = {"params": 1e13, "tokens": 1e15, "flops": 1e28}
+_LARGEST = {"params": 1e13, "active_params": 1e13, "tokens": 1e15, "flops": 1e28}
 """What the median run does not reach in any table."""
 
 _POWER = re.compile(r"x?(?:1e|e|10\^?)(\d{1,2})")
@@ -159,6 +162,8 @@ def meaning(name: str) -> Meaning | None:
     unit, rest = _split_unit("params", said)
     if rest == ["size"]:
         return Meaning("params", unit, sure=False)
+    if found := _of_experts(said, unit, rest):
+        return found
     for ours in ("loss", *SIZES):
         unit, rest = _split_unit(ours, said)
         kept = [w for w in rest if w not in (_OF_LOSSES if ours == "loss" else _SAYS_NOTHING)]
@@ -169,6 +174,18 @@ def meaning(name: str) -> Meaning | None:
         alone = alone or (ours == "flops" and _states_compute(said, rest))
         if (named or alone) and not (more and _means_otherwise(ours, kept)):
             return Meaning(ours, unit, sure=not more)
+    return None
+
+
+def _of_experts(
+    said: Sequence[str], unit: float | str | None, rest: Sequence[str]
+) -> Meaning | None:
+    """Read the names that only models with experts need: of active parameters, and their number."""
+    kept = {*rest} - _SAYS_NOTHING
+    if len(kept) == 2 and kept & _CORES["params"] and kept & {"active", "activated"}:
+        return Meaning("active_params", unit)
+    if {*said} - _SAYS_NOTHING in ({"experts"}, {"numexperts"}, {"nexperts"}):
+        return Meaning("experts")
     return None
 
 
@@ -320,7 +337,9 @@ def _units_of(theirs: Mapping[str, str]) -> dict[str, float]:
     return {
         ours: unit
         for ours, (unit, rest) in split.items()
-        if ours in SIZES and isinstance(unit, float) and (rest or ours == "flops")
+        if ours in (*SIZES, "active_params")
+        and isinstance(unit, float)
+        and (rest or ours == "flops")
     }
 
 
@@ -350,7 +369,7 @@ def _taken(
     table: pd.DataFrame, response: str | None, units: Mapping[str, float]
 ) -> tuple[dict[str, str], tuple[Check, ...]]:
     """Choose columns that nobody named: each the only one that its name of ours can mean."""
-    wanted = [*SIZES, *(["loss"] if response == "loss" else []), *_IN_FULL]
+    wanted = [*SIZES, *(["loss"] if response == "loss" else []), *_IN_FULL, *_OF_EXPERTS]
     found = {ours: candidates(table, ours) for ours in wanted if ours not in table}
     taken = {
         ours: next(iter(some))
@@ -394,11 +413,15 @@ def _agree(table: pd.DataFrame, taken: Mapping[str, str], units: Mapping[str, fl
     names = {ours: taken.get(ours, ours) for ours in SIZES}
     if not set(names.values()) <= set(table.columns):
         return True
+    if (active := taken.get("active_params", "active_params")) in table:
+        names = {"active_params": active, **{ours: names[ours] for ours in ("tokens", "flops")}}
     scale = {**_units_of(names), **units}
     n, d, c = (
         parse(table[name], counts=scale.get(ours, 1.0) == 1.0) * scale.get(ours, 1.0)
         for ours, name in names.items()
     )
+    if active not in table and (number := taken.get("experts", "experts")) in table:
+        n = n.mask(parse(table[number]) > 1)  # all parameters: compute counts fewer of them
     ratio = (c / (6 * n * d)).median()
     return bool(np.isnan(ratio) or 0.2 < ratio < 5)
 

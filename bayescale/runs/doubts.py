@@ -9,6 +9,7 @@ import pandas as pd
 from bayescale import words
 from bayescale.runs.check import Check, doubt
 from bayescale.runs.columns import words_of
+from bayescale.runs.experts import counted_params
 from bayescale.runs.losses import UNLIKELY
 from bayescale.runs.settings import is_categorical, settings
 
@@ -40,8 +41,8 @@ _ROOM = 3.0  # factor that exchanged rows may lie beyond the others once they ar
 def _swapped(table: pd.DataFrame) -> list[Check]:
     if not {"params", "tokens"} <= set(table.columns):
         return []
-    ratio = float((table["tokens"] / table["params"]).median())
-    if ratio >= 0.5:
+    ratio = float((table["tokens"] / counted_params(table)).median())
+    if not ratio < 0.5:
         return []
     return [
         doubt(
@@ -57,8 +58,8 @@ def _swapped(table: pd.DataFrame) -> list[Check]:
 def _flops_disagree(table: pd.DataFrame) -> list[Check]:
     if not {"params", "tokens", "flops"} <= set(table.columns):
         return []
-    size = table.get("active_params", table["params"])
-    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * size * table["tokens"])
+    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * counted_params(table) * table["tokens"])
+    ratio = ratio.dropna()
     if ratio.between(0.9, 1.1).all():
         return []
     return [

@@ -31,6 +31,14 @@ from bayescale.runs.doubts import (
     small,
     tiny,
 )
+from bayescale.runs.experts import (
+    counted_params,
+    experts_unsaid,
+    known_elsewhere,
+    routed,
+    said_of_dense,
+    with_dense,
+)
 from bayescale.runs.losses import LossUnit, doubts_of, loss_unit_of, require_no_perplexity
 from bayescale.runs.numbers import parse, why_none
 from bayescale.runs.query import select
@@ -165,8 +173,12 @@ class Runs(Shown):
         size = self.counted
         if len(self) == 0 or not {size, "tokens", "flops"} <= set(self.table.columns):
             return FLOPS_PER_PARAM_TOKEN
-        ratio = self.table["flops"] / (self.table[size] * self.table["tokens"])
-        largest = self.table["flops"] >= self.table["flops"].max() / 10
+        # Of a law of all parameters: with experts they are not what compute counts.
+        own = self.table if size != "params" else self.table[~routed(self.table)]
+        if len(own) == 0:
+            return FLOPS_PER_PARAM_TOKEN
+        ratio = own["flops"] / (own[size] * own["tokens"])
+        largest = own["flops"] >= own["flops"].max() / 10
         k = float(np.exp(np.log(ratio[largest]).mean()))
         return FLOPS_PER_PARAM_TOKEN if np.isclose(k, FLOPS_PER_PARAM_TOKEN, rtol=1e-3) else k
 
@@ -459,6 +471,7 @@ def runs_from(
         *_spelled(named.table, scaled, units),
         *_not_known(settled),
         *_said_of_filled(was_filled),
+        *said_of_dense(named.table, table),
         *_dropped(where, filled, kept, f"by the filter {where!r}"),
         *read.ledger,
         *_dropped(last_per, kept, last, f"before the last of each {', '.join(last_per)}"),
@@ -467,7 +480,7 @@ def runs_from(
     )
     doubts = doubts if "params" in units else (*doubts, small)
     doubts = doubts if response != "loss" or unit or "loss" in units else (*doubts, tiny)
-    found = (notice for doubt in doubts for notice in doubt(table))
+    found = (notice for doubt in (*doubts, experts_unsaid) for notice in doubt(table))
     notices = (
         *named.doubts,
         *(doubts_of(plain.loc[table.index, "loss"], unit) if unit else ()),
@@ -765,6 +778,7 @@ def _fill(table: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
 
     Where the table says how many parameters are active, these are what compute counts.
     """
+    table = with_dense(table)
     sizes = {"active_params": "params"}
     known = {sizes.get(name, name) for name in table.columns} & set(_FILLED)
     if len(known) < 2:
@@ -773,11 +787,13 @@ def _fill(table: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
     params, tokens, flops = (table.get(name, nothing) for name in _FILLED)
     unread = {name: no_number(table, named, name) for name in _FILLED}
     k = FLOPS_PER_PARAM_TOKEN
-    counted = table.get("active_params", params)
+    counted = counted_params(table)
     if "active_params" not in table:
-        table["params"] = params.fillna(flops / (k * tokens))
+        table["params"] = params.fillna((flops / (k * tokens)).mask(routed(table)))
     table["tokens"] = tokens.fillna(flops / (k * counted))
-    table["flops"] = flops.fillna(k * counted * tokens)
+    filled = flops.fillna(k * counted * tokens)
+    if "flops" in table or not (filled.isna() & known_elsewhere(table, "active_params")).any():
+        table["flops"] = filled
     for name, rows in unread.items():
         if rows.any():
             table[name] = table[name].mask(rows)
@@ -808,7 +824,9 @@ def _filled_rows(named: pd.DataFrame, table: pd.DataFrame) -> dict[str, pd.Serie
     """Find the rows for which C = 6ND gave a count, where there are any."""
     nothing = pd.Series(np.nan, index=table.index)
     blank = {
-        name: named.loc[table.index].get(name, nothing).isna() for name in _FILLED if name in table
+        name: named.loc[table.index].get(name, nothing).isna()
+        for name in _FILLED
+        if name in table and not (name == "params" and "active_params" in table)
     }
     return {name: rows for name, rows in blank.items() if rows.any()}
 
@@ -860,7 +878,9 @@ def _require_values(
             )
     for name in columns:
         if name in ("loss", *_FILLED):
-            _require_positive(table[name], name)
+            # What experts add to the active parameters is known or not, and memory alone asks.
+            asked = table[name][~known_elsewhere(table, name)] if name == "params" else table[name]
+            _require_positive(asked, name)
         elif name in COUNTS:
             _require_positive(table[name].dropna(), name)
         else:
@@ -922,7 +942,7 @@ def _require_compute(table: pd.DataFrame, filled: Collection[str]) -> None:
     """Refuse compute that cannot be FLOPs, before a column that was filled from it is blamed."""
     if "flops" not in table or "flops" in filled or not {"params", "tokens"} <= set(table.columns):
         return
-    size, flops = table.get("active_params", table["params"]), table["flops"]
+    size, flops = counted_params(table), table["flops"]
     ratio = float((PF_DAY * flops / (FLOPS_PER_PARAM_TOKEN * size * table["tokens"])).median())
     least = {"params": 1e3, "tokens": 1e4}
     small = [name for name in filled if table[name].median() < least[name]]
@@ -971,10 +991,9 @@ def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:
 
 
 def _require_flop_units(table: pd.DataFrame) -> None:
-    size = table.get("active_params", table["params"])
-    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * size * table["tokens"])
+    ratio = table["flops"] / (FLOPS_PER_PARAM_TOKEN * counted_params(table) * table["tokens"])
     typical = float(ratio.median())
-    if not 0.01 < typical < 100:
+    if typical <= 0.01 or typical >= 100:
         raise RunsError(
             f"flops / (6 × params × tokens) is {typical:.2g} for the median run, it should be near "
             "1: one of the three has other units (params or tokens in millions or billions, "

@@ -40,7 +40,7 @@ UNITS = {
 NOT_SURE = ("n_params_non_emb", "params_matmul", "train/loss", "best_val_loss", "loss_c4", "size_M")
 NOTHING = (
     *("tokens_per_param", "batch_size_tokens", "flops_per_token", "unique_tokens", "d_model"),
-    *("active_params", "embedding_params", "perplexity_se", "loss_std", "bits", "n_bits", "1e18"),
+    *("embedding_params", "active_experts", "perplexity_se", "loss_std", "bits", "n_bits", "1e18"),
     *("step", "lr", "tflops", "k", "B", "batch_size", "ppl_ratio", "val_tokens", ""),
 )
 
