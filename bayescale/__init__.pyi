@@ -99,6 +99,13 @@ from .decisions.basin import (
     answer_setting_basin as answer_setting_basin,
     setting_basin as setting_basin,
 )
+from .decisions.experts import (
+    answer_experts as answer_experts,
+    best_experts as best_experts,
+    expert_share as expert_share,
+    experts_model as experts_model,
+    routers_of as routers_of,
+)
 from .decisions.recipes import (
     answer_recipes as answer_recipes,
     expected_best as expected_best,
@@ -180,6 +187,7 @@ from .plots import (
     plot_curve as plot_curve,
     plot_decision as plot_decision,
     plot_emergence as plot_emergence,
+    plot_experts as plot_experts,
     plot_forecast as plot_forecast,
     plot_forest as plot_forest,
     plot_isoflop as plot_isoflop,

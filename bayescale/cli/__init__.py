@@ -19,6 +19,7 @@ from bayescale.cli import (
     checks,
     comparison,
     curves,
+    experts,
     plan,
     recipes,
     reports,
@@ -55,6 +56,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
         recipes.recipes: "bayescale recipes runs.csv --by optimizer --baseline adamw --params 7e9",
         targets.targets: "bayescale targets fit.nc --params 7e9 --tokens 1e12,2e12 --reach 0.7",
         transfer.transfer: "bayescale transfer sweep.csv --axis width --by optimizer --to 4096",
+        experts.experts: "bayescale experts runs.csv --group router --memory 40e9 --flops 1e22",
         batch.batch: "bayescale batch steps.csv --overhead 20% --params 7e9",
     },
     "Single-axis curves": {
@@ -71,7 +73,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 LONG = {
     *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
     *(comparison.compare, curves.curves, curves.forecast),
-    *(tune.tune, basin.basin, batch.batch, recipes.recipes, transfer.transfer),
+    *(tune.tune, basin.basin, batch.batch, recipes.recipes, transfer.transfer, experts.experts),
 }
 
 for panel, its_commands in COMMANDS.items():

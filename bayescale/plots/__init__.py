@@ -17,6 +17,7 @@ from bayescale.plots.decisions import (
     plot_plans,
     plot_wall,
 )
+from bayescale.plots.experts import plot_experts
 from bayescale.plots.fits import (
     plot_allocation,
     plot_basin,
@@ -48,6 +49,7 @@ __all__ = [
     "plot_curve",
     "plot_decision",
     "plot_emergence",
+    "plot_experts",
     "plot_forecast",
     "plot_forest",
     "plot_isoflop",

@@ -856,6 +856,58 @@ class SettingBasins(Standing):
     basins: list[SettingBasin]
 
 
+class ExpertCaps(TypedDict):
+    """What bounds models with experts; null where nothing does."""
+
+    flops: Number
+    memory: Number
+    serving: Number
+    tokens: Number
+
+
+class ExpertShare(TypedDict):
+    """Share of the active parameters that a further expert adds: used, and of the runs."""
+
+    used: Number
+    least: Number
+    largest: Number
+
+
+class ExpertPlan(TypedDict):
+    """The best model of a number of experts, beside dense ones; null where memory is not known."""
+
+    experts: float
+    active_params: float
+    params: Number
+    tokens: float
+    loss: Quantity
+    best_active_params: Quantity
+    worth: Quantity
+    replaces: Quantity
+    compute_gain: Quantity
+    p_best: float
+    p_beats_equal_memory: Number
+    p_beats_equal_compute: Number
+    decades_beyond: Number
+
+
+class ExpertRouter(TypedDict):
+    """What one router answers."""
+
+    router: str
+    best: float
+    gamma: Quantity
+    share: ExpertShare
+    plans: list[ExpertPlan]
+
+
+class Experts(Standing):
+    """How many experts are best within some caps."""
+
+    caps: ExpertCaps
+    routers: list[ExpertRouter]
+
+
 class RecipeAtSize(TypedDict):
     """What a recipe is worth at a size; what it saves is null without planned tokens."""
 
@@ -1101,6 +1153,7 @@ WRITTEN: dict[str, Any] = {
     "fit": Report,
     "optima": Optima,
     "basin": SettingBasins,
+    "experts": Experts,
     "recipes": RecipeAnswer,
     "targets": Targets,
     "tune": Tuning,
