@@ -118,6 +118,31 @@ def simulated_shapes(shapes: int = 14, seed: int = 0, eta: float = -0.15) -> pd.
     return pd.DataFrame(rows)
 
 
+EXPERTS = {
+    **{"E": 1.7, "A": 60.0, "B": 900.0, "alpha": 0.24, "beta": 0.3},
+    **{"gamma": 0.5, "X_start": 2.5, "X_max": 500.0},
+}
+SHARE = 0.3  # of the active parameters, what every further expert adds
+
+
+def simulated_experts(
+    same_tokens: bool = False, noise: float = 0.002, seed: int = 0, **constants: float
+) -> pd.DataFrame:
+    """Four sizes, dense and with up to 64 experts of two routers, of which one is worth less."""
+    known, rng, rows = {**EXPERTS, **constants}, np.random.default_rng(seed), []
+    for active in (2e7, 6e7, 2e8, 6e8):
+        for tokens in [1e10] if same_tokens else [1e10, 4e10]:
+            for number in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0):
+                for router in ("learned", "hash") if number > 1 else ("none",):
+                    gamma = known["gamma"] - 0.08 * (router == "hash")
+                    loss = LAWS["experts"](active, tokens, number, **{**known, "gamma": gamma})
+                    loss *= np.exp(noise * rng.standard_normal())
+                    total = active * (1 + SHARE * (number - 1))
+                    own = {"router": router, "experts": number, "tokens": tokens, "loss": loss}
+                    rows.append({**own, "params": total, "active_params": active})
+    return pd.DataFrame(rows)
+
+
 RECIPE_SIZES = [1e8, 4e8]
 RECIPE_SLOPES = {"fast": -0.1, "slow": 0.05}
 RECIPE_GAINS = {"fast": np.log(1.3), "slow": np.log(0.9)}  # at the middle of the sizes, 2e8

@@ -15,6 +15,7 @@ import typer
 from conftest import (
     known_grouped_fit,
     known_task_fit,
+    simulated_experts,
     simulated_recipes,
     simulated_settings,
     simulated_shapes,
@@ -39,7 +40,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 ELSEWHERE = ("bayescale demo",)
 """Commands with a test of their own, in `test_cli.py`."""
-SLOW = {"tune", "report", "transfer", "--tasks", "basin", "recipes"}
+SLOW = {"tune", "report", "transfer", "--tasks", "basin", "recipes", "experts"}
 REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
 FILLED = {
     "--hold-out EXPR": "--hold-out 'flops > 2e21'",
@@ -52,6 +53,7 @@ FILLED = {
     "RUNS_OR_FIT": "runs.csv",
     "TASKS": "tasks.nc",
     "SHAPES": "shapes.csv",
+    "EXPERTS": "experts.csv",
     "OPTIMIZERS": "optimizers.csv",
     "STEPS": "steps.csv",
     "RUNS": "runs.csv",
@@ -134,6 +136,7 @@ def write_files(own):
     settings = simulated_settings(noise=0.001, sizes=(1e8, 4e8)).query("tokens < 6e10")
     settings.to_csv("settings.csv", index=False)
     simulated_shapes().to_csv("shapes.csv", index=False)
+    simulated_experts().to_csv("experts.csv", index=False)
     optimizers = simulated_recipes(noise=0.001).replace({"base": "adamw"})
     optimizers["recorded_min_loss"] = optimizers["loss"]
     optimizers.to_csv("optimizers.csv", index=False)

@@ -56,7 +56,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
         recipes.recipes: "bayescale recipes runs.csv --by optimizer --baseline adamw --params 7e9",
         targets.targets: "bayescale targets fit.nc --params 7e9 --tokens 1e12,2e12 --reach 0.7",
         transfer.transfer: "bayescale transfer sweep.csv --axis width --by optimizer --to 4096",
-        experts.experts: "bayescale experts runs.csv --group router --memory 40e9 --flops 1e22",
+        experts.experts: "bayescale experts runs.csv --memory 40e9 --flops 1e22",
         batch.batch: "bayescale batch steps.csv --overhead 20% --params 7e9",
     },
     "Single-axis curves": {

@@ -17,11 +17,9 @@ from bayescale.progress import step
 def experts(
     runs: RunsFile,
     flops: Annotated[float | None, typer.Option(help="Most training FLOPs: 1e22.")] = None,
-    memory: Annotated[
-        float | None, typer.Option(help="Most parameters in all, or bytes: 40e9.")
-    ] = None,
+    memory: Annotated[float | None, typer.Option(help="Most parameters in all: 40e9.")] = None,
     bytes_per_param: Annotated[
-        float | None, typer.Option(help="Then --memory is in bytes.", metavar="BYTES")
+        float | None, typer.Option("--bytes", help="Of a parameter: --memory is in bytes.")
     ] = None,
     serving: Annotated[float | None, typer.Option(help="Most FLOPs a token served.")] = None,
     tokens: Annotated[
@@ -33,7 +31,7 @@ def experts(
     ] = None,
     expert_share: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Of active params that an expert adds; else the runs'."),
+        typer.Option(metavar="SHARE", help="Of active params that an expert adds."),
     ] = None,
     group: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Of routers, to tell apart.")
@@ -46,7 +44,7 @@ def experts(
 ) -> None:
     """Say how many experts are best, and what dense models would do."""
     if bytes_per_param is not None and (memory is None or not bytes_per_param > 0):
-        raise RunsError("--bytes-per-param: a positive number, beside --memory in bytes")
+        raise RunsError("--bytes: a positive number, beside --memory in bytes")
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
     with step("reading"):

@@ -320,8 +320,8 @@ def _caps(
     known = expert_share(fit.runs)
     if fit.spec.law.name == OF_SIZE:
         tokens = axis_range(fit.runs, "tokens")[1]
-    ratios = fit.runs.column("tokens") / fit.runs.column("active_params")
     own = known[0] if known else np.nan
+    least = axis_range(fit.runs, "tokens_per_param")[0] if fit.spec.law.name == JOINT else np.nan
     return _Caps(
         flops=np.inf if flops is None else flops,
         memory=np.inf if memory is None else memory,
@@ -329,12 +329,14 @@ def _caps(
         tokens=tokens,
         share=own if share is None else share,
         k=k,
-        least_ratio=float(ratios.min()) / _ROOM,
+        least_ratio=1.0 if np.isnan(least) else least / _ROOM,  # without runs: any that is tried
     )
 
 
 def _powers(runs: Runs) -> list[float]:
     """Powers of two up to the most experts of a run."""
+    if len(runs) == 0:
+        raise FitError("these are given constants: say which experts to choose among, 1, 8 and 64")
     most = float(runs.column("experts").max())
     return [2.0**power for power in range(int(np.log2(most) + 1e-9) + 1)]
 

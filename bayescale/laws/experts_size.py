@@ -41,8 +41,9 @@ def experts_size(
 ) -> Any:
     r"""Experts as dense parameters at one number of tokens, :math:`L = E + A N_{eq}^{-\alpha}`.
 
-    `experts` for runs whose tokens are all the same: they do not tell what more of them would do,
-    so E holds what these tokens leave, and the law speaks of no other number of tokens.
+    `experts` for runs whose tokens are all the same, as those of Clark et al. (2022),
+    arXiv:2202.01169: they do not tell what more of them would do, so E holds what these tokens
+    leave, and the law speaks of no other number of tokens.
 
     Parameters
     ----------

@@ -61,9 +61,12 @@ COORDINATES = {
     # No bend at all has a test of its own: there a and b are huge, and digits are lost.
     "exponent_bend": st.floats(-0.1, -0.05),
     "amplitude_bend": st.floats(-0.04, 0.04),
+    "start": st.floats(0.1, 10.0),
+    "room": st.floats(20.0, 2000.0),
 }
 sizes = st.floats(1e7, 1e11)
 chances = st.floats(0.0, 0.5)
+counts = st.floats(1.0, 1024.0)
 PUBLISHED = {  # Muennighoff et al. (2023)
     "E": np.exp(0.6254804),
     "A": np.exp(6.255414),
@@ -87,7 +90,8 @@ def coordinates_of(law):
 
 def inputs_of(law):
     if "budget" not in law.inputs:
-        return st.tuples(*(chances if name == "chance" else sizes for name in law.inputs))
+        further = {"chance": chances, "experts": counts}
+        return st.tuples(*(further.get(name, sizes) for name in law.inputs))
     on_a_curve = st.tuples(sizes, compute, st.floats(0.9, 1.1))
     return on_a_curve.map(lambda run: (run[0], run[1] * run[2], run[1]))
 
@@ -99,8 +103,12 @@ def cases(law):
 each_law = pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
 WITH_REPETITION = [law for law in LAWS.values() if "unique_tokens" in law.inputs]
 # Not those with a minimum, nor the laws of repeated data: their level is not that of the reference.
-# Laws of accuracies have tests of their own (test_task_accuracy.py).
-OTHERS = [law for law in LAWS.values() if law.minimum_along or law.response.scale == "share"]
+# Laws of accuracies (test_task_accuracy.py) and of experts (test_experts.py) have their own tests.
+OTHERS = [
+    law
+    for law in LAWS.values()
+    if law.minimum_along or law.response.scale == "share" or "experts" in law.inputs
+]
 LEVEL = [law for law in LAWS.values() if law not in (*OTHERS, *WITH_REPETITION)]
 each_level_law = pytest.mark.parametrize("law", LEVEL, ids=lambda law: law.name)
 each_falling_law = pytest.mark.parametrize(

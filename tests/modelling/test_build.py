@@ -82,6 +82,8 @@ POINT = {
     "coupling": 0.8,
     "turn": 0.3,
     "inexact": 0.1,
+    "start": 1.2,
+    "room": 350.0,
 }
 ERRORS = {"bend": "basis", "size_error": "size_basis"}
 """Coefficients of smooth errors, and the dim of each."""
@@ -130,6 +132,9 @@ def grouped_runs(kind: str) -> Runs:
             cell=families,
             size=np.where(which == 2, "small", "large"),
             ceiling=(table["loss"] * (1 + apart * which)).where(table.index % 7 == 0),
+            active_params=table["params"] / (1 + 0.3 * (4.0**which - 1)),
+            experts=4.0**which,
+            router_type=families,
             aspect_ratio=40 * (table["params"] / 1e9) ** 0.3 * (1 + which),
         )
     )

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 from conftest import (
+    EXPERTS,
     TRUTH,
     known_fit,
     known_grouped_fit,
     known_settings,
     known_transfer,
+    simulated_experts,
     simulated_table,
 )
 
@@ -70,10 +72,17 @@ def best_rate(small_fit):
     return fit, bs.optimum(fit, "learning_rate", params=1e9, tokens=2e10)
 
 
+def known_experts():
+    values = {name: value * np.ones(20) for name, value in EXPERTS.items()}
+    own = bs.constants_fit("experts", **values, sigma=np.full(20, 0.002), nu=np.full(20, 5.0))
+    return {"all": replace(own, runs=bs.read_runs(simulated_experts()))}
+
+
 SINGLE = {
     "plot_cost": cost,
     "plot_curve": lambda fit: (fit,),
     "plot_decision": lambda fit: (fit, [1e22]),
+    "plot_experts": lambda fit: (known_experts(),),
     "plot_forecast": forecast,
     "plot_isoflop": lambda fit: (fit,),
     "plot_multiplier": multiplier,
