@@ -1,4 +1,4 @@
-"""Simulated runs with experts: do intervals hold what experts are worth, and larger models?
+"""Simulated runs with experts: how well intervals hold their worth, and larger models.
 
     python benchmarks/experts.py --out experts.csv --tables 50
 
