@@ -104,6 +104,7 @@ from .decisions.experts import (
     best_experts as best_experts,
     expert_share as expert_share,
     experts_model as experts_model,
+    experts_worth as experts_worth,
     routers_of as routers_of,
 )
 from .decisions.recipes import (

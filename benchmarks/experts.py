@@ -12,19 +12,28 @@ they are done, and a second call goes on where the first stopped.
 import argparse
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayescale import LAWS, best_experts, experts_model, fit, predict_runs, read_runs
+from bayescale import (
+    LAWS,
+    best_experts,
+    experts_model,
+    experts_worth,
+    fit,
+    predict_runs,
+    read_runs,
+)
 from bayescale.errors import RunsWarning
-from bayescale.laws.experts import GAIN, worth
 
 SIZES = np.array([1.65e7, 2.7e7, 5.7e7, 1.3e8, 3.7e8])
 NUMBERS = 2.0 ** np.arange(10)
 TOKENS = (3e9, 1.3e11)
 SHARE = 0.3
 AT = (8.0, 64.0, 512.0)
+MIDDLE = 6e7  # active parameters at which their worth is asked
 
 
 def draw(seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -51,33 +60,39 @@ def draw(seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
         [(n, d, x) for n in SIZES for d in tokens for x in NUMBERS],
         columns=["active_params", "tokens", "experts"],
     )
-    n, x = np.log10(table["active_params"] / 6e7), np.log10(table["experts"] / 20)
-    bend = 0.04 * rng.standard_normal(3)
-    smooth = bend[0] * n**2 / 2 + bend[1] * n * x + bend[2] * x**2 / 2
+    curved = 0.01 * rng.standard_normal(3)
+
+    def bent(active: Any, data: Any, number: Any) -> Any:
+        n, x = np.log10(active / 6e7), np.log10(number / 20)
+        smooth = curved[0] * n**2 / 2 + curved[1] * n * x + curved[2] * x**2 / 2
+        return LAWS["experts"](active, data, number, **known) * np.exp(smooth)
+
     of_size = (
         0.002 * rng.standard_normal(len(SIZES))[np.searchsorted(SIZES, table["active_params"])]
     )
     noise = 0.001 * rng.standard_t(5, size=len(table))
-    law = LAWS["experts"](*(table[c] for c in ("active_params", "tokens", "experts")), **known)
-    table["loss"] = law * np.exp(0.25 * smooth + of_size + noise)
+    law = bent(*(table[c] for c in ("active_params", "tokens", "experts")))
+    table["loss"] = law * np.exp(of_size + noise)
     table["params"] = table["active_params"] * (1 + SHARE * (table["experts"] - 1))
-    return table, known
+    dense = np.geomspace(MIDDLE, 100 * MIDDLE, 2000)
+    losses = bent(dense, middle, 1.0)
+    truth = {f"worth{x:.0f}": float(bent(MIDDLE, middle, x)) for x in AT}
+    reached = {name: float(np.interp(-own, -losses, dense)) for name, own in truth.items()}
+    return table, {name: value / MIDDLE for name, value in reached.items()}
 
 
 def score(seed: int) -> dict[str, float]:
     """Fit one table without its largest size, and say where the truth lies among the draws."""
-    table, known = draw(seed)
+    table, truth = draw(seed)
     small, large = read_runs(table).hold_out(f"active_params > {SIZES[-2] * 1.01}")
     own = fit(small, experts_model(small), seed=seed, progress=False)
     drawn = predict_runs(own, large.table)
     seen = large.table["loss"].to_numpy()
     ranks = (drawn < seen).mean(("chain", "draw")).to_numpy()
-    gain = {name: own.natural[name] for name in GAIN}
-    told = {f"worth{x:.0f}": worth(x, **gain) for x in AT}
-    truth = {f"worth{x:.0f}": worth(x, **{name: known[name] for name in GAIN}) for x in AT}
+    told = experts_worth(own, AT, active_params=MIDDLE)
     found = best_experts(own, flops=6 * SIZES[-1] * TOKENS[1], memory=1e10)
     best = float(found["experts"][int(found["loss"].mean(("chain", "draw")).to_numpy().argmin())])
-    middle = np.log(drawn).median(("chain", "draw")).to_numpy()
+    middle = np.log(drawn.median(("chain", "draw")).to_numpy())
     return {
         "seed": seed,
         "same_tokens": seed % 2,
@@ -85,8 +100,10 @@ def score(seed: int) -> dict[str, float]:
         "covered": float(((ranks > 0.05) & (ranks < 0.95)).mean()),
         "log_rmse": float(np.sqrt(np.mean((np.log(seen) - middle) ** 2))),
         "best": best,
-        **{name: float((draws < truth[name]).mean()) for name, draws in told.items()},
-        "gamma": float((own.natural["gamma"] < known["gamma"]).mean()),
+        **{
+            f"worth{x:.0f}": float((told.sel(experts=x) < truth[f"worth{x:.0f}"]).mean())
+            for x in AT
+        },
     }
 
 
@@ -112,7 +129,7 @@ def main() -> None:
             f"  larger models: {own['covered'].mean():.1%} of 90% intervals hold the loss, ", end=""
         )
         print(f"log RMSE {own['log_rmse'].median():.2%} in the median table")
-        for name in ("gamma", *(f"worth{x:.0f}" for x in AT)):
+        for name in (f"worth{x:.0f}" for x in AT):
             inside = ((own[name] > 0.05) & (own[name] < 0.95)).mean()
             print(f"  {name}: {inside:.0%} of 90% intervals hold the truth")
 

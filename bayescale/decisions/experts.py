@@ -29,7 +29,6 @@ from bayescale.decisions.prices import SERVING_FLOPS, require_positive
 from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsError
 from bayescale.files import plain
-from bayescale.laws.experts import GAIN, worth
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
@@ -212,7 +211,6 @@ def best_experts(
 
         * ``loss`` of the plan; ``active_params``, ``params`` and ``tokens`` (experts) are its own.
         * ``best_active_params``: the best size of each draw.
-        * ``worth``: dense parameters of equal loss over active ones, by the law without its bend.
         * ``replaces``: parameters of the dense model of equal loss at the same tokens, infinite
           where none as large as two times all of the plan's reaches it.
         * ``over_memory``, ``over_compute``: loss of the best dense model of equal memory, and of
@@ -224,10 +222,7 @@ def best_experts(
         For a fit of another law or of several groups, caps that bound nothing or are not positive,
         or a cap on memory where nothing says what experts add.
     """
-    if fit.spec.law.name not in (JOINT, OF_SIZE):
-        raise FitError(
-            f"the model {fit.spec.name} says nothing of experts; fit experts_model(runs)"
-        )
+    require_law(fit)
     given = {"flops": flops, "memory": memory, "serving": serving, "tokens": tokens, "share": share}
     require_caps(fit.runs, fit.spec, **given)
     posterior = Posterior.of(fit)
@@ -240,10 +235,7 @@ def best_experts(
         name: np.stack([own[name] for own in found], axis=1)
         for name in ("loss", "best_active_params", "replaces", "over_memory", "over_compute")
     }
-    axis = np.array(tried)
-    gain = {name: posterior.rows.natural[name] for name in GAIN}
-    draws["worth"] = worth(axis[None, :], **gain)
-    result = posterior.from_rows(draws, experts=axis)
+    result = posterior.from_rows(draws, experts=np.array(tried))
     plans: dict[str, Any] = {
         n: ("experts", [own[n] for own in found]) for n in ("active_params", "tokens")
     }
@@ -341,15 +333,83 @@ def _powers(runs: Runs) -> list[float]:
     return [2.0**power for power in range(int(np.log2(most) + 1e-9) + 1)]
 
 
-def _plan(posterior: Posterior, caps: _Caps, number: float) -> dict[str, Any]:
-    """Find the plan of one number of experts, and what dense models do beside it."""
+type _Losses = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+
+
+def _losses(posterior: Posterior) -> _Losses:
+    """Ask for losses, shape (draws, sizes), of sizes and tokens with a number of experts."""
+    names = [name if name != "params" else "active_params" for name in posterior.law.inputs]
+    natural = posterior.rows.natural
 
     def losses(active: np.ndarray, tokens: np.ndarray, experts: float) -> np.ndarray:
         known = {"active_params": active, "tokens": tokens, "experts": np.float64(experts)}
-        own = posterior.law.inputs
-        inputs = (known[name if name != "params" else "active_params"] for name in own)
-        return np.asarray(posterior.law(*inputs, **posterior.rows.natural))
+        return np.asarray(posterior.law(*(known[name] for name in names), **natural))
 
+    return losses
+
+
+@typed
+def experts_worth(
+    fit: Fit,
+    experts: float | Sequence[float],
+    *,
+    active_params: float | None = None,
+    tokens: float | None = None,
+) -> xr.DataArray:
+    """Parameters of the dense model of equal loss over active ones, of the law as it bends.
+
+    Parameters
+    ----------
+    fit : Fit
+        As in `best_experts`.
+    experts : float or sequence of float
+    active_params : float, optional
+        At which it is asked; by default the geometric mean of the runs. Only where the law bends
+        does the answer depend on it, and on the tokens.
+    tokens : float, optional
+        By default likewise.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims chain, draw and ``experts``; infinite where no dense model of twice as many parameters
+        as experts would have it reaches the loss.
+    """
+    require_law(fit)
+    posterior, asked = Posterior.of(fit), np.atleast_1d(np.asarray(experts, dtype=float))
+    middle = {
+        name: float(np.exp(np.log(fit.runs.column(name)).mean())) if value is None else value
+        for name, value in {"active_params": active_params, "tokens": tokens}.items()
+    }
+    active, data = middle["active_params"], middle["tokens"]
+    losses, found = _losses(posterior), []
+    for number in asked:
+        own = losses(np.array([active]), np.array([data]), float(number))[:, 0]
+        found.append(_replaced(losses, own, active, data, 2 * max(number, 2.0)) / active)
+    return posterior.from_rows({"worth": np.stack(found, axis=1)}, experts=asked)["worth"]
+
+
+@typed
+def require_law(fit: Fit) -> None:
+    """Refuse fits of laws that say nothing of experts.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Raises
+    ------
+    FitError
+    """
+    if fit.spec.law.name not in (JOINT, OF_SIZE):
+        raise FitError(
+            f"the model {fit.spec.name} says nothing of experts; fit experts_model(runs)"
+        )
+
+
+def _plan(posterior: Posterior, caps: _Caps, number: float) -> dict[str, Any]:
+    """Find the plan of one number of experts, and what dense models do beside it."""
+    losses = _losses(posterior)
     most = caps.most(number)
     sizes = np.geomspace(most / 10**_DECADES, most, _SIZES)
     if caps.tokens is not None:
@@ -382,7 +442,7 @@ def _plan(posterior: Posterior, caps: _Caps, number: float) -> dict[str, Any]:
 
 
 def _replaced(
-    losses: Callable[..., np.ndarray], own: np.ndarray, active: float, tokens: float, times: float
+    losses: _Losses, own: np.ndarray, active: float, tokens: float, times: float
 ) -> np.ndarray:
     """Find the least dense model, from half the active ones on, that reaches each loss."""
     sizes = np.geomspace(active / 2, active * times, 2 * _SIZES)
@@ -414,8 +474,8 @@ def answer_experts(fits: Mapping[str, Fit], found: Mapping[str, xr.Dataset]) -> 
         and ``routers``: for each ``router``, ``best`` (experts of the plan of least expected loss),
         ``gamma``, ``share`` (``used``, and ``least``, ``largest`` of the runs) and ``plans``, one a
         number of ``experts``: ``active_params``, ``params``, ``tokens``, ``loss``,
-        ``best_active_params``, ``worth``, ``replaces``, ``compute_gain`` (replaced over active
-        parameters), ``p_best``, ``p_beats_equal_memory``, ``p_beats_equal_compute``,
+        ``best_active_params``, ``replaces``, ``compute_gain`` (replaced over active parameters),
+        ``p_best``, ``p_beats_equal_memory``, ``p_beats_equal_compute``,
         ``decades_beyond``.
     """
     first = next(iter(found.values()))
@@ -448,7 +508,7 @@ def _router(name: str, fit: Fit, found: xr.Dataset) -> dict[str, Any]:
             {
                 "experts": float(number),
                 **{n: float(own[n]) for n in ("active_params", "params", "tokens")},
-                **{n: numbers(own[n]) for n in ("loss", "best_active_params", "worth", "replaces")},
+                **{n: numbers(own[n]) for n in ("loss", "best_active_params", "replaces")},
                 "compute_gain": numbers(own["replaces"] / own["active_params"]),
                 "p_best": float((best == place).mean()),
                 "p_beats_equal_memory": _chance(memory, number),

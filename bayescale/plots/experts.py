@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayescale.decisions.experts import experts_worth
 from bayescale.draws import summarise
-from bayescale.laws.experts import GAIN, worth
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -33,9 +32,9 @@ _COLOURS, _MARKS = (BLUE, ORANGE, GREEN), "osD^v"
 def plot_experts(fits: Mapping[str, Fit], *, ax: Axes | None = None) -> Figure:
     """Draw what a number of experts is worth: dense parameters of equal loss over active ones.
 
-    Every run is reduced to it: as far from the law, in parameters, as its loss lies from what the
-    fit says of it. The grey line is memory that pays in full, as many dense parameters as there
-    are experts.
+    At the middle size of the runs. Every run is reduced to it: as far from the law, in parameters,
+    as its loss lies from what the fit says of it. The grey line is memory that pays in full, as
+    many dense parameters as there are experts.
 
     Parameters
     ----------
@@ -57,9 +56,8 @@ def plot_experts(fits: Mapping[str, Fit], *, ax: Axes | None = None) -> Figure:
         figure, axis = panel(ax, (6.4, 4.6))
         axis.plot(grid, grid, color=GREY, lw=1, ls=":", label="as many times as experts")
         for place, (name, fit) in enumerate(few.items()):
-            gain = {own: fit.natural[own] for own in GAIN}
-            at = xr.DataArray(grid, dims="at")
-            band(axis, grid, summarise(worth(at, **gain)), colours[place], label=_label(name))
+            drawn = experts_worth(fit, grid.tolist())
+            band(axis, grid, summarise(drawn), colours[place], label=_label(name))
             number, points = reduced(fit)
             mark = _MARKS[place % len(_MARKS)]
             axis.plot(number, points, mark, color=colours[place], ms=3.5, alpha=0.6, lw=0)

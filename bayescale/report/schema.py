@@ -882,7 +882,6 @@ class ExpertPlan(TypedDict):
     tokens: float
     loss: Quantity
     best_active_params: Quantity
-    worth: Quantity
     replaces: Quantity
     compute_gain: Quantity
     p_best: float

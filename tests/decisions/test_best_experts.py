@@ -66,6 +66,19 @@ def test_model_that_is_replaced_is_the_one_that_the_law_says():
     np.testing.assert_allclose(found["replaces"].isel(chain=0, draw=0), expected, rtol=2e-3)
 
 
+def test_worth_is_solved_from_the_law_and_does_not_depend_on_the_size_where_it_does_not_bend():
+    fit, number = known(), [1.0, 8.0, 64.0]
+    for active in (None, 1e9):
+        found = bs.experts_worth(fit, number, active_params=active).isel(chain=0, draw=0)
+        np.testing.assert_allclose(found, worth(np.array(number), **GAIN), rtol=2e-3)
+
+
+def test_other_laws_say_nothing_of_experts(small_fit):
+    for ask in (lambda: bs.experts_worth(small_fit, 8.0), lambda: bs.best_experts(small_fit)):
+        with pytest.raises(FitError, match="says nothing of experts; fit experts_model"):
+            ask()
+
+
 def test_cap_on_memory_bounds_all_parameters_and_the_best_number_is_the_brute_force_one():
     fit, memory = known(same_tokens=True), 4e9
     found = bs.best_experts(fit, memory=memory)
