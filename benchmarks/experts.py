@@ -30,7 +30,7 @@ from bayescale.errors import RunsWarning
 
 SIZES = np.array([1.65e7, 2.7e7, 5.7e7, 1.3e8, 3.7e8])
 NUMBERS = 2.0 ** np.arange(10)
-TOKENS = (3e9, 1.3e11)
+TOKENS = (3e9, 2e10, 1.3e11)
 SHARE = 0.3
 AT = (8.0, 64.0, 512.0)
 MIDDLE = 6e7  # active parameters at which their worth is asked
@@ -49,7 +49,7 @@ def draw(seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
         "X_max": start + np.exp(rng.normal(5.99, 0.7)),
     }
     reducible, split = 1 / (1 + np.exp(-rng.normal([-0.2, 0.0], 0.8)))
-    level, tokens = np.exp(1.0), np.array(TOKENS[1:] if same else TOKENS)
+    level, tokens = np.exp(1.0), np.array(TOKENS[-1:] if same else TOKENS)
     middle = np.exp(np.log(tokens).mean())
     known |= {
         "E": level * (1 - reducible),
@@ -90,7 +90,7 @@ def score(seed: int) -> dict[str, float]:
     seen = large.table["loss"].to_numpy()
     ranks = (drawn < seen).mean(("chain", "draw")).to_numpy()
     told = experts_worth(own, AT, active_params=MIDDLE)
-    found = best_experts(own, flops=6 * SIZES[-1] * TOKENS[1], memory=1e10)
+    found = best_experts(own, flops=6 * SIZES[-1] * TOKENS[-1], memory=1e10)
     best = float(found["experts"][int(found["loss"].mean(("chain", "draw")).to_numpy().argmin())])
     middle = np.log(drawn.median(("chain", "draw")).to_numpy())
     return {
@@ -124,7 +124,7 @@ def main() -> None:
     found = pd.read_csv(given.out)
     print(f"{len(found)} tables, {found['converged'].mean():.0%} converged")
     for same, own in found.groupby("same_tokens"):
-        print("the same tokens" if same else "two numbers of tokens")
+        print("the same tokens" if same else "three numbers of tokens")
         print(
             f"  larger models: {own['covered'].mean():.1%} of 90% intervals hold the loss, ", end=""
         )
