@@ -18,7 +18,7 @@ from bayescale.laws.law import (
     mixture,
     total,
 )
-from bayescale.laws.power_sum_mixture import FLOOR, log_useful
+from bayescale.laws.power_sum_mixture import log_useful
 
 _EXPONENTS = ("alpha", "beta", "k", "gamma")
 _LEANINGS = ("t_params", "t_tokens")
@@ -50,7 +50,11 @@ def floor_of(sampled: Values, shares: Any) -> dict[str, Any]:
 def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:
     """Level and shares at the reference run to the amplitudes of the law."""
     params, tokens, shares = reference
-    reducible, split, k = np.exp(sampled["level"]) * sampled["reducible"], sampled["split"], sampled["k"]
+    reducible, split, k = (
+        np.exp(sampled["level"]) * sampled["reducible"],
+        sampled["split"],
+        sampled["k"],
+    )
     by_params, by_tokens = (total(sampled[name] * shares, "w") for name in _LEANINGS)
     log_A = k * np.log(split) + sampled["alpha"] * np.log(params) - by_params
     log_B = k * np.log1p(-split) + sampled["beta"] * np.log(tokens) - by_tokens
@@ -143,4 +147,4 @@ def mixture_joint(
     by_params = np.log(A) - alpha * np.log(params) + total(t_params * w, "w")
     by_tokens = np.log(B) - beta * np.log(tokens) + total(t_tokens * w, "w")
     finite = (np.exp(by_params / k) + np.exp(by_tokens / k)) ** k
-    return E + 1 / total(C * np.exp(gamma * np.log(w + FLOOR)), "w") + finite
+    return E + np.exp(-log_useful(w, np.log(C), gamma)) + finite

@@ -494,7 +494,10 @@ def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
     own = {n: _parts_first(spec, n, sampled[n]) if grouped else sampled[n] for n in names}
     reference = tuple(data[f"reference_{name}"] for name in spec.inputs)
     if grouped and not hasattr(reference[0], "dims"):
-        reference = tuple(of[:, None] if r.scale == "shares" else of for r, of in zip(spec.reads, reference, strict=True))
+        reference = tuple(
+            of[:, None] if r.scale == "shares" else of
+            for r, of in zip(spec.reads, reference, strict=True)
+        )
     natural = spec.law.to_natural(own, reference)
     return values | {
         name: _parts_last(spec, name, value) if grouped else value

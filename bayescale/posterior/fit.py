@@ -51,11 +51,12 @@ from bayescale.modelling.build import (
     variables_of,
 )
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
-from bayescale.modelling.effects import effect_labels
+from bayescale.modelling.effects import effect_labels, scale_of
 from bayescale.modelling.inputs import completed, parts_of_mixtures, reference_of
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model, slope_of
+from bayescale.posterior.rounding import rounded
 from bayescale.posterior.sampling import (
     ATTEMPTS,
     GUESSED_ATTEMPTS,
@@ -1006,7 +1007,7 @@ def fit(
     settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
     attempts = SHARED_ERROR_ATTEMPTS if spec.partial == ("level",) else attempts
-    attempts = WHITENED_ATTEMPTS if spec.bend else attempts
+    attempts = WHITENED_ATTEMPTS if spec.bend or spec.effects else attempts
     attempts = GUESSED_ATTEMPTS if spec.trends and guesses(spec) else attempts
     settings = {**attempts[0], **settings}
     if target_accept is not None:
@@ -1137,7 +1138,8 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
     data = model_data(spec, runs)
     arrays, variables = as_arrays(spec, data), variables_of(spec, data)
     middle = start(spec, data)
-    if spec.bend:
+    rounds = bool(spec.effects)
+    if spec.bend or rounds:
         data |= {CENTRE: middle, SCALE: np.eye(len(middle))}
     slots = slots_of(data, positive_data(spec))
     # A law from elsewhere may change without this package's code changing: its name says nothing.
@@ -1156,7 +1158,15 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
         lambda free: derived(spec, free, arrays),
         NEAR if guesses(spec) else JITTER,
     )
+    if rounds:
+        return rounded(target, _scales_of(spec))
     return whitened(target) if spec.bend else target
+
+
+def _scales_of(spec: ModelSpec) -> list[str]:
+    """Name the variables that are sds, or belong to the noise."""
+    noise = [f"{name}{part}" for name in spec.noise_priors for part in ("", "_anchor", "_offset")]
+    return [*noise, *spec.between, *map(scale_of, spec.effects)]
 
 
 def _beside(spec: ModelSpec, data: Mapping[str, np.ndarray], seed: int) -> dict[str, xr.Dataset]:
