@@ -98,7 +98,9 @@ def mixture_joint(
     t_params: Any,
     t_tokens: Any,
 ) -> Any:
-    r"""Joint law of a mixture, :math:`E + O(h) + ((A_h N^{-\alpha})^{1/k} + (B_h D^{-\beta})^{1/k})^k`.
+    r"""Joint law of N, D and the mixture h of the data, which moves amplitudes and no exponent.
+
+    .. math:: L = E + O(h) + \big((A_h N^{-\alpha})^{1/k} + (B_h D^{-\beta})^{1/k}\big)^k
 
     The mixture h moves three amplitudes and no exponent:
 

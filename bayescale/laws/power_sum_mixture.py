@@ -66,7 +66,7 @@ def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function)
     ),
 )
 def power_sum_mixture(w: Any, *, E: Any, C: Any, gamma: Any, kappa: Any) -> Any:
-    r"""Inverse power sum of shares :math:`L(h) = E + (\sum_j (C_j h_j^\gamma)^{1/\kappa})^{-\kappa}`.
+    r"""Inverse power sum of shares, :math:`E + (\sum_j (C_j h_j^\gamma)^{1/\kappa})^{-\kappa}`.
 
     For runs of one size and one number of tokens whose mixtures of corpora differ. A target that
     one corpus alone teaches has a power law in its share, :math:`E + h^{-\gamma} / C`, so that the

@@ -664,8 +664,9 @@ def _free(
         free[error.name] = value(error.name, _STANDARD, {error.dim: FEATURES})
     for column, prior in spec.effects.items():
         free[scale_of(column)] = value(scale_of(column), prior, {})
-        own = effect_variables(replace(spec, effects={column: prior}), data)[1]
-        free[own.name] = value(own.name, _STANDARD, dict(zip(own.dims, own.shape, strict=True)))
+        shared = effect_variables(replace(spec, effects={column: prior}), data)[1]
+        sizes = dict(zip(shared.dims, shared.shape, strict=True))
+        free[shared.name] = value(shared.name, _STANDARD, sizes)
     return free
 
 

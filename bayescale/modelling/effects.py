@@ -1,11 +1,12 @@
-"""Errors that rows with the same value of a column share: those of one trained model, say.
+r"""Errors that rows with the same value of a column share: those of one trained model, say.
 
 Losses of one model on several corpora, or of one cell of size and tokens, err together. A model
 file gives such a column under [effects], with the prior of the sd of its errors:
 
-.. math:: \\log L_i = \\log f(x_i; \\theta) + s_c u_{c, k(i)} + \\varepsilon_i, \\qquad u \\sim N(0, 1)
+.. math:: \log L_i = \log f(x_i; \theta) + s_c u_{c, k(i)} + \varepsilon_i,
+    \qquad u \sim N(0, 1)
 
-for each column c, k(i) the value of row i. Of a value that the runs do not have the error is drawn.
+for each column c, with k(i) the value of row i. Of a value that no run has the error is drawn.
 """
 
 from collections.abc import Mapping

@@ -1065,7 +1065,7 @@ def _sampled(
 
 
 def _labels(spec: ModelSpec, runs: Runs, groups: Sequence[str]) -> dict[str, list[str]]:
-    """Name the entries of the dims that draws may have: groups, parts of mixtures, shared errors."""
+    """Name the entries of the dims that draws may have: groups, parts, shared errors."""
     parts = {name: list(own) for name, own in parts_of_mixtures(spec, runs.table).items()}
     clusters = {"cluster": list(clusters_of(spec, runs)[0])} if spec.cluster_scales else {}
     shared = effect_labels(spec, runs.table)

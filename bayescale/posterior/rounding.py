@@ -1,12 +1,12 @@
 r"""Sampling a posterior with many parameters where it is nearly round.
 
 Laws of mixtures have tens of parameters for each target, which the runs tie to each other over
-many orders of magnitude: a sampler would take hundreds of small steps for one draw. So the vector x
-of all but the scales (sds of noise, of groups, of shared errors; degrees of freedom) becomes a centre
-plus a linear map of what is sampled: the mode given the scales and the inverse root of the Hessian
-there. The scales are those of largest marginal density by expectation and maximisation with
-Laplace's approximation of x in place of its posterior (Dempster, Laird and Rubin 1977). The map only
-decides how fast the sampler is, not what it samples.
+many orders of magnitude: a sampler would take hundreds of small steps for one draw. So the vector
+x of all but the scales (sds of noise, of groups and of shared errors, degrees of freedom) becomes a
+centre plus a linear map of what is sampled: the mode given the scales and the inverse root of the
+Hessian there. The scales are those of largest marginal density, by expectation and maximisation
+(Dempster, Laird and Rubin 1977) with Laplace's approximation of x in place of its posterior. The
+map decides how fast the sampler is, and not what it samples.
 """
 
 from collections.abc import Iterable

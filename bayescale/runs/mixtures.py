@@ -1,0 +1,194 @@
+"""Runs on mixtures of corpora: a table with a loss of each target becomes a row a run and target."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayescale import words
+from bayescale.arguments import typed
+from bayescale.errors import RunsError, RunsWarning
+from bayescale.runs.reading import load_table
+from bayescale.runs.table import SHARES_WITHIN, Runs, read_runs
+
+TARGET, TRAINED, CELL = "target", "trained", "cell"
+"""Columns of what a loss is on, of the run that it belongs to, and of target, size and tokens."""
+
+_PREFIX = "w_"
+_PERCENT = 100.0
+
+
+@typed
+def read_mixtures(
+    source: str | Path | pd.DataFrame,
+    *,
+    targets: str | Sequence[str] = "loss_*",
+    weights: str | Sequence[str] = "w_*",
+    columns: Mapping[str, str] | None = None,
+    **reading: Any,
+) -> Runs:
+    """Read runs on mixtures of corpora, with a loss on each of several targets.
+
+    Parameters
+    ----------
+    source : path or pandas.DataFrame
+        One row a run, or a run and checkpoint.
+    targets : str or sequence of str, optional
+        Columns of losses: names, or patterns such as ``loss_*``.
+    weights : str or sequence of str, optional
+        Columns of shares of the corpora, likewise. Shares of a row sum to 1, or to 100.
+    columns : mapping, optional
+        Our name to the table's own.
+    **reading
+        Further options of `bayescale.read_runs`.
+
+    Returns
+    -------
+    Runs
+        One row a run and target: ``target``, ``loss``, the shares ``w_...``, ``trained`` (the run,
+        whose losses may err together) and, where the table has params and tokens, ``cell``, rows of
+        one target, size and number of tokens.
+
+    Raises
+    ------
+    RunsError
+        If no column fits, or the shares of a row do not sum to 1.
+
+    Warns
+    -----
+    RunsWarning
+        For losses that are missing, and shares in percent.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"w_web": [0.5, 0.9], "w_code": [0.5, 0.1],
+    ...     "loss_web": [3.1, 3.0], "loss_code": [1.6, 2.0]})
+    >>> runs = read_mixtures(table)
+    >>> runs.table[["target", "trained", "loss"]].to_numpy().tolist()[0]
+    ['code', '0', 1.6]
+    """
+    table = load_table(source).table.reset_index(drop=True)
+    losses = _named(table, targets, "losses of targets", "--targets")
+    shares = _named(table, weights, "shares of corpora", "--weights")
+    if len(shares) < 2:
+        raise RunsError(
+            f"one column of shares, {shares[0]}, is no mixture; name all with --weights 'w_*'"
+        )
+    parts = dict(zip(shares, (_PREFIX + label for label in _labels(shares)), strict=True))
+    known = dict(zip(losses, _labels(losses), strict=True))
+    table = _of_one(table, shares).rename(columns=parts)
+    runs = read_runs(_long(table, known, columns or {}), columns=columns, **reading)
+    return replace(runs, table=_with_cells(runs.table))
+
+
+def as_mixtures(table: pd.DataFrame, *, one_scale: bool = False) -> Runs:
+    """Lay out a table whose columns have our names, without its sizes where that is asked.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With ``loss_...`` and ``w_...``.
+    one_scale : bool, optional
+        Leave out params and tokens.
+
+    Returns
+    -------
+    Runs
+    """
+    scale = ["params", "tokens", "flops"]
+    kept = table.drop(columns=[c for c in scale if c in table]) if one_scale else table
+    return read_mixtures(kept)
+
+
+def scales_of(runs: Runs) -> int:
+    """Count the sizes and numbers of tokens of runs on mixtures.
+
+    Parameters
+    ----------
+    runs : Runs
+
+    Returns
+    -------
+    int
+        1 where the table does not state them.
+    """
+    if CELL not in runs.table:
+        return 1
+    return len(runs.table[["params", "tokens"]].drop_duplicates())
+
+
+def _named(table: pd.DataFrame, given: str | Sequence[str], what: str, option: str) -> list[str]:
+    """Find the columns that names or patterns mean."""
+    wanted = [given] if isinstance(given, str) else list(given)
+    found = [c for c in map(str, table.columns) if any(fnmatchcase(c, one) for one in wanted)]
+    for one in wanted:
+        if not any(fnmatchcase(column, one) for column in found):
+            raise RunsError(
+                f"no column {one!r} of {what}; the table has {', '.join(map(str, table.columns))}",
+                f"Name them, e.g. {option} '{'loss_*' if 'loss' in what else 'w_*'}'.",
+            )
+    return found
+
+
+def _labels(columns: Sequence[str]) -> list[str]:
+    """Names without the beginning up to an underscore that all have in common."""
+    first = columns[0].partition("_")[0] + "_"
+    if all(c.startswith(first) and c != first for c in columns):
+        return [c.removeprefix(first) for c in columns]
+    return list(columns)
+
+
+def _of_one(table: pd.DataFrame, shares: Sequence[str]) -> pd.DataFrame:
+    """Divide shares in percent by 100, and every row by its sum."""
+    values = table[list(shares)].apply(pd.to_numeric, errors="coerce")
+    sums = values.sum(axis=1).to_numpy()
+    if np.all(np.abs(sums / _PERCENT - 1) < SHARES_WITHIN):
+        warnings.warn(
+            RunsWarning(f"shares in percent: {', '.join(shares)} sum to 100; divided by 100"),
+            stacklevel=3,
+        )
+        values, sums = values / _PERCENT, sums / _PERCENT
+    bad = values.isna().any(axis=1) | (values < 0).any(axis=1) | (np.abs(sums - 1) > SHARES_WITHIN)
+    if bad.any():
+        raise RunsError(
+            f"columns {', '.join(shares)}, {words.rows(table.index[bad])}: the shares sum to "
+            f"{sums[bad.to_numpy()][0]:.4g}, not to 1",
+            "Fill in what is missing with 0; divide tokens of corpora by their sum; or leave the "
+            "rows out with --where.",
+        )
+    return table.assign(**(values.div(sums, axis=0)).to_dict("series"))
+
+
+def _long(
+    table: pd.DataFrame, losses: Mapping[str, str], columns: Mapping[str, str]
+) -> pd.DataFrame:
+    """Make a row a run and target; rows without a loss are left out, and said."""
+    run = columns.get("run", "run")
+    trained = table[run].astype(str) if run in table else table.index.astype(str)
+    kept = table.drop(columns=[c for c in ("loss", "cell", run) if c in table and c not in losses])
+    long = kept.assign(**{TRAINED: trained}).melt(
+        [c for c in (*kept.columns, TRAINED) if c not in losses],
+        list(losses),
+        var_name=TARGET,
+        value_name="loss",
+    )
+    long[TARGET] = long[TARGET].map(losses)
+    missing = long["loss"].isna()
+    if missing.any():
+        counts = long.loc[missing, TARGET].value_counts()
+        said = ", ".join(f"{number} of {target}" for target, number in counts.items())
+        warnings.warn(RunsWarning(f"losses missing: {said}; these rows are left out"), stacklevel=3)
+    return long[~missing].sort_values([TARGET], kind="stable").reset_index(drop=True)
+
+
+def _with_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Name rows of one target, size and number of tokens, where the table states these."""
+    if not {"params", "tokens"} <= set(table.columns):
+        return table
+    sizes, data = (table[name].map("{:.6g}".format) for name in ("params", "tokens"))
+    return table.assign(**{CELL: table[TARGET] + " " + sizes + " " + data})
