@@ -1,4 +1,4 @@
-"""Runs on mixtures of corpora: a table with a loss of each target becomes a row a run and target."""
+"""Runs on mixtures of corpora: a row a run and target, from a column for each target's loss."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -82,7 +82,11 @@ def read_mixtures(
     parts = dict(zip(shares, (_PREFIX + label for label in _labels(shares)), strict=True))
     known = dict(zip(losses, _labels(losses), strict=True))
     table = _of_one(table, shares).rename(columns=parts)
-    runs = read_runs(_long(table, known, columns or {}), columns=columns, **reading)
+    long = _long(table, known, columns or {})
+    with warnings.catch_warnings():
+        # Losses of two targets may be equal to the last digit.
+        warnings.filterwarnings("ignore", "duplicated runs", RunsWarning)
+        runs = read_runs(long, columns=columns, **reading)
     return replace(runs, table=_with_cells(runs.table))
 
 
