@@ -15,6 +15,7 @@ import typer
 from conftest import (
     known_grouped_fit,
     known_task_fit,
+    simulated_formats,
     simulated_recipes,
     simulated_settings,
     simulated_shapes,
@@ -36,7 +37,7 @@ MOST_WORDS = 25
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
-SLOW = {"tune", "demo", "report", "transfer", "--tasks", "basin", "recipes"}
+SLOW = {"tune", "demo", "report", "transfer", "--tasks", "basin", "recipes", "precision"}
 REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
 FILLED = {
     "--hold-out EXPR": "--hold-out 'flops > 2e21'",
@@ -49,6 +50,9 @@ FILLED = {
     "RUNS_OR_FIT": "runs.csv",
     "TASKS": "tasks.nc",
     "SHAPES": "shapes.csv",
+    "QUANTISED": "quantised.csv",
+    "--joint FIT": "--joint fit.nc",
+    "--like MODEL": "--like 'early, kind'",
     "OPTIMIZERS": "optimizers.csv",
     "STEPS": "steps.csv",
     "RUNS": "runs.csv",
@@ -111,6 +115,7 @@ def files(tmp_path, monkeypatch, small_fit):
     simulated_table().assign(State="finished").to_csv("export.csv", index=False)  # of W&B
     simulated_settings(noise=0.001, sizes=(1e8, 4e8)).to_csv("settings.csv", index=False)
     simulated_shapes().to_csv("shapes.csv", index=False)
+    simulated_formats().to_csv("quantised.csv", index=False)
     optimizers = simulated_recipes(noise=0.001).replace({"base": "adamw"})
     optimizers["recorded_min_loss"] = optimizers["loss"]
     optimizers.to_csv("optimizers.csv", index=False)

@@ -121,7 +121,9 @@ LossUnit = Annotated[
 ParamsAre = Annotated[
     str,
     typer.Option(
-        metavar="WHAT", show_default=False, help="What N counts: total, non-embedding, ..."
+        metavar="WHAT",
+        show_default=False,
+        help="What N counts; non-embedding:total converts it.",
     ),
 ]
 Flops = Annotated[

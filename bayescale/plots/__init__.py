@@ -28,6 +28,7 @@ from bayescale.plots.fits import (
 from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
 from bayescale.plots.optimum import plot_optimum
+from bayescale.plots.precision import plot_precision
 from bayescale.plots.recipes import plot_recipes
 from bayescale.plots.repetition import plot_repetition_value
 from bayescale.plots.targets import plot_emergence, plot_predicted_tasks, plot_targets
@@ -58,6 +59,7 @@ __all__ = [
     "plot_overtraining",
     "plot_parameters",
     "plot_plans",
+    "plot_precision",
     "plot_predicted",
     "plot_predicted_tasks",
     "plot_recipes",

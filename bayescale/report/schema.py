@@ -1086,6 +1086,87 @@ class CriticalBatch(Standing):
     together: list[str]
 
 
+class AddedLoss(TypedDict):
+    """What quantisation to some bits adds to the loss of a model."""
+
+    bits: float
+    loss_increase: Quantity
+    seen: bool
+
+
+class BitsFor(TypedDict):
+    """The bits for which quantisation adds so much."""
+
+    increase: float
+    bits: Quantity
+
+
+class QuantisedModel(TypedDict):
+    """What bits cost a model of the table."""
+
+    group: str | None
+    params: float
+    tokens: float
+    b: Quantity
+    factor: Quantity
+    added: list[AddedLoss]
+    bits_for: list[BitsFor]
+    seen: list[Number]
+
+
+class ToldExponent(Quantity):
+    """An exponent, and whether the table or its prior says it; null of constants."""
+
+    name: str
+    told: bool | None
+
+
+class SplittingColumn(TypedDict):
+    """A column by whose values rows lie apart."""
+
+    column: str
+    p: float
+
+
+class PlannedBits(TypedDict):
+    """The best model of some bits in a memory."""
+
+    bits: float
+    p_best: float
+    params: Quantity
+    tokens: Quantity
+    loss: Quantity
+    added: Quantity
+    enough_tokens: Quantity
+    p_too_many_tokens: float
+    seen: bool
+    decades_beyond: Number
+
+
+class PrecisionPlan(TypedDict):
+    """Size and bits of a planned model."""
+
+    memory: float
+    flops: Number
+    tokens: Number
+    like: str
+    best_bits: Quantity
+    best_params: Quantity
+    best_loss: Quantity
+    at_fewest: Number
+    formats: list[PlannedBits]
+
+
+class Precision(Standing):
+    """What fewer bits cost, and how many are best in a memory."""
+
+    models: list[QuantisedModel]
+    exponents: list[ToldExponent]
+    splits: list[SplittingColumn]
+    scatter: Quantity | None
+    plan: PrecisionPlan | None
+
+
 QUESTIONS = {
     "overtraining": Overtraining,
     "repetition": Repetition,
@@ -1101,6 +1182,7 @@ WRITTEN: dict[str, Any] = {
     "fit": Report,
     "optima": Optima,
     "basin": SettingBasins,
+    "precision": Precision,
     "recipes": RecipeAnswer,
     "targets": Targets,
     "tune": Tuning,
