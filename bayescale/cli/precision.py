@@ -1,6 +1,7 @@
 """The command that says what bits a weight should have."""
 
 import re
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from bayescale.cli.options import AllowUnconverged, Columns, Json, Seed, Where, 
 from bayescale.cli.plan import fit_or_constants
 from bayescale.cli.reading import all_of, pairs_of
 from bayescale.cli.sampling import print_answer, sample
-from bayescale.errors import BayescaleError
+from bayescale.errors import BayescaleError, RunsWarning
 from bayescale.files import make_folder
 from bayescale.modelling.spec import load_model
 from bayescale.progress import step
@@ -74,7 +75,10 @@ def precision(
         given = pairs_of(column, "--column")
         runs = read_quantised(table, given, by=by or MODEL, where=all_of(where or []))
     several = runs.table[MODEL].nunique() > 1
-    fitted = sample(runs, load_model(SEVERAL if several else ONE), seed)
+    with warnings.catch_warnings():
+        for known in ("two levels only", "one number of", "collinear design"):  # the answer says it
+            warnings.filterwarnings("ignore", known, RunsWarning)
+        fitted = sample(runs, load_model(SEVERAL if several else ONE), seed)
     from bayescale.decisions.precision import FORMATS, answer_precision, best_precision
 
     asked = bits or FORMATS

@@ -110,7 +110,8 @@ def best_precision(
     """Best size and bits together, of a model whose weights have to fit in a memory.
 
     Trained on given tokens the largest model that fits is best; of a given compute a smaller one
-    may be. About 1,000 draws are asked; those of the two fits are paired as they come.
+    may be. About 1,000 draws of each fit are asked, paired as they come; those of the fit that has
+    fewer are taken again.
 
     Parameters
     ----------
@@ -154,16 +155,15 @@ def best_precision(
     assert budget is not None
     for name, value in (("the memory", memory), ("the training budget", budget)):
         require_positive(name, value)
-    few = with_few_draws(joint)
-    planned = _planned(fit, like)
-    rows = _Rows(Posterior.of_joint_law(few), planned, memory, budget, of_compute=tokens is None)
+    law, planned = Posterior.of_joint_law(with_few_draws(joint)), _planned(fit, like)
+    own = max(law, Posterior.of(with_few_draws(planned)), key=lambda one: one.number)
+    rows = _Rows(law, planned, own.number, memory, budget, of_compute=tokens is None)
     asked = _bits(bits).to_numpy()
     size = rows.best_size(rows.wide(np.log(asked)))
     loss, added = rows.losses(size, rows.wide(np.log(asked)))
     best = rows.best_bits(_fewest(fit))
     best_size = rows.best_size(best)
     places = loss.argmin(axis=1)
-    own = Posterior.of_joint_law(few)
     found = own.from_rows(
         {
             "params": np.exp(size),
@@ -190,21 +190,30 @@ class _Rows:
     """Losses of a joint law after quantisation, a row for each draw, in logs of size and bits."""
 
     def __init__(
-        self, joint: Posterior, fit: Fit, memory: float, budget: float, *, of_compute: bool
+        self,
+        joint: Posterior,
+        fit: Fit,
+        number: int,
+        memory: float,
+        budget: float,
+        *,
+        of_compute: bool,
     ) -> None:
-        self.joint, self.law = joint.rows, fit.law
+        self.fresh, self.k, self.law = joint.law.fresh, joint.k, fit.law
         self.log_bytes, self.of_compute = np.log(memory), of_compute
         self.log_given = np.log(budget)
-        number = joint.number
-        self.added = {
-            name: np.resize(draws.transpose("chain", "draw").to_numpy().ravel(), number)[:, None]
-            for name, draws in fit.natural.items()
-        }
+        self.natural, self.added = (
+            {
+                name: np.resize(draws.transpose("chain", "draw").to_numpy(), (number, 1))
+                for name, draws in natural.items()
+            }
+            for natural in (joint.natural, fit.natural)
+        )
 
     @property
     def values(self) -> tuple[np.ndarray, ...]:
         """Parameters of the joint law and of the other."""
-        return (*self.joint.natural.values(), *self.added.values())
+        return (*self.natural.values(), *self.added.values())
 
     def wide(self, values: np.ndarray) -> np.ndarray:
         """Repeat values for every draw."""
@@ -218,20 +227,20 @@ class _Rows:
         """Log of the tokens that a size is trained on."""
         if not self.of_compute:
             return self.log_given + 0.0 * size
-        return self.log_given - np.log(self.joint.k) - size
+        return self.log_given - np.log(self.k) - size
 
     def losses(
         self, size: Any, log_bits: Any, *values: Any, log_tokens: Any = None
     ) -> tuple[Any, Any]:
         """Loss after quantisation, and what that adds."""
         values = values or self.values
-        number = len(self.joint.natural)
-        natural = dict(zip(self.joint.natural, values[:number], strict=True))
+        number = len(self.natural)
+        natural = dict(zip(self.natural, values[:number], strict=True))
         slopes = dict(zip(self.added, values[number:], strict=True))
         at = self.log_tokens(size) if log_tokens is None else log_tokens
         params, tokens = np.exp(size), np.exp(at)
         added = self.law(params, tokens, np.exp(log_bits), **slopes)
-        return self.joint.law.fresh(params, tokens, **natural) + added, added
+        return self.fresh(params, tokens, **natural) + added, added
 
     def best_size(self, log_bits: np.ndarray, *values: np.ndarray) -> np.ndarray:
         """Log of the best size of these bits: on given tokens the largest, else by a search."""

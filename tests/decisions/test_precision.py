@@ -15,7 +15,7 @@ SLOPES = {"c": -14.0, "b": 1.386, "gamma_D": 0.5, "gamma_N": 0.3}
 
 def quantised(draws=1, **changes):
     """Constants of what quantisation adds, as some draws."""
-    own = {name: np.full(draws, value) for name, value in {**SLOPES, **changes}.items()}
+    own = {name: value * np.ones(draws) for name, value in {**SLOPES, **changes}.items()}
     return bs.constants_fit("precision", **own)
 
 
@@ -136,6 +136,13 @@ def test_questions_that_cannot_be_answered(ask, said):
     with pytest.raises(FitError) as refused:
         ask()
     assert said in str(refused.value)
+
+
+def test_a_joint_law_of_one_draw_keeps_the_spread_of_the_other():
+    spread = quantised(c=np.linspace(-20.0, -8.0, 40), draws=40)
+    found = bs.best_precision(law(), spread, 4e9, tokens=2e12)
+    assert found.sizes["draw"] == 40
+    assert float(found["best_bits"].max() / found["best_bits"].min()) > 1.5
 
 
 @pytest.fixture(scope="module")
