@@ -44,6 +44,12 @@ from .decisions.precision import (
     best_precision as best_precision,
     loss_added as loss_added,
 )
+from .decisions.quality import (
+    Corpus as Corpus,
+    answer_quality as answer_quality,
+    best_corpora as best_corpora,
+    best_filter as best_filter,
+)
 from .decisions.wall import (
     answer_wall as answer_wall,
     best_under_wall as best_under_wall,
@@ -181,10 +187,12 @@ from .plots import (
     plot_checks as plot_checks,
     plot_comparison as plot_comparison,
     plot_cost as plot_cost,
+    plot_corpora as plot_corpora,
     plot_critical_batch as plot_critical_batch,
     plot_curve as plot_curve,
     plot_decision as plot_decision,
     plot_emergence as plot_emergence,
+    plot_filters as plot_filters,
     plot_forecast as plot_forecast,
     plot_forest as plot_forest,
     plot_isoflop as plot_isoflop,

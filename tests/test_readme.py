@@ -27,7 +27,15 @@ from conftest import (
 from test_own_laws import OWN, learning_rates
 
 import bayescale
-from bayescale import RunsWarning, available_models, fit, load_model, parse_model, read_runs
+from bayescale import (
+    RunsWarning,
+    available_models,
+    constants_fit,
+    fit,
+    load_model,
+    parse_model,
+    read_runs,
+)
 from bayescale.cli import app
 from bayescale.laws import LAWS
 
@@ -38,7 +46,11 @@ README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 SLOW = {"tune", "demo", "report", "transfer", "--tasks", "basin", "recipes", "precision"}
-REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
+CONSTRAINED = {
+    **{"E": 1.8, "A": 400, "B": 1500, "alpha": 0.34, "beta": 0.36},
+    **{"R_D": 15, "R_N": 5, "r_N": -0.3},
+}
+REPEATED = "data-constrained: " + ", ".join(f"{n}={value}" for n, value in CONSTRAINED.items())
 FILLED = {
     "--hold-out EXPR": "--hold-out 'flops > 2e21'",
     "--group COLUMN": "--group family",
@@ -109,6 +121,7 @@ def files(tmp_path, monkeypatch, small_fit):
     simulated_steps().to_csv("steps.csv", index=False)
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     small_fit.save("fit.nc")
+    constants_fit("data-constrained", **CONSTRAINED).save("repeated.nc")
     known_task_fit().save("tasks.nc")
     sweep = sweep_table({256: 4e-3, 512: 4e-3, 1024: 4e-3}, noise=1e-3)
     sweep.assign(optimizer="adam").to_csv("sweep.csv", index=False)
@@ -141,7 +154,7 @@ def write_runs(shown: str) -> None:
 
 
 def fit_to_plan(question: str) -> str:
-    if question == "repetition":
+    if question in ("repetition", "--params"):  # of bayescale quality
         return REPEATED
     if question == "multiplier":
         return str(known_grouped_fit(a={}, b={"E": 1.9}).save("grouped.nc"))

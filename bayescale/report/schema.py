@@ -1167,6 +1167,63 @@ class Precision(Standing):
     plan: PrecisionPlan | None
 
 
+class Switch(TypedDict):
+    """Repetitions of the best data from which on new ones of a quality pay."""
+
+    quality: float
+    repetitions: Quantity
+
+
+class CorpusPasses(TypedDict):
+    """How often a corpus is passed over."""
+
+    name: str
+    p_used: float
+    tokens: Quantity
+    epochs: Quantity
+
+
+class MixedCorpora(TypedDict):
+    """How a number of tokens is best spent on corpora."""
+
+    tokens: float
+    decades_beyond: Number
+    worth: Quantity
+    effective: Quantity
+    loss: Quantity
+    gain: Quantity
+    corpora: list[CorpusPasses]
+
+
+class FilterShare(TypedDict):
+    """What a filter keeps, and how probably it is the best."""
+
+    kept: float
+    epochs: float
+    p_best: float
+    loss: Quantity
+
+
+class Filtered(TypedDict):
+    """How strictly to filter for a number of tokens."""
+
+    tokens: float
+    decades_beyond: Number
+    best_kept: Quantity
+    filters: list[FilterShare]
+
+
+class Quality(Standing):
+    """Which corpora to repeat, which to add, and how strictly to filter."""
+
+    params: float
+    R_D: Quantity
+    R_D_identified: bool
+    switch: list[Switch]
+    corpora: list[MixedCorpora]
+    filters: list[Filtered]
+
+
 QUESTIONS = {
     "overtraining": Overtraining,
     "repetition": Repetition,
@@ -1183,6 +1240,7 @@ WRITTEN: dict[str, Any] = {
     "optima": Optima,
     "basin": SettingBasins,
     "precision": Precision,
+    "quality": Quality,
     "recipes": RecipeAnswer,
     "targets": Targets,
     "tune": Tuning,

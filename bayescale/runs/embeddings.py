@@ -6,7 +6,7 @@ Pearce and Song (2024), "Reconciling Kaplan and Chinchilla Scaling Laws", arXiv:
 through the shapes of common decoders, so of a model of another shape or vocabulary it is a guess.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,48 +23,73 @@ _SAYS = f"N + {EMBEDDING:.0f} N^(1/3) of N without embeddings (Pearce and Song 2
 
 
 @typed
-def total_params(non_embedding: Any) -> Any:
+def total_params(non_embedding: float | Sequence[float]) -> Any:
     r"""Add embeddings to parameters counted without them, :math:`N_E + 47491 N_E^{1/3}`.
 
     Parameters
     ----------
-    non_embedding : array_like
+    non_embedding : float or sequence of float
         Counts, at least 0.
 
     Returns
     -------
-    array_like
+    float or numpy.ndarray
+
+    Raises
+    ------
+    RunsError
+        For what is no count.
 
     Examples
     --------
     >>> [round(float(1 - n / total_params(n)), 3) for n in (1e6, 1e8, 1e10)]
     [0.826, 0.181, 0.01]
     """
-    return non_embedding + EMBEDDING * np.cbrt(non_embedding)
+    return _with_embeddings(_counts(non_embedding))
 
 
 @typed
-def non_embedding_params(total: Any) -> Any:
+def non_embedding_params(total: float | Sequence[float]) -> Any:
     r"""Leave embeddings out of parameters counted with them: the exact inverse of `total_params`.
 
     The real root of :math:`x^3 + 47491 x - N = 0`, cubed; there is one, in closed form.
 
     Parameters
     ----------
-    total : array_like
+    total : float or sequence of float
         Counts, at least 0.
 
     Returns
     -------
-    array_like
+    float or numpy.ndarray
+
+    Raises
+    ------
+    RunsError
+        For what is no count.
 
     Examples
     --------
     >>> round(non_embedding_params(total_params(1e8)))
     100000000
     """
+    return _without_embeddings(_counts(total))
+
+
+def _counts(given: float | Sequence[float]) -> np.ndarray:
+    values = np.asarray(given, dtype=float)
+    if not (np.isfinite(values) & (values >= 0)).all():
+        raise RunsError(f"counts of parameters must be at least 0, got {values.min():g}")
+    return values
+
+
+def _with_embeddings(counts: Any) -> Any:
+    return counts + EMBEDDING * np.cbrt(counts)
+
+
+def _without_embeddings(counts: Any) -> Any:
     half = np.sqrt(EMBEDDING / 3.0)
-    return (2.0 * half * np.sinh(np.arcsinh(total / (2.0 * half**3)) / 3.0)) ** 3
+    return (2.0 * half * np.sinh(np.arcsinh(counts / (2.0 * half**3)) / 3.0)) ** 3
 
 
 @dataclass(frozen=True)
@@ -87,8 +112,8 @@ class Counting:
 
 
 _CONVERSIONS = {
-    ("non-embedding", "total"): total_params,
-    ("total", "non-embedding"): non_embedding_params,
+    ("non-embedding", "total"): _with_embeddings,
+    ("total", "non-embedding"): _without_embeddings,
 }
 
 
