@@ -53,6 +53,11 @@ class Corpus:
         Distinct ones.
     quality : float
         Worth of a fresh token of it, in fresh tokens of the best data, above 0 and at most 1.
+
+    Raises
+    ------
+    FitError
+        For another quality, or no tokens.
     """
 
     name: str
