@@ -1,8 +1,10 @@
 """Laws of bits per weight: after training, and in training."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import bayescale as bs
 from bayescale.laws import LAWS, chinchilla
 
 QUANTISED, TRAINED = LAWS["precision"], LAWS["kumar_precision"]
@@ -47,3 +49,27 @@ def test_closed_forms_hold_at_any_bits(bits):
     assert sizes[losses.argmin()] == pytest.approx(best, rel=0.01)
     assert TRAINED.compute(losses.min(), 6.0, **own) == pytest.approx(1e22, rel=1e-3)
     assert best > chinchilla.optimum(1e22, 6.0, **JOINT)  # fewer count, so more are best
+
+
+@pytest.mark.slow
+def test_runs_trained_with_few_bits_say_what_their_weights_count_for():
+    rng = np.random.default_rng(4)
+    params, bits = (own.ravel() for own in np.meshgrid(np.geomspace(3e7, 2e9, 6), [2, 3, 4, 6, 16]))
+    tokens = params * rng.choice([10.0, 40.0, 160.0], len(params))
+    loss = TRAINED(params, tokens, bits, **JOINT, g=2.5) * np.exp(
+        0.003 * rng.standard_normal(len(params))
+    )
+    table = {"params": params, "tokens": tokens, "weight_bits": bits, "loss": loss}
+    with pytest.warns(bs.RunsWarning, match="differ in weight_bits"):  # it is what is asked
+        runs = bs.read_runs(pd.DataFrame(table))
+    fit = bs.fit(runs, "kumar-precision", draws=500, tune=700, progress=False)
+    assert fit.diagnostics.converged
+    low, high = fit.posterior["g"].quantile([0.05, 0.95])
+    assert low < 2.5 < high
+    sizes = [
+        float(bs.compute_optimal(fit.at(weight_bits=own), 1e21)["params"].median())
+        for own in (3.0, 16.0)
+    ]
+    truth = [TRAINED.optimum(1e21, 6.0, **JOINT, g=2.5, weight_bits=own) for own in (3.0, 16.0)]
+    assert sizes == pytest.approx(truth, rel=0.15)
+    assert sizes[0] > sizes[1]
