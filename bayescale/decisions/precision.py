@@ -21,6 +21,7 @@ from bayescale.arguments import typed
 from bayescale.decisions.answer import (
     Answer,
     count_of,
+    distance,
     interval_of,
     loss_of,
     negated,
@@ -449,6 +450,7 @@ def _plan(joint: Fit, fit: Fit, found: xr.Dataset) -> dict[str, Any]:
     return {
         **{name: found.attrs[name] for name in ("memory", "flops", "tokens", "like")},
         **{name: numbers(found[name]) for name in ("best_bits", "best_params", "best_loss")},
+        "bends": Posterior.of_joint_law(joint).bends,
         "at_fewest": float((found["best_bits"] < few * 1.01).mean()) if len(fit.runs) else None,
         "formats": [_format(joint, fit, found.sel(bits=at)) for at in found["bits"].to_numpy()],
     }
@@ -493,10 +495,7 @@ def _plan_sentences(answer: dict[str, Any]) -> Iterator[str]:
     if plan["at_fewest"] is not None and plan["at_fewest"] > 1 - plan["at_fewest"]:
         yield "That is the fewest bits of the table: it bounds the best, it does not bracket it."
     yield from _pays(plan, best)
-    if best["decades_beyond"]:
-        out = words.significant(abs(best["decades_beyond"]), 2)
-        side = "above the largest" if best["decades_beyond"] > 0 else "below the smallest"
-        yield f"The joint law extrapolates to it: {out} decades {side} fitted run."
+    yield distance(best["decades_beyond"], bends=plan["bends"])
 
 
 def _named(own: dict[str, Any]) -> str:

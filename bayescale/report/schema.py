@@ -1153,6 +1153,7 @@ class PrecisionPlan(TypedDict):
     best_bits: Quantity
     best_params: Quantity
     best_loss: Quantity
+    bends: bool
     at_fewest: Number
     formats: list[PlannedBits]
 
