@@ -100,17 +100,21 @@ def _measured(kept: pd.DataFrame, filled: pd.DataFrame, raw: pd.DataFrame) -> Re
         raise RunsError(f"no row has a {INCREASE} above 0", f"It is {_HOW}, in nats per token.")
     doubts = []
     for rows, what, advice in (
-        (added == 0, "add nothing", "They are the zero that others are measured from, no data."),
+        (
+            added == 0,
+            "nothing is added",
+            "They are the zero that others are measured from, no data.",
+        ),
         (
             added < 0,
-            "add less than nothing, which is measuring error",
+            "less than nothing is added, which is measuring error",
             "Leave out formats of as many bits too: those that are kept were lucky upwards.",
         ),
-        (added.isna(), f"have no {INCREASE}", f"It is {_HOW}."),
+        (added.isna(), f"there is no {INCREASE}", f"It is {_HOW}."),
     ):
         if rows.any():
             which = words.rows(kept.index[rows])
-            doubts.append(doubt(_ZERO, f"{which} {what}", advice, kept.index[rows]))
+            doubts.append(doubt(_ZERO, f"{which}: {what}", advice, kept.index[rows]))
     return Read(table, [f"{len(kept) - len(table)} dropped that add nothing to the loss"], doubts)
 
 

@@ -21,7 +21,7 @@ TABLE = pd.DataFrame(
 
 
 def test_the_row_of_the_model_as_it_was_trained_is_the_zero_and_no_data():
-    with pytest.warns(RunsWarning, match="row 1 add nothing; they are the zero"):
+    with pytest.warns(RunsWarning, match="row 1: nothing is added; they are the zero"):
         runs = bs.read_quantised(TABLE)
     assert runs.table["bits_per_weight"].tolist() == [8.5, 4.5, 4.5, 4.5]
     assert "1 dropped that add nothing to the loss" in runs.ledger
@@ -32,9 +32,9 @@ def test_what_adds_less_than_nothing_is_left_out_and_said_to_bias():
     with pytest.warns(RunsWarning) as said:
         runs = bs.read_quantised(table)
     texts = " ".join(str(own.message) for own in said)
-    assert "row 2 add less than nothing" in texts
+    assert "row 2: less than nothing is added" in texts
     assert "were lucky upwards" in texts
-    assert "row 5 have no loss_increase" in texts
+    assert "row 5: there is no loss_increase" in texts
     assert len(runs) == 3
 
 
