@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import simulated_formats
 
 import bayescale as bs
 from bayescale.errors import RunsError, RunsWarning
+from bayescale.runs.design import require_identifiable
 
 TABLE = pd.DataFrame(
     {
@@ -47,6 +49,24 @@ def test_models_and_methods_together_name_the_groups():
 def test_formats_of_equal_bits_are_no_seeds():
     runs = bs.read_quantised(TABLE.iloc[1:])
     assert {"format", "calibrated"} <= set(runs.settings)
+
+
+@pytest.mark.parametrize(
+    ("params", "tokens", "doubted"),
+    [
+        ([7e9, 7e9], [2e12, 2e12], "one number of params"),
+        ([7e9, 14e9], [2e12, 4e12], "collinear design"),
+    ],
+)
+def test_bits_can_be_learned_of_one_model_and_of_proportional_ones(params, tokens, doubted):
+    table = simulated_formats().iloc[::3]
+    late = (table["model"] == "late").astype(int)
+    table = table.assign(params=np.take(params, late), tokens=np.take(tokens, late))
+    spec = bs.load_model("precision")
+    doubts = require_identifiable(
+        bs.read_quantised(table), spec.designed, len(spec.priors), held=spec.may_hold
+    )
+    assert doubted in {own.name for own in doubts}
 
 
 @pytest.mark.parametrize(
