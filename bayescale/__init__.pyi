@@ -39,6 +39,17 @@ from .evaluation.compare import Comparison as Comparison, compare as compare
 from .evaluation.compare import answer_comparison as answer_comparison
 from .runs.steps import read_steps as read_steps, steps_to_target as steps_to_target
 from .runs.datasets import available_datasets as available_datasets, load_dataset as load_dataset
+from .decisions.precision import (
+    answer_precision as answer_precision,
+    best_precision as best_precision,
+    loss_added as loss_added,
+)
+from .decisions.quality import (
+    Corpus as Corpus,
+    answer_quality as answer_quality,
+    best_corpora as best_corpora,
+    best_filter as best_filter,
+)
 from .decisions.wall import (
     answer_wall as answer_wall,
     best_under_wall as best_under_wall,
@@ -184,11 +195,13 @@ from .plots import (
     plot_checks as plot_checks,
     plot_comparison as plot_comparison,
     plot_cost as plot_cost,
+    plot_corpora as plot_corpora,
     plot_critical_batch as plot_critical_batch,
     plot_curve as plot_curve,
     plot_decision as plot_decision,
     plot_emergence as plot_emergence,
     plot_experts as plot_experts,
+    plot_filters as plot_filters,
     plot_forecast as plot_forecast,
     plot_forest as plot_forest,
     plot_isoflop as plot_isoflop,
@@ -201,6 +214,7 @@ from .plots import (
     plot_overtraining as plot_overtraining,
     plot_parameters as plot_parameters,
     plot_plans as plot_plans,
+    plot_precision as plot_precision,
     plot_predicted as plot_predicted,
     plot_predicted_tasks as plot_predicted_tasks,
     plot_repetition_value as plot_repetition_value,
@@ -220,6 +234,11 @@ from .posterior.prediction import (
     residuals as residuals,
 )
 from .report.write import write_report as write_report
+from .runs.embeddings import (
+    non_embedding_params as non_embedding_params,
+    total_params as total_params,
+)
+from .runs.quantisation import read_quantised as read_quantised
 from .runs.isoflops import on_isoflops as on_isoflops
 from .runs.table import Runs as Runs, read_runs as read_runs
 from .runs.sweeps import as_sweep as as_sweep, read_sweep as read_sweep

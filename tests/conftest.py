@@ -143,6 +143,22 @@ def simulated_experts(
     return pd.DataFrame(rows)
 
 
+def simulated_formats(apart: float = 0.0, noise: float = 0.1, seed: int = 1) -> pd.DataFrame:
+    """Two models of ten formats each; every second is calibrated, better by a factor e^apart."""
+    rng = np.random.default_rng(seed)
+    bits, late = np.tile(np.linspace(2.2, 8.0, 10), 2), np.repeat([0, 1], 10)
+    calibrated, tokens = np.arange(20) % 2 == 0, np.where(late, 15e12, 2e12)
+    log_added = -14.0 - 1.386 * bits + 0.5 * np.log(tokens) - 0.3 * np.log(7e9)
+    log_added += noise * rng.standard_normal(20) - apart * calibrated
+    return pd.DataFrame(
+        {
+            **{"model": np.where(late, "late", "early"), "method": "kind", "params": 7e9},
+            **{"tokens": tokens, "bits_per_weight": bits, "calibrated": calibrated},
+            "loss_increase": np.exp(log_added),
+        }
+    )
+
+
 RECIPE_SIZES = [1e8, 4e8]
 RECIPE_SLOPES = {"fast": -0.1, "slow": 0.05}
 RECIPE_GAINS = {"fast": np.log(1.3), "slow": np.log(0.9)}  # at the middle of the sizes, 2e8

@@ -16,6 +16,7 @@ from conftest import (
     known_grouped_fit,
     known_task_fit,
     simulated_experts,
+    simulated_formats,
     simulated_recipes,
     simulated_settings,
     simulated_shapes,
@@ -27,7 +28,15 @@ from conftest import (
 from test_own_laws import OWN, learning_rates
 
 import bayescale
-from bayescale import RunsWarning, available_models, fit, load_model, parse_model, read_runs
+from bayescale import (
+    RunsWarning,
+    available_models,
+    constants_fit,
+    fit,
+    load_model,
+    parse_model,
+    read_runs,
+)
 from bayescale.cli import app
 from bayescale.decisions import transfer, tune
 from bayescale.laws import LAWS
@@ -40,8 +49,12 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 ELSEWHERE = ("bayescale demo",)
 """Commands with a test of their own, in `test_cli.py`."""
-SLOW = {"tune", "report", "transfer", "--tasks", "basin", "recipes", "experts"}
-REPEATED = "data-constrained: E=1.8, A=400, B=1500, alpha=0.34, beta=0.36, R_D=15, R_N=5, r_N=-0.3"
+SLOW = {"tune", "report", "transfer", "--tasks", "basin", "recipes", "experts", "precision"}
+CONSTRAINED = {
+    **{"E": 1.8, "A": 400, "B": 1500, "alpha": 0.34, "beta": 0.36},
+    **{"R_D": 15, "R_N": 5, "r_N": -0.3},
+}
+REPEATED = "data-constrained: " + ", ".join(f"{n}={value}" for n, value in CONSTRAINED.items())
 FILLED = {
     "--hold-out EXPR": "--hold-out 'flops > 2e21'",
     "--group COLUMN": "--group family",
@@ -54,6 +67,9 @@ FILLED = {
     "TASKS": "tasks.nc",
     "SHAPES": "shapes.csv",
     "EXPERTS": "experts.csv",
+    "QUANTISED": "quantised.csv",
+    "--joint FIT": "--joint fit.nc",
+    "--like MODEL": "--like 'early, kind'",
     "OPTIMIZERS": "optimizers.csv",
     "STEPS": "steps.csv",
     "RUNS": "runs.csv",
@@ -129,6 +145,7 @@ def write_files(own):
     simulated_steps().to_csv("steps.csv", index=False)
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     own.save("fit.nc")
+    constants_fit("data-constrained", **CONSTRAINED).save("repeated.nc")
     known_task_fit().save("tasks.nc")
     sweep = sweep_table({256: 4e-3, 512: 4e-3, 1024: 4e-3}, noise=1e-3)
     sweep.assign(optimizer="adam").to_csv("sweep.csv", index=False)
@@ -137,6 +154,7 @@ def write_files(own):
     settings.to_csv("settings.csv", index=False)
     simulated_shapes().to_csv("shapes.csv", index=False)
     simulated_experts().to_csv("experts.csv", index=False)
+    simulated_formats().to_csv("quantised.csv", index=False)
     optimizers = simulated_recipes(noise=0.001).replace({"base": "adamw"})
     optimizers["recorded_min_loss"] = optimizers["loss"]
     optimizers.to_csv("optimizers.csv", index=False)
@@ -173,7 +191,7 @@ def write_runs(shown: str) -> None:
 
 
 def fit_to_plan(question: str) -> str:
-    if question == "repetition":
+    if question in ("repetition", "--params"):  # of bayescale quality
         return REPEATED
     if question == "multiplier":
         return str(known_grouped_fit(a={}, b={"E": 1.9}).save("grouped.nc"))

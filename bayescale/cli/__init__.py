@@ -21,6 +21,8 @@ from bayescale.cli import (
     curves,
     experts,
     plan,
+    precision,
+    quality,
     recipes,
     reports,
     schemas,
@@ -52,6 +54,8 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
     "What to do": {
         reports.optima: "bayescale optima fit.nc --flops 1e23,1e24",
         tune.tune: "bayescale tune sweep.csv --knobs learning_rate --params 7e9 --tokens 1e12",
+        precision.precision: "bayescale precision t.csv --joint fit.nc --memory 40GB --tokens 2T",
+        quality.quality: "bayescale quality fit.nc --corpus web=1e12:1 --params 7B --tokens 3T",
         basin.basin: "bayescale basin runs.csv --knob aspect_ratio --params 400M --within 1%",
         recipes.recipes: "bayescale recipes runs.csv --by optimizer --baseline adamw --params 7e9",
         targets.targets: "bayescale targets fit.nc --params 7e9 --tokens 1e12,2e12 --reach 0.7",
@@ -74,6 +78,7 @@ LONG = {
     *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
     *(comparison.compare, curves.curves, curves.forecast),
     *(tune.tune, basin.basin, batch.batch, recipes.recipes, transfer.transfer, experts.experts),
+    precision.precision,
 }
 
 for panel, its_commands in COMMANDS.items():

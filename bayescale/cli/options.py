@@ -121,7 +121,9 @@ LossUnit = Annotated[
 ParamsAre = Annotated[
     str,
     typer.Option(
-        metavar="WHAT", show_default=False, help="What N counts: total, non-embedding, ..."
+        metavar="WHAT",
+        show_default=False,
+        help="What N counts; non-embedding:total converts it.",
     ),
 ]
 Flops = Annotated[
@@ -596,11 +598,27 @@ def _split_of(parameter: inspect.Parameter) -> Callable[[list[str]], Any] | None
 
 
 def _numbers(entries: list[str], option: str) -> list[float]:
-    return [_number(text, option) for text in each(entries)]
+    return [number_from(text, option) for text in each(entries)]
 
 
-def _number(text: str, option: str) -> float:
-    """Read a number as tables may have it, such as 7B."""
+def number_from(text: str, option: str) -> float:
+    """Read a number as tables may have it, such as 7B.
+
+    Parameters
+    ----------
+    text : str
+    option : str
+        Its name, for errors.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    BayescaleError
+        If it is none.
+    """
     try:
         return float(text)
     except ValueError:

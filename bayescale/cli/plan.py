@@ -284,18 +284,33 @@ def _asked(
     beside: Path | None = None,
 ) -> "Fit":
     """Give the fit that is asked, at the inputs that are given, of one group if it is named."""
-    whole = _load(source, beside)
+    whole = fit_or_constants(source, beside)
     whole = whole.at(**given_of(whole.spec, at or []))
     if plot is not None:
         make_room(plot)  # before the long work, not after it
     return whole if group is None else whole.of_group(group)
 
 
-def _load(source: str, beside: Path | None = None) -> "Fit":
+def fit_or_constants(source: str, beside: Path | None = None) -> "Fit":
     """Read a fit, or take constants written as NAME: PARAMETER=VALUE, ...
 
     What is wrong with the names, and with that of a table `beside`, is refused before PyMC is
     imported, which takes seconds.
+
+    Parameters
+    ----------
+    source : str
+        Path of a fit, or constants.
+    beside : Path, optional
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    FitError
+        For constants that are no numbers.
     """
     model, colon, text = source.partition(":")
     values = _constants(text) if colon and "=" in text else None

@@ -362,6 +362,9 @@ class Law:
         Parameter that is the response at the best value of all that is chosen; empty without one.
     best : tuple of str
         Parameters that are the best values of its axes, in their order; empty without them.
+    may_hold : bool
+        Whether one of several inputs may be the same in all runs, because priors say how much is
+        due to it, and there is no irreducible part that it cannot be told from.
     """
 
     name: str
@@ -377,6 +380,7 @@ class Law:
     breaks_along: tuple[str, ...] = ()
     least: str = ""
     best: tuple[str, ...] = ()
+    may_hold: bool = False
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Any:
         """Evaluate the law's function."""
@@ -667,6 +671,7 @@ def law(
     breaks_along: tuple[str, ...] = (),
     least: str = "",
     best: tuple[str, ...] = (),
+    may_hold: bool = False,
 ) -> Callable[[Function], Law]:
     """Register a function as a law: inputs by position, parameters by keyword.
 
@@ -674,7 +679,7 @@ def law(
     ----------
     response, coordinates, allocation, rises_along, falls_along, minimum_along, breaks_along
         See `Law`.
-    least, best
+    least, best, may_hold
         See `Law`.
     inputs : tuple of Input
         In the order of the function's.
@@ -725,6 +730,7 @@ def law(
             breaks_along,
             least,
             best,
+            may_hold,
         )
         return LAWS[name]
 

@@ -222,10 +222,10 @@ class ModelSpec:
     def may_hold(self) -> bool:
         """Whether one of several inputs may be the same in all runs.
 
-        A share has a scale of its own, on which priors say how much may be due to that input; of a
-        loss it cannot be told from the irreducible part.
+        A share has a scale of its own, on which priors say how much may be due to that input, and
+        some laws have priors that do; of a loss it cannot be told from the irreducible part.
         """
-        return self.response.scale == "share"
+        return self.response.scale == "share" or self.law.may_hold
 
     @property
     def columns(self) -> tuple[str, ...]:

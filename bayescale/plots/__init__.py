@@ -29,6 +29,8 @@ from bayescale.plots.fits import (
 from bayescale.plots.groups import plot_forest, plot_shrinkage
 from bayescale.plots.multiplier import plot_multiplier
 from bayescale.plots.optimum import plot_optimum
+from bayescale.plots.precision import plot_precision
+from bayescale.plots.quality import plot_corpora, plot_filters
 from bayescale.plots.recipes import plot_recipes
 from bayescale.plots.repetition import plot_repetition_value
 from bayescale.plots.targets import plot_emergence, plot_predicted_tasks, plot_targets
@@ -44,12 +46,14 @@ __all__ = [
     "plot_bowls",
     "plot_checks",
     "plot_comparison",
+    "plot_corpora",
     "plot_cost",
     "plot_critical_batch",
     "plot_curve",
     "plot_decision",
     "plot_emergence",
     "plot_experts",
+    "plot_filters",
     "plot_forecast",
     "plot_forest",
     "plot_isoflop",
@@ -60,6 +64,7 @@ __all__ = [
     "plot_overtraining",
     "plot_parameters",
     "plot_plans",
+    "plot_precision",
     "plot_predicted",
     "plot_predicted_tasks",
     "plot_recipes",

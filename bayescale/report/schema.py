@@ -1137,6 +1137,145 @@ class CriticalBatch(Standing):
     together: list[str]
 
 
+class AddedLoss(TypedDict):
+    """What quantisation to some bits adds to the loss of a model."""
+
+    bits: float
+    loss_increase: Quantity
+    seen: bool
+
+
+class BitsFor(TypedDict):
+    """The bits for which quantisation adds so much."""
+
+    increase: float
+    bits: Quantity
+
+
+class QuantisedModel(TypedDict):
+    """What bits cost a model of the table."""
+
+    group: str | None
+    params: float
+    tokens: float
+    b: Quantity
+    factor: Quantity
+    added: list[AddedLoss]
+    bits_for: list[BitsFor]
+    seen: list[Number]
+
+
+class ToldExponent(Quantity):
+    """An exponent, and whether the table or its prior says it; null of constants."""
+
+    name: str
+    told: bool | None
+
+
+class SplittingColumn(TypedDict):
+    """A column by whose values rows lie apart."""
+
+    column: str
+    p: float
+
+
+class PlannedBits(TypedDict):
+    """The best model of some bits in a memory."""
+
+    bits: float
+    p_best: float
+    params: Quantity
+    tokens: Quantity
+    loss: Quantity
+    added: Quantity
+    enough_tokens: Quantity
+    p_too_many_tokens: float
+    seen: bool
+    decades_beyond: Number
+
+
+class PrecisionPlan(TypedDict):
+    """Size and bits of a planned model."""
+
+    memory: float
+    flops: Number
+    tokens: Number
+    like: str
+    best_bits: Quantity
+    best_params: Quantity
+    best_loss: Quantity
+    bends: bool
+    at_fewest: Number
+    formats: list[PlannedBits]
+
+
+class Precision(Standing):
+    """What fewer bits cost, and how many are best in a memory."""
+
+    models: list[QuantisedModel]
+    exponents: list[ToldExponent]
+    splits: list[SplittingColumn]
+    scatter: Quantity | None
+    plan: PrecisionPlan | None
+
+
+class Switch(TypedDict):
+    """Repetitions of the best data from which on new ones of a quality pay."""
+
+    quality: float
+    repetitions: Quantity
+
+
+class CorpusPasses(TypedDict):
+    """How often a corpus is passed over."""
+
+    name: str
+    p_used: float
+    tokens: Quantity
+    epochs: Quantity
+
+
+class MixedCorpora(TypedDict):
+    """How a number of tokens is best spent on corpora."""
+
+    tokens: float
+    decades_beyond: Number
+    worth: Quantity
+    effective: Quantity
+    loss: Quantity
+    gain: Quantity
+    corpora: list[CorpusPasses]
+
+
+class FilterShare(TypedDict):
+    """What a filter keeps, and how probably it is the best."""
+
+    kept: float
+    epochs: float
+    p_best: float
+    loss: Quantity
+
+
+class Filtered(TypedDict):
+    """How strictly to filter for a number of tokens."""
+
+    tokens: float
+    decades_beyond: Number
+    best_kept: Quantity
+    filters: list[FilterShare]
+
+
+class Quality(Standing):
+    """Which corpora to repeat, which to add, and how strictly to filter."""
+
+    params: float
+    R_D: Quantity
+    R_D_identified: bool
+    switch: list[Switch]
+    corpora: list[MixedCorpora]
+    filters: list[Filtered]
+
+
 QUESTIONS = {
     "overtraining": Overtraining,
     "repetition": Repetition,
@@ -1153,6 +1292,8 @@ WRITTEN: dict[str, Any] = {
     "optima": Optima,
     "basin": SettingBasins,
     "experts": Experts,
+    "precision": Precision,
+    "quality": Quality,
     "recipes": RecipeAnswer,
     "targets": Targets,
     "tune": Tuning,

@@ -31,6 +31,7 @@ from bayescale.runs.doubts import (
     small,
     tiny,
 )
+from bayescale.runs.embeddings import counting_of
 from bayescale.runs.experts import (
     counted_params,
     experts_unsaid,
@@ -349,7 +350,9 @@ def read_runs(
         Keep the last row (most tokens, else steps) of each run that these columns name, for tables
         of what runs said while they trained.
     params_are : str
-        What N counts ("total", "non-embedding", ...): this convention moves exponents.
+        What N counts ("total", "non-embedding", ...): this convention moves exponents. With
+        ``"non-embedding:total"`` or ``"total:non-embedding"`` counts are converted, as
+        `bayescale.total_params` and `bayescale.non_embedding_params` do, and the ledger says so.
     response : str
         Column of what laws say of the runs; another one than ``loss`` for laws of something else.
     loss_unit : str, optional
@@ -447,6 +450,9 @@ def runs_from(
     require_agreement(scaled, named, stated)
     unit = _unit_of_losses(named, loss_unit, response)
     nats = scaled.assign(loss=unit.to_nats(scaled["loss"])) if unit else scaled
+    counting = counting_of(params_are)
+    if counting.convert and "params" in nats:  # before compute is filled by 6ND
+        nats = nats.assign(params=counting.convert(nats["params"]))
     filled = _fill(nats.copy(), named.table)
     own = plain[list(named.theirs)].rename(columns=dict(named.theirs))
     kept = select(filled, where, own)
@@ -469,6 +475,7 @@ def runs_from(
         *loaded.ledger,
         *_ledger_of_names(named, stated, unit),
         *_spelled(named.table, scaled, units),
+        *(counting.ledger if "params" in nats else ()),
         *_not_known(settled),
         *_said_of_filled(was_filled),
         *said_of_dense(named.table, table),
@@ -496,7 +503,7 @@ def runs_from(
         table,
         loaded.name,
         loaded.sha256,
-        params_are,
+        counting.counted,
         ledger,
         notices,
         unit=unit.label if unit else "",

@@ -84,6 +84,9 @@ POINT = {
     "inexact": 0.1,
     "start": 1.2,
     "room": 350.0,
+    "gamma_D": 0.4,
+    "gamma_N": 0.3,
+    "g": 2.5,
 }
 ERRORS = {"bend": "basis", "size_error": "size_basis"}
 """Coefficients of smooth errors, and the dim of each."""
@@ -135,6 +138,10 @@ def grouped_runs(kind: str) -> Runs:
             active_params=table["params"] / (1 + 0.3 * (4.0**which - 1)),
             experts=4.0**which,
             router_type=families,
+            bits_per_weight=3.0 + table.index.to_numpy() % 4,
+            weight_bits=3.0 + table.index.to_numpy() % 4,
+            loss_increase=0.2 * np.exp(-1.3 * (table.index.to_numpy() % 4)) * (1 + apart * which),
+            model=families,
             aspect_ratio=40 * (table["params"] / 1e9) ** 0.3 * (1 + which),
         )
     )
@@ -296,7 +303,7 @@ def test_any_coordinate_of_any_law_can_differ_between_groups(law, partial):
 
 def in_other_units(runs: Runs, factor: float) -> Runs:
     """Multiply what models say of the runs: losses, and the batch sizes of a growing quantity."""
-    names = ("loss", "ceiling", "bpb", "batch_size", "steps")
+    names = ("loss", "ceiling", "bpb", "batch_size", "steps", "loss_increase")
     said = {name: factor * runs.table[name] for name in names}
     return replace(runs, table=runs.table.assign(**said))
 
