@@ -1,0 +1,628 @@
+r"""Which mixture of corpora to train on, per draw of a law of mixtures.
+
+The objective is a weighted loss over targets, :math:`J(h) = \sum_v \omega_v L_v(N, D, h)`. Shares
+h_j sum to 1 and lie between the least and the most that runs have tried, so that no optimum is an
+extrapolation of a share; unique tokens U_j cap them at :math:`h_j D \le r U_j`, r the most epochs.
+One mixture is recommended, that of the least mean objective over the draws; the spread of the best
+mixtures of single draws says how well it is known.
+
+Minima are found by exponentiated gradients (Kivinen and Warmuth 1997, doi:10.1006/inco.1996.2612)
+with a step of its own for each draw. The nearest point of the simplex within bounds, in relative
+entropy, is the clipped multiple of the shares.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayescale import words
+from bayescale.arguments import typed
+from bayescale.decisions.answer import Answer, interval_of, response_of
+from bayescale.draws import numbers
+from bayescale.errors import FitError
+from bayescale.posterior.fit import Fit
+from bayescale.progress import step
+
+BASIN = 0.005
+"""Nats within which mixtures are taken to be as good."""
+
+_DRAWS = 400  # that are asked
+_LEAST = 1e-4  # share: less is nothing to laws of mixtures
+_STEPS, _DIFFERENCE = 300, 1e-6
+_STILL = 1e-8  # gain of a step, in units of the objective, that is the last
+_GRID = 41  # places of a share, for the basin
+_CANDIDATES = 24  # mixtures among which the next one to try is chosen
+_FACTORS = (-6.0, 12.0)  # log of the factors of compute that are looked at
+_SHOWN = 0.005  # share from which on a corpus is named in a sentence
+
+
+@dataclass(frozen=True)
+class MixturePlan:
+    """A run whose mixture is to be chosen.
+
+    Parameters
+    ----------
+    params, tokens : float, optional
+        N and D, of a law that reads them.
+    importance : mapping of str to float, optional
+        Weights of the targets; by default all weigh the same. Those left out weigh nothing.
+    unique_tokens : mapping of str to float, optional
+        Unique tokens of corpora; those left out have enough.
+    epochs : float, optional
+        The most passes over a corpus.
+    least, most : mapping of str to float, optional
+        Bounds of shares, in place of the least and the most among the runs.
+    default : mapping of str to float, optional
+        The mixture to compare with; by default the mean of the runs.
+    """
+
+    params: float | None = None
+    tokens: float | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
+    unique_tokens: Mapping[str, float] = field(default_factory=dict)
+    epochs: float = 4.0
+    least: Mapping[str, float] = field(default_factory=dict)
+    most: Mapping[str, float] = field(default_factory=dict)
+    default: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """The weighted loss of mixtures, for some draws."""
+
+    law: Any
+    inputs: Mapping[str, float]
+    natural: Mapping[str, np.ndarray]
+    weights: np.ndarray
+
+    @property
+    def draws(self) -> int:
+        """Number of draws."""
+        return next(iter(self.natural.values())).shape[-2]
+
+    def losses(self, shares: np.ndarray, **changed: Any) -> np.ndarray:
+        """Loss of each target, (..., draws, targets), of shares (parts, ..., draws or 1)."""
+        (name,) = self.law.role("shares")
+        at = {**self.inputs, **changed, name: shares[..., None]}
+        return np.asarray(self.law(*(at[own] for own in self.law.inputs), **self.natural))
+
+    def values(self, shares: np.ndarray, **changed: Any) -> np.ndarray:
+        """Objective of each draw, (..., draws)."""
+        return self.losses(shares, **changed) @ self.weights
+
+    def thinned(self, most: int) -> "_Objective":
+        """Take every so many draws."""
+        every = max(1, -(-self.draws // most))
+        return replace(self, natural={n: v[..., ::every, :] for n, v in self.natural.items()})
+
+
+def _objective(fit: Fit, plan: MixturePlan) -> _Objective:
+    law, targets = fit.spec.law, fit.groups or (fit.own_group or "",)
+    missing = [n for n in ("params", "tokens") if n in law.inputs and getattr(plan, n) is None]
+    if missing:
+        raise FitError(
+            f"the law {law.name} reads {' and '.join(missing)}: say the run that is planned, "
+            f"{', '.join(f'{name}=...' for name in missing)}"
+        )
+    if unknown := set(plan.importance) - set(targets):
+        name = sorted(unknown)[0]
+        raise FitError(f"no target {name!r}; {words.did_you_mean(name, targets)}")
+    given = plan.importance or dict.fromkeys(targets, 1.0)
+    weights = np.array([float(given.get(target, 0.0)) for target in targets])
+    if (weights < 0).any() or not weights.sum() > 0:
+        raise FitError(f"weights of targets must be positive, got {dict(given)}")
+    flat = fit.posterior.stack(sample=("chain", "draw"))
+    every = max(1, flat.sizes["sample"] // _DRAWS)
+    natural = {}
+    for name in law.parameters:
+        own = flat[name].isel(sample=slice(None, None, every))
+        own = own if "group" in own.dims else own.expand_dims(group=1)
+        along = law.supports[name].along
+        natural[name] = own.transpose(*((along,) if along else ()), "sample", "group").to_numpy()
+    inputs: dict[str, float] = {
+        n: getattr(plan, n) for n in ("params", "tokens") if n in law.inputs
+    }
+    return _Objective(law, inputs, natural, weights / weights.sum())
+
+
+def _bounds(fit: Fit, plan: MixturePlan) -> tuple[np.ndarray, np.ndarray]:
+    """Least and most share of each corpus."""
+    (name,) = fit.spec.law.role("shares")
+    parts = fit.parts[name]
+    for given in (plan.unique_tokens, plan.least, plan.most, plan.default):
+        for part in given:
+            if part not in parts:
+                raise FitError(f"no corpus {part!r}; {words.did_you_mean(part, parts)}")
+    tried = fit.runs.table[[f"{name}_{part}" for part in parts]].to_numpy(dtype=float)
+    ends = zip(parts, tried.min(axis=0), tried.max(axis=0), strict=True)
+    low, high = np.array([(plan.least.get(p, a), plan.most.get(p, b)) for p, a, b in ends]).T
+    if plan.unique_tokens:
+        if plan.tokens is None:
+            raise FitError("unique tokens cap shares of a run: say its tokens as well")
+        caps = [plan.epochs * plan.unique_tokens.get(p, np.inf) / plan.tokens for p in parts]
+        high = np.minimum(high, caps)
+    low = np.minimum(np.maximum(low, _LEAST), np.maximum(high, _LEAST))
+    high = np.maximum(high, _LEAST)
+    if not low.sum() <= 1 <= high.sum():
+        raise FitError(
+            f"no mixture lies within these bounds: the least shares sum to {low.sum():.3g}, the "
+            f"most to {high.sum():.3g}; allow more epochs, fewer tokens, or wider shares"
+        )
+    return low, high
+
+
+def _within(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Nearest mixtures within bounds, in relative entropy: clipped multiples of the shares."""
+    low, high = low[:, None], high[:, None]
+    below, above = np.full(shares.shape[1], -60.0), np.full(shares.shape[1], 60.0)
+    for _ in range(60):
+        middle = (below + above) / 2
+        small = np.clip(np.exp(middle) * shares, low, high).sum(axis=0) < 1
+        below, above = np.where(small, middle, below), np.where(small, above, middle)
+    return np.clip(np.exp((below + above) / 2) * shares, low, high)
+
+
+def _least_of(value: Any, start: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Mixtures (parts, n) at which `value`, (parts, n) to (n,), is least."""
+    shares = _within(start, low, high)
+    now, pace = value(shares), np.full(start.shape[1], 1.0)
+    for _ in range(_STEPS):
+        slope = _slope(value, shares)
+        slope = slope - (shares * slope).sum(axis=0)
+        # Steeper than this a step would leave the region in which the slope says anything.
+        way = np.clip(-pace * slope, -1.0, 1.0)
+        tried = _within(shares * np.exp(way), low, high)
+        found = value(tried)
+        better = found < now
+        gained = np.where(better, now - found, 0.0)
+        shares, now = np.where(better, tried, shares), np.where(better, found, now)
+        pace = np.where(better, 1.5 * pace, 0.3 * pace)
+        if (gained < _STILL).all() and (pace * np.abs(slope).max(axis=0) < 1e-4).all():
+            break
+    return shares
+
+
+def _slope(value: Any, shares: np.ndarray) -> np.ndarray:
+    """Differentiate the value by each share, none of them held by the others."""
+    found = np.empty_like(shares)
+    for part in range(len(shares)):
+        step_of = _DIFFERENCE + 1e-3 * shares[part]
+        above, below = shares.copy(), shares.copy()
+        above[part] += step_of
+        below[part] = np.maximum(below[part] - step_of, 0.0)
+        found[part] = (value(above) - value(below)) / (above[part] - below[part])
+    return found
+
+
+@dataclass(frozen=True)
+class BestMixture:
+    """The mixture to train on, and what it is worth.
+
+    Parameters
+    ----------
+    plan : MixturePlan
+    parts, targets : tuple of str
+        Corpora and targets.
+    recommended, default : numpy.ndarray, shape (parts,)
+        Shares of the least mean objective, and of the mixture to compare with.
+    best : numpy.ndarray, shape (draws, parts)
+        The best shares of each draw.
+    low, high : numpy.ndarray, shape (parts,)
+        Bounds of the shares.
+    objective, gain, regret : numpy.ndarray, shape (draws,)
+        Weighted loss of the recommended mixture; how far it lies below the default's, and above the
+        best of the draw; nats per token.
+    compute : numpy.ndarray or None
+        Factor of compute with which the default mixture would be as good; None for a law that does
+        not read params and tokens.
+    basin : numpy.ndarray, shape (parts, 2)
+        Range of each share, the others in proportion, that costs at most `BASIN`.
+    losses, default_losses : numpy.ndarray, shape (draws, targets)
+    alone : numpy.ndarray, shape (targets, targets)
+        Mean loss of each target (column) with the mixture that is best for one alone (row).
+    elsewhere : tuple or None
+        Params and tokens of the smallest runs, and the regret, shape (draws,), of keeping the
+        mixture that is best there.
+    next_mixture : numpy.ndarray, shape (parts,)
+        Of the mixtures looked at, that whose run leaves the least expected regret.
+    next_regret : float
+        That regret, nats per token; to be set beside the mean of `regret`.
+    distance, spacing : float
+        Total variation from the recommended mixture to the nearest one tried, and the largest of
+        those from one tried mixture to its nearest.
+    """
+
+    plan: MixturePlan
+    parts: tuple[str, ...]
+    targets: tuple[str, ...]
+    recommended: np.ndarray
+    default: np.ndarray
+    best: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    objective: np.ndarray
+    gain: np.ndarray
+    regret: np.ndarray
+    compute: np.ndarray | None
+    basin: np.ndarray
+    losses: np.ndarray
+    default_losses: np.ndarray
+    alone: np.ndarray
+    elsewhere: tuple[float, float, np.ndarray] | None
+    next_mixture: np.ndarray
+    next_regret: float
+    distance: float
+    spacing: float
+
+    @cached_property
+    def p_better(self) -> float:
+        """Probability that the recommended mixture is better than the default."""
+        return float((self.gain > 0).mean())
+
+    @property
+    def is_far(self) -> bool:
+        """Whether no run is as near to the recommended mixture as runs are to each other."""
+        return self.distance > self.spacing
+
+
+@typed
+def best_mixture(fit: Fit, plan: MixturePlan | None = None) -> BestMixture:
+    r"""Find the mixture of corpora of the least weighted loss.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a law of mixtures; its groups are the targets.
+    plan : MixturePlan, optional
+        The run; all targets weigh the same without it.
+
+    Returns
+    -------
+    BestMixture
+
+    Raises
+    ------
+    FitError
+        If the law reads no mixture, or reads params or tokens that the plan does not say; for
+        unknown targets or corpora; if no mixture lies within the bounds.
+
+    Examples
+    --------
+    >>> best_mixture(fit, MixturePlan(params=1e9, tokens=2e10))  # doctest: +SKIP
+    """
+    plan = plan or MixturePlan()
+    if not fit.spec.law.role("shares"):
+        raise FitError(
+            f"the law {fit.spec.law.name} reads no mixture; fit mixture-hierarchical or "
+            "mixture-joint-hierarchical, as the command mix does"
+        )
+    (name,) = fit.spec.law.role("shares")
+    parts, own = fit.parts[name], _objective(fit, plan)
+    low, high = _bounds(fit, plan)
+    tried = fit.runs.table[[f"{name}_{part}" for part in parts]].drop_duplicates().to_numpy(float)
+    default = _default(plan, parts, tried)
+    start = _within(tried.mean(axis=0)[:, None], low, high)
+    with step("looking for mixtures"):
+        recommended = _of_all(own, start, low, high)
+        best = _least_of(own.values, np.repeat(recommended, own.draws, axis=1), low, high)
+        losses, before = own.losses(recommended), own.losses(default[:, None])
+        objective, standard = losses @ own.weights, before @ own.weights
+        alone = _alone(own, recommended, low, high)
+        following, left = _next(own, fit, best, recommended)
+        found = BestMixture(
+            plan=plan,
+            parts=parts,
+            targets=tuple(fit.groups or (fit.own_group or "",)),
+            recommended=recommended[:, 0],
+            default=default,
+            best=best.T,
+            low=low,
+            high=high,
+            objective=objective,
+            gain=standard - objective,
+            regret=np.maximum(objective - own.values(best), 0.0),
+            compute=_compute(own, default, objective),
+            basin=_basin(own, recommended[:, 0], low, high),
+            losses=losses,
+            default_losses=before,
+            alone=alone,
+            elsewhere=_elsewhere(own, fit, start, low, high, objective),
+            next_mixture=following,
+            next_regret=left,
+            distance=float(_apart(recommended.T, tried).min()),
+            spacing=_spacing(tried),
+        )
+    return found
+
+
+def _default(plan: MixturePlan, parts: Sequence[str], tried: np.ndarray) -> np.ndarray:
+    if not plan.default:
+        return np.asarray(tried.mean(axis=0))
+    shares = np.array([float(plan.default.get(part, 0.0)) for part in parts])
+    if (shares < 0).any() or abs(shares.sum() - 1) > 0.02:
+        raise FitError(f"shares of the default sum to {shares.sum():.3g}, not to 1")
+    return shares / shares.sum()
+
+
+def _of_all(
+    own: _Objective, start: np.ndarray, low: np.ndarray, high: np.ndarray, **changed: Any
+) -> np.ndarray:
+    """Return the mixture of the least mean objective over the draws, (parts, 1)."""
+
+    def mean(shares: np.ndarray) -> np.ndarray:
+        return own.values(shares[..., None], **changed).mean(axis=-1)
+
+    return _least_of(mean, start, low, high)
+
+
+def _alone(own: _Objective, start: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    few, found = own.thinned(100), []
+    for target in range(len(own.weights)):
+        only = replace(few, weights=np.eye(len(own.weights))[target])
+        found.append(own.losses(_of_all(only, start, low, high)).mean(axis=0))
+    return np.stack(found)
+
+
+def _compute(own: _Objective, default: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
+    """Factor of compute, of params and tokens alike, with which the default reaches a goal."""
+    if set(own.inputs) != {"params", "tokens"}:
+        return None
+    below, above = (np.full(own.draws, end) for end in _FACTORS)
+    for _ in range(50):
+        middle = (below + above) / 2
+        factor = np.exp(middle / 2)[:, None]
+        more = {name: value * factor for name, value in own.inputs.items()}
+        worse = own.values(default[:, None], **more) > goal
+        below, above = np.where(worse, middle, below), np.where(worse, above, middle)
+    reached = above < _FACTORS[1] - 1e-6
+    return np.where(reached, np.exp(above), np.inf)
+
+
+def _basin(own: _Objective, shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    few = own.thinned(100)
+    least = few.values(shares[:, None]).mean()
+    found = np.empty((len(shares), 2))
+    for part, share in enumerate(shares):
+        places = np.union1d(np.linspace(low[part], high[part], _GRID), share)
+        moved = shares[:, None] * (1 - places) / (1 - share)
+        moved[part] = places
+        good = few.values(moved[..., None]).mean(axis=-1) <= least + BASIN
+        at = int(np.searchsorted(places, share))
+        first = at - int(np.argmin(np.append(good[at::-1], False))) + 1
+        last = at + int(np.argmin(np.append(good[at:], False))) - 1
+        found[part] = places[first], places[last]
+    return found
+
+
+def _elsewhere(
+    own: _Objective,
+    fit: Fit,
+    start: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    objective: np.ndarray,
+) -> tuple[float, float, np.ndarray] | None:
+    """Regret of the mixture that is best for the smallest runs."""
+    if set(own.inputs) != {"params", "tokens"}:
+        return None
+    rows = fit.runs.table
+    smallest = rows.loc[(rows["params"] * rows["tokens"]).idxmin()]
+    at = {name: float(smallest[name]) for name in ("params", "tokens")}
+    kept = _of_all(own.thinned(200), start, low, high, **at)
+    return at["params"], at["tokens"], own.values(kept) - objective
+
+
+def _next(
+    own: _Objective, fit: Fit, best: np.ndarray, recommended: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Choose a mixture to try: of a run there, each draw as the truth weighs the others.
+
+    The run's losses, with their noise, leave weights of the draws; by these another mixture of
+    those looked at may be best, whose regret under the truth is what is left.
+    """
+    few = own.thinned(150)
+    every = max(1, best.shape[1] // _CANDIDATES)
+    places = np.concatenate([recommended, best[:, ::every]], axis=1)
+    losses = few.losses(places[..., None])  # (candidates, draws, targets)
+    values = losses @ few.weights
+    regret = values - values.min(axis=0)
+    noise = float(np.median(fit.noise["sigma"])) if "sigma" in fit.noise else 0.01
+    rng = np.random.default_rng(0)
+    left = np.empty(len(values))
+    for place, said in enumerate(np.log(losses)):
+        seen = said + noise * rng.standard_normal(said.shape)
+        apart = ((seen[:, None] - said[None]) ** 2).sum(axis=-1) / noise**2
+        weight = np.exp(-0.5 * (apart - apart.min(axis=1, keepdims=True)))
+        weight /= weight.sum(axis=1, keepdims=True)
+        chosen = (values @ weight.T).argmin(axis=0)
+        left[place] = regret[chosen, np.arange(len(chosen))].mean()
+    at = int(left.argmin())
+    return places[:, at], float(left[at])
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Total variation between mixtures, rows of shares."""
+    return np.asarray(0.5 * np.abs(one[:, None] - other[None]).sum(axis=-1))
+
+
+def _spacing(tried: np.ndarray) -> float:
+    apart = _apart(tried, tried)
+    np.fill_diagonal(apart, np.inf)
+    return float(apart.min(axis=1).max()) if len(tried) > 1 else 0.0
+
+
+@typed
+def answer_mixture(fit: Fit, found: BestMixture) -> Answer:
+    """Say which mixture to train on, what it gains, and how well it is known.
+
+    Parameters
+    ----------
+    fit : Fit
+    found : BestMixture
+        What `best_mixture` returns of the fit.
+
+    Returns
+    -------
+    Answer
+        Numbers ``mixture``: ``shares`` (by corpus: recommended, of single draws, basin, default,
+        bounds), ``objective``, ``gain``, ``p_better``, ``compute``, ``regret``, ``targets`` (by
+        target: loss with the recommended and the default mixture, and of the mixture that is best
+        for it alone), ``smallest`` (regret of the mixture that is best for the smallest runs),
+        ``next`` (the mixture to try next, and the regret that it leaves), ``distance`` and
+        ``spacing``.
+    """
+    entry = _entry(found)
+    return Answer.by(fit, numbers={"mixture": entry}, sentences=_sentences(fit, found, entry))
+
+
+def _quantity(values: np.ndarray) -> dict[str, float]:
+    return numbers(xr.DataArray(values[None], dims=("chain", "draw")))
+
+
+def _entry(found: BestMixture) -> dict[str, Any]:
+    shares = {
+        part: {
+            "recommended": float(found.recommended[at]),
+            "best": _quantity(found.best[:, at]),
+            "basin": found.basin[at].tolist(),
+            "default": float(found.default[at]),
+            "bounds": [float(found.low[at]), float(found.high[at])],
+        }
+        for at, part in enumerate(found.parts)
+    }
+    targets = {
+        target: {
+            "loss": _quantity(found.losses[:, at]),
+            "default": _quantity(found.default_losses[:, at]),
+            "best_alone": float(found.alone[at, at]),
+        }
+        for at, target in enumerate(found.targets)
+    }
+    smallest = None
+    if found.elsewhere is not None:
+        params, tokens, regret = found.elsewhere
+        smallest = {"params": params, "tokens": tokens, "regret": _quantity(regret)}
+    return {
+        "params": found.plan.params,
+        "tokens": found.plan.tokens,
+        "shares": shares,
+        "objective": _quantity(found.objective),
+        "gain": _quantity(found.gain),
+        "p_better": found.p_better,
+        "compute": None if found.compute is None else _quantity(found.compute),
+        "regret": _quantity(found.regret),
+        "targets": targets,
+        "smallest": smallest,
+        "next": {
+            "shares": dict(zip(found.parts, found.next_mixture.tolist(), strict=True)),
+            "regret": found.next_regret,
+        },
+        "distance": found.distance,
+        "spacing": found.spacing,
+    }
+
+
+def _sentences(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> list[str]:
+    sentences = [*_far(found), *_recommended(found, entry), _gain(fit, found, entry)]
+    ends = [
+        f"{part} ({'least' if at_low else 'most'}, {100 * bound:.2g}%)"
+        for part, share, low, high in zip(
+            found.parts, found.recommended, found.low, found.high, strict=True
+        )
+        for at_low, bound in ((True, low), (False, high))
+        if abs(share - bound) < 1e-3 and bound > 2 * _LEAST
+    ]
+    if ends:
+        sentences.append(
+            f"At an end of what is allowed, which is what runs tried unless it was given: "
+            f"{', '.join(ends)}. Beyond it the mixture may be better still."
+        )
+    sentences.append(_basin_sentence(found))
+    if found.elsewhere is not None:
+        params, tokens, regret = found.elsewhere
+        sentences.append(
+            f"The mixture that is best at {words.count(params)} params and {words.count(tokens)} "
+            f"tokens, the smallest runs, would cost {_nats(_quantity(regret))} here."
+        )
+    sentences += [_trade_off(found), _next_sentence(found)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _far(found: BestMixture) -> list[str]:
+    if not found.is_far:
+        return []
+    return [
+        f"No run is near this mixture: {100 * found.distance:.0f}% of the data would have to be "
+        f"exchanged to come to the nearest one, and tried mixtures are at most "
+        f"{100 * found.spacing:.0f}% apart. Try it in a small run before you rely on it."
+    ]
+
+
+def _recommended(found: BestMixture, entry: dict[str, Any]) -> list[str]:
+    order = np.argsort(-found.recommended)
+    named = [at for at in order if found.recommended[at] >= _SHOWN]
+    said = ", ".join(
+        f"{found.parts[at]} {100 * found.recommended[at]:.1f}% "
+        f"({100 * entry['shares'][found.parts[at]]['best']['q05']:.0f} to "
+        f"{100 * entry['shares'][found.parts[at]]['best']['q95']:.0f})"
+        for at in named
+    )
+    rest = [found.parts[at] for at in order if at not in named]
+    tail = f", hardly any {', '.join(rest)}" if rest else ""
+    return [f"Train on {said}{tail}; in brackets the best of single draws, 90%."]
+
+
+def _gain(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> str:
+    what = "the default" if found.plan.default else "the mean of the tried mixtures"
+    loss = response_of(entry["objective"], fit.spec.response)
+    said = (
+        f"The weighted loss is {loss}: better than {what} by {_nats(entry['gain'])}, with "
+        f"probability {found.p_better:.2f}"
+    )
+    if entry["compute"] is None:
+        return f"{said}."
+    factor = interval_of(entry["compute"], lambda value: f"{value:.3g}")
+    return f"{said}, as much as {factor} times the compute would gain."
+
+
+def _nats(value: Mapping[str, Any]) -> str:
+    return interval_of(dict(value), lambda number: f"{number:.4f}", unit="nats")
+
+
+def _basin_sentence(found: BestMixture) -> str:
+    order = [at for at in np.argsort(-found.recommended) if found.recommended[at] >= _SHOWN][:4]
+    said = ", ".join(
+        f"{found.parts[at]} {100 * found.basin[at, 0]:.0f} to {100 * found.basin[at, 1]:.0f}%"
+        for at in order
+    )
+    return (
+        f"Within {BASIN} nats of it, one share moved and the others in proportion: {said}. The "
+        f"expected regret of this one mixture is {found.regret.mean():.4f} nats."
+    )
+
+
+def _trade_off(found: BestMixture) -> str:
+    if len(found.targets) < 2:
+        return ""
+    own = found.losses.mean(axis=0)
+    given_up = own - np.diag(found.alone)
+    at = int(np.argmax(given_up))
+    cost = found.alone[at] - own
+    worst = int(np.argmax(cost))
+    return (
+        f"{found.targets[at]} gives up most: {given_up[at]:.3f} nats beside the mixture that is "
+        f"best for it alone, which would cost {found.targets[worst]} {cost[worst]:.3f} nats."
+    )
+
+
+def _next_sentence(found: BestMixture) -> str:
+    order = np.argsort(-found.next_mixture)[:4]
+    said = ", ".join(f"{found.parts[at]} {100 * found.next_mixture[at]:.0f}%" for at in order)
+    return (
+        f"Try next: {said}, ...: of the mixtures looked at, its run is expected to leave the least "
+        f"regret, {found.next_regret:.4f} nats for now {found.regret.mean():.4f}."
+    )
