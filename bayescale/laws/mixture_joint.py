@@ -109,8 +109,8 @@ def mixture_joint(
 
     O, what is left on endless tokens, is the inverse power sum of Shukor et al. (2025), "Scaling
     Laws for Optimal Data Mixtures", arXiv:2507.09404; the exponential amplitudes are those of Ye et
-    al. (2024), "Data Mixing Laws", arXiv:2403.16952. k couples size and tokens as in `coupled`;
-    with k = 1 both terms add up, as in the joint law.
+    al. (2024), "Data Mixing Laws", arXiv:2403.16952. k couples size and tokens as in
+    `bayescale.laws.coupled`; with k = 1 both terms add up, as in the joint law.
 
     Parameters
     ----------
