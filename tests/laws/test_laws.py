@@ -103,7 +103,9 @@ def cases(law):
     return st.tuples(coordinates_of(law), inputs_of(law), inputs_of(law))
 
 
-each_law = pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
+# Laws of mixtures read vectors: test_laws_of_mixtures.py.
+OF_NUMBERS = [law for law in LAWS.values() if not law.role("shares")]
+each_law = pytest.mark.parametrize("law", OF_NUMBERS, ids=lambda law: law.name)
 WITH_REPETITION = [law for law in LAWS.values() if "unique_tokens" in law.inputs]
 # Not those with a minimum, nor the laws of repeated data: their level is not that of the reference.
 # Laws of accuracies (test_task_accuracy.py) and of experts (test_experts.py) have their own tests.
@@ -112,7 +114,7 @@ OTHERS = [
     for law in LAWS.values()
     if law.minimum_along or law.response.scale == "share" or "experts" in law.inputs
 ]
-LEVEL = [law for law in LAWS.values() if law not in (*OTHERS, *WITH_REPETITION)]
+LEVEL = [law for law in OF_NUMBERS if law not in (*OTHERS, *WITH_REPETITION)]
 each_level_law = pytest.mark.parametrize("law", LEVEL, ids=lambda law: law.name)
 each_falling_law = pytest.mark.parametrize(
     "law",

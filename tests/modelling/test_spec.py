@@ -290,7 +290,7 @@ def test_every_law_has_a_shipped_model():
 
 
 def test_every_law_has_a_shipped_model_of_groups():
-    pooled = {spec.law.name for name in available_models() if (spec := load_model(name)).partial}
+    pooled = {spec.law.name for name in available_models() if (spec := load_model(name)).group}
     assert pooled == set(LAWS) - {"farseer"}  # its nine constants need 400 runs of each group
 
 
