@@ -63,6 +63,12 @@ from .decisions.hyperparameters import (
     next_sweeps as next_sweeps,
     regrets as regrets,
 )
+from .decisions.mixtures import (
+    BestMixture as BestMixture,
+    MixturePlan as MixturePlan,
+    answer_mixture as answer_mixture,
+    best_mixture as best_mixture,
+)
 from .decisions.multiplier import (
     answer_multiplier as answer_multiplier,
     answer_multipliers as answer_multipliers,
@@ -124,6 +130,7 @@ from .decisions.recipes import (
     recipe_multipliers as recipe_multipliers,
 )
 from .posterior.recipes import Recipes as Recipes, fit_recipes as fit_recipes
+from .runs.mixtures import read_mixtures as read_mixtures
 from .runs.recipes import read_recipes as read_recipes
 from .decisions.repetition import (
     answer_repetition as answer_repetition,
@@ -202,6 +209,7 @@ from .plots import (
     plot_emergence as plot_emergence,
     plot_experts as plot_experts,
     plot_filters as plot_filters,
+    plot_mixture as plot_mixture,
     plot_forecast as plot_forecast,
     plot_forest as plot_forest,
     plot_isoflop as plot_isoflop,

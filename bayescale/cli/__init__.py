@@ -20,6 +20,7 @@ from bayescale.cli import (
     comparison,
     curves,
     experts,
+    mix,
     plan,
     precision,
     quality,
@@ -60,6 +61,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
         recipes.recipes: "bayescale recipes runs.csv --by optimizer --baseline adamw --params 7e9",
         targets.targets: "bayescale targets fit.nc --params 7e9 --tokens 1e12,2e12 --reach 0.7",
         transfer.transfer: "bayescale transfer sweep.csv --axis width --by optimizer --to 4096",
+        mix.mix: "bayescale mix runs.csv --targets 'loss_*' --params 7e9 --tokens 2e12",
         experts.experts: "bayescale experts runs.csv --memory 40e9 --flops 1e22",
         batch.batch: "bayescale batch steps.csv --overhead 20% --params 7e9",
     },
@@ -78,7 +80,7 @@ LONG = {
     *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
     *(comparison.compare, curves.curves, curves.forecast),
     *(tune.tune, basin.basin, batch.batch, recipes.recipes, transfer.transfer, experts.experts),
-    precision.precision,
+    *(precision.precision, mix.mix),
 }
 
 for panel, its_commands in COMMANDS.items():

@@ -24,8 +24,11 @@ from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, interval_of, response_of
 from bayescale.draws import numbers
 from bayescale.errors import FitError
+from bayescale.modelling.inputs import parts_of_mixtures
+from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit
 from bayescale.progress import step
+from bayescale.runs.table import Runs
 
 BASIN = 0.005
 """Nats within which mixtures are taken to be as good."""
@@ -37,6 +40,7 @@ _STILL = 1e-8  # gain of a step, in units of the objective, that is the last
 _GRID = 41  # places of a share, for the basin
 _CANDIDATES = 24  # mixtures among which the next one to try is chosen
 _FACTORS = (-6.0, 12.0)  # log of the factors of compute that are looked at
+_NOTHING = 2e-4  # nats of regret that no run would lower by what counts
 _SHOWN = 0.005  # share from which on a corpus is named in a sentence
 
 
@@ -88,7 +92,11 @@ class _Objective:
         """Loss of each target, (..., draws, targets), of shares (parts, ..., draws or 1)."""
         (name,) = self.law.role("shares")
         at = {**self.inputs, **changed, name: shares[..., None]}
-        return np.asarray(self.law(*(at[own] for own in self.law.inputs), **self.natural))
+        natural = dict(self.natural)
+        if shares.ndim > 2:  # several mixtures for each draw
+            vectors = (n for n in natural if self.law.supports[n].along)
+            natural |= {n: natural[n][:, None] for n in vectors}
+        return np.asarray(self.law(*(at[own] for own in self.law.inputs), **natural))
 
     def values(self, shares: np.ndarray, **changed: Any) -> np.ndarray:
         """Objective of each draw, (..., draws)."""
@@ -101,20 +109,7 @@ class _Objective:
 
 
 def _objective(fit: Fit, plan: MixturePlan) -> _Objective:
-    law, targets = fit.spec.law, fit.groups or (fit.own_group or "",)
-    missing = [n for n in ("params", "tokens") if n in law.inputs and getattr(plan, n) is None]
-    if missing:
-        raise FitError(
-            f"the law {law.name} reads {' and '.join(missing)}: say the run that is planned, "
-            f"{', '.join(f'{name}=...' for name in missing)}"
-        )
-    if unknown := set(plan.importance) - set(targets):
-        name = sorted(unknown)[0]
-        raise FitError(f"no target {name!r}; {words.did_you_mean(name, targets)}")
-    given = plan.importance or dict.fromkeys(targets, 1.0)
-    weights = np.array([float(given.get(target, 0.0)) for target in targets])
-    if (weights < 0).any() or not weights.sum() > 0:
-        raise FitError(f"weights of targets must be positive, got {dict(given)}")
+    law, weights = fit.spec.law, _weights(_targets(fit), plan)
     flat = fit.posterior.stack(sample=("chain", "draw"))
     every = max(1, flat.sizes["sample"] // _DRAWS)
     natural = {}
@@ -129,15 +124,65 @@ def _objective(fit: Fit, plan: MixturePlan) -> _Objective:
     return _Objective(law, inputs, natural, weights / weights.sum())
 
 
-def _bounds(fit: Fit, plan: MixturePlan) -> tuple[np.ndarray, np.ndarray]:
+def _targets(fit: Fit) -> tuple[str, ...]:
+    return tuple(fit.groups or (fit.own_group or "",))
+
+
+def _weights(targets: Sequence[str], plan: MixturePlan) -> np.ndarray:
+    """Weight of each target, which sum to 1 where they are used."""
+    if unknown := set(plan.importance) - set(targets):
+        name = sorted(unknown)[0]
+        raise FitError(f"no target {name!r}; {words.did_you_mean(name, list(targets))}")
+    given = plan.importance or dict.fromkeys(targets, 1.0)
+    weights = np.array([float(given.get(target, 0.0)) for target in targets])
+    if (weights < 0).any() or not weights.sum() > 0:
+        raise FitError(f"weights of targets must be positive, got {dict(given)}")
+    return weights
+
+
+@typed
+def require_plan(runs: Runs, spec: ModelSpec, plan: MixturePlan) -> None:
+    """Refuse a plan that no fit of such runs can answer.
+
+    Parameters
+    ----------
+    runs : Runs
+    spec : ModelSpec
+        Of a law of mixtures.
+    plan : MixturePlan
+
+    Raises
+    ------
+    FitError
+        As `best_mixture`.
+    """
+    if not spec.law.role("shares"):
+        raise FitError(
+            f"the law {spec.law.name} reads no mixture; fit mixture-hierarchical or "
+            "mixture-joint-hierarchical, as the command mix does"
+        )
+    wanted = [n for n in ("params", "tokens") if n in spec.law.inputs]
+    if missing := [n for n in wanted if getattr(plan, n) is None]:
+        raise FitError(
+            f"the runs differ in {' and '.join(missing)}: say those of the planned run, "
+            f"{', '.join(f'{name}=...' for name in missing)} "
+            f"({', '.join(f'--{name}' for name in missing)})"
+        )
+    if spec.group:
+        _weights(sorted(set(runs.table[spec.group].astype(str))), plan)
+    (name,) = spec.law.role("shares")
+    _bounds(runs, name, parts_of_mixtures(spec, runs.table)[name], plan)
+
+
+def _bounds(
+    runs: Runs, name: str, parts: Sequence[str], plan: MixturePlan
+) -> tuple[np.ndarray, np.ndarray]:
     """Least and most share of each corpus."""
-    (name,) = fit.spec.law.role("shares")
-    parts = fit.parts[name]
     for given in (plan.unique_tokens, plan.least, plan.most, plan.default):
         for part in given:
             if part not in parts:
-                raise FitError(f"no corpus {part!r}; {words.did_you_mean(part, parts)}")
-    tried = fit.runs.table[[f"{name}_{part}" for part in parts]].to_numpy(dtype=float)
+                raise FitError(f"no corpus {part!r}; {words.did_you_mean(part, list(parts))}")
+    tried = runs.table[[f"{name}_{part}" for part in parts]].to_numpy(dtype=float)
     ends = zip(parts, tried.min(axis=0), tried.max(axis=0), strict=True)
     low, high = np.array([(plan.least.get(p, a), plan.most.get(p, b)) for p, a, b in ends]).T
     if plan.unique_tokens:
@@ -145,8 +190,14 @@ def _bounds(fit: Fit, plan: MixturePlan) -> tuple[np.ndarray, np.ndarray]:
             raise FitError("unique tokens cap shares of a run: say its tokens as well")
         caps = [plan.epochs * plan.unique_tokens.get(p, np.inf) / plan.tokens for p in parts]
         high = np.minimum(high, caps)
-    low = np.minimum(np.maximum(low, _LEAST), np.maximum(high, _LEAST))
+    for part, share in plan.least.items():
+        if share > high[parts.index(part)]:
+            raise FitError(
+                f"{part} is to have at least {share:.3g} of the data and may have at most "
+                f"{high[parts.index(part)]:.3g}; lower the one, or allow more of it"
+            )
     high = np.maximum(high, _LEAST)
+    low = np.minimum(np.maximum(low, _LEAST), high)
     if not low.sum() <= 1 <= high.sum():
         raise FitError(
             f"no mixture lies within these bounds: the least shares sum to {low.sum():.3g}, the "
@@ -295,14 +346,10 @@ def best_mixture(fit: Fit, plan: MixturePlan | None = None) -> BestMixture:
     >>> best_mixture(fit, MixturePlan(params=1e9, tokens=2e10))  # doctest: +SKIP
     """
     plan = plan or MixturePlan()
-    if not fit.spec.law.role("shares"):
-        raise FitError(
-            f"the law {fit.spec.law.name} reads no mixture; fit mixture-hierarchical or "
-            "mixture-joint-hierarchical, as the command mix does"
-        )
+    require_plan(fit.runs, fit.spec, plan)
     (name,) = fit.spec.law.role("shares")
     parts, own = fit.parts[name], _objective(fit, plan)
-    low, high = _bounds(fit, plan)
+    low, high = _bounds(fit.runs, name, parts, plan)
     tried = fit.runs.table[[f"{name}_{part}" for part in parts]].drop_duplicates().to_numpy(float)
     default = _default(plan, parts, tried)
     start = _within(tried.mean(axis=0)[:, None], low, high)
@@ -316,7 +363,7 @@ def best_mixture(fit: Fit, plan: MixturePlan | None = None) -> BestMixture:
         found = BestMixture(
             plan=plan,
             parts=parts,
-            targets=tuple(fit.groups or (fit.own_group or "",)),
+            targets=_targets(fit),
             recommended=recommended[:, 0],
             default=default,
             best=best.T,
@@ -436,6 +483,7 @@ def _next(
     for place, said in enumerate(np.log(losses)):
         seen = said + noise * rng.standard_normal(said.shape)
         apart = ((seen[:, None] - said[None]) ** 2).sum(axis=-1) / noise**2
+        np.fill_diagonal(apart, np.inf)  # no draw is the truth to the last digit
         weight = np.exp(-0.5 * (apart - apart.min(axis=1, keepdims=True)))
         weight /= weight.sum(axis=1, keepdims=True)
         chosen = (values @ weight.T).argmin(axis=0)
@@ -606,12 +654,14 @@ def _basin_sentence(found: BestMixture) -> str:
 
 
 def _trade_off(found: BestMixture) -> str:
-    if len(found.targets) < 2:
+    given = found.plan.importance
+    counted = np.array([not given or given.get(target, 0.0) > 0 for target in found.targets])
+    if counted.sum() < 2:
         return ""
     own = found.losses.mean(axis=0)
-    given_up = own - np.diag(found.alone)
+    given_up = np.where(counted, own - np.diag(found.alone), -np.inf)
     at = int(np.argmax(given_up))
-    cost = found.alone[at] - own
+    cost = np.where(counted, found.alone[at] - own, -np.inf)
     worst = int(np.argmax(cost))
     return (
         f"{found.targets[at]} gives up most: {given_up[at]:.3f} nats beside the mixture that is "
@@ -620,6 +670,8 @@ def _trade_off(found: BestMixture) -> str:
 
 
 def _next_sentence(found: BestMixture) -> str:
+    if found.regret.mean() < _NOTHING:
+        return "No further run is expected to change this by more than these draws can tell."
     order = np.argsort(-found.next_mixture)[:4]
     said = ", ".join(f"{found.parts[at]} {100 * found.next_mixture[at]:.0f}%" for at in order)
     return (

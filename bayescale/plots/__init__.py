@@ -27,6 +27,7 @@ from bayescale.plots.fits import (
     plot_predicted,
 )
 from bayescale.plots.groups import plot_forest, plot_shrinkage
+from bayescale.plots.mixtures import plot_mixture
 from bayescale.plots.multiplier import plot_multiplier
 from bayescale.plots.optimum import plot_optimum
 from bayescale.plots.precision import plot_precision
@@ -58,6 +59,7 @@ __all__ = [
     "plot_forest",
     "plot_isoflop",
     "plot_minima",
+    "plot_mixture",
     "plot_multiplier",
     "plot_next_runs",
     "plot_optimum",

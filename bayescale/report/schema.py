@@ -907,6 +907,63 @@ class Experts(Standing):
     routers: list[ExpertRouter]
 
 
+class MixtureShare(TypedDict):
+    """Share of a corpus: recommended, best of single draws, as good within .005 nats, allowed."""
+
+    recommended: float
+    best: Quantity
+    basin: list[float]
+    default: float
+    bounds: list[float]
+
+
+class MixtureTarget(TypedDict):
+    """Loss of a target, and with the mixture that is best for it alone."""
+
+    loss: Quantity
+    default: Quantity
+    best_alone: float
+
+
+class MixtureElsewhere(TypedDict):
+    """What the mixture that is best for the smallest runs costs."""
+
+    params: float
+    tokens: float
+    regret: Quantity
+
+
+class NextMixture(TypedDict):
+    """A mixture to try, and the expected regret that its run leaves, nats per token."""
+
+    shares: dict[str, float]
+    regret: float
+
+
+class Mixture(TypedDict):
+    """The mixture to train on."""
+
+    params: float | None
+    tokens: float | None
+    shares: dict[str, MixtureShare]
+    objective: Quantity
+    gain: Quantity
+    p_better: float
+    compute: Quantity | None
+    regret: Quantity
+    targets: dict[str, MixtureTarget]
+    smallest: MixtureElsewhere | None
+    next: NextMixture
+    distance: float
+    spacing: float
+
+
+class MixtureAnswer(Standing):
+    """Which mixture of corpora to train on."""
+
+    mixture: Mixture
+
+
 class RecipeAtSize(TypedDict):
     """What a recipe is worth at a size; what it saves is null without planned tokens."""
 
@@ -1292,6 +1349,7 @@ WRITTEN: dict[str, Any] = {
     "optima": Optima,
     "basin": SettingBasins,
     "experts": Experts,
+    "mix": MixtureAnswer,
     "precision": Precision,
     "quality": Quality,
     "recipes": RecipeAnswer,

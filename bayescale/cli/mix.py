@@ -1,0 +1,123 @@
+"""The command that says which mixture of corpora to train on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayescale.cli.options import (
+    AS_IT_IS,
+    AllowUnconverged,
+    Json,
+    Reading,
+    RunsFile,
+    Seed,
+    each,
+    names,
+    number_from,
+)
+from bayescale.cli.reading import pairs_of, reading_options
+from bayescale.cli.sampling import print_answer, sample
+from bayescale.files import make_folder
+from bayescale.modelling.spec import load_model
+from bayescale.progress import step
+from bayescale.runs.reading import kind_of
+
+ONE_SCALE, JOINT = "mixture-hierarchical", "mixture-joint-hierarchical"
+"""Models of runs of one size and number of tokens, and of several."""
+
+_DRAWS = 500
+
+
+def mix(
+    runs: RunsFile,
+    targets: Annotated[
+        list[str] | None, typer.Option(help="Columns of losses: 'loss_*'.", metavar="COLUMN"), names
+    ] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="Columns of shares: 'w_*'.", metavar="COLUMN"), names
+    ] = None,
+    params: Annotated[float | None, typer.Option(metavar="N", help="Of the planned run.")] = None,
+    tokens: Annotated[float | None, typer.Option(metavar="D", help="Of the planned run.")] = None,
+    importance: Annotated[
+        list[str] | None,
+        typer.Option(help="Weight of a target: code=2.", metavar="TARGET=NUMBER"),
+        each,
+    ] = None,
+    unique: Annotated[
+        list[str] | None,
+        typer.Option(help="Unique tokens of a corpus.", metavar="CORPUS=TOKENS"),
+        each,
+    ] = None,
+    epochs: Annotated[float, typer.Option(help="The most passes over a corpus.")] = 4.0,
+    least: Annotated[
+        list[str] | None, typer.Option(help="Least share.", metavar="CORPUS=SHARE"), each
+    ] = None,
+    most: Annotated[
+        list[str] | None, typer.Option(help="Most share.", metavar="CORPUS=SHARE"), each
+    ] = None,
+    default: Annotated[
+        list[str] | None,
+        typer.Option(help="Mixture to compare with.", metavar="CORPUS=SHARE"),
+        each,
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="FIT", help="Save the fit; use it where it is there.")
+    ] = None,
+    reading: Reading = AS_IT_IS,
+    plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For a picture.")] = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Say which mixture of corpora to train on."""
+    options = reading_options(reading)
+    kind_of(runs)  # a file that is not there is refused before pandas is imported
+    if plots is not None:
+        make_folder(plots)  # before the long work, not after it
+    with step("reading"):
+        from bayescale.decisions.mixtures import (
+            MixturePlan,
+            answer_mixture,
+            best_mixture,
+            require_plan,
+        )
+        from bayescale.runs.mixtures import read_mixtures, scales_of
+
+        table = read_mixtures(
+            runs, targets=targets or "loss_*", weights=weights or "w_*", **options
+        )
+    plan = MixturePlan(
+        params=params,
+        tokens=tokens,
+        importance=_numbers(importance, "--importance"),
+        unique_tokens=_numbers(unique, "--unique"),
+        epochs=epochs,
+        least=_numbers(least, "--least"),
+        most=_numbers(most, "--most"),
+        default=_numbers(default, "--default"),
+    )
+    spec = load_model(JOINT if scales_of(table) > 1 else ONE_SCALE)
+    require_plan(table, spec, plan)  # before the long work
+    if keep is not None and keep.exists():
+        from bayescale.posterior.fit import load_fit
+
+        fitted = load_fit(keep)
+    else:
+        fitted = sample(table, spec, seed, draws=_DRAWS, tune=_DRAWS)
+        if keep is not None:
+            fitted.save(keep)
+    found = best_mixture(fitted, plan)
+    if plots is not None:
+        from bayescale.plots.mixtures import plot_mixture
+        from bayescale.plots.style import save_figure
+
+        save_figure(plot_mixture(found), plots / "mixture.png")
+        typer.echo(f"figures: {plots}", err=True)
+    print_answer(answer_mixture(fitted, found), as_json, allow_unconverged)
+
+
+def _numbers(given: list[str] | None, option: str) -> dict[str, float]:
+    """Read numbers by name."""
+    pairs = pairs_of(given, option)
+    return {name: number_from(text, f"{option} {name}={text}") for name, text in pairs.items()}
