@@ -143,6 +143,20 @@ def simulated_experts(
     return pd.DataFrame(rows)
 
 
+def simulated_mixtures(number: int = 24, noise: float = 0.004, seed: int = 1) -> pd.DataFrame:
+    """Mixtures of three corpora; books teach prose best, web some of it, code is for code."""
+    rng = np.random.default_rng(seed)
+    web, code, books = rng.dirichlet([2.0, 2.0, 2.0], number).T + 1e-4
+    scatter = np.exp(noise * rng.standard_normal((2, number)))
+    return pd.DataFrame(
+        {
+            **{"w_web": web, "w_code": code, "w_books": books},
+            "loss_code": (1.2 + 0.35 / (code**0.5 + 0.2 * web**0.5)) * scatter[0],
+            "loss_prose": (2.4 + 0.3 / (books**0.5 + 0.7 * web**0.5)) * scatter[1],
+        }
+    )
+
+
 def simulated_formats(apart: float = 0.0, noise: float = 0.1, seed: int = 1) -> pd.DataFrame:
     """Two models of ten formats each; every second is calibrated, better by a factor e^apart."""
     rng = np.random.default_rng(seed)

@@ -17,6 +17,7 @@ from conftest import (
     known_task_fit,
     simulated_experts,
     simulated_formats,
+    simulated_mixtures,
     simulated_recipes,
     simulated_settings,
     simulated_shapes,
@@ -49,7 +50,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 ELSEWHERE = ("bayescale demo",)
 """Commands with a test of their own, in `test_cli.py`."""
-SLOW = {"tune", "report", "transfer", "--tasks", "basin", "recipes", "experts", "precision"}
+SLOW = {"tune", "report", "transfer", "--tasks", "basin", "recipes", "experts", "precision", "mix"}
 CONSTRAINED = {
     **{"E": 1.8, "A": 400, "B": 1500, "alpha": 0.34, "beta": 0.36},
     **{"R_D": 15, "R_N": 5, "r_N": -0.3},
@@ -67,6 +68,7 @@ FILLED = {
     "TASKS": "tasks.nc",
     "SHAPES": "shapes.csv",
     "EXPERTS": "experts.csv",
+    "MIXTURES": "mixtures.csv",
     "QUANTISED": "quantised.csv",
     "--joint FIT": "--joint fit.nc",
     "--like MODEL": "--like 'early, kind'",
@@ -154,6 +156,7 @@ def write_files(own):
     settings.to_csv("settings.csv", index=False)
     simulated_shapes().to_csv("shapes.csv", index=False)
     simulated_experts().to_csv("experts.csv", index=False)
+    simulated_mixtures().to_csv("mixtures.csv", index=False)
     simulated_formats().to_csv("quantised.csv", index=False)
     optimizers = simulated_recipes(noise=0.001).replace({"base": "adamw"})
     optimizers["recorded_min_loss"] = optimizers["loss"]

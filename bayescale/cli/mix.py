@@ -1,14 +1,16 @@
 """The command that says which mixture of corpora to train on."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bayescale.cli.options import (
-    AS_IT_IS,
+    AS_THEY_ARE,
     AllowUnconverged,
     Json,
+    Losses,
     Reading,
     RunsFile,
     Seed,
@@ -64,14 +66,14 @@ def mix(
     keep: Annotated[
         Path | None, typer.Option(metavar="FIT", help="Save the fit; use it where it is there.")
     ] = None,
-    reading: Reading = AS_IT_IS,
+    losses: Losses = AS_THEY_ARE,
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For a picture.")] = None,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Say which mixture of corpora to train on."""
-    options = reading_options(reading)
+    options = reading_options(Reading(**asdict(losses)))
     kind_of(runs)  # a file that is not there is refused before pandas is imported
     if plots is not None:
         make_folder(plots)  # before the long work, not after it

@@ -28,7 +28,7 @@ def plot_mixture(found: BestMixture) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Of three panels, or two for a single target.
+        Of several panels.
     """
     several = len(found.targets) > 1
     rows = max(len(found.parts), len(found.targets))
@@ -75,6 +75,7 @@ def _costs(axis: Axes, found: BestMixture) -> None:
     costs = found.alone - found.losses.mean(axis=0)
     most = np.abs(costs).max()
     axis.imshow(costs, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
+    axis.grid(visible=False)
     names, rows = found.targets, range(len(found.targets))
     axis.set_xticks(rows, names, rotation=60, ha="right")
     axis.set_yticks(rows, names)
