@@ -12,25 +12,37 @@ from bayescale.laws import LAWS
 from bayescale.runs.mixtures import read_mixtures
 
 SHARES = np.array([0.5, 0.3, 0.2])
+WORTH, LEANING = np.array([0.3, -0.5, 0.9]), np.array([-0.3, 0.1, 0.4])
+JOINT = {
+    **{"level": 1.1, "reducible": 0.4, "composed": 0.3, "split": 0.6, "alpha": 0.3},
+    **{"beta": 0.35, "gamma": 0.5, "worth": WORTH},
+}
+LEANINGS = {"t_params": np.array([0.2, 0.0, -0.1]), "t_tokens": LEANING}
 SAMPLED = {
     "power_sum_mixture": {
-        **{"level": 1.1, "reducible": 0.4, "gamma": 0.5, "kappa": 0.8},
-        "worth": np.array([0.3, -0.5, 0.9]),
+        **{"level": 1.1, "reducible": 0.4, "gamma": 0.5, "kappa": 0.8, "worth": WORTH}
     },
-    "mixture_joint": {
-        **{"level": 1.1, "reducible": 0.4, "composed": 0.3, "split": 0.6, "alpha": 0.3},
-        **{"beta": 0.35, "k": 0.8, "gamma": 0.5, "worth": np.array([0.3, -0.5, 0.9])},
-        **{"t_params": np.array([0.2, 0.0, -0.1]), "t_tokens": np.array([-0.3, 0.1, 0.4])},
+    "mixture_exponential": {"level": 1.1, "reducible": 0.4, "t": LEANING},
+    "mixture_additive": JOINT,
+    "mixture_shukor": {
+        **JOINT,
+        **{"gamma_A": 0.6, "gamma_B": 0.4, "worth_A": LEANING, "worth_B": WORTH},
+    },
+    "mixture_joint": {**JOINT, **LEANINGS, "k": 0.8},
+    "mixture_exponents": {
+        **{**JOINT, **LEANINGS, "k": 0.8},
+        **{"s_params": 0.5 * LEANING, "s_tokens": -0.3 * WORTH},
     },
 }
-REFERENCE = {"power_sum_mixture": (SHARES,), "mixture_joint": (1e9, 2e10, SHARES)}
+ONE_SCALE = ("power_sum_mixture", "mixture_exponential")
+REFERENCE = {name: (SHARES,) if name in ONE_SCALE else (1e9, 2e10, SHARES) for name in SAMPLED}
 each_law = pytest.mark.parametrize("law", [LAWS[n] for n in SAMPLED], ids=lambda law: law.name)
 
 
 @each_law
 def test_reference_run_has_the_sampled_level(law):
     natural = law.to_natural(SAMPLED[law.name], REFERENCE[law.name])
-    assert tuple(natural) == law.parameters
+    assert set(natural) == set(law.parameters)
     said = law(*REFERENCE[law.name], **natural)
     assert np.log(said) == pytest.approx(1.1, abs=1e-12)
 
@@ -71,6 +83,26 @@ def test_mixtures_move_amplitudes_and_no_exponent():
         assert np.log10(fewer / endless) == pytest.approx(0.3, abs=1e-6)
 
 
+def test_leaning_exponents_change_nothing_at_the_reference_run_and_slopes_beyond_it():
+    law, joint = LAWS["mixture_exponents"], LAWS["mixture_joint"]
+    sampled = SAMPLED["mixture_exponents"]
+    own = law.to_natural(sampled, REFERENCE["mixture_exponents"])
+    none = law.to_natural(
+        {**sampled, **dict.fromkeys(("s_params", "s_tokens"), 0 * WORTH)},
+        REFERENCE["mixture_exponents"],
+    )
+    kept = joint.to_natural(sampled, REFERENCE["mixture_joint"])
+    other = np.array([0.1, 0.1, 0.8])
+    assert law(1e10, 1e11, other, **none) == pytest.approx(joint(1e10, 1e11, other, **kept))
+    for shares in (SHARES, other):
+        alpha = 0.3 * np.exp((sampled["s_params"] * (shares - SHARES)).sum())
+        endless = [law(n, 1e60, shares, **own) - law(1e90, 1e60, shares, **own) for n in (1e8, 1e9)]
+        assert np.log10(endless[0] / endless[1]) == pytest.approx(alpha, abs=1e-5)
+    near = SHARES + np.array([1e-4, -1e-4, 0.0])  # amplitudes there lean as those of the joint law
+    at = (1e9, 2e10, near)
+    assert law(*at, **own) == pytest.approx(joint(*at, **kept), rel=1e-7)
+
+
 def mixed_runs() -> pd.DataFrame:
     rng, rows = np.random.default_rng(1), []
     for number in range(6):
@@ -86,7 +118,15 @@ def mixed_runs() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize("name", ["mixture-hierarchical", "mixture-joint-hierarchical"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mixture-hierarchical",
+        pytest.param("mixture-joint-hierarchical", marks=pytest.mark.slow),
+        "mixture-exponents-hierarchical",
+        pytest.param("mixture-shukor-hierarchical", marks=pytest.mark.slow),
+    ],
+)
 def test_likelihood_equals_the_law_in_numpy_with_errors_that_rows_share(name):
     spec, runs = load_model(name), read_mixtures(mixed_runs())
     model = build_model(spec, runs)
