@@ -8,6 +8,8 @@ from .decisions.approaches import (
     minima as minima,
     parabola_bias as parabola_bias,
 )
+from .evaluation.composition import answer_composition as answer_composition
+from .evaluation.composition import composition as composition
 from .evaluation.backtest import (
     answer_backtest as answer_backtest,
     backtested_at as backtested_at,
