@@ -87,6 +87,10 @@ POINT = {
     "gamma_D": 0.4,
     "gamma_N": 0.3,
     "g": 2.5,
+    "composed": 0.3,
+    **dict.fromkeys(("gamma_A", "gamma_B"), 0.5),
+    **dict.fromkeys(("worth", "worth_A", "worth_B", "t", "t_params", "t_tokens"), 0.2),
+    **dict.fromkeys(("s_params", "s_tokens"), 0.1),
 }
 ERRORS = {"bend": "basis", "size_error": "size_basis"}
 """Coefficients of smooth errors, and the dim of each."""
@@ -157,17 +161,22 @@ def point(model: pm.Model) -> dict[str, np.ndarray]:
     for rv in model.free_RVs:
         name, _, part = rv.name.rpartition("_")
         of = "cluster" if "_cluster_" in rv.name else "group"
+        sizes = [len(model.coords[dim]) for dim in model.named_vars_to_dims.get(rv.name) or ()]
         apart = np.linspace(-1.5, 1.0, len(model.coords.get(of) or ()))
+        apart = apart.reshape(-1, *[1] * (len(sizes) - 1))  # parts of a mixture come last
         if part == "anchor":
-            given[rv.name] = to_line(name, POINT[name])
+            given[rv.name] = to_line(name, POINT[name]) * np.ones(sizes)
         elif part == "offset":
-            given[rv.name] = apart
+            given[rv.name] = apart * np.ones(sizes)
+        elif part == "effect":
+            given[rv.name] = np.linspace(-1.0, 2.0, *sizes)
         elif part == "scale" or "_along_" in rv.name:
             given[rv.name] = 0.1
         elif rv.name in ERRORS:
             given[rv.name] = np.linspace(-1.0, 2.0, len(model.coords[ERRORS[rv.name]]))
         else:
-            given[rv.name] = POINT[rv.name] * (1 + 0.05 * apart if rv.ndim else 1.0)
+            grouped = of in (model.named_vars_to_dims.get(rv.name) or ())
+            given[rv.name] = POINT[rv.name] * (1 + 0.05 * apart if grouped else 1) * np.ones(sizes)
     return {name: np.asarray(value, dtype=float) for name, value in given.items()}
 
 
@@ -306,7 +315,7 @@ def test_any_coordinate_of_any_law_can_differ_between_groups(law, partial):
     )
     assert np.isfinite(log_density(model))
     for name in partial:
-        assert model[name].ndim == 1
+        assert model[name].ndim == 1 + bool(spec.along(name))
 
 
 def in_other_units(runs: Runs, factor: float) -> Runs:
