@@ -27,6 +27,7 @@ from conftest import (
     sweep_table,
 )
 from test_own_laws import OWN, learning_rates
+from test_worked_example import synthetic_table
 
 import bayescale
 from bayescale import (
@@ -145,6 +146,9 @@ def write_files(own):
     curve["batch"] = 60 * (tokens / 1e9) ** 0.4
     curve.to_csv("curves.csv", index=False)
     simulated_steps().to_csv("steps.csv", index=False)
+    synthetic_table().to_csv("synthetic.csv", index=False)
+    for name in ("synthetic_law.py", "synthetic.toml"):
+        shutil.copy(OWN / name, ".")
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     own.save("fit.nc")
     constants_fit("data-constrained", **CONSTRAINED).save("repeated.nc")
