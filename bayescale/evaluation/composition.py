@@ -16,6 +16,7 @@ from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, number_of
 from bayescale.draws import numbers
 from bayescale.errors import FitError
+from bayescale.evaluation.cross_validation import cells
 from bayescale.evaluation.loo import leave_each_out
 from bayescale.modelling.spec import load_model
 from bayescale.posterior.fit import Fit, fit
@@ -42,8 +43,8 @@ class Composition:
     rough : float
         Share of the cells that importance sampling does not leave out well.
     factors : xarray.Dataset
-        ``alpha`` and ``beta``: the largest over the least exponent among the tried mixtures, dims
-        (chain, draw) and group.
+        ``alpha`` and ``beta``: draws of the exponent on the tried mixture where it is largest in
+        the mean, over that where it is least; dims (chain, draw) and group.
     """
 
     amplitudes: Fit
@@ -103,7 +104,7 @@ def compared(own: Fit, leaning: Fit) -> Composition:
     Composition
     """
     (one, k_one), (other, k_other) = _left_out(own), _left_out(leaning)
-    gains, rows = other - one, own.runs.table
+    gains, rows = other - one, cells(own).table  # seeds of one configuration are one cell
     trained = rows[TRAINED].to_numpy() if TRAINED in rows else np.arange(len(gains))
     sums = np.bincount(np.unique(trained, return_inverse=True)[1], gains)
     rough = float((np.maximum(k_one, k_other) > _ROUGH).mean())
@@ -136,7 +137,10 @@ def _left_out(own: Fit) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _factors(leaning: Fit) -> xr.Dataset:
-    """Largest over least exponent among the tried mixtures."""
+    """Exponent on the tried mixture where its mean is largest, over that where it is least.
+
+    Not the largest over the least of each draw: that is above 1 whatever the runs say.
+    """
     parts = leaning.parts["w"]
     tried = leaning.runs.table[[f"w_{part}" for part in parts]].drop_duplicates().to_numpy(float)
     mixtures = xr.DataArray(tried, dims=("mixture", "w"), coords={"w": list(parts)})
@@ -144,7 +148,11 @@ def _factors(leaning: Fit) -> xr.Dataset:
     found = {}
     for exponent, name in names.items():
         logs = (leaning.posterior[name] * mixtures).sum("w")
-        found[exponent] = xr.ufuncs.exp(logs.max("mixture") - logs.min("mixture"))
+        mean = logs.mean(("chain", "draw"))
+        most, least = (
+            logs.isel(mixture=at) for at in (mean.argmax("mixture"), mean.argmin("mixture"))
+        )
+        found[exponent] = xr.ufuncs.exp(most - least)
     return xr.Dataset(found)
 
 
