@@ -131,7 +131,7 @@ def simulated_experts(
     """Four sizes, dense and with up to 64 experts of two routers, of which one is worth less."""
     known, rng, rows = {**EXPERTS, **constants}, np.random.default_rng(seed), []
     for active in (2e7, 6e7, 2e8, 6e8):
-        for tokens in [1e10] if same_tokens else [1e10, 4e10]:
+        for tokens in [1e10] if same_tokens else [5e9, 1e10, 4e10]:
             for number in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0):
                 for router in ("learned", "hash") if number > 1 else ("none",):
                     gamma = known["gamma"] - 0.08 * (router == "hash")

@@ -772,6 +772,21 @@ def total(values: Any, shares: str) -> Any:
     return values.sum(shares) if hasattr(values, "dims") else values.sum(axis=0)
 
 
+def largest(values: Any, shares: str) -> Any:
+    """Return the largest over the shares of a mixture, along the axis of `total`.
+
+    Parameters
+    ----------
+    values : array, DataArray or tensor
+    shares : str
+
+    Returns
+    -------
+    array, DataArray or tensor
+    """
+    return values.max(shares) if hasattr(values, "dims") else values.max(axis=0)
+
+
 def shares(*amplitudes: str, exponents: tuple[str, ...]) -> Coordinates:
     r"""Level-and-shares coordinates for a law ``E + sum of amplitude × term``.
 

@@ -12,6 +12,7 @@ from bayescale.laws.law import (
     Coordinates,
     Function,
     Values,
+    largest,
     law,
     mixture,
     total,
@@ -37,7 +38,8 @@ def log_useful(w: Any, worth: Any, gamma: Any, kappa: Any = 1.0) -> Any:
     array_like or tensor
     """
     each = worth + gamma * np.log(w + FLOOR)
-    return kappa * np.log(total(np.exp(each / kappa), "w"))
+    most = largest(each, "w")  # taken off: powers 1 / kappa may be large
+    return most + kappa * np.log(total(np.exp((each - most) / kappa), "w"))
 
 
 def _to_natural(sampled: Values, reference: tuple[Any, ...], function: Function) -> dict[str, Any]:

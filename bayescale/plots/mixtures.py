@@ -40,7 +40,6 @@ def plot_mixture(found: BestMixture) -> Figure:
         _gains(axes[1], found)
         if several:
             _costs(axes[2], found)
-        figure.tight_layout()
     return figure
 
 
