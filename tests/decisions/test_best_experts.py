@@ -181,7 +181,7 @@ def test_each_router_has_the_dense_runs():
     assert list(parts) == ["hash", "learned"]
     for name, own in parts.items():
         assert set(own.table["router"]) == {"none", name}
-        assert (own.table["experts"] == 1).sum() == 8
+        assert (own.table["experts"] == 1).sum() == 12  # four sizes at three numbers of tokens
 
 
 @pytest.fixture(scope="module")
