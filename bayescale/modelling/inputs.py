@@ -241,7 +241,7 @@ def columns_of(spec: ModelSpec, table: pd.DataFrame) -> tuple[str, ...]:
     -------
     tuple of str
     """
-    return tuple(name for name in _names(spec, table) if name in table)
+    return tuple(name for name in dict.fromkeys(_names(spec, table)) if name in table)
 
 
 def _names(spec: ModelSpec, table: pd.DataFrame) -> Iterable[str]:

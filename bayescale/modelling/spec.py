@@ -45,6 +45,9 @@ _VARIABLES = (
 _COMMON = ("trials", "chance")
 """What [response] may say of all runs, where it is a share: items of a task, and of guessing."""
 
+_SMOOTH = ("axes", "length")
+"""What [effects] says of a shared error that changes, beside the prior of its sd."""
+
 _NUMBERS = {1: "one axis", 2: "two axes"}
 
 _KEYS = (
@@ -85,6 +88,22 @@ class Bend:
     sd: float
     length: float
     along: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """How an error that rows share changes among them.
+
+    Parameters
+    ----------
+    axes : tuple of str
+        Inputs of the law along whose logarithms it changes.
+    length : float
+        Decades over which it changes.
+    """
+
+    axes: tuple[str, ...]
+    length: float
 
 
 @dataclass(frozen=True)
@@ -130,6 +149,8 @@ class ModelSpec:
     effects : mapping of str to Prior
         Columns of the runs of which rows with one value share an error, with the prior of its sd
         on log loss (`bayescale.modelling.effects`).
+    smooth : mapping of str to Smooth
+        Those of the columns whose error is no constant, but changes smoothly.
     bend : Bend or None
         How far the law may bend; None where it is taken as exact.
     size_error : Bend or None
@@ -161,6 +182,7 @@ class ModelSpec:
     cluster_scales: Mapping[str, Prior] = field(repr=False)
     trends: Mapping[str, Mapping[str, Prior]] = field(repr=False)
     effects: Mapping[str, Prior] = field(repr=False)
+    smooth: Mapping[str, Smooth] = field(repr=False)
     bend: Bend | None = field(repr=False)
     size_error: Bend | None = field(repr=False)
     members: tuple[Mapping[str, float], ...] = field(repr=False)
@@ -230,7 +252,8 @@ class ModelSpec:
     @property
     def columns(self) -> tuple[str, ...]:
         """What the model reads of a table of runs: inputs of the law, and the group."""
-        return (*self.inputs, *([self.group] if self.group else []), *self.effects)
+        group = [self.group] if self.group else []
+        return tuple(dict.fromkeys((*self.inputs, *group, *self.effects)))
 
     @property
     def size(self) -> str:
@@ -322,6 +345,7 @@ class ModelSpec:
             tuple(sorted(self.fixed.items())),
             tuple(sorted(self.pooling.items())),
             tuple(self.effects),
+            tuple(self.smooth),
             tuple((name, prior.dist) for name, prior in sorted(priors.items())),
         )
 
@@ -569,6 +593,7 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
         cluster_scales=_cluster_scales(entries, scales, tuple(priors), name),
         trends=_trends(entries, scales, tuple(priors), name),
         effects=_effects(entries, response, name),
+        smooth=_smooth(entries, law, name),
         bend=(bend := _bend(entries, law, name)),
         size_error=_size_error(entries, bend, name),
         members=_members(entries, priors, supports, bend, name),
@@ -714,13 +739,18 @@ def _bend(entries: Mapping[str, Any], law: Law, model: str) -> Bend | None:
         )
     if found is None or "axes" not in entries["bend"]:
         return found
-    axes = entries["bend"]["axes"]
+    axes = _axes_of(entries["bend"]["axes"], law, where)
+    return replace(found, along=tuple(name in axes for name in law.inputs))
+
+
+def _axes_of(axes: Any, law: Law, where: str) -> tuple[str, ...]:
+    """Read names of inputs of a law."""
     if not isinstance(axes, list) or not axes or not all(isinstance(one, str) for one in axes):
         raise ModelError(f"{where}: must name inputs of the law, e.g. {list(law.inputs)}")
     for name in axes:
         if name not in law.inputs:
             raise ModelError(f"{where}: {name!r}; {words.did_you_mean(name, list(law.inputs))}")
-    return replace(found, along=tuple(name in axes for name in law.inputs))
+    return tuple(axes)
 
 
 def _smooth_error(
@@ -939,7 +969,31 @@ def _effects(entries: Mapping[str, Any], response: Response, model: str) -> dict
     for column in given:
         _require_plain(column, f"{where}: the column")
         _require_free(column, (response.column, *_ANSWERS), f"{where}: the column")
-    return _sds(given, where)
+    priors = {
+        column: {k: v for k, v in own.items() if k not in _SMOOTH}
+        if isinstance(own, Mapping)
+        else own
+        for column, own in given.items()
+    }
+    return _sds(priors, where)
+
+
+def _smooth(entries: Mapping[str, Any], law: Law, model: str) -> dict[str, Smooth]:
+    """Read which shared errors change smoothly, and along what."""
+    found = {}
+    for column, own in entries.get("effects", {}).items():
+        where = f"model {model} [effects] {column}"
+        given = [key for key in _SMOOTH if key in own]
+        if not given:
+            continue
+        if len(given) < len(_SMOOTH):
+            raise ModelError(f"{where}: an error that changes has axes and a length, in decades")
+        axes = _axes_of(own["axes"], law, f"{where} axes")
+        for read in law.reads:
+            if read.name in axes and read.scale != "log":
+                raise ModelError(f"{where} axes: {read.name} has no logarithm; leave it out")
+        found[column] = Smooth(axes, _positive(own["length"], f"{where} length"))
+    return found
 
 
 def slope_of(name: str, column: str) -> str:

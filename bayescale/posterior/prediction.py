@@ -15,8 +15,8 @@ from bayescale.arguments import numbers_of, typed
 from bayescale.draws import CI_PROB, summarise
 from bayescale.errors import FitError
 from bayescale.laws import LOSS, Input
-from bayescale.modelling.build import cells_of
-from bayescale.modelling.effects import effect_of, labels_of, scale_of
+from bayescale.modelling.build import cells_of, inputs_in
+from bayescale.modelling.effects import effect_of, features_of, labels_of, places, scale_of
 from bayescale.modelling.inputs import (
     inputs_of,
     known_sd,
@@ -222,10 +222,59 @@ def _shared_errors(fit: Fit, inputs: Inputs, seed: int) -> Any:
     for column in fit.spec.effects:
         if scale_of(column) not in fit.posterior:
             continue
-        found = found + fit.posterior[scale_of(column)] * _standard_errors(
-            fit, column, inputs, seed
-        )
+        drawn = _smooth_errors if column in fit.spec.smooth else _standard_errors
+        found = found + fit.posterior[scale_of(column)] * drawn(fit, column, inputs, seed)
     return found
+
+
+def _smooth_errors(fit: Fit, column: str, inputs: Inputs, seed: int) -> xr.DataArray:
+    """Errors of rows that change along inputs of the law, in units of their sd."""
+    spec, given = fit.spec, given_inputs(fit, inputs)
+    kept = (fit.part_of or fit).tree["constant_data"].to_dataset()  # of all groups
+    data = {str(name): values.to_numpy() for name, values in kept.items()}
+    features = features_of(spec, column, inputs_in(spec, data))
+    along = xr.broadcast(*(given[name] for name in spec.smooth[column].axes))
+    at = dict(zip(spec.smooth[column].axes, along, strict=True))
+    basis = xr.DataArray(features.at(places(spec, column, at)), dims=(*along[0].dims, "feature"))
+    labels = _labels_given(fit, column, inputs)
+    if not labels.ndim:
+        return xr.dot(basis, _coefficients(fit, column, str(labels.item()), basis, seed))
+    (dim,) = labels.dims
+    found, order = [], []
+    for label in np.unique(labels.to_numpy()):
+        rows = np.flatnonzero(labels.to_numpy() == label)
+        own = basis.isel({dim: rows}) if dim in basis.dims else basis.expand_dims({dim: len(rows)})
+        found.append(xr.dot(own, _coefficients(fit, column, label, basis, seed), dim="feature"))
+        order.append(rows)
+    places_of = np.argsort(np.concatenate(order))
+    return xr.concat(found, dim=dim).isel({dim: places_of}).assign_coords(labels.coords)
+
+
+def _coefficients(
+    fit: Fit, column: str, label: str, basis: xr.DataArray, seed: int
+) -> xr.DataArray:
+    """Coefficients of the features of one value: those of the runs, and drawn ones of the rest."""
+    known = fit.posterior[effect_of(column)].transpose("chain", "draw", ...)
+    value_dim, feature = known.dims[2:]
+    shape = (known.sizes["chain"], known.sizes["draw"], basis.sizes["feature"])
+    # A stream for every value: its rows share an error wherever they are asked for.
+    stream = np.random.default_rng([seed, 12, crc32(f"{column} {label}".encode())])
+    drawn = stream.standard_normal(shape)
+    held = [str(value) for value in known[value_dim].to_numpy()]
+    if label in held:
+        drawn[..., : known.sizes[feature]] = known.isel({value_dim: held.index(label)})
+    return xr.DataArray(drawn, dims=("chain", "draw", "feature"))
+
+
+def _labels_given(fit: Fit, column: str, inputs: Inputs) -> xr.DataArray:
+    """Values of the rows in a column of shared errors; one of its own where none is given."""
+    if column in inputs:
+        return _labelled(inputs[column])
+    if column == fit.spec.group:
+        groups = np.array(fit.groups, dtype=object)
+        all_of_them = xr.DataArray(groups, dims="group", coords={"group": groups})
+        return all_of_them if fit.groups else xr.DataArray(fit.own_group)
+    return xr.DataArray("one that is not named")
 
 
 def _standard_errors(fit: Fit, column: str, inputs: Inputs, seed: int) -> xr.DataArray:
@@ -239,8 +288,8 @@ def _standard_errors(fit: Fit, column: str, inputs: Inputs, seed: int) -> xr.Dat
         rng = np.random.default_rng([seed, 12, crc32(column.encode())])
         drawn = rng.standard_normal((*shape, *own.values()))
         return xr.DataArray(drawn, dims=("chain", "draw", *own))
-    given = xr.DataArray(inputs[column])
-    labels, place = np.unique(given.to_numpy().astype(str), return_inverse=True)
+    given = _labelled(inputs[column])
+    labels, place = np.unique(given.to_numpy(), return_inverse=True)
     held = {str(label): number for number, label in enumerate(draws[dim].to_numpy())}
     values = known.to_numpy()
     columns = [
@@ -633,16 +682,20 @@ def with_groups_of(fit: Fit, runs: Runs) -> Fit:
     return fit
 
 
+def _labelled(given: Any) -> xr.DataArray:
+    """Labels of runs, as text."""
+    if not isinstance(given, xr.DataArray):
+        labels = np.asarray(given, dtype=object)
+        given = xr.DataArray(labels, dims="run" if labels.ndim else ())
+    return given.astype(str)
+
+
 def _at(fit: Fit, values: dict[str, xr.DataArray], inputs: Inputs) -> dict[str, xr.DataArray]:
     """Take the values of the groups that `inputs` names; of all groups where it names none."""
     column = _LABEL if _LABEL in inputs else str(fit.spec.group)
     if column not in inputs or not (fit.groups or fit.own_group):
         return values
-    given = inputs[column]
-    if not isinstance(given, xr.DataArray):
-        labels = np.asarray(given, dtype=object)
-        given = xr.DataArray(labels, dims="run" if labels.ndim else ())
-    given = given.astype(str)
+    given = _labelled(inputs[column])
     for name in np.unique(given):
         if fit.groups:
             fit.require_group(str(name))

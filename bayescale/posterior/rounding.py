@@ -6,7 +6,8 @@ x of all but the scales (sds of noise, of groups and of shared errors, degrees o
 centre plus a linear map of what is sampled: the mode given the scales and the inverse root of the
 Hessian there. The scales are those of largest marginal density, by expectation and maximisation
 (Dempster, Laird and Rubin 1977) with Laplace's approximation of x in place of its posterior. The
-map decides how fast the sampler is, and not what it samples.
+map decides how fast the sampler is, and not what it samples; of the scales it is the inverse root
+of the Hessian of what was maximised.
 """
 
 from collections.abc import Iterable
@@ -29,7 +30,7 @@ _DRAWS, _FARTHEST = (
     10,
     1.5,
 )  # pairs of draws for the scales; the most that a log scale moves at once
-_SCALE_STEP = 0.3  # sd of a log scale, to begin with
+_LEAST_OF_SCALES = 1.0  # curvature of a log scale that nothing tells
 _JITTER = 0.5  # about the mode, in sds
 
 
@@ -52,6 +53,35 @@ class _Density:
         vector[~self.scales] = x
         value, gradient = self.all(vector)
         return value, gradient[~self.scales]
+
+    def around(self, vector: np.ndarray, away: np.ndarray) -> np.ndarray:
+        """Places of x plus and minus those `away` from it, one a column."""
+        return vector[~self.scales][:, None] + np.concatenate([away, -away], axis=1)
+
+    def of_scales(
+        self, scales: np.ndarray, vector: np.ndarray, places: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        """Mean over places of x of minus the log density, and its gradient in the scales."""
+        at = vector.copy()
+        at[self.scales] = scales
+        found: list[Any] = []
+        for place in places.T:
+            at[~self.scales] = place
+            found.append(self.all(at))
+        slopes = np.mean([slope[self.scales] for _, slope in found], axis=0)
+        return float(np.mean([value for value, _ in found])), slopes
+
+    def root_of_scales(self, vector: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Inverse root of the Hessian of `of_scales`."""
+        middle = vector[self.scales]
+        steps = 10 * _DIFFERENCE * np.eye(len(middle))
+        above, below = (
+            np.stack([self.of_scales(middle + sign * h, vector, places)[1] for h in steps])
+            for sign in (1, -1)
+        )
+        hessian = (above - below) / (20 * _DIFFERENCE)
+        values, axes = np.linalg.eigh((hessian + hessian.T) / 2)
+        return np.asarray(axes / np.sqrt(np.maximum(values, _LEAST_OF_SCALES)))
 
     def curvature(self, x: np.ndarray, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues, none below `_LEAST_CURVATURE`, and eigenvectors of the Hessian."""
@@ -91,13 +121,14 @@ def rounded(target: Target, scales: Iterable[str]) -> Target:
         vector = _newton(own, vector, _LATER if number else _FIRST)
         curvature, axes = own.curvature(vector[~is_scale], vector)
         root = axes / np.sqrt(curvature)
-        moved = _best_scales(own, vector, root @ rng.standard_normal((len(root), _DRAWS)))
+        places = own.around(vector, root @ rng.standard_normal((len(root), _DRAWS)))
+        moved = _best_scales(own, vector, places)
         farthest = np.abs(moved - vector).max()
         vector = moved
         if farthest < _STILL:
             break
     scale = np.zeros((density.size, density.size))
-    scale[is_scale, is_scale] = _SCALE_STEP
+    scale[np.ix_(is_scale, is_scale)] = own.root_of_scales(vector, places)
     scale[np.ix_(~is_scale, ~is_scale)] = root
     return replace(
         target,
@@ -143,23 +174,15 @@ def _damped(
     return None
 
 
-def _best_scales(own: _Density, vector: np.ndarray, away: np.ndarray) -> np.ndarray:
-    """Maximise the mean log density over the scales, for x at the mode plus and minus `away`."""
-    places = vector[~own.scales][:, None] + np.concatenate([away, -away], axis=1)
-
-    def cost(scales: np.ndarray) -> tuple[float, np.ndarray]:
-        at = vector.copy()
-        at[own.scales] = scales
-        values: list[Any] = []
-        for place in places.T:
-            at[~own.scales] = place
-            values.append(own.all(at))
-        slopes = np.mean([slope[own.scales] for _, slope in values], axis=0)
-        return float(np.mean([value for value, _ in values])), slopes
-
+def _best_scales(own: _Density, vector: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Maximise the mean log density over the scales."""
     old = vector[own.scales]
     bounds = [(value - _FARTHEST, value + _FARTHEST) for value in old]
-    found = minimize(cost, old, method="L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 15})
+    options = {"maxiter": 15}
+    given = vector, places
+    found = minimize(
+        own.of_scales, old, given, method="L-BFGS-B", jac=True, bounds=bounds, options=options
+    )
     moved = vector.copy()
     moved[own.scales] = found.x
     return moved

@@ -20,7 +20,7 @@ JOINT = {
 LEANINGS = {"t_params": np.array([0.2, 0.0, -0.1]), "t_tokens": LEANING}
 SAMPLED = {
     "power_sum_mixture": {
-        **{"level": 1.1, "reducible": 0.4, "gamma": 0.5, "kappa": 0.8, "worth": WORTH}
+        **{"level": 1.1, "reducible": 0.4, "slope": 0.3, "gamma": 0.5, "worth": WORTH}
     },
     "mixture_exponential": {"level": 1.1, "reducible": 0.4, "t": LEANING},
     "mixture_additive": JOINT,
@@ -68,10 +68,19 @@ def test_a_corpus_that_teaches_alone_is_a_power_law_in_its_share():
     alone = {"E": 1.0, "C": np.array([2.0, 1e-30]), "gamma": 0.5, "kappa": 0.3}
     for share in (0.1, 0.4, 0.9):
         said = law(np.array([share, 1 - share]), **alone)
-        assert said == pytest.approx(1 + (share + 1e-4) ** -0.5 / 2, rel=1e-9)
+        assert said == pytest.approx(1 + (2 * (share + 1e-4) ** 0.5) ** -0.3, rel=1e-9)
     plain = {"E": 0.0, "C": np.array([2.0, 1.0]), "gamma": 0.5, "kappa": 1.0}
     said = law(np.array([0.4, 0.6]), **plain)
     assert said == pytest.approx(1 / (2 * 0.4001**0.5 + 0.6001**0.5), rel=1e-12)
+
+
+def test_slope_is_that_of_the_log_loss_by_what_the_mean_mixture_teaches():
+    law = LAWS["power_sum_mixture"]
+    natural = law.to_natural(SAMPLED[law.name], (SHARES,))
+    step = 1e-6
+    more = law(SHARES, **{**natural, "C": natural["C"] * np.exp(step)})
+    less = law(SHARES, **{**natural, "C": natural["C"] * np.exp(-step)})
+    assert np.log(less / more) / (2 * step) == pytest.approx(0.3, rel=1e-6)
 
 
 def test_mixtures_move_amplitudes_and_no_exponent():
@@ -156,6 +165,10 @@ def test_likelihood_equals_the_law_in_numpy_with_errors_that_rows_share(name):
         if "cell" in spec.effects:
             cells = sorted(table["cell"].unique())
             centre += found["cell_effect_scale"] * found["cell_effect"][cells.index(run["cell"])]
+        if "target" in spec.smooth:
+            basis = model["target_effect_basis"].get_value()[row]
+            assert basis.any()
+            centre += found["target_effect_scale"] * basis @ found["target_effect"][group]
         scale = np.sqrt(found["sigma"][group] ** 2 + 1e-8)
         expected = stats.t(found["nu"], centre, scale).logpdf(np.log(run["loss"]))
         assert density[row] == pytest.approx(expected, rel=1e-8)

@@ -55,6 +55,7 @@ POINT = {
     "b": 0.4,
     "skew": 0.45,
     "steepness": 0.8,
+    "slope": 0.3,
     "sigma": 0.02,
     "sigma_seed": 0.006,
     "nu": 5.0,
