@@ -14,14 +14,12 @@ from bayescale.laws import into_support, onto_line
 from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_runs
 from bayescale.modelling.compiling import WEIGHTING, Variable
 from bayescale.modelling.effects import (
-    basis_of,
     effect_data,
     effect_labels,
     effect_of,
     effect_variables,
-    feature_dim,
+    index_of,
     scale_of,
-    shared_errors,
 )
 from bayescale.modelling.inputs import (
     CEILING,
@@ -155,7 +153,6 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
     coords |= {"basis": range(FEATURES)} if spec.bend else {}
     coords |= {"size_basis": range(FEATURES)} if spec.size_error else {}
     values = _data(spec, runs, cells)
-    coords |= {feature_dim(c): range(values[basis_of(c)].shape[1]) for c in spec.smooth}
     spec = placed(spec, values)
     with pm.Model(coords=coords) as model:
         data = {
@@ -181,9 +178,8 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         for column, prior in spec.effects.items():
             name = effect_of(column)
             free[scale_of(column)] = prior.variable(scale_of(column))
-            dims = (f"{name}_of", *([feature_dim(column)] if column in spec.smooth else []))
-            free[name] = pm.Normal(name, dims=dims)
-        apart = apart + shared_errors(spec, free, data)
+            free[name] = pm.Normal(name, 0.0, free[scale_of(column)], dims=f"{name}_of")
+            apart = apart + free[name][data[index_of(column)]]
         _observe(spec, data, natural, noise, apart)
     return model
 
@@ -276,7 +272,7 @@ def _data(spec: ModelSpec, runs: Runs, cells: Cells) -> dict[str, np.ndarray]:
         data |= {f"{_COVARIATE}{column}": values for column, values in along.items()}
         data |= shifts_of(spec, data["observed"], data["weight"], index)
         data |= anchoring(placed(spec, data), inputs, data["observed"], index, data)
-    data |= effect_data(spec, cells.table, inputs)
+    data |= effect_data(spec, cells.table)
     if spec.bend:
         bending, at = bending_from(spec, data), tuple(inputs.values())
         data["bend_basis"] = _padded(bending.basis(at))
@@ -396,9 +392,6 @@ def _dims(spec: ModelSpec, name: str, value: np.ndarray) -> tuple[str, ...]:
             return (mixture,)
     if not value.ndim:
         return ()
-    for column in spec.smooth:
-        if name == basis_of(column):
-            return "obs", feature_dim(column)
     if value.ndim == 2:
         return "obs", "size_basis" if name == "size_error_basis" else "basis"
     if name.startswith(_INPUT):
@@ -673,7 +666,7 @@ def _free(
         free[scale_of(column)] = value(scale_of(column), prior, {})
         shared = effect_variables(replace(spec, effects={column: prior}), data)[1]
         sizes = dict(zip(shared.dims, shared.shape, strict=True))
-        free[shared.name] = value(shared.name, _STANDARD, sizes)
+        free[shared.name] = free[scale_of(column)] * value(shared.name, _STANDARD, sizes)
     return free
 
 

@@ -3,19 +3,14 @@ r"""Errors that rows with the same value of a column share: those of one trained
 Losses of one model on several corpora, or of one cell of size and tokens, err together. A model
 file gives such a column under [effects], with the prior of the sd of its errors:
 
-.. math:: \log L_i = \log f(x_i; \theta) + s_c u_{c, k(i)} + \varepsilon_i,
-    \qquad u \sim N(0, 1)
+.. math:: \log L_i = \log f(x_i; \theta) + u_{c, k(i)} + \varepsilon_i,
+    \qquad u_c \sim N(0, s_c)
 
-for each column c, with k(i) the value of row i. Of a value that no run has the error is drawn.
+for each column c, with k(i) the value of row i. Of a value that no run has the error is drawn. Such
+rows are many or precise, and tell the errors better than their sd does: so u itself is sampled.
 
-Where the file says axes and a length beside the prior, the errors of each value change smoothly, as
-no law holds exactly along size or tokens:
-
-.. math:: s_c \sum_j \phi_j(x_i) u_{c, k(i), j}
-
-with the features :math:`\phi` of a Gaussian process along log10 of the axes
-(`bayescale.modelling.bend`): one that leans away from the law at the largest runs goes on beyond
-them, the less certainly the farther.
+Where the file says axes, an sd and a length beside the prior, errors of values that no run has are
+smooth along the axes (`bayescale.posterior.leaning`).
 """
 
 from collections.abc import Mapping
@@ -25,9 +20,8 @@ import numpy as np
 import pandas as pd
 
 from bayescale.errors import RunsError
-from bayescale.modelling.bend import Features, features_beyond, features_of_runs
 from bayescale.modelling.compiling import Variable
-from bayescale.modelling.spec import Bend, ModelSpec
+from bayescale.modelling.spec import ModelSpec
 from bayescale.words import rows
 
 
@@ -74,34 +68,6 @@ def index_of(column: str) -> str:
     return f"{effect_of(column)}_index"
 
 
-def basis_of(column: str) -> str:
-    """Name the data that say what a smooth error of each cell is made of.
-
-    Parameters
-    ----------
-    column : str
-
-    Returns
-    -------
-    str
-    """
-    return f"{effect_of(column)}_basis"
-
-
-def feature_dim(column: str) -> str:
-    """Name the dim of the coefficients of a smooth error.
-
-    Parameters
-    ----------
-    column : str
-
-    Returns
-    -------
-    str
-    """
-    return f"{effect_of(column)}_feature"
-
-
 def labels_of(table: pd.DataFrame, column: str) -> list[str]:
     """Read the value of each row in a column of shared errors.
 
@@ -130,9 +96,7 @@ def labels_of(table: pd.DataFrame, column: str) -> list[str]:
     return [str(label) for label in table[column]]
 
 
-def effect_data(
-    spec: ModelSpec, table: pd.DataFrame, inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def effect_data(spec: ModelSpec, table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Say which shared errors each cell has.
 
     Parameters
@@ -140,65 +104,17 @@ def effect_data(
     spec : ModelSpec
     table : pandas.DataFrame
         The cells.
-    inputs : mapping of str to numpy.ndarray, shape (cells,)
-        Of the law.
 
     Returns
     -------
-    dict of str to numpy.ndarray
-        Of int, shape (cells,), by `index_of`; shape (cells, features) by `basis_of`.
+    dict of str to numpy.ndarray of int, shape (cells,)
+        By `index_of`.
     """
     found = {}
     for column in spec.effects:
         own = labels_of(table, column)
         found[index_of(column)] = np.unique(own, return_inverse=True)[1].astype(np.int64)
-        if column in spec.smooth:
-            at = places(spec, column, inputs)
-            found[basis_of(column)] = features_of_runs(_bend(spec, column), at).at(at)
     return found
-
-
-def places(spec: ModelSpec, column: str, inputs: Mapping[str, Any]) -> np.ndarray:
-    """Place rows along the axes of a smooth error.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    column : str
-    inputs : mapping of str to array_like
-        Of the law; those of the axes broadcast.
-
-    Returns
-    -------
-    numpy.ndarray, shape (..., axes)
-        In decades.
-    """
-    along = (np.asarray(inputs[name], dtype=float) for name in spec.smooth[column].axes)
-    return np.log10(np.stack(np.broadcast_arrays(*along), axis=-1))
-
-
-def features_of(spec: ModelSpec, column: str, inputs: Mapping[str, np.ndarray]) -> Features:
-    """Find features of a smooth error among the cells, and then of places around and beyond them.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    column : str
-    inputs : mapping of str to numpy.ndarray, shape (cells,)
-        Of the law.
-
-    Returns
-    -------
-    Features
-        Those of `effect_data` first.
-    """
-    at = places(spec, column, inputs)
-    known = features_of_runs(_bend(spec, column), at)
-    return features_beyond(known, tuple(10.0**at.T))
-
-
-def _bend(spec: ModelSpec, column: str) -> Bend:
-    return Bend(1.0, spec.smooth[column].length)
 
 
 def effect_labels(spec: ModelSpec, table: pd.DataFrame) -> dict[str, list[str]]:
@@ -233,35 +149,8 @@ def effect_variables(spec: ModelSpec, data: Mapping[str, Any]) -> list[Variable]
     """
     found = []
     for column, prior in spec.effects.items():
+        number = int(np.max(data[index_of(column)])) + 1
         name = effect_of(column)
-        sizes = {f"{name}_of": int(np.max(data[index_of(column)])) + 1}
-        if column in spec.smooth:
-            sizes[feature_dim(column)] = np.shape(data[basis_of(column)])[1]
         found.append(Variable(scale_of(column), prior.support))
-        found.append(Variable(name, "real", tuple(sizes.values()), tuple(sizes)))
-    return found
-
-
-def shared_errors(spec: ModelSpec, values: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
-    """Add up the shared errors of each cell, on log loss.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    values : mapping of str to tensor
-        Of `effect_variables`.
-    data : mapping of str to tensor
-        Of `effect_data`.
-
-    Returns
-    -------
-    tensor
-        Shape (cells,); 0 for a model without.
-    """
-    found: Any = 0.0
-    for column in spec.effects:
-        own = values[effect_of(column)][data[index_of(column)]]
-        if column in spec.smooth:
-            own = (own * data[basis_of(column)]).sum(axis=1)
-        found = found + values[scale_of(column)] * own
+        found.append(Variable(name, "real", (number,), (f"{name}_of",)))
     return found

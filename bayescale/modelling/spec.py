@@ -45,8 +45,8 @@ _VARIABLES = (
 _COMMON = ("trials", "chance")
 """What [response] may say of all runs, where it is a share: items of a task, and of guessing."""
 
-_SMOOTH = ("axes", "length")
-"""What [effects] says of a shared error that changes, beside the prior of its sd."""
+_SMOOTH = ("axes", "sd", "length")
+"""What [effects] says of errors that are smooth, beside the prior of their sd."""
 
 _NUMBERS = {1: "one axis", 2: "two axes"}
 
@@ -92,17 +92,20 @@ class Bend:
 
 @dataclass(frozen=True)
 class Smooth:
-    """How an error that rows share changes among them.
+    """Which part of the errors of cells is smooth (`bayescale.posterior.leaning`).
 
     Parameters
     ----------
     axes : tuple of str
         Inputs of the law along whose logarithms it changes.
+    sd : float
+        Of log loss, before what the law can draw is taken off.
     length : float
         Decades over which it changes.
     """
 
     axes: tuple[str, ...]
+    sd: float
     length: float
 
 
@@ -150,7 +153,7 @@ class ModelSpec:
         Columns of the runs of which rows with one value share an error, with the prior of its sd
         on log loss (`bayescale.modelling.effects`).
     smooth : mapping of str to Smooth
-        Those of the columns whose error is no constant, but changes smoothly.
+        Those of the columns whose errors are smooth along inputs of the law.
     bend : Bend or None
         How far the law may bend; None where it is taken as exact.
     size_error : Bend or None
@@ -345,7 +348,6 @@ class ModelSpec:
             tuple(sorted(self.fixed.items())),
             tuple(sorted(self.pooling.items())),
             tuple(self.effects),
-            tuple(self.smooth),
             tuple((name, prior.dist) for name, prior in sorted(priors.items())),
         )
 
@@ -979,7 +981,7 @@ def _effects(entries: Mapping[str, Any], response: Response, model: str) -> dict
 
 
 def _smooth(entries: Mapping[str, Any], law: Law, model: str) -> dict[str, Smooth]:
-    """Read which shared errors change smoothly, and along what."""
+    """Read which shared errors are smooth, and along what."""
     found = {}
     for column, own in entries.get("effects", {}).items():
         where = f"model {model} [effects] {column}"
@@ -987,12 +989,16 @@ def _smooth(entries: Mapping[str, Any], law: Law, model: str) -> dict[str, Smoot
         if not given:
             continue
         if len(given) < len(_SMOOTH):
-            raise ModelError(f"{where}: an error that changes has axes and a length, in decades")
+            raise ModelError(
+                f"{where}: errors that are smooth have axes, an sd (of log loss) and a length "
+                "(decades)"
+            )
         axes = _axes_of(own["axes"], law, f"{where} axes")
         for read in law.reads:
             if read.name in axes and read.scale != "log":
                 raise ModelError(f"{where} axes: {read.name} has no logarithm; leave it out")
-        found[column] = Smooth(axes, _positive(own["length"], f"{where} length"))
+        sd, length = (_positive(own[name], f"{where} {name}") for name in ("sd", "length"))
+        found[column] = Smooth(axes, sd, length)
     return found
 
 

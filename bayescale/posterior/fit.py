@@ -56,6 +56,7 @@ from bayescale.modelling.inputs import completed, parts_of_mixtures, reference_o
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model, slope_of
+from bayescale.posterior.leaning import coefficients, leaning_of, line_of, lines, rest_of
 from bayescale.posterior.rounding import rounded
 from bayescale.posterior.sampling import (
     ATTEMPTS,
@@ -756,7 +757,9 @@ class Fit(Shown):
     @property
     def _told(self) -> xr.Dataset:
         """Draws of what runs have a say in: features that no run has are drawn from their prior."""
-        draws = self.posterior.drop_vars([*self.spec.fixed, "bend_beyond"], errors="ignore")
+        drawn = [f(column) for column in self.spec.smooth for f in (leaning_of, rest_of)]
+        named = [*self.spec.fixed, "bend_beyond", *drawn]
+        draws = self.posterior.drop_vars(named, errors="ignore")
         for name, error in zip(("basis", "size_basis"), _ERRORS, strict=True):
             if name in draws.dims:
                 told = (self.tree["constant_data"][f"{error}_basis"] != 0).any("obs")
@@ -1058,7 +1061,7 @@ def _sampled(
             "seconds_compile": compiled_at - began,
             "seconds_sample": time.perf_counter() - sampled_from,
         }
-        result = _with_bend_beyond(Fit(spec, runs, tree), seed)
+        result = _leaning(_with_bend_beyond(Fit(spec, runs, tree), seed), seed)
         if not replace(result.diagnostics, needed=enough).problems:
             break
     return result
@@ -1110,6 +1113,19 @@ def _with_bend_beyond(own: Fit, seed: int) -> Fit:
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], _more(bending, everywhere))
     drawn = np.random.default_rng([seed, 7]).standard_normal(shape)
     own.tree["posterior"] = posterior.assign(bend_beyond=(("chain", "draw", "beyond"), drawn))
+    return own
+
+
+def _leaning(own: Fit, seed: int) -> Fit:
+    """Draw the smooth part of errors of cells, which goes on beyond the runs."""
+    for column in own.spec.smooth:
+        posterior, kept = own.posterior, own.tree["constant_data"].to_dataset()
+        dims = ("group" if "group" in posterior.dims else "law", "coordinate")
+        kept = kept.assign({line_of(column): (dims, lines(own.spec, posterior))})
+        own.tree["constant_data"] = kept
+        data = {str(name): values.to_numpy() for name, values in kept.items()}
+        z, rest = coefficients(own.spec, column, data, posterior, seed)
+        own.tree["posterior"] = posterior.assign({leaning_of(column): z, rest_of(column): rest})
     return own
 
 

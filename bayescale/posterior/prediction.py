@@ -15,8 +15,8 @@ from bayescale.arguments import numbers_of, typed
 from bayescale.draws import CI_PROB, summarise
 from bayescale.errors import FitError
 from bayescale.laws import LOSS, Input
-from bayescale.modelling.build import cells_of, inputs_in
-from bayescale.modelling.effects import effect_of, features_of, labels_of, places, scale_of
+from bayescale.modelling.build import cells_of
+from bayescale.modelling.effects import effect_of, labels_of, scale_of
 from bayescale.modelling.inputs import (
     inputs_of,
     known_sd,
@@ -28,6 +28,7 @@ from bayescale.modelling.inputs import (
 from bayescale.modelling.noise import Noise, noise_scale
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.leaning import Leaning, leaning_of, rest_of
 from bayescale.posterior.search import at_best
 from bayescale.runs.table import SHARES_WITHIN, Runs
 
@@ -220,90 +221,91 @@ def _shared_errors(fit: Fit, inputs: Inputs, seed: int) -> Any:
     """
     found: Any = 0.0
     for column in fit.spec.effects:
-        if scale_of(column) not in fit.posterior:
-            continue
-        drawn = _smooth_errors if column in fit.spec.smooth else _standard_errors
-        found = found + fit.posterior[scale_of(column)] * drawn(fit, column, inputs, seed)
+        if scale_of(column) in fit.posterior:
+            found = found + _errors_of(fit, column, inputs, seed)
     return found
 
 
-def _smooth_errors(fit: Fit, column: str, inputs: Inputs, seed: int) -> xr.DataArray:
-    """Errors of rows that change along inputs of the law, in units of their sd."""
-    spec, given = fit.spec, given_inputs(fit, inputs)
-    kept = (fit.part_of or fit).tree["constant_data"].to_dataset()  # of all groups
-    data = {str(name): values.to_numpy() for name, values in kept.items()}
-    features = features_of(spec, column, inputs_in(spec, data))
-    along = xr.broadcast(*(given[name] for name in spec.smooth[column].axes))
-    at = dict(zip(spec.smooth[column].axes, along, strict=True))
-    basis = xr.DataArray(features.at(places(spec, column, at)), dims=(*along[0].dims, "feature"))
-    labels = _labels_given(fit, column, inputs)
-    if not labels.ndim:
-        return xr.dot(basis, _coefficients(fit, column, str(labels.item()), basis, seed))
-    (dim,) = labels.dims
-    found, order = [], []
-    for label in np.unique(labels.to_numpy()):
-        rows = np.flatnonzero(labels.to_numpy() == label)
-        own = basis.isel({dim: rows}) if dim in basis.dims else basis.expand_dims({dim: len(rows)})
-        found.append(xr.dot(own, _coefficients(fit, column, label, basis, seed), dim="feature"))
-        order.append(rows)
-    places_of = np.argsort(np.concatenate(order))
-    return xr.concat(found, dim=dim).isel({dim: places_of}).assign_coords(labels.coords)
-
-
-def _coefficients(
-    fit: Fit, column: str, label: str, basis: xr.DataArray, seed: int
-) -> xr.DataArray:
-    """Coefficients of the features of one value: those of the runs, and drawn ones of the rest."""
-    known = fit.posterior[effect_of(column)].transpose("chain", "draw", ...)
-    value_dim, feature = known.dims[2:]
-    shape = (known.sizes["chain"], known.sizes["draw"], basis.sizes["feature"])
-    # A stream for every value: its rows share an error wherever they are asked for.
-    stream = np.random.default_rng([seed, 12, crc32(f"{column} {label}".encode())])
-    drawn = stream.standard_normal(shape)
-    held = [str(value) for value in known[value_dim].to_numpy()]
-    if label in held:
-        drawn[..., : known.sizes[feature]] = known.isel({value_dim: held.index(label)})
-    return xr.DataArray(drawn, dims=("chain", "draw", "feature"))
-
-
-def _labels_given(fit: Fit, column: str, inputs: Inputs) -> xr.DataArray:
-    """Values of the rows in a column of shared errors; one of its own where none is given."""
-    if column in inputs:
-        return _labelled(inputs[column])
-    if column == fit.spec.group:
-        groups = np.array(fit.groups, dtype=object)
-        all_of_them = xr.DataArray(groups, dims="group", coords={"group": groups})
-        return all_of_them if fit.groups else xr.DataArray(fit.own_group)
-    return xr.DataArray("one that is not named")
-
-
-def _standard_errors(fit: Fit, column: str, inputs: Inputs, seed: int) -> xr.DataArray:
-    """Errors of rows in units of their sd."""
+def _errors_of(fit: Fit, column: str, inputs: Inputs, seed: int) -> xr.DataArray:
+    """Errors that rows of one value of a column share."""
     draws = fit.posterior[effect_of(column)]
     known, (dim,) = draws.transpose("chain", "draw", ...), draws.dims[2:]
     shape = known.shape[:2]
+    sd = fit.posterior[rest_of(column) if column in fit.spec.smooth else scale_of(column)]
     if column not in inputs:
         sizes = dict(xr.broadcast(*given_inputs(fit, inputs).values())[0].sizes)
         own = {d: n for d, n in sizes.items() if d not in ("chain", "draw", *fit.parts)}
         rng = np.random.default_rng([seed, 12, crc32(column.encode())])
-        drawn = rng.standard_normal((*shape, *own.values()))
-        return xr.DataArray(drawn, dims=("chain", "draw", *own))
+        drawn = xr.DataArray(
+            rng.standard_normal((*shape, *own.values())), dims=("chain", "draw", *own)
+        )
+        return sd * drawn + _leaning(fit, column, inputs)
     given = _labelled(inputs[column])
     labels, place = np.unique(given.to_numpy(), return_inverse=True)
     held = {str(label): number for number, label in enumerate(draws[dim].to_numpy())}
-    values = known.to_numpy()
+    values, sds = known.to_numpy(), sd.transpose("chain", "draw").to_numpy()
     columns = [
         values[..., held[label]]
         if label in held
-        # A stream for every value: its rows share an error wherever they are asked for.
-        else np.random.default_rng([seed, 12, crc32(f"{column} {label}".encode())]).standard_normal(
-            shape
-        )
+        else sds * _stream(seed, column, label).standard_normal(shape)
         for label in labels
     ]
     where = xr.DataArray(place.reshape(given.shape), dims=given.dims)
-    stacked = xr.DataArray(np.stack(columns, axis=-1), dims=("chain", "draw", "value"))
-    return stacked.isel(value=where)
+    errors = xr.DataArray(np.stack(columns, axis=-1), dims=("chain", "draw", "value"))
+    is_new = xr.DataArray(np.array([label not in held for label in labels]), dims="value")
+    found = errors.isel(value=where)
+    if column not in fit.spec.smooth or not is_new.any():
+        return found
+    return found + _leaning(fit, column, inputs) * is_new.isel(value=where)
+
+
+def _leaning(fit: Fit, column: str, inputs: Inputs) -> Any:
+    """Smooth part of the errors of new cells; 0 where errors are not smooth."""
+    spec = fit.spec
+    if column not in spec.smooth:
+        return 0.0
+    whole = fit.part_of or fit
+    kept = whole.tree["constant_data"].to_dataset()
+    leaning = Leaning(spec, column, {str(name): v.to_numpy() for name, v in kept.items()})
+    given = given_inputs(fit, inputs)
+    along = xr.broadcast(*(given[name] for name in spec.smooth[column].axes))
+    groups = _groups_given(fit, inputs)
+    names = list(whole.groups) or [""]
+    found = []
+    for group in np.unique(groups.to_numpy()):
+        drawn = fit.posterior[leaning_of(column)]
+        drawn = drawn.sel(group=group, drop=True) if "group" in drawn.dims else drawn
+        z = drawn.transpose("chain", "draw", ...).to_numpy()
+        rest = float(whole.posterior[rest_of(column)].mean())
+        flat = tuple(np.ravel(values) for values in along)
+        basis = leaning.basis(names.index(str(group)), flat, rest)
+        found.append(_times(basis, z, along[0]) * (groups == group))
+    return sum(found)
+
+
+def _times(basis: np.ndarray, z: np.ndarray, like: xr.DataArray) -> xr.DataArray:
+    """Multiply features of places, of the dims of `like`, by coefficients of draws."""
+    if {"chain", "draw"} <= set(like.dims):  # a place of its own for each draw
+        features = basis.reshape(*like.shape, -1)
+        own = xr.DataArray(features, dims=(*like.dims, "feature"))
+        return xr.dot(own, xr.DataArray(z, dims=("chain", "draw", "feature")), dim="feature")
+    said = (z @ basis.T).reshape(*z.shape[:2], *like.shape)
+    return xr.DataArray(said, dims=("chain", "draw", *like.dims))
+
+
+def _groups_given(fit: Fit, inputs: Inputs) -> xr.DataArray:
+    """Name the groups of the rows: all groups where none is given, as `predict` says them."""
+    column = _LABEL if _LABEL in inputs else str(fit.spec.group)
+    if column in inputs:
+        return _labelled(inputs[column])
+    if fit.groups:
+        return xr.DataArray(np.array(fit.groups), dims="group", coords={"group": list(fit.groups)})
+    return xr.DataArray(fit.own_group or "")
+
+
+def _stream(seed: int, column: str, label: str) -> np.random.Generator:
+    """Random numbers of every value of its own: its rows share errors wherever they are asked."""
+    return np.random.default_rng([seed, 12, crc32(f"{column} {label}".encode())])
 
 
 def _draw_noise(fit: Fit, mu: xr.DataArray, inputs: Inputs, seed: int) -> xr.DataArray:

@@ -160,15 +160,10 @@ def test_likelihood_equals_the_law_in_numpy_with_errors_that_rows_share(name):
         shares = run[["w_web", "w_code", "w_books"]].to_numpy(dtype=float)
         at = (*(run[n] for n in spec.inputs[:-1]), shares)
         centre = np.log(spec.law(*at, **natural))
-        error = found["trained_effect"][trained.index(run["trained"])]
-        centre += found["trained_effect_scale"] * error
+        centre += found["trained_effect"][trained.index(run["trained"])]
         if "cell" in spec.effects:
             cells = sorted(table["cell"].unique())
-            centre += found["cell_effect_scale"] * found["cell_effect"][cells.index(run["cell"])]
-        if "target" in spec.smooth:
-            basis = model["target_effect_basis"].get_value()[row]
-            assert basis.any()
-            centre += found["target_effect_scale"] * basis @ found["target_effect"][group]
+            centre += found["cell_effect"][cells.index(run["cell"])]
         scale = np.sqrt(found["sigma"][group] ** 2 + 1e-8)
         expected = stats.t(found["nu"], centre, scale).logpdf(np.log(run["loss"]))
         assert density[row] == pytest.approx(expected, rel=1e-8)

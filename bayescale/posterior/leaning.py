@@ -1,0 +1,304 @@
+r"""How far a law leans away from its runs, beyond them: smooth errors of cells, by group.
+
+Errors of cells of size and tokens (`bayescale.modelling.effects`) are sampled as independent, so
+that the law is the one that fits best. What is left of the cells of a group is no accident: a law
+that says too much at the largest runs says too much beyond them. So the errors u of the cells of a
+group are split, draw by draw, into a smooth part and the rest,
+
+.. math:: u_k = B(x_k) z + e_k, \qquad z \sim N(0, I), \quad e_k \sim N(0, r^2),
+
+with B the features of a Gaussian process of known sd and length, off which is projected what the
+law itself can draw (`bayescale.modelling.bend`). z given u is Normal. A new cell has the error
+B z + e. Off the runs B grows, and with it the error. r is the value of largest marginal likelihood
+of the mean errors.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize_scalar
+from scipy.stats import multivariate_normal
+
+from bayescale.laws import into_support, onto_line
+from bayescale.modelling.bend import Features, features_beyond, features_of_runs
+from bayescale.modelling.build import inputs_in, placed
+from bayescale.modelling.effects import effect_of, index_of, scale_of
+from bayescale.modelling.spec import Bend, ModelSpec
+
+_DIFFERENCE = 1e-5  # step of derivatives on the real line
+_LEAST_REST, _MOST_REST = 0.05, 2.0  # r, in sds of the errors of cells
+
+
+def leaning_of(column: str) -> str:
+    """Name the variable of the coefficients z; its dims are group and ``<name>_feature``.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    str
+    """
+    return f"{effect_of(column)}_leaning"
+
+
+def rest_of(column: str) -> str:
+    """Name the variable of r.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    str
+    """
+    return f"{effect_of(column)}_rest"
+
+
+def line_of(column: str) -> str:
+    """Name the data of the law of each group about which it leans, on the real line.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    str
+    """
+    return f"{effect_of(column)}_line"
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of one group, in the order of their errors.
+
+    Parameters
+    ----------
+    number : numpy.ndarray of int
+        Among all errors.
+    inputs : tuple of numpy.ndarray, shape (cells,)
+        Along the axes.
+    """
+
+    number: np.ndarray
+    inputs: tuple[np.ndarray, ...]
+
+
+class Leaning:
+    """Smooth errors of the cells of a fit.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    column : str
+        Of the cells, whose errors are smooth.
+    data : mapping of str to numpy.ndarray
+        Of the model, with the law of each group by `line_of`.
+    """
+
+    def __init__(self, spec: ModelSpec, column: str, data: Mapping[str, np.ndarray]) -> None:
+        self.spec, self.column, self.data = placed(spec, data), column, data
+        self.smooth = spec.smooth[column]
+        self.bend = Bend(self.smooth.sd, self.smooth.length)
+        self.features = self._features()
+
+    @property
+    def _along(self) -> dict[str, np.ndarray]:
+        inputs = inputs_in(self.spec, self.data)
+        return {name: np.asarray(inputs[name], dtype=float) for name in self.smooth.axes}
+
+    def _features(self) -> Features:
+        at = tuple(self._along.values())
+        return features_beyond(features_of_runs(self.bend, np.log10(np.stack(at, axis=1))), at)
+
+    def cells(self, group: int) -> _Cells:
+        """Find the cells of one group.
+
+        Parameters
+        ----------
+        group : int
+
+        Returns
+        -------
+        _Cells
+        """
+        index = np.asarray(self.data[index_of(self.column)])
+        own = np.flatnonzero(np.asarray(self.data.get("group_index", 0 * index)) == group)
+        number, first = np.unique(index[own], return_index=True)
+        return _Cells(number, tuple(values[own][first] for values in self._along.values()))
+
+    def basis(self, group: int, inputs: tuple[np.ndarray, ...], rest: float) -> np.ndarray:
+        """Return what the coefficients are multiplied by, B.
+
+        Parameters
+        ----------
+        group : int
+        inputs : tuple of numpy.ndarray, shape (places,)
+            Along the axes.
+        rest : float
+            r, which says how well the law is told by the cells.
+
+        Returns
+        -------
+        numpy.ndarray, shape (places, features)
+        """
+        known = self.cells(group).inputs
+        tangents = self._tangents(group, known)
+        precision = tangents.T @ tangents / rest**2 + np.diag(self._widths**-2)
+        shift = np.linalg.solve(precision, tangents.T @ self._at(known)) / rest**2
+        return self._at(inputs) - self._tangents(group, inputs) @ shift
+
+    def _at(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        return self.features.at(np.log10(np.stack(inputs, axis=-1)))
+
+    @property
+    def _names(self) -> list[str]:
+        """Coordinates of the law that are numbers."""
+        return [name for name in self.spec.priors if not self.spec.along(name)]
+
+    @property
+    def _widths(self) -> np.ndarray:
+        return np.array([self.spec.priors[name].on_line()[1] for name in self._names])
+
+    def _tangents(self, group: int, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Differentiate the log law of the mean mixture by its coordinates, (places, names)."""
+        line = {n: v for n, v in self.line[group].items() if n in self._names}
+
+        def log_law(**moved: float) -> np.ndarray:
+            return np.log(self._law(group, inputs, {**self.line[group], **moved}))
+
+        columns = [
+            (log_law(**{name: at + _DIFFERENCE}) - log_law(**{name: at - _DIFFERENCE}))
+            / (2 * _DIFFERENCE)
+            for name, at in line.items()
+        ]
+        return np.stack(columns, axis=-1)
+
+    def _law(
+        self, group: int, inputs: tuple[np.ndarray, ...], line: Mapping[str, Any]
+    ) -> np.ndarray:
+        spec = self.spec
+        sampled = {name: into_support(spec.supports[name], value) for name, value in line.items()}
+        reference = {n: np.asarray(self.data[f"reference_{n}"]) for n in spec.inputs}
+        if spec.reference == "group":
+            reference = {name: values[group] for name, values in reference.items()}
+        natural = spec.law.to_natural({**sampled, **spec.fixed}, tuple(reference.values()))
+        at = {**reference, **dict(zip(self.smooth.axes, inputs, strict=True))}
+        said = spec.law(*(at[name] for name in spec.inputs), **natural)
+        return np.broadcast_to(said, np.shape(inputs[0]))
+
+    @property
+    def line(self) -> list[dict[str, Any]]:
+        """Coordinates of the law of each group on the real line."""
+        flat, found = np.asarray(self.data[line_of(self.column)]), []
+        sizes = {
+            name: np.shape(self.data[f"reference_{along}"])[0]
+            if (along := self.spec.along(name))
+            else 1
+            for name in self.spec.priors
+        }
+        for own in flat:
+            parts = np.split(own, np.cumsum(list(sizes.values()))[:-1])
+            found.append(
+                {
+                    name: part if self.spec.along(name) else float(part[0])
+                    for name, part in zip(sizes, parts, strict=True)
+                }
+            )
+        return found
+
+
+def lines(spec: ModelSpec, posterior: xr.Dataset) -> np.ndarray:
+    """Take the mean law of each group, on the real line.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    posterior : xarray.Dataset
+
+    Returns
+    -------
+    numpy.ndarray, shape (groups, entries of coordinates)
+    """
+    groups = posterior.sizes.get("group", 1)
+    found = []
+    for name in spec.priors:
+        own = posterior[name].transpose("chain", "draw", ...)
+        if "group" not in own.dims:
+            own = own.expand_dims(group=groups, axis=2)
+        own = own.transpose("chain", "draw", "group", ...)
+        mean = onto_line(spec.supports[name], own.to_numpy()).mean(axis=(0, 1))
+        found.append(mean.reshape(groups, -1))
+    return np.concatenate(found, axis=1)
+
+
+def coefficients(
+    spec: ModelSpec,
+    column: str,
+    data: Mapping[str, np.ndarray],
+    posterior: xr.Dataset,
+    seed: int,
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Draw z given the errors of the cells, and find r.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    column : str
+    data : mapping of str to numpy.ndarray
+        As `Leaning` takes them.
+    posterior : xarray.Dataset
+    seed : int
+
+    Returns
+    -------
+    z : xarray.DataArray
+        Dims (chain, draw, group, feature), without group for a model without.
+    r : xarray.DataArray
+        Dims (chain, draw).
+    """
+    leaning = Leaning(spec, column, data)
+    errors = posterior[effect_of(column)].transpose("chain", "draw", ...).to_numpy()
+    sds = posterior[scale_of(column)].transpose("chain", "draw")
+    sd = float(sds.mean())
+    groups = range(posterior.sizes.get("group", 1))
+    share = _share_of_rest(leaning, groups, errors.mean(axis=(0, 1)), sd)
+    rng = np.random.default_rng([seed, 13])
+    found = []
+    for group in groups:
+        cells = leaning.cells(group)
+        basis = leaning.basis(group, cells.inputs, share * sd) / (share * sd)
+        precision = np.eye(basis.shape[1]) + basis.T @ basis
+        mean = cho_solve(cho_factor(precision), basis.T) @ np.moveaxis(
+            errors[..., cells.number] / (share * sd), -1, 0
+        ).reshape(len(cells.number), -1)
+        root = np.linalg.cholesky(np.linalg.inv(precision))
+        drawn = mean + root @ rng.standard_normal(mean.shape)
+        found.append(drawn.T.reshape(*errors.shape[:2], -1))
+    feature = f"{leaning_of(column)}_feature"
+    dims = ("chain", "draw", "group", feature)
+    z = xr.DataArray(np.stack(found, axis=2), dims=dims)
+    return (z if "group" in posterior.dims else z.isel(group=0)), share * sds
+
+
+def _share_of_rest(leaning: Leaning, groups: range, errors: np.ndarray, sd: float) -> float:
+    """Find r, in sds of the errors of cells, of largest marginal likelihood."""
+
+    def cost(log_share: float) -> float:
+        rest, total = np.exp(log_share) * sd, 0.0
+        for group in groups:
+            cells = leaning.cells(group)
+            basis = leaning.basis(group, cells.inputs, rest)
+            spread = basis @ basis.T + rest**2 * np.eye(len(basis))
+            total -= multivariate_normal.logpdf(errors[cells.number], cov=spread)
+        return total
+
+    bounds = (np.log(_LEAST_REST), np.log(_MOST_REST))
+    return float(np.exp(minimize_scalar(cost, bounds=bounds, method="bounded").x))
