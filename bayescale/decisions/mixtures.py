@@ -33,7 +33,7 @@ from bayescale.runs.table import Runs
 BASIN = 0.005
 """Nats within which mixtures are taken to be as good."""
 
-_DRAWS = 400  # that are asked
+_DRAWS = 400  # that are asked, at most
 _LEAST = 1e-4  # share: less is nothing to laws of mixtures
 _STEPS, _DIFFERENCE = 300, 1e-6
 _STILL = 1e-8  # gain of a step, in units of the objective, that is the last
@@ -103,18 +103,17 @@ class _Objective:
         return self.losses(shares, **changed) @ self.weights
 
     def thinned(self, most: int) -> "_Objective":
-        """Take every so many draws."""
-        every = max(1, -(-self.draws // most))
-        return replace(self, natural={n: v[..., ::every, :] for n, v in self.natural.items()})
+        """Take so many draws at most."""
+        kept = _evenly(self.draws, most)
+        return replace(self, natural={n: v[..., kept, :] for n, v in self.natural.items()})
 
 
 def _objective(fit: Fit, plan: MixturePlan) -> _Objective:
     law, weights = fit.spec.law, _weights(_targets(fit), plan)
     flat = fit.posterior.stack(sample=("chain", "draw"))
-    every = max(1, flat.sizes["sample"] // _DRAWS)
-    natural = {}
+    kept, natural = _evenly(flat.sizes["sample"], _DRAWS), {}
     for name in law.parameters:
-        own = flat[name].isel(sample=slice(None, None, every))
+        own = flat[name].isel(sample=kept)
         own = own if "group" in own.dims else own.expand_dims(group=1)
         along = law.supports[name].along
         natural[name] = own.transpose(*((along,) if along else ()), "sample", "group").to_numpy()
@@ -122,6 +121,11 @@ def _objective(fit: Fit, plan: MixturePlan) -> _Objective:
         n: getattr(plan, n) for n in ("params", "tokens") if n in law.inputs
     }
     return _Objective(law, inputs, natural, weights / weights.sum())
+
+
+def _evenly(number: int, most: int) -> np.ndarray:
+    """Choose places of so many at most, evenly spaced from the first to the last."""
+    return np.linspace(0, number - 1, min(number, most)).round().astype(int)
 
 
 def _targets(fit: Fit) -> tuple[str, ...]:
@@ -472,8 +476,8 @@ def _next(
     those looked at may be best, whose regret under the truth is what is left.
     """
     few = own.thinned(150)
-    every = max(1, best.shape[1] // _CANDIDATES)
-    places = np.concatenate([recommended, best[:, ::every]], axis=1)
+    some = best[:, _evenly(best.shape[1], _CANDIDATES)]
+    places = np.concatenate([recommended, some], axis=1)
     losses = few.losses(places[..., None])  # (candidates, draws, targets)
     values = losses @ few.weights
     regret = values - values.min(axis=0)

@@ -1,10 +1,14 @@
 """The best mixture: known optima, caps, and what is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
-from bayescale.decisions.mixtures import _least_of, _within
+import bayescale as bs
+from bayescale.decisions.mixtures import _least_of, _objective, _within
 
+PARTS = ("web", "code", "books")
 B, BETA = np.array([1.0, 0.4, 0.1]), 0.35
 OMEGA = np.array([0.5, 0.2, 0.3])
 LOW, HIGH = np.full(3, 1e-4), np.ones(3)
@@ -38,3 +42,43 @@ def test_nearest_mixture_within_bounds_sums_to_one():
     assert found.sum() == pytest.approx(1.0)
     assert (found >= low - 1e-12).all()
     assert (found <= high + 1e-12).all()
+
+
+def made(tried, model="mixture", **values):
+    """A fit of known draws: numbers of each draw, or of each draw and part, and target last."""
+    spec = bs.load_model(model)
+    vectors = {n for n, own in spec.law.supports.items() if own.along}
+    draws = {}
+    for name, own in values.items():
+        dims = ("draw", *(["w"] if name in vectors else []))
+        array = np.asarray(own, dtype=float)
+        dims += ("group",) if array.ndim > len(dims) else ()
+        draws[name] = (("chain", *dims), array[None])
+    coords = {"w": list(PARTS), **({"group": ["code", "prose"]} if spec.group else {})}
+    table = tried.rename(columns=lambda name: f"w_{name}" if name in PARTS else name)
+    runs = bs.Runs(table.assign(loss=3.0, run=table.index.astype(str)), "made")
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(draws, coords=coords)})
+    return bs.Fit(spec, runs, tree)
+
+
+def tried(number=12, seed=0):
+    return pd.DataFrame(
+        np.random.default_rng(seed).dirichlet([2.0, 2.0, 2.0], number), columns=PARTS
+    )
+
+
+def power_sums(draws=4, **changed):
+    """Draws of one law, in which web is worth most and books least."""
+    known = {"E": 1.5, "gamma": 0.5, "kappa": 1.0, "sigma": 0.004, "nu": 8.0} | changed
+    known = {name: np.broadcast_to(value, draws) for name, value in known.items()}
+    return {"C": np.broadcast_to([3.0, 2.0, 1.0], (draws, 3))} | known
+
+
+@pytest.mark.parametrize(("draws", "asked"), [(1, 1), (399, 399), (400, 400), (799, 400)])
+def test_no_more_draws_are_asked_than_it_takes(draws, asked):
+    floors = np.linspace(1.0, 2.0, draws)
+    own = _objective(made(tried(), **power_sums(draws, E=floors)), bs.MixturePlan())
+    kept = own.natural["E"][:, 0]
+    assert own.draws == len(kept) == asked
+    assert kept[[0, -1]] == pytest.approx(floors[[0, -1]])  # from the first to the last
+    assert np.diff(kept, 2) == pytest.approx(0.0, abs=1.5 / draws)  # evenly
