@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import bayescale as bs
-from bayescale.decisions.mixtures import _least_of, _objective, _within
+from bayescale.decisions.mixtures import _least_of, _objective, _spacing, _within
 
 PARTS = ("web", "code", "books")
 B, BETA = np.array([1.0, 0.4, 0.1]), 0.35
@@ -82,3 +82,28 @@ def test_no_more_draws_are_asked_than_it_takes(draws, asked):
     assert own.draws == len(kept) == asked
     assert kept[[0, -1]] == pytest.approx(floors[[0, -1]])  # from the first to the last
     assert np.diff(kept, 2) == pytest.approx(0.0, abs=1.5 / draws)  # evenly
+
+
+def test_one_odd_mixture_does_not_make_all_others_look_near():
+    shares = np.linspace(0.2, 0.29, 10)
+    near = np.stack([shares, 0.5 - shares, np.full(10, 0.5)], axis=1)
+    odd = np.append(near, [[0.0, 1.0, 0.0]], axis=0)
+    assert _spacing(odd) == pytest.approx(_spacing(near)) == pytest.approx(0.01)
+    apart = np.eye(3)  # the control: all of them are far from each other
+    assert _spacing(apart) == 1.0
+
+
+def test_mixtures_equal_but_for_digits_are_no_neighbours():
+    shares = np.array([[0.2, 0.3, 0.5], [0.4, 0.3, 0.3], [0.6, 0.2, 0.2]])
+    again = shares + np.array([1e-5, -1e-5, 0.0])
+    assert _spacing(np.append(shares, again, axis=0)) == _spacing(shares) > 0
+
+
+def test_mixture_away_from_the_tried_ones_is_far_although_an_odd_run_is_alone():
+    near = tried(20).to_numpy() / 10 + np.array([0.0, 0.0, 0.9])
+    shares = pd.DataFrame(np.append(near, [[0.0, 1.0, 0.0]], axis=0), columns=PARTS)
+    found = bs.best_mixture(made(shares, **power_sums()), bs.MixturePlan(most={"web": 1.0}))
+    assert found.is_far
+    assert "nine of ten tried mixtures" in str(
+        bs.answer_mixture(made(shares, **power_sums()), found)
+    )
