@@ -41,6 +41,7 @@ _GRID = 41  # places of a share, for the basin
 _CANDIDATES = 24  # mixtures among which the next one to try is chosen
 _FACTORS = (-6.0, 12.0)  # log of the factors of compute that are looked at
 _NOTHING = 2e-4  # nats of regret that no run would lower by what counts
+_SAME = 1e-6  # share by which a mixture may pass a cap
 _NEAR = 0.9  # quantile of the distances from tried mixtures to the nearest other one
 _DIGITS = 3  # of shares, by which tried mixtures are told apart
 _SHOWN = 0.005  # share from which on a corpus is named in a sentence
@@ -63,7 +64,8 @@ class MixturePlan:
     least, most : mapping of str to float, optional
         Bounds of shares, in place of the least and the most among the runs.
     default : mapping of str to float, optional
-        The mixture to compare with; by default the mean of the runs.
+        The mixture to compare with; by default the mean of the runs. One that `least`, `most` or
+        unique tokens do not allow gives way to the nearest that they do.
     """
 
     params: float | None = None
@@ -189,13 +191,9 @@ def _bounds(
             if part not in parts:
                 raise FitError(f"no corpus {part!r}; {words.did_you_mean(part, list(parts))}")
     tried = runs.table[[f"{name}_{part}" for part in parts]].to_numpy(dtype=float)
-    ends = zip(parts, tried.min(axis=0), tried.max(axis=0), strict=True)
-    low, high = np.array([(plan.least.get(p, a), plan.most.get(p, b)) for p, a, b in ends]).T
-    if plan.unique_tokens:
-        if plan.tokens is None:
-            raise FitError("unique tokens cap shares of a run: say its tokens as well")
-        caps = [plan.epochs * plan.unique_tokens.get(p, np.inf) / plan.tokens for p in parts]
-        high = np.minimum(high, caps)
+    low, high = _caps(parts, plan)
+    low = np.where([p in plan.least for p in parts], low, tried.min(axis=0))
+    high = np.where([p in plan.most for p in parts], high, np.minimum(high, tried.max(axis=0)))
     for part, share in plan.least.items():
         if share > high[parts.index(part)]:
             raise FitError(
@@ -209,6 +207,18 @@ def _bounds(
             f"no mixture lies within these bounds: the least shares sum to {low.sum():.3g}, the "
             f"most to {high.sum():.3g}; allow more epochs, fewer tokens, or wider shares"
         )
+    return low, high
+
+
+def _caps(parts: Sequence[str], plan: MixturePlan) -> tuple[np.ndarray, np.ndarray]:
+    """Least and most share of each corpus that the plan says can be had, tried or not."""
+    low = np.array([plan.least.get(part, 0.0) for part in parts])
+    high = np.array([plan.most.get(part, 1.0) for part in parts])
+    if plan.unique_tokens:
+        if plan.tokens is None:
+            raise FitError("unique tokens cap shares of a run: say its tokens as well")
+        there = np.array([plan.unique_tokens.get(part, np.inf) for part in parts])
+        high = np.minimum(high, plan.epochs * there / plan.tokens)
     return low, high
 
 
@@ -265,7 +275,9 @@ class BestMixture:
     parts, targets : tuple of str
         Corpora and targets.
     recommended, default : numpy.ndarray, shape (parts,)
-        Shares of the least mean objective, and of the mixture to compare with.
+        Shares of the least mean objective, and of the mixture that it is compared with.
+    asked : numpy.ndarray, shape (parts,)
+        The mixture to compare with, as asked; `default` is the nearest that the plan allows.
     best : numpy.ndarray, shape (draws, parts)
         The best shares of each draw.
     low, high : numpy.ndarray, shape (parts,)
@@ -298,6 +310,7 @@ class BestMixture:
     targets: tuple[str, ...]
     recommended: np.ndarray
     default: np.ndarray
+    asked: np.ndarray
     best: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -319,6 +332,11 @@ class BestMixture:
     def p_better(self) -> float:
         """Probability that the recommended mixture is better than the default."""
         return float((self.gain > 0).mean())
+
+    @property
+    def default_allowed(self) -> bool:
+        """Whether the plan allows the mixture that was asked to be compared with."""
+        return bool(np.array_equal(self.asked, self.default))
 
     @property
     def is_far(self) -> bool:
@@ -357,7 +375,8 @@ def best_mixture(fit: Fit, plan: MixturePlan | None = None) -> BestMixture:
     parts, own = fit.parts[name], _objective(fit, plan)
     low, high = _bounds(fit.runs, name, parts, plan)
     tried = fit.runs.table[[f"{name}_{part}" for part in parts]].drop_duplicates().to_numpy(float)
-    default = _default(plan, parts, tried)
+    asked = _default(plan, parts, tried)
+    default = _allowed(asked, *_caps(parts, plan))
     start = _within(tried.mean(axis=0)[:, None], low, high)
     with step("looking for mixtures"):
         recommended = _of_all(own, start, low, high)
@@ -372,6 +391,7 @@ def best_mixture(fit: Fit, plan: MixturePlan | None = None) -> BestMixture:
             targets=_targets(fit),
             recommended=recommended[:, 0],
             default=default,
+            asked=asked,
             best=best.T,
             low=low,
             high=high,
@@ -399,6 +419,15 @@ def _default(plan: MixturePlan, parts: Sequence[str], tried: np.ndarray) -> np.n
     if (shares < 0).any() or abs(shares.sum() - 1) > 0.02:
         raise FitError(f"shares of the default sum to {shares.sum():.3g}, not to 1")
     return shares / shares.sum()
+
+
+def _allowed(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Take the shares, or the nearest between caps if they are beyond."""
+    if (shares >= low - _SAME).all() and (shares <= high + _SAME).all():
+        return shares
+    # A corpus without any could not take what another one may not have.
+    some = np.maximum(shares, _LEAST)[:, None]
+    return _within(some, low, np.maximum(high, _LEAST))[:, 0]
 
 
 def _of_all(
@@ -530,7 +559,8 @@ def answer_mixture(fit: Fit, found: BestMixture) -> Answer:
     -------
     Answer
         Numbers ``mixture``: ``shares`` (by corpus: recommended, of single draws, basin, default,
-        bounds), ``objective``, ``gain``, ``p_better``, ``compute``, ``regret``, ``targets`` (by
+        the default as it was asked, bounds), ``default_allowed``, ``objective``, ``gain``,
+        ``p_better``, ``compute``, ``regret``, ``targets`` (by
         target: loss with the recommended and the default mixture, and of the mixture that is best
         for it alone), ``smallest`` (regret of the mixture that is best for the smallest runs),
         ``next`` (the mixture to try next, and the regret that it leaves), ``distance`` and
@@ -551,6 +581,7 @@ def _entry(found: BestMixture) -> dict[str, Any]:
             "best": _quantity(found.best[:, at]),
             "basin": found.basin[at].tolist(),
             "default": float(found.default[at]),
+            "default_asked": float(found.asked[at]),
             "bounds": [float(found.low[at]), float(found.high[at])],
         }
         for at, part in enumerate(found.parts)
@@ -571,6 +602,7 @@ def _entry(found: BestMixture) -> dict[str, Any]:
         "params": found.plan.params,
         "tokens": found.plan.tokens,
         "shares": shares,
+        "default_allowed": found.default_allowed,
         "objective": _quantity(found.objective),
         "gain": _quantity(found.gain),
         "p_better": found.p_better,
@@ -589,6 +621,7 @@ def _entry(found: BestMixture) -> dict[str, Any]:
 
 def _sentences(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> list[str]:
     sentences = [*_far(found), *_recommended(found, entry), _gain(fit, found, entry)]
+    sentences.append(_beyond_caps(found))
     ends = [
         f"{part} ({'least' if at_low else 'most'}, {100 * bound:.2g}%)"
         for part, share, low, high in zip(
@@ -638,7 +671,8 @@ def _recommended(found: BestMixture, entry: dict[str, Any]) -> list[str]:
 
 
 def _gain(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> str:
-    what = "the default" if found.plan.default else "the mean of the tried mixtures"
+    what = _compared(found)
+    what = what if found.default_allowed else f"the allowed mixture nearest to {what}"
     loss = response_of(entry["objective"], fit.spec.response)
     said = (
         f"The weighted loss is {loss}: better than {what} by {_nats(entry['gain'])}, with "
@@ -648,6 +682,27 @@ def _gain(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> str:
         return f"{said}."
     factor = interval_of(entry["compute"], lambda value: f"{value:.3g}")
     return f"{said}, as much as {factor} times the compute would gain."
+
+
+def _compared(found: BestMixture) -> str:
+    return "the default" if found.plan.default else "the mean of the tried mixtures"
+
+
+def _beyond_caps(found: BestMixture) -> str:
+    """Say which shares of the mixture to compare with cannot be had."""
+    if found.default_allowed:
+        return ""
+    ends = zip(found.parts, found.asked, *_caps(found.parts, found.plan), strict=True)
+    said = ", ".join(
+        f"{part} {100 * asked:.3g}% (at {'most' if asked > low else 'least'} "
+        f"{100 * (high if asked > low else low):.3g}%)"
+        for part, asked, low, high in ends
+        if not low - _SAME <= asked <= high + _SAME
+    )
+    return (
+        f"No run can have {_compared(found)}, by what this plan allows: {said}. The gain is over "
+        "the nearest mixture that it allows."
+    )
 
 
 def _nats(value: Mapping[str, Any]) -> str:

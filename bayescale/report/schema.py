@@ -908,12 +908,16 @@ class Experts(Standing):
 
 
 class MixtureShare(TypedDict):
-    """Share of a corpus: recommended, best of single draws, as good within .005 nats, allowed."""
+    """Share of a corpus: recommended, best of single draws, as good within .005 nats, allowed.
+
+    The default is the nearest that the plan allows to the one asked.
+    """
 
     recommended: float
     best: Quantity
     basin: list[float]
     default: float
+    default_asked: float
     bounds: list[float]
 
 
@@ -946,6 +950,7 @@ class Mixture(TypedDict):
     params: float | None
     tokens: float | None
     shares: dict[str, MixtureShare]
+    default_allowed: bool
     objective: Quantity
     gain: Quantity
     p_better: float

@@ -1,5 +1,7 @@
 """The best mixture: known optima, caps, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +84,52 @@ def test_no_more_draws_are_asked_than_it_takes(draws, asked):
     assert own.draws == len(kept) == asked
     assert kept[[0, -1]] == pytest.approx(floors[[0, -1]])  # from the first to the last
     assert np.diff(kept, 2) == pytest.approx(0.0, abs=1.5 / draws)  # evenly
+
+
+CAPPED = bs.MixturePlan(  # a tenth of the tokens at most of books, half at least of web
+    tokens=1e9, unique_tokens={"books": 2.5e7}, least={"web": 0.5}, most={"books": 0.9, "web": 0.9}
+)
+
+
+@pytest.mark.parametrize(
+    ("default", "nearest"),
+    [
+        ({"web": 0.4, "code": 0.4, "books": 0.2}, [0.5, 0.4, 0.1]),
+        ({"web": 0.5, "code": 0.2, "books": 0.3}, [0.9 * 5 / 7, 0.9 * 2 / 7, 0.1]),
+    ],
+)
+def test_default_beyond_caps_gives_way_to_the_nearest_that_can_be_had(default, nearest):
+    fit = made(tried(), **power_sums())
+    found = bs.best_mixture(fit, replace(CAPPED, default=default))
+    assert not found.default_allowed
+    assert found.asked == pytest.approx(list(default.values()))
+    assert found.default == pytest.approx(nearest, abs=1e-3)
+    law = fit.spec.law(found.default[:, None, None], **_objective(fit, CAPPED).natural)
+    assert found.gain == pytest.approx(law[:, 0] - found.objective)
+    said = str(bs.answer_mixture(fit, found))
+    assert f"books {100 * default['books']:.0f}% (at most 10%)" in said
+    assert "allowed mixture nearest to the default" in said
+
+
+def test_default_that_can_be_had_is_compared_as_it_is():
+    fit, own = made(tried(), **power_sums()), {"web": 0.6, "code": 0.35, "books": 0.05}
+    found = bs.best_mixture(fit, replace(CAPPED, default=own))
+    assert found.default_allowed
+    assert found.default == pytest.approx(list(own.values()))
+    assert "No run can have" not in str(bs.answer_mixture(fit, found))
+
+
+def test_mean_of_the_runs_is_held_to_caps_as_well():
+    fit = made(tried(), **power_sums())
+    found = bs.best_mixture(fit, CAPPED)
+    assert found.default == pytest.approx([0.5, 0.4, 0.1], abs=1e-3)
+    assert "No run can have the mean of the tried mixtures" in str(bs.answer_mixture(fit, found))
+
+
+def test_default_of_one_corpus_leaves_the_rest_to_others():
+    found = bs.best_mixture(made(tried(), **power_sums()), replace(CAPPED, default={"books": 1.0}))
+    assert found.default.sum() == pytest.approx(1.0)
+    assert found.default == pytest.approx([0.5, 0.4, 0.1], abs=1e-6)
 
 
 def test_one_odd_mixture_does_not_make_all_others_look_near():
