@@ -278,6 +278,10 @@ class BestMixture:
         Shares of the least mean objective, and of the mixture that it is compared with.
     asked : numpy.ndarray, shape (parts,)
         The mixture to compare with, as asked; `default` is the nearest that the plan allows.
+    proportional : tuple or None
+        Shares in proportion to unique tokens, or the nearest that the plan allows, and how far the
+        objective lies below theirs, shape (draws,). None unless the plan says the unique tokens of
+        every corpus: of one that has enough there is no proportion.
     best : numpy.ndarray, shape (draws, parts)
         The best shares of each draw.
     low, high : numpy.ndarray, shape (parts,)
@@ -311,6 +315,7 @@ class BestMixture:
     recommended: np.ndarray
     default: np.ndarray
     asked: np.ndarray
+    proportional: tuple[np.ndarray, np.ndarray] | None
     best: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -392,6 +397,7 @@ def best_mixture(fit: Fit, plan: MixturePlan | None = None) -> BestMixture:
             recommended=recommended[:, 0],
             default=default,
             asked=asked,
+            proportional=_proportional(own, plan, parts, objective),
             best=best.T,
             low=low,
             high=high,
@@ -428,6 +434,17 @@ def _allowed(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarra
     # A corpus without any could not take what another one may not have.
     some = np.maximum(shares, _LEAST)[:, None]
     return _within(some, low, np.maximum(high, _LEAST))[:, 0]
+
+
+def _proportional(
+    own: _Objective, plan: MixturePlan, parts: Sequence[str], objective: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Take all corpora for as many passes, as who sets no weights does, and what it costs."""
+    there = np.array([plan.unique_tokens.get(part, np.inf) for part in parts])
+    if not np.isfinite(there).all():
+        return None
+    shares = _allowed(there / there.sum(), *_caps(parts, plan))
+    return shares, own.values(shares[:, None]) - objective
 
 
 def _of_all(
@@ -560,7 +577,8 @@ def answer_mixture(fit: Fit, found: BestMixture) -> Answer:
     Answer
         Numbers ``mixture``: ``shares`` (by corpus: recommended, of single draws, basin, default,
         the default as it was asked, bounds), ``default_allowed``, ``objective``, ``gain``,
-        ``p_better``, ``compute``, ``regret``, ``targets`` (by
+        ``p_better``, ``proportional`` (the mixture in proportion to unique tokens, and the gain
+        over it), ``compute``, ``regret``, ``targets`` (by
         target: loss with the recommended and the default mixture, and of the mixture that is best
         for it alone), ``smallest`` (regret of the mixture that is best for the smallest runs),
         ``next`` (the mixture to try next, and the regret that it leaves), ``distance`` and
@@ -598,6 +616,14 @@ def _entry(found: BestMixture) -> dict[str, Any]:
     if found.elsewhere is not None:
         params, tokens, regret = found.elsewhere
         smallest = {"params": params, "tokens": tokens, "regret": _quantity(regret)}
+    proportional = None
+    if found.proportional is not None:
+        own, gain = found.proportional
+        proportional = {
+            "shares": dict(zip(found.parts, own.tolist(), strict=True)),
+            "gain": _quantity(gain),
+            "p_better": float((gain > 0).mean()),
+        }
     return {
         "params": found.plan.params,
         "tokens": found.plan.tokens,
@@ -606,6 +632,7 @@ def _entry(found: BestMixture) -> dict[str, Any]:
         "objective": _quantity(found.objective),
         "gain": _quantity(found.gain),
         "p_better": found.p_better,
+        "proportional": proportional,
         "compute": None if found.compute is None else _quantity(found.compute),
         "regret": _quantity(found.regret),
         "targets": targets,
@@ -621,7 +648,7 @@ def _entry(found: BestMixture) -> dict[str, Any]:
 
 def _sentences(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> list[str]:
     sentences = [*_far(found), *_recommended(found, entry), _gain(fit, found, entry)]
-    sentences.append(_beyond_caps(found))
+    sentences += [_beyond_caps(found), _proportional_sentence(found, entry["proportional"])]
     ends = [
         f"{part} ({'least' if at_low else 'most'}, {100 * bound:.2g}%)"
         for part, share, low, high in zip(
@@ -702,6 +729,19 @@ def _beyond_caps(found: BestMixture) -> str:
     return (
         f"No run can have {_compared(found)}, by what this plan allows: {said}. The gain is over "
         "the nearest mixture that it allows."
+    )
+
+
+def _proportional_sentence(found: BestMixture, entry: dict[str, Any] | None) -> str:
+    if entry is None:
+        return ""
+    order = np.argsort(-np.array(list(entry["shares"].values())))[:4]
+    said = ", ".join(
+        f"{found.parts[at]} {100 * entry['shares'][found.parts[at]]:.0f}%" for at in order
+    )
+    return (
+        f"It is better than the corpora in proportion to their unique tokens ({said}) by "
+        f"{_nats(entry['gain'])}, with probability {entry['p_better']:.2f}."
     )
 
 

@@ -937,6 +937,14 @@ class MixtureElsewhere(TypedDict):
     regret: Quantity
 
 
+class ProportionalMixture(TypedDict):
+    """Corpora in proportion to their unique tokens, as near as is allowed, and the gain over it."""
+
+    shares: dict[str, float]
+    gain: Quantity
+    p_better: float
+
+
 class NextMixture(TypedDict):
     """A mixture to try, and the expected regret that its run leaves, nats per token."""
 
@@ -954,6 +962,7 @@ class Mixture(TypedDict):
     objective: Quantity
     gain: Quantity
     p_better: float
+    proportional: ProportionalMixture | None
     compute: Quantity | None
     regret: Quantity
     targets: dict[str, MixtureTarget]

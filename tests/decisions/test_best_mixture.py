@@ -132,6 +132,36 @@ def test_default_of_one_corpus_leaves_the_rest_to_others():
     assert found.default == pytest.approx([0.5, 0.4, 0.1], abs=1e-6)
 
 
+UNIQUE = {"web": 6e8, "code": 3e8, "books": 1e8}
+
+
+def test_corpora_in_proportion_to_unique_tokens_are_compared_with():
+    fit = made(tried(), **power_sums())
+    plan = bs.MixturePlan(tokens=2e9, unique_tokens=UNIQUE, default={"code": 1.0})
+    found = bs.best_mixture(fit, plan)
+    shares, gain = found.proportional
+    assert shares == pytest.approx([0.6, 0.3, 0.1])
+    law = fit.spec.law(shares[:, None, None], **_objective(fit, plan).natural)
+    assert gain == pytest.approx(law[:, 0] - found.objective)
+    assert gain.mean() != pytest.approx(found.gain.mean())
+    said = "in proportion to their unique tokens (web 60%, code 30%, books 10%)"
+    assert said in str(bs.answer_mixture(fit, found))
+
+
+def test_proportional_mixture_is_within_shares_that_were_given():
+    plan = bs.MixturePlan(tokens=2e9, unique_tokens=UNIQUE, least={"books": 0.2})
+    shares, _ = bs.best_mixture(made(tried(), **power_sums()), plan).proportional
+    assert shares == pytest.approx([0.8 * 2 / 3, 0.8 / 3, 0.2], abs=1e-3)
+
+
+def test_no_proportion_is_known_of_corpora_that_have_enough():
+    fit = made(tried(), **power_sums())
+    for unique in ({}, {"web": 6e8, "code": 3e8}):
+        found = bs.best_mixture(fit, bs.MixturePlan(tokens=1e9, unique_tokens=unique))
+        assert found.proportional is None
+        assert "unique tokens" not in str(bs.answer_mixture(fit, found))
+
+
 def test_one_odd_mixture_does_not_make_all_others_look_near():
     shares = np.linspace(0.2, 0.29, 10)
     near = np.stack([shares, 0.5 - shares, np.full(10, 0.5)], axis=1)
