@@ -36,6 +36,7 @@ BASIN = 0.005
 _DRAWS = 400  # that are asked, at most
 _LEAST = 1e-4  # share: less is nothing to laws of mixtures
 _STEPS, _DIFFERENCE = 300, 1e-6
+_AT_ONCE = 8192  # shares at which a law is asked in one call
 _STILL = 1e-8  # gain of a step, in units of the objective, that is the last
 _GRID = 41  # places of a share, for the basin
 _CANDIDATES = 24  # mixtures among which the next one to try is chosen
@@ -97,9 +98,9 @@ class _Objective:
         (name,) = self.law.role("shares")
         at = {**self.inputs, **changed, name: shares[..., None]}
         natural = dict(self.natural)
-        if shares.ndim > 2:  # several mixtures for each draw
-            vectors = (n for n in natural if self.law.supports[n].along)
-            natural |= {n: natural[n][:, None] for n in vectors}
+        more = tuple(range(1, shares.ndim - 1))  # several mixtures for each draw
+        vectors = (n for n in natural if self.law.supports[n].along)
+        natural |= {n: np.expand_dims(natural[n], more) for n in vectors}
         return np.asarray(self.law(*(at[own] for own in self.law.inputs), **natural))
 
     def values(self, shares: np.ndarray, **changed: Any) -> np.ndarray:
@@ -255,13 +256,14 @@ def _least_of(value: Any, start: np.ndarray, low: np.ndarray, high: np.ndarray) 
 
 def _slope(value: Any, shares: np.ndarray) -> np.ndarray:
     """Differentiate the value by each share, none of them held by the others."""
-    found = np.empty_like(shares)
-    for part in range(len(shares)):
-        step_of = _DIFFERENCE + 1e-3 * shares[part]
-        above, below = shares.copy(), shares.copy()
-        above[part] += step_of
-        below[part] = np.maximum(below[part] - step_of, 0.0)
-        found[part] = (value(above) - value(below)) / (above[part] - below[part])
+    found, every = np.empty_like(shares), np.arange(len(shares))
+    for some in np.array_split(every, -(-len(shares) * shares.size // _AT_ONCE)):
+        own, at = shares[some], np.arange(len(some))
+        moved = np.repeat(shares[:, None, None], 2, axis=1).repeat(len(some), axis=2)
+        moved[some, 0, at] = own + _DIFFERENCE + 1e-3 * own
+        moved[some, 1, at] = np.maximum(own - _DIFFERENCE - 1e-3 * own, 0.0)
+        above, below = value(moved)
+        found[some] = (above - below) / (moved[some, 0, at] - moved[some, 1, at])
     return found
 
 

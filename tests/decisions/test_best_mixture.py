@@ -19,7 +19,7 @@ EXACT /= EXACT.sum()
 
 
 def objective(shares):
-    return ((OMEGA * B)[:, None] * shares**-BETA).sum(axis=0)
+    return np.tensordot(OMEGA * B, shares**-BETA, axes=1)
 
 
 def test_each_corpus_teaching_its_own_target_has_the_exact_optimum():
