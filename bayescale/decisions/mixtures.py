@@ -7,11 +7,13 @@ One mixture is recommended, that of the least mean objective over the draws; the
 mixtures of single draws says how well it is known.
 
 Minima are found by exponentiated gradients (Kivinen and Warmuth 1997, doi:10.1006/inco.1996.2612)
-with a step of its own for each draw. The nearest point of the simplex within bounds, in relative
-entropy, is the clipped multiple of the shares.
+with a step of its own for each draw, from the mean, the best tried and the default mixture and from
+each corpus nearly alone: an inverse power sum has one minimum where :math:`\gamma \le \kappa`, and
+may have one near every corpus elsewhere. The nearest point of the simplex within bounds, in
+relative entropy, is the clipped multiple of the shares.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -34,6 +36,8 @@ BASIN = 0.005
 """Nats within which mixtures are taken to be as good."""
 
 _DRAWS = 400  # that are asked, at most
+_FEW = 25  # draws by which minima are found
+_MOSTLY = 0.98  # share of a corpus in the mixture that is nearly it alone
 _LEAST = 1e-4  # share: less is nothing to laws of mixtures
 _STEPS, _DIFFERENCE = 300, 1e-6
 _AT_ONCE = 8192  # shares at which a law is asked in one call
@@ -107,10 +111,19 @@ class _Objective:
         """Objective of each draw, (..., draws)."""
         return self.losses(shares, **changed) @ self.weights
 
+    def mean(self, **changed: Any) -> Callable[[np.ndarray], np.ndarray]:
+        """Objective in the mean over the draws, of shares (parts, ...) to (...)."""
+        return lambda shares: self.values(shares[..., None], **changed).mean(axis=-1)
+
     def thinned(self, most: int) -> "_Objective":
         """Take so many draws at most."""
         kept = _evenly(self.draws, most)
         return replace(self, natural={n: v[..., kept, :] for n, v in self.natural.items()})
+
+    def of_target(self, at: int) -> "_Objective":
+        """Take the loss of one target alone."""
+        natural = {n: v[..., [at]] if v.shape[-1] > 1 else v for n, v in self.natural.items()}
+        return replace(self, natural=natural, weights=np.ones(1))
 
 
 def _objective(fit: Fit, plan: MixturePlan) -> _Objective:
@@ -384,13 +397,15 @@ def best_mixture(fit: Fit, plan: MixturePlan | None = None) -> BestMixture:
     tried = fit.runs.table[[f"{name}_{part}" for part in parts]].drop_duplicates().to_numpy(float)
     asked = _default(plan, parts, tried)
     default = _allowed(asked, *_caps(parts, plan))
-    start = _within(tried.mean(axis=0)[:, None], low, high)
+    starts = _starts(own, tried, default, low, high)
     with step("looking for mixtures"):
-        recommended = _of_all(own, start, low, high)
-        best = _least_of(own.values, np.repeat(recommended, own.draws, axis=1), low, high)
+        minima = _minima(own, starts, low, high)
+        recommended = _of_all(own, minima, low, high)
+        looked_at = np.concatenate([recommended, minima, starts], axis=1)
+        best = _of_each(own, looked_at, low, high)
         losses, before = own.losses(recommended), own.losses(default[:, None])
         objective, standard = losses @ own.weights, before @ own.weights
-        alone = _alone(own, recommended, low, high)
+        alone = _alone(own, np.append(starts, recommended, axis=1), low, high)
         following, left = _next(own, fit, best, recommended)
         found = BestMixture(
             plan=plan,
@@ -411,7 +426,7 @@ def best_mixture(fit: Fit, plan: MixturePlan | None = None) -> BestMixture:
             losses=losses,
             default_losses=before,
             alone=alone,
-            elsewhere=_elsewhere(own, fit, start, low, high, objective),
+            elsewhere=_elsewhere(own, fit, starts, low, high, objective),
             next_mixture=following,
             next_regret=left,
             distance=float(_apart(recommended.T, tried).min()),
@@ -449,22 +464,47 @@ def _proportional(
     return shares, own.values(shares[:, None]) - objective
 
 
-def _of_all(
-    own: _Objective, start: np.ndarray, low: np.ndarray, high: np.ndarray, **changed: Any
+def _starts(
+    own: _Objective, tried: np.ndarray, default: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """Return the mixture of the least mean objective over the draws, (parts, 1)."""
+    """Mixtures from which to look for the best one, (parts, starts).
 
-    def mean(shares: np.ndarray) -> np.ndarray:
-        return own.values(shares[..., None], **changed).mean(axis=-1)
+    Where corpora teach by powers of their shares above 1, the objective has several minima, each
+    near a mixture of few corpora.
+    """
+    mean, few = tried.mean(axis=0), own.thinned(_FEW)
+    best = tried[few.mean()(tried.T).argmin()]
+    corners = _MOSTLY * np.eye(len(mean)) + (1 - _MOSTLY) * mean
+    return _within(np.stack([mean, best, default, *corners], axis=1), low, high)
 
-    return _least_of(mean, start, low, high)
+
+def _minima(
+    own: _Objective, starts: np.ndarray, low: np.ndarray, high: np.ndarray, **changed: Any
+) -> np.ndarray:
+    """Minima of the mean objective, (parts, starts); a few draws tell them apart."""
+    return _least_of(own.thinned(_FEW).mean(**changed), starts, low, high)
 
 
-def _alone(own: _Objective, start: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _of_all(
+    own: _Objective, starts: np.ndarray, low: np.ndarray, high: np.ndarray, **changed: Any
+) -> np.ndarray:
+    """Return the mixture of the least mean objective, (parts, 1), from the best start."""
+    mean = own.mean(**changed)
+    return _least_of(mean, starts[:, [mean(starts).argmin()]], low, high)
+
+
+def _of_each(own: _Objective, starts: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the best mixture of each draw, (parts, draws), looked for from the best start."""
+    at = own.values(starts[..., None]).argmin(axis=0)
+    return _least_of(own.values, starts[:, at], low, high)
+
+
+def _alone(own: _Objective, starts: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     few, found = own.thinned(100), []
     for target in range(len(own.weights)):
-        only = replace(few, weights=np.eye(len(own.weights))[target])
-        found.append(own.losses(_of_all(only, start, low, high)).mean(axis=0))
+        one = few.of_target(target)
+        best = _of_all(one, _minima(one, starts, low, high), low, high)
+        found.append(own.losses(best).mean(axis=0))
     return np.stack(found)
 
 
@@ -485,13 +525,13 @@ def _compute(own: _Objective, default: np.ndarray, goal: np.ndarray) -> np.ndarr
 
 def _basin(own: _Objective, shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     few = own.thinned(100)
-    least = few.values(shares[:, None]).mean()
+    least = few.mean()(shares)
     found = np.empty((len(shares), 2))
     for part, share in enumerate(shares):
         places = np.union1d(np.linspace(low[part], high[part], _GRID), share)
         moved = shares[:, None] * (1 - places) / (1 - share)
         moved[part] = places
-        good = few.values(moved[..., None]).mean(axis=-1) <= least + BASIN
+        good = few.mean()(moved) <= least + BASIN
         at = int(np.searchsorted(places, share))
         first = at - int(np.argmin(np.append(good[at::-1], False))) + 1
         last = at + int(np.argmin(np.append(good[at:], False))) - 1
@@ -502,7 +542,7 @@ def _basin(own: _Objective, shares: np.ndarray, low: np.ndarray, high: np.ndarra
 def _elsewhere(
     own: _Objective,
     fit: Fit,
-    start: np.ndarray,
+    starts: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
     objective: np.ndarray,
@@ -513,7 +553,8 @@ def _elsewhere(
     rows = fit.runs.table
     smallest = rows.loc[(rows["params"] * rows["tokens"]).idxmin()]
     at = {name: float(smallest[name]) for name in ("params", "tokens")}
-    kept = _of_all(own.thinned(200), start, low, high, **at)
+    some = own.thinned(200)
+    kept = _of_all(some, _minima(some, starts, low, high, **at), low, high, **at)
     return at["params"], at["tokens"], own.values(kept) - objective
 
 

@@ -58,6 +58,7 @@ def made(tried, model="mixture", **values):
         draws[name] = (("chain", *dims), array[None])
     coords = {"w": list(PARTS), **({"group": ["code", "prose"]} if spec.group else {})}
     table = tried.rename(columns=lambda name: f"w_{name}" if name in PARTS else name)
+    table = table.assign(target=np.where(np.arange(len(table)) % 2, "code", "prose"))
     runs = bs.Runs(table.assign(loss=3.0, run=table.index.astype(str)), "made")
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(draws, coords=coords)})
     return bs.Fit(spec, runs, tree)
@@ -160,6 +161,62 @@ def test_no_proportion_is_known_of_corpora_that_have_enough():
         found = bs.best_mixture(fit, bs.MixturePlan(tokens=1e9, unique_tokens=unique))
         assert found.proportional is None
         assert "unique tokens" not in str(bs.answer_mixture(fit, found))
+
+
+STEEP = {
+    "gamma": 2.0,
+    "kappa": 1.0,
+}  # teaching by squares of shares: each corpus alone is a minimum
+
+
+def on_a_grid(own):
+    """The best shares of each draw, by brute force."""
+    places = np.linspace(0.01, 0.97, 97)
+    web, code = (one.ravel() for one in np.meshgrid(places, places))
+    inside = np.abs(1 - web - code - 0.49) < 0.481
+    shares = np.stack([web, code, 1 - web - code])[:, inside]
+    return shares[:, own.values(shares[..., None]).argmin(axis=0)]
+
+
+def leaning_to_code():
+    """Tried mixtures whose mean has little web, and whose ends are nearly one corpus alone."""
+    corners = 0.96 * np.eye(3) + 0.01
+    return pd.DataFrame(np.append(corners, np.tile([0.1, 0.8, 0.1], (9, 1)), axis=0), columns=PARTS)
+
+
+def test_of_two_minima_the_lower_one_is_recommended():
+    worth = np.broadcast_to([2.2, 2.0, 0.5], (4, 3))
+    fit = made(leaning_to_code(), **power_sums(**STEEP) | {"C": worth})
+    found = bs.best_mixture(fit)
+    low, high = found.low, found.high
+    mean = _objective(fit, bs.MixturePlan()).mean()
+    near = _least_of(mean, np.array([[0.1], [0.8], [0.1]]), low, high)[:, 0]
+    assert near.argmax() == 1  # the control: one start ends in the minimum of code
+    assert mean(found.recommended) < mean(near) - 0.01
+    assert found.recommended == pytest.approx([0.97, 0.02, 0.01], abs=0.011)
+    assert found.regret == pytest.approx(0.0, abs=1e-5)
+
+
+def test_draws_have_their_own_minima():
+    worth = np.array([[2.2, 2.0, 0.5], [2.0, 2.2, 0.5], [0.5, 2.0, 2.2], [2.2, 2.0, 0.5]])
+    fit = made(leaning_to_code(), **power_sums(**STEEP) | {"C": worth})
+    found = bs.best_mixture(fit)
+    own = _objective(fit, bs.MixturePlan())
+    exact = on_a_grid(own)
+    assert found.best.argmax(axis=1).tolist() == exact.argmax(axis=0).tolist() == [0, 1, 2, 0]
+    np.testing.assert_allclose(own.values(found.best.T), own.values(exact), atol=2e-3)
+
+
+def test_mixture_for_one_target_alone_is_the_lowest_of_several_minima():
+    worth = np.stack([[2.2, 2.0, 0.5], [0.5, 2.0, 2.2]], axis=-1)
+    values = power_sums(**STEEP) | {"C": np.broadcast_to(worth, (4, 3, 2))}
+    fit = made(leaning_to_code(), "mixture-hierarchical", **values)
+    found = bs.best_mixture(fit)
+    corner = fit.spec.law(
+        np.array([0.97, 0.02, 0.01])[:, None, None], **_objective(fit, found.plan).natural
+    )
+    assert found.alone[0, 0] == pytest.approx(corner[0, 0], abs=2e-3)
+    assert found.alone[1, 1] == pytest.approx(corner[0, 0], abs=2e-3)
 
 
 def test_one_odd_mixture_does_not_make_all_others_look_near():
