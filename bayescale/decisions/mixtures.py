@@ -26,10 +26,12 @@ from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, interval_of, response_of
 from bayescale.draws import numbers
 from bayescale.errors import FitError
+from bayescale.modelling.effects import scale_of
 from bayescale.modelling.inputs import parts_of_mixtures
 from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit
 from bayescale.progress import step
+from bayescale.runs.mixtures import TRAINED
 from bayescale.runs.table import Runs
 
 BASIN = 0.005
@@ -44,6 +46,7 @@ _AT_ONCE = 8192  # shares at which a law is asked in one call
 _STILL = 1e-8  # gain of a step, in units of the objective, that is the last
 _GRID = 41  # places of a share, for the basin
 _CANDIDATES = 24  # mixtures among which the next one to try is chosen
+_NOISE = 0.01  # of log loss, where a fit has none
 _FACTORS = (-6.0, 12.0)  # log of the factors of compute that are looked at
 _NOTHING = 2e-4  # nats of regret that no run would lower by what counts
 _SAME = 1e-6  # share by which a mixture may pass a cap
@@ -563,8 +566,9 @@ def _next(
 ) -> tuple[np.ndarray, float]:
     """Choose a mixture to try: of a run there, each draw as the truth weighs the others.
 
-    The run's losses, with their noise, leave weights of the draws; by these another mixture of
-    those looked at may be best, whose regret under the truth is what is left.
+    The run's losses, with their errors, leave weights of the draws; by these another mixture of
+    those looked at may be best, whose regret under the truth is what is left. Errors are taken as
+    Normal, with the covariance of `_errors`.
     """
     few = own.thinned(150)
     some = best[:, _evenly(best.shape[1], _CANDIDATES)]
@@ -572,12 +576,12 @@ def _next(
     losses = few.losses(places[..., None])  # (candidates, draws, targets)
     values = losses @ few.weights
     regret = values - values.min(axis=0)
-    noise = float(np.median(fit.noise["sigma"])) if "sigma" in fit.noise else 0.01
+    whitening = np.linalg.inv(np.linalg.cholesky(_errors(fit)))
     rng = np.random.default_rng(0)
     left = np.empty(len(values))
-    for place, said in enumerate(np.log(losses)):
-        seen = said + noise * rng.standard_normal(said.shape)
-        apart = ((seen[:, None] - said[None]) ** 2).sum(axis=-1) / noise**2
+    for place, said in enumerate(np.log(losses) @ whitening.T):
+        seen = said + rng.standard_normal(said.shape)
+        apart = ((seen[:, None] - said[None]) ** 2).sum(axis=-1)
         np.fill_diagonal(apart, np.inf)  # no draw is the truth to the last digit
         weight = np.exp(-0.5 * (apart - apart.min(axis=1, keepdims=True)))
         weight /= weight.sum(axis=1, keepdims=True)
@@ -585,6 +589,29 @@ def _next(
         left[place] = regret[chosen, np.arange(len(chosen))].mean()
     at = int(left.argmin())
     return places[:, at], float(left[at])
+
+
+def _errors(fit: Fit) -> np.ndarray:
+    r"""Covariance of the errors of log loss of one new run, (targets, targets).
+
+    All losses of the run share the error of what was trained; other errors that rows share, as of
+    a target, size and number of tokens, are of each loss. Student-t noise counts as Normal noise
+    that says as much of where it lies, of variance :math:`\sigma^2 (\nu + 3) / (\nu + 1)`: less
+    than its own, since what lies far off is not taken for its word. Medians over the draws.
+    """
+    draws = ("chain", "draw")
+    noise = {name: own.median(draws).to_numpy() for name, own in fit.noise.items()}
+    own = np.full(len(_targets(fit)), noise.get("sigma", _NOISE)) ** 2
+    if "nu" in noise:
+        own *= (noise["nu"] + 3) / (noise["nu"] + 1)
+    shared = 0.0
+    for column in fit.spec.effects:
+        if scale_of(column) in fit.posterior:
+            variance = float(fit.posterior[scale_of(column)].median(draws)) ** 2
+            shared, own = (
+                (shared + variance, own) if column == TRAINED else (shared, own + variance)
+            )
+    return np.diag(own) + shared
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import bayescale as bs
-from bayescale.decisions.mixtures import _least_of, _objective, _spacing, _within
+from bayescale.decisions.mixtures import _errors, _least_of, _objective, _spacing, _within
 
 PARTS = ("web", "code", "books")
 B, BETA = np.array([1.0, 0.4, 0.1]), 0.35
@@ -217,6 +217,34 @@ def test_mixture_for_one_target_alone_is_the_lowest_of_several_minima():
     )
     assert found.alone[0, 0] == pytest.approx(corner[0, 0], abs=2e-3)
     assert found.alone[1, 1] == pytest.approx(corner[0, 0], abs=2e-3)
+
+
+def of_two_targets(trained, sigma):
+    """Draws of which half say that web is best for both targets, and half that code is."""
+    worth = np.array([[4.0, 1.0, 0.5], [1.0, 4.0, 0.5]] * 20)[..., None] * [1.0, 1.0]
+    values = power_sums(40, nu=5.0) | {"C": worth, "sigma": np.tile(sigma, (40, 1))}
+    scale = {"trained_effect_scale": np.full(40, trained)}
+    return made(tried(), "mixture-hierarchical", **values, **scale)
+
+
+def test_errors_of_a_run_are_shared_by_its_targets():
+    found = _errors(of_two_targets(0.02, sigma=[0.01, 0.03]))
+    assert found == pytest.approx(np.diag([1e-4, 9e-4]) * 8 / 6 + 4e-4)
+
+
+def test_errors_of_cells_are_of_each_target():
+    fit = of_two_targets(0.02, sigma=[0.01, 0.01])
+    spec = bs.load_model("mixture-joint-hierarchical")
+    cell = xr.DataArray(np.full((1, 40), 0.05), dims=("chain", "draw"))
+    tree = xr.DataTree.from_dict({"posterior": fit.posterior.assign(cell_effect_scale=cell)})
+    found = _errors(bs.Fit(spec, fit.runs, tree))
+    assert found == pytest.approx(np.eye(2) * (1e-4 * 8 / 6 + 25e-4) + 4e-4)
+
+
+def test_run_whose_losses_err_together_teaches_less_of_what_they_have_in_common():
+    known, unknown = (bs.best_mixture(of_two_targets(own, [1e-3] * 2)) for own in (1e-4, 0.3))
+    assert known.next_regret < 0.1 * known.regret.mean()
+    assert unknown.next_regret > 0.5 * unknown.regret.mean()
 
 
 def test_one_odd_mixture_does_not_make_all_others_look_near():
