@@ -247,6 +247,33 @@ def test_run_whose_losses_err_together_teaches_less_of_what_they_have_in_common(
     assert unknown.next_regret > 0.5 * unknown.regret.mean()
 
 
+def joint(draws=4):
+    """Draws of a joint law: code lowers what few tokens cost, web what none remove."""
+    numbers = {"E": 1.5, "A": 60.0, "B": 300.0, "alpha": 0.3, "beta": 0.3, "k": 1.0, "gamma": 0.5}
+    vectors = {"C": [5.0, 1.0, 0.5], "t_params": [0.0, 0.0, 0.0], "t_tokens": [0.5, -0.5, 0.0]}
+    vectors = {name: np.broadcast_to(own, (draws, 3)) for name, own in vectors.items()}
+    numbers = {name: np.full(draws, own) for name, own in numbers.items()}
+    scales = {"params": [1e9] * 6 + [1e8] * 6, "tokens": [2e10] * 6 + [2e9] * 6}
+    noise = {"sigma": np.full(draws, 0.004), "nu": np.full(draws, 8.0)}
+    return made(tried().assign(**scales), "mixture-joint", **numbers, **vectors, **noise)
+
+
+def test_mixture_that_is_best_for_the_smallest_runs_is_priced_at_the_planned_run():
+    fit, plan = joint(), bs.MixturePlan(params=1e11, tokens=2e12)
+    found = bs.best_mixture(fit, plan)
+    params, tokens, regret = found.elsewhere
+    assert (params, tokens) == (1e8, 2e9)
+    there = bs.best_mixture(fit, replace(plan, params=1e8, tokens=2e9))
+    moved = np.abs(there.recommended - found.recommended).max()
+    assert moved > 0.05
+    own = _objective(fit, plan)
+    expected = own.values(there.recommended[:, None]) - own.values(found.recommended[:, None])
+    assert regret == pytest.approx(expected, abs=1e-5)
+    assert regret.min() > 0.002
+    assert "the smallest runs, would cost 0.0559 nats" in str(bs.answer_mixture(fit, found))
+    assert there.elsewhere[2] == pytest.approx(0.0, abs=1e-5)  # the control: nothing moves
+
+
 def test_one_odd_mixture_does_not_make_all_others_look_near():
     shares = np.linspace(0.2, 0.29, 10)
     near = np.stack([shares, 0.5 - shares, np.full(10, 0.5)], axis=1)
