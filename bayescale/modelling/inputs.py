@@ -244,6 +244,21 @@ def columns_of(spec: ModelSpec, table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(_names(spec, table)) if name in table)
 
 
+def names_read(spec: ModelSpec) -> tuple[str, ...]:
+    """Name what a law and its noise read, for `bayescale.read_runs`.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    tuple of str
+        Columns, or of shares what the names of their columns begin with.
+    """
+    return tuple(f"{own.name}_" if own.scale == "shares" else own.name for own in read_by(spec))
+
+
 def _names(spec: ModelSpec, table: pd.DataFrame) -> Iterable[str]:
     for own in read_by(spec):
         yield from share_columns(table, own.name) if own.scale == "shares" else (own.name,)

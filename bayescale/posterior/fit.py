@@ -52,7 +52,7 @@ from bayescale.modelling.build import (
 )
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
 from bayescale.modelling.effects import effect_labels, scale_of
-from bayescale.modelling.inputs import completed, parts_of_mixtures, reference_of
+from bayescale.modelling.inputs import completed, names_read, parts_of_mixtures, reference_of
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model, slope_of
@@ -999,7 +999,7 @@ def fit(
     _require_at_least(0, seed=seed)
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
-    runs = as_runs(runs, spec.response.column, reading)
+    runs = as_runs(runs, spec.response.column, reading, names_read(spec))
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))

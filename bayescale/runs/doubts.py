@@ -1,6 +1,6 @@
 """What may be wrong with a table of runs that can nevertheless be used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -30,6 +30,9 @@ GROUPS = (
     "context_length",
 )
 """Columns that say of which kind a run is: runs of two kinds are not compared."""
+
+SWEPT = "swept runs"
+"""Name of the doubt that settings were swept, which the law does not read."""
 
 _EXCHANGED = 20.0  # factor between tokens per parameter of exchanged rows and of all others
 _FAR = 0.15  # of log loss: seeds differ by .01, good and bad learning rates by .1
@@ -361,10 +364,26 @@ def small(table: pd.DataFrame) -> list[Check]:
     ]
 
 
-def _swept(table: pd.DataFrame) -> list[Check]:
-    """Doubt runs of equal counts, and of one kind, whose losses differ by more than seeds do."""
+def swept(table: pd.DataFrame, inputs: Sequence[str] = ()) -> list[Check]:
+    """Doubt runs of equal counts, and of one kind, whose losses differ by more than seeds do.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    inputs : sequence of str, optional
+        Columns that the law reads beside, or of shares what their names begin with, ``w_``.
+
+    Returns
+    -------
+    list of Check
+        One, or none.
+    """
     columns = ("params", "tokens", "unique_tokens", "mid_schedule", *GROUPS)
     keys = [name for name in columns if name in table]
+    begin = tuple(name for name in inputs if name.endswith("_"))
+    further = [c for c in table if c in inputs or c.startswith(begin)]
+    further = [c for c in further if c not in (*keys, *COUNTS)]
+    keys += further
     if not {"params", "tokens"} <= set(keys):
         return []
     chosen = [name for name in settings(table) if name not in keys]
@@ -374,22 +393,38 @@ def _swept(table: pd.DataFrame) -> list[Check]:
     wide = spread > 0.02
     if wide.sum() < 0.1 * len(table):
         return []
-    swept = [name for name in chosen if name not in keys and _differs(table[wide], keys, name)]
-    said = f"they differ in {', '.join(swept)}" if swept else "no column says what else differs"
-    best = f"keep the best of each: --best-per {','.join(keys)}"
-    knobs = ",".join(_knobs(table[wide], keys, swept))
+    varied = [name for name in chosen if name not in keys and _differs(table[wide], keys, name)]
+    said = f"they differ in {', '.join(varied)}" if varied else "no column says what else differs"
+    knobs = _knobs(table[wide], keys, varied)
     return [
         doubt(
-            "swept runs",
+            SWEPT,
             f"{wide.sum()} of {len(table)} runs share {', '.join(keys)} with another whose loss "
             f"differs by more than 2%, and {said}",
-            f"This is a sweep: ask which {knobs.replace(',', ' and ')} a run wants with bayescale "
-            f"tune FILE --knobs {knobs}; for a law of params and tokens fit the floor of each cell "
-            f"with --sweep {knobs}, or {best}."
-            if knobs
-            else f"If hyper-parameters were swept, {best}.",
+            _of_one_setting(table, varied) if further else _of_a_sweep(keys, knobs),
         )
     ]
+
+
+def _of_a_sweep(keys: list[str], knobs: list[str]) -> str:
+    """Advise on a sweep that a law of params and tokens is to read."""
+    best, names = f"keep the best of each: --best-per {','.join(keys)}", ",".join(knobs)
+    if not knobs:
+        return f"If hyper-parameters were swept, {best}."
+    return (
+        f"This is a sweep: ask which {' and '.join(knobs)} a run wants with bayescale "
+        f"tune FILE --knobs {names}; for a law of params and tokens fit the floor of each cell "
+        f"with --sweep {names}, or {best}."
+    )
+
+
+def _of_one_setting(table: pd.DataFrame, varied: list[str]) -> str:
+    """Advise on a sweep beside what a law reads, where cells of params and tokens are no sweep."""
+    if not varied:
+        return "Say what else differs in a column, and keep the runs of one value with --where."
+    name, value = varied[0], table[varied[0]].mode().iloc[0]
+    name = name if name.isidentifier() else f"`{name}`"
+    return f"Keep the runs of one setting, e.g. --where '{name} == {value}'."
 
 
 def _knobs(table: pd.DataFrame, keys: list[str], swept: list[str]) -> list[str]:
@@ -453,5 +488,5 @@ OF_SWEEPS: tuple[Doubt, ...] = (*OF_TASKS[:-1], _flagged_otherwise, _checkpoints
 """What can be doubted of runs in which settings were swept: copies and diverged runs are settled
 by `bayescale.runs.sweeps`, and losses far off are what a sweep is made of."""
 
-DOUBTS: tuple[Doubt, ...] = (*OF_ANY, _swept, _constant, _rising, _perplexity, _far_off)
-"""What can be doubted of runs and their losses."""
+OF_LOSSES: tuple[Doubt, ...] = (*OF_ANY, _constant, _rising, _perplexity, _far_off)
+"""What can be doubted of runs and their losses, beside that settings were swept."""

@@ -86,7 +86,7 @@ def read_mixtures(
     with warnings.catch_warnings():
         # Losses of two targets may be equal to the last digit.
         warnings.filterwarnings("ignore", "duplicated runs", RunsWarning)
-        runs = read_runs(long, columns=columns, **reading)
+        runs = read_runs(long, columns=columns, inputs=tuple(parts.values()), **reading)
     return replace(runs, table=_with_cells(runs.table))
 
 

@@ -21,7 +21,7 @@ _NO_SETTING = re.compile(
 
 _WHOLE = (
     *("name", "user", "state", "weight"),  # but weight_decay and state_size are settings
-    *("flops", "portion_of_schedule", "mid_schedule"),  # as the package reads them
+    *("flops", "portion_of_schedule", "mid_schedule", "trained"),  # as the package reads them
 )
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _DATE = r"\d{4}-\d{2}-\d{2}"

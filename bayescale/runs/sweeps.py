@@ -15,7 +15,7 @@ from bayescale.arguments import typed
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs.check import Check, doubt
 from bayescale.runs.columns import unnamed, words_of
-from bayescale.runs.doubts import OF_SWEEPS, originals
+from bayescale.runs.doubts import OF_SWEEPS, SWEPT, originals
 from bayescale.runs.numbers import parse, why_none
 from bayescale.runs.reading import load_table
 from bayescale.runs.schedule import MidSchedule
@@ -212,7 +212,7 @@ def _swept(runs: Runs, knobs: Sequence[str], cells: Sequence[str], far: float) -
     notices = (*found, *dead, *design_of_sweep(table, knobs))
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=4)
-    known = [one for one in runs.notices if one.name != "swept runs"]
+    known = [one for one in runs.notices if one.name != SWEPT]
     ledger = [*runs.ledger, *ledger, _counted(table, far)]
     return replace(runs, table=table, ledger=tuple(ledger), notices=(*known, *notices))
 

@@ -9,6 +9,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from bayescale.runs.check import Check
 from bayescale.runs.columns import PF_DAY, Named, name_columns, require_agreement, unnamed
 from bayescale.runs.doubts import (
     COUNTS,
-    DOUBTS,
     FLOPS_PER_PARAM_TOKEN,
     OF_ANY,
+    OF_LOSSES,
     Doubt,
     originals,
     small,
+    swept,
     tiny,
 )
 from bayescale.runs.embeddings import counting_of
@@ -317,6 +319,7 @@ def read_runs(
     params_are: str = "not stated",
     response: str = "loss",
     loss_unit: str | None = None,
+    inputs: Sequence[str] = (),
 ) -> Runs:
     """Read a table of training runs and refuse or flag what would give a silent wrong number.
 
@@ -360,6 +363,9 @@ def read_runs(
         character), "bpb:4.3" (with so many bytes per token) or "ppl" (perplexity). They become
         nats per token; bits per byte without a length of tokens stay what they are. By default what
         the name of the column says, else nats.
+    inputs : sequence of str, optional
+        Columns beside params and tokens that the law reads, or of shares what their names begin
+        with, ``w_``. Runs whose losses differ by what the law reads were not swept.
 
     Returns
     -------
@@ -395,7 +401,7 @@ def read_runs(
         params_are=params_are,
         response=response,
         loss_unit=loss_unit,
-        doubts=DOUBTS if response == "loss" else OF_ANY,
+        doubts=(*OF_LOSSES, partial(swept, inputs=inputs)) if response == "loss" else OF_ANY,
     )
 
 

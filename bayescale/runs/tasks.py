@@ -23,7 +23,7 @@ from bayescale.runs.accuracies import (
     without_signs,
 )
 from bayescale.runs.check import Check, doubt
-from bayescale.runs.doubts import COUNTS, OF_ANY, OF_TASKS
+from bayescale.runs.doubts import COUNTS, OF_ANY, OF_TASKS, SWEPT, swept
 from bayescale.runs.numbers import parse, why_none
 from bayescale.runs.reading import Loaded, load_table
 from bayescale.runs.schedule import PLACES, MidSchedule, cut_short, last_of
@@ -155,7 +155,10 @@ def read_tasks(
 
 
 def as_runs(
-    source: Runs | str | Path | pd.DataFrame, response: str, options: Mapping[str, Any]
+    source: Runs | str | Path | pd.DataFrame,
+    response: str,
+    options: Mapping[str, Any],
+    inputs: Sequence[str] = (),
 ) -> Runs:
     """Take runs as they are, or read them from a table.
 
@@ -166,6 +169,8 @@ def as_runs(
         Column of what the law says of the runs.
     options : mapping of str to Any
         Of `read_runs`, or of `read_tasks` for accuracies.
+    inputs : sequence of str, optional
+        What the law reads, as `read_runs` has it.
 
     Returns
     -------
@@ -176,16 +181,20 @@ def as_runs(
     RunsError
         For options of runs that are read already, or a table that cannot be read.
     """
-    read = read_tasks if response == ACCURACY else partial(read_runs, response=response)
+    reader = partial(read_runs, response=response, inputs=inputs)
+    read = read_tasks if response == ACCURACY else reader
     inspect.signature(read).bind(source, **options)  # names of options
     if not isinstance(source, Runs):
         return read(source, **options)
     if options:
-        reader = "read_tasks" if response == ACCURACY else "read_runs"
         raise RunsError(
-            f"{', '.join(options)}: these runs are read already; pass this to {reader}, or the "
-            "table in place of the runs"
+            f"{', '.join(options)}: these runs are read already; pass this to "
+            f"{'read_tasks' if response == ACCURACY else 'read_runs'}, or the table in place of "
+            "the runs"
         )
+    if any(notice.name == SWEPT for notice in source.notices):  # read without a law in mind
+        others = (notice for notice in source.notices if notice.name != SWEPT)
+        return replace(source, notices=(*others, *swept(source.table, inputs)))
     return source
 
 

@@ -9,6 +9,7 @@ from conftest import simulated_table
 
 from bayescale.errors import RunsWarning
 from bayescale.runs.table import read_runs
+from bayescale.runs.tasks import as_runs
 
 
 def doubts(table, **options):
@@ -53,3 +54,45 @@ def test_overtrained_runs_are_not_exchanged_ones():
     wide.loc[0, "tokens"] = 0.05 * wide.loc[0, "params"]
     assert "exchanged counts?" not in doubts(wide)
     assert "exchanged counts?" not in doubts(table)
+
+
+def of_few_bits(rates=(1e-3,)):
+    """Models trained with weights of few bits, which alone tell losses of one size apart."""
+    grid = pd.MultiIndex.from_product([[1e8, 1e9], [20, 60], [2, 4, 8], rates])
+    params, ratio, bits, rate = grid.to_frame().to_numpy(dtype=float).T
+    loss = 2 + 40 / (params * (1 - np.exp(-bits / 2.7))) ** 0.15 + 0.1 * np.log(rate / 1e-3)
+    counts = {"params": params, "tokens": ratio * params, "weight_bits": bits}
+    return pd.DataFrame({**counts, "learning_rate": rate, "loss": loss})
+
+
+def test_columns_that_the_law_reads_were_not_swept():
+    table = of_few_bits()
+    assert "differ in weight_bits" in doubts(table)["swept runs"].message
+    assert "swept runs" not in doubts(table, inputs=["weight_bits"])
+    assert "swept runs" in doubts(table, inputs=["weight", "learning_rate"])
+
+
+def test_knobs_beside_what_the_law_reads_were_swept_and_the_advice_works():
+    table = of_few_bits(rates=(1e-3, 4e-3))
+    found = doubts(table, inputs=["weight_bits"])["swept runs"]
+    assert "differ in learning_rate" in found.message
+    assert "tune" not in found.advice  # whose cells would hold runs of several bits
+    where = found.advice.split("'")[1]
+    assert "swept runs" not in doubts(table, inputs=["weight_bits"], where=where)
+
+
+def test_compute_that_a_law_reads_is_no_further_cell():
+    table = simulated_table()
+    table = pd.concat([table.assign(lr=r, loss=f * table.loss) for r, f in ((1e-4, 1), (1e-3, 2))])
+    table = table.assign(flops=6 * table.params * table.tokens * (1 + 1e-3 * np.arange(len(table))))
+    found = doubts(table, inputs=["flops"])["swept runs"]
+    assert "--knobs lr" in found.advice
+
+
+def test_runs_read_without_a_law_are_doubted_anew_with_one():
+    for rates, swept in (((1e-3,), False), ((1e-3, 4e-3), True)):
+        with pytest.warns(RunsWarning, match="swept runs"):
+            runs = read_runs(of_few_bits(rates))
+        own = as_runs(runs, "loss", {}, ["weight_bits"])
+        assert ("swept runs" in [one.name for one in own.notices]) is swept
+        assert len(own.notices) == len(runs.notices) - (not swept)
