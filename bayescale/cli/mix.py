@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,10 +20,16 @@ from bayescale.cli.options import (
 )
 from bayescale.cli.reading import pairs_of, reading_options
 from bayescale.cli.sampling import print_answer, sample
+from bayescale.errors import BayescaleError, RunsError
 from bayescale.files import make_folder
-from bayescale.modelling.spec import load_model
+from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.progress import step
 from bayescale.runs.reading import kind_of
+
+if TYPE_CHECKING:  # what samples takes seconds to import
+    from bayescale.decisions.answer import Answer
+    from bayescale.posterior.fit import Fit
+    from bayescale.runs.table import Runs
 
 ONE_SCALE, JOINT = "mixture-hierarchical", "mixture-joint-hierarchical"
 """Models of runs of one size and number of tokens, and of several."""
@@ -63,6 +69,9 @@ def mix(
         typer.Option(help="Mixture to compare with.", metavar="CORPUS=SHARE"),
         each,
     ] = None,
+    composition: Annotated[
+        bool, typer.Option("--composition", help="Ask instead whether mixtures move exponents.")
+    ] = False,
     keep: Annotated[
         Path | None, typer.Option(metavar="FIT", help="Save the fit; use it where it is there.")
     ] = None,
@@ -89,6 +98,7 @@ def mix(
         table = read_mixtures(
             runs, targets=targets or "loss_*", weights=weights or "w_*", **options
         )
+    spec = load_model(JOINT if scales_of(table) > 1 else ONE_SCALE)
     plan = MixturePlan(
         params=params,
         tokens=tokens,
@@ -99,16 +109,13 @@ def mix(
         most=_numbers(most, "--most"),
         default=_numbers(default, "--default"),
     )
-    spec = load_model(JOINT if scales_of(table) > 1 else ONE_SCALE)
+    if composition:
+        _require_composition(spec, plan != MixturePlan() or plots is not None)
+        answer = _composition(_fit(table, spec, seed, keep), seed)
+        print_answer(answer, as_json, allow_unconverged)
+        return
     require_plan(table, spec, plan)  # before the long work
-    if keep is not None and keep.exists():
-        from bayescale.posterior.fit import load_fit
-
-        fitted = load_fit(keep)
-    else:
-        fitted = sample(table, spec, seed, draws=_DRAWS, tune=_DRAWS)
-        if keep is not None:
-            fitted.save(keep)
+    fitted = _fit(table, spec, seed, keep)
     found = best_mixture(fitted, plan)
     if plots is not None:
         from bayescale.plots.mixtures import plot_mixture
@@ -117,6 +124,40 @@ def mix(
         save_figure(plot_mixture(found), plots / "mixture.png")
         typer.echo(f"figures: {plots}", err=True)
     print_answer(answer_mixture(fitted, found), as_json, allow_unconverged)
+
+
+def _fit(table: "Runs", spec: ModelSpec, seed: int, keep: Path | None) -> "Fit":
+    """Fit the law, or take the fit that is kept."""
+    if keep is not None and keep.exists():
+        from bayescale.posterior.fit import load_fit
+
+        return load_fit(keep)
+    fitted = sample(table, spec, seed, draws=_DRAWS, tune=_DRAWS)
+    if keep is not None:
+        fitted.save(keep)
+    return fitted
+
+
+def _require_composition(spec: ModelSpec, planned: bool) -> None:
+    """Refuse what says nothing of exponents before the long work."""
+    if spec.name == ONE_SCALE:
+        raise RunsError(
+            "--composition: these runs have one size and number of tokens, or do not say it, and "
+            "so no exponents",
+            "Leave it out, or add runs of other sizes and numbers of tokens.",
+        )
+    if planned:
+        raise BayescaleError(
+            "--composition asks of the runs alone: leave out the plan of a run and --plots"
+        )
+
+
+def _composition(fitted: "Fit", seed: int) -> "Answer":
+    from bayescale.evaluation.composition import answer_composition, composition
+
+    with step("fitting exponents that lean on the mixture"):
+        found = composition(fitted, draws=_DRAWS, seed=seed)
+    return answer_composition(found)
 
 
 def _numbers(given: list[str] | None, option: str) -> dict[str, float]:

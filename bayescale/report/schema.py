@@ -978,6 +978,29 @@ class MixtureAnswer(Standing):
     mixture: Mixture
 
 
+class ExponentFactors(TypedDict):
+    """Exponents of params and tokens: the largest among the tried mixtures, over the least."""
+
+    alpha: Quantity
+    beta: Quantity
+
+
+class Composition(TypedDict):
+    """Whether the mixture moves exponents, by the log density of runs that are left out."""
+
+    moves_exponents: bool
+    elpd_difference: float
+    error: float
+    rough_cells: float
+    factors: dict[str, ExponentFactors]
+
+
+class CompositionAnswer(Standing):
+    """Whether the mixture moves exponents, or amplitudes alone."""
+
+    composition: Composition
+
+
 class RecipeAtSize(TypedDict):
     """What a recipe is worth at a size; what it saves is null without planned tokens."""
 
@@ -1363,7 +1386,7 @@ WRITTEN: dict[str, Any] = {
     "optima": Optima,
     "basin": SettingBasins,
     "experts": Experts,
-    "mix": MixtureAnswer,
+    "mix": MixtureAnswer | CompositionAnswer,
     "precision": Precision,
     "quality": Quality,
     "recipes": RecipeAnswer,
