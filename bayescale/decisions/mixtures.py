@@ -30,9 +30,10 @@ from bayescale.modelling.effects import scale_of
 from bayescale.modelling.inputs import parts_of_mixtures
 from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.prediction import leaning
 from bayescale.progress import step
 from bayescale.runs.mixtures import TRAINED
-from bayescale.runs.table import Runs
+from bayescale.runs.table import Runs, share_columns
 
 BASIN = 0.005
 """Nats within which mixtures are taken to be as good."""
@@ -93,6 +94,7 @@ class _Objective:
     law: Any
     inputs: Mapping[str, float]
     natural: Mapping[str, np.ndarray]
+    leaning: np.ndarray  # log of the factor by which losses leave the law there, (draws, targets)
     weights: np.ndarray
 
     @property
@@ -108,7 +110,8 @@ class _Objective:
         more = tuple(range(1, shares.ndim - 1))  # several mixtures for each draw
         vectors = (n for n in natural if self.law.supports[n].along)
         natural |= {n: np.expand_dims(natural[n], more) for n in vectors}
-        return np.asarray(self.law(*(at[own] for own in self.law.inputs), **natural))
+        said = self.law(*(at[own] for own in self.law.inputs), **natural)
+        return np.asarray(np.exp(self.leaning) * said)
 
     def values(self, shares: np.ndarray, **changed: Any) -> np.ndarray:
         """Objective of each draw, (..., draws)."""
@@ -121,12 +124,13 @@ class _Objective:
     def thinned(self, most: int) -> "_Objective":
         """Take so many draws at most."""
         kept = _evenly(self.draws, most)
-        return replace(self, natural={n: v[..., kept, :] for n, v in self.natural.items()})
+        natural = {n: v[..., kept, :] for n, v in self.natural.items()}
+        return replace(self, natural=natural, leaning=self.leaning[kept])
 
     def of_target(self, at: int) -> "_Objective":
         """Take the loss of one target alone."""
         natural = {n: v[..., [at]] if v.shape[-1] > 1 else v for n, v in self.natural.items()}
-        return replace(self, natural=natural, weights=np.ones(1))
+        return replace(self, natural=natural, leaning=self.leaning[:, [at]], weights=np.ones(1))
 
 
 def _objective(fit: Fit, plan: MixturePlan) -> _Objective:
@@ -141,7 +145,14 @@ def _objective(fit: Fit, plan: MixturePlan) -> _Objective:
     inputs: dict[str, float] = {
         n: getattr(plan, n) for n in ("params", "tokens") if n in law.inputs
     }
-    return _Objective(law, inputs, natural, weights / weights.sum())
+    # Of a mixture the law alone says what it is worth; which one it is makes no difference here.
+    runs = fit.runs.table[list(share_columns(fit.runs.table, law.role("shares")[0]))]
+    found = leaning(fit, {**inputs, **runs.iloc[0].to_dict()}) if fit.spec.smooth else 0.0
+    apart = np.zeros((len(kept), len(weights)))
+    if isinstance(found, xr.DataArray):
+        found = found if "group" in found.dims else found.expand_dims(group=1)
+        apart += found.stack(sample=("chain", "draw")).transpose("sample", "group")[kept].to_numpy()
+    return _Objective(law, inputs, natural, apart, weights / weights.sum())
 
 
 def _evenly(number: int, most: int) -> np.ndarray:

@@ -259,10 +259,27 @@ def _errors_of(fit: Fit, column: str, inputs: Inputs, seed: int) -> xr.DataArray
     return found + _leaning(fit, column, inputs) * is_new.isel(value=where)
 
 
+def leaning(fit: Fit, inputs: Inputs) -> Any:
+    """Say what the law leaves of new runs, on log loss: the smooth part of their errors.
+
+    Parameters
+    ----------
+    fit : Fit
+    inputs : mapping or pandas.DataFrame
+        As in `predict`.
+
+    Returns
+    -------
+    xarray.DataArray or float
+        Dims (chain, draw, ...), with group where none is named; 0 for a model without such errors.
+    """
+    return sum((_leaning(fit, column, inputs) for column in fit.spec.smooth), 0.0)
+
+
 def _leaning(fit: Fit, column: str, inputs: Inputs) -> Any:
     """Smooth part of the errors of new cells; 0 where errors are not smooth."""
     spec = fit.spec
-    if column not in spec.smooth:
+    if column not in spec.smooth or leaning_of(column) not in fit.posterior:
         return 0.0
     whole = fit.part_of or fit
     kept = whole.tree["constant_data"].to_dataset()
