@@ -412,6 +412,7 @@ def _numba_function(
     """
     import pytensor
     import pytensor.tensor as pt
+    from pytensor.compile.mode import get_mode
     from pytensor.graph.replace import graph_replace
     from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
 
@@ -437,9 +438,12 @@ def _numba_function(
     outputs = graph_replace([density, slope], parts)
     # Floating-point numbers to the letter: with reordering allowed, code that is put together from
     # parts on disk rounds otherwise than the same code compiled in one piece, and draws differ.
+    # Greedy distribution of products over sums took most of the time of compiling bowls, for
+    # a graph of as many operations.
+    mode = get_mode("NUMBA").excluding("local_greedy_distributor")
     with pytensor.config.change_flags(numba__fastmath=False):
         function = pytensor.function(
-            [flat, *arguments], outputs, mode="NUMBA", on_unused_input="ignore", trust_input=True
+            [flat, *arguments], outputs, mode=mode, on_unused_input="ignore", trust_input=True
         )
     if left := function.get_shared():
         raise ValueError(f"the model depends on {left}, which are not among its data")
