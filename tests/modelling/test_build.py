@@ -2,6 +2,7 @@ import tomllib
 import warnings
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,16 @@ from scipy import stats
 from bayescale.errors import FitError, RunsError, RunsWarning
 from bayescale.laws import LAWS
 from bayescale.modelling.build import (
+    as_arrays,
     build_model,
     cells_of,
+    derived,
     draw_prior,
     inputs_in,
     model_data,
     placed,
     start,
+    variables_of,
 )
 from bayescale.modelling.noise import noise_scale
 from bayescale.modelling.pooling import group_names
@@ -97,13 +101,14 @@ ERRORS = {"bend": "basis", "size_error": "size_basis"}
 """Coefficients of smooth errors, and the dim of each."""
 
 slow = pytest.mark.slow
+PLAIN = "FAST_COMPILE"
 TABLES = ("one seed", "three seeds")
 
 
-def by_law(name: str, kind: str) -> pytest.param:
-    """The default set has one model of a law, with its groups, and seeds for one elsewhere."""
-    grouped = f"{name}-hierarchical" in available_models()
-    return pytest.param(name, kind, marks=slow if grouped or kind == "three seeds" else [])
+def by_law(name: str) -> list[pytest.param]:
+    """All models have three seeds; one of a law, with its groups, has one seed: the default."""
+    kinds = TABLES if f"{name}-hierarchical" not in available_models() else TABLES[1:]
+    return [pytest.param(name, kind, marks=slow if kind == "three seeds" else []) for kind in kinds]
 
 
 @cache
@@ -181,33 +186,42 @@ def point(model: pm.Model) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, dtype=float) for name, value in given.items()}
 
 
-def evaluate(model: pm.Model, variable: str = "log_loss") -> dict[str, np.ndarray]:
-    """Log density of every cell at `point`, from PyMC's own graph, and all values there."""
-    free, values = point(model), {}
+def on_line(model: pm.Model) -> dict[Any, np.ndarray]:
+    """`point` as the density takes it, by PyMC's own transforms."""
+    values, free = {}, point(model)
     for rv in model.free_RVs:
         transform, number = model.rvs_to_transforms[rv], free[rv.name]  # not float32
-        value = number if transform is None else transform.forward(number).eval()
-        values[model.rvs_to_values[rv]] = value
+        moved = None if transform is None else transform.forward(number)
+        values[model.rvs_to_values[rv]] = number if moved is None else moved.eval(mode=PLAIN)
+    return values
+
+
+def evaluate(model: pm.Model, variable: str = "log_loss") -> dict[str, np.ndarray]:
+    """Log density of every cell at `point`, from PyMC's own graph, and all values there."""
+    values = on_line(model)
     [density] = model.logp(vars=[model[variable]], sum=False)
     graphs = model.replace_rvs_by_values([density, *model.deterministics])
     names = ["log_density", *(variable.name for variable in model.deterministics)]
-    compiled = pytensor.function(
-        list(values), graphs, mode="FAST_COMPILE", on_unused_input="ignore"
-    )
-    return {**free, **dict(zip(names, compiled(*values.values()), strict=True))}
+    compiled = pytensor.function(list(values), graphs, mode=PLAIN, on_unused_input="ignore")
+    return {**point(model), **dict(zip(names, compiled(*values.values()), strict=True))}
+
+
+@cache
+def evaluated(name: str, kind: str) -> tuple[pm.Model, dict[str, np.ndarray]]:
+    """A shipped model of `grouped_runs` and what its graph says at `point`."""
+    spec = load_model(name)
+    model = build_model(spec, grouped_runs(kind))
+    return model, evaluate(model, spec.response.variable)
 
 
 # Of mixtures: test_laws_of_mixtures.py, whose parameters are vectors.
 OF_NUMBERS = [name for name in available_models() if not load_model(name).law.role("shares")]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [by_law(name, kind) for name in OF_NUMBERS for kind in TABLES]
-)
+@pytest.mark.parametrize(("name", "kind"), [one for name in OF_NUMBERS for one in by_law(name)])
 def test_likelihood_equals_the_law_in_numpy(name, kind):
     spec, runs = load_model(name), grouped_runs(kind)
-    model = build_model(spec, runs)
-    found = evaluate(model, spec.response.variable)
+    model, found = evaluated(name, kind)
     cells = cells_of(spec, runs).table
     # Shares of successes are counted run by run, and bounds are of single runs.
     apart = spec.response.scale == "share" or spec.noise == "Swept" or spec.group == "run"
@@ -257,19 +271,50 @@ def test_likelihood_equals_the_law_in_numpy(name, kind):
         np.testing.assert_allclose(found["log_density"], family.logpdf(y), rtol=1e-10, atol=1e-10)
 
 
+# Groups that are alike, with one seed, are sampled in another form than those that differ.
+BOTH = ("chinchilla-hierarchical", "data-constrained-hierarchical", "task-loss-hierarchical")
+FOLLOWS = [
+    *((name, "one seed") for name in BOTH),
+    *((n, "three seeds") for n in available_models() if n in OF_NUMBERS or "hierarchical" in n),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param(name, kind, marks=[] if kind == "one seed" or name == "chinchilla" else slow)
+        for name, kind in FOLLOWS
+    ],
+)
+def test_what_follows_from_free_variables_is_that_of_the_model(name, kind):
+    spec, (model, found) = load_model(name), evaluated(name, kind)
+    data = model_data(spec, grouped_runs(kind))
+    assert data.keys() == {variable.name for variable in model.data_vars}
+    variables = variables_of(spec, data)
+    assert {v.name for v in variables} == {rv.name for rv in model.free_RVs}
+    free = as_arrays(spec, point(model))
+    for variable in variables:
+        free[variable.name] = free[variable.name].rename(
+            dict(zip(free[variable.name].dims, variable.dims, strict=True))
+        )
+    values = derived(spec, free, as_arrays(spec, data))
+    assert set(values) == {variable.name for variable in model.deterministics}
+    for name, value in values.items():
+        np.testing.assert_allclose(value, found[name], rtol=1e-10)
+    assert len(start(spec, data)) == sum(variable.size for variable in variables)
+
+
 def log_density(model: pm.Model, raised: float = 0.0) -> float:
     """Log density of the model at `point`, with every level raised."""
-    values = {}
-    for rv in model.free_RVs:
-        transform, number = model.rvs_to_transforms[rv], point(model)[rv.name]
+    values = on_line(model)
+    for rv in model.free_RVs:  # levels are on the line as they are
         if rv.name in ("level", "level_anchor"):
-            number = number + raised
+            values[model.rvs_to_values[rv]] = values[model.rvs_to_values[rv]] + raised
         if rv.name == "level_offset" and "level_centring" in model.named_vars:
-            number = number + raised * model["level_centring"].get_value()
-        value = number if transform is None else transform.forward(number).eval()
-        values[model.rvs_to_values[rv]] = value
+            share = model["level_centring"].get_value()
+            values[model.rvs_to_values[rv]] = values[model.rvs_to_values[rv]] + raised * share
     graphs = model.logp(sum=False)  # Python adds no more than 32 terms at once
-    compiled = pytensor.function(list(values), graphs, mode="FAST_COMPILE")
+    compiled = pytensor.function(list(values), graphs, mode=PLAIN)
     return float(sum(density.sum() for density in compiled(*values.values())))
 
 
@@ -286,17 +331,13 @@ def over_families(model: str, *partial: str) -> ModelSpec:
     return parse_model(tomlkit.dumps({"group": "family", **entries}), "own")
 
 
-def alone(law: str) -> list:
-    """Coordinates of a law: all of one, of others the first and the last beside all together."""
-    marks = [] if law == "power_law" else slow
-    names = LAWS[law].coordinates.names
-    names = names if law == "power_law" else names[:: max(len(names) - 1, 1)]
-    return [pytest.param(law, (name,), id=f"{law}-{name}", marks=marks) for name in names]
-
-
 @pytest.mark.parametrize(
     ("law", "partial"),
-    [one for law in LAWS for one in alone(law)]
+    [
+        pytest.param(law, (name,), id=f"{law}-{name}", marks=marks)
+        for law, marks in (("power_law", []), ("mixture_joint", slow))  # which has vectors
+        for name in LAWS[law].coordinates.names
+    ]
     + [
         pytest.param(
             law,
@@ -503,8 +544,7 @@ ODD_NAMES = ("sigma", "alpha", "E", "obs", "reference_x", "decayed_weight", "obs
 
 
 @slow
-@pytest.mark.parametrize("axis", ODD_NAMES)
-def test_axis_may_have_the_name_of_a_part_of_the_model(axis):
+def test_axis_may_have_the_name_of_a_part_of_the_model():
     def density(column):
         runs = read_runs(simulated_table().assign(**{column: lambda table: table["tokens"]}))
         source = load_model("power-law").source.replace('axis = "flops"', f'axis = "{column}"')
@@ -527,9 +567,12 @@ def test_axis_may_have_the_name_of_a_part_of_the_model(axis):
         np.testing.assert_array_equal(table[column], runs.table["tokens"])
         return found["log_density"]
 
-    np.testing.assert_array_equal(density(axis), density("epochs"))
+    usual = density("epochs")
+    for axis in ODD_NAMES:
+        np.testing.assert_array_equal(density(axis), usual, err_msg=axis)
 
 
+@slow
 def test_sampled_fit_of_a_bending_law_along_an_axis_named_as_a_parameter(tmp_path):
     table = simulated_table().drop(columns="params").rename(columns={"tokens": "alpha"})
     source = load_model("power-law").source.replace('axis = "flops"', 'axis = "alpha"')

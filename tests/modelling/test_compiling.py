@@ -11,28 +11,21 @@ import xarray as xr
 from conftest import simulated_table
 from pytensor.compile.mode import get_mode
 from scipy import stats
-from test_build import TABLES, evaluate, grouped_runs, point
+from test_build import BOTH, OF_NUMBERS, grouped_runs, on_line, point
 
 from bayescale import fit, read_runs
 from bayescale.errors import RunsWarning
 from bayescale.laws import onto_line
 from bayescale.modelling import compiling
-from bayescale.modelling.build import (
-    as_arrays,
-    build_model,
-    derived,
-    draw_prior,
-    model_data,
-    start,
-    variables_of,
-)
+from bayescale.modelling.build import build_model, draw_prior, model_data
 from bayescale.modelling.compiling import CENTRE, SCALE, Variable, compile_density, slots_of
-from bayescale.modelling.spec import available_models, load_model
+from bayescale.modelling.spec import load_model
 from bayescale.posterior.sampling import compile_model
 
 slow = pytest.mark.slow
-# Python adds no more than 32 terms at once.
-PLAIN = get_mode("FAST_COMPILE").excluding("fusion", "local_add_canonizer")
+# Python adds no more than 32 terms at once; the distributor takes most of the time for bowls.
+SLOW_TO_REWRITE = ("fusion", "local_add_canonizer", "local_greedy_distributor")
+PLAIN = get_mode("FAST_COMPILE").excluding(*SLOW_TO_REWRITE)
 
 
 def call(density, flat, data):
@@ -56,30 +49,27 @@ def target(spec, runs):
     return _target(spec, runs)
 
 
-# Groups that are alike, with one seed, are sampled in another form than those that differ.
-BOTH = ("chinchilla-hierarchical", "data-constrained-hierarchical", "task-loss-hierarchical")
-MODELS = [
-    (name, kind)
-    for name in available_models()
-    for kind in TABLES
-    if kind == "three seeds" or name in BOTH
-]
+def compiled_models():
+    """Those looked at beside chinchilla, in the studies: each takes seconds to compile.
 
-
-def marked(name, kind):
-    """The default set looks at one model; each takes seconds to compile."""
-    return pytest.param(name, kind, marks=[] if name == "chinchilla" else slow)
-
-
-# Laws of mixtures take long to compile, and differ by their formulas alone, which have tests of
-# their own: two of them are compiled.
-OF_MIXTURES = [n for n in available_models() if load_model(n).law.role("shares")]
-COMPILED = ("mixture-hierarchical", "mixture-joint-hierarchical")
+    Of a law with a noise the one with most pooled coordinates, and of what else a model can have,
+    an example. Laws of mixtures differ by their formulas alone, which have tests of their own:
+    two of them are compiled.
+    """
+    specs = {name: load_model(name) for name in OF_NUMBERS}
+    by_pools = sorted(specs, key=lambda name: len(specs[name].partial))
+    richest = {(specs[name].law.name, specs[name].noise): name for name in by_pools}.values()
+    others = ("chinchilla-bend", "power-law", "mixture-hierarchical", "mixture-joint-hierarchical")
+    return sorted({*richest, *BOTH, *others})
 
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [marked(*model) for model in MODELS if model[0] in COMPILED or model[0] not in OF_MIXTURES],
+    [
+        ("chinchilla", "three seeds"),
+        *(pytest.param(name, "three seeds", marks=slow) for name in compiled_models()),
+        *(pytest.param(name, "one seed", marks=slow) for name in BOTH),
+    ],
 )
 def test_density_and_gradient_are_those_of_the_model(name, kind):
     spec, runs = load_model(name), grouped_runs(kind)
@@ -91,11 +81,7 @@ def test_density_and_gradient_are_those_of_the_model(name, kind):
     back = compiled.density.split(flat)
     for variable in compiled.density.variables:
         np.testing.assert_allclose(back[variable.name], free[variable.name], rtol=1e-12)
-    values = {}
-    for rv in model.free_RVs:
-        transform, number = model.rvs_to_transforms[rv], free[rv.name]
-        value = number if transform is None else transform.forward(number).eval()
-        values[model.rvs_to_values[rv].name] = value
+    values = {variable.name: value for variable, value in on_line(model).items()}
     order = [model[v.name] for v in compiled.density.variables]
     slopes = model.compile_dlogp(order, mode=PLAIN)(values)
     terms = model.compile_logp(sum=False, mode=PLAIN)(values)
@@ -109,36 +95,14 @@ def test_density_and_gradient_are_those_of_the_model(name, kind):
     np.testing.assert_allclose(gradient, slopes, rtol=1e-5 if rough else 1e-8, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        pytest.param(*model, marks=[] if "one seed" in model or "chinchilla" in model else slow)
-        for model in MODELS
+        ("chinchilla-hierarchical", "one seed"),
+        *((name, "three seeds") for name in ("chinchilla-hierarchical", "data-constrained")),
+        ("chinchilla-undertuned", "three seeds"),
     ],
-)
-def test_what_follows_from_free_variables_is_that_of_the_model(name, kind):
-    spec, runs = load_model(name), grouped_runs(kind)
-    model, data = build_model(spec, runs), model_data(spec, runs)
-    assert data.keys() == {variable.name for variable in model.data_vars}
-    variables = variables_of(spec, data)
-    assert {v.name for v in variables} == {rv.name for rv in model.free_RVs}
-    found = evaluate(model, spec.response.variable)
-    free = as_arrays(spec, point(model))
-    for variable in variables:
-        free[variable.name] = free[variable.name].rename(
-            dict(zip(free[variable.name].dims, variable.dims, strict=True))
-        )
-    values = derived(spec, free, as_arrays(spec, data))
-    assert set(values) == {variable.name for variable in model.deterministics}
-    for name, value in values.items():
-        np.testing.assert_allclose(value, found[name], rtol=1e-10)
-    assert len(start(spec, data)) == sum(variable.size for variable in variables)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", TABLES)
-@pytest.mark.parametrize(
-    "name", ["chinchilla", "chinchilla-hierarchical", "data-constrained", "chinchilla-undertuned"]
 )
 def test_prior_draws_are_those_of_the_model(name, kind):
     spec, runs = load_model(name), grouped_runs(kind)
