@@ -156,15 +156,20 @@ def fitted(folder, name, *, model=None, runs=None, **options):
 
 
 LIGHT = ("batch-size",)
-heavy = pytest.mark.parametrize(
-    "own",
-    [pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.slow]) for name in CASES],
-    indirect=True,
-)
+KINDS = ("mixture", "accuracy", "batch-size")
+
+
+def among(kept):
+    """All laws, those that are not kept in the default set as studies."""
+    slow = pytest.mark.slow
+    return [pytest.param(name, marks=[] if name in kept else slow) for name in CASES]
+
+
+heavy = pytest.mark.parametrize("own", among(LIGHT), indirect=True)
 """All but the lightest law take minutes here: they are asked among the studies."""
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=among(KINDS))
 def own(request, folder):
     return request.param, fitted(folder, request.param)
 
@@ -296,7 +301,7 @@ def test_the_largest_run_grows_along_the_size_of_the_law(own):
     assert dict(bs.predict(fit, asked).sizes) == {"chain": 4, "draw": 500, size: 2}
 
 
-@heavy
+@pytest.mark.slow
 def test_groups_have_laws_of_their_own(own, folder):
     name, fit = own
     simulate, _ = CASES[name]
