@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 import shutil
+import sys
 import warnings
 from inspect import unwrap
 from pathlib import Path
@@ -41,17 +42,20 @@ from bayescale import (
 )
 from bayescale.cli import app
 from bayescale.decisions import transfer, tune
+from bayescale.evaluation import backtest
 from bayescale.laws import LAWS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MOST_WORDS = 25
+FEW = {"draws": 400, "tune": 600}
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 ELSEWHERE = ("bayescale demo",)
 """Commands with a test of their own, in `test_cli.py`."""
 SLOW = {"tune", "report", "transfer", "--tasks", "basin", "recipes", "experts", "precision", "mix"}
+SLOW |= {"batch", "compare"}  # of which the default set has tests of the command
 CONSTRAINED = {
     **{"E": 1.8, "A": 400, "B": 1500, "alpha": 0.34, "beta": 0.36},
     **{"R_D": 15, "R_N": 5, "r_N": -0.3},
@@ -116,10 +120,12 @@ def filled(line: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def remembered():
-    """Fit a sweep once: a command and a block of Python show the same one."""
+    """Fit once what commands, their backtests and a block of Python show, by few draws."""
     kept = {}
 
     def once(runs, spec, **options):
+        fewer = {name: min(options.get(name, most), most) for name, most in FEW.items()}
+        options |= fewer
         key = runs.table.to_csv(), repr(spec), repr(options)
         if key not in kept:
             kept[key] = fit(runs, spec, **options)
@@ -176,10 +182,10 @@ def files(tmp_path, monkeypatch, written, remembered):
     """Give the files that the README reads, and take fewer draws than it does."""
     shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    for module in (transfer, tune):
+    for module in (backtest, transfer, tune, sys.modules["bayescale.posterior.fit"]):
         monkeypatch.setattr(module, "fit", remembered)
-    monkeypatch.setitem(unwrap(fit).__kwdefaults__, "draws", 400)
-    monkeypatch.setitem(unwrap(fit).__kwdefaults__, "tune", 600)
+    for name, most in FEW.items():
+        monkeypatch.setitem(unwrap(fit).__kwdefaults__, name, most)
     known = set(LAWS)
     yield
     for name in set(LAWS) - known:  # of a user's own
