@@ -59,7 +59,7 @@ def compiled_models():
     specs = {name: load_model(name) for name in OF_NUMBERS}
     by_pools = sorted(specs, key=lambda name: len(specs[name].partial))
     richest = {(specs[name].law.name, specs[name].noise): name for name in by_pools}.values()
-    others = ("chinchilla-bend", "power-law", "mixture-hierarchical", "mixture-joint-hierarchical")
+    others = ("chinchilla-bend", "power-law", "mixture-hierarchical", "mixture-joint")
     return sorted({*richest, *BOTH, *others})
 
 
