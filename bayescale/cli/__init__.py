@@ -15,9 +15,9 @@ import typer
 from bayescale.cli import (
     backtests,
     basin,
-    batch,
     checks,
     comparison,
+    critical_batch,
     curves,
     experts,
     mix,
@@ -63,7 +63,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
         transfer.transfer: "bayescale transfer sweep.csv --axis width --by optimizer --to 4096",
         mix.mix: "bayescale mix runs.csv --targets 'loss_*' --params 7e9 --tokens 2e12",
         experts.experts: "bayescale experts runs.csv --memory 40e9 --flops 1e22",
-        batch.batch: "bayescale batch steps.csv --overhead 20% --params 7e9",
+        critical_batch.critical_batch: "bayescale critical-batch steps.csv --params 7e9",
     },
     "Single-axis curves": {
         curves.curves: "bayescale curves curves.csv --x tokens --by model --at 2x",
@@ -79,8 +79,8 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 LONG = {
     *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
     *(comparison.compare, curves.curves, curves.forecast),
-    *(tune.tune, basin.basin, batch.batch, recipes.recipes, transfer.transfer, experts.experts),
-    *(precision.precision, mix.mix),
+    *(tune.tune, basin.basin, critical_batch.critical_batch, recipes.recipes, transfer.transfer),
+    *(experts.experts, precision.precision, mix.mix),
 }
 
 for panel, its_commands in COMMANDS.items():

@@ -45,7 +45,7 @@ def backtest(
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Fit the smaller runs, predict the larger ones, and score that."""
+    """Fit the smaller runs, and score predictions of the larger."""
     spec = spec_of(model, group)
     with step("reading"):
         table = runs_of(runs, reading, spec)

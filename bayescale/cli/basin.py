@@ -54,7 +54,7 @@ def basin(
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Say which shapes, or values of a setting, are good for a size."""
+    """Say which shapes or values of a setting suit a size."""
     shares = [_share(text) for text in within or ()]
     spec = load_model(SHARED).along_axes(knob)
     if plots is not None:

@@ -30,7 +30,7 @@ def curves(
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
-    """Label many single-axis curves: power law, broken, saturated, ..."""
+    """Label many single-axis curves: power law, broken, ..."""
     _answer(table, asked, at or (), out, plots, seed, as_json)
 
 

@@ -42,7 +42,7 @@ def experts(
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Say how many experts are best, and what dense models would do."""
+    """Say how many experts are best, and what dense models do."""
     if bytes_per_param is not None and (memory is None or not bytes_per_param > 0):
         raise RunsError("--bytes: a positive number, beside --memory in bytes")
     if plots is not None:

@@ -184,7 +184,7 @@ def optima(
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Print the compute-optimal model and its basin for given budgets."""
+    """Print the compute-optimal model of budgets, and its basin."""
     fitted = fit_of(fit)
     fitted = fitted.at(**given_of(fitted.spec, at or []))
     from bayescale.decisions.allocation import answer_optima

@@ -57,7 +57,7 @@ def datasets(
     out: Annotated[Path | None, typer.Option(help="File to write; by default NAME.csv.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the tables that can be fetched by name, or write one as CSV."""
+    """List the tables to fetch by name, or write one as CSV."""
     if name is None:
         _print_listing(tables.available_datasets(), as_json)
         return

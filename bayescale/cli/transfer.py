@@ -64,7 +64,7 @@ def transfer(
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Say whether a best setting moves along width, depth or tokens."""
+    """Say whether best settings move along width, depth, tokens."""
     if region <= 1:
         raise RunsError(f"--region {region:g}: must be a factor above 1, such as 1.41")
     options = sweep_options(table, reading)

@@ -72,7 +72,7 @@ def tune(
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Say which settings a planned run wants, and what others cost it."""
+    """Say which settings a run wants, and what others cost it."""
     forced, candidate = _settings(fix, "--fix"), _settings(cost_of, "--cost-of")
     prices = None if per_hour is None else Prices.of_hardware(per_hour)
     if plots is not None:

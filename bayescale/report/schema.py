@@ -1393,7 +1393,7 @@ WRITTEN: dict[str, Any] = {
     "targets": Targets,
     "tune": Tuning,
     "transfer": Transfer,
-    "batch": CriticalBatch,
+    "critical-batch": CriticalBatch,
     **QUESTIONS,
     "plan": Union[*QUESTIONS.values()],
     "check": Checks,

@@ -18,7 +18,7 @@ from bayescale.errors import BayescaleError
 COMMANDS = typer.main.get_command(app).commands
 LONG = {
     *("demo", "report", "fit", "check", "compare", "backtest", "curves", "forecast"),
-    *("tune", "basin", "batch", "recipes", "transfer", "experts", "precision", "mix"),
+    *("tune", "basin", "critical-batch", "recipes", "transfer", "experts", "precision", "mix"),
 }
 
 

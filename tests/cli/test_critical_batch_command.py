@@ -19,8 +19,8 @@ def steps(tmp_path, monkeypatch):
 
 def test_text_and_picture(run, steps, tmp_path):
     code, out, err = run(
-        "batch", steps, "--overhead", "10%", "--base", "131072", "--params", "8B", "--size", "4M",
-        "--sequence-length", "1024", "--plots", tmp_path / "made",
+        "critical-batch", steps, "--overhead", "10%", "--base", "131072", "--params", "8B",
+        "--size", "4M", "--sequence-length", "1024", "--plots", tmp_path / "made",
     )  # fmt: skip
     assert (code, err.splitlines()[-1]) == (0, f"figures: {tmp_path / 'made'}")
     assert out.startswith("80M: critical batch size ")
@@ -31,7 +31,7 @@ def test_text_and_picture(run, steps, tmp_path):
 
 
 def test_json(run, steps):
-    code, out, _ = run("batch", steps, "--axis", "params", "--at", "8B", "--json")
+    code, out, _ = run("critical-batch", steps, "--axis", "params", "--at", "8B", "--json")
     found = json.loads(out)
     assert (code, found["axis"], found["more"]) == (0, "params", 0.2)
     assert [entry["known"] for entry in found["curves"]] == [True] * 5 + [False]
@@ -48,6 +48,6 @@ def test_json(run, steps):
     ],
 )
 def test_what_can_be_mended_is_said_in_a_line(run, steps, options, said):
-    code, _, err = run("batch", steps, *options)
+    code, _, err = run("critical-batch", steps, *options)
     assert code == 2
     assert said in err.splitlines()[-1]

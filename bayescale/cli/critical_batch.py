@@ -14,7 +14,7 @@ from bayescale.progress import step
 from bayescale.runs.reading import kind_of
 
 
-def batch(
+def critical_batch(
     table: Annotated[
         Path,
         typer.Argument(metavar="STEPS", help="Table: batch size, steps to the target, curve."),
