@@ -139,26 +139,31 @@ class Density:
         table = [entry for array in arrays for entry in (array.ctypes.data, *array.shape)]
         return np.array(table, dtype=np.int64), arrays
 
-    def evaluate(self, table: np.ndarray, vector: np.ndarray) -> tuple[float, np.ndarray]:
-        """Log density and gradient at one point, NaN where there is none.
+    def evaluator(self, table: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+        """Make a function of the flat vector, for these data.
 
         Parameters
         ----------
         table : ndarray of int
             Of `bind`.
-        vector : ndarray
-            Flat vector, shape (size,).
 
         Returns
         -------
-        value : float
-        gradient : ndarray
-            Shape (size,).
+        callable
+            From a vector, shape (size,), to log density and gradient, NaN where there is none. Not
+            for several threads at once.
         """
-        value, gradient = np.empty(1), np.full(self.size, np.nan)
-        arrays = (np.ascontiguousarray(vector, dtype=float), gradient, value, table)
-        self.function.ctypes(self.size, *(_address(array) for array in arrays))
-        return float(value[0]), gradient
+        kinds = ctypes.c_int64, ctypes.c_uint64, *(4 * [ctypes.c_void_p])
+        function = ctypes.CFUNCTYPE(*kinds)(self.function.address)
+        point, gradient, value = np.empty(self.size), np.empty(self.size), np.empty(1)
+        addresses = [array.ctypes.data for array in (point, gradient, value, table)]
+
+        def evaluate(vector: np.ndarray) -> tuple[float, np.ndarray]:
+            point[:], gradient[:] = vector, np.nan
+            function(self.size, *addresses)
+            return float(value[0]), gradient.copy()
+
+        return evaluate
 
     def split(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Values of the variables on their own scale.
@@ -180,11 +185,6 @@ class Density:
             values[variable.name] = into_support(variable.support, part)
             begin += variable.size
         return values
-
-
-def _address(array: np.ndarray) -> Any:
-    kind = ctypes.c_int64 if array.dtype == np.int64 else ctypes.c_double
-    return array.ctypes.data_as(ctypes.POINTER(kind))
 
 
 def slots_of(data: Mapping[str, Any], logged: Iterable[str]) -> tuple[Slot, ...]:

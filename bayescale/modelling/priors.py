@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -225,7 +226,7 @@ class Prior:
         -------
         ndarray
         """
-        drawn = np.asarray(self._scipy().rvs(size=shape, random_state=rng))
+        drawn = np.asarray(_in_scipy(self).rvs(size=shape, random_state=rng))
         return into_support("unit", drawn) if self.dist == "LogitNormal" else drawn
 
     def arguments_of(self, name: str) -> dict[str, float]:
@@ -256,31 +257,9 @@ class Prior:
         import xarray as xr
 
         if self.dist != "LogitNormal":
-            return xr.apply_ufunc(self._scipy().logpdf, value)
-        line = xr.apply_ufunc(self._scipy().logpdf, onto_line("unit", value))
+            return xr.apply_ufunc(_in_scipy(self).logpdf, value)
+        line = xr.apply_ufunc(_in_scipy(self).logpdf, onto_line("unit", value))
         return line - np.log(value) - np.log1p(-value)
-
-    def _scipy(self) -> Any:
-        """Its distribution in SciPy; of a LogitNormal that of the logit.
-
-        SciPy's own LogitNormal, johnsonsb, has a log density of minus infinity in its tails.
-        """
-        from scipy import stats  # takes a second; reading and showing model files does not need it
-
-        args = self._known_args
-        match self.dist:
-            case "Normal" | "LogitNormal":
-                return stats.norm(args["mu"], args["sigma"])
-            case "LogNormal":
-                return stats.lognorm(args["sigma"], scale=math.exp(args["mu"]))
-            case "HalfNormal":
-                return stats.halfnorm(scale=args["sigma"])
-            case "Exponential":
-                return stats.expon(scale=1 / args["lam"])
-            case "Gamma":
-                return stats.gamma(args["alpha"], scale=1 / args["beta"])
-            case _:
-                return stats.beta(args["alpha"], args["beta"])
 
     def on_line(self) -> tuple[float, float]:
         """Mean and sd of the value mapped to the real line: its logit, logarithm, or itself.
@@ -313,3 +292,27 @@ def _argument(value: object, name: str, where: str) -> float:
     if name not in _ANY_SIGN and value <= 0:
         raise ModelError(f"{where}: {name} must be positive, got {value!r}")
     return float(value)
+
+
+@lru_cache(maxsize=256)  # SciPy takes as long to make one as to draw from it
+def _in_scipy(prior: Prior) -> Any:
+    """Make its distribution in SciPy; of a LogitNormal that of the logit.
+
+    SciPy's own LogitNormal, johnsonsb, has a log density of minus infinity in its tails.
+    """
+    from scipy import stats  # takes a second; reading and showing model files does not need it
+
+    args = prior._known_args
+    match prior.dist:
+        case "Normal" | "LogitNormal":
+            return stats.norm(args["mu"], args["sigma"])
+        case "LogNormal":
+            return stats.lognorm(args["sigma"], scale=math.exp(args["mu"]))
+        case "HalfNormal":
+            return stats.halfnorm(scale=args["sigma"])
+        case "Exponential":
+            return stats.expon(scale=1 / args["lam"])
+        case "Gamma":
+            return stats.gamma(args["alpha"], scale=1 / args["beta"])
+        case _:
+            return stats.beta(args["alpha"], args["beta"])

@@ -18,6 +18,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arviz_stats.base import array_stats
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
@@ -449,13 +450,22 @@ class Fit(Shown):
             return in_numbers(self.spec.law, self.parts)
         found = []
         for own in self.members:
-            bending, everywhere = _bending(own)
+            bending, everywhere = own.bending
             posterior = own.posterior
             among = posterior["bend"].isel(basis=slice(len(bending.features.points))).to_numpy()
             beyond = posterior["bend_beyond"].to_numpy()[..., : _more(bending, everywhere)]
             flat = np.concatenate([among, beyond], axis=-1).reshape(-1, len(everywhere.points))
             found.append(Drawn(bending, everywhere, flat))
         return bent(found, self.spec.law)
+
+    @cached_property
+    def bending(self) -> tuple[Bending, Features]:
+        """How the law may bend, and features of places among the runs and beyond."""
+        kept = self.tree["constant_data"].to_dataset()
+        data = {str(name): values.to_numpy() for name, values in kept.items()}
+        bending = bending_from(self.spec, data)
+        inputs = tuple(inputs_in(self.spec, data).values())
+        return bending, features_beyond(bending.features, inputs)
 
     @property
     def knows_sizes(self) -> bool:
@@ -1108,7 +1118,7 @@ def _with_bend_beyond(own: Fit, seed: int) -> Fit:
     """Draw the bend off the runs: coefficients of features that no run has anything to say of."""
     if own.spec.bend is None:
         return own
-    bending, everywhere = _bending(own)
+    bending, everywhere = own.bending
     posterior = own.posterior
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], _more(bending, everywhere))
     drawn = np.random.default_rng([seed, 7]).standard_normal(shape)
@@ -1133,18 +1143,10 @@ def _more(bending: Bending, everywhere: Features) -> int:
     return len(everywhere.points) - len(bending.features.points)
 
 
-def _bending(own: Fit) -> tuple[Bending, Features]:
-    """How the law may bend, and features of places among the runs and beyond."""
-    kept = own.tree["constant_data"].to_dataset()
-    data = {str(name): values.to_numpy() for name, values in kept.items()}
-    bending = bending_from(own.spec, data)
-    return bending, features_beyond(bending.features, tuple(inputs_in(own.spec, data).values()))
-
-
 def _misfit(own: Fit) -> float:
     """Root mean square of what the best-fitting law leaves of the cells, were it exact."""
     data = {str(name): values.to_numpy() for name, values in own.tree["constant_data"].items()}
-    bending, _ = _bending(own)
+    bending, _ = own.bending
     said = bending.log_law(tuple(inputs_in(own.spec, data).values()), bending.line)
     return float(np.sqrt(((said - data["observed"]) ** 2).mean()))
 
@@ -1415,18 +1417,27 @@ def diagnostics_of(
     Diagnostics
     """
     stats = tree["sample_stats"]
+    each = _columns(draws)
+    agreeing = _columns(draws.drop_vars(without_r_hat, errors="ignore"))
     with np.errstate(divide="ignore", invalid="ignore"):  # of chains that never moved
-        r_hat = az.rhat(draws.drop_vars(without_r_hat, errors="ignore"))
-        effective = az.ess(draws, method="bulk")
+        r_hat = array_stats.rhat(agreeing)
+        effective = array_stats.ess(each, method="bulk")
     return Diagnostics(
         divergences=int(stats["diverging"].sum()),
         maxdepth_reached=int(stats["maxdepth_reached"].sum()),
-        max_r_hat=float(r_hat.to_array().max(skipna=False)),
-        min_ess_bulk=float(effective.to_array().min(skipna=False)),
+        max_r_hat=float(r_hat.max()),
+        min_ess_bulk=float(effective.min()),
         seconds_compile=float(tree.attrs["seconds_compile"]),
         seconds_sample=float(tree.attrs["seconds_sample"]),
         unsampled=_unsampled(draws),
     )
+
+
+def _columns(draws: xr.Dataset) -> np.ndarray:
+    """Stack all entries of all variables, shape (entries, chains, draws)."""
+    sizes = [draws.sizes[dim] for dim in _DRAWS]
+    each = [values.transpose(..., *_DRAWS).to_numpy() for values in draws.data_vars.values()]
+    return np.concatenate([values.reshape(-1, *sizes) for values in each])
 
 
 def _together(members: Sequence[Diagnostics]) -> Diagnostics:
@@ -1446,9 +1457,9 @@ def _unsampled(draws: xr.Dataset) -> tuple[str, ...]:
     """Say which parameters have draws that are not finite, and which never moved in a chain."""
     found: dict[str, list[str]] = {}
     for name, values in draws.data_vars.items():
-        within = [dim for dim in values.dims if dim not in ("chain", "draw")]
-        stuck = (values == values.isel(draw=0)).all("draw").any(within).to_numpy()
-        if not np.isfinite(values).all():
+        each = values.transpose(*_DRAWS, ...).to_numpy()
+        stuck = (each == each[:, :1]).all(axis=1).reshape(len(each), -1).any(axis=1)
+        if not np.isfinite(each).all():
             found.setdefault("NaN or infinite draws", []).append(str(name))
         elif stuck.any():
             chains = ", ".join(map(str, draws["chain"].to_numpy()[stuck]))

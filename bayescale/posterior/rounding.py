@@ -10,7 +10,7 @@ map decides how fast the sampler is, and not what it samples; of the scales it i
 of the Hessian of what was maximised.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,13 +38,12 @@ _JITTER = 0.5  # about the mode, in sds
 class _Density:
     """Minus the log density of x at given scales."""
 
-    target: Target
-    table: np.ndarray
+    evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]]
     scales: np.ndarray
 
     def all(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
         """Minus log density and its gradient, of the whole vector."""
-        value, gradient = self.target.density.evaluate(self.table, vector)
+        value, gradient = self.evaluate(vector)
         return (-value, -gradient) if np.isfinite(value) else (_NOWHERE, 0.0 * vector)
 
     def of(self, x: np.ndarray, vector: np.ndarray) -> tuple[float, np.ndarray]:
@@ -111,7 +110,7 @@ def rounded(target: Target, scales: Iterable[str]) -> Target:
     density, named = target.density, set(scales)
     is_scale = np.concatenate([np.full(v.size, v.name in named) for v in density.variables])
     table, _kept = density.bind(target.data)
-    own = _Density(target, table, is_scale)
+    own = _Density(density.evaluator(table), is_scale)
     vector, rng = np.zeros(density.size), np.random.default_rng(0)
     options = {"maxiter": 300, "maxcor": 30}
     start = vector[~is_scale]

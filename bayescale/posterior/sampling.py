@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import nutpie
+import pyarrow as pa
 import xarray as xr
 from nutpie.compile_pymc import CompiledPyMCModel
 from scipy.optimize import minimize
@@ -66,6 +67,7 @@ WHITENED_ATTEMPTS = (
 )
 """How to sample from where a posterior is nearly round; where it is less so, for longer."""
 
+_DRAWS = ("chain", "draw")
 _NOWHERE = 1e10  # loss where the density is zero
 _DIFFERENCE = 1e-4  # step of the Hessian
 _NOISE_STEP = 0.4  # of log noise scale
@@ -174,13 +176,14 @@ def whitened(target: Target) -> Target:
     """
     density = target.density
     table, _kept = density.bind(target.data)
+    evaluate = density.evaluator(table)
     noise = density.place("sigma")
     others = np.arange(density.size) != noise
 
     def at(moving: np.ndarray, given: np.ndarray) -> tuple[float, np.ndarray]:
         vector = given.copy()
         vector[others] = moving
-        value, gradient = density.evaluate(table, vector)
+        value, gradient = evaluate(vector)
         return (-value, -gradient[others]) if np.isfinite(value) else (_NOWHERE, 0.0 * moving)
 
     def hessian(moving: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -248,16 +251,16 @@ def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
                 blocking=False,
                 progress_bar=False,
                 progress_callback=lambda chains: tell(_share(chains)),
+                return_raw_trace=True,  # its tree takes longer to make than many a posterior
                 **settings,
             )
-            tree = sampler.wait()
+            trace = sampler.wait()
         except KeyboardInterrupt:
             sampler.cancel()
             raise
         except RuntimeError as error:
             raise FitError(f"the sampler could not run on this model and data: {error}") from error
-    stats = tree["sample_stats"].to_dataset()[list(_KEPT_STATS)]
-    flat = tree["posterior"]["flat"].to_numpy()
+    flat, stats = _arrays(trace, draws)
     if SCALE in target.data:
         flat = target.data[CENTRE] + flat @ target.data[SCALE].T
     if thin > 1:
@@ -270,6 +273,20 @@ def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
     made = xr.DataTree.from_dict({"posterior": _posterior(target, flat), "sample_stats": stats})
     made.attrs = {name: settings[name] for name in ("adaptation", "target_accept")} | {"thin": thin}
     return made
+
+
+def _arrays(trace: Any, draws: int) -> tuple[np.ndarray, xr.Dataset]:
+    """Flat vectors of the kept draws, shape (chains, draws, size), and statistics of them."""
+    vectors, statistics = (
+        [pa.record_batch(own).slice(own.num_rows - draws) for own in chains]
+        for chains in trace.get_arrow_trace()
+    )
+    flat = np.stack([own["flat"].flatten().to_numpy().reshape(draws, -1) for own in vectors])
+    stats = {
+        name: (_DRAWS, np.stack([own[name].to_numpy(zero_copy_only=False) for own in statistics]))
+        for name in _KEPT_STATS
+    }
+    return flat, xr.Dataset(stats, {"chain": np.arange(len(flat)), "draw": np.arange(draws)})
 
 
 def _share(chains: Sequence[Any]) -> float:

@@ -94,6 +94,8 @@ def originals(table: pd.DataFrame) -> np.ndarray:
     place = pd.Series(np.arange(len(table)))
     some = table[["loss"]] if "loss" in table else _comparable(table)
     twice = some.duplicated(keep=False).to_numpy()
+    if not twice.any():
+        return place.to_numpy()
     like = _comparable(table[twice])
     kind = like.groupby(list(like.columns), dropna=False).ngroup().to_numpy()
     place[twice] = place[twice].groupby(kind).transform("min")

@@ -65,7 +65,7 @@ def log_joint(log_sigma: float) -> float:
 
 def evaluate(target: Target, vector: np.ndarray) -> tuple[float, np.ndarray]:
     table, _kept = target.density.bind(target.data)
-    return target.density.evaluate(table, vector)
+    return target.density.evaluator(table)(vector)
 
 
 def test_the_noise_scale_is_that_of_largest_marginal_density(mapped):
