@@ -131,6 +131,12 @@ from .decisions.recipes import (
     expected_best as expected_best,
     recipe_multipliers as recipe_multipliers,
 )
+from .posterior.jobs import Job as Job, read_jobs as read_jobs
+from .posterior.many import (
+    FitRecord as FitRecord,
+    Many as Many,
+    fit_many as fit_many,
+)
 from .posterior.recipes import Recipes as Recipes, fit_recipes as fit_recipes
 from .runs.mixtures import read_mixtures as read_mixtures
 from .runs.recipes import read_recipes as read_recipes

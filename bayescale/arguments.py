@@ -15,6 +15,7 @@ from bayescale.errors import BayescaleError
 _MAKE = {
     "BestMixture": "bayescale.best_mixture(fit) makes one",
     "Fit": "bayescale.fit(runs) makes one, bayescale.load_fit(path) reads one",
+    "Job": "bayescale.Job(runs, model, seed) is one",
     "Runs": "bayescale.read_runs(table) makes them of a file or a DataFrame",
     "Backtest": "bayescale.backtest(runs) makes one",
     "Comparison": "bayescale.compare(fits) makes one",

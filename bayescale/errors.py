@@ -84,5 +84,9 @@ class DatasetError(BayescaleError):
     """A published table is unknown, unreachable, or not the file it should be."""
 
 
+class WorkersError(BayescaleError):
+    """Processes, or a cluster, that were asked for cannot do the work."""
+
+
 class RunsWarning(UserWarning):
     """The runs can be used, but something in them deserves a look before the result is believed."""

@@ -17,6 +17,7 @@ ORDER = [
     "progress",
     "arguments",
     "files",
+    "workers",
     "draws",
     "words",
     "display",

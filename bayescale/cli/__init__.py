@@ -15,6 +15,7 @@ import typer
 from bayescale.cli import (
     backtests,
     basin,
+    batch,
     checks,
     comparison,
     critical_batch,
@@ -46,6 +47,7 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
         reports.demo: "bayescale demo",
         reports.report: "bayescale report runs.csv --column params=N --flops 1e23,1e24",
         reports.fit: "bayescale fit runs.csv --model chinchilla --out fit.nc",
+        batch.batch: "bayescale batch fits.toml --out made",
     },
     "What to believe": {
         checks.check: "bayescale check fit.nc",
@@ -77,8 +79,8 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 """Commands by what they are for, each with an example."""
 
 LONG = {
-    *(reports.demo, reports.report, reports.fit, checks.check, backtests.backtest),
-    *(comparison.compare, curves.curves, curves.forecast),
+    *(reports.demo, reports.report, reports.fit, batch.batch, checks.check),
+    *(backtests.backtest, comparison.compare, curves.curves, curves.forecast),
     *(tune.tune, basin.basin, critical_batch.critical_batch, recipes.recipes, transfer.transfer),
     *(experts.experts, precision.precision, mix.mix),
 }

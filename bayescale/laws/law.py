@@ -386,6 +386,14 @@ class Law:
         """Evaluate the law's function."""
         return self.function(*inputs, **parameters)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Send a law of this package by its name: another process has it, and knows it as its own.
+
+        A law from elsewhere goes with its function.
+        """
+        ours = LAWS.get(self.name) is self and self.function.__module__.startswith("bayescale.")
+        return (_of_name, (self.name,)) if ours else super().__reduce_ex__(protocol)
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of what it reads."""
@@ -656,6 +664,10 @@ def into_support(support: str, value: Any) -> Any:
 
 LAWS: dict[str, Law] = {}
 """Every law by name; `law` fills it."""
+
+
+def _of_name(name: str) -> Law:
+    return LAWS[name]
 
 
 def law(

@@ -1218,6 +1218,30 @@ class BatchExponents(TypedDict):
     over_base: NotRequired[BatchExponent]
 
 
+class FitRecord(TypedDict):
+    """What became of one of many fits."""
+
+    name: str
+    digest: str
+    model: str
+    seed: int
+    status: str
+    reason: str
+    parameters: dict[str, Parameter]
+    diagnostics: Diagnostics | None
+    notices: list[str]
+    draws: str
+    seconds: float
+    answer: Any
+    fit: str | None
+
+
+class Batch(TypedDict):
+    """Many fits, in the order of their list."""
+
+    fits: list[FitRecord]
+
+
 class CriticalBatch(Standing):
     """Critical batch sizes of the curves of a table, and how they grow."""
 
@@ -1383,6 +1407,7 @@ QUESTIONS = {
 WRITTEN: dict[str, Any] = {
     "report": Report,
     "fit": Report,
+    "batch": Batch,
     "optima": Optima,
     "basin": SettingBasins,
     "experts": Experts,

@@ -17,7 +17,7 @@ from bayescale.errors import BayescaleError
 
 COMMANDS = typer.main.get_command(app).commands
 LONG = {
-    *("demo", "report", "fit", "check", "compare", "backtest", "curves", "forecast"),
+    *("demo", "report", "fit", "batch", "check", "compare", "backtest", "curves", "forecast"),
     *("tune", "basin", "critical-batch", "recipes", "transfer", "experts", "precision", "mix"),
 }
 

@@ -1,0 +1,52 @@
+"""The command that fits many models to many tables."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayescale.cli.options import AllowUnconverged, Json
+from bayescale.cli.sampling import stop_unless_converged
+from bayescale.files import make_folder, replacing, to_json
+from bayescale.progress import step
+
+
+def batch(
+    fits: Annotated[
+        Path, typer.Argument(metavar="FITS", help="List of fits: TOML, CSV or JSON lines.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="For records; what it has is not done again."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Write the fits as well.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes; else one a core.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a Dask cluster: tcp://host:8786.")
+    ] = None,
+    as_json: Json = False,
+    allow_unconverged: AllowUnconverged = False,
+) -> None:
+    """Make many fits, on all cores or on a cluster."""
+    if out is not None:
+        make_folder(out)  # before the long work, not after it
+    with step("reading"):
+        from bayescale.posterior.jobs import read_jobs
+
+        jobs = read_jobs(fits)
+    with step("loading"):
+        from bayescale.posterior.many import fit_many
+    found = fit_many(jobs, workers=workers, scheduler=scheduler, out=out, keep=keep)
+    if out is not None:
+        with replacing(out / "fits.csv") as partial:
+            found.table.to_csv(partial, index=False)
+        typer.echo(f"records: {out / 'fits.jsonl'}, {out / 'fits.csv'}", err=True)
+    typer.echo(to_json({"fits": [asdict(one) for one in found]}) if as_json else found)
+    for one in found.failed:
+        typer.echo(f"failed: {one.name}: {one.reason}", err=True)
+    stop_unless_converged(found.problems, allow_unconverged)
+    if found.failed:
+        raise typer.Exit(2)

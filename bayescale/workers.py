@@ -1,0 +1,250 @@
+"""Many calls of one function, by processes of this machine or of a Dask cluster.
+
+A call that fails says why and ends nothing else. Processes may be killed and schedulers restarted:
+what was lost is called again.
+"""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock, Thread
+from typing import Any
+
+from bayescale.errors import BayescaleError, WorkersError
+
+KILLED = "its process was killed each time it ran, as it is where memory ends"
+"""Why a call without a result failed that ended its process."""
+
+_AHEAD = 2  # calls handed out for each process: the next one waits beside the one that runs
+_ALONE = 2  # times that a call may end a process while it runs alone
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Of linear algebra in each process: there are as many processes as cores."""
+
+_PATIENCE = 60.0  # seconds for which a scheduler may be away
+_RETRIES = 3  # of a call whose worker died
+_ONE = Lock()  # a worker of a cluster may have threads, and neither warnings nor tables are theirs
+
+
+@dataclass(frozen=True)
+class Called:
+    """What came of one call.
+
+    Parameters
+    ----------
+    place : int
+        Of its item.
+    value : object
+        What the function returned; None where it failed.
+    failure : str
+        Why it failed, empty where it did not.
+    """
+
+    place: int
+    value: Any
+    failure: str = ""
+
+
+def spread(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Iterator[Called]:
+    """Call a function on each item, and yield what comes of it as it comes, in any order.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module that the workers can import.
+    items : sequence
+    workers : int, optional
+        Processes; by default as many as this one may use cores. With 1 the calls are made here.
+    scheduler : str, optional
+        Address of the scheduler of a Dask cluster that makes the calls, ``tcp://host:8786``.
+
+    Yields
+    ------
+    Called
+        One for each item.
+
+    Raises
+    ------
+    WorkersError
+        If the number of workers is not positive or given beside a scheduler, Dask is not installed,
+        the scheduler does not answer, or its workers cannot make such calls.
+    """
+    if scheduler is not None and workers is not None:
+        raise WorkersError("workers are processes of this machine: leave out them or the scheduler")
+    if workers is not None and workers < 1:
+        raise WorkersError(f"workers must be at least 1, got {workers}")
+    waiting = deque(enumerate(items))
+    if scheduler is not None:
+        return _by_cluster(function, waiting, scheduler)
+    number = min(usable_cores() if workers is None else workers, len(items))
+    if number <= 1:
+        return (Called(place, *_call(function, item)) for place, item in waiting)
+    return _by_processes(function, waiting, number)
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may use, as its container or queue allows.
+
+    Returns
+    -------
+    int
+    """
+    from loky import cpu_count
+
+    return int(cpu_count())
+
+
+def _call(function: Callable[[Any], Any], item: Any) -> tuple[Any, str]:
+    """Call; return the value, and why there is none."""
+    with _ONE:
+        try:
+            return function(item), ""
+        except BayescaleError as error:
+            return None, str(error)
+        except Exception as error:  # of any library below: one fit must not end a thousand others
+            return None, f"{type(error).__name__}: {error}"
+
+
+def _by_processes(
+    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], workers: int
+) -> Iterator[Called]:
+    while waiting:
+        lost = yield from _until_killed(function, waiting, workers)
+        for place, item in lost:  # one of them may have ended its process, and would do so again
+            for _ in range(_ALONE):
+                if not (yield from _until_killed(function, deque([(place, item)]), 1)):
+                    break
+            else:
+                yield Called(place, None, KILLED)
+
+
+def _until_killed(
+    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], workers: int
+) -> Generator[Called, None, list[tuple[int, Any]]]:
+    """Call until nothing waits, or a process is killed: return what was handed out then."""
+    running: dict[Future[tuple[Any, str]], tuple[int, Any]] = {}
+    with _pool(workers) as pool:
+        try:
+            while waiting or running:
+                while waiting and len(running) < _AHEAD * workers:
+                    future = pool.submit(_call, function, waiting[0][1])
+                    running[future] = waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    value = future.result()
+                    place, _ = running.pop(future)
+                    yield Called(place, *value)
+        except BrokenExecutor:
+            return list(running.values())
+    return []
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Any]:
+    """Keep processes that end with this one, however it ends.
+
+    Those of loky, unlike those of the standard library, do not run the caller's script again.
+    """
+    from loky import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(
+        workers, initializer=_end_with, initargs=(os.getpid(),), env=_ONE_THREAD
+    )
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=True, kill_workers=True)
+        raise
+    pool.shutdown(wait=True)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, and leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def _by_cluster(
+    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], scheduler: str
+) -> Iterator[Called]:
+    """Call by the workers of a cluster; what a lost scheduler forgot is handed out again."""
+    seen = time.monotonic()
+    while waiting:
+        try:
+            for called in _until_lost(function, waiting, scheduler):
+                seen = time.monotonic()
+                yield called
+        except OSError as error:  # no scheduler, or no longer
+            if time.monotonic() - seen > _PATIENCE:
+                raise WorkersError(
+                    f"no Dask scheduler answers at {scheduler} ({error}); start one there with "
+                    "dask scheduler, and workers with dask worker"
+                ) from error
+            time.sleep(1.0)
+
+
+def _until_lost(
+    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], scheduler: str
+) -> Iterator[Called]:
+    """Call until nothing waits; OSError where the scheduler is lost, with what it had waiting."""
+    distributed = _distributed()
+    running: dict[Any, tuple[int, Any]] = {}
+    with distributed.Client(scheduler, timeout=10, set_as_default=False) as client:
+        ended = distributed.as_completed(loop=client.loop)
+        try:
+            while waiting or running:
+                room = _AHEAD * max(1, sum(client.nthreads().values()))
+                while waiting and len(running) < room:
+                    future = client.submit(
+                        _call, function, waiting[0][1], pure=False, retries=_RETRIES
+                    )
+                    running[future] = waiting.popleft()
+                    ended.add(future)
+                future = next(ended)
+                value = _value_of(future, scheduler, distributed.KilledWorker)
+                place, _ = running.pop(future)
+                yield Called(place, *value)
+        finally:
+            waiting.extendleft(running.values())
+
+
+def _value_of(future: Any, scheduler: str, killed: type[Exception]) -> tuple[Any, str]:
+    """Return what a worker returned; OSError where the scheduler forgot."""
+    if future.status == "finished":
+        value: tuple[Any, str] = future.result()
+        return value
+    if future.status != "error":
+        raise OSError("it was restarted")
+    error = future.exception()
+    if isinstance(error, killed):
+        return None, KILLED
+    raise WorkersError(
+        f"the workers of {scheduler} cannot make the call ({type(error).__name__}: {error}); "
+        "install the version of bayescale there that is installed here"
+    ) from error
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise WorkersError(
+            "a scheduler is of a Dask cluster, and Dask is not installed; install it with "
+            "pip install 'bayescale[cluster]'"
+        ) from None
+    return distributed
