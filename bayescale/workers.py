@@ -7,7 +7,7 @@ what was lost is called again.
 import os
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
@@ -118,25 +118,27 @@ def _call(function: Callable[[Any], Any], item: Any) -> tuple[Any, str]:
 def _by_processes(
     function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], workers: int
 ) -> Iterator[Called]:
+    killed: Counter[int] = Counter()
     while waiting:
-        lost = yield from _until_killed(function, waiting, workers)
-        for place, item in lost:  # one of them may have ended its process, and would do so again
-            for _ in range(_ALONE):
-                if not (yield from _until_killed(function, deque([(place, item)]), 1)):
-                    break
-            else:
-                yield Called(place, None, KILLED)
+        alone = deque((yield from _until_killed(function, waiting, workers, _AHEAD * workers)))
+        while alone:  # one of them may have ended its process, and would do so again
+            for place, item in (yield from _until_killed(function, alone, 1, 1)):
+                killed[place] += 1
+                if killed[place] < _ALONE:
+                    alone.appendleft((place, item))
+                else:
+                    yield Called(place, None, KILLED)
 
 
 def _until_killed(
-    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], workers: int
+    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], workers: int, most: int
 ) -> Generator[Called, None, list[tuple[int, Any]]]:
-    """Call until nothing waits, or a process is killed: return what was handed out then."""
+    """Call, `most` at once, until a process is killed: return what was handed out then."""
     running: dict[Future[tuple[Any, str]], tuple[int, Any]] = {}
     with _pool(workers) as pool:
         try:
             while waiting or running:
-                while waiting and len(running) < _AHEAD * workers:
+                while waiting and len(running) < most:
                     future = pool.submit(_call, function, waiting[0][1])
                     running[future] = waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:

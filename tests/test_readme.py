@@ -79,6 +79,7 @@ FILLED = {
     "--like MODEL": "--like 'early, kind'",
     "OPTIMIZERS": "optimizers.csv",
     "STEPS": "steps.csv",
+    "FITS": "fits.toml",
     "RUNS": "runs.csv",
     "CURVES": "curves.csv",
     "SWEEP": "sweep.csv",
@@ -155,6 +156,7 @@ def write_files(own):
     synthetic_table().to_csv("synthetic.csv", index=False)
     for name in ("synthetic_law.py", "synthetic.toml"):
         shutil.copy(OWN / name, ".")
+    Path("fits.toml").write_text('[[fits]]\ntable = "runs.csv"\nmodel = "chinchilla"\n')
     Path("PLANS.csv").write_text("params,tokens\n5e9,2e12\n2e10,5e11\n")
     own.save("fit.nc")
     constants_fit("data-constrained", **CONSTRAINED).save("repeated.nc")
