@@ -179,6 +179,20 @@ LastPer = Annotated[
     typer.Option(help="Keep the last row of each run that these name: run.", metavar="COLUMN"),
     names,
 ]
+ThinPer = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Thin the checkpoints of each run that these name: run; or none.",
+        metavar="COLUMN",
+        show_default=False,
+    ),
+    names,
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Columns to read: run,params,tokens,loss.", metavar="COLUMN"),
+    names,
+]
 MidSchedule = Annotated[
     str,
     typer.Option(
@@ -394,7 +408,7 @@ class Reading:
         What losses are in.
     mid_schedule : str
         "exclude", "keep", or a weight.
-    best_per, last_per : list of str, optional
+    best_per, last_per, thin_per, only : list of str, optional
         Columns.
     params_are : str
         What N counts.
@@ -415,6 +429,8 @@ class Reading:
     mid_schedule: MidSchedule = "exclude"
     best_per: BestPer = None
     last_per: LastPer = None
+    thin_per: ThinPer = None
+    only: Only = None
     params_are: ParamsAre = "not stated"
     sweep: Sweep = None
     tasks: Tasks = None

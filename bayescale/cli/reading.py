@@ -170,7 +170,8 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
     from bayescale.runs.tasks import ACCURACY, as_runs
 
     odd = [*reading.of_tasks] if spec.response.column != ACCURACY else []
-    odd += ["loss-unit"] if spec.response.column == ACCURACY and reading.loss_unit else []
+    of_losses = {"loss-unit": reading.loss_unit, "thin-per": reading.thin_per}
+    odd += [n for n, v in of_losses.items() if v] if spec.response.column == ACCURACY else []
     if odd:
         raise RunsError(
             f"--{odd[0]}: the model {spec.name} says the {spec.response.name} of a run",
@@ -223,6 +224,9 @@ def reading_options(reading: Reading) -> dict[str, Any]:
         "params_are": reading.params_are,
     }
     options |= {"last_per": tuple(reading.last_per)} if reading.last_per else {}
+    options |= {"only": tuple(reading.only)} if reading.only else {}
+    if reading.thin_per:
+        options["thin_per"] = () if reading.thin_per == ["none"] else tuple(reading.thin_per)
     return options | ({"loss_unit": reading.loss_unit} if reading.loss_unit else {})
 
 
@@ -249,7 +253,16 @@ def sweep_options(path: Path, reading: Reading) -> dict[str, Any]:
     if reading.sweep:
         raise RunsError("--sweep: this command asks of the settings themselves; leave it out")
     kind_of(path)  # a file that is not there is refused before pandas is imported
-    return reading_options(reading)
+    options = reading_options(reading)
+    _require_no_thinning(options)
+    return options
+
+
+def _require_no_thinning(options: dict[str, Any]) -> None:
+    if "thin_per" in options:
+        raise RunsError(
+            "--thin-per: of a sweep the last row of each run counts, --last-per; leave it out"
+        )
 
 
 def _floors_of(path: Path, knobs: list[str], spec: ModelSpec, options: dict[str, Any]) -> "Runs":
@@ -259,6 +272,7 @@ def _floors_of(path: Path, knobs: list[str], spec: ModelSpec, options: dict[str,
             f"--sweep gives floors of losses to a law of params and tokens, not to {spec.name}; "
             f"of the settings themselves ask bayescale tune FILE --knobs {','.join(knobs)}"
         )
+    _require_no_thinning(options)
     from bayescale.decisions.floors import floors
     from bayescale.modelling.tuning import sweep_model
     from bayescale.runs.sweeps import read_sweep

@@ -1,13 +1,16 @@
 """Files to tables: the formats that can be read, and what makes a file no table."""
 
+import glob
 import gzip
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayescale import words
 from bayescale.errors import RunsError
 from bayescale.runs.delimited import read_delimited
 from bayescale.runs.records import read_json
@@ -57,16 +60,17 @@ def kind_of(path: Path) -> str:
     -------
     str
         The ending: ".csv", ".tsv", ".txt", ".json", ".jsonl" or ".ndjson", also with ".gz", or
-        ".parquet".
+        ".parquet", which a folder and a pattern of names mean as well.
 
     Raises
     ------
     RunsError
         If there is no such file, or its kind is unknown.
     """
+    if path.is_dir() or (glob.has_magic(str(path)) and not path.exists()):
+        _require_parquet(path)
+        return ".parquet"
     kind = next((end for end in _KINDS if path.name.lower().endswith(end)), None)
-    if kind is None and path.is_dir():
-        raise RunsError(f"{path} is a folder; name a file of runs in it")
     if kind is None:
         raise RunsError(
             f"{path}: unknown kind of file {path.suffix!r}; readable are "
@@ -81,14 +85,72 @@ def kind_of(path: Path) -> str:
     return kind
 
 
-def load_table(source: str | Path | Table) -> Loaded:
+def _require_parquet(path: Path) -> None:
+    if parquet_files(path):
+        return
+    if path.is_dir():
+        raise RunsError(f"{path} is a folder; name a file of runs in it, or one of Parquet files")
+    raise RunsError(f"{path}: no Parquet file has such a name; of other kinds name one file")
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """List the Parquet files that a path means, in the order of their names.
+
+    Parameters
+    ----------
+    path : Path
+        A file; a folder, with all that lies below it; or a pattern, as ``logs/*.parquet``.
+
+    Returns
+    -------
+    list of Path
+        Empty where it means none.
+    """
+    if path.is_dir():
+        found = sorted(path.rglob("*"))
+    elif path.exists() or not glob.has_magic(str(path)):
+        found = [path]
+    else:
+        found = sorted(map(Path, glob.glob(str(path), recursive=True)))
+    return [one for one in found if one.name.lower().endswith(".parquet") and not one.is_dir()]
+
+
+def digest(files: Sequence[Path]) -> str:
+    """Digest the bytes of files: of one its sha256, of several that of theirs in order.
+
+    Parameters
+    ----------
+    files : sequence of Path
+
+    Returns
+    -------
+    str
+    """
+    each = []
+    for path in files:
+        with path.open("rb") as file:
+            each.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+
+
+def load_table(
+    source: str | Path | Table,
+    only: Collection[str] = (),
+    *,
+    where: str | None = None,
+    mapped: Collection[str] = (),
+) -> Loaded:
     """Read a file of a table, or take a table in memory as it is.
 
     Parameters
     ----------
     source : str, path or pandas.DataFrame
-        Text in columns, whatever separates them; JSON or JSON lines; Parquet. An index that has a
-        name becomes a column.
+        Text in columns, whatever separates them; JSON or JSON lines; Parquet, also a folder of such
+        files or a pattern of their names. An index that has a name becomes a column.
+    only : collection of str, optional
+        Columns to take, by the table's own names; by default all.
+    where, mapped
+        See `bayescale.runs.parquet.read_parquet`: rows that a filter leaves out need not be held.
 
     Returns
     -------
@@ -103,23 +165,70 @@ def load_table(source: str | Path | Table) -> Loaded:
 
     if isinstance(source, pd.DataFrame):
         name = source.attrs.get("source", "a table in memory")
-        return Loaded(_tidy(_with_index(source), name), name, source.attrs.get("sha256", ""))
+        whole = Loaded(_tidy(with_index(source), name), name, source.attrs.get("sha256", ""))
+        return _with_only(whole, only)
     path = Path(source)
     kind = kind_of(path)
     try:
+        if kind == ".parquet":
+            return _from_parquet(path, only, where, mapped)
         content = path.read_bytes()
-        raw, ledger, decimal = _read(path, kind, content)
+        raw, ledger, decimal = _from_text(kind, content)
     except RunsError as error:
         raise RunsError(f"{path}: {error.finding}", error.advice) from error
     except (OSError, ValueError, EOFError, zlib.error, RecursionError) as error:
         raise _unreadable(path, kind, error) from error
-    digest = hashlib.sha256(content).hexdigest()
-    return Loaded(_tidy(raw, str(path)), path.name, digest, tuple(ledger), decimal)
+    sha256 = hashlib.sha256(content).hexdigest()
+    whole = Loaded(_tidy(raw, str(path)), path.name, sha256, tuple(ledger), decimal)
+    return _with_only(whole, only)
 
 
-def _read(path: Path, kind: str, content: bytes) -> tuple[Table, list[str], str]:
-    if kind == ".parquet":
-        return _with_index(_read_parquet(path)), [], "."
+def _from_parquet(
+    path: Path, only: Collection[str], where: str | None, mapped: Collection[str]
+) -> Loaded:
+    from bayescale.runs.parquet import read_parquet  # which needs NumPy
+
+    raw, ledger = read_parquet(path, only, where, mapped)
+    return Loaded(_tidy(raw, str(path)), path.name, digest(parquet_files(path)), tuple(ledger))
+
+
+def _with_only(loaded: Loaded, only: Collection[str]) -> Loaded:
+    names, ledger = taken(list(map(str, loaded.table.columns)), only)
+    return replace(loaded, table=loaded.table[names], ledger=(*loaded.ledger, *ledger))
+
+
+def taken(held: Sequence[str], only: Collection[str]) -> tuple[list[str], list[str]]:
+    """Choose the columns that are asked for, and say so; all of them where none is.
+
+    Parameters
+    ----------
+    held : sequence of str
+        All columns of a table.
+    only : collection of str
+
+    Returns
+    -------
+    names : list of str
+        In the order of the table.
+    ledger : list of str
+
+    Raises
+    ------
+    RunsError
+        If the table lacks one.
+    """
+    if not only:
+        return list(held), []
+    for name in only:
+        if name not in held:
+            raise RunsError(
+                f"the column {name!r} is asked for and not there; {words.did_you_mean(name, held)}"
+            )
+    names = [name for name in held if name in only]
+    return names, [f"of {len(held)} columns only {', '.join(names)} taken"]
+
+
+def _from_text(kind: str, content: bytes) -> tuple[Table, list[str], str]:
     text, decoded = _decoded(content, kind)
     decimal = "."
     if kind.removesuffix(".gz") in _JSON:
@@ -149,22 +258,23 @@ def _decoded(content: bytes, kind: str) -> tuple[str, list[str]]:
         return content.decode("latin-1"), ["text read as Latin-1, for it is no UTF-8"]
 
 
-def _read_parquet(path: Path) -> Table:
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(path)
-    except ImportError as error:
-        raise RunsError("reading Parquet needs pyarrow", "Install bayescale[parquet].") from error
-
-
 def _unreadable(path: Path, kind: str, error: Exception) -> RunsError:
     why = (str(error).splitlines() or [type(error).__name__])[0]
     return RunsError(f"{path}: not a readable {kind} table ({why})")
 
 
-def _with_index(table: Table) -> Table:
-    """Keep what an index has a name for, unless a column of that name is there."""
+def with_index(table: Table) -> Table:
+    """Keep what an index has a name for, unless a column of that name is there.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    pandas.DataFrame
+        The index counts rows from 0.
+    """
     named = [name for name in table.index.names if name is not None and name not in table.columns]
     if table.columns.nlevels > 1 or not named:
         return table.reset_index(drop=True)

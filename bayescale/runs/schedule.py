@@ -245,6 +245,36 @@ def cut_short(last: pd.DataFrame, whole: pd.DataFrame, names: Sequence[str]) -> 
     ]
 
 
+def is_history(table: pd.DataFrame) -> bool:
+    """Whether runs have several rows each, of equal size and other tokens or steps.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of runs, whose names are in the column ``run``.
+
+    Returns
+    -------
+    bool
+    """
+    place = [name for name in ("tokens", *STEPS) if name in table]
+    if "run" not in table or not place:
+        return False
+    table = table[table["run"].duplicated(keep=False) & table["run"].notna()]
+    each = table.groupby("run")
+    if len(table) == 0 or each.size().median() < 3:
+        return False
+    sizes = [name for name in ("params", "active_params") if name in table]
+    one_size = all((each[name].nunique() <= 1).all() for name in sizes)
+    return one_size and bool(_growing(table, place))
+
+
+def _growing(table: pd.DataFrame, place: Sequence[str]) -> list[str]:
+    """Name the columns in which all rows of a run differ."""
+    each = table.groupby("run")
+    return [name for name in place if (each[name].nunique() == each.size()).all()]
+
+
 def require_no_history(table: pd.DataFrame) -> None:
     """Refuse tables of what runs said while they trained, of which only the last is finished.
 
@@ -256,23 +286,17 @@ def require_no_history(table: pd.DataFrame) -> None:
     Raises
     ------
     RunsError
-        If runs have several rows each, of equal size and other tokens or steps.
+        If it is a history (`is_history`).
     """
-    place = [name for name in ("tokens", *STEPS) if name in table]
-    if "run" not in table or not place:
+    if not is_history(table):
         return
     table = table[table["run"].duplicated(keep=False) & table["run"].notna()]
-    each = table.groupby("run")
-    grows = [name for name in place if (each[name].nunique() == each.size()).all()]
-    sizes = [name for name in ("params", "active_params") if name in table]
-    one_size = all((each[name].nunique() <= 1).all() for name in sizes)
-    if len(table) == 0 or each.size().median() < 3 or not grows or not one_size:
-        return
+    rows = table.groupby("run").size()
+    grows = _growing(table, [name for name in ("tokens", *STEPS) if name in table])
     raise RunsError(
-        f"{each.ngroups} runs have {each.size().median():.0f} rows each, of different {grows[0]}: "
-        "a history, in which all but the last loss of a run were taken before its learning rate "
-        "had decayed",
-        'Keep the last row of each with --last-per run (in Python last_per="run"), or all of them '
+        f"{len(rows)} runs have {rows.median():.0f} rows each, of different {grows[0]}: a history, "
+        "in which all but the last loss of a run were taken before its learning rate had decayed",
+        'Keep the last row of each with --last-per run (in Python last_per="run"), or some of each '
         "with --mid-schedule keep.",
     )
 

@@ -57,6 +57,7 @@ def read_sweep(
     last_per: str | Sequence[str] = (),
     params_are: str = "not stated",
     loss_unit: str | None = None,
+    only: Sequence[str] = (),
 ) -> Runs:
     r"""Read a table of runs in which settings were swept, in cells of like runs.
 
@@ -76,7 +77,7 @@ def read_sweep(
         Columns whose values make a cell, in place of params and tokens, e.g. ``["width"]``.
     far : float, optional
         Of log loss.
-    columns, where, units, mid_schedule, best_per, last_per, params_are, loss_unit
+    columns, where, units, mid_schedule, best_per, last_per, params_are, loss_unit, only
         See `bayescale.read_runs`.
 
     Returns
@@ -106,7 +107,7 @@ def read_sweep(
     ['100M 2.00B', 0.008, 3.259]
     """
     knobs, cells, units = _listed(knobs), _listed(cells), units or {}
-    loaded = load_table(source)
+    loaded = load_table(source, only)
     columns, doubts = _with_aliases(loaded.table, knobs, columns or {})
     runs = runs_from(
         loaded,

@@ -21,6 +21,7 @@ from bayescale.arguments import typed
 from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs.check import Check
+from bayescale.runs.checkpoints import FEWEST_RUNS, thin
 from bayescale.runs.columns import PF_DAY, Named, name_columns, require_agreement, unnamed
 from bayescale.runs.doubts import (
     COUNTS,
@@ -49,6 +50,7 @@ from bayescale.runs.reading import Loaded, load_table
 from bayescale.runs.schedule import (
     MidSchedule,
     cut_short,
+    is_history,
     last_of,
     require_no_history,
     settle,
@@ -316,10 +318,12 @@ def read_runs(
     mid_schedule: MidSchedule = "exclude",
     best_per: str | Sequence[str] = (),
     last_per: str | Sequence[str] = (),
+    thin_per: str | Sequence[str] | None = None,
     params_are: str = "not stated",
     response: str = "loss",
     loss_unit: str | None = None,
     inputs: Sequence[str] = (),
+    only: Sequence[str] = (),
 ) -> Runs:
     """Read a table of training runs and refuse or flag what would give a silent wrong number.
 
@@ -330,8 +334,9 @@ def read_runs(
     Parameters
     ----------
     source : path or pandas.DataFrame
-        Text in columns (CSV, TSV, ...), JSON, JSON lines or Parquet, or a table in memory. Counts
-        may be written as 35M, 14.3B or 35,000,000.
+        Text in columns (CSV, TSV, ...), JSON, JSON lines or Parquet (also a folder of Parquet files
+        or a pattern of their names), or a table in memory. Counts may be written as 35M, 14.3B or
+        35,000,000.
     columns : mapping, optional
         Our name to the table's own, e.g. ``{"params": "N", "loss": "val_loss"}``. A column that is
         not named is found by its name where that can mean nothing else and no second one can.
@@ -352,6 +357,11 @@ def read_runs(
     last_per : str or sequence of str
         Keep the last row (most tokens, else steps) of each run that these columns name, for tables
         of what runs said while they trained.
+    thin_per : str or sequence of str, optional
+        Keep the last row of each run that these columns name, and as many before it as its rows are
+        worth independent ones, which count as one run together. By default those of ``run`` where
+        unfinished runs are kept, or weighed down, and at least 6 runs have several rows; () for
+        none.
     params_are : str
         What N counts ("total", "non-embedding", ...): this convention moves exponents. With
         ``"non-embedding:total"`` or ``"total:non-embedding"`` counts are converted, as
@@ -366,6 +376,8 @@ def read_runs(
     inputs : sequence of str, optional
         Columns beside params and tokens that the law reads, or of shares what their names begin
         with, ``w_``. Runs whose losses differ by what the law reads were not swept.
+    only : sequence of str
+        Columns to read, by the table's own names; by default all. Large tables are read faster.
 
     Returns
     -------
@@ -391,13 +403,14 @@ def read_runs(
     [1.2e+20, 4.8e+20]
     """
     return runs_from(
-        load_table(source),
+        load_table(source, only, where=where, mapped=_mapped(columns or {}, units or {})),
         columns or {},
         where=where,
         units=units or {},
         mid_schedule=mid_schedule,
         best_per=best_per,
         last_per=last_per,
+        thin_per=thin_per if thin_per or response == "loss" else (),
         params_are=params_are,
         response=response,
         loss_unit=loss_unit,
@@ -417,6 +430,7 @@ def runs_from(
     response: str | None,
     doubts: Sequence[Doubt],
     last_per: str | Sequence[str] = (),
+    thin_per: str | Sequence[str] | None = (),
     loss_unit: str | None = None,
     measured: Measured | None = None,
 ) -> Runs:
@@ -425,7 +439,7 @@ def runs_from(
     Parameters
     ----------
     loaded : Loaded
-    columns, where, units, mid_schedule, best_per, last_per, params_are, loss_unit
+    columns, where, units, mid_schedule, best_per, last_per, thin_per, params_are, loss_unit
         See `read_runs`.
     response : str or None
         Column that the table must have; None where `measured` looks for what was measured.
@@ -470,8 +484,12 @@ def runs_from(
     _require_values(settled, named.table, response, units, loaded.decimal)
     if response == "loss":
         require_no_perplexity(settled["loss"], unit)
-    table = _with_names(_best(settled, best_per))
-    if mid_schedule == "exclude":
+    thin_per = _thinned_by(settled, thin_per, mid_schedule, ours)
+    if thin_per and response != "loss":
+        raise RunsError(f"rows are thinned by their losses, and the model says {response} of runs")
+    thinned, thinning = thin(settled, thin_per) if thin_per else (settled, [])
+    table = _with_names(_best(thinned, best_per))
+    if mid_schedule == "exclude" and not thin_per:
         require_no_history(table)
     was_filled = _filled_rows(named.table, table)
     _require_compute(table, was_filled)
@@ -489,7 +507,8 @@ def runs_from(
         *read.ledger,
         *_dropped(last_per, kept, last, f"before the last of each {', '.join(last_per)}"),
         *settling,
-        *_dropped(best_per, settled, table, f"for a better run of equal {', '.join(best_per)}"),
+        *thinning,
+        *_dropped(best_per, thinned, table, f"for a better run of equal {', '.join(best_per)}"),
     )
     doubts = doubts if "params" in units else (*doubts, small)
     doubts = doubts if response != "loss" or unit or "loss" in units else (*doubts, tiny)
@@ -500,8 +519,8 @@ def runs_from(
         *read.doubts,
         *unfinished,
         *(cut_short(settled, filled, last_per) if last_per else ()),
-        # Who asks for the last of each run knows the runs.
-        *(one for one in found if not (last_per and one.name == "repeated run names")),
+        # Who asks for the last of each run knows the runs; of thinned ones the ledger says it.
+        *(one for one in found if one.name != "repeated run names" or not (last_per or thin_per)),
     )
     for notice in notices:
         warnings.warn(str(notice), RunsWarning, stacklevel=4)
@@ -515,6 +534,28 @@ def runs_from(
         unit=unit.label if unit else "",
         own=own,
     )
+
+
+def _thinned_by(
+    table: pd.DataFrame,
+    asked: str | Sequence[str] | None,
+    mid_schedule: MidSchedule,
+    ours: Mapping[str, str],
+) -> list[str]:
+    """List the columns by which rows are thinned: those asked for, else the runs of a history."""
+    if asked is not None:
+        return _names(asked, ours)
+    if mid_schedule == "exclude" or not is_history(table):
+        return []
+    return ["run"] if table["run"].nunique() >= FEWEST_RUNS else []
+
+
+def _mapped(columns: Mapping[str, str], units: Mapping[str, float]) -> set[str]:
+    """Name what a filter may mean otherwise than as the cells of that column are written.
+
+    Losses may have a unit, and params be counted in another way.
+    """
+    return {"loss", "params", *columns, *columns.values(), *units}
 
 
 def _with_names(table: pd.DataFrame) -> pd.DataFrame:

@@ -56,6 +56,7 @@ def read_tasks(
     best_per: str | Sequence[str] = (),
     last_per: str | Sequence[str] = "run",
     params_are: str = "not stated",
+    only: Sequence[str] = (),
 ) -> Runs:
     """Read a table of accuracies of tasks.
 
@@ -90,7 +91,7 @@ def read_tasks(
         taken from it by the column ``run``.
     where : str, optional
         A pandas query that keeps rows; accuracies are as the table has them.
-    units, mid_schedule, params_are
+    units, mid_schedule, params_are, only
         See `read_runs`. ``{"accuracy": 0.01}`` says that accuracies are in percent.
     best_per : str or sequence of str
         Keep the run of lowest loss for each combination of these columns, of each task.
@@ -126,7 +127,7 @@ def read_tasks(
     if last < 1:
         raise RunsError(f"last must be at least 1, got {last}")
     stated, factors = dict(columns or {}), dict(units or {})
-    loaded = load_table(source)
+    loaded = load_table(source, only)
     loaded = loaded if join is None else _joined(loaded, join, stated)
     layout = _layout(loaded.table, stated, tasks)
     ours = {theirs: name for name, theirs in layout.names.items()}

@@ -1,0 +1,189 @@
+"""Rows of one run are autocorrelated: how many they are worth, and which stay."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TRUTH
+from scipy.optimize import least_squares
+
+from bayescale import read_runs
+from bayescale.errors import RunsError
+from bayescale.runs.checkpoints import MOST_OF_A_RUN, effective_rows, thin
+
+RUNS, ROWS = 36, 200
+
+
+def autoregressive(phi: float, *, runs: int = RUNS, rows: int = ROWS, seed: int = 0) -> np.ndarray:
+    """Errors of sd 1 with the autocorrelation phi^k at a lag of k rows."""
+    rng = np.random.default_rng(seed)
+    errors = rng.standard_normal((runs, rows))
+    for row in range(1, rows):
+        errors[:, row] = phi * errors[:, row - 1] + np.sqrt(1 - phi**2) * errors[:, row]
+    return errors
+
+
+def logs(errors: np.ndarray, *, first: float = 0.1, sd: float = 0.01) -> pd.DataFrame:
+    """Checkpoints of runs on a grid of sizes and tokens, the same number of each run."""
+    runs, rows = errors.shape
+    side = int(np.ceil(np.sqrt(runs)))
+    params = np.repeat(np.geomspace(1e7, 1e10, side), side)[:runs, None] + np.zeros(rows)
+    tokens = np.tile(np.geomspace(1e10, 1e12, side), side)[:runs, None]
+    tokens = tokens * np.linspace(first, 1, rows)
+    loss = TRUTH["E"] + TRUTH["A"] * params ** -TRUTH["alpha"]
+    loss = (loss + TRUTH["B"] * tokens ** -TRUTH["beta"]) * np.exp(sd * errors)
+    columns = {"params": params.ravel(), "tokens": tokens.ravel(), "loss": loss.ravel()}
+    return pd.DataFrame({"run": np.repeat([f"r{i}" for i in range(runs)], rows), **columns})
+
+
+def worth(correlation: np.ndarray) -> float:
+    """What n rows of a known autocorrelation are worth, n / (sum of all correlations / n)."""
+    lag = np.abs(np.subtract.outer(*[np.arange(len(correlation))] * 2))
+    return len(correlation) ** 2 / correlation[lag].sum()
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9, 0.99])
+def test_worth_of_a_known_autocorrelation_is_found(phi):
+    errors = autoregressive(phi, runs=400)
+    found = effective_rows(errors.ravel(), np.repeat(np.arange(400), ROWS))
+    assert found == pytest.approx(worth(phi ** np.arange(ROWS)), rel=0.15)
+
+
+def test_error_that_a_whole_run_shares_counts_as_correlation():
+    """Half of the variance is of the run: 200 rows are worth 2, less what noise of rows takes."""
+    errors = autoregressive(0.0, runs=400)
+    shared = errors + np.random.default_rng(1).standard_normal((400, 1))
+    found = effective_rows(shared.ravel(), np.repeat(np.arange(400), ROWS))
+    assert found == pytest.approx(worth(np.where(np.arange(ROWS) == 0, 1, 0.5)), rel=0.15)
+
+
+def test_runs_of_unequal_length_and_errors_of_zero():
+    run = np.repeat([0, 1, 2], [1, 5, 9])
+    assert effective_rows(np.zeros(15), run) == 5
+    assert 1 <= effective_rows(np.random.default_rng(0).standard_normal(15), run) <= 5
+
+
+def test_smooth_misfit_of_the_surface_does_not_pass_for_independent_rows():
+    """Errors of mean 0 in every run, alike in all: their mean is 0, and they are no news."""
+    wave = np.sin(np.linspace(0, 2 * np.pi, ROWS, endpoint=False))
+    errors = np.tile(wave, (50, 1)) + 0.1 * autoregressive(0.0, runs=50)
+    assert effective_rows(errors.ravel(), np.repeat(np.arange(50), ROWS)) < 5
+
+
+def test_strongly_autocorrelated_logs_leave_the_last_rows():
+    table = logs(autoregressive(0.999, seed=3))
+    kept = read_runs(table, mid_schedule="keep")
+    last = read_runs(table, mid_schedule="keep", last_per="run")
+    pd.testing.assert_frame_equal(kept.table, last.table)
+    assert any("of each run the last stays (7164 left out)" in line for line in kept.ledger)
+    assert not any(one.name == "repeated run names" for one in kept.notices)
+
+
+def test_what_stays_of_a_run_counts_as_one():
+    table = logs(autoregressive(0.9))
+    kept = read_runs(table, mid_schedule="keep").table
+    each = kept.groupby("run")
+    assert each.size().between(3, MOST_OF_A_RUN).all()
+    np.testing.assert_allclose(each["weight"].sum(), 1)
+    assert (each["tokens"].max() == table.groupby("run")["tokens"].max()).all()
+    gaps = kept.index.to_series().groupby(kept["run"]).diff().dropna()
+    assert gaps.min() >= ROWS / MOST_OF_A_RUN
+    rows = read_runs(table, mid_schedule=0.5).table.groupby("run")["weight"].sum()
+    np.testing.assert_allclose(rows, 1)  # nothing marks rows: none is weighed down
+
+
+def test_marked_rows_keep_their_weight_beside_that_of_thinning():
+    table = logs(autoregressive(0.9))
+    table["finished"] = ~table.duplicated("run", keep="last")
+    kept = read_runs(table, mid_schedule=0.1).table
+    many = kept.groupby("run")["loss"].transform("size")
+    np.testing.assert_allclose(kept["weight"] * many, np.where(kept["finished"], 1, 0.1))
+
+
+def test_independent_rows_are_left_alone():
+    table = logs(autoregressive(0.0))
+    kept = read_runs(table, mid_schedule="keep")
+    assert len(kept) == len(table)
+    assert "weight" not in kept.table
+    assert any(f"{RUNS * ROWS} rows of {RUNS} runs kept" in line for line in kept.ledger)
+
+
+def test_order_of_the_table_does_not_matter():
+    table = logs(autoregressive(0.9))
+    kept = read_runs(table, mid_schedule="keep").table
+    mixed = read_runs(table.sample(frac=1, random_state=1), mid_schedule="keep").table
+    pd.testing.assert_frame_equal(
+        kept.sort_values(["run", "tokens"], ignore_index=True),
+        mixed.sort_values(["run", "tokens"], ignore_index=True),
+    )
+
+
+@pytest.mark.filterwarnings("ignore:repeated run names")
+def test_thinning_is_asked_for_or_refused():
+    table = logs(autoregressive(0.9)).rename(columns={"run": "name"})
+    plain = read_runs(table.assign(finished=True), mid_schedule="keep")
+    assert len(plain) == len(table)  # nothing says which run a row is of
+    by_name = read_runs(table, thin_per="name")
+    assert len(by_name) < len(table) / 20
+    named = read_runs(table, {"run": "name"}, mid_schedule="keep")
+    assert len(named) == len(by_name)
+    assert len(read_runs(table, {"run": "name"}, mid_schedule="keep", thin_per=())) == len(table)
+    with pytest.raises(RunsError, match="seed is no column"):
+        read_runs(table, thin_per=["name", "seed"])
+
+
+@pytest.mark.filterwarnings("ignore:repeated run names")
+def test_few_runs_cannot_be_measured():
+    table = logs(autoregressive(0.9, runs=5))
+    assert len(read_runs(table, mid_schedule="keep")) == len(table)
+    with pytest.raises(RunsError, match="5 runs are too few") as refused:
+        read_runs(table, thin_per="run")
+    assert "--last-per run" in str(refused.value)
+    assert len(read_runs(table, last_per="run")) == 5
+
+
+def test_losses_alone_are_thinned():
+    table = logs(autoregressive(0.9)).rename(columns={"loss": "steps_needed"})
+    with pytest.raises(RunsError, match="thinned by their losses"):
+        read_runs(table, thin_per="run", response="steps_needed")
+
+
+def widths(table: pd.DataFrame) -> np.ndarray:
+    """Standard errors of E and alpha by weighted least squares of log loss."""
+    root = np.sqrt(table.get("weight", pd.Series(1.0, table.index)).to_numpy())
+    size, data = np.log(table["params"] / 1e9), np.log(table["tokens"] / 1e11)
+
+    def left(at: np.ndarray) -> np.ndarray:
+        floor, a, b, alpha, beta = np.exp(at)
+        law = floor + a * np.exp(-alpha * size) + b * np.exp(-beta * data)
+        return root * (np.log(law) - np.log(table["loss"])).to_numpy()
+
+    found = least_squares(left, np.log([1.7, 0.4, 0.3, 0.33, 0.28]))
+    spread = 2 * found.cost / ((root**2).sum() - 5)
+    return np.sqrt(np.diag(np.linalg.inv(found.jac.T @ found.jac)) * spread)[[0, 3]]
+
+
+@pytest.mark.filterwarnings("ignore:repeated run names")
+@pytest.mark.parametrize("phi", [0.99, 0.9])
+def test_autocorrelated_logs_give_no_narrower_an_interval_than_their_last_rows(phi):
+    """In the median of a few tables; without thinning the intervals are 10 times as narrow.
+
+    Rows that are worth little leave the last ones. Of others some stay, of no more weight: what
+    they say of E more than the last ones is due to their tokens, which reach further.
+    """
+    ratio = []
+    for seed in range(3):
+        table = logs(autoregressive(phi, seed=seed))
+        last = widths(read_runs(table, mid_schedule="keep", last_per="run").table)
+        kept = widths(read_runs(table, mid_schedule="keep").table)
+        every = widths(read_runs(table, mid_schedule="keep", thin_per=()).table)
+        ratio.append([kept / last, every / last])
+    thinned, whole = np.median(ratio, axis=0)
+    assert (whole < 0.15).all()
+    assert thinned[1] > 0.95  # of alpha: no other sizes
+    assert thinned[0] > (0.95 if phi == 0.99 else 0.4)
+
+
+def test_table_without_a_place_of_its_rows_is_refused():
+    table = logs(autoregressive(0.9)).drop(columns="tokens")
+    with pytest.raises(RunsError, match="neither tokens nor steps"):
+        thin(table, ["run"])
