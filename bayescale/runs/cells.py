@@ -121,6 +121,12 @@ def collapse(
 
 
 def _rounded(values: pd.Series) -> pd.Series:
+    """Round to so many digits that what is computed alike is equal."""
     if not pd.api.types.is_float_dtype(values):
         return values
-    return values.map(lambda value: float(f"{value:.{_DIGITS - 1}e}"))
+    some = values.where(np.isfinite(values) & (values != 0))
+    power = np.floor(np.log10(some.abs())) - (_DIGITS - 1)
+    whole = np.rint(some / 10.0**power)
+    carried = whole.abs() >= 10.0**_DIGITS  # 9.9999999996 is 10.0000000, written as that is
+    whole, power = whole.where(~carried, whole / 10), power + carried
+    return (whole * 10.0**power).where(some.notna(), values)

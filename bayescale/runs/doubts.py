@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,8 @@ _EXCHANGED = 20.0  # factor between tokens per parameter of exchanged rows and o
 _FAR = 0.15  # of log loss: seeds differ by .01, good and bad learning rates by .1
 _EXTRAPOLATED = 0.7  # the same where no smaller run is better, and no larger one worse
 _REPEATED = 0.7  # the same where data were repeated, which such a surface describes badly
+_ENOUGH = 50_000  # runs that say where a smooth surface of all of them lies
+_MOST_SLIPS = 1000  # more losses far off are no slip of a few, however many rows there are
 _ROOM = 3.0  # factor that exchanged rows may lie beyond the others once they are put right
 
 
@@ -204,7 +207,7 @@ def _far_off(table: pd.DataFrame) -> list[Check]:
     guess = guess.where(guess > 0, UNLIKELY)
     off = _off(table)
     rows = table.index[(loss > guess) | (off != 0)]
-    if len(rows) == 0 or len(rows) > max(1, len(table) // 10):  # many are no slip of a few
+    if len(rows) == 0 or len(rows) > min(max(1, len(table) // 10), _MOST_SLIPS):
         return []
     values = ", ".join(f"{value:.4g}" for value in loss[rows].iloc[:8])
     left_out = list(map(int, rows))
@@ -223,7 +226,8 @@ def _off(table: pd.DataFrame) -> np.ndarray:
     """Say which losses lie far above (1) or below (-1) a smooth surface of all, or do not (0).
 
     The surface is of least absolute deviations, quadratic in log N and log D where runs are many,
-    with another axis for how often data were repeated, which raises losses a good deal.
+    with another axis for how often data were repeated, which raises losses a good deal. It is that
+    of some runs, chosen at random, where they are very many.
     """
     if not {"params", "tokens"} <= set(table.columns) or len(table) < 8:
         return np.zeros(len(table))
@@ -235,14 +239,18 @@ def _off(table: pd.DataFrame) -> np.ndarray:
     if len(table) >= 18:
         parts += [x * y for x, y in combinations_with_replacement(logs, 2)]
     surface, log = np.column_stack(parts), np.log(table["loss"].to_numpy())
-    weights = np.ones(len(log))
+    some: Any = slice(None)
+    if len(log) > _ENOUGH:
+        some = np.random.default_rng(0).choice(len(log), _ENOUGH, replace=False)
+    axis, height = surface[some], log[some]
+    weights = np.ones(len(height))
     for _ in range(50):
-        found, *_ = np.linalg.lstsq(surface * weights[:, None], log * weights)
-        error = log - surface @ found
-        weights = 1 / np.sqrt(np.maximum(np.abs(error), 1e-4))
+        found, *_ = np.linalg.lstsq(axis * weights[:, None], height * weights)
+        weights = 1 / np.sqrt(np.maximum(np.abs(height - axis @ found), 1e-4))
+    error = log - surface @ found
     limit = max(_REPEATED if len(axes) > 2 else _FAR, 10 * float(np.median(np.abs(error))))
     off = np.where(np.abs(error) > limit, np.sign(error), 0.0)
-    for place in np.flatnonzero((off != 0) & (np.abs(error) <= _EXTRAPOLATED)):
+    for place in np.flatnonzero((off != 0) & (np.abs(error) <= _EXTRAPOLATED))[:_MOST_SLIPS]:
         n, d, own = off[place] * np.array([*logs[:2], log])
         if not ((n <= n[place]) & (d <= d[place]) & (own < own[place])).any():
             off[place] = 0.0  # at the edge of the runs nothing but the surface speaks against it
