@@ -198,6 +198,8 @@ def main() -> None:
     parser.add_argument("--accept", type=float, default=0.85)
     parser.add_argument("--tables", type=int, default=50)
     given = parser.parse_args()
+    # One attempt, whatever its R-hat: it is said.
+    fitting.WHITENED_ATTEMPTS = ({"adaptation": "diag", "target_accept": given.accept},)
     if given.what == "simulate":
         simulate_all(given.out, given.tables, given.draws)
         return
@@ -210,8 +212,6 @@ def main() -> None:
     table, (seen, held) = table_of(given.what, given.table), HELD_OUT[given.what]
     losses = [name for name in table if name.startswith("loss_")]
     table = table.drop(columns=[n for i, n in enumerate(losses) if i % given.every])
-    # One attempt, whatever its R-hat: it is said.
-    fitting.WHITENED_ATTEMPTS = ({"adaptation": "diag", "target_accept": given.accept},)
     one_scale = given.what == "regmix"
     runs = as_mixtures(table.query(seen), one_scale=one_scale)
     began = time.process_time(), time.perf_counter()
