@@ -6,10 +6,11 @@
 WHAT is one of `regmix`, `slimpajama`, `pile5`. A line of JSON is added to the file: R2, mean
 relative error and coverage of 90% intervals of rows that were held out, by target and in the mean.
 `ranks` sets what a kept fit of the 512 runs of 1M says of 256 mixtures at 60M beside LightGBM,
-which has to be installed. `simulate` fits tables of runs of a known law, 30 mixtures of 6 corpora
-at 4 sizes with 2 targets: coverage of the losses of new mixtures at a fourfold size, and the regret
-of the mixture that is recommended there. With `--bent` losses leave the law smoothly along size and
-tokens, as far as the models let them. A table that the file has is not fitted again.
+which has to be installed with scikit-learn. `simulate` fits tables of runs of a known law, 30
+mixtures of 6 corpora at 4 sizes with 2 targets: coverage of the losses of new mixtures at a
+fourfold size, and the regret of the mixture that is recommended there. With `--bent` losses leave
+the law smoothly along size and tokens, as far as the models let them. A table that the file has is
+not fitted again.
 """
 
 import argparse
