@@ -14,11 +14,14 @@ from bayescale.laws import into_support, onto_line
 from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_runs
 from bayescale.modelling.compiling import WEIGHTING, Variable
 from bayescale.modelling.effects import (
+    centred_of,
     effect_data,
     effect_labels,
     effect_of,
     effect_variables,
+    effects_from,
     index_of,
+    offset_of,
     scale_of,
 )
 from bayescale.modelling.inputs import (
@@ -162,6 +165,11 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         free: dict[str, Any] = {}
         for name in _active(spec, data):
             _add_variables(spec, name, data, free)
+        for column, prior in spec.effects.items():
+            scale = free[scale_of(column)] = prior.variable(scale_of(column))
+            free[offset_of(column)] = pm.Normal(
+                offset_of(column), 0.0, scale ** data[centred_of(column)], dims=_of(column)
+            )
         known = derived(spec, free, data)
         for name, value in known.items():
             pm.Deterministic(name, value, dims=_dims_of(spec, name, value.ndim) or None)
@@ -175,11 +183,8 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         for error in _errors(spec):
             free[error.name] = pm.Normal(error.name, dims=error.dim)
             apart = apart + data[error.data] @ free[error.name]
-        for column, prior in spec.effects.items():
-            name = effect_of(column)
-            free[scale_of(column)] = prior.variable(scale_of(column))
-            free[name] = pm.Normal(name, 0.0, free[scale_of(column)], dims=f"{name}_of")
-            apart = apart + free[name][data[index_of(column)]]
+        for column in spec.effects:
+            apart = apart + known[effect_of(column)][data[index_of(column)]]
         _observe(spec, data, natural, noise, apart)
     return model
 
@@ -402,10 +407,18 @@ def _dims(spec: ModelSpec, name: str, value: np.ndarray) -> tuple[str, ...]:
 
 
 def _dims_of(spec: ModelSpec, name: str, ndim: int) -> tuple[str, ...]:
-    """Dims of a coordinate, or of a parameter of the law, that has so many."""
+    """Dims of a coordinate, a parameter of the law or a shared error, that has so many."""
+    for column in spec.effects:
+        if name == effect_of(column):
+            return _of(column)
     along = spec.along(name.removesuffix("_population"))
     own = (along,) if along else ()
     return ("group", *own) if ndim > len(own) else own
+
+
+def _of(column: str) -> tuple[str]:
+    """Dims of the errors that rows of one value of a column share."""
+    return (f"{effect_of(column)}_of",)
 
 
 def _parts(spec: ModelSpec, name: str, data: Values) -> dict[str, int]:
@@ -488,6 +501,7 @@ def derived(spec: ModelSpec, free: Values, data: Values) -> dict[str, Any]:
             support = spec.supports[name]
             values[f"{name}_population"] = into_support(support, middle)
             values[name] = into_support(support, middle + distance)
+    values |= effects_from(spec, free, data)
     sampled = {**free, **values, **spec.fixed}
     names = (*spec.priors, *spec.fixed)
     grouped = any(np.ndim(sampled[name]) > bool(spec.along(name)) for name in names)
@@ -666,7 +680,8 @@ def _free(
         free[scale_of(column)] = value(scale_of(column), prior, {})
         shared = effect_variables(replace(spec, effects={column: prior}), data)[1]
         sizes = dict(zip(shared.dims, shared.shape, strict=True))
-        free[shared.name] = free[scale_of(column)] * value(shared.name, _STANDARD, sizes)
+        sd = free[scale_of(column)] ** arrays[centred_of(column)]
+        free[shared.name] = sd * value(shared.name, _STANDARD, sizes)
     return free
 
 

@@ -6,8 +6,10 @@ file gives such a column under [effects], with the prior of the sd of its errors
 .. math:: \log L_i = \log f(x_i; \theta) + u_{c, k(i)} + \varepsilon_i,
     \qquad u_c \sim N(0, s_c)
 
-for each column c, with k(i) the value of row i. Of a value that no run has the error is drawn. Such
-rows are many or precise, and tell the errors better than their sd does: so u itself is sampled.
+for each column c, with k(i) the value of row i. Of a value that no run has the error is drawn.
+
+Sampled is :math:`v = u s_c^{a - 1}`: u itself, a = 1, where so many rows have each value that they
+tell u better than its sd does, and u in units of its sd, a = 0, where they are few.
 
 Where the file says axes, an sd and a length beside the prior, errors of values that no run has are
 smooth along the axes (`bayescale.posterior.leaning`).
@@ -23,6 +25,8 @@ from bayescale.errors import RunsError
 from bayescale.modelling.compiling import Variable
 from bayescale.modelling.spec import ModelSpec
 from bayescale.words import rows
+
+_MANY = 8  # rows of a value, in the median, from which on they tell its error
 
 
 def effect_of(column: str) -> str:
@@ -52,6 +56,34 @@ def scale_of(column: str) -> str:
     str
     """
     return f"{effect_of(column)}_scale"
+
+
+def offset_of(column: str) -> str:
+    """Name the variable that is sampled in place of `effect_of`.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    str
+    """
+    return f"{effect_of(column)}_offset"
+
+
+def centred_of(column: str) -> str:
+    """Name the data that say whether errors are sampled themselves, 1, or in units of their sd, 0.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    str
+    """
+    return f"{effect_of(column)}_centred"
 
 
 def index_of(column: str) -> str:
@@ -107,13 +139,16 @@ def effect_data(spec: ModelSpec, table: pd.DataFrame) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    dict of str to numpy.ndarray of int, shape (cells,)
-        By `index_of`.
+    dict of str to numpy.ndarray
+        Of int, shape (cells,), by `index_of`; a number by `centred_of`.
     """
     found = {}
     for column in spec.effects:
-        own = labels_of(table, column)
-        found[index_of(column)] = np.unique(own, return_inverse=True)[1].astype(np.int64)
+        _, index, counts = np.unique(
+            labels_of(table, column), return_inverse=True, return_counts=True
+        )
+        found[index_of(column)] = index.astype(np.int64)
+        found[centred_of(column)] = np.asarray(float(np.median(counts) >= _MANY))
     return found
 
 
@@ -152,5 +187,29 @@ def effect_variables(spec: ModelSpec, data: Mapping[str, Any]) -> list[Variable]
         number = int(np.max(data[index_of(column)])) + 1
         name = effect_of(column)
         found.append(Variable(scale_of(column), prior.support))
-        found.append(Variable(name, "real", (number,), (f"{name}_of",)))
+        found.append(Variable(offset_of(column), "real", (number,), (f"{name}_of",)))
     return found
+
+
+def effects_from(
+    spec: ModelSpec, free: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Derive shared errors from what is sampled.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    free, data : mapping of str to array_like
+        Tensors or DataArrays.
+
+    Returns
+    -------
+    dict
+        By `effect_of`.
+    """
+    return {
+        effect_of(column): free[offset_of(column)]
+        * free[scale_of(column)] ** (1.0 - data[centred_of(column)])
+        for column in spec.effects
+        if offset_of(column) in free
+    }
