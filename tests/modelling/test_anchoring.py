@@ -116,7 +116,7 @@ def test_posterior_is_the_same_in_either_form(monkeypatch):
     for kind, form in forms.items():
         monkeypatch.setattr(model, "anchoring", lambda *_, form=form: form)
         with pytest.warns(RunsWarning, match="few groups"):
-            fitted = fit(runs, spec, draws=1500, tune=1000, target_accept=0.99, progress=False)
+            fitted = fit(runs, spec, draws=800, tune=700, target_accept=0.99, progress=False)
         assert f"level_{kind}" in fitted.tree["constant_data"]
         summaries[kind] = az.summary(fitted.tree, var_names=names, round_to="none")
     one, other = summaries["weight"], summaries["centring"]
