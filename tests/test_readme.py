@@ -32,6 +32,7 @@ from test_worked_example import synthetic_table
 
 import bayescale
 from bayescale import (
+    Runs,
     RunsWarning,
     available_models,
     constants_fit,
@@ -55,7 +56,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 ELSEWHERE = ("bayescale demo",)
 """Commands with a test of their own, in `test_cli.py`."""
 SLOW = {"tune", "report", "transfer", "--tasks", "basin", "recipes", "experts", "precision", "mix"}
-SLOW |= {"batch", "compare"}  # of which the default set has tests of the command
+SLOW |= {"critical-batch", "compare"}  # of which the default set has tests of the command
 CONSTRAINED = {
     **{"E": 1.8, "A": 400, "B": 1500, "alpha": 0.34, "beta": 0.36},
     **{"R_D": 15, "R_N": 5, "r_N": -0.3},
@@ -127,7 +128,8 @@ def remembered():
     def once(runs, spec, **options):
         fewer = {name: min(options.get(name, most), most) for name, most in FEW.items()}
         options |= fewer
-        key = runs.table.to_csv(), repr(spec), repr(options)
+        table = runs.table if isinstance(runs, Runs) else runs  # lists of fits give tables
+        key = table.to_csv(), repr(spec), repr(options)
         if key not in kept:
             kept[key] = fit(runs, spec, **options)
         return kept[key]
