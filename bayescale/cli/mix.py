@@ -31,8 +31,8 @@ if TYPE_CHECKING:  # what samples takes seconds to import
     from bayescale.posterior.fit import Fit
     from bayescale.runs.table import Runs
 
-ONE_SCALE, JOINT = "mixture-hierarchical", "mixture-joint-hierarchical"
-"""Models of runs of one size and number of tokens, and of several."""
+ONE_SCALE, JOINT = "mixture", "mixture-joint"
+"""Models of runs of one size and number of tokens, and of several, with one target."""
 
 _DRAWS = 500
 
@@ -93,12 +93,13 @@ def mix(
             best_mixture,
             require_plan,
         )
-        from bayescale.runs.mixtures import read_mixtures, scales_of
+        from bayescale.runs.mixtures import TARGET, read_mixtures, scales_of
 
         table = read_mixtures(
             runs, targets=targets or "loss_*", weights=weights or "w_*", **options
         )
-    spec = load_model(JOINT if scales_of(table) > 1 else ONE_SCALE)
+    own = JOINT if scales_of(table) > 1 else ONE_SCALE
+    spec = load_model(own if table.table[TARGET].nunique() == 1 else f"{own}-hierarchical")
     plan = MixturePlan(
         params=params,
         tokens=tokens,
@@ -110,7 +111,7 @@ def mix(
         default=_numbers(default, "--default"),
     )
     if composition:
-        _require_composition(spec, plan != MixturePlan() or plots is not None)
+        _require_composition(own, plan != MixturePlan() or plots is not None)
         answer = _composition(_fit(table, spec, seed, keep), seed)
         print_answer(answer, as_json, allow_unconverged)
         return
@@ -138,9 +139,9 @@ def _fit(table: "Runs", spec: ModelSpec, seed: int, keep: Path | None) -> "Fit":
     return fitted
 
 
-def _require_composition(spec: ModelSpec, planned: bool) -> None:
+def _require_composition(model: str, planned: bool) -> None:
     """Refuse what says nothing of exponents before the long work."""
-    if spec.name == ONE_SCALE:
+    if model == ONE_SCALE:
         raise RunsError(
             "--composition: these runs have one size and number of tokens, or do not say it, and "
             "so no exponents",

@@ -32,7 +32,7 @@ from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import leaning
 from bayescale.progress import step
-from bayescale.runs.mixtures import TRAINED
+from bayescale.runs.mixtures import TARGET, TRAINED
 from bayescale.runs.table import Runs, share_columns
 
 BASIN = 0.005
@@ -161,7 +161,13 @@ def _evenly(number: int, most: int) -> np.ndarray:
 
 
 def _targets(fit: Fit) -> tuple[str, ...]:
-    return tuple(fit.groups or (fit.own_group or "",))
+    return tuple(fit.groups) or ((fit.own_group,) if fit.own_group else _alone_in(fit.runs))
+
+
+def _alone_in(runs: Runs) -> tuple[str]:
+    """Name the target of runs that a law without groups reads."""
+    known = set(runs.table[TARGET].astype(str)) if TARGET in runs.table else set()
+    return (known.pop() if len(known) == 1 else "",)
 
 
 def _weights(targets: Sequence[str], plan: MixturePlan) -> np.ndarray:
@@ -204,8 +210,8 @@ def require_plan(runs: Runs, spec: ModelSpec, plan: MixturePlan) -> None:
             f"{', '.join(f'{name}=...' for name in missing)} "
             f"({', '.join(f'--{name}' for name in missing)})"
         )
-    if spec.group:
-        _weights(sorted(set(runs.table[spec.group].astype(str))), plan)
+    grouped = spec.group and sorted(set(runs.table[spec.group].astype(str)))
+    _weights(grouped or _alone_in(runs), plan)
     (name,) = spec.law.role("shares")
     _bounds(runs, name, parts_of_mixtures(spec, runs.table)[name], plan)
 

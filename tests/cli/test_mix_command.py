@@ -53,7 +53,7 @@ def test_composition_is_asked_without_a_planned_run(run, compared, tmp_path):
     code, out, err = run("mix", "scales.csv", "--composition")
     assert code == 0, err
     assert out.startswith("Composition moves amplitudes, not exponents")
-    assert compared == ["mixture-joint-hierarchical"]
+    assert compared == ["mixture-joint"]
     found = json.loads(run("mix", "scales.csv", "--composition", "--json")[1])
     assert found["composition"]["elpd_difference"] == 1.0
 
@@ -72,6 +72,15 @@ def test_composition_is_refused_before_the_long_work(run, compared, tmp_path, ta
     assert code == 2
     assert said in err
     assert compared == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "model"), [("loss_*", "mixture-hierarchical"), ("loss_code", "mixture")]
+)
+def test_losses_of_one_target_are_not_pooled(run, compared, tmp_path, targets, model):
+    simulated_mixtures().to_csv(tmp_path / "runs.csv", index=False)
+    run("mix", "runs.csv", "--targets", targets, "--importance", "code=2")
+    assert compared == [model]
 
 
 @pytest.mark.slow

@@ -241,6 +241,14 @@ def test_errors_of_cells_are_of_each_target():
     assert found == pytest.approx(np.eye(2) * (1e-4 * 8 / 6 + 25e-4) + 4e-4)
 
 
+def test_one_target_has_its_name_without_groups():
+    fit = made(tried(), **power_sums())
+    fit = replace(fit, runs=replace(fit.runs, table=fit.runs.table.assign(target="code")))
+    assert bs.best_mixture(fit, bs.MixturePlan(importance={"code": 2.0})).targets == ("code",)
+    with pytest.raises(bs.FitError, match="no target 'prose'"):
+        bs.best_mixture(fit, bs.MixturePlan(importance={"prose": 2.0}))
+
+
 def test_run_whose_losses_err_together_teaches_less_of_what_they_have_in_common():
     known, unknown = (bs.best_mixture(of_two_targets(own, [1e-3] * 2)) for own in (1e-4, 0.3))
     assert known.next_regret < 0.1 * known.regret.mean()
