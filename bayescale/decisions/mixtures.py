@@ -612,9 +612,10 @@ def _errors(fit: Fit) -> np.ndarray:
     r"""Covariance of the errors of log loss of one new run, (targets, targets).
 
     All losses of the run share the error of what was trained; other errors that rows share, as of
-    a target, size and number of tokens, are of each loss. Student-t noise counts as Normal noise
-    that says as much of where it lies, of variance :math:`\sigma^2 (\nu + 3) / (\nu + 1)`: less
-    than its own, since what lies far off is not taken for its word. Medians over the draws.
+    a target, size and number of tokens, are of each loss. What the law leaves smoothly is no error
+    here: every draw knows its own. Student-t noise counts as Normal noise that says as much of
+    where it lies, of variance :math:`\sigma^2 (\nu + 3) / (\nu + 1)`: less than its own, since
+    what lies far off is not taken for its word. Medians over the draws.
     """
     draws = ("chain", "draw")
     noise = {name: own.median(draws).to_numpy() for name, own in fit.noise.items()}
