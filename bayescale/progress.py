@@ -14,6 +14,8 @@ from functools import partial
 from threading import RLock
 from typing import Any, Protocol
 
+_TELLING = 10.0  # seconds after which the share that is done says how long the rest takes
+
 
 class Screen(Protocol):
     """Where one line that changes is shown."""
@@ -128,11 +130,25 @@ class Progress:
         now, last = self._clock(), running[-1]
         share = "" if last.done is None else f" {last.done:.0%}"
         of_it, of_all = now - last.began, now - self._began
-        return f"{_names(running)}{share}, {of_it:.0f} s ({of_all:.0f} s in all)"
+        left = ""
+        if last.done and of_it >= _TELLING:  # the start of processes says nothing of the rest
+            left = f", about {_time(of_it * (1 - last.done) / last.done)} left"
+        return f"{_names(running)}{share}, {of_it:.0f} s{left} ({of_all:.0f} s in all)"
 
     def _shown(self) -> None:
         if self._screen is not None:
             self._screen.show(self.line)
+
+
+def _time(seconds: float) -> str:
+    """Say how long, to no more than anybody knows.
+
+    >>> _time(59.0), _time(200.0), _time(9000.0)
+    ('59 s', '3 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _names(steps: list[Step]) -> str:

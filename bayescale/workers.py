@@ -10,7 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import Any
@@ -185,47 +185,41 @@ def _by_cluster(
     function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], scheduler: str
 ) -> Iterator[Called]:
     """Call by the workers of a cluster; what a lost scheduler forgot is handed out again."""
-    seen = time.monotonic()
+    distributed = _distributed()
     while waiting:
         try:
-            for called in _until_lost(function, waiting, scheduler):
-                seen = time.monotonic()
-                yield called
-        except OSError as error:  # no scheduler, or no longer
-            if time.monotonic() - seen > _PATIENCE:
-                raise WorkersError(
-                    f"no Dask scheduler answers at {scheduler} ({error}); start one there with "
-                    "dask scheduler, and workers with dask worker"
-                ) from error
-            time.sleep(1.0)
+            client = distributed.Client(scheduler, timeout=_PATIENCE, set_as_default=False)
+        except OSError as error:
+            raise WorkersError(
+                f"no Dask scheduler answers at {scheduler} ({error}); start one there with "
+                "dask scheduler, and workers with dask worker"
+            ) from error
+        with client, suppress(OSError):  # the scheduler is lost
+            yield from _until_lost(function, waiting, client)
 
 
 def _until_lost(
-    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], scheduler: str
+    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], client: Any
 ) -> Iterator[Called]:
     """Call until nothing waits; OSError where the scheduler is lost, with what it had waiting."""
-    distributed = _distributed()
     running: dict[Any, tuple[int, Any]] = {}
-    with distributed.Client(scheduler, timeout=10, set_as_default=False) as client:
-        ended = distributed.as_completed(loop=client.loop)
-        try:
-            while waiting or running:
-                room = _AHEAD * max(1, sum(client.nthreads().values()))
-                while waiting and len(running) < room:
-                    future = client.submit(
-                        _call, function, waiting[0][1], pure=False, retries=_RETRIES
-                    )
-                    running[future] = waiting.popleft()
-                    ended.add(future)
-                future = next(ended)
-                value = _value_of(future, scheduler, distributed.KilledWorker)
-                place, _ = running.pop(future)
-                yield Called(place, *value)
-        finally:
-            waiting.extendleft(running.values())
+    ended = _distributed().as_completed(loop=client.loop)
+    try:
+        while waiting or running:
+            room = _AHEAD * max(1, sum(client.nthreads().values()))
+            while waiting and len(running) < room:
+                asked = client.submit(_call, function, waiting[0][1], pure=False, retries=_RETRIES)
+                running[asked] = waiting.popleft()
+                ended.add(asked)
+            future = next(ended)
+            value = _value_of(future)
+            place, _ = running.pop(future)
+            yield Called(place, *value)
+    finally:
+        waiting.extendleft(running.values())
 
 
-def _value_of(future: Any, scheduler: str, killed: type[Exception]) -> tuple[Any, str]:
+def _value_of(future: Any) -> tuple[Any, str]:
     """Return what a worker returned; OSError where the scheduler forgot."""
     if future.status == "finished":
         value: tuple[Any, str] = future.result()
@@ -233,10 +227,10 @@ def _value_of(future: Any, scheduler: str, killed: type[Exception]) -> tuple[Any
     if future.status != "error":
         raise OSError("it was restarted")
     error = future.exception()
-    if isinstance(error, killed):
+    if isinstance(error, _distributed().KilledWorker):
         return None, KILLED
     raise WorkersError(
-        f"the workers of {scheduler} cannot make the call ({type(error).__name__}: {error}); "
+        f"the workers of the cluster cannot make the call ({type(error).__name__}: {error}); "
         "install the version of bayescale there that is installed here"
     ) from error
 

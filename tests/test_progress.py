@@ -48,6 +48,10 @@ def test_a_line_names_the_steps_their_seconds_and_the_share_that_is_done():
                 assert screen.write() == "backtest: cut 1 of 4: sampling, 3 s (10 s in all)"
                 tell(0.452)
                 assert screen.lines[-1] == "backtest: cut 1 of 4: sampling 45%, 3 s (10 s in all)"
+                clock.now += 17
+                tell(0.8)
+                assert screen.lines[-1].endswith("sampling 80%, 20 s, about 5 s left (27 s in all)")
+                clock.now -= 17
             assert screen.write() == "backtest: cut 1 of 4, 8 s (10 s in all)"
             assert None not in screen.lines
         assert screen.lines[-1] is None

@@ -2,11 +2,15 @@
 
 import os
 import signal
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from bayescale import workers
 from bayescale.errors import RunsError, WorkersError
 from bayescale.workers import KILLED, Called, spread
 
@@ -64,3 +68,70 @@ def test_without_dask_the_refusal_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(WorkersError, match=r"pip install 'bayescale\[cluster\]'"):
         list(spread(inverse, [1], scheduler="tcp://localhost:1"))
+
+
+class Cluster:
+    """A Dask scheduler and three workers, each a process of its own."""
+
+    def __init__(self, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        self.folder, self.scheduler, self.workers = folder, None, []
+
+    def start(self):
+        port = self.address.rpartition(":")[2]
+        scheduler = ["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
+        self.scheduler = self._run(scheduler)
+        worker = ["worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        self.workers = [self._run(worker) for _ in range(3)]
+
+    def _run(self, arguments):
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("dask"), *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},  # for `slow_square`
+        )
+
+    def stop(self):
+        for process in (self.scheduler, *self.workers):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    pytest.importorskip("distributed", reason="Dask is not installed: bayescale[cluster]")
+    own = Cluster(tmp_path)
+    own.start()
+    yield own
+    own.stop()
+
+
+def slow_square(number):
+    time.sleep(0.3)
+    return number**2
+
+
+@pytest.mark.slow
+def test_a_cluster_may_lose_a_worker_and_its_scheduler(cluster):
+    found = []
+    for one in spread(slow_square, list(range(40)), scheduler=cluster.address):
+        found.append(one)
+        if len(found) == 5:
+            cluster.workers[0].kill()
+        if len(found) == 15:
+            cluster.stop()
+            cluster.start()
+    assert sorted((one.place, one.value) for one in found) == [(k, k**2) for k in range(40)]
+    assert not any(one.failure for one in found)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_does_not_answer_is_said(monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is not installed: bayescale[cluster]")
+    monkeypatch.setattr(workers, "_PATIENCE", 0.5)
+    with pytest.raises(WorkersError, match=r"no Dask scheduler answers at tcp://127\.0"):
+        list(spread(inverse, [1], scheduler="tcp://127.0.0.1:9"))

@@ -1,16 +1,21 @@
 """What a fit consists of, as plain numbers for scripts: parameters, groups, diagnostics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import product
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import xarray as xr
+from arviz_stats.base import array_stats
 
 from bayescale import words
 from bayescale.display import Bold, Grid, Part
 from bayescale.draws import numbers
 from bayescale.posterior.fit import Fit
+
+_STATISTICS = ("mean", "sd", "r_hat", "ess_bulk")
 
 
 def parameter_numbers(fit: Fit) -> dict[str, dict[str, Any]]:
@@ -25,15 +30,24 @@ def parameter_numbers(fit: Fit) -> dict[str, dict[str, Any]]:
     dict of str to dict
         By parameter: ``median``, ``q05``, ``q95``, ``mean``, ``sd``, ``r_hat`` and ``ess_bulk``.
     """
-    table = fit.summary()
-    found: dict[str, dict[str, Any]] = {}
-    for label, draws in labelled(fit.posterior[list(fit.parameters)]):
-        statistics = ("mean", "sd", "r_hat", "ess_bulk")
-        found[label] = {
-            **numbers(draws),
-            **{key: float(table.loc[label, key]) for key in statistics},
-        }
-    return found
+    each = dict(labelled(fit.posterior[list(fit.parameters)]))
+    table = fit.summary() if len(fit.members) > 1 else _statistics(each)
+    return {
+        label: {**numbers(draws), **{str(key): float(table.loc[label, key]) for key in _STATISTICS}}
+        for label, draws in each.items()
+    }
+
+
+def _statistics(each: Mapping[str, xr.DataArray]) -> pd.DataFrame:
+    """Make the columns of `bayescale.Fit.summary` that scripts get, in half of its time."""
+    draws = np.stack([own.transpose("chain", "draw").to_numpy() for own in each.values()])
+    known = {
+        "mean": draws.mean(axis=(1, 2)),
+        "sd": draws.std(axis=(1, 2), ddof=1),
+        "r_hat": array_stats.rhat(draws),
+        "ess_bulk": array_stats.ess(draws, method="bulk"),
+    }
+    return pd.DataFrame(known, index=list(each))
 
 
 def parts_of_fit(fit: Fit) -> Iterator[Part]:

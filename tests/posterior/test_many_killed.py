@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_many import SHORT, curve
+from test_workers import cluster  # noqa: F401
 
 from bayescale import Job, fit_many
 from bayescale.posterior.many import RECORDS
@@ -99,43 +99,11 @@ def children_of(pid):
     return sorted(found)
 
 
-class Cluster:
-    """A scheduler and three workers, each a process of its own."""
-
-    def __init__(self, folder):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        self.folder, self.scheduler, self.workers = folder, None, []
-
-    def start(self):
-        bin = Path(sys.executable).parent
-        port = self.address.rpartition(":")[2]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self.folder}
-        scheduler = ["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
-        self.scheduler = subprocess.Popen([bin / "dask", *scheduler], **quiet)
-        worker = ["worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-        self.workers = [
-            subprocess.Popen([bin / "dask", *worker], env=environment, **quiet) for _ in range(3)
-        ]
-
-    def stop(self):
-        for process in (self.scheduler, *self.workers):
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    pytest.importorskip("distributed", reason="Dask is not installed: bayescale[cluster]")
-    own = Cluster(tmp_path)
-    own.start()
-    yield own
-    own.stop()
-
-
-def test_a_cluster_that_loses_a_worker_and_its_scheduler_draws_the_same(cluster, tmp_path, here):
+def test_a_cluster_that_loses_a_worker_and_its_scheduler_draws_the_same(
+    cluster,  # noqa: F811
+    tmp_path,
+    here,
+):
     out = tmp_path / "made"
     text = BATCH.replace("workers=2", f"scheduler={cluster.address!r}")
     arguments = [sys.executable, "-c", text, out, Path(__file__).parent, str(FITS)]
