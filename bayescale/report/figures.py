@@ -9,12 +9,14 @@ from urllib.parse import quote
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 _MOST_BYTES = 60_000  # of a vector image that is taken unseen; many points are smaller as pixels
+_MANY = 5000  # points that no vector image has one by one
 _PLAIN = " :/;=,().-_!*@+?"  # what an address of text need not escape
 _MARGIN = 0.06  # inches around a panel
 _PIXELS = 96.0  # CSS pixels of an inch
@@ -39,6 +41,10 @@ def images(figure: Figure) -> list[Image]:
     list of Image
         In reading order; one for a figure of a single panel.
     """
+    for axis in figure.axes:
+        for line in axis.lines:
+            if np.size(line.get_xdata()) > _MANY:
+                line.set_rasterized(True)
     figure.canvas.draw()  # the layout of the whole decides sizes; then it is frozen
     figure.set_layout_engine("none")
     panels = [axis for axis in figure.axes if axis.axison and not _is_colorbar(axis)]

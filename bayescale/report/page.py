@@ -895,12 +895,24 @@ def conventions_section(fit: Fit) -> Section:
     )
 
 
+def _cells(fit: Fit) -> dict[str, str]:
+    """Say that seeds were put together, where there are some."""
+    cells = fit.tree["observed_data"].sizes["obs"] if "observed_data" in fit.tree else 0
+    if not 0 < cells < len(fit.runs):
+        return {}
+    return {
+        "Seeds": f"{len(fit.runs)} rows are {cells} cells, of equal settings each: their means, "
+        "their numbers and the squares within them are all that the likelihood reads (exact)"
+    }
+
+
 def _ledger(fit: Fit) -> pd.DataFrame:
     runs, attrs, own = fit.runs, fit.tree.attrs, fit.spec.response
     entries = {
         "Runs": f"{len(runs)} used, from {runs.source}",
         "sha256 of the file": runs.sha256 or "none: a table in memory",
         "What was done to the table": "; ".join(runs.ledger) or "nothing",
+        **_cells(fit),
         "N counts": f"{runs.params_are} parameters"
         if runs.params_are != "not stated"
         else "not stated (say it with --params-are: embeddings in or out moves the exponents)",

@@ -8,6 +8,9 @@ from typing import Any
 from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import in_one_sentence
 
+MOST_ROWS = 1000
+"""Rows of a doubt that are written down."""
+
 
 class Status(StrEnum):
     """How a check ended."""
@@ -129,9 +132,10 @@ def doubt_record(check: Check) -> dict[str, Any]:
     Returns
     -------
     dict
-        With which `doubt` makes it again.
+        With which `doubt` makes it again, but for rows beyond the first `MOST_ROWS`.
     """
-    return {name: getattr(check, name) for name in ("name", "message", "advice", "rows")}
+    found = {name: getattr(check, name) for name in ("name", "message", "advice")}
+    return {**found, "rows": check.rows[:MOST_ROWS]}
 
 
 def task_check(task: str) -> str:

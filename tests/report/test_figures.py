@@ -48,3 +48,17 @@ def test_many_points_become_pixels():
     [image] = images(figure)
     assert image.source.startswith("data:image/png;base64,")
     assert len(image.source) < 300_000
+
+
+def test_of_very_many_points_only_these_become_pixels():
+    """A picture of each point as a mark of its own would grow with the runs."""
+    figure, axis = plt.subplots()
+    axis.plot(*np.random.default_rng(0).normal(size=(2, 20_000)), "o")
+    axis.plot([0, 1], [0, 1], label="law")
+    axis.set_title("runs")
+    figure.canvas.draw()
+    dots, line = axis.lines
+    [image] = images(figure)
+    assert dots.get_rasterized()
+    assert not line.get_rasterized()
+    assert len(image.source) < 300_000

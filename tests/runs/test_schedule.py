@@ -171,7 +171,7 @@ def test_a_history_is_refused_and_its_last_rows_are_read(counted):
     assert len(runs) == 30
     assert "120 dropped before the last of each run" in runs.ledger
     with pytest.warns(RunsWarning):
-        assert len(read_runs(table, mid_schedule="keep")) == 150
+        assert len(read_runs(table, mid_schedule="keep", thin_per=())) == 150
 
 
 def test_runs_of_one_name_are_no_history_where_they_differ_in_size_or_are_two():
