@@ -52,7 +52,7 @@ from bayescale.modelling.build import (
     variables_of,
 )
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
-from bayescale.modelling.effects import effect_labels, scale_of
+from bayescale.modelling.effects import effect_labels, offset_of, scale_of
 from bayescale.modelling.inputs import completed, names_read, parts_of_mixtures, reference_of
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
@@ -1179,7 +1179,8 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
         NEAR if guesses(spec) else JITTER,
     )
     if rounds:
-        return rounded(target, _scales_of(spec))
+        errors = [f(column) for column in spec.effects for f in (offset_of, scale_of)]
+        return rounded(target, _scales_of(spec), errors)
     return whitened(target) if spec.bend else target
 
 

@@ -24,6 +24,7 @@ from bayescale.progress import step
 _NOWHERE = 1e10  # minus log density where it is zero
 _DIFFERENCE = 1e-4  # step of the Hessian
 _LEAST_CURVATURE = 0.25  # of a posterior narrower than its standard Normal priors
+_FIRST_STEPS = 1000
 _FIRST, _LATER, _ROUNDS = 25, 2, 6  # Newton steps at first and later; rounds of the scales
 _CLOSE, _STILL = 0.5, 0.3  # gain of a Newton step, and move of a log scale, that are the last
 _DRAWS, _FARTHEST = (
@@ -92,7 +93,7 @@ class _Density:
 
 
 @step("finding the mode")
-def rounded(target: Target, scales: Iterable[str]) -> Target:
+def rounded(target: Target, scales: Iterable[str], errors: Iterable[str]) -> Target:
     """Sample a posterior of many parameters where it is nearly round.
 
     Parameters
@@ -101,6 +102,9 @@ def rounded(target: Target, scales: Iterable[str]) -> Target:
         Its data hold `CENTRE` and `SCALE`, the place to look from and the identity.
     scales : iterable of str
         Variables that are scales of the others, or of the noise.
+    errors : iterable of str
+        Errors that rows share, and their scales: at first all is noise, or they would explain
+        whatever the law does not yet, and it would stay where it is.
 
     Returns
     -------
@@ -111,11 +115,8 @@ def rounded(target: Target, scales: Iterable[str]) -> Target:
     is_scale = np.concatenate([np.full(v.size, v.name in named) for v in density.variables])
     table, _kept = density.bind(target.data)
     own = _Density(density.evaluator(table), is_scale)
-    vector, rng = np.zeros(density.size), np.random.default_rng(0)
-    options = {"maxiter": 300, "maxcor": 30}
-    start = vector[~is_scale]
-    first = minimize(own.of, start, (vector,), "L-BFGS-B", jac=True, options=options)
-    vector[~is_scale] = first.x
+    is_held = np.concatenate([np.full(v.size, v.name in set(errors)) for v in density.variables])
+    vector, rng = _law_alone(own, is_held), np.random.default_rng(0)
     for number in range(_ROUNDS):
         vector = _newton(own, vector, _LATER if number else _FIRST)
         curvature, axes = own.curvature(vector[~is_scale], vector)
@@ -135,6 +136,22 @@ def rounded(target: Target, scales: Iterable[str]) -> Target:
         start=np.zeros(density.size),
         jitter=_JITTER,
     )
+
+
+def _law_alone(own: _Density, held: np.ndarray) -> np.ndarray:
+    """Find the mode of all but what is held at 0."""
+    vector = np.zeros(len(held))
+
+    def cost(moving: np.ndarray) -> tuple[float, np.ndarray]:
+        at = vector.copy()
+        at[~held] = moving
+        value, gradient = own.all(at)
+        return value, gradient[~held]
+
+    options = {"maxiter": _FIRST_STEPS, "maxfun": 2 * _FIRST_STEPS, "maxcor": 30}
+    found = minimize(cost, vector[~held], method="L-BFGS-B", jac=True, options=options)
+    vector[~held] = found.x
+    return vector
 
 
 def _newton(own: _Density, vector: np.ndarray, most: int) -> np.ndarray:
