@@ -25,7 +25,8 @@ _NOWHERE = 1e10  # minus log density where it is zero
 _DIFFERENCE = 1e-4  # step of the Hessian
 _LEAST_CURVATURE = 0.25  # of a posterior narrower than its standard Normal priors
 _FIRST_STEPS = 1000
-_FIRST, _LATER, _ROUNDS = 25, 2, 6  # Newton steps at first and later; rounds of the scales
+_OFF_A_SADDLE = 0.01  # sds
+_FIRST, _LATER, _ROUNDS = 25, 3, 10  # Newton steps at first and later; rounds of the scales
 _CLOSE, _STILL = 0.5, 0.3  # gain of a Newton step, and move of a log scale, that are the last
 _DRAWS, _FARTHEST = (
     10,
@@ -127,6 +128,9 @@ def rounded(target: Target, scales: Iterable[str], errors: Iterable[str]) -> Tar
         vector = moved
         if farthest < _STILL:
             break
+    vector = _polished(own, vector, root)
+    curvature, axes = own.curvature(vector[~is_scale], vector)
+    root = axes / np.sqrt(curvature)
     scale = np.zeros((density.size, density.size))
     scale[np.ix_(is_scale, is_scale)] = own.root_of_scales(vector, places)
     scale[np.ix_(~is_scale, ~is_scale)] = root
@@ -152,6 +156,21 @@ def _law_alone(own: _Density, held: np.ndarray) -> np.ndarray:
     found = minimize(cost, vector[~held], method="L-BFGS-B", jac=True, options=options)
     vector[~held] = found.x
     return vector
+
+
+def _polished(own: _Density, vector: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Move x on to the mode where it is nearly round: Newton steps may end at a saddle."""
+    middle = vector[~own.scales]
+
+    def cost(y: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = own.of(middle + root @ y, vector)
+        return value, root.T @ gradient
+
+    y = np.random.default_rng(1).normal(0, _OFF_A_SADDLE, len(middle))
+    found = minimize(cost, y, method="L-BFGS-B", jac=True, options={"maxiter": _FIRST_STEPS})
+    moved = vector.copy()
+    moved[~own.scales] = middle + root @ found.x
+    return moved
 
 
 def _newton(own: _Density, vector: np.ndarray, most: int) -> np.ndarray:

@@ -163,7 +163,8 @@ def curvatures(target, scale) -> np.ndarray:
 def test_the_sampler_sees_a_round_posterior():
     target = fitting._target(spec_of(), read_runs(table()))
     found = curvatures(target, target.data[fitting.SCALE])
-    assert ((found > 0.3) & (found < 3)).mean() > 0.95
+    assert found.min() > 0.3
+    assert found.max() < 3
     # As sampled without the map some directions are thousands of times as narrow as others.
     assert curvatures(target, np.eye(target.density.size)).max() > 1000
 
