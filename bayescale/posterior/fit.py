@@ -62,6 +62,7 @@ from bayescale.posterior.rounding import rounded
 from bayescale.posterior.sampling import (
     ATTEMPTS,
     FEW_ROWS,
+    FEW_ROWS_ATTEMPTS,
     GUESSED_ATTEMPTS,
     HIERARCHICAL_ATTEMPTS,
     JITTER,
@@ -1022,7 +1023,7 @@ def fit(
     attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
     attempts = SHARED_ERROR_ATTEMPTS if spec.partial == ("level",) else attempts
     attempts = WHITENED_ATTEMPTS if spec.bend or spec.effects else attempts
-    attempts = SHARED_ERROR_ATTEMPTS if spec.effects and len(runs) < FEW_ROWS else attempts
+    attempts = FEW_ROWS_ATTEMPTS if spec.effects and len(runs) < FEW_ROWS else attempts
     attempts = GUESSED_ATTEMPTS if spec.trends and guesses(spec) else attempts
     settings = {**attempts[0], **settings}
     if target_accept is not None:

@@ -53,6 +53,11 @@ SHARED_ERROR_ATTEMPTS = (
 is narrow beside the correlations of the law's coordinates."""
 
 FEW_ROWS = 200
+FEW_ROWS_ATTEMPTS = (
+    {"adaptation": "low_rank", "target_accept": 0.9},
+    {"adaptation": "low_rank", "target_accept": 0.95, "thin": 3},
+    {"adaptation": "low_rank", "target_accept": 0.99, "thin": 5},
+)
 """Of fewer rows that share errors the posterior is curved however it is mapped, and has so few
 parameters that a low-rank mass matrix costs little: 95 steps a draw of 28 rows for 527."""
 
