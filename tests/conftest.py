@@ -82,6 +82,13 @@ def simulated_table(noise: float = 0.005, seed: int = 0, **changes: float) -> pd
     return pd.DataFrame({"params": params, "tokens": tokens, "loss": loss})
 
 
+def simulated_curve(seed: int = 0) -> pd.DataFrame:
+    """Twelve runs of growing params, losses from a power law with an offset."""
+    params = np.geomspace(1e8, 1e11, 12)
+    noise = np.exp(0.005 * np.random.default_rng(seed).standard_normal(12))
+    return pd.DataFrame({"params": params, "loss": (0.5 + 2 * (params / 1e8) ** -0.3) * noise})
+
+
 def simulated_tasks(seed: int = 0) -> pd.DataFrame:
     """Twelve runs on three ratios of tokens to parameters, with the accuracy of three tasks."""
     rng, rows = np.random.default_rng(seed), []

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from test_many import curve
+from conftest import simulated_curve
 
 from bayescale import read_jobs
 
@@ -26,7 +26,7 @@ columns = {{loss = "lost"}}
 
 @pytest.fixture
 def listed(tmp_path):
-    parts = [curve(k).assign(family=name) for k, name in enumerate("ab")]
+    parts = [simulated_curve(k).assign(family=name) for k, name in enumerate("ab")]
     table = pd.concat(parts).assign(lost=lambda own: own["loss"] + 1)
     table.to_csv(tmp_path / "curves.csv", index=False)
     path = tmp_path / "fits.toml"
@@ -97,7 +97,7 @@ def test_fits_are_recorded_and_shown(run, listed, tmp_path):
 
 
 def test_a_failed_fit_is_said_and_ends_in_2(run, listed):
-    table = curve(0).assign(family="a", loss=-1.0)
+    table = simulated_curve(0).assign(family="a", loss=-1.0)
     table.to_csv(listed.parent / "curves.csv", index=False)
     listed.write_text(LIST.split("[[fits]]\nname")[0])
     code, out, err = run("batch", listed, "--workers", 1, "--json")

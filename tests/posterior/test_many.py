@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
+from conftest import simulated_curve
 
 from bayescale import Job, fit, fit_many, load_model, read_runs
 from bayescale.errors import FitError
@@ -14,14 +14,10 @@ from bayescale.posterior import many
 SHORT = {"draws": 50, "tune": 100, "chains": 2}
 
 
-def curve(seed, alpha=0.3):
-    x = np.geomspace(1e8, 1e11, 12)
-    noise = np.exp(0.005 * np.random.default_rng(seed).standard_normal(12))
-    return pd.DataFrame({"params": x, "loss": (0.5 + 2 * (x / 1e8) ** -alpha) * noise})
-
-
 def jobs(number=3):
-    return [Job(curve(k), "power-law-params", k, SHORT, f"curve {k}") for k in range(number)]
+    return [
+        Job(simulated_curve(k), "power-law-params", k, SHORT, f"curve {k}") for k in range(number)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +115,8 @@ def test_what_is_asked_of_each_fit_is_recorded(tmp_path):
 
 
 def test_runs_and_files_are_jobs_as_well(tmp_path):
-    curve(0).to_csv(tmp_path / "runs.csv", index=False)
-    kinds = tmp_path / "runs.csv", read_runs(curve(0)), curve(0)
+    simulated_curve(0).to_csv(tmp_path / "runs.csv", index=False)
+    kinds = tmp_path / "runs.csv", read_runs(simulated_curve(0)), simulated_curve(0)
     found = fit_many([Job(runs, "power-law-params", 1, SHORT) for runs in kinds], workers=1)
     assert len({one.digest for one in found}) == 3
     assert len({one.draws for one in found}) == 1

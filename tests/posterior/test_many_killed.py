@@ -9,33 +9,40 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from test_many import SHORT, curve
+from conftest import simulated_curve
 from test_workers import cluster  # noqa: F401
 
-from bayescale import Job, fit_many
+from bayescale import fit_many, read_jobs
 from bayescale.posterior.many import RECORDS
 
 pytestmark = pytest.mark.slow
 FITS = 12
 BATCH = """
-import sys, pandas as pd
-from bayescale import Job, fit_many
-sys.path.insert(0, sys.argv[2])
-from test_many import SHORT, curve
-jobs = [Job(curve(k), "power-law-params", k, SHORT, f"curve {k}") for k in range(int(sys.argv[3]))]
+import sys
+from bayescale import fit_many, read_jobs
+jobs = read_jobs(sys.argv[2])
 fit_many(jobs, workers=2, out=sys.argv[1], progress=False)
 """
 
 
-def jobs():
-    return [Job(curve(k), "power-law-params", k, SHORT, f"curve {k}") for k in range(FITS)]
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory):
+    """List the fits in a file, for this process and those that are killed."""
+    folder = tmp_path_factory.mktemp("list")
+    parts = [simulated_curve(k).assign(curve=k) for k in range(FITS)]
+    pd.concat(parts).to_csv(folder / "curves.csv", index=False)
+    fit = '[[fits]]\ntable = "curves.csv"\nby = "curve"\nname = "curve"\n'
+    settings = 'model = "power-law-params"\ndraws = 50\ntune = 100\nchains = 2\n'
+    (folder / "fits.toml").write_text(settings + fit)
+    return folder / "fits.toml"
 
 
 @pytest.fixture(scope="module")
-def here():
+def here(listed):
     """Draws of each fit, made in this process."""
-    return [one.draws for one in fit_many(jobs(), workers=1)]
+    return [one.draws for one in fit_many(read_jobs(listed), workers=1)]
 
 
 def recorded(folder):
@@ -59,9 +66,9 @@ def require_whole(folder, draws):
     }
 
 
-def test_a_batch_that_is_killed_at_three_moments_goes_on(tmp_path, here):
+def test_a_batch_that_is_killed_at_three_moments_goes_on(tmp_path, listed, here):
     rng = np.random.default_rng(0)
-    arguments = [sys.executable, "-c", BATCH, tmp_path, Path(__file__).parent, str(FITS)]
+    arguments = [sys.executable, "-c", BATCH, tmp_path, listed]
     for moment in np.sort(rng.choice(np.arange(1, FITS - 1), 3, replace=False)):
         batch = subprocess.Popen(arguments)
         wait_until(lambda least=moment: len(recorded(tmp_path)) >= least)
@@ -70,19 +77,17 @@ def test_a_batch_that_is_killed_at_three_moments_goes_on(tmp_path, here):
         batch.wait()
     left = FITS - len(recorded(tmp_path))
     assert 0 < left < FITS
-    found = fit_many(jobs(), workers=2, out=tmp_path)
+    found = fit_many(read_jobs(listed), workers=2, out=tmp_path)
     assert [one.draws for one in found] == here
-    require_whole(tmp_path, here)
+    require_whole(tmp_path, listed, here)
 
 
-def test_workers_that_are_killed_are_replaced(tmp_path, here):
-    batch = subprocess.Popen(
-        [sys.executable, "-c", BATCH, tmp_path, Path(__file__).parent, str(FITS)]
-    )
+def test_workers_that_are_killed_are_replaced(tmp_path, listed, here):
+    batch = subprocess.Popen([sys.executable, "-c", BATCH, tmp_path, listed])
     wait_until(lambda: len(recorded(tmp_path)) >= 3)
     os.kill(children_of(batch.pid)[-1], signal.SIGKILL)
     assert batch.wait(500) == 0
-    require_whole(tmp_path, here)
+    require_whole(tmp_path, listed, here)
 
 
 def children_of(pid):
@@ -102,11 +107,12 @@ def children_of(pid):
 def test_a_cluster_that_loses_a_worker_and_its_scheduler_draws_the_same(
     cluster,  # noqa: F811
     tmp_path,
+    listed,
     here,
 ):
     out = tmp_path / "made"
     text = BATCH.replace("workers=2", f"scheduler={cluster.address!r}")
-    arguments = [sys.executable, "-c", text, out, Path(__file__).parent, str(FITS)]
+    arguments = [sys.executable, "-c", text, out, listed]
     batch = subprocess.Popen(arguments)
     wait_until(lambda: len(recorded(out)) >= 2)
     cluster.workers[0].kill()
