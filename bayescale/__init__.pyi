@@ -173,6 +173,7 @@ from .errors import (
     RunsWarning as RunsWarning,
     UnansweredError as UnansweredError,
 )
+from .posterior.batched import fit_tables as fit_tables
 from .posterior.fit import (
     Fit as Fit,
     constants_fit as constants_fit,

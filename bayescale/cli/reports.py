@@ -145,6 +145,9 @@ def fit(
     draws: Draws = 1000,
     tune: Tune = 1000,
     seed: Seed = 1,
+    backend: Annotated[str, typer.Option(help="nutpie, or jax: on a device, if JAX finds one.")] = (
+        "nutpie"
+    ),
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
@@ -158,7 +161,7 @@ def fit(
     table = completed(spec, table)
     group_names(spec, table)
     make_room(out)  # before the long work, not after it
-    fitted = sample(table, spec, seed, draws=draws, tune=tune)
+    fitted = sample(table, spec, seed, draws=draws, tune=tune, backend=backend)
     fitted.save(out)
     from bayescale.decisions.answer import problems_of, unconverged
 

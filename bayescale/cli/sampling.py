@@ -15,7 +15,13 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
 
 
 def sample(
-    runs: "Runs", spec: ModelSpec, seed: int, *, draws: int = 1000, tune: int = 1000
+    runs: "Runs",
+    spec: ModelSpec,
+    seed: int,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    backend: str = "nutpie",
 ) -> "Fit":
     """Fit a model, a step of its name.
 
@@ -26,6 +32,8 @@ def sample(
     seed : int
     draws, tune : int
         Of each chain.
+    backend : str
+        As in `bayescale.fit`.
 
     Returns
     -------
@@ -35,7 +43,7 @@ def sample(
         from bayescale.posterior.fit import fit
 
     with step(f"fitting {spec.name}"):
-        return fit(runs, spec, draws=draws, tune=tune, seed=seed)
+        return fit(runs, spec, draws=draws, tune=tune, seed=seed, backend=backend)
 
 
 def stop_unless_converged(problems: Sequence[str], allow: bool) -> None:

@@ -139,13 +139,15 @@ class Density:
         table = [entry for array in arrays for entry in (array.ctypes.data, *array.shape)]
         return np.array(table, dtype=np.int64), arrays
 
-    def evaluator(self, table: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    def evaluator(
+        self, data: Mapping[str, Any]
+    ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         """Make a function of the flat vector, for these data.
 
         Parameters
         ----------
-        table : ndarray of int
-            Of `bind`.
+        data : mapping of str to array_like
+            As for `bind`.
 
         Returns
         -------
@@ -153,12 +155,15 @@ class Density:
             From a vector, shape (size,), to log density and gradient, NaN where there is none. Not
             for several threads at once.
         """
+        table, arrays = self.bind(data)
         kinds = ctypes.c_int64, ctypes.c_uint64, *(4 * [ctypes.c_void_p])
         function = ctypes.CFUNCTYPE(*kinds)(self.function.address)
         point, gradient, value = np.empty(self.size), np.empty(self.size), np.empty(1)
         addresses = [array.ctypes.data for array in (point, gradient, value, table)]
 
-        def evaluate(vector: np.ndarray) -> tuple[float, np.ndarray]:
+        def evaluate(
+            vector: np.ndarray, _kept: list[np.ndarray] = arrays
+        ) -> tuple[float, np.ndarray]:
             point[:], gradient[:] = vector, np.nan
             function(self.size, *addresses)
             return float(value[0]), gradient.copy()
@@ -411,12 +416,59 @@ def _numba_function(
     It returns log density and gradient, and is compiled when first called.
     """
     import pytensor
-    import pytensor.tensor as pt
     from pytensor.compile.mode import get_mode
-    from pytensor.graph.replace import graph_replace
     from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
 
-    arguments, replaced = _arguments(model, slots)
+    inputs, outputs = graph_of(model, variables, slots)
+    # Floating-point numbers to the letter: with reordering allowed, code that is put together from
+    # parts on disk rounds otherwise than the same code compiled in one piece, and draws differ.
+    # Greedy distribution of products over sums took most of the time of compiling bowls, for
+    # a graph of as many operations.
+    mode = get_mode("NUMBA").excluding("local_greedy_distributor")
+    with pytensor.config.change_flags(numba__fastmath=False):
+        function = pytensor.function(
+            inputs, outputs, mode=mode, on_unused_input="ignore", trust_input=True
+        )
+    if left := function.get_shared():
+        raise ValueError(f"the model depends on {left}, which are not among its data")
+    _, graph = numba_funcify_and_cache_key(function.maker.fgraph)
+    return function.vm.jit_fn, graph
+
+
+def graph_of(
+    model: Any,
+    variables: tuple[Variable, ...],
+    slots: tuple[Slot, ...],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> tuple[list[Any], list[Any]]:
+    """Make the PyTensor graph of a model's log density and gradient.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    variables : tuple of Variable
+        All its free variables.
+    slots : tuple of Slot
+        All its ``pm.Data``.
+    shapes : mapping of str to tuple of int, optional
+        Of each array, where the graph is for arrays of these shapes alone.
+
+    Returns
+    -------
+    inputs : list of TensorVariable
+        The flat vector, all scalars in one vector, and each array.
+    outputs : list of TensorVariable
+        Log density, and its gradient in the flat vector.
+
+    Raises
+    ------
+    ValueError
+        If the model has other variables or data than these.
+    """
+    import pytensor.tensor as pt
+    from pytensor.graph.replace import graph_replace
+
+    arguments, replaced = _arguments(model, slots, shapes or {})
     names = {variable.name for variable in variables}
     if {rv.name for rv in model.free_RVs} != names:
         raise ValueError(f"variables of the model {model.free_RVs}, expected {sorted(names)}")
@@ -435,20 +487,7 @@ def _numba_function(
         begin += variable.size
     slopes: Any = pt.grad(density, free)
     slope = pt.concatenate([slope.ravel() for slope in slopes])
-    outputs = graph_replace([density, slope], parts)
-    # Floating-point numbers to the letter: with reordering allowed, code that is put together from
-    # parts on disk rounds otherwise than the same code compiled in one piece, and draws differ.
-    # Greedy distribution of products over sums took most of the time of compiling bowls, for
-    # a graph of as many operations.
-    mode = get_mode("NUMBA").excluding("local_greedy_distributor")
-    with pytensor.config.change_flags(numba__fastmath=False):
-        function = pytensor.function(
-            [flat, *arguments], outputs, mode=mode, on_unused_input="ignore", trust_input=True
-        )
-    if left := function.get_shared():
-        raise ValueError(f"the model depends on {left}, which are not among its data")
-    _, graph = numba_funcify_and_cache_key(function.maker.fgraph)
-    return function.vm.jit_fn, graph
+    return [flat, *arguments], graph_replace([density, slope], parts)
 
 
 def _log_density(model: Any) -> Any:
@@ -463,7 +502,9 @@ def _log_density(model: Any) -> Any:
     return model.logp([*model.free_RVs, *others]) + (model["weight"] * observed).sum()
 
 
-def _arguments(model: Any, slots: tuple[Slot, ...]) -> tuple[list[Any], dict[Any, Any]]:
+def _arguments(
+    model: Any, slots: tuple[Slot, ...], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[list[Any], dict[Any, Any]]:
     """Make the inputs of the function, all scalars in one, and what they replace in the model."""
     import pytensor.tensor as pt
 
@@ -474,7 +515,8 @@ def _arguments(model: Any, slots: tuple[Slot, ...]) -> tuple[list[Any], dict[Any
     arguments, replaced, number = [scalars], {}, 0
     for slot in slots:
         if slot.ndim:
-            given = data[slot.name].type(name=slot.name)
+            kind = data[slot.name].type
+            given = kind.clone(shape=shapes.get(slot.name, kind.shape))(name=slot.name)
             arguments.append(given)
         else:
             given, number = scalars[number], number + 1

@@ -57,6 +57,7 @@ from bayescale.modelling.inputs import completed, names_read, parts_of_mixtures,
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model, slope_of
+from bayescale.posterior.jax_sampling import jax_model, sample_together
 from bayescale.posterior.leaning import coefficients, leaning_of, line_of, lines, rest_of
 from bayescale.posterior.rounding import rounded
 from bayescale.posterior.sampling import (
@@ -109,6 +110,9 @@ _NODES = ("prior", "observed_data", "constant_data")
 _COMPUTED = ("log_likelihood", "posterior_predictive")
 _LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
 
+
+BACKENDS = ("nutpie", "jax")
+"""What computes the log density and samples it."""
 
 MOST_DEEP = 10
 """Draws that may hit the maximum tree depth: a few of thousands cost time, and R-hat and effective
@@ -950,6 +954,7 @@ def fit(
     target_accept: float | None = None,
     weights: np.ndarray | None = None,
     seed: int = 1,
+    backend: str = "nutpie",
     progress: bool | None = None,
     **reading: Any,
 ) -> Fit:
@@ -980,6 +985,10 @@ def fit(
         weight 0 are left out.
     seed : int
         Same seed, same machine: same draws.
+    backend : str, optional
+        What computes the log density and samples it: ``nutpie``, machine code on the processor, or
+        ``jax``, on whatever device JAX finds (``pip install 'bayescale[jax]'``). Draws differ, the
+        posterior does not.
     progress : bool, optional
         Show which step runs and how much of it is done; by default on a terminal and in a notebook.
     **reading
@@ -998,8 +1007,8 @@ def fit(
     ModelError
         If a group is given for a model without groups.
     FitError
-        If the sampler could not start, a number of draws or the seed is too small, or the weights
-        are not one non-negative number a run.
+        If the sampler could not start, a number of draws or the seed is too small, the weights
+        are not one non-negative number a run, or the backend is unknown or not installed.
 
     Warns
     -----
@@ -1009,6 +1018,8 @@ def fit(
     """
     _require_at_least(1, draws=draws, tune=tune, chains=chains)
     _require_at_least(0, seed=seed)
+    if backend not in BACKENDS:
+        raise FitError(f"no backend {backend!r}; {words.did_you_mean(backend, BACKENDS)}")
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
     runs = as_runs(runs, spec.response.column, reading, names_read(spec))
@@ -1016,15 +1027,11 @@ def fit(
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
     runs = completed(spec, runs)
-    names = group_names(spec, runs)
+    group_names(spec, runs)  # refuses runs without groups
     for notice in _design(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=3)
     settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
-    attempts: Sequence[dict[str, Any]] = HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
-    attempts = SHARED_ERROR_ATTEMPTS if spec.partial == ("level",) else attempts
-    attempts = WHITENED_ATTEMPTS if spec.bend or spec.effects else attempts
-    attempts = FEW_ROWS_ATTEMPTS if spec.effects and len(runs) < FEW_ROWS else attempts
-    attempts = GUESSED_ATTEMPTS if spec.trends and guesses(spec) else attempts
+    attempts = attempts_of(spec, len(runs))
     settings = {**attempts[0], **settings}
     if target_accept is not None:
         attempts = ({"target_accept": target_accept},)
@@ -1036,48 +1043,104 @@ def fit(
         which = f"member {number + 1} of {len(members)}" if spec.members else ""
         with showing(progress), step(which):
             settings["seed"] = seed + number
-            found.append(_sampled(own, runs, names, attempts, settings, enough))
-    result = found[0] if not spec.members else _pooled(spec, found)
+            found.append(_sampled(own, runs, attempts, settings, enough, backend))
+    result = found[0] if not spec.members else pooled(spec, found)
     for notice in result._computed:
         warnings.warn(str(notice), RunsWarning, stacklevel=3)
     return result
 
 
+def attempts_of(spec: ModelSpec, rows: int) -> Sequence[dict[str, Any]]:
+    """How to sample a model, until one way converges.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    rows : int
+        Of the table.
+
+    Returns
+    -------
+    sequence of dict
+        Settings for `bayescale.posterior.sampling.sample`.
+    """
+    if spec.trends and guesses(spec):
+        return GUESSED_ATTEMPTS
+    if spec.effects and rows < FEW_ROWS:
+        return FEW_ROWS_ATTEMPTS
+    if spec.bend or spec.effects:
+        return WHITENED_ATTEMPTS
+    if spec.partial == ("level",):
+        return SHARED_ERROR_ATTEMPTS
+    return HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
+
+
 def _sampled(
     spec: ModelSpec,
     runs: Runs,
-    names: Sequence[str],
     attempts: Sequence[Mapping[str, Any]],
     settings: dict[str, Any],
     enough: float,
+    backend: str,
 ) -> Fit:
     """Sample one posterior, until it converges or there is no other way to try.
 
     `enough` is how many effective draws it needs: of a member of a pool, its share of them.
     """
-    began, seed = time.perf_counter(), settings["seed"]
-    target = _target(spec, runs)
+    began = time.perf_counter()
+    target = target_of(spec, runs, backend)
     compiled_at = time.perf_counter()
-    known = {name: value for name, value in target.data.items() if name not in (CENTRE, SCALE)}
-    beside = _beside(spec, known, seed)
+    beside = beside_draws(spec, target, settings["seed"])
     sampled_from = time.perf_counter()
     for number, attempt in enumerate(attempts):
+        own = {**settings, **attempt}
         with step(f"attempt {number + 1} of {len(attempts)}" if number else ""):
-            tree = sample(target, {**settings, **attempt})
-        drawn = _complete(spec, tree["posterior"].to_dataset())
-        for name, dataset in {"posterior": drawn, **beside}.items():
-            tree[name] = dataset.assign_coords(_labels(spec, runs, names))
+            if backend == "jax":
+                [tree] = sample_together([target], own, [own["seed"]])
+            else:
+                tree = sample(target, own)
         tree.attrs |= {
-            **_identity(spec),
-            "seed": seed,
+            "backend": backend,
             "tune": settings["tune"],
             "seconds_compile": compiled_at - began,
             "seconds_sample": time.perf_counter() - sampled_from,
         }
-        result = _leaning(_with_bend_beyond(Fit(spec, runs, tree), seed), seed)
+        result = fit_of_draws(spec, runs, tree, beside, settings["seed"])
         if not replace(result.diagnostics, needed=enough).problems:
             break
     return result
+
+
+def fit_of_draws(
+    spec: ModelSpec,
+    runs: Runs,
+    tree: xr.DataTree,
+    beside: Mapping[str, xr.Dataset],
+    seed: int,
+) -> Fit:
+    """Make the fit of what a sampler drew.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    runs : Runs
+        With all that the model reads.
+    tree : xarray.DataTree
+        Of a sampler, with what `Diagnostics` asks for.
+    beside : mapping of str to xarray.Dataset
+        Of `beside_draws`.
+    seed : int
+
+    Returns
+    -------
+    Fit
+    """
+    labels = _labels(spec, runs, group_names(spec, runs))
+    drawn = _complete(spec, tree["posterior"].to_dataset())
+    for name, dataset in {"posterior": drawn, **beside}.items():
+        tree[name] = dataset.assign_coords(labels)
+    tree.attrs |= {**_identity(spec), "seed": seed}
+    return _leaning(_with_bend_beyond(Fit(spec, runs, tree), seed), seed)
 
 
 def _labels(spec: ModelSpec, runs: Runs, groups: Sequence[str]) -> dict[str, list[str]]:
@@ -1088,8 +1151,18 @@ def _labels(spec: ModelSpec, runs: Runs, groups: Sequence[str]) -> dict[str, lis
     return {"group": list(groups), **clusters, **parts, **shared} if spec.group else parts | shared
 
 
-def _pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
-    """Pool the draws of the members: chains side by side, coordinate ``member``."""
+def pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
+    """Pool the draws of the members: chains side by side, coordinate ``member``.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    members : sequence of Fit
+
+    Returns
+    -------
+    Fit
+    """
     first = members[0].tree
     tree = first.copy()
     number = np.repeat(np.arange(len(members)), first["posterior"].sizes["chain"])
@@ -1154,8 +1227,22 @@ def _misfit(own: Fit) -> float:
     return float(np.sqrt(((said - data["observed"]) ** 2).mean()))
 
 
-def _target(spec: ModelSpec, runs: Runs) -> Target:
-    """Compile the model of a specification, for these runs."""
+def target_of(spec: ModelSpec, runs: Runs, backend: str = "nutpie") -> Target:
+    """Compile the model of a specification, for these runs.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Of one law, no pool of several.
+    runs : Runs
+        With all that the model reads.
+    backend : str, optional
+        One of `BACKENDS`.
+
+    Returns
+    -------
+    Target
+    """
     data = model_data(spec, runs)
     arrays, variables = as_arrays(spec, data), variables_of(spec, data)
     middle = start(spec, data)
@@ -1172,8 +1259,9 @@ def _target(spec: ModelSpec, runs: Runs) -> Target:
         lambda: build_model(spec, runs),
         repr((spec.law.name, *spec.shape[1:])) if ours else None,
     )
+    shapes = tuple(np.shape(data[slot.name]) for slot in slots)
     target = Target(
-        compile_model(shape),
+        jax_model(shape, shapes) if backend == "jax" else compile_model(shape),
         data,
         middle,
         lambda free: derived(spec, free, arrays),
@@ -1191,8 +1279,22 @@ def _scales_of(spec: ModelSpec) -> list[str]:
     return [*noise, *spec.between, *map(scale_of, spec.effects)]
 
 
-def _beside(spec: ModelSpec, data: Mapping[str, np.ndarray], seed: int) -> dict[str, xr.Dataset]:
-    """Collect what a fit keeps beside its posterior."""
+def beside_draws(spec: ModelSpec, target: Target, seed: int) -> dict[str, xr.Dataset]:
+    """Collect what a fit keeps beside its posterior.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    target : Target
+    seed : int
+        Of draws from the prior.
+
+    Returns
+    -------
+    dict of str to xarray.Dataset
+        By group of the fit's tree.
+    """
+    data = {name: value for name, value in target.data.items() if name not in (CENTRE, SCALE)}
     return {
         "prior": _complete(spec, draw_prior(spec, data, seed=seed)),
         "observed_data": xr.Dataset({spec.response.variable: ("obs", data["observed"])}),
@@ -1228,6 +1330,7 @@ def exact_fit(own: Fit) -> Fit | None:
             tune=tune,
             chains=chains,
             seed=seed,
+            backend=own.tree.attrs.get("backend", "nutpie"),  # fits of before knew one
         )
 
 

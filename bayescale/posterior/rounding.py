@@ -114,8 +114,7 @@ def rounded(target: Target, scales: Iterable[str], errors: Iterable[str]) -> Tar
     """
     density, named = target.density, set(scales)
     is_scale = np.concatenate([np.full(v.size, v.name in named) for v in density.variables])
-    table, _kept = density.bind(target.data)
-    own = _Density(density.evaluator(table), is_scale)
+    own = _Density(density.evaluator(target.data), is_scale)
     is_held = np.concatenate([np.full(v.size, v.name in set(errors)) for v in density.variables])
     vector, rng = _law_alone(own, is_held), np.random.default_rng(0)
     for number in range(_ROUNDS):

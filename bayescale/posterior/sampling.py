@@ -184,8 +184,7 @@ def whitened(target: Target) -> Target:
         With data for the linear map, started at 0.
     """
     density = target.density
-    table, _kept = density.bind(target.data)
-    evaluate = density.evaluator(table)
+    evaluate = density.evaluator(target.data)
     noise = density.place("sigma")
     others = np.arange(density.size) != noise
 
@@ -270,21 +269,48 @@ def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
         except RuntimeError as error:
             raise FitError(f"the sampler could not run on this model and data: {error}") from error
     flat, stats = _arrays(trace, draws)
+    return tree_of(target, flat, stats, {**settings, "thin": thin})
+
+
+def tree_of(
+    target: Target,
+    flat: np.ndarray,
+    stats: Mapping[str, np.ndarray],
+    settings: Mapping[str, Any],
+) -> xr.DataTree:
+    """Give what a sampler drew the names of the model.
+
+    Parameters
+    ----------
+    target : Target
+    flat : numpy.ndarray, shape (chains, draws, size)
+        Of what is sampled.
+    stats : mapping of str to numpy.ndarray, shape (chains, draws)
+    settings : mapping
+        With ``adaptation``, ``target_accept`` and, optional, ``thin``.
+
+    Returns
+    -------
+    xarray.DataTree
+        As `sample` returns.
+    """
+    thin = settings.get("thin", 1)
     if SCALE in target.data:
         flat = target.data[CENTRE] + flat @ target.data[SCALE].T
-    if thin > 1:
-        flat, every = flat[:, ::thin], stats
-        stats = stats.isel(draw=slice(None, None, thin))
-        for name in ("diverging", "maxdepth_reached"):
-            # What befell a draw that is left out counts for the one that is kept.
-            flags = every[name].coarsen(draw=thin).max()
-            stats[name] = stats[name].copy(data=flags.to_numpy())
-    made = xr.DataTree.from_dict({"posterior": _posterior(target, flat), "sample_stats": stats})
+    chains, draws = flat.shape[:2]
+    kept = {name: values[:, ::thin] for name, values in stats.items()}
+    for name in ("diverging", "maxdepth_reached"):
+        # What befell a draw that is left out counts for the one that is kept.
+        kept[name] = stats[name].reshape(chains, draws // thin, thin).any(axis=-1)
+    coords = {"chain": np.arange(chains), "draw": np.arange(0, draws, thin)}
+    table = xr.Dataset({name: (_DRAWS, values) for name, values in kept.items()}, coords)
+    posterior = _posterior(target, flat[:, ::thin])
+    made = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": table})
     made.attrs = {name: settings[name] for name in ("adaptation", "target_accept")} | {"thin": thin}
     return made
 
 
-def _arrays(trace: Any, draws: int) -> tuple[np.ndarray, xr.Dataset]:
+def _arrays(trace: Any, draws: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Flat vectors of the kept draws, shape (chains, draws, size), and statistics of them."""
     vectors, statistics = (
         [pa.record_batch(own).slice(own.num_rows - draws) for own in chains]
@@ -292,10 +318,10 @@ def _arrays(trace: Any, draws: int) -> tuple[np.ndarray, xr.Dataset]:
     )
     flat = np.stack([own["flat"].flatten().to_numpy().reshape(draws, -1) for own in vectors])
     stats = {
-        name: (_DRAWS, np.stack([own[name].to_numpy(zero_copy_only=False) for own in statistics]))
+        name: np.stack([own[name].to_numpy(zero_copy_only=False) for own in statistics])
         for name in _KEPT_STATS
     }
-    return flat, xr.Dataset(stats, {"chain": np.arange(len(flat)), "draw": np.arange(draws)})
+    return flat, stats
 
 
 def _share(chains: Sequence[Any]) -> float:

@@ -44,9 +44,9 @@ def call(density, flat, data):
 
 
 def target(spec, runs):
-    from bayescale.posterior.fit import _target
+    from bayescale.posterior.fit import target_of
 
-    return _target(spec, runs)
+    return target_of(spec, runs)
 
 
 def compiled_models():

@@ -151,8 +151,7 @@ def test_groups_asked_all_at_once_have_their_own_errors(fit):
 def curvatures(target, scale) -> np.ndarray:
     """Eigenvalues of the Hessian at 0 of minus the log density, of all but the scales."""
     density = target.density
-    bound, _kept = density.bind({**target.data, fitting.SCALE: scale})
-    at = density.evaluator(bound)
+    at = density.evaluator({**target.data, fitting.SCALE: scale})
     names = [v.name for v in density.variables for _ in range(v.size)]
     scales = set(fitting._scales_of(spec_of()))
     own = np.array([name not in scales for name in names])
@@ -161,7 +160,7 @@ def curvatures(target, scale) -> np.ndarray:
 
 
 def test_the_sampler_sees_a_round_posterior():
-    target = fitting._target(spec_of(), read_runs(table()))
+    target = fitting.target_of(spec_of(), read_runs(table()))
     found = curvatures(target, target.data[fitting.SCALE])
     assert found.min() > 0.3
     assert found.max() < 3

@@ -64,8 +64,7 @@ def log_joint(log_sigma: float) -> float:
 
 
 def evaluate(target: Target, vector: np.ndarray) -> tuple[float, np.ndarray]:
-    table, _kept = target.density.bind(target.data)
-    return target.density.evaluator(table)(vector)
+    return target.density.evaluator(target.data)(vector)
 
 
 def test_the_noise_scale_is_that_of_largest_marginal_density(mapped):
@@ -151,7 +150,7 @@ def test_draws_come_back_from_the_map(mapped):
 
 def test_the_map_of_a_law_that_bends_is_only_a_map(runs):
     """On the default's own density: the same at the mapped point, and rounder than it was."""
-    mapped = fitting._target(load_model("chinchilla-bend"), runs)
+    mapped = fitting.target_of(load_model("chinchilla-bend"), runs)
     size = mapped.density.size
     plain = replace(mapped, data={**mapped.data, CENTRE: np.zeros(size), SCALE: np.eye(size)})
     rng = np.random.default_rng(7)
@@ -164,6 +163,6 @@ def test_the_map_of_a_law_that_bends_is_only_a_map(runs):
 def test_tables_of_few_runs_are_mapped_at_some_noise():
     """Eight runs: the mode has no noise at all, of its marginal density there is a largest."""
     runs = read_runs(simulated_table(noise=0.003).iloc[[0, 4, 8, 14, 17, 21, 24, 29]])
-    mapped = fitting._target(load_model("chinchilla-bend"), runs)
+    mapped = fitting.target_of(load_model("chinchilla-bend"), runs)
     noise = mapped.density.place("sigma")
     assert -9.0 < mapped.data[CENTRE][noise] < -3.0
