@@ -1,0 +1,125 @@
+"""The same posteriors by JAX."""
+
+import sys
+from dataclasses import replace
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayescale as bs
+from bayescale.errors import BayescaleError, FitError
+from bayescale.modelling.jaxed import require_jax
+from bayescale.modelling.priors import Prior
+from bayescale.posterior.fit import target_of
+from tests.conftest import quietly, simulated_table, simulated_tasks
+
+slow = pytest.mark.slow
+SHORT = {"draws": 500, "tune": 500}
+
+
+def families() -> pd.DataFrame:
+    """Simulate three families of runs, of which each has its own level."""
+    each = [
+        simulated_table(seed=seed, E=level).assign(family=f"family {seed}")
+        for seed, level in enumerate((1.6, 1.7, 1.9))
+    ]
+    return pd.concat(each, ignore_index=True)
+
+
+def curve() -> pd.DataFrame:
+    """Simulate a curve along compute."""
+    flops = np.geomspace(1e18, 1e22, 20)
+    loss = 1.8 + 4e4 * flops**-0.25
+    noise = np.random.default_rng(3).normal(0, 0.005, 20)
+    return pd.DataFrame({"flops": flops, "loss": loss * np.exp(noise)})
+
+
+def one_task() -> pd.DataFrame:
+    """Simulate runs with the accuracy of one task."""
+    table = simulated_tasks()
+    return table[table["task"] == "piqa"].assign(flops=lambda own: 6 * own.params * own.tokens)
+
+
+TABLES = {
+    "power-law": curve,  # which may bend
+    "chinchilla": simulated_table,
+    "chinchilla-hierarchical": families,
+    "chinchilla-bend": simulated_table,
+    "accuracy-power-law": one_task,
+}
+
+
+@pytest.fixture
+def _jax():
+    for name in ("jax", "numpyro"):
+        pytest.importorskip(name, reason=f"{name} is not installed: pip install 'bayescale[jax]'")
+
+
+def apart(one: bs.Fit, other: bs.Fit) -> float:
+    """Return the largest difference of means of free variables, in combined standard errors."""
+    free = list(target_of(one.spec, one.runs).density.variables)
+    first, second = (
+        az.summary(own.tree, var_names=[v.name for v in free], round_to="none")
+        for own in (one, other)
+    )
+    error = np.hypot(first["mcse_mean"], second["mcse_mean"])
+    return float(((first["mean"] - second["mean"]) / error).abs().max())
+
+
+def test_a_backend_that_is_unknown_or_not_installed_is_refused(monkeypatch):
+    with pytest.raises(FitError, match=r"no backend 'jacks'.*jax"):
+        bs.fit(simulated_table(), "chinchilla", backend="jacks")
+    with pytest.raises(BayescaleError, match="backend must be"):
+        bs.fit(simulated_table(), "chinchilla", backend=1)
+    monkeypatch.setitem(sys.modules, "numpyro", None)
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(FitError, match=r"not installed \(jax\); pip install 'bayescale\[jax\]'"):
+        require_jax()
+
+
+@slow
+@pytest.mark.usefixtures("_jax")
+@pytest.mark.parametrize("model", TABLES)
+def test_the_density_is_the_default_one_and_so_is_the_posterior(model):
+    table = TABLES[model]()
+    by_jax = quietly(bs.fit, table, model, backend="jax")
+    default = quietly(bs.fit, table, model)
+    assert by_jax.diagnostics.converged, by_jax.problems
+    one, other = (target_of(by_jax.spec, by_jax.runs, name) for name in ("jax", "nutpie"))
+    evaluators = [own.density.evaluator(other.data) for own in (one, other)]
+    for seed in range(3):
+        flat = other.start + np.random.default_rng(seed).normal(0, 0.3, other.density.size)
+        (value, slope), (expected, slopes) = (evaluate(flat) for evaluate in evaluators)
+        assert value == pytest.approx(expected, rel=1e-9)
+        np.testing.assert_allclose(slope, slopes, rtol=1e-7, atol=1e-8 * np.abs(slopes).max())
+    assert apart(by_jax, default) < 4
+
+
+@slow
+@pytest.mark.usefixtures("_jax")
+def test_many_tables_at_once_are_each_alone_and_another_prior_is_another_posterior(tmp_path):
+    tables = [simulated_table(seed=seed) for seed in (0, 1)] + [simulated_table().iloc[:24]]
+    found = quietly(bs.fit_tables, tables, "chinchilla", **SHORT, seed=3)
+    alone = quietly(bs.fit, tables[1], "chinchilla", backend="jax", **SHORT, seed=4)
+    assert [len(own.runs) for own in found] == [30, 30, 24]
+    assert apart(found[1], alone) < 4
+    assert apart(found[1], found[0]) > 4
+    # Draws of another prior are told from these.
+    spec, other = alone.spec, {"dist": "LogNormal", "mu": -0.36, "sigma": 0.05}
+    tight = replace(spec, priors={**spec.priors, "alpha": Prior.parse(other, "alpha")})
+    assert apart(quietly(bs.fit, tables[1], tight, **SHORT), found[1]) > 4
+    loaded = bs.load_fit(found[0].save(tmp_path / "fit.nc"))
+    assert loaded.tree.attrs["backend"] == "jax"
+    assert loaded.posterior.equals(found[0].posterior)
+    assert bs.answer_optima(loaded, [1e22]).numbers
+
+
+@slow
+@pytest.mark.usefixtures("_jax")
+def test_a_table_that_cannot_be_fitted_is_named_and_one_that_did_not_converge_says_so():
+    with pytest.raises(FitError, match="table 2: "):
+        quietly(bs.fit_tables, [simulated_table(), simulated_table().iloc[:2]], "chinchilla")
+    (found,) = quietly(bs.fit_tables, [simulated_table()], "chinchilla", draws=20, tune=20)
+    assert found.problems
