@@ -13,13 +13,14 @@ from bayescale.posterior.fit import (
     Fit,
     attempts_of,
     beside_draws,
+    design_of,
     fit_of_draws,
     pooled,
+    require_at_least,
     target_of,
 )
 from bayescale.posterior.jax_sampling import sample_together
 from bayescale.progress import showing, step
-from bayescale.runs.design import require_identifiable
 from bayescale.runs.table import Runs
 from bayescale.runs.tasks import as_runs
 
@@ -72,11 +73,8 @@ def fit_tables(
         If a table cannot be read or cannot identify the law, which the message names by its place
         from 1, a number of draws or the seed is too small, or JAX is not installed.
     """
-    for name, number, least in (("draws", draws, 1), ("tune", tune, 1), ("chains", chains, 1)):
-        if number < least:
-            raise FitError(f"{name} must be at least {least}, got {number}")
-    if seed < 0:
-        raise FitError(f"seed must be at least 0, got {seed}")
+    require_at_least(1, draws=draws, tune=tune, chains=chains)
+    require_at_least(0, seed=seed)
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
     runs = [_read(table, spec, reading, place) for place, table in enumerate(tables, 1)]
@@ -96,14 +94,7 @@ def fit_tables(
 def _read(table: Any, spec: ModelSpec, reading: dict[str, Any], place: int) -> Runs:
     try:
         runs = completed(spec, as_runs(table, spec.response.column, reading, names_read(spec)))
-        require_identifiable(
-            runs,
-            spec.designed,
-            len(spec.priors),
-            group=spec.group,
-            held=spec.may_hold,
-            bowl=bool(spec.law.least),
-        )
+        design_of(spec, runs)
     except BayescaleError as error:
         raise FitError(f"table {place}: {error.finding}", error.advice) from error
     return runs

@@ -787,7 +787,7 @@ class Fit(Shown):
         """What looks doubtful about the runs: as a table, as a design for this law, as measured."""
         if len(self.runs) == 0 or self.own_group is not None:  # a group leans on the others
             return self.runs.notices
-        return (*self.runs.notices, *_design(self.spec, self.runs), *self._computed)
+        return (*self.runs.notices, *design_of(self.spec, self.runs), *self._computed)
 
     @cached_property
     def noiseless(self) -> bool:
@@ -1016,8 +1016,8 @@ def fit(
         If the design is weak: a collinear one, a single budget, a narrow range, few runs. If the
         losses look computed rather than measured.
     """
-    _require_at_least(1, draws=draws, tune=tune, chains=chains)
-    _require_at_least(0, seed=seed)
+    require_at_least(1, draws=draws, tune=tune, chains=chains)
+    require_at_least(0, seed=seed)
     if backend not in BACKENDS:
         raise FitError(f"no backend {backend!r}; {words.did_you_mean(backend, BACKENDS)}")
     spec = model if isinstance(model, ModelSpec) else load_model(model)
@@ -1028,7 +1028,7 @@ def fit(
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
     runs = completed(spec, runs)
     group_names(spec, runs)  # refuses runs without groups
-    for notice in _design(spec, runs):
+    for notice in design_of(spec, runs):
         warnings.warn(str(notice), RunsWarning, stacklevel=3)
     settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     attempts = attempts_of(spec, len(runs))
@@ -1330,7 +1330,6 @@ def exact_fit(own: Fit) -> Fit | None:
             tune=tune,
             chains=chains,
             seed=seed,
-            backend=own.tree.attrs.get("backend", "nutpie"),  # fits of before knew one
         )
 
 
@@ -1586,7 +1585,20 @@ def _identity(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _require_at_least(least: int, **numbers: int) -> None:
+def require_at_least(least: int, **numbers: int) -> None:
+    """Refuse settings that are too small.
+
+    Parameters
+    ----------
+    least : int
+    **numbers : int
+        By name.
+
+    Raises
+    ------
+    FitError
+        For the first that is.
+    """
     for name, number in numbers.items():
         if number < least:
             raise FitError(f"{name} must be at least {least}, got {number}")
@@ -1598,7 +1610,24 @@ def _require_weights(weights: np.ndarray, runs: int) -> None:
         raise FitError(f"weights must be {runs} finite numbers of at least 0, one for each run")
 
 
-def _design(spec: ModelSpec, runs: Runs) -> tuple[Check, ...]:
+def design_of(spec: ModelSpec, runs: Runs) -> tuple[Check, ...]:
+    """Judge runs as a design for a model.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    runs : Runs
+
+    Returns
+    -------
+    tuple of Check
+        What is doubtful.
+
+    Raises
+    ------
+    RunsError
+        If they cannot identify the law.
+    """
     return require_identifiable(
         runs,
         spec.designed,
