@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from bayescale.arguments import typed
 from bayescale.errors import BayescaleError, FitError
 from bayescale.modelling.inputs import completed, names_read
@@ -110,7 +112,7 @@ def _fits(
     by_shape: dict[Any, list[int]] = {}
     for place, target in enumerate(targets):
         by_shape.setdefault(target.density, []).append(place)
-    trees = {}
+    trees: dict[int, xr.DataTree] = {}
     for number, places in enumerate(by_shape.values(), 1):
         with step(f"shape {number} of {len(by_shape)}"):
             drawn = sample_together(

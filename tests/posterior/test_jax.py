@@ -7,13 +7,13 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import quietly, simulated_table, simulated_tasks
 
 import bayescale as bs
 from bayescale.errors import BayescaleError, FitError
 from bayescale.modelling.jaxed import require_jax
 from bayescale.modelling.priors import Prior
 from bayescale.posterior.fit import target_of
-from conftest import quietly, simulated_table, simulated_tasks
 
 slow = pytest.mark.slow
 SHORT = {"draws": 500, "tune": 500}
