@@ -161,9 +161,9 @@ class Density:
         point, gradient, value = np.empty(self.size), np.empty(self.size), np.empty(1)
         addresses = [array.ctypes.data for array in (point, gradient, value, table)]
 
-        def evaluate(
-            vector: np.ndarray, _kept: list[np.ndarray] = arrays
-        ) -> tuple[float, np.ndarray]:
+        kept = table, arrays  # their addresses are all that the function has
+
+        def evaluate(vector: np.ndarray, _kept: Any = kept) -> tuple[float, np.ndarray]:
             point[:], gradient[:] = vector, np.nan
             function(self.size, *addresses)
             return float(value[0]), gradient.copy()
