@@ -85,7 +85,8 @@ def test_losses_of_one_target_are_not_pooled(run, compared, tmp_path, targets, m
 
 @pytest.mark.slow
 @pytest.mark.parametrize("leaning", [0.0, 1.5])
-def test_composition_of_simulated_runs_from_the_shell(run, tmp_path, leaning):
+def test_composition_of_simulated_runs_from_the_shell(run, tmp_path, monkeypatch, leaning):
+    monkeypatch.setattr("bayescale.cli.mix._DRAWS", 200)
     of_scales(leaning=leaning).to_csv(tmp_path / "scales.csv", index=False)
     asked = ("mix", "scales.csv", "--composition", "--allow-unconverged", "--json")
     code, out, err = run(*asked)
