@@ -176,7 +176,7 @@ Sweep = Annotated[
 ]
 LastPer = Annotated[
     list[str] | None,
-    typer.Option(help="Keep the last row of each run that these name: run.", metavar="COLUMN"),
+    typer.Option(help="Keep the last row of runs that these name: run.", metavar="COLUMN"),
     names,
 ]
 ThinPer = Annotated[
@@ -185,12 +185,14 @@ ThinPer = Annotated[
         help="Thin the checkpoints of each run that these name: run; or none.",
         metavar="COLUMN",
         show_default=False,
+        hidden=True,  # the ledger names it where it thins, and help has to fit on a screen
     ),
     names,
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option(help="Columns to read: run,params,tokens,loss.", metavar="COLUMN"),
+    # Of large tables: refusals name it, and help has to fit on a screen.
+    typer.Option(help="Columns to read: run,params,tokens,loss.", metavar="COLUMN", hidden=True),
     names,
 ]
 MidSchedule = Annotated[
