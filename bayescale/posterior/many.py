@@ -5,7 +5,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -146,7 +146,7 @@ class Many(Shown, Sequence[FitRecord]):
 
 @typed
 def fit_many(
-    jobs: Iterable[Job],
+    jobs: Sequence[Job],
     *,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -162,7 +162,7 @@ def fit_many(
 
     Parameters
     ----------
-    jobs : iterable of Job
+    jobs : sequence of Job
     workers : int, optional
         Processes; by default as many as there are cores. With 1 all is done in this one.
     scheduler : str, optional
