@@ -93,4 +93,4 @@ def test_composition_of_simulated_runs_from_the_shell(run, tmp_path, monkeypatch
     assert code == 0, err
     found = json.loads(out)["composition"]
     assert found["moves_exponents"] is (leaning > 0)
-    assert found["factors"]["text"]["alpha"]["median"] > 1.3 or leaning == 0
+    assert found["factors"]["all"]["alpha"]["median"] > 1.3 or leaning == 0
