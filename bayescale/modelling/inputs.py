@@ -245,7 +245,7 @@ def columns_of(spec: ModelSpec, table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def names_read(spec: ModelSpec) -> tuple[str, ...]:
-    """Name what a law and its noise read, for `bayescale.read_runs`.
+    """Name what a law and its noise read, and the groups, for `bayescale.read_runs`.
 
     Parameters
     ----------
@@ -256,7 +256,8 @@ def names_read(spec: ModelSpec) -> tuple[str, ...]:
     tuple of str
         Columns, or of shares what the names of their columns begin with.
     """
-    return tuple(f"{own.name}_" if own.scale == "shares" else own.name for own in read_by(spec))
+    read = (f"{own.name}_" if own.scale == "shares" else own.name for own in read_by(spec))
+    return (*read, *((spec.group,) if spec.group else ()))
 
 
 def _names(spec: ModelSpec, table: pd.DataFrame) -> Iterable[str]:

@@ -410,7 +410,8 @@ def read_runs(
         mid_schedule=mid_schedule,
         best_per=best_per,
         last_per=last_per,
-        thin_per=thin_per if thin_per or response == "loss" else (),
+        # A model whose groups are runs lets the checkpoints of each share an error.
+        thin_per=() if thin_per is None and (response != "loss" or "run" in inputs) else thin_per,
         params_are=params_are,
         response=response,
         loss_unit=loss_unit,
