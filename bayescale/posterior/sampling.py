@@ -52,14 +52,20 @@ SHARED_ERROR_ATTEMPTS = (
 """Where groups differ by their level alone, all else is as in a model without groups: one funnel
 is narrow beside the correlations of the law's coordinates."""
 
+WHITENED_ATTEMPTS = (
+    {"adaptation": "diag", "target_accept": 0.9},
+    {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
+    {"adaptation": "diag", "target_accept": 0.99, "thin": 5},
+)
+"""How to sample from where a posterior is nearly round; where it is less so, for longer."""
+
 FEW_ROWS = 200
 FEW_ROWS_ATTEMPTS = (
-    {"adaptation": "low_rank", "target_accept": 0.9},
-    {"adaptation": "low_rank", "target_accept": 0.95, "thin": 3},
-    {"adaptation": "low_rank", "target_accept": 0.99, "thin": 5},
+    *WHITENED_ATTEMPTS[:2],
+    {"adaptation": "low_rank", "target_accept": 0.95, "thin": 5},
 )
-"""Of fewer rows that share errors the posterior is curved however it is mapped, and has so few
-parameters that a low-rank mass matrix costs little: 95 steps a draw of 28 rows for 527."""
+"""Of fewer rows that share errors and hardly scatter the posterior is curved however it is mapped.
+Their few parameters let a low-rank mass matrix follow: 95 steps a draw of 28 rows for 527."""
 
 GUESSED_ATTEMPTS = (
     {"adaptation": "diag", "target_accept": 0.8},
@@ -68,13 +74,6 @@ GUESSED_ATTEMPTS = (
 )
 """How to sample groups that each start where their runs are. Many runs tell each group apart; of
 few the curvature goes with the places and the asymmetry, which a low-rank mass matrix follows."""
-
-WHITENED_ATTEMPTS = (
-    {"adaptation": "diag", "target_accept": 0.9},
-    {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
-    {"adaptation": "diag", "target_accept": 0.99, "thin": 5},
-)
-"""How to sample from where a posterior is nearly round; where it is less so, for longer."""
 
 _DRAWS = ("chain", "draw")
 _NOWHERE = 1e10  # loss where the density is zero
