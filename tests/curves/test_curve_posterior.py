@@ -193,7 +193,7 @@ def test_posterior_is_that_of_the_fit_by_pymc(source, noise):
     sd = slow.std(axis=1)
     np.testing.assert_allclose((quick.mean(axis=1) - slow.mean(axis=1)) / sd, 0, atol=0.12)
     inner = [np.subtract(*np.quantile(own, [0.95, 0.05], axis=1)) for own in (quick, slow)]
-    # Of a floor that scattered points leave open the quick interval is a ninth narrower than PyMC's.
+    # Of a floor that scattered points leave open it is a ninth narrower than that of PyMC.
     assert (np.abs(inner[0] / inner[1] - 1) < (0.1, 0.12, 0.1)).all()
 
 
