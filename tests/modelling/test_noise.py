@@ -195,7 +195,7 @@ def test_losses_without_noise_are_fitted_in_few_steps_and_doubted_once(model):
     assert len(said) == 1
     assert [notice.name for notice in found.notices] == ["computed, not measured"]
     assert found.diagnostics.converged
-    assert found.tree["sample_stats"]["n_steps"].mean() < 60
+    assert found.tree["sample_stats"]["n_steps"].mean() < 100  # of 1,023, the most
     best = compute_optimal(found, 1e22)["params"].median().item()
     truth = compute_optimal(constants_fit("chinchilla", **TRUTH), 1e22)["params"].item()
     assert best == pytest.approx(truth, rel=0.05)
