@@ -15,6 +15,7 @@ from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_
 from bayescale.modelling.compiling import WEIGHTING, Variable
 from bayescale.modelling.effects import (
     centred_of,
+    dim_of,
     effect_data,
     effect_labels,
     effect_of,
@@ -168,7 +169,7 @@ def build_model(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) 
         for column, prior in spec.effects.items():
             scale = free[scale_of(column)] = prior.variable(scale_of(column))
             free[offset_of(column)] = pm.Normal(
-                offset_of(column), 0.0, scale ** data[centred_of(column)], dims=_of(column)
+                offset_of(column), 0.0, scale ** data[centred_of(column)], dims=dim_of(column)
             )
         known = derived(spec, free, data)
         for name, value in known.items():
@@ -410,15 +411,10 @@ def _dims_of(spec: ModelSpec, name: str, ndim: int) -> tuple[str, ...]:
     """Dims of a coordinate, a parameter of the law or a shared error, that has so many."""
     for column in spec.effects:
         if name == effect_of(column):
-            return _of(column)
+            return (dim_of(column),)
     along = spec.along(name.removesuffix("_population"))
     own = (along,) if along else ()
     return ("group", *own) if ndim > len(own) else own
-
-
-def _of(column: str) -> tuple[str]:
-    """Dims of the errors that rows of one value of a column share."""
-    return (f"{effect_of(column)}_of",)
 
 
 def _parts(spec: ModelSpec, name: str, data: Values) -> dict[str, int]:

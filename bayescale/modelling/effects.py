@@ -44,6 +44,20 @@ def effect_of(column: str) -> str:
     return f"{column}_effect"
 
 
+def dim_of(column: str) -> str:
+    """Name the dim of `effect_of`: the values of the column.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    str
+    """
+    return f"{effect_of(column)}_of"
+
+
 def scale_of(column: str) -> str:
     """Name the variable of the sd of `effect_of`.
 
@@ -166,7 +180,7 @@ def effect_labels(spec: ModelSpec, table: pd.DataFrame) -> dict[str, list[str]]:
     dict of str to list of str
         By dim, sorted.
     """
-    return {effect_of(c) + "_of": sorted(set(labels_of(table, c))) for c in spec.effects}
+    return {dim_of(c): sorted(set(labels_of(table, c))) for c in spec.effects}
 
 
 def effect_variables(spec: ModelSpec, data: Mapping[str, Any]) -> list[Variable]:
@@ -185,9 +199,8 @@ def effect_variables(spec: ModelSpec, data: Mapping[str, Any]) -> list[Variable]
     found = []
     for column, prior in spec.effects.items():
         number = int(np.max(data[index_of(column)])) + 1
-        name = effect_of(column)
         found.append(Variable(scale_of(column), prior.support))
-        found.append(Variable(offset_of(column), "real", (number,), (f"{name}_of",)))
+        found.append(Variable(offset_of(column), "real", (number,), (dim_of(column),)))
     return found
 
 

@@ -464,11 +464,16 @@ class Fit(Shown):
             found.append(Drawn(bending, everywhere, flat))
         return bent(found, self.spec.law)
 
+    @property
+    def data(self) -> dict[str, np.ndarray]:
+        """Data of the model, as `bayescale.modelling.build.model_data` gives them."""
+        kept = self.tree["constant_data"].to_dataset()
+        return {str(name): values.to_numpy() for name, values in kept.items()}
+
     @cached_property
     def bending(self) -> tuple[Bending, Features]:
         """How the law may bend, and features of places among the runs and beyond."""
-        kept = self.tree["constant_data"].to_dataset()
-        data = {str(name): values.to_numpy() for name, values in kept.items()}
+        data = self.data
         bending = bending_from(self.spec, data)
         inputs = tuple(inputs_in(self.spec, data).values())
         return bending, features_beyond(bending.features, inputs)
@@ -1140,7 +1145,7 @@ def fit_of_draws(
     for name, dataset in {"posterior": drawn, **beside}.items():
         tree[name] = dataset.assign_coords(labels)
     tree.attrs |= {**_identity(spec), "seed": seed}
-    return _leaning(_with_bend_beyond(Fit(spec, runs, tree), seed), seed)
+    return _with_leaning(_with_bend_beyond(Fit(spec, runs, tree), seed), seed)
 
 
 def _labels(spec: ModelSpec, runs: Runs, groups: Sequence[str]) -> dict[str, list[str]]:
@@ -1202,15 +1207,14 @@ def _with_bend_beyond(own: Fit, seed: int) -> Fit:
     return own
 
 
-def _leaning(own: Fit, seed: int) -> Fit:
+def _with_leaning(own: Fit, seed: int) -> Fit:
     """Draw the smooth part of errors of cells, which goes on beyond the runs."""
     for column in own.spec.smooth:
         posterior, kept = own.posterior, own.tree["constant_data"].to_dataset()
         dims = ("group" if "group" in posterior.dims else "law", "coordinate")
         kept = kept.assign({line_of(column): (dims, lines(own.spec, posterior))})
         own.tree["constant_data"] = kept
-        data = {str(name): values.to_numpy() for name, values in kept.items()}
-        z, rest = coefficients(own.spec, column, data, posterior, seed)
+        z, rest = coefficients(own.spec, column, own.data, posterior, seed)
         own.tree["posterior"] = posterior.assign({leaning_of(column): z, rest_of(column): rest})
     return own
 
@@ -1221,7 +1225,7 @@ def _more(bending: Bending, everywhere: Features) -> int:
 
 def _misfit(own: Fit) -> float:
     """Root mean square of what the best-fitting law leaves of the cells, were it exact."""
-    data = {str(name): values.to_numpy() for name, values in own.tree["constant_data"].items()}
+    data = own.data
     bending, _ = own.bending
     said = bending.log_law(tuple(inputs_in(own.spec, data).values()), bending.line)
     return float(np.sqrt(((said - data["observed"]) ** 2).mean()))
