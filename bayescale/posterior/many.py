@@ -202,14 +202,11 @@ def fit_many(
     if keep:
         records = {k: r for k, r in records.items() if r.fit is not None or r.status == FAILED}
     left = {key: job for key, job in zip(keys, jobs, strict=True) if key not in records}
-    tasks = [
-        _Task(cloudpickle.dumps(job.spec), replace(job, model=""), ask, keep)
-        for job in left.values()
-    ]
+    tasks, waiting = [_task(job, ask, keep) for job in left.values()], list(left)
     with showing(progress), step(f"fitting {words.counted(len(left), 'model')}") as done:
         calls = spread(_run, tasks, workers=workers, scheduler=scheduler)
         for number, called in enumerate(calls, 1):
-            key = list(left)[called.place]
+            key = waiting[called.place]
             records[key] = _record(left[key], key, called, kept)
             if kept is not None:
                 _append(kept / RECORDS, records[key])

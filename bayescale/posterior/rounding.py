@@ -28,10 +28,8 @@ _FIRST_STEPS = 1000
 _OFF_A_SADDLE = 0.01  # sds
 _FIRST, _LATER, _ROUNDS = 25, 3, 10  # Newton steps at first and later; rounds of the scales
 _CLOSE, _STILL = 0.5, 0.3  # gain of a Newton step, and move of a log scale, that are the last
-_DRAWS, _FARTHEST = (
-    10,
-    1.5,
-)  # pairs of draws for the scales; the most that a log scale moves at once
+_DRAWS = 10  # pairs of draws for the scales
+_FARTHEST = 1.5  # the most that a log scale moves at once
 _LEAST_OF_SCALES = 1.0  # curvature of a log scale that nothing tells
 _JITTER = 0.5  # about the mode, in sds
 
@@ -50,10 +48,16 @@ class _Density:
 
     def of(self, x: np.ndarray, vector: np.ndarray) -> tuple[float, np.ndarray]:
         """Minus log density and its gradient in x."""
+        return self.of_some(x, vector, ~self.scales)
+
+    def of_some(
+        self, values: np.ndarray, vector: np.ndarray, some: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        """Minus log density and its gradient in some entries, which have these values."""
         vector = vector.copy()
-        vector[~self.scales] = x
+        vector[some] = values
         value, gradient = self.all(vector)
-        return value, gradient[~self.scales]
+        return value, gradient[some]
 
     def around(self, vector: np.ndarray, away: np.ndarray) -> np.ndarray:
         """Places of x plus and minus those `away` from it, one a column."""
@@ -92,6 +96,11 @@ class _Density:
         values, axes = np.linalg.eigh(hessian)
         return np.maximum(np.abs(values), _LEAST_CURVATURE), axes
 
+    def root(self, vector: np.ndarray) -> np.ndarray:
+        """Inverse root of the Hessian in x."""
+        curvature, axes = self.curvature(vector[~self.scales], vector)
+        return np.asarray(axes / np.sqrt(curvature))
+
 
 @step("finding the mode")
 def rounded(target: Target, scales: Iterable[str], errors: Iterable[str]) -> Target:
@@ -119,8 +128,7 @@ def rounded(target: Target, scales: Iterable[str], errors: Iterable[str]) -> Tar
     vector, rng = _law_alone(own, is_held), np.random.default_rng(0)
     for number in range(_ROUNDS):
         vector = _newton(own, vector, _LATER if number else _FIRST)
-        curvature, axes = own.curvature(vector[~is_scale], vector)
-        root = axes / np.sqrt(curvature)
+        root = own.root(vector)
         places = own.around(vector, root @ rng.standard_normal((len(root), _DRAWS)))
         moved = _best_scales(own, vector, places)
         farthest = np.abs(moved - vector).max()
@@ -128,11 +136,9 @@ def rounded(target: Target, scales: Iterable[str], errors: Iterable[str]) -> Tar
         if farthest < _STILL:
             break
     vector = _polished(own, vector, root)
-    curvature, axes = own.curvature(vector[~is_scale], vector)
-    root = axes / np.sqrt(curvature)
     scale = np.zeros((density.size, density.size))
     scale[np.ix_(is_scale, is_scale)] = own.root_of_scales(vector, places)
-    scale[np.ix_(~is_scale, ~is_scale)] = root
+    scale[np.ix_(~is_scale, ~is_scale)] = own.root(vector)
     return replace(
         target,
         data={**target.data, CENTRE: target.data[CENTRE] + vector, SCALE: scale},
@@ -144,15 +150,9 @@ def rounded(target: Target, scales: Iterable[str], errors: Iterable[str]) -> Tar
 def _law_alone(own: _Density, held: np.ndarray) -> np.ndarray:
     """Find the mode of all but what is held at 0."""
     vector = np.zeros(len(held))
-
-    def cost(moving: np.ndarray) -> tuple[float, np.ndarray]:
-        at = vector.copy()
-        at[~held] = moving
-        value, gradient = own.all(at)
-        return value, gradient[~held]
-
     options = {"maxiter": _FIRST_STEPS, "maxfun": 2 * _FIRST_STEPS, "maxcor": 30}
-    found = minimize(cost, vector[~held], method="L-BFGS-B", jac=True, options=options)
+    start, given = vector[~held], (vector, ~held)
+    found = minimize(own.of_some, start, given, "L-BFGS-B", jac=True, options=options)
     vector[~held] = found.x
     return vector
 
