@@ -33,7 +33,7 @@ from bayescale.posterior.fit import Fit
 from bayescale.posterior.prediction import leaning
 from bayescale.progress import step
 from bayescale.runs.mixtures import TARGET, TRAINED
-from bayescale.runs.table import Runs, share_columns
+from bayescale.runs.table import Runs
 
 BASIN = 0.005
 """Nats within which mixtures are taken to be as good."""
@@ -145,9 +145,7 @@ def _objective(fit: Fit, plan: MixturePlan) -> _Objective:
     inputs: dict[str, float] = {
         n: getattr(plan, n) for n in ("params", "tokens") if n in law.inputs
     }
-    # Of a mixture the law alone says what it is worth; which one it is makes no difference here.
-    runs = fit.runs.table[list(share_columns(fit.runs.table, law.role("shares")[0]))]
-    found = leaning(fit, {**inputs, **runs.iloc[0].to_dict()}) if fit.spec.smooth else 0.0
+    found = leaning(fit, inputs)
     apart = np.zeros((len(kept), len(weights)))
     if isinstance(found, xr.DataArray):
         found = found if "group" in found.dims else found.expand_dims(group=1)

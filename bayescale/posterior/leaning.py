@@ -24,7 +24,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import multivariate_normal
 
 from bayescale.laws import into_support, onto_line
-from bayescale.modelling.bend import Features, features_beyond, features_of_runs
+from bayescale.modelling.bend import features_beyond, features_of_runs
 from bayescale.modelling.build import inputs_in, placed
 from bayescale.modelling.effects import effect_of, index_of, scale_of
 from bayescale.modelling.spec import Bend, ModelSpec
@@ -83,12 +83,15 @@ class _Cells:
     ----------
     number : numpy.ndarray of int
         Among all errors.
-    inputs : tuple of numpy.ndarray, shape (cells,)
-        Along the axes.
+    features : numpy.ndarray, shape (cells, features)
+        Before what the law can draw is taken off.
+    tangents : numpy.ndarray, shape (cells, coordinates)
+        Of the log law, by its coordinates.
     """
 
     number: np.ndarray
-    inputs: tuple[np.ndarray, ...]
+    features: np.ndarray
+    tangents: np.ndarray
 
 
 class Leaning:
@@ -106,17 +109,12 @@ class Leaning:
     def __init__(self, spec: ModelSpec, column: str, data: Mapping[str, np.ndarray]) -> None:
         self.spec, self.column, self.data = placed(spec, data), column, data
         self.smooth = spec.smooth[column]
-        self.bend = Bend(self.smooth.sd, self.smooth.length)
-        self.features = self._features()
-
-    @property
-    def _along(self) -> dict[str, np.ndarray]:
-        inputs = inputs_in(self.spec, self.data)
-        return {name: np.asarray(inputs[name], dtype=float) for name in self.smooth.axes}
-
-    def _features(self) -> Features:
-        at = tuple(self._along.values())
-        return features_beyond(features_of_runs(self.bend, np.log10(np.stack(at, axis=1))), at)
+        inputs = inputs_in(self.spec, data)
+        self._along = tuple(np.asarray(inputs[name], dtype=float) for name in self.smooth.axes)
+        bend = Bend(self.smooth.sd, self.smooth.length)
+        known = features_of_runs(bend, np.log10(np.stack(self._along, axis=1)))
+        self.features = features_beyond(known, self._along)
+        self._known: dict[int, _Cells] = {}
 
     def cells(self, group: int) -> _Cells:
         """Find the cells of one group.
@@ -129,30 +127,38 @@ class Leaning:
         -------
         _Cells
         """
-        index = np.asarray(self.data[index_of(self.column)])
-        own = np.flatnonzero(np.asarray(self.data.get("group_index", 0 * index)) == group)
-        number, first = np.unique(index[own], return_index=True)
-        return _Cells(number, tuple(values[own][first] for values in self._along.values()))
+        if group not in self._known:
+            index = np.asarray(self.data[index_of(self.column)])
+            own = np.flatnonzero(np.asarray(self.data.get("group_index", 0 * index)) == group)
+            number, first = np.unique(index[own], return_index=True)
+            at = tuple(values[own][first] for values in self._along)
+            parts = self._at(at), self._tangents(group, at)
+            self._known[group] = _Cells(number, *parts)
+        return self._known[group]
 
-    def basis(self, group: int, inputs: tuple[np.ndarray, ...], rest: float) -> np.ndarray:
+    def basis(
+        self, group: int, rest: float, inputs: tuple[np.ndarray, ...] | None = None
+    ) -> np.ndarray:
         """Return what the coefficients are multiplied by, B.
 
         Parameters
         ----------
         group : int
-        inputs : tuple of numpy.ndarray, shape (places,)
-            Along the axes.
         rest : float
             r, which says how well the law is told by the cells.
+        inputs : tuple of numpy.ndarray, shape (places,), optional
+            Along the axes; by default those of the cells of the group.
 
         Returns
         -------
         numpy.ndarray, shape (places, features)
         """
-        known = self.cells(group).inputs
-        tangents = self._tangents(group, known)
-        precision = tangents.T @ tangents / rest**2 + np.diag(self._widths**-2)
-        shift = np.linalg.solve(precision, tangents.T @ self._at(known)) / rest**2
+        known = self.cells(group)
+        widths = np.array([self.spec.priors[name].on_line()[1] for name in self._names])
+        precision = known.tangents.T @ known.tangents / rest**2 + np.diag(widths**-2)
+        shift = np.linalg.solve(precision, known.tangents.T @ known.features) / rest**2
+        if inputs is None:
+            return known.features - known.tangents @ shift
         return self._at(inputs) - self._tangents(group, inputs) @ shift
 
     def _at(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -163,23 +169,15 @@ class Leaning:
         """Coordinates of the law that are numbers."""
         return [name for name in self.spec.priors if not self.spec.along(name)]
 
-    @property
-    def _widths(self) -> np.ndarray:
-        return np.array([self.spec.priors[name].on_line()[1] for name in self._names])
-
     def _tangents(self, group: int, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
         """Differentiate the log law of the mean mixture by its coordinates, (places, names)."""
-        line = {n: v for n, v in self.line[group].items() if n in self._names}
+        line = self._line(group)
 
-        def log_law(**moved: float) -> np.ndarray:
-            return np.log(self._law(group, inputs, {**self.line[group], **moved}))
+        def log_law(name: str, by: float) -> np.ndarray:
+            return np.log(self._law(group, inputs, {**line, name: line[name] + by}))
 
-        columns = [
-            (log_law(**{name: at + _DIFFERENCE}) - log_law(**{name: at - _DIFFERENCE}))
-            / (2 * _DIFFERENCE)
-            for name, at in line.items()
-        ]
-        return np.stack(columns, axis=-1)
+        columns = [log_law(n, _DIFFERENCE) - log_law(n, -_DIFFERENCE) for n in self._names]
+        return np.stack(columns, axis=-1) / (2 * _DIFFERENCE)
 
     def _law(
         self, group: int, inputs: tuple[np.ndarray, ...], line: Mapping[str, Any]
@@ -194,25 +192,16 @@ class Leaning:
         said = spec.law(*(at[name] for name in spec.inputs), **natural)
         return np.broadcast_to(said, np.shape(inputs[0]))
 
-    @property
-    def line(self) -> list[dict[str, Any]]:
-        """Coordinates of the law of each group on the real line."""
-        flat, found = np.asarray(self.data[line_of(self.column)]), []
-        sizes = {
-            name: np.shape(self.data[f"reference_{along}"])[0]
-            if (along := self.spec.along(name))
-            else 1
-            for name in self.spec.priors
+    def _line(self, group: int) -> dict[str, Any]:
+        """Coordinates of the law of one group on the real line."""
+        along = {name: self.spec.along(name) for name in self.spec.priors}
+        sizes = [np.size(self.data[f"reference_{own}"]) if own else 1 for own in along.values()]
+        flat = np.asarray(self.data[line_of(self.column)])[group]
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        return {
+            name: part if own else float(part[0])
+            for (name, own), part in zip(along.items(), parts, strict=True)
         }
-        for own in flat:
-            parts = np.split(own, np.cumsum(list(sizes.values()))[:-1])
-            found.append(
-                {
-                    name: part if self.spec.along(name) else float(part[0])
-                    for name, part in zip(sizes, parts, strict=True)
-                }
-            )
-        return found
 
 
 def lines(spec: ModelSpec, posterior: xr.Dataset) -> np.ndarray:
@@ -274,7 +263,7 @@ def coefficients(
     found = []
     for group in groups:
         cells = leaning.cells(group)
-        basis = leaning.basis(group, cells.inputs, share * sd) / (share * sd)
+        basis = leaning.basis(group, share * sd) / (share * sd)
         precision = np.eye(basis.shape[1]) + basis.T @ basis
         mean = cho_solve(cho_factor(precision), basis.T) @ np.moveaxis(
             errors[..., cells.number] / (share * sd), -1, 0
@@ -294,10 +283,9 @@ def _share_of_rest(leaning: Leaning, groups: range, errors: np.ndarray, sd: floa
     def cost(log_share: float) -> float:
         rest, total = np.exp(log_share) * sd, 0.0
         for group in groups:
-            cells = leaning.cells(group)
-            basis = leaning.basis(group, cells.inputs, rest)
+            basis = leaning.basis(group, rest)
             spread = basis @ basis.T + rest**2 * np.eye(len(basis))
-            total -= multivariate_normal.logpdf(errors[cells.number], cov=spread)
+            total -= multivariate_normal.logpdf(errors[leaning.cells(group).number], cov=spread)
         return total
 
     bounds = (np.log(_LEAST_REST), np.log(_MOST_REST))

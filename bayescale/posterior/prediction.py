@@ -282,22 +282,32 @@ def _leaning(fit: Fit, column: str, inputs: Inputs) -> Any:
     if column not in spec.smooth or leaning_of(column) not in fit.posterior:
         return 0.0
     whole = fit.part_of or fit
-    kept = whole.tree["constant_data"].to_dataset()
-    leaning = Leaning(spec, column, {str(name): v.to_numpy() for name, v in kept.items()})
-    given = given_inputs(fit, inputs)
-    along = xr.broadcast(*(given[name] for name in spec.smooth[column].axes))
-    groups = _groups_given(fit, inputs)
-    names = list(whole.groups) or [""]
-    found = []
-    for group in np.unique(groups.to_numpy()):
+    own, names = Leaning(spec, column, whole.data), list(whole.groups) or [""]
+    rest = float(whole.posterior[rest_of(column)].mean())
+    given = given_inputs(fit, inputs, without="".join(spec.law.role("shares")))
+    along, groups = [given[name] for name in spec.smooth[column].axes], _groups_given(fit, inputs)
+
+    def of_group(group: str, places: list[xr.DataArray]) -> xr.DataArray:
         drawn = fit.posterior[leaning_of(column)]
         drawn = drawn.sel(group=group, drop=True) if "group" in drawn.dims else drawn
-        z = drawn.transpose("chain", "draw", ...).to_numpy()
-        rest = float(whole.posterior[rest_of(column)].mean())
-        flat = tuple(np.ravel(values) for values in along)
-        basis = leaning.basis(names.index(str(group)), flat, rest)
-        found.append(_times(basis, z, along[0]) * (groups == group))
-    return sum(found)
+        laid = xr.broadcast(*places)
+        flat = tuple(np.ravel(values) for values in laid)
+        basis = own.basis(names.index(group), rest, flat)
+        return _times(basis, drawn.transpose("chain", "draw", ...).to_numpy(), laid[0])
+
+    if not groups.ndim:
+        return of_group(str(groups.item()), along)
+    (dim,), found, order = groups.dims, [], []
+    for group in np.unique(groups.to_numpy()):
+        rows = np.flatnonzero(groups.to_numpy() == group)
+        places = [
+            values.isel({dim: rows}) if dim in values.dims else values.expand_dims({dim: len(rows)})
+            for values in along
+        ]
+        found.append(of_group(str(group), places))
+        order.append(rows)
+    back = np.argsort(np.concatenate(order))
+    return xr.concat(found, dim=dim).isel({dim: back}).assign_coords(groups.coords)
 
 
 def _times(basis: np.ndarray, z: np.ndarray, like: xr.DataArray) -> xr.DataArray:

@@ -130,6 +130,11 @@ def test_a_row_has_the_same_error_in_every_table_it_is_asked_in(fit):
         alone = errors_at(fit, flops[row : row + 1])
         assert alone[:, 0] == pytest.approx(together[:, row], abs=1e-12)
     other = errors_at(fit, flops, family="large")
+    at = {"flops": [1e21, 1e21, 1e22], "family": ["large", "small", "large"]}
+    mixed = prediction._shared_errors(fit, at | {"machine": ["m0"] * 3, "cell": ["new"] * 3}, 3)
+    mixed = mixed.transpose("chain", "draw", "run").to_numpy().reshape(-1, 3)
+    expected = np.stack([other[:, 0], together[:, 0], other[:, 1]], axis=1)
+    assert mixed == pytest.approx(expected, abs=1e-12)
     assert np.abs(other - together).max() > 1e-3
     known = fit.posterior["cell_effect"].sel(cell_effect_of="small 1e+21")
     machine = fit.posterior["machine_effect"].sel(machine_effect_of="m0")
