@@ -979,7 +979,7 @@ class MixtureAnswer(Standing):
 
 
 class ExponentFactors(TypedDict):
-    """Exponents of params and tokens: the largest among the tried mixtures, over the least."""
+    """Exponents of params and tokens: on the tried mixture where largest, over where least."""
 
     alpha: Quantity
     beta: Quantity

@@ -127,9 +127,7 @@ def of_shapes(own):
     """Fit a table in which the rows of one run share its shape."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bs.RunsWarning)  # of checkpoints, of a swept shape
-        return bs.fit(
-            own, "shape-basin-hierarchical", mid_schedule="keep", thin_per=(), progress=False
-        )
+        return bs.fit(own, "shape-basin-hierarchical", mid_schedule="keep", progress=False)
 
 
 @pytest.mark.slow

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from checkpoints import estimate
 from conftest import TRUTH
-from scipy.optimize import least_squares
 
 from bayescale import read_runs
 from bayescale.errors import RunsError
@@ -149,17 +149,7 @@ def test_losses_alone_are_thinned():
 
 def widths(table: pd.DataFrame) -> np.ndarray:
     """Standard errors of E and alpha by weighted least squares of log loss."""
-    root = np.sqrt(table.get("weight", pd.Series(1.0, table.index)).to_numpy())
-    size, data = np.log(table["params"] / 1e9), np.log(table["tokens"] / 1e11)
-
-    def left(at: np.ndarray) -> np.ndarray:
-        floor, a, b, alpha, beta = np.exp(at)
-        law = floor + a * np.exp(-alpha * size) + b * np.exp(-beta * data)
-        return root * (np.log(law) - np.log(table["loss"])).to_numpy()
-
-    found = least_squares(left, np.log([1.7, 0.4, 0.3, 0.33, 0.28]))
-    spread = 2 * found.cost / ((root**2).sum() - 5)
-    return np.sqrt(np.diag(np.linalg.inv(found.jac.T @ found.jac)) * spread)[[0, 3]]
+    return estimate(table)[1][[0, 3]]
 
 
 @pytest.mark.filterwarnings("ignore:repeated run names")
