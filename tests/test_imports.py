@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import bayescale
+from bayescale.modelling.compiling import _ROOMS
 
 PACKAGE = Path(bayescale.__file__).parent
 ORDER = [
@@ -46,6 +47,10 @@ def part(name: str) -> str:
     return name.split(".")[1]
 
 
+def module_name(path: Path) -> str:
+    return ".".join(("bayescale", *path.relative_to(PACKAGE).with_suffix("").parts))
+
+
 def imported(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -60,7 +65,7 @@ def imported(path: Path) -> set[str]:
 def test_imports_go_one_way():
     wrong = []
     for path in modules():
-        own = part(".".join(("bayescale", *path.relative_to(PACKAGE).with_suffix("").parts)))
+        own = part(module_name(path))
         for name in imported(path):
             ours = name.startswith("bayescale.") and part(name) != own
             if ours and ORDER.index(part(name)) > ORDER.index(own):
@@ -202,3 +207,11 @@ def test_a_command_that_needs_a_table_or_a_fit_imports_what_reads_it(tmp_path):
     (tmp_path / "fit.nc").write_text("no netCDF")
     code, _, modules = imports_of(run, "optima", "fit.nc", "--flops", "1e24", folder=tmp_path)
     assert (code, modules & {"nutpie", "xarray"}) == (2, {"nutpie", "xarray"})
+
+
+def test_models_are_made_where_the_source_names_the_compiled_code():
+    makers = {part(module_name(path)) for path in modules() if "pymc" in imported(path)}
+    assert makers == {"modelling"}
+    rooms = [path for room in _ROOMS for path in (PACKAGE / room).rglob("*.py")]
+    others = {part(name) for path in rooms for name in imported(path) if "bayescale." in name}
+    assert others - set(_ROOMS) == {"arguments", "display", "errors", "words"}

@@ -33,6 +33,9 @@ WEIGHTING = "weighting"
 _DECIDING = ("pymc", "pytensor", "nutpie")
 """Libraries whose version decides the code; Numba's cache looks at its own and the processor's."""
 
+_ROOMS = ("laws", "modelling", "runs")
+"""Where models are made, and all that these import beside texts and errors."""
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -279,10 +282,10 @@ def _digest(*parts: Any) -> str:
 
 @cache
 def _own_code() -> str:
-    """Digest of this package's source: any change of it may change a model."""
+    """Digest of the source of the rooms that make a model: any change of it may change one."""
     digest = hashlib.sha256()
     folder = Path(__file__).parents[1]
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(path for room in _ROOMS for path in (folder / room).rglob("*.py")):
         digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return digest.hexdigest()
 
