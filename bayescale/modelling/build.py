@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -10,7 +11,7 @@ import xarray as xr
 
 from bayescale.arguments import typed
 from bayescale.errors import ModelError, RunsError
-from bayescale.laws import into_support, onto_line
+from bayescale.laws import Law, into_support, onto_line
 from bayescale.modelling.bend import FEATURES, Bending, bending_of, features_of_runs
 from bayescale.modelling.compiling import WEIGHTING, Variable
 from bayescale.modelling.effects import (
@@ -47,7 +48,7 @@ from bayescale.modelling.pooling import (
     shifts_of,
 )
 from bayescale.modelling.priors import Prior
-from bayescale.modelling.spec import ModelSpec, slope_of
+from bayescale.modelling.spec import Bend, ModelSpec, slope_of
 from bayescale.runs.cells import Cells, collapse
 from bayescale.runs.table import Runs
 
@@ -340,13 +341,25 @@ def bending_from(spec: ModelSpec, data: Values) -> Bending:
     ModelError
         If it does not bend.
     """
-    stated = placed(spec, data).priors
-    priors = {name: (prior.support, *prior.on_line()) for name, prior in stated.items()}
-    inputs = tuple(np.asarray(values) for values in inputs_in(spec, data).values())
-    log_loss, weight = (np.asarray(data[name]) for name in ("observed", "weight"))
     if spec.bend is None:
         raise ModelError(f"the law of the model {spec.name} does not bend")
-    return bending_of(spec.law, spec.bend, inputs, log_loss, weight, priors, spec.fixed)
+    stated = placed(spec, data).priors
+    priors = tuple((name, (p.support, *p.on_line())) for name, p in stated.items())
+    columns = (data[name] for name in (*input_data(spec).values(), "observed", "weight"))
+    content = tuple(np.asarray(values, dtype=float).tobytes() for values in columns)
+    return _bending(spec.law, spec.bend, content, priors, tuple(spec.fixed.items()))
+
+
+@lru_cache(maxsize=1)  # a fit asks for it before it samples, and for the same one after
+def _bending(
+    law: Law,
+    bend: Bend,
+    content: tuple[bytes, ...],
+    priors: tuple[tuple[str, tuple[str, float, float]], ...],
+    fixed: tuple[tuple[str, float], ...],
+) -> Bending:
+    *inputs, log_loss, weight = map(np.frombuffer, content)
+    return bending_of(law, bend, tuple(inputs), log_loss, weight, dict(priors), dict(fixed))
 
 
 def cells_of(spec: ModelSpec, runs: Runs, weights: np.ndarray | None = None) -> Cells:

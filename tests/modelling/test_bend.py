@@ -7,8 +7,9 @@ import pytest
 from conftest import simulated_table
 from scipy.optimize import minimize_scalar
 
-from bayescale import load_model, read_runs
+from bayescale import fit, load_model, read_runs
 from bayescale.laws import Allocation, chinchilla
+from bayescale.modelling import bend as bend_module
 from bayescale.modelling.bend import (
     FEATURES,
     Bending,
@@ -254,6 +255,24 @@ def test_compute_is_the_inverse_of_the_least_loss(bending, everywhere):
     assert (law.compute(0.999 * loss, 6.0, **LAW, bend=number) > 1.005 * flops).all()
     assert np.isinf(law.compute(0.1 * loss, 6.0, **LAW, bend=number)).all()
     assert np.isnan(law.compute(100 * loss, 6.0, **LAW, bend=number)).all()
+
+
+def test_a_fit_looks_once_for_the_best_law_of_its_runs(spec, monkeypatch):
+    looked, real = [], bend_module._best_law
+
+    def counted(*arguments):
+        looked.append(1)
+        return real(*arguments)
+
+    monkeypatch.setattr(bend_module, "_best_law", counted)
+    runs = read_runs(simulated_table(seed=11))
+    own = fit(runs, spec, draws=20, tune=20, chains=1, target_accept=0.9, progress=False)
+    assert own.bending[0].line.shape == (5,)
+    assert len(looked) == 1
+    assert bending_from(spec, own.data) is own.bending[0]
+    other = {**own.data, "observed": own.data["observed"] + 1e-12}
+    assert bending_from(spec, other) is not own.bending[0]
+    assert len(looked) == 2
 
 
 def test_a_law_without_an_optimum_bends_without_one(everywhere, bending):
