@@ -67,7 +67,7 @@ class Job:
 
 
 _OWN = ("table", "model", "name", "where", "by", "seed")
-_OF_FIT = ("group", "draws", "tune", "chains", "target_accept")
+_OF_FIT = ("group", "draws", "tune", "chains", "target_accept", "backend")
 _PAIRS = ("columns", "units", "chance", "trials")  # in a file of rows: params=N,tokens=D
 
 
@@ -78,8 +78,8 @@ def read_jobs(path: str | Path) -> list[Job]:
     A TOML file has a part ``[[fits]]`` for each, above them what holds for all. A CSV file or JSON
     lines have a row for each. Entries: ``table``, a file beside the list; ``model``; ``name``;
     ``where``, which rows; ``by``, a column of which each value is fitted alone; ``seed``;
-    ``draws``, ``tune``, ``chains``, ``group`` as in `bayescale.fit`, and how to read the table as
-    in `bayescale.read_runs` or `bayescale.read_tasks`.
+    ``draws``, ``tune``, ``chains``, ``group``, ``backend`` as in `bayescale.fit`, and how to read
+    the table as in `bayescale.read_runs` or `bayescale.read_tasks`.
 
     Parameters
     ----------

@@ -96,6 +96,18 @@ def test_fits_are_recorded_and_shown(run, listed, tmp_path):
     assert run(*asked[:-1])[0] == 1  # too few draws to converge
 
 
+def test_a_row_may_name_its_backend(run, listed):
+    row = {"table": "curves.csv", "model": "power-law-params", "draws": 50, "tune": 100}
+    rows = [{**row, "where": "family == 'a'"}, {**row, "by": "family", "backend": "jacks"}]
+    listed = listed.with_suffix(".csv")
+    pd.DataFrame(rows).to_csv(listed, index=False)
+    assert "backend" not in read_jobs(listed)[0].settings
+    assert [own.settings["backend"] for own in read_jobs(listed)[1:]] == ["jacks", "jacks"]
+    code, _, err = run("batch", listed, "--workers", 1, "--allow-unconverged")
+    assert code == 2
+    assert "failed: curves b: no backend 'jacks'; Valid: nutpie, jax" in err.splitlines()[-1]
+
+
 def test_a_failed_fit_is_said_and_ends_in_2(run, listed):
     table = simulated_curve(0).assign(family="a", loss=-1.0)
     table.to_csv(listed.parent / "curves.csv", index=False)
