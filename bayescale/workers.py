@@ -4,18 +4,21 @@ A call that fails says why and ends nothing else. Processes may be killed and sc
 what was lost is called again.
 """
 
+import math
 import os
 import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
-from threading import Lock, Thread
+from threading import RLock, Thread
 from typing import Any
 
 from bayescale.errors import BayescaleError, WorkersError
+from bayescale.progress import step
 
 KILLED = "its process was killed each time it ran, as it is where memory ends"
 """Why a call without a result failed that ended its process."""
@@ -27,7 +30,15 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 _PATIENCE = 60.0  # seconds for which a scheduler may be away
 _RETRIES = 3  # of a call whose worker died
-_ONE = Lock()  # a worker of a cluster may have threads, and neither warnings nor tables are theirs
+_ONE = RLock()  # a worker of a cluster may have threads, and neither warnings nor tables are theirs
+_MOST_SENT = 100_000  # rows that each process may have as its own
+_IDLE = 20.0  # seconds after which processes end that are kept for the next calls
+
+WORTH = 30.0
+"""Processor seconds of calls for which processes are worth their start, of four each."""
+
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
+"""Whether this is one of many calls: the cores are taken, and it starts no processes of its own."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,63 @@ def spread(
     number = min(usable_cores() if workers is None else workers, len(items))
     if number <= 1:
         return (Called(place, *_call(function, item)) for place, item in waiting)
-    return _by_processes(function, waiting, number)
+    return _by_processes(function, waiting, number, _pool)
+
+
+def call_each(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    what: str,
+    *,
+    worth: float = WORTH,
+    rows: int = 0,
+) -> list[Called]:
+    """Call a function on each item here, and by all cores once it shows that the rest takes long.
+
+    How long is judged by the fastest call so far: the first may have compiled. Processes stay for
+    a while, so that calls that follow at once find them started. Inside of another such call all is
+    called here.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module that the workers can import.
+    items : sequence
+    what : str
+        Name of the step that shows how much is done.
+    worth : float, optional
+        Processor seconds that the rest must take.
+    rows : int, optional
+        Of the table that goes with each item: large ones are not copied to every process.
+
+    Returns
+    -------
+    list of Called
+        One for each item, in their order.
+    """
+    found: list[Called] = []
+    with step(what if items else "") as done:
+        for called in _where_long(function, items, math.inf if rows > _MOST_SENT else worth):
+            found.append(called)
+            done(len(found) / len(items))
+    return sorted(found, key=lambda called: called.place)
+
+
+def _where_long(
+    function: Callable[[Any], Any], items: Sequence[Any], worth: float
+) -> Iterator[Called]:
+    waiting, fastest = deque(enumerate(items)), 0.0
+    while waiting:
+        if fastest * len(waiting) > worth and not _inside.get() and usable_cores() > 1:
+            number = min(usable_cores(), len(waiting))
+            yield from _by_processes(function, waiting, number, _kept_pool)
+            return
+        place, item = waiting.popleft()
+        began = time.process_time()
+        called = Called(place, *_call(function, item))
+        took = time.process_time() - began
+        fastest = min(fastest, took) if place else took
+        yield called
 
 
 def usable_cores() -> int:
@@ -107,22 +174,32 @@ def usable_cores() -> int:
 def _call(function: Callable[[Any], Any], item: Any) -> tuple[Any, str]:
     """Call; return the value, and why there is none."""
     with _ONE:
+        token = _inside.set(True)
         try:
             return function(item), ""
         except BayescaleError as error:
             return None, str(error)
         except Exception as error:  # of any library below: one fit must not end a thousand others
             return None, f"{type(error).__name__}: {error}"
+        finally:
+            _inside.reset(token)
+
+
+type _Pool = AbstractContextManager[Any]
 
 
 def _by_processes(
-    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], workers: int
+    function: Callable[[Any], Any],
+    waiting: deque[tuple[int, Any]],
+    workers: int,
+    pool_of: Callable[[int], _Pool],
 ) -> Iterator[Called]:
     killed: Counter[int] = Counter()
     while waiting:
-        alone = deque((yield from _until_killed(function, waiting, workers, _AHEAD * workers)))
+        many = pool_of(workers)
+        alone = deque((yield from _until_killed(function, waiting, many, _AHEAD * workers)))
         while alone:  # one of them may have ended its process, and would do so again
-            for place, item in (yield from _until_killed(function, alone, 1, 1)):
+            for place, item in (yield from _until_killed(function, alone, _pool(1), 1)):
                 killed[place] += 1
                 if killed[place] < _ALONE:
                     alone.appendleft((place, item))
@@ -131,11 +208,11 @@ def _by_processes(
 
 
 def _until_killed(
-    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], workers: int, most: int
+    function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], opened: _Pool, most: int
 ) -> Generator[Called, None, list[tuple[int, Any]]]:
     """Call, `most` at once, until a process is killed: return what was handed out then."""
     running: dict[Future[tuple[Any, str]], tuple[int, Any]] = {}
-    with _pool(workers) as pool:
+    with opened as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < most:
@@ -167,6 +244,25 @@ def _pool(workers: int) -> Iterator[Any]:
         pool.shutdown(wait=True, kill_workers=True)
         raise
     pool.shutdown(wait=True)
+
+
+@contextmanager
+def _kept_pool(workers: int) -> Iterator[Any]:
+    """Keep processes as `_pool` does, for the next calls as well until they have waited long."""
+    from loky import get_reusable_executor
+
+    pool = get_reusable_executor(
+        workers,
+        timeout=_IDLE,
+        initializer=_end_with,
+        initargs=(os.getpid(),),
+        env=_ONE_THREAD,
+    )
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=True, kill_workers=True)
+        raise
 
 
 def _end_with(parent: int) -> None:

@@ -48,6 +48,7 @@ collect_ignore = ["own_laws"]  # laws of users, which tests copy into folders of
 
 mpl.use("Agg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: they share the cores
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # long work starts no processes of its own
 hypothesis.settings.register_profile("bayescale", max_examples=50, deadline=None)
 hypothesis.settings.load_profile("bayescale")
 

@@ -12,7 +12,8 @@ import pytest
 
 from bayescale import workers
 from bayescale.errors import RunsError, WorkersError
-from bayescale.workers import KILLED, Called, spread
+from bayescale.progress import Progress, heard_by
+from bayescale.workers import KILLED, Called, call_each, spread
 
 
 def inverse(number):
@@ -50,6 +51,61 @@ def test_processes_that_are_killed_lose_nothing(tmp_path):
     assert {one.place: one.failure for one in found if one.failure} == {4: KILLED}
     assert all(one.value[0] == one.place for one in found if one.place != 4)
     assert os.getpid() not in {one.value[1] for one in found if one.place != 4}
+
+
+def busy(item):
+    """Work for a moment, and say where; of a list, do so for each, were it long."""
+    began = time.process_time()
+    while time.process_time() - began < 0.002:
+        pass
+    if isinstance(item, list):
+        return [one.value for one in call_each(busy, item, "", worth=0.0)]
+    return os.getpid()
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+
+
+def test_what_is_short_or_large_is_called_here(two_cores):
+    for how in ({}, {"worth": 0.0, "rows": 200_000}):
+        found = call_each(busy, range(4), "work", **how)
+        assert found == [Called(place, os.getpid()) for place in range(4)]
+    assert call_each(busy, [], "work") == []
+    assert call_each(inverse, [3, 2], "work") == [
+        Called(0, None, "three is none; leave it out"),
+        Called(1, 0.5),
+    ]
+
+
+def test_what_is_long_is_called_by_processes_that_stay_for_the_next(two_cores):
+    found = call_each(busy, range(12), "work", worth=0.005)
+    assert [one.place for one in found] == list(range(12))
+    assert found[0].value == os.getpid()
+    assert os.getpid() not in {one.value for one in found[1:]}
+    again = call_each(busy, range(12), "work", worth=0.005)
+    others = {one.value for one in found[1:] + again} - {os.getpid()}
+    assert 1 <= len(others) <= 2
+
+
+def test_a_call_starts_no_processes_of_its_own(two_cores):
+    assert call_each(busy, [[0, 1, 2]], "work")[0].value == 3 * [os.getpid()]
+
+
+def test_how_much_is_done_is_shown():
+    told = []
+
+    class Screen:
+        def show(self, write):
+            told.append(write())
+
+        def clear(self):
+            pass
+
+    with heard_by(Progress(Screen())):
+        call_each(inverse, [1, 2], "working")
+    assert [line.split(",")[0] for line in told] == ["working", "working 50%", "working 100%"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The many curves of a table: labels, exponents, regimes, and the posterior of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,12 @@ from bayescale.curves.posterior import require_curve_model
 from bayescale.curves.rule import Shape
 from bayescale.curves.shape import FEWEST, FLOORLESS, MODEL, CurveShape, Judged, judge_points
 from bayescale.curves.sweep import Sweep, find_optimum
-from bayescale.curves.together import TOP, WHOLE, Together, Weighting, fit_together
+from bayescale.curves.together import TOP, WHOLE, WORTH, Together, Weighting, fit_together
 from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.draws import numbers
 from bayescale.modelling.spec import ModelSpec, load_model
-from bayescale.progress import showing, step
+from bayescale.progress import showing
+from bayescale.workers import call_each
 
 _TURNED = 0.5  # probability of a rise at the top from which on a curve has turned
 _MIRRORED = {"median": "median", "q05": "q95", "q95": "q05"}
@@ -158,6 +159,9 @@ def fit_curves(
     backtests say whether every point may count in full, and how far forecasts should fall. Where
     the label is of another law, draws are of each law that falls as often as it is probable.
 
+    Where the curves are many, all cores fit them; the draws are the same. One that fails is refused
+    with the reason.
+
     Parameters
     ----------
     table : pandas.DataFrame
@@ -192,6 +196,7 @@ def fit_curves(
     RunsError
         If a column is unknown, there are no rows, a row belongs to no curve, or the one chance
         level of all curves cannot be.
+        Or if no curve that falls can be sampled.
     ModelError
         If the model is not one of a curve.
 
@@ -214,29 +219,38 @@ def fit_curves(
     spec = require_curve_model(load_model(model or (QUANTITY if quantity else MODEL)))
     clusters = None if cluster is None else cluster_names(table, by, cluster)
     with showing(progress):
-        judged = _judged(measured, seed)
+        judged, failed = _judged(measured, seed)
         # What grows is asked for its exponent: all points say it, not the top alone.
         weighting = WHOLE if quantity else TOP if alone else None
         own_law = model is not None or quantity
         floorless = 0.0 if own_law else FLOORLESS
         together = _together(judged, spec, clusters, weighting, alone, floorless, seed)
-    each = tuple(_curve(one, judged.get(one.name), together, own_law, seed) for one in measured)
+    failed |= together.failed if together is not None else {}
+    usable = [
+        replace(one, values=None, message=failed[one.name]) if one.name in failed else one
+        for one in measured
+    ]
+    each = tuple(_curve(one, judged.get(one.name), together, own_law, seed) for one in usable)
     return Curves(each, together)
 
 
-def _judged(measured: Sequence[Measured], seed: int) -> dict[str, Judged]:
-    """Label the curves that can be used, by the evidence alone."""
+def _judged(measured: Sequence[Measured], seed: int) -> tuple[dict[str, Judged], dict[str, str]]:
+    """Label the curves that can be used, by the evidence alone; and say of which that failed."""
     usable = [
-        (one, one.values.points)
-        for one in measured
-        if one.values is not None and one.values.points.sizes >= FEWEST
+        one for one in measured if one.values is not None and one.values.points.sizes >= FEWEST
     ]
-    found = {}
-    with step(f"labelling {words.counted(len(usable), 'curve')}") as done:
-        for number, (one, points) in enumerate(usable, 1):
-            found[one.name] = judge_points(points, metric=one.metric, chance=one.chance, seed=seed)
-            done(number / len(usable))
-    return found
+    told = f"labelling {words.counted(len(usable), 'curve')}"
+    calls = call_each(_judge, [(one, seed) for one in usable], told, worth=WORTH)
+    found = {one.name: called for one, called in zip(usable, calls, strict=True)}
+    failed = {name: called.failure for name, called in found.items() if called.failure}
+    return {name: own.value for name, own in found.items() if not own.failure}, failed
+
+
+def _judge(asked: tuple[Measured, int]) -> Judged:
+    """Label one curve, wherever."""
+    one, seed = asked
+    assert one.values is not None
+    return judge_points(one.values.points, metric=one.metric, chance=one.chance, seed=seed)
 
 
 def _together(

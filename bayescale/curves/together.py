@@ -33,9 +33,15 @@ from bayescale.curves.posterior import (
     sample_curve,
 )
 from bayescale.curves.weighting import capped_weights
+from bayescale.errors import RunsError
 from bayescale.modelling.priors import Prior
 from bayescale.modelling.spec import ModelSpec, is_shipped, load_model
 from bayescale.progress import step
+from bayescale.workers import call_each
+
+WORTH = 3.0
+"""Processor seconds of calls for which other cores are worth their start: each call is one of five
+a curve, and processes that are started once serve all."""
 
 DRAWS = 1000
 """Draws of every curve."""
@@ -107,6 +113,8 @@ class Together:
         and sd; both 0 where fewer than 8 curves could say.
     tested : int
         Curves whose tops were forecast.
+    failed : mapping of str to str
+        Curves that could not be sampled, and why; they have no draws.
     """
 
     draws: Mapping[str, Draws] = field(repr=False)
@@ -114,6 +122,7 @@ class Together:
     whole: float
     log_fall: tuple[float, float]
     tested: int
+    failed: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def fall(self) -> dict[str, float] | None:
@@ -181,6 +190,11 @@ def fit_together(
     Returns
     -------
     Together
+
+    Raises
+    ------
+    RunsError
+        If no curve can be sampled.
     """
     asked = (TOP, WHOLE) if weighting is None else (weighting,)
     effort = ROUGH if rough else EFFORT
@@ -197,11 +211,13 @@ def fit_together(
         {
             name: _pooled([fit.draws[name] if fit else None for fit in fits], share)
             for name in points
+            if name not in how.failed
         },
         likeliest.population,
         whole=float(share[asked.index(WHOLE)]) if WHOLE in asked else 0.0,
         log_fall=trial.log_fall(seed) if trial is not None and enough else (0.0, 0.0),
         tested=trial.tested if trial is not None else 0,
+        failed=how.failed,
     )
 
 
@@ -257,7 +273,10 @@ def pooling_of(spec: ModelSpec) -> ModelSpec | None:
 
 @dataclass(frozen=True)
 class _How:
-    """By what curves are fitted: a law, how it is pooled, clusters of the curves."""
+    """By what curves are fitted: a law, how it is pooled, clusters of the curves.
+
+    Curves that could not be sampled are left out from then on: `failed` says why.
+    """
 
     spec: ModelSpec
     pooling: ModelSpec | None
@@ -265,6 +284,7 @@ class _How:
     floorless: float
     effort: Effort
     seed: int
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -278,21 +298,20 @@ class _Fit:
 def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     """Sample curves alone, learn what they share, and sample each again under that."""
     if how.pooling is None or len(points) < FEWEST_POOLED:
-        alone = _sample_each(points, how.spec, weighting, how.seed, effort=how.effort)
+        alone = _sample_each(points, weighting, how, how.effort)
         drawn = _draws(alone, how)
         if how.floorless > 0:
             drawn = _with_floorless(drawn, alone, points, weighting, how)
         return _Fit(drawn, None)
     some = _some(points, MOST_POOLED, how.seed)
-    taught = _sample_each(some, how.spec, weighting, how.seed, effort=ROUGH)
-    population = _learn(taught, some, how)
+    population = _learn(_sample_each(some, weighting, how, ROUGH), how)
 
     def base(name: str) -> Base:
         own = line_priors(how.spec, points[name], weighting.of(points[name]))
         return _under(population, own, name, how)
 
     effort = how.effort if len(points) <= MOST_POOLED else ROUGH
-    again = _sample_each(points, how.spec, weighting, how.seed + 1, base, effort=effort)
+    again = _sample_each(points, weighting, replace(how, seed=how.seed + 1), effort, base)
     return _Fit(_draws(again, how), population)
 
 
@@ -313,7 +332,8 @@ def _with_floorless(
         priors={name: own for name, own in how.spec.priors.items() if name != "reducible"},
     )
     place = coordinates_of(how.spec).index("reducible")
-    bare = _sample_each(points, exact, weighting, how.seed + 1, effort=how.effort)
+    other = replace(how, spec=exact, seed=how.seed + 1)
+    bare = _sample_each(points, weighting, other, how.effort)
     found = {}
     for name, (target, sample) in bare.items():
         odds = np.log(how.floorless) - np.log1p(-how.floorless)
@@ -331,10 +351,10 @@ def _fit_roughly(
     points: Mapping[str, Points], weighting: Weighting, how: _How
 ) -> Mapping[str, Draws]:
     """Do the same with a fifth of the work: curves are not sampled again but weighed."""
-    alone = _sample_each(points, how.spec, weighting, how.seed, effort=ROUGH)
+    alone = _sample_each(points, weighting, how, ROUGH)
     if how.pooling is None or len(points) < FEWEST_POOLED:
         return _draws(alone, how)
-    population = _learn(alone, points, how)
+    population = _learn(alone, how)
     weighed = {}
     for name, (target, sample) in alone.items():
         own = target.mean, target.root @ target.root.T
@@ -361,9 +381,7 @@ def _under(population: Population, own: Base, name: str, how: _How) -> Base:
     return mean, covariance
 
 
-def _learn(
-    alone: Mapping[str, tuple[Target, Sample]], some: Mapping[str, Points], how: _How
-) -> Population:
+def _learn(alone: Mapping[str, tuple[Target, Sample]], how: _How) -> Population:
     """Learn what curves share from samples of each alone."""
     assert how.pooling is not None
     targets = [target for target, _ in alone.values()]
@@ -372,7 +390,7 @@ def _learn(
     rng = np.random.default_rng(how.seed)
     moments = [_moments(target, sample, places) for target, sample in alone.values()]
     mean, covariance = (np.stack(part) for part in zip(*moments, strict=True))
-    clusters = None if how.clusters is None else [how.clusters[name] for name in some]
+    clusters = None if how.clusters is None else [how.clusters[name] for name in alone]
     return learn(mean, covariance, priors, rng, clusters=clusters)
 
 
@@ -394,24 +412,54 @@ def _some(points: Mapping[str, Points], most: int, seed: int) -> Mapping[str, Po
 
 def _sample_each(
     points: Mapping[str, Points],
-    spec: ModelSpec,
     weighting: Weighting,
-    seed: int,
-    base: Callable[[str], Base] | None = None,
-    *,
+    how: _How,
     effort: Effort,
+    base: Callable[[str], Base] | None = None,
 ) -> dict[str, tuple[Target, Sample]]:
-    """Sample curves one after another, each by a stream of its own."""
-    found = {}
-    told = words.counted(len(points), "curve")
+    """Sample every curve by a stream of its own, by all cores where that takes long."""
+    names = [name for name in points if name not in how.failed]
+    asked = [
+        _Asked(
+            *(how.spec, points[name], weighting.of(points[name])),
+            None if base is None else base(name),
+            effort,
+            (how.seed, crc32(name.encode())),
+        )
+        for name in names
+    ]
+    told = words.counted(len(asked), "curve")
     told += ", each alone" if base is None else " by what they share"
-    with step(f"fitting {told}") as done:
-        for number, (name, own) in enumerate(points.items(), 1):
-            rng = np.random.default_rng([seed, crc32(name.encode())])
-            given = None if base is None else base(name)
-            found[name] = sample_curve(spec, own, weighting.of(own), rng, base=given, effort=effort)
-            done(number / len(points))
-    return found
+    calls = call_each(_sampled, asked, f"fitting {told}", worth=WORTH)
+    how.failed.update((names[one.place], one.failure) for one in calls if one.failure)
+    if all(one.failure for one in calls):
+        raise RunsError(f"no curve can be fitted: {next(iter(how.failed.values()))}")
+    made = [one.place for one in calls if not one.failure]
+    return {names[place]: (asked[place].target, calls[place].value) for place in made}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One curve to sample."""
+
+    spec: ModelSpec
+    points: Points
+    weight: np.ndarray
+    base: Base | None
+    effort: Effort
+    stream: tuple[int, int]
+
+    @property
+    def target(self) -> Target:
+        """Density of its coordinates."""
+        return Target(self.spec, self.points, self.weight, self.base)
+
+
+def _sampled(one: _Asked) -> Sample:
+    """Sample one curve, wherever."""
+    rng = np.random.default_rng(one.stream)
+    own = one.spec, one.points, one.weight, rng
+    return sample_curve(*own, effort=one.effort, base=one.base)[1]
 
 
 def _draws(samples: Mapping[str, tuple[Target, Sample]], how: _How) -> dict[str, Draws]:
@@ -471,10 +519,13 @@ class _Trial:
             with step(f"testing forecasts of the tops of {len(parts)} curves"):
                 draws = _fit_roughly(kept, weighting, how)
             for column, (name, (lower, upper)) in enumerate(parts.items()):
+                if name in how.failed:
+                    continue
                 scores[row, column] = _score(draws[name], upper)
                 fell = np.nan if points[name].bests else _ratio(draws[name], lower, upper)
                 ratios[row, column] = fell
-        return cls(scores, ratios)
+        known = [name not in how.failed for name in parts]
+        return cls(scores[:, known], ratios[:, known])
 
     @property
     def tested(self) -> int:

@@ -10,6 +10,8 @@ import pytest
 from scipy.stats import norm
 
 import bayescale as bs
+from bayescale import workers
+from bayescale.curves import table as of_tables
 from bayescale.curves import together
 from bayescale.curves.importance import Effort
 from bayescale.curves.points import points_of
@@ -23,6 +25,7 @@ from bayescale.curves.together import (
     pooling_of,
     without_top,
 )
+from bayescale.errors import RunsError
 from bayescale.laws import plateau_power_law
 
 SPEC = require_curve_model(bs.load_model("plateau-power-law"))
@@ -203,6 +206,64 @@ def test_large_tables_are_taught_by_some_of_their_curves(quick, monkeypatch):
     found = fit_together(table(10), SPEC)
     assert found.tested == 8
     assert len(found.draws) == 10
+
+
+def without_curve_3(monkeypatch, module, name):
+    """Let a function of a curve's points fail for one of `table(9)`."""
+    lost, real = table(9)["curve 3"].log_loss[0], getattr(module, name)
+
+    def failing(*given, **how):
+        if any(np.isclose(getattr(own, "log_loss", [0.0])[0], lost, rtol=1e-9) for own in given):
+            raise np.linalg.LinAlgError("not positive definite")
+        return real(*given, **how)
+
+    monkeypatch.setattr(module, name, failing)
+
+
+def test_a_curve_that_cannot_be_sampled_is_named_and_the_others_are_as_without_it(
+    quick, monkeypatch
+):
+    curves = table(9)
+    others = {name: own for name, own in curves.items() if name != "curve 3"}
+    expected = fit_together(others, SPEC, weighting=WHOLE)
+    without_curve_3(monkeypatch, together, "sample_curve")
+    found = fit_together(curves, SPEC, weighting=WHOLE)
+    assert found.failed == {"curve 3": "LinAlgError: not positive definite"}
+    assert (found.tested, set(found.draws)) == (8, set(others))
+    for name in others:
+        np.testing.assert_array_equal(found.draws[name].line, expected.draws[name].line)
+    with pytest.raises(RunsError, match="no curve can be fitted: LinAlgError"):
+        fit_together({"curve 3": curves["curve 3"]}, SPEC)
+
+
+def as_table(curves):
+    return pd.concat(
+        pd.DataFrame({"curve": name, "x": own.x, "loss": np.exp(own.log_loss)})
+        for name, own in curves.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(of_tables, "judge_points"), (together, "sample_curve")]
+)
+def test_a_curve_that_fails_is_refused_with_the_reason(quick, monkeypatch, module, name):
+    without_curve_3(monkeypatch, module, name)
+    some = {name: own for name, own in table(9).items() if name in ("curve 1", "curve 3")}
+    kept, lost = bs.fit_curves(as_table(some), "curve", "x", "loss")
+    assert kept.shape is not None
+    assert (lost.name, lost.label, lost.shape) == ("curve 3", of_tables.REFUSED, None)
+    assert lost.message == "LinAlgError: not positive definite"
+
+
+@pytest.mark.slow
+def test_processes_fit_what_this_one_fits(quick, monkeypatch):
+    frame = as_table(table(9))
+    here = bs.curve_table(bs.fit_curves(frame, "curve", "x", "loss"))
+    monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+    for module in (of_tables, together):
+        monkeypatch.setattr(module, "WORTH", 0.0)
+    by_processes = bs.curve_table(bs.fit_curves(frame, "curve", "x", "loss"))
+    pd.testing.assert_frame_equal(by_processes, here, check_exact=True)
 
 
 def population_table(number=12, seed=3):
