@@ -45,8 +45,5 @@ def batch(
             found.table.to_csv(partial, index=False)
         typer.echo(f"records: {out / 'fits.jsonl'}, {out / 'fits.csv'}", err=True)
     typer.echo(to_json({"fits": [asdict(one) for one in found]}) if as_json else found)
-    for one in found.failed:
-        typer.echo(f"failed: {one.name}: {one.reason}", err=True)
-    stop_unless_converged(found.problems, allow_unconverged)
-    if found.failed:
-        raise typer.Exit(2)
+    failed = [f"{one.name}: {one.reason}" for one in found.failed]
+    stop_unless_converged(found.problems, allow_unconverged, failed)

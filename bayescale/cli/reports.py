@@ -34,7 +34,7 @@ from bayescale.cli.options import (
 )
 from bayescale.cli.reading import fit_of, given_of, runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, stop_unless_converged
-from bayescale.errors import ModelError, RunsError
+from bayescale.errors import FitError, ModelError, RunsError
 from bayescale.files import make_folder, make_room
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.progress import step
@@ -254,7 +254,7 @@ def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | str":
     try:
         with step("backtest"):
             return backtest(fitted.runs, fitted.spec, seed=seed)
-    except RunsError as error:
+    except (FitError, RunsError) as error:
         if asked:
             raise
         return str(error)

@@ -46,18 +46,24 @@ def sample(
         return fit(runs, spec, draws=draws, tune=tune, seed=seed, backend=backend)
 
 
-def stop_unless_converged(problems: Sequence[str], allow: bool) -> None:
-    """Exit with 1 for what did not converge, unless told that it may.
+def stop_unless_converged(problems: Sequence[str], allow: bool, failed: Sequence[str] = ()) -> None:
+    """Exit with 1 for what did not converge, unless told that it may, and with 2 for what failed.
 
     Parameters
     ----------
     problems : sequence of str
     allow : bool
+    failed : sequence of str, optional
+        Fits among many that could not be made.
     """
     for problem in problems:
         typer.echo(f"not converged: {problem}", err=True)
+    for one in failed:
+        typer.echo(f"failed: {one}", err=True)
     if problems and not allow:
         raise typer.Exit(1)
+    if failed:
+        raise typer.Exit(2)
 
 
 def print_answer(answer: "Answer", as_json: bool, allow_unconverged: bool) -> None:

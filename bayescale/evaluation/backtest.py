@@ -6,7 +6,7 @@ doi:10.1016/S0169-2070(00)00065-0: rolling origins).
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -28,10 +28,11 @@ from bayescale.files import plain
 from bayescale.laws import LOSS, Response
 from bayescale.modelling.inputs import names_read
 from bayescale.modelling.spec import ModelSpec, load_model
-from bayescale.posterior.fit import Fit, fit
+from bayescale.posterior.fit import fit
 from bayescale.progress import showing, step
 from bayescale.runs.table import Runs
 from bayescale.runs.tasks import as_runs
+from bayescale.workers import call_each
 
 MODEL, EXACT = "model", "exact"
 """What is scored: the model as it is, and its law taken as exact."""
@@ -65,6 +66,8 @@ class Backtest(Shown):
         Column along which the cuts were made: ``flops`` for laws that trade params for tokens.
     problems : tuple of str
         Fits that did not converge, one sentence each; their rows have ``converged`` false.
+    left_out : tuple of str
+        Fits that failed, one sentence each; they have no rows.
     chances : tuple of Chance
         Of each cut: what the scores of the model would be, were it true.
     response : Response
@@ -75,6 +78,7 @@ class Backtest(Shown):
     model: str
     axis: str
     problems: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     chances: tuple[Chance, ...] = field(default=(), repr=False)
     response: Response = field(default=LOSS, repr=False)
 
@@ -224,6 +228,8 @@ def backtest(
     or the first input on a log scale for all others. All groups are cut at the same size; a group
     without runs up to a cut is not predicted from it.
     Unfinished runs (column ``mid_schedule``) are never predicted.
+    Where the fits take long, all cores make them; the draws are the same. A fit that fails is left
+    out and named.
 
     Parameters
     ----------
@@ -254,7 +260,7 @@ def backtest(
     ModelError
         For a law whose size lies at a minimum: no end of it is the future.
     FitError
-        If a sampler could not start.
+        If no fit of the model could be made.
 
     Warns
     -----
@@ -267,51 +273,79 @@ def backtest(
     spec = spec.in_unit(runs.unit)
     laws = {MODEL: spec} | ({} if spec.is_exact else {EXACT: spec.exact})
     splits = plan_cuts(runs, spec, cuts)
-    parts, problems, chances = [], [], []
-    for number, split in enumerate(splits):
+    for split in splits:
         for notice in split.weaknesses(runs):
             warnings.warn(f"{split.name}: {notice}", RunsWarning, stacklevel=2)
-        until = splits[number + 1].cut if number + 1 < len(splits) else np.inf
-        which = f"cut {number + 1} of {len(splits)}, {len(split.past)} runs"
-        for law, own_spec in laws.items():
-            exact = "fitting the exact law" if law == EXACT else ""
-            with showing(progress), step(which), step(exact):
-                own = _refit(replace(split, spec=own_spec), draws, tune, chains, seed)
-            rows, chance = score_with_chance(own, split.later, seed=seed)
-            rows = rows.sort_values(spec.size)
-            chances += [chance] if law == MODEL else []
-            found = own.diagnostics.problems
-            of = "" if law == MODEL else " (the exact law)"
-            problems += [f"{split.name}{of}: {problem}" for problem in found]
-            rows = rows.assign(
-                cut=split.cut,
-                fitted=len(split.past),
-                converged=not found,
-                law=law,
-                decades=split.decades(rows),
-                block=np.where(up_to(rows[spec.size], until), "next", "later"),
-            )
-            parts.append(rows)
+    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    asked = [
+        _Past(replace(split, spec=own), law, f"cut {number} of {len(splits)}", settings)
+        for number, split in enumerate(splits, 1)
+        for law, own in laws.items()
+    ]
+    with showing(progress):
+        told = f"fitting {words.counted(len(asked), 'past')}"
+        found = call_each(_scored, asked, told, rows=len(runs))
+    left_out = tuple(f"{asked[one.place].of}: {one.failure}" for one in found if one.failure)
+    scored = [(asked[one.place], one.value) for one in found if not one.failure]
+    chances = tuple(own.chance for past, own in scored if past.law == MODEL)
+    if not chances:
+        raise FitError(f"no past could be fitted: {'; '.join(left_out)}")
+    problems = tuple(f"{past.of}: {problem}" for past, own in scored for problem in own.problems)
+    ends = {one.cut: other.cut for one, other in pairwise(splits)}
+    parts = [_in_blocks(own.rows, spec, ends.get(past.split.cut, np.inf)) for past, own in scored]
     table = pd.concat(parts, ignore_index=True)
     first = ["cut", "fitted", "converged", "law", "run", "decades", "block"]
     table = table[first + [name for name in table if name not in first]]
-    return Backtest(table, spec.name, spec.size, tuple(problems), tuple(chances), spec.response)
+    return Backtest(table, spec.name, spec.size, problems, left_out, chances, spec.response)
 
 
-def _refit(split: Split, draws: int, tune: int, chains: int, seed: int) -> Fit:
-    with warnings.catch_warnings():
+def _in_blocks(rows: pd.DataFrame, spec: ModelSpec, end: float) -> pd.DataFrame:
+    """Say which runs lie up to the next cut."""
+    return rows.assign(block=np.where(up_to(rows[spec.size], end), "next", "later"))
+
+
+@dataclass(frozen=True)
+class _Past:
+    """One fit of a past: by the model or its exact law, which cut it is, and how to sample."""
+
+    split: Split
+    law: str
+    which: str
+    settings: Mapping[str, int]
+
+    @property
+    def of(self) -> str:
+        """Name the fit for people."""
+        return self.split.name + ("" if self.law == MODEL else " (the exact law)")
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Scores of the later runs, what chance would make of them, and problems of the fit."""
+
+    rows: pd.DataFrame
+    chance: Chance
+    problems: tuple[str, ...]
+
+
+def _scored(past: _Past) -> _Scored:
+    """Fit a past, and score what came later."""
+    split = past.split
+    exact = "fitting the exact law" if past.law == EXACT else ""
+    with warnings.catch_warnings(), step(f"{past.which}, {len(split.past)} runs"), step(exact):
         warnings.simplefilter("ignore", RunsWarning)  # what is new about the past was said
-        try:
-            return fit(
-                split.past,
-                split.spec,
-                draws=draws,
-                tune=tune,
-                chains=chains,
-                seed=seed,
-            )
-        except FitError as error:
-            raise FitError(f"{split.name}: {error}") from error
+        own = fit(split.past, split.spec, **past.settings)
+    rows, chance = score_with_chance(own, split.later, seed=past.settings["seed"])
+    rows = rows.sort_values(split.spec.size)
+    found = own.diagnostics.problems
+    rows = rows.assign(
+        cut=split.cut,
+        fitted=len(split.past),
+        converged=not found,
+        law=past.law,
+        decades=split.decades(rows),
+    )
+    return _Scored(rows, chance, found)
 
 
 SCORED = {MODEL: "this model", EXACT: "the exact law"}
@@ -359,7 +393,7 @@ def answer_backtest(found: Backtest) -> Answer:
     -------
     Answer
         Numbers: ``model``, ``axis``, ``farthest`` (decades), ``laws``; ``cuts`` and ``distances``,
-        records of `Backtest.by_cut` and `Backtest.summary`.
+        records of `Backtest.by_cut` and `Backtest.summary`; ``left_out``, fits that failed.
     """
     numbers = {
         "model": found.model,
@@ -368,6 +402,7 @@ def answer_backtest(found: Backtest) -> Answer:
         "laws": list(found.laws),
         "cuts": _records(found.by_cut),
         "distances": _records(found.summary),
+        "left_out": list(found.left_out),
         **convergence(found.problems),
     }
     return Answer(None, plain(numbers), _sentences(found), unconverged(found.problems))
@@ -394,6 +429,7 @@ def _sentences(found: Backtest) -> tuple[str, ...]:
             f"{verdict} Take every interval beyond the runs for too narrow, or fit another law."
         )
     said += [f"Not converged, its scores are not to be trusted: {one}." for one in found.problems]
+    said += [f"Could not be fitted, and was left out: {one}." for one in found.left_out]
     return tuple(said)
 
 

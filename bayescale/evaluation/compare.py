@@ -64,6 +64,8 @@ class Comparison(Shown):
         one does not say what compute reaches a loss.
     problems : tuple of str
         What did not converge among the refits.
+    left_out : tuple of str
+        Laws that could not be refitted, one sentence each; they are not compared.
     """
 
     fits: Mapping[str, Fit] = field(repr=False)
@@ -72,6 +74,7 @@ class Comparison(Shown):
     decisions: Mapping[str, xr.Dataset] = field(repr=False)
     regret: Mapping[str, xr.DataArray] = field(repr=False)
     problems: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def _parts(self) -> Iterable[Part]:
         return answer_comparison(self)._parts()
@@ -126,6 +129,9 @@ def compare(
     the runs leave open. The choice matters where that exceeds 1% with a probability above one half.
     Laws whose N* have disjoint intervals may waste less: isoFLOP curves are flat.
 
+    Where refits take long, all cores make them; the draws are the same. A law of which one fails is
+    left out and named.
+
     Parameters
     ----------
     fits : mapping of str to Fit
@@ -149,25 +155,28 @@ def compare(
     ------
     FitError
         If the fits are not comparable (other runs, other cells, weighted runs, other responses,
-        other axes, other groups, constants), a law has no decision to compare, or cannot be
-        refitted.
+        other axes, other groups, constants), a law has no decision to compare, or fewer than two
+        can be refitted.
     """
     _require_comparable(fits)
     first = next(iter(fits.values()))
     values = distinct_budgets(flops) or sizes_ahead(first)
     with showing(progress), step("leaving cells out"):
         validated = cross_validate(fits, folds=folds, seed=seed)
+    if len(validated.elpds) < 2:
+        raise FitError(f"fewer than two laws can be refitted: {'; '.join(validated.left_out)}")
     table, pointwise = _table(validated.elpds)
     table["high_k"], table["method"] = pd.Series(validated.high_k), pd.Series(validated.method)
     ordered = {str(name): fits[str(name)] for name in table.index}
-    groups = next((own.groups for own in fits.values() if own.groups), ())
+    groups = next((own.groups for own in ordered.values() if own.groups), ())
     decisions = {name: _decision(own, values, groups) for name, own in ordered.items()}
     weights = {name: float(table.loc[name, "weight"]) for name in ordered}
     decisions[STACKED] = stack_draws(decisions, weights, seed=seed)
     regret = {}
-    if first.law.is_joint and all(own.law.compute for own in fits.values()):
+    if first.law.is_joint and all(own.law.compute for own in ordered.values()):
         regret = {name: _regret(name, own, decisions) for name, own in ordered.items()}
-    return Comparison(ordered, table, pointwise, decisions, regret, validated.problems)
+    refits = validated.problems, validated.left_out
+    return Comparison(ordered, table, pointwise, decisions, regret, *refits)
 
 
 def _require_comparable(fits: Mapping[str, Fit]) -> None:
@@ -358,9 +367,11 @@ def answer_comparison(comparison: Comparison) -> Answer:
         ],
         "decisions": list(_decisions(comparison)),
         "regret": list(_regrets(comparison)),
+        "left_out": list(comparison.left_out),
         **convergence(problems),
     }
-    said = tuple(sentences(comparison))
+    lost = [f"Could not be refitted, and is not compared: {one}." for one in comparison.left_out]
+    said = (*sentences(comparison), *lost)
     return Answer(None, numbers, said, unconverged(problems))
 
 

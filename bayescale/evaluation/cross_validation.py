@@ -9,7 +9,7 @@ refuses weighted runs.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,15 +17,18 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
-from bayescale.errors import FitError, RunsError, RunsWarning
+from bayescale import words
+from bayescale.errors import FitError, RunsWarning
 from bayescale.evaluation.loo import leave_each_out
 from bayescale.evaluation.scores import log_score
 from bayescale.modelling.build import cells_of
+from bayescale.modelling.spec import ModelSpec
 from bayescale.posterior.fit import Fit, fit
 from bayescale.posterior.prediction import cell_draws, thinned, with_groups_of
 from bayescale.progress import step
 from bayescale.runs.cells import Cells
 from bayescale.runs.table import Runs
+from bayescale.workers import call_each
 
 MOST_REFITS = 5
 """Cells of a law that are left out one by one where importance sampling fails; of more, K-fold."""
@@ -46,12 +49,15 @@ class CrossValidation:
         How the cells were left out.
     problems : tuple of str
         Refits that did not converge, one sentence each.
+    left_out : tuple of str
+        Refits that failed, one sentence a law; such a law has no elpd.
     """
 
     elpds: Mapping[str, Any]
     high_k: Mapping[str, int]
     method: Mapping[str, str]
     problems: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def cross_validate(
@@ -85,26 +91,18 @@ def cross_validate(
     Raises
     ------
     FitError
-        If a law cannot be fitted without some of the cells.
+        If there are fewer than two folds.
     """
     if folds < 2:
         raise FitError(f"cross-validation needs at least 2 folds, got {folds}")
-    problems: list[str] = []
-
-    def without(name: str, out: np.ndarray, what: str) -> np.ndarray:
-        with step(f"{name} without {what}"):
-            density, found = _refit_without(fits[name], out, seed)
-        problems.extend(f"{name} without {what}: {problem}" for problem in found)
-        return density
-
     elpds = {name: _importance_sampling(own) for name, own in fits.items()}
     high = {n: np.flatnonzero(e.pareto_k.to_numpy() > e.good_k) for n, e in elpds.items()}
     if all(len(cells) <= MOST_REFITS for cells in high.values()):
-        for name, cells in high.items():
-            density = elpds[name].elpd_i.to_numpy().copy()
-            for cell in cells:
-                density[cell] = without(name, np.array([cell]), f"cell {cell + 1}")[0]
-            elpds[name] = _with_density(elpds[name], density)
+        asked = [
+            _Refit.of(name, fits[name], np.array([cell]), f"cell {cell + 1}", seed)
+            for name, cells in high.items()
+            for cell in cells
+        ]
         method = {
             n: "PSIS-LOO" + (f", {len(cells)} exact" if len(cells) else "")
             for n, cells in high.items()
@@ -112,14 +110,27 @@ def cross_validate(
     else:
         fold = folds_of(fits, folds, seed)
         number = int(fold.max()) + 1
-        for name in fits:
-            density = np.empty(len(fold))
-            for i in range(number):
-                out = np.flatnonzero(fold == i)
-                density[out] = without(name, out, f"fold {i + 1} of {number}")
-            elpds[name] = _with_density(elpds[name], density)
+        asked = [
+            _Refit.of(name, own, np.flatnonzero(fold == i), f"fold {i + 1} of {number}", seed)
+            for name, own in fits.items()
+            for i in range(number)
+        ]
         method = dict.fromkeys(fits, f"{number}-fold")
-    return CrossValidation(elpds, {n: len(c) for n, c in high.items()}, method, tuple(problems))
+    told = f"fitting {words.counted(len(asked), 'model')}"
+    rows = len(next(iter(fits.values())).runs)
+    calls = call_each(_refit_without, asked, told, rows=rows)
+    found = list(zip(asked, calls, strict=True))
+    left_out = {one.law: f"{one.name}: {called.failure}" for one, called in found if called.failure}
+    refits = [(one, *called.value) for one, called in found if one.law not in left_out]
+    problems = [f"{one.name}: {problem}" for one, _, said in refits for problem in said]
+    kept = {
+        name: _with_density(elpd, [(one.out, own) for one, own, _ in refits if one.law == name])
+        for name, elpd in elpds.items()
+        if name not in left_out
+    }
+    numbers = {name: len(high[name]) for name in kept}
+    methods = {name: method[name] for name in kept}
+    return CrossValidation(kept, numbers, methods, tuple(problems), tuple(left_out.values()))
 
 
 def folds_of(fits: Mapping[str, Fit], folds: int, seed: int) -> np.ndarray:
@@ -186,8 +197,14 @@ def _importance_sampling(own: Fit) -> Any:
     )
 
 
-def _with_density(elpd: Any, density: np.ndarray) -> Any:
-    """Put other log densities of the cells in the place of those by importance sampling."""
+def _with_density(elpd: Any, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Any:
+    """Put log densities of cells that refits left out in the place of those by importance sampling.
+
+    Each part has the places of its cells.
+    """
+    density = elpd.elpd_i.to_numpy().copy()
+    for places, own in parts:
+        density[places] = own
     total, fitted = float(density.sum()), elpd.elpd + elpd.p  # the latter of the seen cells
     return replace(
         elpd,
@@ -198,20 +215,37 @@ def _with_density(elpd: Any, density: np.ndarray) -> Any:
     )
 
 
-def _refit_without(own: Fit, out: np.ndarray, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Refit:
+    """A fit of a law without some cells: which, in words too, and how to sample."""
+
+    law: str
+    spec: ModelSpec
+    runs: Runs
+    out: np.ndarray
+    what: str
+    settings: Mapping[str, int]
+
+    @classmethod
+    def of(cls, law: str, own: Fit, out: np.ndarray, what: str, seed: int) -> "_Refit":
+        """Leave cells out of a fit."""
+        draws, chains = own.lengths
+        settings = {"draws": draws, "chains": chains, "seed": seed}
+        return cls(law, own.spec, own.runs, out, what, settings)
+
+    @property
+    def name(self) -> str:
+        """Name the fit for people."""
+        return f"{self.law} without {self.what}"
+
+
+def _refit_without(asked: _Refit) -> tuple[np.ndarray, tuple[str, ...]]:
     """Log density of the cells left out, and what was wrong with the fit of the others."""
-    left_out = np.isin(cells(own).members, out)
-    kept, held = (_subset(own.runs, where) for where in (~left_out, left_out))
-    draws, chains = own.lengths
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RunsWarning)  # the fit of all runs said it
-            again = fit(kept, own.spec, draws=draws, chains=chains, seed=seed)
-    except RunsError as error:
-        raise FitError(
-            f"{own.spec.name} cannot be fitted to {len(kept)} of the {len(own.runs)} runs, as "
-            f"cross-validation needs: {error}"
-        ) from error
+    left_out = np.isin(cells_of(asked.spec, asked.runs).members, asked.out)
+    kept, held = (_subset(asked.runs, where) for where in (~left_out, left_out))
+    with step(asked.name), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)  # the fit of all runs said it
+        again = fit(kept, asked.spec, **asked.settings)
     predicting = thinned(with_groups_of(again, held), len(held))
     density = [log_score(part.log_likelihood()) for part in cell_draws(predicting, held)]
     return np.concatenate(density), again.diagnostics.problems

@@ -290,6 +290,7 @@ class BacktestPart(TypedDict):
     laws: list[str]
     cuts: list[dict[str, Any]]
     distances: list[dict[str, Any]]
+    left_out: list[str]
 
 
 class Approach(TypedDict):
@@ -1068,6 +1069,7 @@ class Compared(TypedDict):
 class Comparison(Answered):
     """Laws by their predictions and decisions."""
 
+    left_out: list[str]
     runs: Cells
     models: list[Compared]
     decisions: list[dict[str, Any]]

@@ -3,6 +3,8 @@
 import json
 import warnings
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,9 +12,10 @@ import pandas as pd
 import pytest
 from conftest import known_fit, simulated_table
 
-from bayescale import answer_backtest, load_model, plot_backtest, read_runs
+from bayescale import answer_backtest, load_model, plot_backtest, read_runs, workers
 from bayescale import backtested_at as at_distance
-from bayescale.errors import ModelError, RunsError, RunsWarning
+from bayescale.errors import FitError, ModelError, RunsError, RunsWarning
+from bayescale.evaluation import backtest as backtest_module
 from bayescale.evaluation.backtest import Backtest, backtest
 from bayescale.evaluation.folds import WINDOWS, choose_cuts, plan_cuts
 from bayescale.evaluation.scores import score_runs
@@ -256,6 +259,51 @@ def test_an_interval_without_end_is_said_and_drawn(found):
     figure.canvas.draw()
     assert np.isfinite(figure.axes[0].get_ylim()).all()
     plt.close(figure)
+
+
+@pytest.fixture
+def fitted_by_hand(monkeypatch):
+    """Give known draws for a fit, but for those of the exact law of 18 runs."""
+
+    def known(past, spec, **settings):
+        if len(past) == 18 and spec.is_exact:
+            raise FitError("the sampler could not run", "Try again.")
+        own = known_fit(sigma=0.005)
+        own.__dict__["diagnostics"] = SimpleNamespace(problems=())
+        return own
+
+    monkeypatch.setattr(backtest_module, "fit", known)
+
+
+def test_a_fit_that_fails_is_named_and_the_others_are_scored(runs, fitted_by_hand):
+    found = backtest(runs, "chinchilla-bend", cuts=BUDGETS[2:4])
+    assert found.by_cut.loc["model"]["fitted"].tolist() == [18, 24]
+    assert found.by_cut.loc["exact"]["fitted"].tolist() == [24]
+    (lost,) = found.left_out
+    assert lost == "flops <= 1.34e20 (the exact law): the sampler could not run; try again"
+    answer = answer_backtest(found)
+    assert answer.sentences[-1] == f"Could not be fitted, and was left out: {lost}."
+    assert answer.numbers["left_out"] == [lost]
+    with pytest.raises(FitError, match=r"no past could be fitted: flops <= 1\.34e20: the"):
+        backtest(runs, "chinchilla", cuts=BUDGETS[2:3])
+
+
+def test_the_command_line_ends_in_2_where_a_fit_failed(run, table, fitted_by_hand):
+    table.to_csv("runs.csv", index=False)
+    code, out, err = run("backtest", "runs.csv", "--model", "chinchilla-bend", "--cut", "1.4e20")
+    assert code == 2
+    assert "Backtested to" in out
+    assert err.splitlines()[-1].startswith("failed: flops <= 1.4e20 (the exact law): the sampler")
+
+
+@pytest.mark.slow
+def test_processes_score_what_this_one_scores(runs, monkeypatch):
+    here = backtest(runs, "chinchilla", cuts=BUDGETS[1:4], **QUICK)
+    monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+    monkeypatch.setattr(backtest_module, "call_each", partial(workers.call_each, worth=0.0))
+    by_processes = backtest(runs, "chinchilla", cuts=BUDGETS[1:4], **QUICK)
+    pd.testing.assert_frame_equal(by_processes.table, here.table, check_exact=True)
+    assert by_processes.p_coverage == here.p_coverage
 
 
 def test_from_the_command_line(run, table, tmp_path):

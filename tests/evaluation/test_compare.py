@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -24,8 +25,10 @@ from bayescale import (
     plot_comparison,
     predict,
     read_runs,
+    workers,
 )
 from bayescale.draws import STACKED
+from bayescale.errors import RunsError
 from bayescale.evaluation import cross_validation
 from bayescale.evaluation.compare import (
     Comparison,
@@ -72,6 +75,11 @@ def test_folds_share_out_every_group_and_keep_seeds_together():
     assert (fold != folds_of({"x": own}, 5, seed=2)).any()
 
 
+def refit_without(own, cell, seed=1):
+    asked = cross_validation._Refit.of("own", own, np.array([cell]), "a cell", seed)
+    return cross_validation._refit_without(asked)
+
+
 def test_the_only_cell_of_a_group_is_predicted_from_the_population(monkeypatch):
     own = known_grouped_fit(a={}, b={"E": 2.0}, c={"E": 2.2})
     table = own.runs.table
@@ -86,8 +94,8 @@ def test_the_only_cell_of_a_group_is_predicted_from_the_population(monkeypatch):
         return again
 
     monkeypatch.setattr(cross_validation, "fit", known)
-    (density,), _ = cross_validation._refit_without(alone, np.array([60]), seed=1)
-    (seen,), _ = cross_validation._refit_without(alone, np.array([59]), seed=1)
+    (density,), _ = refit_without(alone, 60)
+    (seen,), _ = refit_without(alone, 59)
     assert refitted == [{"a", "b"}, {"a", "b", "c"}]
     assert np.isfinite(density)
     assert density < seen - 1  # a population of two says little of a third
@@ -269,9 +277,7 @@ def test_elpd_equals_leaving_every_cell_out():
     few = read_runs(simulated_table(noise=0.02).iloc[::2])
     own = fit(few, "chinchilla", draws=3000, tune=500, seed=5, progress=False)
     elpd = cross_validation.cross_validate({"own": own}).elpds["own"]
-    exact = np.array(
-        [cross_validation._refit_without(own, np.array([i]), seed=6)[0][0] for i in range(len(few))]
-    )
+    exact = np.array([refit_without(own, cell, seed=6)[0][0] for cell in range(len(few))])
     assert elpd.elpd_i.to_numpy() == pytest.approx(exact, abs=0.15)  # within Monte Carlo error
     assert elpd.elpd == pytest.approx(exact.sum(), abs=0.3)
     seen = np.log(np.exp(log_likelihood(own)).mean(("chain", "draw"))).to_numpy()
@@ -288,7 +294,7 @@ def test_folds_take_over_where_importance_sampling_fails(
     with heard_by(Progress(say=lambda seconds, name: steps.append(name))):
         folded = compare(fits, folds=3)
     folds = [name for name in steps if name.endswith("of 3")]
-    assert folds[0] == "leaving cells out: true without fold 1 of 3"
+    assert folds[0] == "leaving cells out: fitting 6 models: true without fold 1 of 3"
     assert len(folds) == 6
     assert f"{folds[0]}: sampling" in steps
     assert set(folded.table["method"]) == {"3-fold"}
@@ -297,6 +303,37 @@ def test_folds_take_over_where_importance_sampling_fails(
     )
     assert folded.table.loc["kaplan", "elpd_diff"] < -4 * folded.table.loc["kaplan", "se_diff"]
     assert (folded.pointwise != comparison.pointwise.sel(model=["true", "kaplan"])).all()
+
+
+def test_a_law_that_cannot_be_refitted_is_named_and_not_compared(
+    small_fit, kaplan_fit, monkeypatch
+):
+    def failing(kept, spec, **settings):
+        if spec.name == kaplan_fit.spec.name:
+            raise RunsError("too few runs", "Add some.")
+        return small_fit
+
+    monkeypatch.setattr(cross_validation, "MOST_REFITS", -1)
+    monkeypatch.setattr(cross_validation, "fit", failing)
+    fits = {"kaplan": kaplan_fit, "true": small_fit, "again": small_fit}
+    found = compare(fits, folds=2)
+    assert set(found.fits) == set(found.table.index) == {"true", "again"}
+    assert found.left_out == ("kaplan without fold 2 of 2: too few runs; add some",)
+    answer = answer_comparison(found)
+    assert "kaplan" in answer.sentences[-1]
+    assert answer.numbers["left_out"] == list(found.left_out)
+    with pytest.raises(FitError, match="fewer than two laws can be refitted: kaplan without"):
+        compare({"true": small_fit, "kaplan": kaplan_fit}, folds=2)
+
+
+@pytest.mark.slow
+def test_refits_by_processes_are_those_of_this_one(small_fit, kaplan_fit, monkeypatch):
+    monkeypatch.setattr(cross_validation, "MOST_REFITS", -1)
+    fits = {"true": small_fit, "kaplan": kaplan_fit}
+    here = compare(fits, folds=2)
+    monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+    monkeypatch.setattr(cross_validation, "call_each", partial(workers.call_each, worth=0.0))
+    np.testing.assert_array_equal(compare(fits, folds=2).pointwise, here.pointwise)
 
 
 def test_few_bad_cells_are_left_out_exactly(small_fit, monkeypatch):
