@@ -6,7 +6,7 @@ to a file. Seconds of the processor are those of all processes; their share of t
 cores have is the use. On a busy machine compare processor seconds.
 
     uv run python benchmarks/many_fits.py measure results.jsonl --kind single --fits 1000
-    uv run python benchmarks/many_fits.py parts --kind single
+    uv run python benchmarks/many_fits.py parts --kind single --workers 2
     uv run python benchmarks/many_fits.py study --fits 100000 --workers 64
 """
 
@@ -67,33 +67,42 @@ def measure(kind: str, number: int, workers: int) -> dict[str, object]:
     }
 
 
-def parts(kind: str, number: int = 20) -> dict[str, float]:
-    """Processor seconds of the parts of a study: a worker's start, compiling, a fit, its record."""
-    (job,) = jobs_of(kind, 1)
-    began = processor()
-    list(spread(_start, [0, 0], workers=2))
-    start = (processor() - began) / 2
-    began = processor()
-    fit(job.runs, job.spec, seed=0, progress=False, **job.settings)
-    first = processor() - began
-    began = processor()
-    for own in jobs_of(kind, number):
-        fit(own.runs, own.spec, seed=own.seed, progress=False, **own.settings)
-    alone = (processor() - began) / number
+def parts(kind: str, workers: int, number: int = 20) -> dict[str, float]:
+    """Processor seconds of the parts of a study: a worker's start, compiling, a fit, its record.
+
+    As many processes as the study has workers take them at once, as they share caches and memory.
+    What hands fits out and records them is timed while they work.
+    """
+    fit_many(jobs_of(kind, 1), workers=1)  # compiles, if nobody has
+    each = [called.value for called in spread(_timed, [(kind, number)] * workers, workers=workers)]
+    jobs = jobs_of(kind, number * workers)
     with tempfile.TemporaryDirectory() as folder:
-        began = processor()
-        fit_many(jobs_of(kind, number), workers=1, out=folder)
-        whole = (processor() - began) / number
-        began = processor()
-        fit_many(jobs_of(kind, number), workers=1, out=folder)
-        client = (processor() - began) / number
-    loading = max(0.0, first - alone)
-    found = {"start": start, "loading": loading, "fit": alone}
-    return found | {"record": whole - alone, "client": client}
+        began = time.process_time()  # of this process alone
+        fit_many(jobs, workers=workers, out=folder)
+        client = (time.process_time() - began) / len(jobs)
+    return {name: float(np.mean([own[name] for own in each])) for name in each[0]} | {
+        "client": client
+    }
 
 
-def _start(_: int) -> None:
+def _timed(asked: tuple[str, int]) -> dict[str, float]:
+    """Time the parts in a process that has just started."""
     import bayescale.posterior.many  # noqa: F401
+
+    kind, number = asked
+    start = time.process_time()
+    jobs = jobs_of(kind, number)
+    marks = [time.process_time()]
+    for job in [jobs[0], *jobs]:
+        fit(job.runs, job.spec, seed=job.seed, progress=False, **job.settings)
+        marks.append(time.process_time())
+    fit_many(jobs, workers=1)
+    first, alone = marks[1] - marks[0], (marks[-1] - marks[1]) / number
+    whole = (time.process_time() - marks[-1]) / number
+    return {
+        **{"start": start, "loading": max(0.0, first - alone)},
+        **{"fit": alone, "record": whole - alone},
+    }
 
 
 def study(known: dict[str, float], fits: int, workers: int) -> float:
@@ -119,7 +128,7 @@ def main() -> None:
     if asked.what == "measure":
         found: dict[str, object] = measure(asked.kind, asked.fits, asked.workers)
     else:
-        known = parts(asked.kind)
+        known = parts(asked.kind, min(asked.workers, usable_cores()))
         found = {"kind": asked.kind, **known, "load": os.getloadavg()[0]}
         if asked.what == "study":
             seconds = study(known, asked.fits, asked.workers)
