@@ -61,7 +61,7 @@ class UnnamedColumnError(RunsError):
         self, finding: str, advice: str, columns: Mapping[str, str] | None = None
     ) -> None:  # the last may be left out: errors are made again of the first two
         super().__init__(finding, advice)
-        self.columns = dict(columns or {})
+        self.columns: dict[str, str] = dict(columns or {})
 
 
 class ModelError(BayescaleError):

@@ -36,7 +36,7 @@ from bayescale.cli import (
 from bayescale.cli.options import Plain, expanded
 from bayescale.errors import BayescaleError, RunsWarning
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Bayesian neural scaling laws: from a table of training runs to a posterior report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -78,17 +78,17 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 }
 """Commands by what they are for, each with an example."""
 
-LONG = {
+LONG: set[Callable[..., None]] = {
     *(reports.demo, reports.report, reports.fit, batch.batch, checks.check),
     *(backtests.backtest, comparison.compare, curves.curves, curves.forecast),
     *(tune.tune, basin.basin, critical_batch.critical_batch, recipes.recipes, transfer.transfer),
     *(experts.experts, precision.precision, mix.mix),
 }
 
-for panel, its_commands in COMMANDS.items():
-    for command, example in its_commands.items():
-        app.command(cls=Plain, rich_help_panel=panel, epilog=f"Example: {example}")(
-            expanded(command, long=command in LONG)
+for _panel, _commands in COMMANDS.items():
+    for _command, _example in _commands.items():
+        app.command(cls=Plain, rich_help_panel=_panel, epilog=f"Example: {_example}")(
+            expanded(_command, long=_command in LONG)
         )
 
 QUESTIONS = {
@@ -101,10 +101,10 @@ QUESTIONS = {
 }
 """An example of each question."""
 
-for question in plan.plan_app.registered_commands:
-    name = question.name or getattr(question.callback, "__name__", "")
-    question.cls = Plain
-    question.epilog = f"Example: {QUESTIONS[name]}" if name in QUESTIONS else None
+for _question in plan.plan_app.registered_commands:
+    _name = _question.name or getattr(_question.callback, "__name__", "")
+    _question.cls = Plain
+    _question.epilog = f"Example: {QUESTIONS[_name]}" if _name in QUESTIONS else None
 app.add_typer(plan.plan_app, name="plan", rich_help_panel="What to do")
 app.add_typer(shipped.models_app, name="models", rich_help_panel="What is shipped")
 

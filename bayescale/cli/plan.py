@@ -46,7 +46,7 @@ class _Questions(TyperGroup):
         return super().parse_args(ctx, args if question or not args else ["--help"])
 
 
-plan_app = typer.Typer(
+plan_app: typer.Typer = typer.Typer(
     cls=_Questions,
     short_help="Decide: how long to train, which plan, which run next, ...",
     help="Decide: how long to train, which plan, which run next, which learning rate. FIT is a "

@@ -11,7 +11,7 @@ from bayescale.files import make_room, replacing, to_json
 from bayescale.modelling.spec import available_models, load_model, parse_model
 from bayescale.runs import datasets as tables
 
-models_app = typer.Typer(
+models_app: typer.Typer = typer.Typer(
     help="List the shipped model files, show or copy one.", invoke_without_command=True
 )
 

@@ -398,8 +398,11 @@ class Target:
     """
 
     def __init__(self, family: Family, curve: Curve, y: np.ndarray | None = None) -> None:
-        self.family, self.curve = family, curve
-        self.y = curve.y if y is None else y
+        self.family: Family = family
+        self.curve: Curve = curve
+        self.y: np.ndarray = curve.y if y is None else y
+        self.mean: np.ndarray
+        self.sd: np.ndarray
         self.mean, self.sd = np.array(list(family.priors.values())).T
 
     def natural(self, u: np.ndarray) -> np.ndarray:

@@ -252,14 +252,19 @@ class Target:
         weight: np.ndarray,
         base: Base | None = None,
     ) -> None:
-        self.spec, self.points, self.weight = spec, points, weight
-        self.known = points.stderr**2 + points.scatter(points.log_loss) + LEAST**2
-        self.reference = float(np.exp(np.log(points.x).mean()))
+        self.spec: ModelSpec = spec
+        self.points: Points = points
+        self.weight: np.ndarray = weight
+        self.known: np.ndarray = points.stderr**2 + points.scatter(points.log_loss) + LEAST**2
+        self.reference: float = float(np.exp(np.log(points.x).mean()))
         priors = _priors(spec, points, weight)
-        self.odd = {} if base is not None else _not_normal(spec, priors)
+        self.odd: dict[int, LogDensity] = {} if base is not None else _not_normal(spec, priors)
+        self.mean: np.ndarray
         self.mean, covariance = line_priors(spec, points, weight) if base is None else base
-        self.root = np.linalg.cholesky(covariance)
-        self.noise = {name: list(priors).index(name) for name in spec.noise_model.parameters}
+        self.root: np.ndarray = np.linalg.cholesky(covariance)
+        self.noise: dict[str, int] = {
+            name: list(priors).index(name) for name in spec.noise_model.parameters
+        }
 
     def line(self, u: np.ndarray) -> np.ndarray:
         """Coordinates on the real line from whitened ones.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import pandas as pd
@@ -121,8 +122,14 @@ class Curves(Shown, Sequence[Curve]):
         """Return the number of curves."""
         return len(self.each)
 
-    def __getitem__(self, place):  # type: ignore[no-untyped-def]
-        """Return a curve by its place."""
+    @overload
+    def __getitem__(self, place: int) -> Curve: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Curve, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Curve | tuple[Curve, ...]:
+        """Return a curve by its place, or curves by a slice."""
         return self.each[place]
 
     def _parts(self) -> Iterator[Part]:

@@ -29,7 +29,7 @@ from bayescale.decisions.answer import Answer, Quantity, count_of, interval_of, 
 from bayescale.decisions.swept_batch import MORE, surface_batches
 from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsError
-from bayescale.laws import LAWS
+from bayescale.laws import LAWS, Law
 from bayescale.modelling.pooling import group_labels
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit
@@ -37,7 +37,7 @@ from bayescale.runs.range import decades_beyond
 from bayescale.runs.steps import CURVE, LEAST, batch_column, sequence_length_of
 from bayescale.runs.table import Runs, positive
 
-critical_batch = LAWS["critical_batch"]
+critical_batch: Law = LAWS["critical_batch"]
 _LOSS = "target_loss"
 _PRIORS = {
     "params": (0.4, 0.4),

@@ -112,7 +112,7 @@ class Noise(Protocol):
 class Normal:
     """Normal noise of sd ``sigma``."""
 
-    parameters = {"sigma": "positive"}  # noqa: RUF012
+    parameters: Mapping[str, str] = {"sigma": "positive"}
     scale = "log"
     counts = False
 
@@ -138,7 +138,7 @@ class Normal:
 class StudentT:
     """Student-t noise of scale ``sigma`` and ``nu`` degrees of freedom: a few runs lie far off."""
 
-    parameters = {"sigma": "positive", "nu": "positive"}  # noqa: RUF012
+    parameters: Mapping[str, str] = {"sigma": "positive", "nu": "positive"}
     scale = "log"
     counts = False
 
@@ -175,7 +175,7 @@ class Undertuned:
     edge of the runs rather than their middle.
     """
 
-    parameters = {"sigma": "positive", "excess": "positive", "share": "unit"}  # noqa: RUF012
+    parameters: Mapping[str, str] = {"sigma": "positive", "excess": "positive", "share": "unit"}
     scale = "log"
     counts = False
 
@@ -216,7 +216,7 @@ class Swept:
     run which blew up for no reason of its settings does no harm.
     """
 
-    parameters = {"sigma": "positive", "nu": "positive", "inexact": "positive"}  # noqa: RUF012
+    parameters: Mapping[str, str] = {"sigma": "positive", "nu": "positive", "inexact": "positive"}
     scale = "log"
     counts = False
 
@@ -300,7 +300,7 @@ class RepetitionExcess:
     part: sigma, and what averaging over seeds leaves.
     """
 
-    parameters = {  # noqa: RUF012
+    parameters: Mapping[str, str] = {
         **dict.fromkeys(("sigma", "excess", "excess_epochs", "excess_size"), "positive"),
         "excess_interaction": "real",
     }
@@ -390,7 +390,7 @@ class BetaBinomial:
     of :math:`p(1-p)(1 + (n-1)/(c+1))/n` about the law.
     """
 
-    parameters = {"concentration": "positive"}  # noqa: RUF012
+    parameters: Mapping[str, str] = {"concentration": "positive"}
     scale = "share"
     counts = True
 
@@ -464,7 +464,7 @@ class ShareNormal:
     success, which keeps shares of 0 and of 1 possible.
     """
 
-    parameters = {"spread": "positive", "scatter": "positive"}  # noqa: RUF012
+    parameters: Mapping[str, str] = {"spread": "positive", "scatter": "positive"}
     scale = "share"
     counts = False
 

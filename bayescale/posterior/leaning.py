@@ -24,10 +24,10 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import multivariate_normal
 
 from bayescale.laws import into_support, onto_line
-from bayescale.modelling.bend import features_beyond, features_of_runs
+from bayescale.modelling.bend import Features, features_beyond, features_of_runs
 from bayescale.modelling.build import inputs_in, placed
 from bayescale.modelling.effects import effect_of, index_of, scale_of
-from bayescale.modelling.spec import Bend, ModelSpec
+from bayescale.modelling.spec import Bend, ModelSpec, Smooth
 
 _DIFFERENCE = 1e-5  # step of derivatives on the real line
 _LEAST_REST, _MOST_REST = 0.05, 2.0  # r, in sds of the errors of cells
@@ -107,13 +107,15 @@ class Leaning:
     """
 
     def __init__(self, spec: ModelSpec, column: str, data: Mapping[str, np.ndarray]) -> None:
-        self.spec, self.column, self.data = placed(spec, data), column, data
-        self.smooth = spec.smooth[column]
+        self.spec: ModelSpec = placed(spec, data)
+        self.column: str = column
+        self.data: Mapping[str, np.ndarray] = data
+        self.smooth: Smooth = spec.smooth[column]
         inputs = inputs_in(self.spec, data)
         self._along = tuple(np.asarray(inputs[name], dtype=float) for name in self.smooth.axes)
         bend = Bend(self.smooth.sd, self.smooth.length)
         known = features_of_runs(bend, np.log10(np.stack(self._along, axis=1)))
-        self.features = features_beyond(known, self._along)
+        self.features: Features = features_beyond(known, self._along)
         self._known: dict[int, _Cells] = {}
 
     def cells(self, group: int) -> _Cells:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import cloudpickle
 import pandas as pd
@@ -106,8 +106,14 @@ class Many(Shown, Sequence[FitRecord]):
         """Return the number of fits."""
         return len(self.each)
 
-    def __getitem__(self, place):  # type: ignore[no-untyped-def]
-        """Return a record by its place."""
+    @overload
+    def __getitem__(self, place: int) -> FitRecord: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[FitRecord, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> FitRecord | tuple[FitRecord, ...]:
+        """Return a record by its place, or records by a slice."""
         return self.each[place]
 
     @property

@@ -28,7 +28,7 @@ MEMBER_R_HAT = 1.05
 """R-hat up to which one of several pooled posteriors is taken as it is: each gives a share of the
 draws, and their own differences are far larger."""
 
-ATTEMPTS = (
+ATTEMPTS: tuple[dict[str, Any], ...] = (
     {"adaptation": "low_rank", "target_accept": 0.9},
     {"adaptation": "low_rank", "target_accept": 0.99},
     {"adaptation": "draw_diag", "target_accept": 0.95},
@@ -36,7 +36,7 @@ ATTEMPTS = (
 """How to sample, until one converges: the fastest; small steps for the curved posteriors of noisy
 tables; another mass matrix for the long tails of weak designs."""
 
-HIERARCHICAL_ATTEMPTS = (
+HIERARCHICAL_ATTEMPTS: tuple[dict[str, Any], ...] = (
     {"adaptation": "diag", "target_accept": 0.95},
     {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
     {"adaptation": "diag", "target_accept": 0.99, "thin": 3},
@@ -44,7 +44,7 @@ HIERARCHICAL_ATTEMPTS = (
 """Group scales make funnels: there a diagonal mass matrix beats a low-rank one. What is missing at
 first is mostly effective draws: then three times as many are made, and every third is kept."""
 
-SHARED_ERROR_ATTEMPTS = (
+SHARED_ERROR_ATTEMPTS: tuple[dict[str, Any], ...] = (
     {"adaptation": "low_rank", "target_accept": 0.9},
     {"adaptation": "low_rank", "target_accept": 0.95, "thin": 3},
     {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
@@ -52,7 +52,7 @@ SHARED_ERROR_ATTEMPTS = (
 """Where groups differ by their level alone, all else is as in a model without groups: one funnel
 is narrow beside the correlations of the law's coordinates."""
 
-WHITENED_ATTEMPTS = (
+WHITENED_ATTEMPTS: tuple[dict[str, Any], ...] = (
     {"adaptation": "diag", "target_accept": 0.9},
     {"adaptation": "diag", "target_accept": 0.95, "thin": 3},
     {"adaptation": "diag", "target_accept": 0.99, "thin": 5},
@@ -60,14 +60,14 @@ WHITENED_ATTEMPTS = (
 """How to sample from where a posterior is nearly round; where it is less so, for longer."""
 
 FEW_ROWS = 200
-FEW_ROWS_ATTEMPTS = (
+FEW_ROWS_ATTEMPTS: tuple[dict[str, Any], ...] = (
     *WHITENED_ATTEMPTS[:2],
     {"adaptation": "low_rank", "target_accept": 0.95, "thin": 5},
 )
 """Of fewer rows that share errors and hardly scatter the posterior is curved however it is mapped.
 Their few parameters let a low-rank mass matrix follow: 95 steps a draw of 28 rows for 527."""
 
-GUESSED_ATTEMPTS = (
+GUESSED_ATTEMPTS: tuple[dict[str, Any], ...] = (
     {"adaptation": "diag", "target_accept": 0.8},
     {"adaptation": "low_rank", "target_accept": 0.95, "thin": 3},
     {"adaptation": "draw_diag", "target_accept": 0.95, "thin": 5},

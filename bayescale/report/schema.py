@@ -1396,7 +1396,7 @@ class Quality(Standing):
     filters: list[Filtered]
 
 
-QUESTIONS = {
+QUESTIONS: dict[str, Any] = {
     "overtraining": Overtraining,
     "repetition": Repetition,
     "plans": Plans,
