@@ -10,6 +10,10 @@ from typing import Any
 
 from bayescale.errors import BayescaleError
 
+SCHEMA = 2
+"""Version of all JSON that is written, which holds it. It rises when a field gets another meaning,
+or goes, or is new: schemas allow no others. The first edition wrote 1."""
+
 
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents where they do not exist, and see that it can be written to.

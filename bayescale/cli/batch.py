@@ -8,7 +8,7 @@ import typer
 
 from bayescale.cli.options import AllowUnconverged, Json
 from bayescale.cli.sampling import stop_unless_converged
-from bayescale.files import make_folder, replacing, to_json
+from bayescale.files import SCHEMA, make_folder, replacing, to_json
 from bayescale.progress import step
 
 
@@ -44,6 +44,7 @@ def batch(
         with replacing(out / "fits.csv") as partial:
             found.table.to_csv(partial, index=False)
         typer.echo(f"records: {out / 'fits.jsonl'}, {out / 'fits.csv'}", err=True)
-    typer.echo(to_json({"fits": [asdict(one) for one in found]}) if as_json else found)
+    text = to_json({"schema": SCHEMA, "fits": [asdict(one) for one in found]})
+    typer.echo(text if as_json else found)
     failed = [f"{one.name}: {one.reason}" for one in found.failed]
     stop_unless_converged(found.problems, allow_unconverged, failed)

@@ -13,13 +13,10 @@ import xarray as xr
 
 from bayescale import words
 from bayescale.display import Bold, Grid, Part, Shown
-from bayescale.files import plain, to_json
+from bayescale.files import SCHEMA, plain, to_json
 from bayescale.laws import LOSS, Response
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import task_check
-
-SCHEMA = 1
-"""Version of what `Answer.to_json` writes."""
 
 FAR = 1.5
 """Decades beyond the runs from which on kernels that fit them alike say different things."""

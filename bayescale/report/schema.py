@@ -2,13 +2,16 @@
 
 `schema_of` turns these types into JSON Schema: the keys of a class are required unless they are
 `NotRequired`, and there are no others unless it is open: then others have the names of the user's
-columns. What each field means stands in `bayescale.report.record`. Intervals are central 90%.
+columns. All but the lists of models and datasets say their version, and the ``$id`` of a schema
+names it. What each field means stands in `bayescale.report.record`. Intervals are central 90%.
 """
 
 import types
 from collections.abc import Callable
 from typing import Any, Literal, NotRequired, TypedDict, Union, get_args, get_origin, is_typeddict
 from typing import get_type_hints as hints_of
+
+from bayescale.files import SCHEMA
 
 _OPEN: dict[type, Any] = {}
 
@@ -45,10 +48,15 @@ class Quantity(TypedDict):
     q95: Number
 
 
-class Answered(TypedDict):
+class Versioned(TypedDict):
+    """What says by which version of these schemas it was written."""
+
+    schema: Literal[2]
+
+
+class Answered(Versioned):
     """What every answer has."""
 
-    schema: int
     converged: bool | None
     problems: list[str]
     sentences: list[str]
@@ -1077,10 +1085,8 @@ class Comparison(Answered):
     plans: NotRequired[dict[str, Any]]
 
 
-class Backtest(BacktestPart):
+class Backtest(Versioned, BacktestPart):
     """How far predictions of the past held, by itself."""
-
-    schema: int
 
 
 class Forecast(TypedDict):
@@ -1144,10 +1150,9 @@ class Together(TypedDict):
     pooled: bool
 
 
-class Curves(TypedDict):
+class Curves(Versioned):
     """The curves of a table."""
 
-    schema: int
     x: str
     counts: dict[str, int]
     together: Together | None
@@ -1238,7 +1243,7 @@ class FitRecord(TypedDict):
     fit: str | None
 
 
-class Batch(TypedDict):
+class Batch(Versioned):
     """Many fits, in the order of their list."""
 
     fits: list[FitRecord]
@@ -1455,6 +1460,7 @@ def schema_of(name: str) -> dict[str, Any]:
     own = _schema(WRITTEN[name], parts)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:bayescale:{SCHEMA}:{name}",
         "title": f"bayescale {name}",
         **own,
         "$defs": parts,

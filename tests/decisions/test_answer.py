@@ -35,6 +35,7 @@ from bayescale import (
 from bayescale.decisions.allocation import _optimum_sentence
 from bayescale.decisions.answer import Tested as Backtested
 from bayescale.decisions.answer import count_of, interval_of, number_of, verdict_of
+from bayescale.files import SCHEMA
 from bayescale.posterior.prediction import with_few_draws
 
 BUDGET = 1e22
@@ -97,7 +98,7 @@ def test_what_discredits_an_answer_travels_with_it(small_fit, ask):
     assert set(further) <= {"Beyond the runs along tokens, where FAILed: law along tokens."}
     assert str(answer) == "\n".join((*answer.caveats, *answer.sentences))
     written = json.loads(answer.to_json())
-    assert (written["schema"], written["caveats"]) == (1, list(answer.caveats))
+    assert (written["schema"], written["caveats"]) == (SCHEMA, list(answer.caveats))
     assert written["sentences"] == list(answer.sentences)
 
 
@@ -169,7 +170,7 @@ def test_ends_that_are_unbounded_are_words():
 def test_json_of_an_answer_is_strict():
     answer = Answer(None, {"loss": np.inf, "params": {"q95": float("nan")}}, ("a",))
     assert json.loads(answer.to_json()) == {
-        **{"schema": 1, "loss": None, "params": {"q95": None}},
+        **{"schema": SCHEMA, "loss": None, "params": {"q95": None}},
         **{"sentences": ["a"], "caveats": []},
     }
 

@@ -11,6 +11,7 @@ from conftest import KNOBS, known_settings, quietly, simulated_settings
 from bayescale.decisions.prices import Prices
 from bayescale.decisions.tune import answer_tuning, fit_tuning, roles_of, setting
 from bayescale.errors import FitError, RunsError
+from bayescale.files import SCHEMA
 from bayescale.posterior.fit import Fit
 from bayescale.report.schema import schema_of
 
@@ -59,7 +60,7 @@ def asked():
 
 def test_the_answer_follows_its_schema(asked):
     jsonschema.validate(
-        {"schema": 1, **asked.record}, schema_of("tune"), cls=jsonschema.Draft202012Validator
+        {"schema": SCHEMA, **asked.record}, schema_of("tune"), cls=jsonschema.Draft202012Validator
     )
 
 

@@ -38,6 +38,7 @@ from bayescale.evaluation.compare import (
     sentences,
 )
 from bayescale.evaluation.cross_validation import folds_of
+from bayescale.files import SCHEMA
 from bayescale.laws import ACCURACY
 from bayescale.progress import Progress, heard_by
 
@@ -408,7 +409,7 @@ def test_single_axis_laws_are_compared_by_the_loss_they_predict():
 def test_numbers_and_picture_say_the_same(comparison):
     answer = answer_comparison(comparison)
     summary = json.loads(answer.to_json())
-    assert summary["schema"] == 1
+    assert summary["schema"] == SCHEMA
     assert summary["sentences"] == sentences(comparison)
     assert [entry["model"] for entry in summary["models"]] == list(comparison.fits)
     assert [entry["told_apart"] for entry in summary["models"]] == [False, False, True]

@@ -16,6 +16,7 @@ from bayescale import (
     write_report,
 )
 from bayescale.errors import BayescaleError, RunsWarning
+from bayescale.files import SCHEMA
 from bayescale.report.page import sections
 from bayescale.report.record import Companions, answer_fit, default_budgets
 from bayescale.runs.check import Check, Status, doubt
@@ -105,7 +106,7 @@ def test_checks_of_a_report_have_the_seed_of_its_fit(written, small_fit):
 
 def test_summary_follows_its_schema(written, small_fit):
     summary = json.loads((written.parent / "summary.json").read_text())
-    assert summary["schema"] == 1
+    assert summary["schema"] == SCHEMA
     assert {tuple(check) for check in summary["checks"]} == {
         ("name", "status", "statistic", "threshold", "message", "advice")
     }

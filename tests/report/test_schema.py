@@ -13,7 +13,7 @@ from bayescale.cli import app
 from bayescale.decisions.approaches import answer_approaches, compare_approaches
 from bayescale.decisions.multiplier import answer_multipliers
 from bayescale.decisions.repetition import answer_repetition
-from bayescale.files import plain
+from bayescale.files import SCHEMA, plain
 from bayescale.posterior.describe import group_numbers
 from bayescale.report import schema
 from bayescale.report.record import Companions, answer_fit, default_budgets
@@ -26,6 +26,16 @@ def test_schemas_are_json_schemas(run, name):
     assert (code, err) == (0, "")
     jsonschema.Draft202012Validator.check_schema(json.loads(out))
     assert json.loads(out) == schema_of(name)
+
+
+@pytest.mark.parametrize("name", [name for name in WRITTEN if name not in ("models", "datasets")])
+def test_schemas_have_a_version_and_hold_what_is_written_to_it(name):
+    found = schema_of(name)
+    assert found["$id"] == f"urn:bayescale:{SCHEMA}:{name}"
+    refs = [one["$ref"] for one in found.get("anyOf", [found])]
+    for record in (found["$defs"][ref.rpartition("/")[2]] for ref in refs):
+        assert "schema" in record["required"]
+        assert record["properties"]["schema"] == {"enum": [SCHEMA]}
 
 
 def test_every_command_with_json_has_a_schema(run):
@@ -49,6 +59,7 @@ def test_a_report_is_what_its_schema_says_and_no_other(small_fit):
     for broken in (
         {name: value for name, value in record.items() if name != "problems"},
         {**record, "unheard_of": 1},
+        {**record, "schema": SCHEMA - 1},
         {**record, "optima": [{**optimum, "params": 1e9}]},
         {**record, "optima": [{**optimum, "verdict": {"word": "fine"}}]},
     ):
@@ -66,7 +77,7 @@ def test_what_stands_beside_a_fit_is_in_the_schema(small_fit, joint_fit):
     worth = answer_repetition(repetition_fit(R_D=12.0, epochs=60.0))
     assert worth.numbers["repetition"]
     record |= worth.numbers
-    record |= {"schema": 1, "groups": group_numbers(grouped), **approaches.numbers}
+    record |= {"schema": SCHEMA, "groups": group_numbers(grouped), **approaches.numbers}
     for multipliers in (compared, refused):
         told = {**record, "multipliers": multipliers.numbers["multipliers"]}
         jsonschema.validate(plain(told), schema_of("report"))
