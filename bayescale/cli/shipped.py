@@ -69,6 +69,7 @@ def datasets(
     with replacing(target) as partial:
         table.to_csv(partial, index=False)
     typer.echo(f"{len(table)} rows in {target}")
+    typer.echo(f"licence: {table.attrs['licence']}; cite {table.attrs['citation']}")
 
 
 def _print_listing(entries: dict[str, str], as_json: bool) -> None:

@@ -179,6 +179,9 @@ EMBEDDED = {
 }
 """Tables inside the package: name to summary."""
 
+EMBEDDED_LICENCE = {"licence": "Apache-2.0", "citation": "bayescale, a sweep of our own"}
+"""Of these tables; their card is `bayescale/data/README.md`."""
+
 
 @lru_cache
 def registry() -> dict[str, Published]:
@@ -213,7 +216,7 @@ def load_dataset(name: str) -> Table:
     Returns
     -------
     pandas.DataFrame
-        Its ``attrs`` say where it came from.
+        Its ``attrs`` say where it came from: ``source``, ``sha256``, ``licence``, ``citation``.
 
     Raises
     ------
@@ -222,22 +225,23 @@ def load_dataset(name: str) -> Table:
     """
     if name in EMBEDDED:
         content = (files("bayescale") / "data" / f"{name}.csv").read_bytes()
-        return _named(content, f"the embedded table {name}")
+        return _named(content, f"the embedded table {name}", EMBEDDED_LICENCE)
     if name not in registry():
         raise DatasetError(
             f"unknown table {name!r}; {did_you_mean(name, list(available_datasets()))}"
         )
     entry = registry()[name]
+    rights = {"licence": entry.licence, "citation": entry.citation}
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder is not None:
-        return _named(_checked(Path(folder) / entry.file, entry.sha256), entry.file)
+        return _named(_checked(Path(folder) / entry.file, entry.sha256), entry.file, rights)
     if name not in TIDY:
         raise DatasetError(
             f"{name}: this version cannot make the table from its publisher's files "
             f"({entry.upstream_url}); put {entry.file} into a folder and name it in "
             f"{FOLDER_VARIABLE}"
         )
-    upstream = _named(Path(_download(entry)).read_bytes(), entry.upstream_url)
+    upstream = _named(Path(_download(entry)).read_bytes(), entry.upstream_url, rights)
     table = TIDY[name](upstream, entry)
     if len(table) != entry.rows:
         raise DatasetError(
@@ -248,12 +252,12 @@ def load_dataset(name: str) -> Table:
     return table
 
 
-def _named(content: bytes, source: str) -> Table:
-    """Parse a CSV and let the table say where it came from."""
+def _named(content: bytes, source: str, rights: dict[str, str]) -> Table:
+    """Parse a CSV and let the table say where it came from, and who may use it how."""
     import pandas as pd
 
     table = pd.read_csv(io.BytesIO(content))
-    table.attrs = {"source": source, "sha256": hashlib.sha256(content).hexdigest()}
+    table.attrs = {"source": source, "sha256": hashlib.sha256(content).hexdigest(), **rights}
     return table
 
 

@@ -1,8 +1,10 @@
 import hashlib
 import http.server
+import re
 import threading
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -38,6 +40,22 @@ def test_checkpoints_belong_to_runs_of_the_sweep():
 @pytest.mark.parametrize("name", sorted(registry()))
 def test_published_table_is_the_registered_one(data_folder, name):
     assert len(load_dataset(name)) == registry()[name].rows
+
+
+def test_a_published_table_says_its_licence_and_what_to_cite(data_folder):
+    attrs = load_dataset("data_constrained").attrs
+    assert attrs["licence"] == "Apache-2.0"
+    assert "Muennighoff" in attrs["citation"]
+    assert all(entry.licence and entry.citation for entry in registry().values())
+
+
+def test_every_embedded_file_has_a_licence_in_the_card():
+    folder = Path(datasets.__file__).parents[1] / "data"
+    licences = (folder / "README.md").read_text("utf-8").split("# Licences of what")[1]
+    named = set(re.findall(r"`(\w+\.\w+)`", licences))
+    assert {path.name for path in folder.iterdir()} - {"README.md"} == named
+    assert {f"{name}.csv" for name in datasets.EMBEDDED} < named
+    assert load_dataset("minisweep").attrs["licence"] == "Apache-2.0"
 
 
 def test_unknown_name_lists_the_known():
