@@ -311,7 +311,7 @@ class _Past:
     split: Split
     law: str
     which: str
-    settings: Mapping[str, int]
+    settings: Mapping[str, Any]
 
     @property
     def of(self) -> str:

@@ -224,7 +224,7 @@ class _Refit:
     runs: Runs
     out: np.ndarray
     what: str
-    settings: Mapping[str, int]
+    settings: Mapping[str, Any]
 
     @classmethod
     def of(cls, law: str, own: Fit, out: np.ndarray, what: str, seed: int) -> "_Refit":
