@@ -33,12 +33,16 @@ _RETRIES = 3  # of a call whose worker died
 _ONE = RLock()  # a worker of a cluster may have threads, and neither warnings nor tables are theirs
 _MOST_SENT = 100_000  # rows that each process may have as its own
 _IDLE = 20.0  # seconds after which processes end that are kept for the next calls
+_STARTED = 0.5  # processor seconds of calls for which processes are worth asking that are there
 
 WORTH = 30.0
 """Processor seconds of calls for which processes are worth their start, of four each."""
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 """Whether this is one of many calls: the cores are taken, and it starts no processes of its own."""
+
+_used: ContextVar[float] = ContextVar("used", default=-math.inf)
+"""When the processes that are kept were last used."""
 
 
 @dataclass(frozen=True)
@@ -136,18 +140,21 @@ def call_each(
     """
     found: list[Called] = []
     with step(what if items else "") as done:
-        for called in _where_long(function, items, math.inf if rows > _MOST_SENT else worth):
+        for called in _where_long(function, items, worth, here=rows > _MOST_SENT):
             found.append(called)
             done(len(found) / len(items))
     return sorted(found, key=lambda called: called.place)
 
 
 def _where_long(
-    function: Callable[[Any], Any], items: Sequence[Any], worth: float
+    function: Callable[[Any], Any], items: Sequence[Any], worth: float, here: bool
 ) -> Iterator[Called]:
+    here = here or _inside.get()
     waiting, fastest = deque(enumerate(items)), 0.0
+    if time.monotonic() < _used.get() + _IDLE / 2:
+        worth = min(worth, _STARTED)
     while waiting:
-        if fastest * len(waiting) > worth and not _inside.get() and usable_cores() > 1:
+        if fastest * len(waiting) > worth and not here and usable_cores() > 1:
             number = min(usable_cores(), len(waiting))
             yield from _by_processes(function, waiting, number, _kept_pool)
             return
@@ -263,6 +270,7 @@ def _kept_pool(workers: int) -> Iterator[Any]:
     except BaseException:
         pool.shutdown(wait=True, kill_workers=True)
         raise
+    _used.set(time.monotonic())
 
 
 def _end_with(parent: int) -> None:
