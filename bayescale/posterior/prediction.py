@@ -177,17 +177,22 @@ def bend_per_decade(fit: Fit) -> xr.DataArray:
     """
     if not fit.bends:
         raise FitError(f"the law of the model {fit.spec.name} does not bend")
-    fit = thinned(fit, len(fit.runs))
-    at, step = run_inputs(fit, fit.runs), _DECADES / len(fit.spec.inputs)
+    cells = cells_of(fit.spec, fit.runs)
+    runs = np.bincount(cells.members[cells.members >= 0], minlength=len(cells))
+    fit, step = thinned(fit, len(cells)), _DECADES / len(fit.spec.inputs)
+    exact = {name: fit.natural[name] for name in fit.spec.law.parameters}
 
-    def log_factor(times: float) -> xr.DataArray:
+    def log_factor(at: Inputs, times: float) -> xr.DataArray:
         inputs = [times * at[name] for name in fit.spec.inputs]
-        exact = {name: fit.natural[name] for name in fit.spec.law.parameters}
         bent = fit.law(*inputs, **fit.natural)
         return xr.ufuncs.log(bent / fit.spec.law(*inputs, **exact))
 
-    slope = (log_factor(10**step) - log_factor(10**-step)) / (2 * _DECADES)
-    return xr.ufuncs.sqrt((slope**2).mean("obs")).transpose("chain", "draw")
+    squares = []
+    for part in parts_of(fit, len(cells)):
+        at = _columns(fit, cells.table.iloc[part])
+        slope = (log_factor(at, 10**step) - log_factor(at, 10**-step)) / (2 * _DECADES)
+        squares.append((slope**2 * xr.DataArray(runs[part], dims="obs")).sum("obs"))
+    return xr.ufuncs.sqrt(sum(squares) / runs.sum()).transpose("chain", "draw")
 
 
 def _size_error(fit: Fit, inputs: Inputs, seed: int) -> Any:

@@ -23,13 +23,14 @@ from bayescale import (
     predict_runs,
     rank_plans,
     read_plans,
+    read_runs,
     suggest_runs,
     target_loss,
 )
 from bayescale.errors import FitError
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
-from bayescale.posterior.prediction import with_few_draws
+from bayescale.posterior.prediction import bend_per_decade, run_inputs, with_few_draws
 
 BUDGETS = [1e20, 3e21, 3e22]  # a decade beyond the runs, which end at 3e21
 PLANS = pd.DataFrame({"params": [1e9, 4e9, 1e10], "tokens": [4e10, 1e10, 2e11]})
@@ -226,3 +227,23 @@ def test_questions_that_the_law_cannot_answer_are_refused_as_ever(bent):
         best_under_wall(bent, 1e22, 1e10)
     with pytest.raises(FitError, match="it has no groups"):
         compute_multiplier(bent, "one", "two", same_validation=True)
+
+
+def test_the_bend_per_decade_is_the_root_mean_square_over_runs(bent):
+    table = bent.runs.table
+    more = table.iloc[:7].assign(seed=1, loss=1.001 * table["loss"])
+    runs = read_runs(pd.concat([table.assign(seed=0), more]))
+    at, exact = (
+        run_inputs(bent, runs),
+        {name: bent.natural[name] for name in bent.spec.law.parameters},
+    )
+
+    def log_factor(times: float) -> xr.DataArray:
+        inputs = [times * at[name] for name in ("params", "tokens")]
+        return np.log(bent.law(*inputs, **bent.natural) / bent.spec.law(*inputs, **exact))
+
+    slope = (log_factor(10**0.025) - log_factor(10**-0.025)) / 0.1
+    expected = np.sqrt((slope**2).mean("obs"))
+    found = bend_per_decade(replace(bent, runs=runs))
+    np.testing.assert_allclose(found, expected.transpose("chain", "draw"), rtol=1e-9)
+    assert abs(found / bend_per_decade(bent) - 1).max() > 1e-3  # the seeds count
