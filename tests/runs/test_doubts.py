@@ -96,3 +96,14 @@ def test_runs_read_without_a_law_are_doubted_anew_with_one():
         own = as_runs(runs, "loss", {}, ["weight_bits"])
         assert ("swept runs" in [one.name for one in own.notices]) is swept
         assert len(own.notices) == len(runs.notices) - (not swept)
+
+
+@pytest.mark.parametrize(("scatter", "doubted"), [(0.004, False), (0.01, True)])
+def test_a_thousand_seeds_of_a_cell_are_doubted_for_their_scatter_and_not_their_extremes(
+    scatter, doubted
+):
+    table, rng = simulated_table().iloc[:4], np.random.default_rng(0)
+    table = pd.concat([table.assign(seed=seed) for seed in range(1000)], ignore_index=True)
+    table["loss"] *= np.exp(scatter * rng.standard_normal(len(table)))
+    assert np.ptp(np.log(table["loss"][table.params == table.params.iloc[0]])) > 0.02
+    assert ("swept runs" in doubts(table)) is doubted
