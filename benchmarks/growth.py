@@ -14,6 +14,7 @@ against those of sizes from a tenth of the largest on. 1 is linear.
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -231,6 +232,7 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("KIND", "SIZE"), help="one point, as a child")
     options = parser.parse_args()
     if options.one:
+        os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # no other process makes what is counted in this one
         return measure(options.one[0], int(options.one[1]))
     done = set(known(options.file)[["kind", "size", "repeat"]].itertuples(index=False, name=None))
     for repeat in range(options.repeats):
