@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -126,7 +126,7 @@ CAPTION = "central 90% credible interval"
 _LEVELS = {"median": 0.5, "q05": 0.05, "q95": 0.95}
 
 
-def summarise(draws: Any) -> Any:
+def summarise[T: (xr.DataArray, xr.Dataset)](draws: T) -> T:
     """Reduce (chain, draw) to the median and the ends of the central 90% interval.
 
     Parameters
@@ -140,7 +140,7 @@ def summarise(draws: Any) -> Any:
         The same with dim ``summary`` = "median", "q05", "q95" in place of (chain, draw).
     """
     # Between infinite draws nothing can be interpolated.
-    method = "nearest" if _any(np.isinf, draws) else "linear"
+    method: Literal["nearest", "linear"] = "nearest" if _any(np.isinf, draws) else "linear"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")  # of them NaN is all there is to say
         quantiles = draws.quantile(

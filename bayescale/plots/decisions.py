@@ -112,7 +112,7 @@ def plot_cost(sizes: xr.Dataset, found: xr.Dataset, *, ax: Axes | None = None) -
     unit = sizes.attrs["unit"]
     best = summarise(found["params"].squeeze("inference_tokens"))
     cost = summarise(sizes["cost"])
-    reached = np.isfinite(cost.sel(summary="median")).to_numpy()
+    reached = np.isfinite(cost.sel(summary="median").to_numpy())
     if not reached.any():
         raise FitError("none of these sizes reaches the target in half of the draws: none to draw")
     sizes, cost = sizes.isel(params=reached), cost.isel(params=reached)

@@ -194,7 +194,7 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
             band(axis, line["flops"], line[name], BLUE, label="median and 90%")
             asked = points[name]
             middle = asked.sel(summary="median")
-            errors = np.abs(asked.sel(summary=["q05", "q95"]) - middle)
+            errors = abs(asked.sel(summary=["q05", "q95"]) - middle)
             axis.errorbar(
                 points["flops"],
                 middle,

@@ -36,8 +36,8 @@ def plot_recipes(recipes: Recipes, *, farthest: float = 0.0) -> Figure:
     """
     sizes = recipes.own.sizes
     grid = np.geomspace(sizes[0] / 1.3, max(_BEYOND * sizes[-1], 1.1 * farthest), _STEPS)
-    trend = summarise(np.exp(recipes.log_trend(grid.tolist())))
-    known = summarise(np.exp(recipes.log_multiplier(sizes.tolist())))
+    trend = summarise(xr.ufuncs.exp(recipes.log_trend(grid.tolist())))
+    known = summarise(xr.ufuncs.exp(recipes.log_multiplier(sizes.tolist())))
     last = trend.sel(summary="median").isel(params=-1).to_numpy()
     names = [recipes.names[place] for place in np.argsort(-last)]
     columns = min(_COLUMNS, len(names))
