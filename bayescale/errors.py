@@ -19,7 +19,11 @@ def in_one_sentence(finding: str, advice: str) -> str:
     --------
     >>> in_one_sentence("every run has the loss 3", "Name the column of final losses.")
     'every run has the loss 3; name the column of final losses'
+    >>> in_one_sentence("are tokens in billions?", "Pass --unit tokens=1e9.")
+    'are tokens in billions? Pass --unit tokens=1e9'
     """
+    if finding.endswith("?"):
+        return f"{finding} {advice.rstrip('.')}".rstrip()
     return f"{finding}; {advice[:1].lower()}{advice[1:].rstrip('.')}" if advice else finding
 
 

@@ -441,6 +441,48 @@ def _options(columns: Mapping[str, str]) -> str:
     return f"{' '.join(spelled)} (in Python columns={{{inside}}})"
 
 
+def unit_option(ours: str, factor: float) -> str:
+    """Spell the unit of a column as an option of the command line, and in Python.
+
+    Parameters
+    ----------
+    ours : str
+    factor : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> unit_option("tokens", 1e9)
+    '--unit tokens=1e9 (in Python units={"tokens": 1e9})'
+    """
+    number = f"{factor:g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+    return f'--unit {ours}={number} (in Python units={{"{ours}": {number}}})'
+
+
+def _names_or_another_way(table: pd.DataFrame, needed: str) -> str:
+    """Name all columns, or for a table without losses the command that reads what it has."""
+    names = list(map(str, table.columns))
+    shares = [name for name in names if {"acc", "accuracy"} & set(words_of(name))]
+    counts = [name for name in table.select_dtypes("number") if name not in shares]
+    if needed == "loss" and shares and counts:
+        axis = next((name for name in counts if name in SIZES), counts[0])
+        return (
+            f"If {shares[0]!r} is an accuracy, ask bayescale curves FILE --x {shlex.quote(axis)} "
+            f"--y {shlex.quote(shares[0])} --higher-is-better, or fit accuracies of tasks with "
+            "--model task-accuracy-hierarchical."
+        )
+    advice = f"The columns are {', '.join(names)}: pass {_options({needed: 'YOURS'})}."
+    if needed == "loss" and len(names) == 2:
+        axis, value = (shlex.quote(name) for name in names)
+        advice += f" For one curve ask bayescale curves FILE --x {axis} --y {value}."
+    if needed == "loss" and {"params", "tokens"} <= set(names):
+        advice += " Plans without losses are for bayescale plan FIT plans FILE."
+    return advice
+
+
 def unnamed(table: pd.DataFrame, needed: str, finding: str) -> UnnamedColumnError:
     """Say which columns of a table may be meant by one that it lacks, as ready options.
 
@@ -461,10 +503,7 @@ def unnamed(table: pd.DataFrame, needed: str, finding: str) -> UnnamedColumnErro
     found = {ours: candidates(table, ours) for ours in lacking[: 1 if len(known) > 1 else None]}
     found = {ours: some for ours, some in found.items() if some}
     if needed not in found:
-        names = ", ".join(map(str, table.columns))
-        return UnnamedColumnError(
-            finding, f"The columns are {names}: pass --column {needed}=YOURS.", {}
-        )
+        return UnnamedColumnError(finding, _names_or_another_way(table, needed), {})
     first = {ours: next(iter(some)) for ours, some in found.items()}
     others = [repr(name) for ours in found for name in found[ours] if name != first[ours]]
     asked = " and ".join(map(repr, first.values()))

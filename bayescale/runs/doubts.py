@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.runs.check import Check, doubt
-from bayescale.runs.columns import words_of
+from bayescale.runs.columns import unit_option, words_of
 from bayescale.runs.experts import counted_params
 from bayescale.runs.losses import UNLIKELY
 from bayescale.runs.settings import is_categorical, settings
@@ -194,7 +194,7 @@ def _perplexity(table: pd.DataFrame) -> list[Check]:
             "perplexity?",
             f"the median loss is {table['loss'].median():.3g}; losses of language models lie below "
             "7 nats per token",
-            "If it is a perplexity, pass --loss-unit ppl.",
+            'If it is a perplexity, pass --loss-unit ppl (in Python loss_unit="ppl").',
         )
     ]
 
@@ -345,8 +345,8 @@ def tiny(table: pd.DataFrame) -> list[Check]:
             "thousandths?",
             f"the median loss is {table['loss'].median():.3g}; losses of language models lie above "
             "0.5 nats per token",
-            "If these are thousandths pass --unit loss=1000, if they are small errors pass --unit "
-            "loss=1.",
+            f"If these are thousandths pass {unit_option('loss', 1000)}, if they are small errors "
+            f"pass {unit_option('loss', 1)}.",
         )
     ]
 
@@ -369,8 +369,8 @@ def small(table: pd.DataFrame) -> list[Check]:
         doubt(
             "millions?",
             f"the largest model has {words.count(table['params'].max())} parameters",
-            "If params are in millions pass --unit params=1e6 (and the same for tokens), if they "
-            "are plain counts pass --unit params=1.",
+            f"If params are in millions pass {unit_option('params', 1e6)} and the same for tokens, "
+            f"if they are plain counts pass {unit_option('params', 1)}.",
         )
     ]
 

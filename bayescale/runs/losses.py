@@ -157,6 +157,6 @@ def doubts_of(given: pd.Series, unit: LossUnit | None) -> list[Check]:
             "another unit of losses?",
             f"the median {UNITS[unit.kind]} is {median:.3g}, "
             + ("less than models of language reach" if low else "more than compressed text takes"),
-            "If losses are in nats per token, pass --loss-unit nats.",
+            'If losses are in nats per token, pass --loss-unit nats (in Python loss_unit="nats").',
         )
     ]

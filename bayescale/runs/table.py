@@ -22,7 +22,14 @@ from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs.check import Check
 from bayescale.runs.checkpoints import FEWEST_RUNS, thin
-from bayescale.runs.columns import PF_DAY, Named, name_columns, require_agreement, unnamed
+from bayescale.runs.columns import (
+    PF_DAY,
+    Named,
+    name_columns,
+    require_agreement,
+    unit_option,
+    unnamed,
+)
 from bayescale.runs.doubts import (
     COUNTS,
     FLOPS_PER_PARAM_TOKEN,
@@ -1025,7 +1032,7 @@ def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:
             continue
         small = table[name] < least
         if small.any():
-            unit = f"Pass --unit {name}=1e6 or --unit {name}=1e9."
+            unit = f"Pass {_likelier_unit(table, name)}."
             some = f"Correct these rows, or leave them out with --where '{name} >= {least:g}'."
             raise RunsError(
                 f"column {name!r}, {words.rows(table.index[small])}: "
@@ -1041,8 +1048,20 @@ def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:
                 f"the median run has {ratio:.2g} tokens per parameter (published designs have 1 to "
                 f"1000), of {words.count(table['params'].median())} params and "
                 f"{words.count(table['tokens'].median())} tokens: one column has other units",
-                f"Pass --unit tokens={factor:g}, or --unit params={1 / factor:g}.",
+                f"Pass {unit_option('tokens', factor)}, or {unit_option('params', 1 / factor)}.",
             )
+
+
+def _likelier_unit(table: pd.DataFrame, name: str) -> str:
+    """Spell millions or billions, what makes designs like the published ones first."""
+    other = {"params": "tokens", "tokens": "params"}[name]
+    units = [(1e6, "millions"), (1e9, "billions")]
+    if other in table and table[other].median() >= 1e6:
+        ratio = float((table["tokens"] / table["params"]).median())
+        power = 1 if name == "tokens" else -1
+        units.sort(key=lambda unit: abs(np.log(ratio * unit[0] ** power / 20)))
+    (first, _), (second, spelled) = units
+    return f"{unit_option(name, first)}, or {second:.0e} if they are {spelled}".replace("e+0", "e")
 
 
 def _require_flop_units(table: pd.DataFrame) -> None:

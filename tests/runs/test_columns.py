@@ -85,6 +85,26 @@ def test_a_header_and_values_that_disagree_are_refused():
     np.testing.assert_array_equal(runs.table["params"], table["params_M"])
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (
+            "task flops acc",
+            "'acc' is an accuracy, ask bayescale curves FILE --x flops --y acc --higher-is-better",
+        ),
+        ("params tokens mmlu_accuracy", "'mmlu_accuracy' is an accuracy, .*--x params"),
+        ("tokens best_batch", "For one curve ask bayescale curves FILE --x tokens --y best_batch"),
+        ("name params tokens", "without losses are for bayescale plan FIT plans FILE"),
+        ("a b c", r'--column loss=YOURS \(in Python columns={"loss": "YOURS"}\)'),
+    ],
+)
+def test_a_table_without_losses_is_told_what_reads_it(columns, said):
+    table = pd.DataFrame({name: [1.0, 2.0] for name in columns.split()})
+    with pytest.raises(UnnamedColumnError, match=said) as refused:
+        read_runs(table)
+    assert ("accuracy" in str(refused.value)) == ("acc" in columns)
+
+
 @pytest.mark.parametrize("name", ["pf_days", "flops", "flops_with_tokens"])
 def test_pf_days_are_named_or_read_by_their_name(name):
     table = simulated_table()

@@ -59,12 +59,16 @@ REFUSED = {
     ),
     "NaN tokens": (set_cell("tokens", 1, np.nan), {}, "'tokens', row 2: .*missing"),
     "negative params": (set_cell("params", 1, -3e8), {}, "'params', row 2: .*must be positive"),
-    "params in millions": (lambda t: t.assign(params=t.params / 1e6), {}, "--unit params=1e6"),
-    "params in billions": (lambda t: t.assign(params=t.params / 1e9), {}, "--unit params=1e6 or"),
+    "params in millions": (
+        lambda t: t.assign(params=t.params / 1e6),
+        {},
+        r'billions\? Pass --unit params=1e6 \(in Python units={"params": 1e6}\), or 1e9 if',
+    ),
+    "params in billions": (lambda t: t.assign(params=t.params / 1e9), {}, "--unit params=1e9 "),
     "tokens in billions": (
         lambda t: t.assign(tokens=t.tokens / 1e9),
         {},
-        "'tokens'.*--unit tokens",
+        "'tokens'.*--unit tokens=1e9 .*, or 1e6 if they are millions",
     ),
     "tokens in millions": (
         lambda t: t.assign(tokens=t.tokens / 1e6),
