@@ -469,9 +469,11 @@ def _names_or_another_way(table: pd.DataFrame, needed: str) -> str:
     counts = [name for name in table.select_dtypes("number") if name not in shares]
     if needed == "loss" and shares and counts:
         axis = next((name for name in counts if name in SIZES), counts[0])
+        apart = [name for name in names if name not in (*counts, *shares)]
+        by = f" --by {shlex.quote(apart[0])}" if apart else ""
         return (
             f"If {shares[0]!r} is an accuracy, ask bayescale curves FILE --x {shlex.quote(axis)} "
-            f"--y {shlex.quote(shares[0])} --higher-is-better, or fit accuracies of tasks with "
+            f"--y {shlex.quote(shares[0])} --higher-is-better{by}, or fit accuracies of tasks with "
             "--model task-accuracy-hierarchical."
         )
     advice = f"The columns are {', '.join(names)}: pass {_options({needed: 'YOURS'})}."
