@@ -10,6 +10,7 @@ import xarray as xr
 from bayescale.arguments import typed
 from bayescale.errors import BayescaleError, FitError
 from bayescale.modelling.inputs import completed, names_read
+from bayescale.modelling.pooling import group_names
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import (
     Fit,
@@ -96,6 +97,7 @@ def fit_tables(
 def _read(table: Any, spec: ModelSpec, reading: dict[str, Any], place: int) -> Runs:
     try:
         runs = completed(spec, as_runs(table, spec.response.column, reading, names_read(spec)))
+        group_names(spec, runs)  # refuses runs without groups
         design_of(spec, runs)
     except BayescaleError as error:
         raise FitError(f"table {place}: {error.finding}", error.advice) from error
