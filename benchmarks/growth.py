@@ -1,12 +1,13 @@
-"""How time and memory grow: with rows, groups, curves and draws, as exponents.
+"""How time and memory grow: with rows, groups, curves, draws and workers, as exponents.
 
-    uv run python benchmarks/growth.py results.jsonl [--only rows logs groups curves draws]
+    uv run python benchmarks/growth.py results.jsonl [--only rows logs groups curves draws workers]
         [--most 1e6] [--repeats 1]
 
 Each point is a process of its own: processor seconds of each of its steps, without imports, and the
 peak of its memory. Points are appended to the file as they end, and those that are there are left
 out, so that a run that was stopped goes on. Tables of ``rows`` are seeds of up to 900
-configurations; of ``logs`` checkpoints of up to 400 runs, with autocorrelated errors.
+configurations; of ``logs`` checkpoints of up to 400 runs, with autocorrelated errors. ``workers``
+share 40 fits of one table: their processor seconds, with their start, should hardly grow.
 
 The exponents printed are those of the larger sizes: of the line through the logarithms of seconds
 against those of sizes from a tenth of the largest on. 1 is linear.
@@ -19,7 +20,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from speed_child import clocked
 
 SIZES = {
     "rows": [100, 1_000, 10_000, 100_000, 1_000_000],
@@ -34,6 +35,7 @@ SIZES = {
     "groups": [2, 5, 10, 20, 50],
     "curves": [1, 10, 100, 1_000, 5_000],
     "draws": [250, 500, 1_000, 2_000, 4_000],
+    "workers": [1, 2, 3, 4],
 }
 TRUTH = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283}
 CONFIGURATIONS = 900
@@ -164,11 +166,14 @@ def steps_of(kind: str, size: int, folder: Path) -> Steps:
         fitted = [("fit", lambda: held.update(fit=bs.fit(runs, spec)))]
         return [*fitted, ("check", lambda: bs.check_fit(held["fit"]))]
     runs, spec = bs.read_runs(seeds(200)), bs.load_model("chinchilla")
+    if kind == "workers":
+        jobs = [bs.Job(runs, spec, seed) for seed in range(40)]
+        return [("fits", lambda: bs.fit_many(jobs, workers=size))]
     return [
         ("fit", lambda: held.update(fit=bs.fit(runs, spec, draws=size))),
         ("check", lambda: bs.check_fit(held["fit"])),
         ("optima", lambda: bs.compute_optimal(held["fit"], [1e22, 1e23])),
-        ("plans", lambda: bs.write_report(held["fit"], folder / "report")),
+        ("report", lambda: bs.write_report(held["fit"], folder / "report")),
     ]
 
 
@@ -177,15 +182,13 @@ def measure(kind: str, size: int) -> None:
     warnings.simplefilter("ignore")
     import bayescale as bs
 
-    _ = bs.fit, bs.check_fit, bs.write_report, bs.forecast_curves, bs.compute_optimal
+    _ = bs.fit, bs.fit_many, bs.check_fit, bs.write_report, bs.forecast_curves, bs.compute_optimal
     with tempfile.TemporaryDirectory() as folder:
         found = []
         for name, step in steps_of(kind, size, Path(folder)):
-            start, wall = time.process_time(), time.perf_counter()
-            step()
-            spent = time.process_time() - start, time.perf_counter() - wall
+            _, spent = clocked(step)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-            found.append({"step": name, "cpu": spent[0], "wall": spent[1], "peak_mb": peak})
+            found.append({"step": name, **spent, "peak_mb": peak})
     print(json.dumps(found))
 
 
