@@ -19,7 +19,7 @@ from bayescale.cli.options import (
 )
 from bayescale.cli.reading import runs_of, spec_of
 from bayescale.cli.sampling import stop_unless_converged
-from bayescale.files import make_room, replacing
+from bayescale.files import PICTURES, make_room, write
 from bayescale.progress import step
 
 if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample pay for it
@@ -49,9 +49,9 @@ def backtest(
     spec = spec_of(model, group)
     with step("reading"):
         table = runs_of(runs, reading, spec)
-    for path in (plot, out):
+    for path, kinds in ((plot, PICTURES), (out, ())):
         if path is not None:
-            make_room(path)  # before the long work, not after it
+            make_room(path, kinds)  # before the long work, not after it
     with step("loading"):
         from bayescale.evaluation.backtest import answer_backtest
         from bayescale.evaluation.backtest import backtest as test_past
@@ -59,8 +59,7 @@ def backtest(
     with step("backtest"):
         found = test_past(table, spec, cuts=cut, seed=seed)
     if out is not None:
-        with replacing(out) as partial:
-            found.table.to_csv(partial, index=False)
+        write(out, found.table.to_csv(index=False))
     if plot is not None:
         with step("drawing"):
             from bayescale.plots import plot_backtest

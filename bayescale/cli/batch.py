@@ -8,7 +8,7 @@ import typer
 
 from bayescale.cli.options import AllowUnconverged, Json
 from bayescale.cli.sampling import stop_unless_converged
-from bayescale.files import SCHEMA, make_folder, replacing, to_json
+from bayescale.files import SCHEMA, make_folder, to_json, write
 from bayescale.progress import step
 
 
@@ -41,8 +41,7 @@ def batch(
         from bayescale.posterior.many import fit_many
     found = fit_many(jobs, workers=workers, scheduler=scheduler, out=out, keep=keep)
     if out is not None:
-        with replacing(out / "fits.csv") as partial:
-            found.table.to_csv(partial, index=False)
+        write(out / "fits.csv", found.table.to_csv(index=False))
         typer.echo(f"records: {out / 'fits.jsonl'}, {out / 'fits.csv'}", err=True)
     text = to_json({"schema": SCHEMA, "fits": [asdict(one) for one in found]})
     typer.echo(text if as_json else found)

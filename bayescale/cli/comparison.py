@@ -23,7 +23,7 @@ from bayescale.cli.options import (
 from bayescale.cli.reading import given_of, runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, stop_unless_converged
 from bayescale.errors import ModelError
-from bayescale.files import make_folder, replacing
+from bayescale.files import make_folder, write
 from bayescale.laws import Response
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.progress import step
@@ -155,8 +155,7 @@ def _write(comparison: "Comparison", answer: "Answer", out: Path) -> None:
     from bayescale.plots import plot_comparison
     from bayescale.plots.style import save_figure
 
-    with replacing(out / "comparison.json") as partial:
-        partial.write_text(answer.to_json(), "utf-8")
+    write(out / "comparison.json", answer.to_json())
     save_figure(plot_comparison(comparison), out / "comparison.png")
 
 

@@ -11,7 +11,7 @@ from bayescale import words
 from bayescale.cli.options import Curves, CurvesFile, Json, Places, Seed, SomePlaces
 from bayescale.cli.reading import table_of
 from bayescale.errors import RunsError
-from bayescale.files import make_folder, make_room, replacing
+from bayescale.files import make_folder, make_room, write
 from bayescale.progress import step
 
 if TYPE_CHECKING:  # importing SciPy takes long: refusals do not wait for it
@@ -118,8 +118,7 @@ def _write(fitted: "table.Curves", found: "Sequence[forecasts.CurveForecast]", o
         # Labels and slopes are those of the table without forecasts, and of the text and JSON.
         more = ["curve", *(name for name in beyond.columns if name not in rows.columns)]
         rows = beyond[more].merge(rows, on="curve", how="left")
-    with replacing(out) as partial:
-        rows.to_csv(partial, index=False)
+    write(out, rows.to_csv(index=False))
 
 
 def _draw(

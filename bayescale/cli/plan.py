@@ -23,7 +23,7 @@ from bayescale.cli.reading import given_of, inputs_of, pairs_of, require_fit
 from bayescale.cli.sampling import print_answer
 from bayescale.decisions.prices import IN_FLOPS, Prices
 from bayescale.errors import FitError
-from bayescale.files import make_room
+from bayescale.files import PICTURES, make_room
 from bayescale.modelling.spec import load_model
 from bayescale.runs.reading import kind_of
 
@@ -287,7 +287,7 @@ def _asked(
     whole = fit_or_constants(source, beside)
     whole = whole.at(**given_of(whole.spec, at or []))
     if plot is not None:
-        make_room(plot)  # before the long work, not after it
+        make_room(plot, PICTURES)  # before the long work, not after it
     return whole if group is None else whole.of_group(group)
 
 

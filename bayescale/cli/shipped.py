@@ -7,7 +7,7 @@ import typer
 
 from bayescale.cli.options import Json
 from bayescale.errors import ModelError, RunsError
-from bayescale.files import make_room, replacing, to_json
+from bayescale.files import make_room, to_json, write
 from bayescale.modelling.spec import available_models, load_model, parse_model
 from bayescale.runs import datasets as tables
 
@@ -45,8 +45,7 @@ def copy(
         raise ModelError(f"{file} exists already; name another file, or replace it with --force")
     parse_model(spec.source, file.stem, laws=(file.parent,))  # the law of a user is a file beside
     make_room(file)
-    with replacing(file) as partial:
-        partial.write_text(spec.source, "utf-8")
+    write(file, spec.source)
     typer.echo(f"{file} is {name}: change its priors, then: bayescale fit RUNS --model {file}")
 
 
@@ -66,8 +65,7 @@ def datasets(
         raise RunsError(f"{target} exists already; name another file with --out")
     table = tables.load_dataset(name)
     make_room(target)
-    with replacing(target) as partial:
-        table.to_csv(partial, index=False)
+    write(target, table.to_csv(index=False))
     typer.echo(f"{len(table)} rows in {target}")
     typer.echo(f"licence: {table.attrs['licence']}; cite {table.attrs['citation']}")
 

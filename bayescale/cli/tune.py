@@ -22,7 +22,7 @@ from bayescale.cli.reading import fit_of, levels_of, planned_of, require_fit, sw
 from bayescale.cli.sampling import print_answer
 from bayescale.decisions.prices import Prices
 from bayescale.errors import RunsError
-from bayescale.files import make_folder
+from bayescale.files import make_folder, make_room
 from bayescale.progress import step
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def tune(
     prices = None if per_hour is None else Prices.of_hardware(per_hour)
     if plots is not None:
         make_folder(plots)  # before the long work, not after it
+    if out is not None:
+        make_room(out)
     planned = planned_of(params or [], tokens or [], None)
     plans: list[dict[str, float]] = [] if planned is None else planned.to_dict("records")  # type: ignore[union-attr]
     fit = _fit(table, knobs or [], cells or [], losses, plans, seed)

@@ -1,6 +1,5 @@
 """Model specifications, from a TOML file: a law, priors on its coordinates, pooling and noise."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -13,6 +12,7 @@ from typing import Any
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.errors import ModelError, UnknownLawError
+from bayescale.files import from_toml
 from bayescale.laws import LAWS, Input, Law, Response
 from bayescale.modelling.noise import NOISE, SEED, Noise
 from bayescale.modelling.priors import DISTRIBUTIONS, NORMAL_ON, Prior
@@ -561,8 +561,8 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
         Naming the key, what is wrong with it, and the valid choices.
     """
     try:
-        entries = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        entries = from_toml(text)
+    except ValueError as error:
         raise ModelError(f"model {name}: not valid TOML ({error})") from error
     _only(entries, _KEYS, f"model {name}")
     for key in ("law", "priors", "noise"):
@@ -607,9 +607,10 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
 
 def _law(name: Any, folders: Sequence[Path], where: str) -> Law:
     """Find a law by its name, importing the file that holds it if need be."""
-    files = [folder / f"{name}.py" for folder in folders]
+    plain = isinstance(name, str) and name.isidentifier()  # a path may lead to any folder
+    files = [folder / f"{name}.py" for folder in folders if plain]
     file = next((file for file in files if file.is_file()), None)
-    if isinstance(name, str) and name not in LAWS and file is not None:
+    if name not in LAWS and file is not None:
         found = spec_from_file_location(f"law_of_{name}", file)
         if found is not None and found.loader is not None:
             found.loader.exec_module(module_from_spec(found))

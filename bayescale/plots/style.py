@@ -1,5 +1,6 @@
 """How every picture looks: colours, labels, axes that count as people do."""
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from matplotlib.ticker import (
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.errors import FitError
-from bayescale.files import replacing
+from bayescale.files import PICTURES, make_room, write
 from bayescale.laws import LOSS, Response
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8a8a8a"  # Okabe and Ito (2008)
@@ -163,9 +164,16 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure : matplotlib.figure.Figure
     path : Path
         Its ending says the kind of picture; PNG without one.
+
+    Raises
+    ------
+    BayescaleError
+        If it cannot be written, or no picture has that ending.
     """
-    with replacing(path) as partial:
-        figure.savefig(partial, format=path.suffix.lstrip(".") or "png")
+    make_room(path, PICTURES)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.lstrip(".").lower() or "png")
+    write(path, buffer.getvalue())
     plt.close(figure)
 
 

@@ -3,7 +3,6 @@
 import io
 import json
 import time
-import tomllib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,12 +28,11 @@ from bayescale.draws import CI_PROB
 from bayescale.errors import (
     BayescaleError,
     FitError,
-    ModelError,
     RunsWarning,
     UnansweredError,
     UnknownLawError,
 )
-from bayescale.files import replacing
+from bayescale.files import from_toml, write
 from bayescale.laws import Law, into_support, onto_line
 from bayescale.modelling.bend import Bending, Features, features_beyond
 from bayescale.modelling.build import (
@@ -76,6 +74,7 @@ from bayescale.posterior.sampling import (
     sample,
     whitened,
 )
+from bayescale.posterior.saved import read_tree, to_bytes
 from bayescale.posterior.search import at_best, in_numbers
 from bayescale.posterior.surface import Drawn, bent
 from bayescale.progress import showing, step
@@ -89,9 +88,11 @@ MAX_R_HAT = 1.01
 MIN_ESS = 400
 """Vehtari et al. (2021, doi:10.1214/20-BA1221): R-hat and effective sample size a result needs."""
 
-FORMAT = 4
-"""Of the file of a fit; one without a number is of format 1, whose runs were kept as CSV."""
+FORMAT = 5
+"""Of the file of a fit; one without a number is of format 1, whose runs were kept as CSV. Since
+format 5 the digest of the file is at its end."""
 
+_SEALED = 5  # format since which the digest is at the end
 _ERRORS = ("bend", "size_error")  # coefficients of smooth errors
 _SAMPLING = (
     "adaptation",
@@ -881,8 +882,23 @@ class Fit(Shown):
         Returns
         -------
         Path
+
+        Raises
+        ------
+        BayescaleError
+            If it cannot be written; an old file is as it was.
         """
         path = Path(path)
+        write(path, self.to_bytes())
+        return path
+
+    def to_bytes(self) -> bytes:
+        """Return what `save` writes.
+
+        Returns
+        -------
+        bytes
+        """
         tree = self.tree.drop_nodes(_COMPUTED, errors="ignore")
         facts = {
             "source": self.runs.source,
@@ -901,9 +917,7 @@ class Fit(Shown):
             "failures": json.dumps(dict(self.failures)),
             **({} if self.own_group is None else {"group": self.own_group}),
         }
-        with replacing(path) as partial:
-            tree.to_netcdf(partial, engine="h5netcdf")
-        return path
+        return to_bytes(tree)
 
 
 class _Asked(BackendArray):
@@ -1356,30 +1370,25 @@ def load_fit(path: str | Path) -> Fit:
         whose fits this one cannot read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FitError(f"{path}: no such file")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
-    except (OSError, RuntimeError, ValueError) as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        raise FitError(
-            f"{path}: not a netCDF file, or not all of one ({said}); give a file that fit.save or "
-            "bayescale fit wrote to its end"
-        ) from error
+    tree, sealed = read_tree(path)
     if "model_spec" not in tree.attrs or "runs" not in tree:
         raise FitError(
             f"{path}: a netCDF file, but not one written by bayescale; give a file that fit.save "
             "or bayescale fit wrote"
         )
     try:
+        if tree.attrs.get("format", 1) >= _SEALED and not sealed:
+            raise FitError(
+                f"{path}: the digest at the end of the file is missing: it was cut, or another "
+                "program wrote it; take a copy that is whole, or fit the runs again"
+            )
         if tree.attrs.get("format", 1) > FORMAT:
             raise FitError(
                 f"{path}: a later version of bayescale wrote this fit, in format "
                 f"{tree.attrs['format']}, and this one reads formats up to {FORMAT}; update "
                 "bayescale, or fit the runs again"
             )
-        if "extrapolate" in tomllib.loads(tree.attrs["model_spec"]):
+        if "extrapolate" in from_toml(tree.attrs["model_spec"]):
             raise FitError(
                 f"{path}: an earlier version of bayescale wrote this fit, with one posterior for "
                 "what lies within the runs and another for what lies beyond; fit the runs again"
@@ -1387,7 +1396,12 @@ def load_fit(path: str | Path) -> Fit:
         return _read(tree, path.parent)
     except UnknownLawError as error:
         raise FitError(f"{path}: {error}") from error
-    except (AttributeError, KeyError, ModelError, TypeError, ValueError) as error:
+    except FitError:
+        raise
+    except (
+        *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError),
+        *(BayescaleError, TypeError, ValueError),
+    ) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise FitError(
             f"{path}: this fit is not whole, or of another version ({said}); fit the runs again"

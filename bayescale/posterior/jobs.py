@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
@@ -15,6 +14,7 @@ import pandas as pd
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.errors import BayescaleError, FitError, RunsError
+from bayescale.files import from_toml
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.runs.reading import to_text
 from bayescale.runs.table import Runs, read_runs, read_table
@@ -113,7 +113,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
             yield {name: _pairs(name, value) for name, value in row.items() if not pd.isna(value)}
         return
     try:
-        said = tomllib.loads(path.read_text("utf-8"))
+        said = from_toml(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise FitError(f"{path}: cannot be read as TOML ({error})") from error
     each = said.pop("fits", [])

@@ -20,7 +20,7 @@ from bayescale.errors import RunsWarning, UnansweredError
 from bayescale.evaluation.backtest import Backtest
 from bayescale.evaluation.checks.held_out import backtest_check, held_out_check
 from bayescale.evaluation.checks.suite import check_fit
-from bayescale.files import make_folder, replacing
+from bayescale.files import make_folder, write_together
 from bayescale.posterior.fit import Fit, exact_fit
 from bayescale.progress import showing, step
 from bayescale.report.figures import images
@@ -28,6 +28,8 @@ from bayescale.report.page import Section, decision_pictures, sections
 from bayescale.report.record import Best, Companions, answer_fit, best_inputs, default_budgets
 from bayescale.runs.check import Check, Status, worst_first
 from bayescale.runs.table import Runs
+
+_FIT, _PAGE = "fit.nc", "report.html"
 
 
 @typed
@@ -54,7 +56,7 @@ def write_report(
     ----------
     fit : Fit
     out : path
-        Folder, made if it does not exist; each file is replaced only when the new one is complete.
+        Folder, made if it does not exist. Old files are replaced when all new ones are complete.
     flops : sequence of float
         Budgets to answer for; by default the largest of the runs and ten times that.
     held_out : Runs, optional
@@ -95,7 +97,8 @@ def _written(
     command: str,
 ) -> Path:
     make_folder(folder)
-    fit.save(folder / "fit.nc")
+    if not (folder / _PAGE).exists():  # else a process that is killed would leave a page of another
+        fit.save(folder / _FIT)
     budgets = distinct_budgets(flops) or default_budgets(fit)
     checks = check_fit(fit, seed=int(fit.tree.attrs.get("seed", 1)))
     if beside.held_out is not None:
@@ -106,7 +109,6 @@ def _written(
     failed = [check for check in checks if check.status is Status.FAIL]
     if failed:
         fit = fit.with_failures({check.name: check.message for check in failed})
-        fit.save(folder / "fit.nc")
     exact = exact_fit(fit)
     approaches, best = None, tuple[Best, ...]()
     with suppress(UnansweredError), fit.asked():
@@ -130,13 +132,10 @@ def _written(
         decision = decision_pictures(fit, budgets, beside.held_out)
         parts = sections(fit, budgets, beside)
         page = render(fit, answer, decision, parts, checks, _recipe(fit, command))
-    for name, text in (
-        ("summary.json", answer.to_json() + "\n"),
-        ("report.html", page),
-    ):
-        with step("writing"), replacing(folder / name) as partial:
-            partial.write_text(text, encoding="utf-8")
-    return folder / "report.html"
+    with step("writing"):
+        texts = {folder / "summary.json": answer.to_json() + "\n", folder / _PAGE: page}
+        write_together({folder / _FIT: fit.to_bytes(), **texts})
+    return folder / _PAGE
 
 
 def render(

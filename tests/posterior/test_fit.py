@@ -24,6 +24,7 @@ from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning
 from bayescale.posterior import sampling
 from bayescale.posterior.fit import FORMAT, MOST_DEEP, Diagnostics, Fit
 from bayescale.posterior.sampling import compile_model
+from bayescale.posterior.saved import to_bytes
 from bayescale.runs.datasets import registry
 from bayescale.runs.table import Runs
 
@@ -158,7 +159,7 @@ def test_settings_of_runs_survive_the_file_and_fits_of_before_knew_none(tmp_path
     facts = json.loads(node["facts"].item())
     del facts["settings"]
     tree["runs"] = node.assign(facts=json.dumps(facts))
-    tree.to_netcdf(tmp_path / "old.nc", engine="h5netcdf")
+    (tmp_path / "old.nc").write_bytes(to_bytes(tree))
     assert load_fit(tmp_path / "old.nc").runs.settings == ()
 
 
@@ -264,7 +265,7 @@ def edited(source: Fit, path: Path, edit) -> Path:
     with xr.open_datatree(path, engine="h5netcdf") as opened:
         tree = opened.load()
     edit(tree)
-    tree.to_netcdf(path, engine="h5netcdf")
+    path.write_bytes(to_bytes(tree))
     return path
 
 
@@ -273,9 +274,7 @@ def test_truncated_fit_is_refused(small_fit, tmp_path):
     content = path.read_bytes()
     for length in (100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        with pytest.raises(
-            FitError, match=r"fit\.nc: not a netCDF file, or not all of one"
-        ) as said:
+        with pytest.raises(FitError, match=r"not a netCDF file|not as it was written") as said:
             load_fit(path)
         assert "\n" not in str(said.value)
 

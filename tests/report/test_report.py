@@ -17,6 +17,7 @@ from bayescale import (
 )
 from bayescale.errors import BayescaleError, RunsWarning
 from bayescale.files import SCHEMA
+from bayescale.report import write
 from bayescale.report.page import sections
 from bayescale.report.record import Companions, answer_fit, default_budgets
 from bayescale.runs.check import Check, Status, doubt
@@ -254,3 +255,24 @@ def test_failed_checks_are_said_first(small_fit):
     assert "take the model for true" in first
     passed = answer_fit(small_fit, [1e22], Companions(checks=checks[1:]))
     assert list(passed.sentences) == others
+
+
+def test_a_report_that_fails_leaves_the_old_one_whole(small_fit, tmp_path, monkeypatch):
+    names = ("fit.nc", "report.html", "summary.json")
+    for name in names:
+        (tmp_path / name).write_text("old")
+
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(write, "decision_pictures", stopped)
+    monkeypatch.setattr(write, "exact_fit", lambda fit: None)
+    monkeypatch.setattr(write, "check_fit", lambda fit, seed: [])
+    with pytest.raises(KeyboardInterrupt):
+        write_report(small_fit, tmp_path, flops=[1e21])
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        names, "old"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        write_report(small_fit, tmp_path / "new", flops=[1e21])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["fit.nc"]
