@@ -1,85 +1,78 @@
-"""Do 90% intervals cover the truth 90% of the time? Simulated tables, truth drawn from the priors.
+"""Is every shipped model calibrated? Simulation-based calibration (Talts et al. 2018).
 
-Each table has 30 runs on five isoFLOP budgets; its parameters and its noise are drawn from the
-model itself, and it is fitted through one compiled model. Results are appended to a CSV, so a run
-that was cut off goes on where it stopped.
+Parameters are drawn from the model's own prior, a table from these parameters and the noise of the
+model on a fixed design (`calibration_designs.py`), and the table is fitted as a user would. Were
+all right, the rank of a truth among draws of its posterior would be uniform.
 
-    python benchmarks/calibration.py results.csv [--tables 500] [--model chinchilla]
+What of a model depends on the losses themselves needs care:
+
+* A prior about the mean of the losses is no prior of a level alone. Its posterior is exact where
+  the level may lie anywhere and a table is kept with the probability
+  exp(-(level - mean - mu)^2 / (2 sd^2)): losses in other units are other levels, and no rank
+  depends on the unit. So tables are drawn until one is kept.
+* What a law can draw itself is taken off a smooth error, by the law that fits best. Here this is
+  the law that fits the table best before it bends, in the fit the one that fits the bent table.
+* Half of the draws of a pool are of each member, whatever the runs say. Here as well: the member
+  is drawn. That the runs prefer one of them is not in the posterior, and shows in its ranks.
+
+A line of JSON is appended for every simulation, and simulations that the file has are not made
+again. A fit that fails is recorded with its reason, one that did not converge with its problems.
+
+    python benchmarks/calibration.py results.jsonl [--models chinchilla joint] [--simulations 500]
+        [--workers 2]
+    python benchmarks/calibration.py results.jsonl --page docs/calibration.md
 """
 
 import argparse
+import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import pandas as pd
-import pymc as pm
+from calibration_page import write_page
+from calibration_scores import RANKS, cases, score
 
-from bayescale import Runs, build_model, compute_optimal, fit, load_model
-from bayescale.laws import LAWS
-
-FLOPS = 5.76e23
-BUDGETS = np.geomspace(6e18, 3e21, 5)
-SIZES = np.geomspace(0.25, 4.0, 6)
-"""Sizes around a rough optimum of sqrt(C / 120): 20 tokens per parameter."""
+from bayescale.workers import spread
 
 
-def design() -> pd.DataFrame:
-    """Return 30 runs without losses: six sizes on each of five budgets."""
-    flops, size = (grid.ravel() for grid in np.meshgrid(BUDGETS, SIZES))
-    params = np.sqrt(flops / 120) * size
-    table = pd.DataFrame({"params": params, "tokens": flops / (6 * params), "flops": flops})
-    table.insert(0, "run", [f"run-{row + 1}" for row in table.index])
-    return table.assign(loss=1.0)
+def planned(
+    names: Sequence[str], simulations: int, done: set[tuple[str, int]]
+) -> list[tuple[str, int]]:
+    """List what is left to do: some of every model first, so that all can be looked at early."""
+    blocks = [range(first, min(first + 25, simulations)) for first in range(0, simulations, 25)]
+    every = [(name, number) for block in blocks for name in names for number in block]
+    return [item for item in every if item not in done]
 
 
-def simulate(model: str, tables: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """Draw truths (one row a table) and log losses, shape (tables, runs), from the model."""
-    spec = load_model(model)
-    pymc_model = build_model(spec, Runs(design(), "simulated"))
-    variables = [*pymc_model.free_RVs, *pymc_model.deterministics]
-    *truths, log_loss = pm.draw(
-        [*variables, pymc_model["log_loss"]], draws=tables, random_seed=seed, mode="FAST_COMPILE"
-    )
-    names = [variable.name for variable in variables]
-    return pd.DataFrame(dict(zip(names, truths, strict=True))), log_loss
-
-
-def score(model: str, truth: pd.Series, log_loss: np.ndarray, seed: int) -> dict[str, float]:
-    """Fit one table and say where the truth falls in each posterior (0 to 1)."""
-    runs = Runs(design().assign(loss=np.exp(log_loss)), "simulated")
-    fitted = fit(runs, model, seed=seed, progress=False)
-    law = LAWS["chinchilla"]
-    best = law.optimum(FLOPS, 6.0, **{name: truth[name] for name in law.parameters})
-    row = {name: float((fitted.posterior[name] < truth[name]).mean()) for name in truth.index}
-    row["N*"] = float((compute_optimal(fitted, FLOPS)["params"] < best).mean())
-    diagnostics = fitted.diagnostics
-    return {**row, "divergences": diagnostics.divergences, "max_r_hat": diagnostics.max_r_hat}
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read the records, and cut off a line that was not written whole."""
+    text = path.read_bytes() if path.exists() else b""
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole != text:
+        os.truncate(path, len(whole))
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def main() -> None:
-    """Score the tables that the CSV lacks and print coverage."""
+    """Make the simulations that the file lacks, or the page of those that it has."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("--tables", type=int, default=500)
-    parser.add_argument(
-        "--model", default="chinchilla", choices=["chinchilla", "chinchilla-normal"]
-    )
-    parser.add_argument("--seed", type=int, default=20261)
+    parser.add_argument("--models", nargs="+", choices=cases(), default=cases(), metavar="MODEL")
+    parser.add_argument("--simulations", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--page", type=Path, help="write the page of what the file has")
     options = parser.parse_args()
-    truths, losses = simulate(options.model, options.tables, options.seed)
-    done = pd.read_csv(options.results)["table"].tolist() if options.results.exists() else []
-    for table in sorted(set(range(options.tables)) - set(done)):
-        row = score(options.model, truths.loc[table], losses[table], seed=table + 1)
-        frame = pd.DataFrame([{"table": table, **row}])
-        frame.to_csv(options.results, mode="a", header=not options.results.exists(), index=False)
-    ranks = pd.read_csv(options.results)
-    for name in ("E", "alpha", "beta", "N*"):
-        inside = ranks[name].between(0.05, 0.95)
-        print(f"{name:>6}: 90% interval covers the truth in {inside.mean():.1%} of {len(ranks)}")
-    print(
-        f"tables with divergences: {(ranks['divergences'] > 0).mean():.1%}; "
-        f"R-hat above 1.01: {(ranks['max_r_hat'] > 1.01).mean():.1%}"
-    )
+    if options.page:
+        write_page(read(options.results), options.page, RANKS)
+        return
+    done = {(own["case"], own["simulation"]) for own in read(options.results)}
+    items = planned(options.models, options.simulations, done)
+    for called in spread(score, items, workers=options.workers):
+        case, number = items[called.place]
+        record = called.value or {"case": case, "simulation": number, "failure": called.failure}
+        with options.results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,51 +1,198 @@
-"""A small version of benchmarks/calibration.py: do 90% intervals cover the truth?"""
+"""Small versions of benchmarks/calibration.py: are truths drawn from a prior ranked uniformly?"""
+
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
-import pymc as pm
 import pytest
-from conftest import simulated_table
-from scipy import stats
+from arviz_stats.ecdf_utils import ecdf_pit
 
-from bayescale import Runs, build_model, fit, load_model, read_runs
+from bayescale.modelling.inputs import inputs_of, observed_of
+from bayescale.modelling.pooling import group_names
+from bayescale.modelling.priors import Prior
 
-TABLES = 20
-NAMES = ("E", "alpha", "beta")
+calibration = pytest.importorskip("calibration")
+page = pytest.importorskip("calibration_page")
+scores = pytest.importorskip("calibration_scores")
+
+LARGEST = scores.RANKS
+MODEL = "accuracy-power-law"
+NUMBER = 60
+"""Simulations, of which broken posteriors are found with probability 0.9 or more."""
 
 
-@pytest.fixture(scope="module")
-def ranks():
-    """Share of posterior draws below the truth, shape (tables, names), and below 1.3 truths."""
-    design = read_runs(simulated_table())
-    model = build_model(load_model("chinchilla"), design)
-    *truths, log_loss = pm.draw(
-        [*(model[name] for name in NAMES), model["log_loss"]],
-        draws=TABLES,
-        random_seed=5,
-        mode="FAST_COMPILE",
-    )
-    found = np.empty((2, TABLES, len(NAMES)))
-    for table in range(TABLES):
-        runs = Runs(design.table.assign(loss=np.exp(log_loss[table])), "simulated")
-        posterior = fit(
-            runs, "chinchilla", draws=250, tune=500, seed=table, progress=False
-        ).posterior
-        for column, (name, truth) in enumerate(zip(NAMES, truths, strict=True)):
-            found[0, table, column] = (posterior[name] < truth[table]).mean()
-            found[1, table, column] = (posterior[name] < 1.3 * truth[table]).mean()
+def uniform(number, sets, seed=0):
+    return np.random.default_rng(seed).integers(0, LARGEST + 1, (sets, number))
+
+
+def test_uniform_ranks_are_doubted_as_often_as_is_said():
+    p_values = np.array([page.p_value(own, LARGEST) for own in uniform(150, 400)])
+    assert 0.02 < (p_values < 0.05).mean() < 0.08
+
+
+def test_the_band_is_that_of_arviz():
+    number = LARGEST + 1  # it looks at as many places as there are values
+    _, _, lower, upper = ecdf_pit(np.full(number, 0.5), 0.95, 2000)
+    for ours, theirs in zip(page.band(number, LARGEST), (lower, upper), strict=True):
+        np.testing.assert_allclose(ours, theirs[1:-1], atol=1.01 / number)
+
+
+def test_leaving_the_band_is_a_small_p_value():
+    places = np.arange(1, LARGEST + 1)
+    lower, upper = page.band(50, LARGEST, level=0.025)
+    for ranks in uniform(50, 200) // 3 * 2:  # none is large
+        shares = (ranks[:, None] < places).mean(axis=0)
+        if ((shares < lower - 1e-9) | (shares > upper + 1e-9)).any():
+            assert page.p_value(ranks, LARGEST) < 0.05
+
+
+def test_coverage_counts_the_part_of_a_rank_that_lies_inside():
+    assert page.covered(range(LARGEST + 1), LARGEST) == pytest.approx(0.9)
+    assert page.covered([0, LARGEST], LARGEST) == 0.0
+    assert page.covered([LARGEST // 2], LARGEST) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("breakage", "number"),
+    [
+        ("narrowed by 25%", 150),
+        ("shifted by half its sd", 80),
+        ("shifted by a quarter of its sd", 500),
+    ],
+)
+def test_broken_posteriors_are_found(breakage, number):
+    assert page.power(page.BREAKAGES[breakage], number, LARGEST, trials=100) >= 0.9
+
+
+def test_a_right_posterior_is_not():
+    assert page.power(lambda draws: draws, 150, LARGEST, trials=100) <= 0.1
+
+
+@pytest.mark.parametrize("case", scores.cases())
+def test_every_shipped_model_has_a_table(case):
+    spec, runs = scores.spec_of(case), scores.design_of(case)
+    assert all(np.isfinite(inputs_of(spec, runs.table)[name]).all() for name in spec.inputs)
+    assert len(np.unique(observed_of(spec, runs.table))) == 1
+    assert bool(spec.group) == (len(group_names(spec, runs)) >= 2)
+
+
+def test_seeds_of_a_cell_differ_by_their_own_sd_alone():
+    simulated = scores.simulate(f"chinchilla{scores.REPLICATES}", 3)
+    cells = simulated.cells.table["params"].map("{:.6g}".format)
+    table = simulated.runs.table
+    log_loss = np.log(table["loss"])
+    of_cell = log_loss.groupby(table["params"].map("{:.6g}".format))
+    means = of_cell.mean()[cells].to_numpy()
+    np.testing.assert_allclose(means, simulated.cells.observed, rtol=1e-12)
+    apart = np.sqrt((of_cell.var() * (of_cell.count() - 1)).sum() / 20)
+    assert apart == pytest.approx(simulated.truth["sigma_seed"].item(), rel=0.5)
+
+
+def test_a_bend_moves_what_the_truth_says():
+    simulated = scores.simulate("chinchilla-bend", 3)
+    straight = {name: simulated.truth[name].item() for name in ("E", "A", "B", "alpha", "beta")}
+    law, table = scores.spec_of("chinchilla").law, simulated.runs.table
+    said = np.log(law(table["params"].to_numpy(), table["tokens"].to_numpy(), **straight))
+    assert 1e-3 < np.abs(simulated.cells.mu.to_numpy().ravel() - said).max() < 0.3
+
+
+def test_tables_are_kept_by_how_far_the_level_lies_from_their_mean():
+    simulated = scores.simulate("chinchilla", 3)
+    centre = simulated.cells.observed.mean().item()
+    for sds, kept in ((0, 1.0), (1, np.exp(-0.5)), (-2, np.exp(-2.0))):
+        level = xr_like(simulated.truth["level"], centre + 0.5 * sds)
+        moved = replace(simulated, truth=simulated.truth.assign(level=level))
+        assert scores.kept(scores.spec_of("chinchilla"), moved) == pytest.approx(kept)
+
+
+def xr_like(values, number):
+    return values.copy(data=np.full(values.shape, number))
+
+
+def test_what_is_recorded_is_not_made_again(tmp_path):
+    path = tmp_path / "results.jsonl"
+    assert calibration.read(path) == []
+    path.write_text('{"case": "growth", "simulation": 1}\n{"case": "gro')
+    [record] = calibration.read(path)
+    done = {(record["case"], record["simulation"])}
+    assert calibration.planned(["growth", "bowl"], 2, done) == [
+        ("growth", 0),
+        ("bowl", 0),
+        ("bowl", 1),
+    ]
+    assert path.read_text().endswith("}\n")
+
+
+def test_the_page_names_models_outside_of_their_band_and_what_failed(tmp_path):
+    right, wrong = uniform(60, 2), uniform(60, 1)[0] // 2
+    records = [
+        {"case": case, "simulation": number, "problems": [], "seconds": 1.0, "ranks": ranks}
+        for number in range(60)
+        for case, ranks in (
+            ("growth", {"b": int(right[0, number]), "sigma": int(right[1, number])}),
+            ("bowl", {"place": int(wrong[number])}),
+        )
+    ]
+    records += [{"case": "bowl", "simulation": 60, "failure": "RunsError: no"}]
+    records[1]["problems"] = ["R-hat"]
+    page.write_page(records, tmp_path / "page.md", LARGEST)
+    text = (tmp_path / "page.md").read_text("utf-8")
+    assert "Outside of their band: `bowl` (place)." in text
+    assert "| growth | 60 | 2 |" in text
+    [row] = [line for line in text.splitlines() if line.startswith("| bowl")]
+    assert row.endswith("| place | 1 | 1 |")
+    assert (tmp_path / "page-1.png").stat().st_size < 60_000
+
+
+def narrowed(fitted):
+    """Draw everything nearer to its median by a quarter."""
+    tree, draws = fitted.tree.copy(), fitted.posterior
+    tree["posterior"] = 0.75 * draws + 0.25 * draws.median(("chain", "draw"))
+    return replace(fitted, tree=tree)
+
+
+def with_other_prior(simulated, spec):
+    """Fit with a prior that lies half an sd higher, of what the runs say little about."""
+    shifted = {"luck": Prior("LogNormal", (("mu", 0.5), ("sigma", 1.0)))}
+    return scores.fitted_to(simulated.runs, replace(spec, priors={**spec.priors, **shifted}), 1)
+
+
+def with_other_noise(simulated, spec):
+    """Fit with four times the items that there were: a constant of the noise is wrong."""
+    table = simulated.runs.table.assign(trials=4000.0)
+    return scores.fitted_to(replace(simulated.runs, table=table), spec, 1)
+
+
+@cache
+def simulated_fits():
+    """Tables of the model, each with its fit."""
+    spec, found = scores.spec_of(MODEL), []
+    for number in range(NUMBER):
+        simulated = scores.simulate(MODEL, scores.seed_of(MODEL, number))
+        found.append((simulated, scores.fitted_to(simulated.runs, spec, seed=number)))
     return found
 
 
-def covered(ranks):
-    return ((ranks > 0.05) & (ranks < 0.95)).sum()
+def p_of(fits):
+    """P-value of the worst parameter, for as many as there are."""
+    ranked = [scores.ranks(own, simulated, seed) for seed, (simulated, own) in enumerate(fits)]
+    ranks = {name: [own[name] for own in ranked] for name in ranked[0]}
+    return page.Found(MODEL, ranks, LARGEST, (), 0, 0.0).p
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_truth(ranks):
-    trials = TABLES * len(NAMES)
-    assert stats.binomtest(int(covered(ranks[0])), trials, 0.9).pvalue > 0.01
+def test_a_shipped_model_is_calibrated():
+    assert p_of(simulated_fits()) > 0.01
 
 
 @pytest.mark.slow
-def test_intervals_do_not_cover_what_is_not_true(ranks):
-    trials = TABLES * len(NAMES)
-    assert stats.binomtest(int(covered(ranks[1])), trials, 0.9).pvalue < 0.01
+def test_a_posterior_that_is_too_narrow_is_found():
+    assert p_of([(simulated, narrowed(own)) for simulated, own in simulated_fits()]) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", [with_other_prior, with_other_noise])
+def test_a_broken_model_is_found(broken):
+    spec = scores.spec_of(MODEL)
+    fits = [(simulated, broken(simulated, spec)) for simulated, _ in simulated_fits()]
+    assert p_of(fits) < 0.05
