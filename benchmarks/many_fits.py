@@ -108,10 +108,10 @@ def _timed(asked: tuple[str, int]) -> dict[str, float]:
 def study(known: dict[str, float], fits: int, workers: int) -> float:
     """Seconds of a study: workers start and load at once, and then share the fits.
 
-    One process hands fits out and records them: where that takes as long as all workers together,
-    more of them are of no use.
+    One process hands fits out and records them, on a core that is a worker's as well: where that
+    takes as long as all workers together, more of them are of no use.
     """
-    each = known["fit"] + known["record"]
+    each = known["fit"] + known["record"] + known["client"]
     shared = fits * each / workers
     return known["start"] + known["loading"] + max(shared, fits * known["client"])
 
