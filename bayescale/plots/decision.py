@@ -38,7 +38,7 @@ MOST_CURVES = 4
 _WASTE = BASIN_EXCESS[-1]
 _HELD: dict[str, Any] = {"marker": "o", "ms": 5, "mfc": "none", "mec": "black", "mew": 1.1, "lw": 0}
 _GREEN: dict[str, Any] = {"color": GREEN, "lw": 6, "alpha": 0.55}
-_BASIN = "basin"
+_BASIN, _OF_RUNS = "basin", "of runs"
 _FEWEST = 20  # runs from which on some can be far from the others
 _SIDES = 3.0  # how far a curve goes on beyond its basin, as a factor of N
 
@@ -117,7 +117,8 @@ def _curves_of_runs(axis: Axes, fit: Fit) -> None:
     for flops, sizes in fit.runs.table[size].groupby(curves):
         grid = np.geomspace(sizes.min() / 1.1, sizes.max() * 1.1, 40)
         curve = posterior.isoflop(flops, xr.DataArray(grid, dims="params"))
-        axis.plot(grid, curve.median(("chain", "draw")), color=GREY, lw=0.8, alpha=0.7, zorder=1)
+        middle = curve.median(("chain", "draw"))
+        axis.plot(grid, middle, color=GREY, lw=0.8, alpha=0.7, zorder=1, gid=_OF_RUNS)
 
 
 def _curve(axis: Axes, label: str, fit: Fit, flops: float, colour: Any) -> None:
@@ -185,7 +186,9 @@ def _finish(axis: Axes, fit: Fit, at: str, held_out: bool) -> None:
         wasted = f"wastes at most {_WASTE:.0%} of the compute"
         axis.plot([], [], **_GREEN, label=wasted)
     if len(fit.runs):
-        axis.plot([], [], "o", ms=3, color=GREY, label="runs, and their isoFLOP curves")
+        curves = any(line.get_gid() == _OF_RUNS for line in axis.lines)
+        said = "runs, and their isoFLOP curves" if curves else "runs"
+        axis.plot([], [], "o", ms=3, color=GREY, label=said)
     if held_out:
         axis.plot([], [], **_HELD, label="runs held back, not fitted")
     seen = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axis.lines])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import known_fit, known_grouped_fit, simulated_table
@@ -37,6 +39,13 @@ def test_runs_held_back_are_drawn_as_they_are(small_fit):
     open_circles = [line for line in axis.lines if line.get_markerfacecolor() == "none"]
     np.testing.assert_array_equal(open_circles[0].get_ydata(), held.column("loss"))
     assert "runs held back, not fitted" in labels
+
+
+def test_the_legend_names_isoflop_curves_only_where_some_are_drawn():
+    table = simulated_table()  # six sizes on each budget, of which three make no curve
+    for some, said in ((table, "runs, and their isoFLOP curves"), (table[:15], "runs")):
+        labels = drawn(plot_decision(replace(known_fit(), runs=read_runs(some)), [1e22]))[1]
+        assert said in labels
 
 
 def test_no_basin_is_drawn_where_no_draw_agrees_on_one():
