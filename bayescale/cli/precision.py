@@ -62,7 +62,7 @@ def precision(
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Say what fewer bits cost, and how many are best in a memory."""
+    """Say what fewer bits cost, and how many fit best."""
     room = _memory(joint, memory, [*(flops or []), *(tokens or [])])
     budget = {"flops": flops[0] if flops else None, "tokens": tokens[0] if tokens else None}
     kind_of(table)
