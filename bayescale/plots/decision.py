@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bayescale import words
 from bayescale.decisions.allocation import BASIN_EXCESS, basin, compute_optimal
 from bayescale.draws import summarise
-from bayescale.plots.fits import moved_onto
+from bayescale.plots.fits import isoflops_of, moved_onto
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -112,7 +112,7 @@ def _curves_of_runs(axis: Axes, fit: Fit) -> None:
     """Draw medians of the isoFLOP curves that hold runs, where these are not asked for."""
     if len(fit.runs) == 0:
         return
-    curves, (size,) = fit.runs.budgets(), fit.spec.law.role("size")
+    curves, (size,) = isoflops_of(fit), fit.spec.law.role("size")
     posterior = Posterior.of_joint_law(with_few_draws(fit))
     for flops, sizes in fit.runs.table[size].groupby(curves):
         grid = np.geomspace(sizes.min() / 1.1, sizes.max() * 1.1, 40)

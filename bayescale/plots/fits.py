@@ -85,6 +85,22 @@ def plot_parameters(fit: Fit) -> Figure:
     return figure
 
 
+def isoflops_of(fit: Fit) -> pd.Series:
+    """Say on which isoFLOP curve of a picture each run lies: of few runs, curves of three count.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    pandas.Series
+        FLOPs, NaN off the curves.
+    """
+    found = fit.runs.budgets()
+    return found if found.notna().any() else fit.runs.budgets(sizes=3)
+
+
 @picture
 def plot_isoflop(fit: Fit, *, ax: Axes | None = None) -> Figure:
     """Draw runs, fitted isoFLOP curves with bands, and the path of the compute-optimal N.
@@ -111,7 +127,7 @@ def plot_isoflop(fit: Fit, *, ax: Axes | None = None) -> Figure:
     posterior = Posterior.of_joint_law(fit)
     _require_runs(fit)
     (size,), (data,), own = *map(fit.spec.law.role, ("size", "data")), fit.spec.response
-    table = fit.runs.table.assign(curve=fit.runs.budgets())
+    table = fit.runs.table.assign(curve=isoflops_of(fit))
     if fit.spec.law.further:
         law = posterior.loss(*(xr.DataArray(table[n], dims="run") for n in (size, data)))
         line = law.median(("chain", "draw")).to_numpy()
@@ -126,7 +142,9 @@ def plot_isoflop(fit: Fit, *, ax: Axes | None = None) -> Figure:
         figure, axis = panel(ax, (7.2, 4.6))
         colours = dict(zip(budgets, sequence(len(budgets)), strict=True))
         others = table[table["curve"].isna()]
-        axis.plot(others[size], others[own.column], "o", ms=2.5, color="#c4c4c4", zorder=1)
+        some = len(others) < len(table)  # else these are all that there is to see
+        dots, colour = (2.5, "#c4c4c4") if some else (4.0, GREY)
+        axis.plot(others[size], others[own.column], "o", ms=dots, color=colour, zorder=1)
         for budget in budgets:
             on_curve = table[table["curve"] == budget]
             points = on_curve[size].to_numpy(), on_curve[own.column].to_numpy()

@@ -523,10 +523,10 @@ def _allocation_sections(fit: Fit, budgets: Sequence[float]) -> Iterator[Section
     )
     yield Section(
         "The runs and the law",
-        "Runs of equal compute, with the fitted isoFLOP curves.",
+        "The runs, with isoFLOP curves of the law.",
         figure=plots.plot_isoflop(fit),
-        caption=f"Coloured: runs on an isoFLOP curve; grey: the others; bands: {CAPTION}s of the "
-        "law, without run-to-run noise.",
+        caption=f"Coloured: runs of equal compute; grey: other runs; bands: {CAPTION}s of the law, "
+        "without run-to-run noise.",
     )
 
 
