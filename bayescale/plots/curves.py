@@ -34,7 +34,8 @@ from bayescale.plots.style import (
 _GRID = 81
 _DECADE = 10.0  # largest over smallest value from which on a metric is on a log axis
 _ROOM = 0.05  # share of the range left free above and below
-_LINE = 104  # letters of a line of the reason
+_LETTERS = 18.5  # of the reason, to an inch of the panel
+_TITLE = 0.62  # letters of the title in the room of one of the reason
 
 
 @picture
@@ -233,11 +234,14 @@ def _farthest(new: xr.DataArray, top: float, x: str) -> str:
 
 
 def _headline(axis: Axes, titles: list[str], forecast: str, reason: str) -> None:
-    """Name, label and forecast as the title, the reason under it in lines that fit."""
-    name, label = titles
+    """Name, label and forecast as the title, the reason under it, in lines that the panel holds."""
+    figure, (name, label) = axis.get_figure(root=True), titles
+    assert figure is not None
+    room = int(_LETTERS * axis.get_position().width * figure.get_figwidth())
     title = f"{named(name, 60)}: {label}" if name else label
-    lines = textwrap.wrap(reason, _LINE)
-    axis.set_title("\n".join(filter(None, (title, forecast))), pad=8 + 12 * len(lines))
+    lines = textwrap.wrap(reason, room)
+    above = (line for one in (title, forecast) for line in textwrap.wrap(one, int(_TITLE * room)))
+    axis.set_title("\n".join(above), pad=8 + 12 * len(lines))
     axis.annotate(
         "\n".join(lines),
         (0, 1),

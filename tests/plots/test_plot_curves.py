@@ -71,6 +71,14 @@ def test_a_forecast_has_whiskers_where_it_was_asked_for(fitted):
     assert axis.get_ylim()[0] < low.min()
 
 
+def test_panels_of_one_figure_hold_the_title_and_the_reason(fitted):
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    for ax in axes.flat:
+        plots.plot_forecast(fitted[0], x="flops", y="acc", ax=ax)
+    figure.canvas.draw()  # warns where lines leave a panel no room
+    assert all(ax.get_position().width > 0.3 for ax in axes.flat)
+
+
 def test_a_curve_without_a_forecast_is_drawn_with_the_reason(fitted):
     emergent, bowl, short = forecast_fitted(fitted, 1e24)
     axis = plots.plot_forecast(bowl).axes[0]
