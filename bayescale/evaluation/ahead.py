@@ -14,7 +14,7 @@ from bayescale.posterior.fit import Fit
 _MORE, _LESS = 10.0, 0.8  # times the run that is farthest ahead; tenfold compute is a fifth of loss
 
 
-def sizes_ahead(fit: Fit) -> tuple[float, float]:
+def sizes_ahead(fit: Fit) -> tuple[float, ...]:
     """Return the size of the run that is farthest ahead, and one beyond it.
 
     Parameters
@@ -25,8 +25,11 @@ def sizes_ahead(fit: Fit) -> tuple[float, float]:
     -------
     tuple of float
         The largest and ten times that, along the axis that says what lies ahead; of a law that gets
-        worse along it the smallest and four fifths of that.
+        worse along it the smallest and four fifths of that. Empty of a law that reads a mixture
+        alone.
     """
+    if not fit.spec.size:
+        return ()
     sizes, less = fit.runs.column(fit.spec.size), fit.spec.law.worsens_along(fit.spec.size)
     farthest = float(sizes.min() if less else sizes.max())
     return farthest, farthest * (_LESS if less else _MORE)
@@ -64,3 +67,24 @@ def inputs_ahead(fit: Fit, sizes: Sequence[float]) -> dict[str, xr.DataArray]:
             value = value * grows
         found[name] = axis if name == spec.size else value
     return found
+
+
+def inputs_of_best(fit: Fit) -> dict[str, xr.DataArray]:
+    """Take the inputs of the run of the best response, where no size says which one is ahead.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    dict of str to xarray.DataArray
+        As `bayescale.predict` takes them.
+    """
+    own, table = fit.spec.response, fit.runs.table
+    row = [int(np.argmin(own.sign * table[own.column]))]
+    return {
+        name: xr.DataArray(values[0], dims=(name,)[: values.ndim - 1])
+        for name, values in inputs_of(fit.spec, table.iloc[row]).items()
+        if name not in fit.given
+    }

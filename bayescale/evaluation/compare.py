@@ -207,6 +207,11 @@ def _require_decision(name: str, fit: Fit) -> None:
             f"{name} is the fit of one group or of given constants, and cannot be refitted; "
             "compare fits of all runs"
         )
+    if not fit.spec.size:
+        raise FitError(
+            f"the model {fit.spec.name} reads a mixture alone, and has no size to decide along; "
+            "compare laws of mixtures by mixtures that were held back, with answer_held_out"
+        )
     if fit.spec.size in fit.law.minimum_along:
         raise FitError(
             f"the model {fit.spec.name} has a minimum along {fit.spec.size}, and no decision of "

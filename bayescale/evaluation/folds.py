@@ -122,6 +122,11 @@ def plan_cuts(
         For a law whose size lies at a minimum, or that gets worse along it: its larger values are
         not the future.
     """
+    if not spec.size:
+        raise ModelError(
+            f"the model {spec.name} reads a mixture alone, and no run of it lies ahead of another: "
+            "hold mixtures back instead (--hold-out, answer_held_out)"
+        )
     if spec.size in spec.law.minimum_along:
         raise ModelError(
             f"the model {spec.name} has a minimum along {spec.size}: a backtest cuts along compute "

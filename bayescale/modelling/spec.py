@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -262,11 +263,14 @@ class ModelSpec:
     def size(self) -> str:
         """Column of the runs that says how near a run is to what lies beyond all of them.
 
-        Compute of a law that trades params against tokens, else the first input that has a size.
+        Compute of a law that trades params against tokens, else the first input that has a size;
+        empty of a law that reads a mixture alone.
         """
         if self.law.trades:
             return "flops"
-        return next((own.name for own in self.reads if own.scale == "log"), self.inputs[0])
+        sized = (own.name for own in self.reads if own.scale == "log")
+        other = (own.name for own in self.reads if own.role != "shares")
+        return next(chain(sized, other), "")
 
     @property
     def size_column(self) -> str:

@@ -329,10 +329,14 @@ def plot_curve(fit: Fit, farthest: float | None = None, *, ax: Axes | None = Non
     Raises
     ------
     FitError
-        For constants, which have no runs.
+        For constants, which have no runs, and a law that reads a mixture alone.
     """
     _require_runs(fit)
     fit, own, name = with_few_draws(fit), fit.spec.response, fit.spec.size
+    if not name:
+        raise FitError(
+            f"the model {fit.spec.name} reads a mixture alone: see plot_mixture, plot_optimum"
+        )
     seen, observed = fit.runs.column(name), fit.runs.table[own.column].to_numpy(dtype=float)
     grid = np.geomspace(seen.min() / 1.2, max(seen.max() * 10, farthest or 0), 120)
     middle = middle_run(fit)

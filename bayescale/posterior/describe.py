@@ -106,15 +106,17 @@ def _questions(fit: Fit) -> Iterator[str]:
         yield f"fit.at({further[0]}=...)"
     elif law.trades and fit.spec.response.better == "lower":
         yield "answer_optima(fit, [1e24])"
-    elif fit.spec.size and len(fit.runs):
+    elif fit.spec.size and fit.spec.size not in law.minimum_along and len(fit.runs):
         yield f"answer_predictions(fit, [{fit.runs.table[fit.spec.size].max() * 10:.2g}])"
-    for name in (*law.role("knob"), *law.role("shares")):
+    for name in law.role("knob"):
         yield f"optimum(fit, {name!r}, ...)"
+    if law.role("shares"):
+        yield "answer_mixture(fit, best_mixture(fit))"
     yield from (["fit.of_group(name)", "plot_forest(fit)"] if fit.groups else [])
     if len(fit.runs):
         yield "plot_predicted(fit)"
     if fit.sampled and fit.own_group is None:
-        yield "write_report(fit, 'report')"
+        yield from ["write_report(fit, 'report')"] if fit.spec.size else []
 
 
 def labelled(draws: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:

@@ -374,7 +374,7 @@ def _held_out_section(fit: Fit, runs: Runs) -> Section:
         {
             "run": row["run"],
             **group,
-            axis: words.size(axis, row[axis]),
+            **({axis: words.size(axis, row[axis])} if axis else {}),
             f"observed {own.name}": write(row[own.column]),
             "predicted, 90% of new runs": interval_of(row["predicted"], write),
             "observed against predicted": _against(own, row["residual"]),

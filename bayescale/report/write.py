@@ -16,7 +16,7 @@ from bayescale.decisions.allocation import distinct_budgets
 from bayescale.decisions.answer import Answer
 from bayescale.decisions.approaches import compare_approaches
 from bayescale.decisions.headline import headline
-from bayescale.errors import RunsWarning, UnansweredError
+from bayescale.errors import FitError, RunsWarning, UnansweredError
 from bayescale.evaluation.backtest import Backtest
 from bayescale.evaluation.checks.held_out import backtest_check, held_out_check
 from bayescale.evaluation.checks.suite import check_fit
@@ -82,7 +82,17 @@ def write_report(
     -------
     Path
         Of ``report.html``.
+
+    Raises
+    ------
+    FitError
+        For a law that reads a mixture alone: no size says what to answer for.
     """
+    if not fit.spec.size:
+        raise FitError(
+            f"the model {fit.spec.name} reads a mixture alone: ask answer_mixture(fit, "
+            "best_mixture(fit)), or bayescale mix"
+        )
     beside = Companions(held_out, unpooled, same_validation, profiles, chosen=chosen)
     with showing(progress):
         return _written(fit, Path(out), flops, beside, backtest, command)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from conftest import simulated_mixtures
 
 import bayescale as bs
 from bayescale.decisions.mixtures import _errors, _least_of, _objective, _spacing, _within
@@ -305,3 +306,36 @@ def test_mixture_away_from_the_tried_ones_is_far_although_an_odd_run_is_alone():
     assert "nine of ten tried mixtures" in str(
         bs.answer_mixture(made(shares, **power_sums()), found)
     )
+
+
+def test_a_fit_of_mixtures_alone_shows_itself_and_is_held_against_others():
+    fit = made(tried(), **power_sums() | {"C": np.tile([2.2, 2.0, 0.5], (4, 1))})
+    shown = repr(fit)
+    assert "answer_mixture(fit, best_mixture(fit))" in shown
+    assert "report" not in shown
+    assert "mixture" in fit._repr_html_()
+    held = bs.answer_held_out(fit, fit.runs)
+    assert "of 12 lie inside" in str(held)
+    assert [*held.numbers["held_out"]["rows"][0]] == ["run", "loss", "residual", "predicted"]
+
+
+def test_what_needs_a_size_is_refused_of_a_law_of_mixtures_alone(tmp_path):
+    fit = of_two_targets(0.02, sigma=[0.01, 0.03])
+    assert fit.spec.size == ""
+    with pytest.raises(bs.FitError, match="best_mixture"):
+        bs.write_report(fit, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(bs.ModelError, match="mixture alone"):
+        bs.backtest(fit.runs, "mixture-hierarchical")
+    with pytest.raises(bs.FitError, match="plot_mixture"):
+        bs.plot_curve(fit.of_group("code"))
+
+
+@pytest.mark.slow
+def test_checks_of_mixtures_alone_ask_what_decides_the_best_run():
+    runs = bs.read_mixtures(simulated_mixtures())
+    fit = bs.fit(runs, "mixture-hierarchical", draws=250, tune=500)
+    checks = {check.name: check for check in bs.check_fit(fit)}
+    assert "the loss of the best run" in checks["influential runs"].message
+    with pytest.raises(bs.FitError, match="mixture alone"):
+        bs.compare({"one": fit, "other": fit})

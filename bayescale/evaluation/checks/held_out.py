@@ -127,7 +127,7 @@ def held_out_rows(
     table : pandas.DataFrame
         What `residuals` returns.
     axis : str
-        Column along which the runs are told apart.
+        Column along which the runs are told apart; empty where none does.
     response : str
         Column of what the law says.
 
@@ -138,7 +138,7 @@ def held_out_rows(
     return [
         {
             "run": str(row["run"]),
-            axis: float(row[axis]),
+            **({axis: float(row[axis])} if axis else {}),
             response: float(row[response]),
             "residual": float(row["residual"]),
             "predicted": {

@@ -14,7 +14,7 @@ from scipy.stats import binomtest, cramervonmises
 from bayescale import words
 from bayescale.decisions.allocation import compute_optimal
 from bayescale.draws import CI_PROB
-from bayescale.evaluation.ahead import inputs_ahead, sizes_ahead
+from bayescale.evaluation.ahead import inputs_ahead, inputs_of_best, sizes_ahead
 from bayescale.evaluation.checks.refits import Refits, unit
 from bayescale.evaluation.loo import LeftOut, leave_each_out
 from bayescale.evaluation.scores import as_share, lies_below, percent
@@ -86,12 +86,18 @@ def _without(fit: Fit, out: LeftOut, answer: xr.DataArray, rng: np.random.Genera
 
 
 def _answer(fit: Fit) -> tuple[str, xr.DataArray]:
-    """Take the decision: log N* at the largest budget, or the response farther out."""
+    """Take the decision: log N* at the largest budget, or the response farther out.
+
+    Of a law that reads a mixture alone nothing lies farther out: the response of the best run.
+    """
     if fit.law.is_joint or fit.spec.law.has_profiles:
         largest = float(fit.runs.column("flops").max())
         best = compute_optimal(fit, largest, exponents=False)["params"].squeeze("flops", drop=True)
         return f"N* at {words.flops(largest)} FLOPs", xr.ufuncs.log(best)
-    size, own, (_, far) = fit.spec.size, fit.spec.response, sizes_ahead(fit)
+    size, own = fit.spec.size, fit.spec.response
+    if not size:
+        return f"the {own.name} of the best run", own.onto(predict(fit, inputs_of_best(fit)))
+    _, far = sizes_ahead(fit)
     answer = own.onto(predict(fit, inputs_ahead(fit, [far])).squeeze(size, drop=True))
     return f"the {own.name} at {size} {words.flops(far)}", answer
 
