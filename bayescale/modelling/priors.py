@@ -27,6 +27,7 @@ NORMAL_ON = {"real": "Normal", "positive": "LogNormal", "unit": "LogitNormal"}
 """What is Normal once its support is mapped to the real line."""
 
 _ANY_SIGN = {"mu"}
+_MOST_LOG = 700  # e to that is the last of numbers
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ class Prior:
         if missing:
             raise ModelError(f"{where}: {dist} needs {', '.join(missing)}")
         args = tuple((name, _argument(entry[name], name, where)) for name in expected)
+        if dist == "LogNormal" and abs(args[0][1]) > _MOST_LOG:
+            raise ModelError(
+                f"{where}: mu of a LogNormal is the logarithm of the median, and no number has the "
+                f"logarithm {args[0][1]:g}; write one from -{_MOST_LOG} to {_MOST_LOG}"
+            )
         return cls(dist, args, about is not None, about == "group")
 
     def about(self, centre: float) -> "Prior":

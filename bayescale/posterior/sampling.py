@@ -266,7 +266,12 @@ def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
             sampler.cancel()
             raise
         except RuntimeError as error:
-            raise FitError(f"the sampler could not run on this model and data: {error}") from error
+            said = str(error).splitlines()[0]  # a trace of the sampler's own follows
+            raise FitError(
+                f"the sampler could not run on this model and data: {said}",
+                "Look for numbers far too large or too small, in the priors of the model file and "
+                "in the columns of the runs that the law reads.",
+            ) from error
     flat, stats = _arrays(trace, draws)
     return tree_of(target, flat, stats, {**settings, "thin": thin})
 

@@ -8,6 +8,7 @@ import pandas as pd
 from bayescale.errors import RunsError
 
 _TEXT = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+_MOST_POWER = 100
 _METHODS = {
     "str",
     "abs",
@@ -101,12 +102,31 @@ def _require_harmless(where: str, names: list[str]) -> None:
     plain = where  # backticks that are left are of text: what stands between two is looked at
     for name in names:
         plain = plain.replace(f"`{name}`", "column")
-    for node in ast.walk(ast.parse(plain.strip(), mode="eval")):
+    tree = ast.parse(plain.strip(), mode="eval")
+    for node in ast.walk(tree):
+        _require_short(node, where)
         if isinstance(node, ast.Attribute) and node.attr not in _METHODS:
             raise RunsError(
                 f"filter {_short(where)!r} asks for .{node.attr}, which filters may not",
                 "Put the name of a column that has a dot in backticks, as `train.lr`.",
             )
+
+
+def _require_short(node: ast.AST, where: str) -> None:
+    """Refuse arithmetic of constants that is longer than any number: 9**9**9, 'a' * 10**10."""
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Pow | ast.Mult | ast.Mod):
+        return
+    within = [*ast.walk(node.left), *ast.walk(node.right)]
+    long = any(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in within)
+    if isinstance(node.op, ast.Pow) and not any(isinstance(one, ast.Name) for one in within):
+        again = any(isinstance(one, ast.BinOp) for one in within)
+        powers = [one.value for one in ast.walk(node.right) if isinstance(one, ast.Constant)]
+        long |= again or any(power > _MOST_POWER for power in powers if isinstance(power, int))
+    if long:
+        raise RunsError(
+            f"filter {_short(where)!r} multiplies texts, or takes powers of powers",
+            f"Write numbers as 1e9, and powers with an exponent of at most {_MOST_POWER}.",
+        )
 
 
 def _short(where: str) -> str:

@@ -57,6 +57,15 @@ REFUSED = {
         GOOD.replace("mu = 0.0", "mu = inf"),
         "mu must be a finite number, got inf",
     ),
+    "logarithm of no number": (
+        GOOD.replace("mu = -1.05", "mu = 1e300"),
+        r"alpha: mu of a LogNormal .* no number has the logarithm 1e\+300; write one from -700",
+    ),
+    "integer of no number": (
+        GOOD.replace("mu = 0.0", "mu = 0x" + "f" * 400),
+        "an integer has more than 64 bits",
+    ),
+    "path for a law": (GOOD.replace('law = "chinchilla"', 'law = "../own"'), "unknown law"),
     "prior that is a number": (
         GOOD.replace(LEVEL, "level = 1.163"),
         "level: a prior is written",

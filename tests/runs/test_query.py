@@ -17,6 +17,8 @@ CHOSEN = {
     "run in ['c'] or loss < 0": [1],
     "index not in [0]": [1],
     "loss < inf": [0, 1],
+    "loss * 10**9 > 1.5e9": [1],
+    "loss ** 2 > 2": [1],
     "run != '`' and `a b` == 2 and run != '`'": [1],
 }
 REFUSED = {
@@ -33,6 +35,10 @@ REFUSED = {
     "(" * 500 + "loss" + ")" * 500: "cannot be applied .too many nested parentheses",
     "loss / 0 // 0 ** loss": "no condition on rows|cannot be applied",
     "": "cannot be applied",
+    "9**9**9**9 > loss": "powers of powers",
+    "loss > 10**99999999": "powers of powers",
+    "run == 'a' * 10000000000": "multiplies texts",
+    "run == '%1000000000d' % 1": "multiplies texts",
 }
 
 
