@@ -1,9 +1,10 @@
 """The command line. It reads options, calls the library and prints; it computes nothing.
 
 One file for each family of commands. Exit codes: 0 fine, 1 the fit did not converge, 2 something
-the user can mend, 3 a check failed.
+the user can mend, 3 a check failed, 130 it was stopped.
 """
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -78,6 +79,9 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
 }
 """Commands by what they are for, each with an example."""
 
+INTERRUPTED = 130
+"""Exit code of what was stopped from the keyboard, as shells have it."""
+
 LONG: set[Callable[..., None]] = {
     *(reports.demo, reports.report, reports.fit, batch.batch, checks.check),
     *(backtests.backtest, comparison.compare, curves.curves, curves.forecast),
@@ -124,16 +128,39 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.showwarning = _once_each()
         warnings.simplefilter("always", RunsWarning)
+        code = _run()
         try:
-            sys.exit(app(standalone_mode=False) or 0)
-        except BayescaleError as error:
-            typer.echo(f"error: {error}", err=True)
-            sys.exit(2)
-        except typer.TyperException as error:
-            _say_misused(error)
-            sys.exit(error.exit_code)
-        except typer.Abort:
-            sys.exit(1)
+            sys.stdout.flush()
+        except OSError as error:  # a full disk
+            code = _without_stdout(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run a command and say what it refuses; return the exit code."""
+    try:
+        return app(standalone_mode=False) or 0
+    except BayescaleError as error:
+        typer.echo(f"error: {error}", err=True)
+        return 2
+    except typer.TyperException as error:
+        _say_misused(error)
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except OSError as error:
+        return _without_stdout(error)
+
+
+def _without_stdout(error: OSError) -> int:
+    """Say that the system refused; write no more to standard output, which may be what is full."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    if isinstance(error, BrokenPipeError):  # whoever reads it has seen enough
+        return 0
+    typer.echo(f"error: {error}; free what is full or protected, or write elsewhere", err=True)
+    return 2
 
 
 def _say_misused(error: typer.TyperException) -> None:
