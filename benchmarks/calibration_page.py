@@ -314,10 +314,11 @@ def _summary(found: Sequence[Found]) -> str:
     """Say in a few sentences which models are calibrated."""
     fits = sum(own.number for own in found)
     outside = [own for own in found if own.p < LEVEL]
-    all_ranks = [value for own in found for value in own.coverage.values()]
+    ranks = [rank for own in found for of_one in own.ranks.values() for rank in of_one]
+    parameters = sum(len(own.ranks) for own in found)
     said = (
         f"{len(found)} models were fitted to {fits:,} tables. Their 90% intervals cover the truth "
-        f"in {np.mean(all_ranks):.1%}, the mean over {len(all_ranks):,} parameters. "
+        f"in {covered(ranks, found[0].largest):.1%}, over {parameters:,} parameters. "
     )
     failed = sum(len(own.failed) for own in found)
     unconverged = sum(own.unconverged for own in found)

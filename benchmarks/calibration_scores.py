@@ -34,9 +34,6 @@ WITH_REPLICATES = ("chinchilla", "chinchilla-hierarchical", "power-law", "data-c
 FLOPS = 5.76e23
 """Budget of which the compute-optimal size is ranked, for joint laws with a closed form."""
 
-SETTINGS = {"draws": 400, "tune": 600}
-"""Of each of 4 chains: fewer than by default, as few of them are looked at."""
-
 _CANDIDATES = 500  # tables that are drawn until one is kept
 _TRUTH = ("chain", "draw")
 _NOT_RANKED = ("_offset", "_anchor", "_effect")  # how a parameter is sampled; errors of rows
@@ -197,14 +194,16 @@ def _centres(spec: ModelSpec, simulated: Simulated, name: str) -> Any:
     return observed.mean() + shifts.get(f"{name}_shift", 0.0)
 
 
-def fitted_to(runs: Runs, model: ModelSpec, seed: int) -> Fit:
-    """Fit as users do, with fewer draws.
+def fitted_to(runs: Runs, model: ModelSpec, seed: int, **settings: float) -> Fit:
+    """Fit as users do.
 
     Parameters
     ----------
     runs : Runs
     model : ModelSpec
     seed : int
+    **settings : float
+        Others than the default of `bayescale.fit`.
 
     Returns
     -------
@@ -212,7 +211,7 @@ def fitted_to(runs: Runs, model: ModelSpec, seed: int) -> Fit:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few runs and few groups are what is asked about
-        return fit(runs, model, seed=seed, progress=False, **SETTINGS)
+        return fit(runs, model, seed=seed, progress=False, **settings)
 
 
 def seed_of(case: str, number: int) -> int:

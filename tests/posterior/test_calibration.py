@@ -17,8 +17,12 @@ scores = pytest.importorskip("calibration_scores")
 
 LARGEST = scores.RANKS
 MODEL = "accuracy-power-law"
-NUMBER = 60
-"""Simulations, of which broken posteriors are found with probability 0.9 or more."""
+NUMBER, WITH_PRIOR = 40, 100
+"""Simulations. Of 120 a posterior narrowed by a quarter, and a wrong constant, were found in each
+of 60 choices of so many, a right one was doubted in 2. The prior of one parameter, shifted by half
+its sd, moves its posterior by 0.4 of its own, which is found with probability 0.9."""
+
+FEW = {"draws": 250, "tune": 400, "target_accept": 0.9}
 
 
 def uniform(number, sets, seed=0):
@@ -152,47 +156,52 @@ def narrowed(fitted):
 
 
 def with_other_prior(simulated, spec):
-    """Fit with a prior that lies half an sd higher, of what the runs say little about."""
+    """Fit with a prior that lies half an sd higher."""
     shifted = {"luck": Prior("LogNormal", (("mu", 0.5), ("sigma", 1.0)))}
-    return scores.fitted_to(simulated.runs, replace(spec, priors={**spec.priors, **shifted}), 1)
+    own = replace(spec, priors={**spec.priors, **shifted})
+    return scores.fitted_to(simulated.runs, own, 1, **FEW)
 
 
 def with_other_noise(simulated, spec):
     """Fit with four times the items that there were: a constant of the noise is wrong."""
     table = simulated.runs.table.assign(trials=4000.0)
-    return scores.fitted_to(replace(simulated.runs, table=table), spec, 1)
+    return scores.fitted_to(replace(simulated.runs, table=table), spec, 1, **FEW)
+
+
+def rightly(simulated, spec):
+    return scores.fitted_to(simulated.runs, spec, 1, **FEW)
 
 
 @cache
-def simulated_fits():
-    """Tables of the model, each with its fit."""
-    spec, found = scores.spec_of(MODEL), []
-    for number in range(NUMBER):
-        simulated = scores.simulate(MODEL, scores.seed_of(MODEL, number))
-        found.append((simulated, scores.fitted_to(simulated.runs, spec, seed=number)))
-    return found
+def fitted(how, number):
+    """Tables of the model, each with a fit."""
+    tables = [scores.simulate(MODEL, scores.seed_of(MODEL, own)) for own in range(number)]
+    return [(own, how(own, scores.spec_of(MODEL))) for own in tables]
 
 
-def p_of(fits):
-    """P-value of the worst parameter, for as many as there are."""
-    ranked = [scores.ranks(own, simulated, seed) for seed, (simulated, own) in enumerate(fits)]
-    ranks = {name: [own[name] for own in ranked] for name in ranked[0]}
-    return page.Found(MODEL, ranks, LARGEST, (), 0, 0.0).p
+def ranked(fits):
+    """Rank each truth in its posterior."""
+    each = [scores.ranks(own, simulated, seed) for seed, (simulated, own) in enumerate(fits)]
+    ranks = {name: [own[name] for own in each] for name in each[0]}
+    return page.Found(MODEL, ranks, LARGEST, (), 0, 0.0)
 
 
 @pytest.mark.slow
 def test_a_shipped_model_is_calibrated():
-    assert p_of(simulated_fits()) > 0.01
+    assert ranked(fitted(rightly, NUMBER)).p > 0.01
 
 
 @pytest.mark.slow
 def test_a_posterior_that_is_too_narrow_is_found():
-    assert p_of([(simulated, narrowed(own)) for simulated, own in simulated_fits()]) < 0.05
+    fits = fitted(rightly, NUMBER)
+    assert ranked([(simulated, narrowed(own)) for simulated, own in fits]).p < 0.05
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", [with_other_prior, with_other_noise])
-def test_a_broken_model_is_found(broken):
-    spec = scores.spec_of(MODEL)
-    fits = [(simulated, broken(simulated, spec)) for simulated, _ in simulated_fits()]
-    assert p_of(fits) < 0.05
+def test_a_wrong_constant_of_the_noise_is_found():
+    assert ranked(fitted(with_other_noise, NUMBER)).p < 0.05
+
+
+@pytest.mark.slow
+def test_a_prior_of_what_runs_say_little_about_is_found_in_its_own_ranks():
+    assert ranked(fitted(with_other_prior, WITH_PRIOR)).p_values["luck"] < 0.05
