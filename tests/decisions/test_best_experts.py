@@ -192,7 +192,7 @@ def routing(data_folder):
 
 @pytest.mark.slow
 def test_published_routers(routing):
-    """Gain by router, worth and exponents, as least squares found them (see docs/decisions.md)."""
+    """Gain by router, worth and exponents, as least squares found them: docs/how/experts.md."""
     own = bs.fit(routing, "experts-size-routers", progress=False).posterior
 
     def held(draws, value):
