@@ -329,6 +329,8 @@ def answer_repetition(fit: Fit) -> Answer:
 
 def _worths(fit: Fit) -> list[dict[str, Any]]:
     """Say what repetition is worth: at one size, 1B where it is near the runs, then at the ends."""
+    if not len(fit.runs):  # constants
+        return [_worth(fit, REFERENCE_SIZE)]
     sizes = fit.runs.column("params")
     low, middle, high = (float(f(sizes)) for f in (np.min, stats.gmean, np.max))
     stated = REFERENCE_SIZE if low / 3 < REFERENCE_SIZE < 3 * high else middle

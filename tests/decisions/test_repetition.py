@@ -7,6 +7,7 @@ from conftest import known_fit
 from scipy import integrate
 
 from bayescale import (
+    answer_repetition,
     constants_fit,
     effective_repetitions,
     epochs_until,
@@ -157,6 +158,14 @@ def test_given_constants_are_named_as_such():
         "R_D at 8.7B parameters: 15.0 (15.0 to 15.0), as given: there are no runs that could tell "
         "it"
     )
+
+
+def test_constants_without_runs_are_answered_at_one_size():
+    answer = answer_repetition(repeated())
+    (entry,) = answer.numbers["repetition"]
+    assert entry["params"] == 1e9
+    assert entry["R_D"]["median"] == pytest.approx(15.0, rel=0.01)
+    assert "no runs that could tell it" in answer.sentences[0]
 
 
 @pytest.mark.parametrize(
