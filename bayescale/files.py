@@ -262,7 +262,7 @@ def _is_stream(path: Path) -> bool:
 
 def _behind_links(path: Path) -> Path:
     """Follow links to the file that will be replaced; refuse one that must not be."""
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path  # as it was typed
     if target.is_symlink():
         raise BayescaleError(f"{path} is a link that leads back to itself; name another place")
     if target.exists() and not os.access(target, os.W_OK):

@@ -614,7 +614,7 @@ def _law(name: Any, folders: Sequence[Path], where: str) -> Law:
     plain = isinstance(name, str) and name.isidentifier()  # a path may lead to any folder
     files = [folder / f"{name}.py" for folder in folders if plain]
     file = next((file for file in files if file.is_file()), None)
-    if name not in LAWS and file is not None:
+    if file is not None and name not in LAWS:
         found = spec_from_file_location(f"law_of_{name}", file)
         if found is not None and found.loader is not None:
             found.loader.exec_module(module_from_spec(found))

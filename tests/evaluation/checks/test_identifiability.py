@@ -41,7 +41,7 @@ def test_refusal_of_a_column_is_parted_from_its_remedy():
         fit(other)
     assert str(said.value) == (
         "the model needs the column 'params'; the columns are run, size; all, tokens, loss, flops: "
-        "pass --column params=YOURS"
+        'pass --column params=YOURS (in Python columns={"params": "YOURS"})'
     )
     again = pickle.loads(pickle.dumps(said.value))
     assert (str(again), again.advice) == (str(said.value), design.advice)
