@@ -218,4 +218,4 @@ def test_models_are_made_where_the_source_names_the_compiled_code():
     assert makers == {"modelling"}
     rooms = [path for room in _ROOMS for path in (PACKAGE / room).rglob("*.py")]
     others = {part(name) for path in rooms for name in imported(path) if "bayescale." in name}
-    assert others - set(_ROOMS) == {"arguments", "display", "errors", "words"}
+    assert others - set(_ROOMS) == {"arguments", "display", "errors", "files", "words"}
