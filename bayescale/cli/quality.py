@@ -50,7 +50,10 @@ def quality(
     if len(params) > 1 or len(unique_tokens or []) > 1:
         raise BayescaleError("--params and --unique-tokens are one number each: ask again")
     if not (corpus or filters or qualities):
-        raise BayescaleError("name corpora (--corpus web=1e12:1), filters, or qualities")
+        raise BayescaleError(
+            "name corpora (--corpus web=1e12:1), filters (--filter 0.3=0.9,1=0.6), or qualities "
+            "(--quality 0.8,0.5)"
+        )
     if (corpus or filters) and not tokens:
         raise BayescaleError("say how many tokens are trained on: --tokens 3e12")
     if bool(filters) != bool(unique_tokens):

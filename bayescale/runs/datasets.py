@@ -191,8 +191,12 @@ def registry() -> dict[str, Published]:
 
 
 def available_datasets() -> dict[str, str]:
-    """Names of all tables with a one-line summary."""
-    return {**EMBEDDED, **{name: entry.summary for name, entry in registry().items()}}
+    """Names of all tables with a one-line summary, which says of which a file must be at hand."""
+    found = dict(EMBEDDED)
+    for name, entry in registry().items():
+        at_hand = "" if name in TIDY else f"; needs {entry.file} in {FOLDER_VARIABLE}"
+        found[name] = entry.summary + at_hand
+    return found
 
 
 @typed
@@ -202,7 +206,8 @@ def load_dataset(name: str) -> Table:
     ``minisweep`` is inside the package. Published tables come from the folder that the environment
     variable ``BAYESCALE_DATA`` names. Without it ``chinchilla``, ``learning_curves_language``,
     ``misfitting`` and ``misfitting_checkpoints`` are downloaded once from their publishers,
-    checked by sha256 and kept in pooch's cache.
+    checked by sha256 and kept in pooch's cache. Of these the folder may hold the publisher's own
+    file, fetched where there is a network.
 
     Tables of accuracies (``downstream_...``) are for `bayescale.read_tasks`. Of
     ``overtrained_downstream`` the runs, with params and tokens, are the table ``overtrained``: pass
@@ -233,15 +238,17 @@ def load_dataset(name: str) -> Table:
     entry = registry()[name]
     rights = {"licence": entry.licence, "citation": entry.citation}
     folder = os.environ.get(FOLDER_VARIABLE)
-    if folder is not None:
-        return _named(_checked(Path(folder) / entry.file, entry.sha256), entry.file, rights)
+    path = None if folder is None else _file_of(name, entry, Path(folder))
+    if path is not None and path.name == entry.file:
+        return _named(_checked(path, entry.sha256), entry.file, rights)
     if name not in TIDY:
         raise DatasetError(
             f"{name}: this version cannot make the table from its publisher's files "
-            f"({entry.upstream_url}); put {entry.file} into a folder and name it in "
-            f"{FOLDER_VARIABLE}"
+            f"({entry.upstream_url}); read those yourself, or, where you have our table of them, "
+            f"put {entry.file} into a folder and name it in {FOLDER_VARIABLE}"
         )
-    upstream = _named(Path(_download(entry)).read_bytes(), entry.upstream_url, rights)
+    content = _checked(path, entry.upstream_sha256) if path else Path(_download(entry)).read_bytes()
+    upstream = _named(content, entry.upstream_url, rights)
     table = TIDY[name](upstream, entry)
     if len(table) != entry.rows:
         raise DatasetError(
@@ -261,14 +268,31 @@ def _named(content: bytes, source: str, rights: dict[str, str]) -> Table:
     return table
 
 
+def _file_of(name: str, entry: Published, folder: Path) -> Path:
+    """Find our file of a table in a folder, or the publisher's, of which we can make it."""
+    ours, theirs = folder / entry.file, folder / _publishers_name(entry)
+    if not ours.is_file() and name in TIDY and theirs.is_file():
+        return theirs
+    if not ours.is_file():
+        other = f", nor is {theirs.name}; put that there, from {entry.upstream_url}"
+        raise DatasetError(
+            f"{ours.name} is not in the folder that {FOLDER_VARIABLE} names"
+            + (other if name in TIDY else "")
+        )
+    return ours
+
+
+def _publishers_name(entry: Published) -> str:
+    """Name the publisher's own file."""
+    return entry.upstream_url.rpartition("/")[2]
+
+
 def _checked(path: Path, sha256: str) -> bytes:
-    if not path.is_file():
-        raise DatasetError(f"{path.name} is not in the folder that {FOLDER_VARIABLE} names")
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise DatasetError(
-            f"{path.name} in {FOLDER_VARIABLE} is not the registered table: sha256 "
+            f"{path.name} in {FOLDER_VARIABLE} is not the registered file: sha256 "
             f"{digest[:12]}..., expected {sha256[:12]}...; fetch it again"
         )
     return content
@@ -277,6 +301,7 @@ def _checked(path: Path, sha256: str) -> bytes:
 def _download(entry: Published) -> str:
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")  # it would name address and cache on two long lines
     try:
         return pooch.retrieve(
             entry.upstream_url,
@@ -289,5 +314,6 @@ def _download(entry: Published) -> str:
         reason = "no network?" if offline else str(error).splitlines()[0]
         raise DatasetError(
             f"{entry.upstream_url} could not be fetched ({reason}); without network, put "
-            f"{entry.file} into a folder and name it in {FOLDER_VARIABLE}"
+            f"{_publishers_name(entry)}, fetched elsewhere, into a folder and name it in "
+            f"{FOLDER_VARIABLE}"
         ) from error

@@ -31,7 +31,7 @@ def test_quality_as_json(run):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "name corpora (--corpus web=1e12:1), filters, or qualities"),
+        ((), "filters (--filter 0.3=0.9,1=0.6), or qualities (--quality 0.8,0.5)"),
         (("--corpus", "web=1e12"), "web=1e12:1"),
         (("--corpus", "web=1e12:2"), "the best data have 1"),
         (("--filter", "0.3=0.9"), "belong together"),

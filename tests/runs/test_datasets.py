@@ -62,6 +62,8 @@ def test_unknown_name_lists_the_known():
     with pytest.raises(DatasetError, match=r"did you mean 'chinchilla'\?"):
         load_dataset("chinchila")
     assert "minisweep" in available_datasets()
+    assert "needs overtrained.csv" in available_datasets()["overtrained"]
+    assert "needs" not in available_datasets()["chinchilla"]
 
 
 def test_file_with_another_digest_is_refused(tmp_path, monkeypatch):
@@ -69,7 +71,7 @@ def test_file_with_another_digest_is_refused(tmp_path, monkeypatch):
     with pytest.raises(DatasetError, match=r"chinchilla_epoch\.csv is not in the folder"):
         load_dataset("chinchilla")
     (tmp_path / "chinchilla_epoch.csv").write_text("run,loss\n")
-    with pytest.raises(DatasetError, match="not the registered table: sha256"):
+    with pytest.raises(DatasetError, match="not the registered file: sha256"):
         load_dataset("chinchilla")
 
 
@@ -139,6 +141,21 @@ def test_download_is_checked_and_tidied(publisher):
     assert len(read_runs(table, where="not outlier_epoch")) == 15
 
 
+def test_the_publishers_own_file_may_be_in_the_folder(publisher, tmp_path, monkeypatch):
+    upstream, register = publisher
+    register()
+    downloaded = load_dataset("chinchilla")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "mine"))
+    with pytest.raises(DatasetError, match=r"nor is table\.csv; put that there, from http://127"):
+        load_dataset("chinchilla")
+    (tmp_path / "mine").mkdir()
+    upstream.to_csv(tmp_path / "mine" / "table.csv", index=False)
+    pd.testing.assert_frame_equal(load_dataset("chinchilla"), downloaded)
+    register(upstream_sha256="0" * 64)
+    with pytest.raises(DatasetError, match="not the registered file: sha256"):
+        load_dataset("chinchilla")
+
+
 def test_download_with_another_digest_is_refused(publisher):
     publisher[1](upstream_sha256="0" * 64)
     with pytest.raises(DatasetError, match="could not be fetched"):
@@ -156,7 +173,7 @@ def test_changed_layout_is_refused(publisher):
 
 def test_dead_address_says_how_to_go_on(publisher):
     publisher[1](upstream_url="http://127.0.0.1:9/none.csv")
-    with pytest.raises(DatasetError, match=f"without network, put .* {FOLDER_VARIABLE}"):
+    with pytest.raises(DatasetError, match=rf"network, put none\.csv, fetched.*{FOLDER_VARIABLE}"):
         load_dataset("chinchilla")
 
 
