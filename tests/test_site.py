@@ -81,6 +81,19 @@ def test_every_public_name_has_one_place_in_the_reference():
     assert sorted(re.findall(r"^::: bayescale\.(\w+)$", pages, re.MULTILINE)) == sorted(listed)
 
 
+def test_what_a_page_uses_is_found():
+    page = "`bs.fit(runs)`, `bs.load_fit`\n\n```python\nfit: bs.Fit = bs.read_fit()\n```\nbs.law"
+    assert listings.used(page) == {"fit", "Fit", "read_fit"}
+
+
+def test_every_public_name_has_an_example():
+    """In its docstring, or on a page that the reference links it to."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    used = set().union(*(listings.used(page.read_text("utf-8")) for page in pages))
+    names = set(bayescale.__all__) - used
+    assert [one for one in names if ">>>" not in (getattr(bayescale, one).__doc__ or "")] == []
+
+
 def test_all_models_laws_and_commands_are_shown():
     models = re.findall(r"^## (.+)$", listings.page_of_models(), re.MULTILINE)
     assert sorted(models) == sorted(available_models())
@@ -102,14 +115,14 @@ def test_a_notebook_becomes_a_page(tmp_path):
         nbformat.v4.new_output("display_data", {"text/html": "<b>x</b>\n\n<i>y</i>"}),
     ]
     cells = [
-        nbformat.v4.new_markdown_cell("# Title\n\n[there](../docs/reading.md)"),
+        nbformat.v4.new_markdown_cell("# Title\n\n[a](../docs/reading.md), [b](02-more.ipynb)"),
         nbformat.v4.new_code_cell("%magic\nbs.plot_curve(fit)", outputs=outputs),
     ]
     path = tmp_path / "09-own.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     page = read(path)
     assert page.title == "Title"
-    assert "[there](../reading.md)" in page.markdown
+    assert "[a](../reading.md), [b](02-more.md)" in page.markdown
     assert "%magic" not in page.markdown
     assert "```text\nred\n```" in page.markdown
     assert page.drawn == {"plot_curve": ("bs.plot_curve(fit)", "09-own-0.png")}

@@ -77,7 +77,8 @@ def read(path: Path) -> Notebook:
 def _cells(cells: list[Any], page: Notebook) -> Iterator[str]:
     for cell in cells:
         if cell.cell_type == "markdown":
-            yield cell.source.replace("](../docs/", "](../")
+            text = cell.source.replace("](../docs/", "](../")
+            yield re.sub(r"\]\(([\w-]+)\.ipynb\)", r"](\1.md)", text)
             continue
         code = "\n".join(line for line in cell.source.split("\n") if not line.startswith("%"))
         yield f"```python\n{code.rstrip()}\n```"

@@ -80,12 +80,12 @@ def on_files(files: Files, config: Any) -> Files:
 def _shown(files: Files) -> dict[str, str]:
     """Links to pages and notebooks whose code uses a public name, two for each at most."""
     texts = {one.src_uri: one.content_string for one in files.documentation_pages()}
+    texts["gallery.md"] = (HERE / "gallery.md").read_text("utf-8")
     texts |= {path: page.markdown for path, page in NOTEBOOKS.items()}
     links: dict[str, list[str]] = {}
-    for path, text in texts.items():
+    for path, text in sorted(texts.items()):
         title = text.lstrip("# ").split("\n", 1)[0]
-        code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-        for name in sorted(set(re.findall(r"\bbs\.(\w+)", code))):
+        for name in listings.used(text):
             links.setdefault(name, []).append(f"[{title}](../{path})")
     return {name: ", ".join(own[:2]) for name, own in links.items()}
 

@@ -1,6 +1,5 @@
 """Pages of the reference, made of what the package says of itself."""
 
-import ast
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -63,6 +62,22 @@ def room_of(module: str) -> str:
     return first if first in ROOMS else ""
 
 
+def used(text: str) -> set[str]:
+    """Public names that a page uses: in blocks of Python, or called in a line.
+
+    Parameters
+    ----------
+    text : str
+        Markdown.
+
+    Returns
+    -------
+    set of str
+    """
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    return {*re.findall(r"\bbs\.(\w+)", blocks), *re.findall(r"`bs\.(\w+)\(", text)}
+
+
 def pages_of_python(shown: Mapping[str, str]) -> dict[str, str]:
     """Pages of the public names: one for each room, one that lists them all.
 
@@ -101,7 +116,7 @@ def _about(module: str) -> str:
     """First paragraph of a module's docstring."""
     path = ROOT / "bayescale" / module.replace(".", "/")
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n\n")[0]
+    return path.read_text("utf-8").split('"""')[1].split("\n\n")[0]  # a module begins with it
 
 
 def page_of_laws() -> str:
