@@ -16,6 +16,7 @@ import typer
 from executed import read
 from formulas import INLINE, Formulas, mathml
 from markdown import Markdown
+from markdown.extensions.toc import slugify
 
 import bayescale
 from bayescale import available_models
@@ -128,6 +129,27 @@ def test_a_notebook_becomes_a_page(tmp_path):
     assert page.drawn == {"plot_curve": ("bs.plot_curve(fit)", "09-own-0.png")}
     assert page.pictures["09-own-0.png"].startswith(b"\x89PNG")
     assert "<b>x</b>\n\n<i>y</i></div>" in page.filled(Markdown().convert(page.markdown))
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors that the headings of a page have."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {slugify(heading, "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_links_of_a_notebook_hold(path):
+    links = re.findall(r"\]\((\.\./docs/[\w/-]+\.md)(?:#([\w-]+))?\)", path.read_text("utf-8"))
+    pages = [(path.parent / page).resolve() for page, _ in links]
+    assert [page for page in pages if not page.exists()] == []
+    named = [(page, anchor) for page, (_, anchor) in zip(pages, links, strict=True) if anchor]
+    assert [(page, anchor) for page, anchor in named if anchor not in anchors(page)] == []
+
+
+def test_anchors_are_those_of_headings(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A title\n\n## Does a setting transfer?\n\ntext\n")
+    assert anchors(page) == {"a-title", "does-a-setting-transfer"}
 
 
 class _Page(HTMLParser):
