@@ -104,7 +104,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     -------
     str
     """
-    return re.sub(r"\]\(((?:\.\./)*)\.\./(notebooks/[\w-]+)\.ipynb\)", r"](\1\2.md)", markdown)
+    link = r"\]\(((?:\.\./)*?)(?:\.\./)?(notebooks/[\w-]+)\.ipynb\)"  # of docs/, or the README
+    return re.sub(link, r"](\1\2.md)", markdown)
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
