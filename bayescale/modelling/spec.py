@@ -46,6 +46,8 @@ _VARIABLES = (
 _COMMON = ("trials", "chance")
 """What [response] may say of all runs, where it is a share: items of a task, and of guessing."""
 
+_MOST_LETTERS = 100  # of the name of a law
+
 _SMOOTH = ("axes", "sd", "length")
 """What [effects] says of errors that are smooth, beside the prior of their sd."""
 
@@ -611,7 +613,8 @@ def parse_model(text: str, name: str, *, laws: Sequence[Path] = ()) -> ModelSpec
 
 def _law(name: Any, folders: Sequence[Path], where: str) -> Law:
     """Find a law by its name, importing the file that holds it if need be."""
-    plain = isinstance(name, str) and name.isidentifier()  # a path may lead to any folder
+    # A path may lead to any folder, and a name of thousands of letters is no file's.
+    plain = isinstance(name, str) and name.isidentifier() and len(name) < _MOST_LETTERS
     files = [folder / f"{name}.py" for folder in folders if plain]
     file = next((file for file in files if file.is_file()), None)
     if file is not None and name not in LAWS:
@@ -620,10 +623,11 @@ def _law(name: Any, folders: Sequence[Path], where: str) -> Law:
             found.loader.exec_module(module_from_spec(found))
     if not isinstance(name, str) or name not in LAWS:
         beside = f"; {file} holds none of that name" if file else ""
+        said = str(name)[:_MOST_LETTERS]
         raise UnknownLawError(
-            f"{where}: unknown law {name!r}{beside}; "
-            f"{words.did_you_mean(str(name), list(LAWS))}; or, for a law of your own, put its file "
-            f"{name}.py beside the model file or the fit, or import it first"
+            f"{where}: unknown law {said!r}{beside}; {words.did_you_mean(said, list(LAWS))}; or, "
+            f"for a law of your own, put its file {said}.py beside the model file or the fit, or "
+            "import it first"
         )
     return LAWS[name]
 

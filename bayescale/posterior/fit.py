@@ -1431,7 +1431,7 @@ def _read(tree: xr.DataTree, folder: Path) -> Fit:
         tree,
         {n: np.array(v) if isinstance(v, list) else v for n, v in given.items()},
         tree.attrs.pop("group", None),
-        json.loads(tree.attrs.pop("failures", "{}")),
+        dict(json.loads(tree.attrs.pop("failures", "{}"))),
     )
     tree = found.tree
     if "constant_data" in tree:
@@ -1447,6 +1447,9 @@ def _read(tree: xr.DataTree, folder: Path) -> Fit:
         missing = [name for name in names if name not in held]
         if missing:
             raise KeyError(", ".join(missing))
+    for name, values in found.posterior.data_vars.items():
+        if values.dtype.kind not in "fiu" or values.dims[:2] != _DRAWS:
+            raise ValueError(f"{name} holds no numbers of dims chain and draw")
     return found
 
 

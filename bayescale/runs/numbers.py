@@ -56,7 +56,10 @@ def _number(cell: Any, counts: bool, decimal: str, dots: bool) -> float:
     if isinstance(cell, bool):  # which is a Real
         return np.nan
     if isinstance(cell, Real | Decimal):
-        return float(cell)
+        try:
+            return float(cell)
+        except OverflowError:  # a whole number of hundreds of digits
+            return np.nan
     if not isinstance(cell, str):
         return np.nan
     mark, certain, value = _grouped(cell, decimal)
