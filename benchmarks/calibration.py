@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="write the page of what the file has")
     options = parser.parse_args()
     if options.page:
-        write_page(read(options.results), options.page, RANKS)
+        write_page(read(options.results), options.page, RANKS, cases())
         return
     done = {(own["case"], own["simulation"]) for own in read(options.results)}
     items = planned(options.models, options.simulations, done)

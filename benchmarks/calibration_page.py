@@ -15,7 +15,7 @@ LEVEL = 0.05
 """Probability that a calibrated parameter leaves its band, and that a calibrated model is named."""
 
 _NULL = 4000  # sets of uniform ranks by which a set is judged
-_COLUMNS, _ROWS = 5, 4  # panels of one picture
+_COLUMNS, _ROWS = 5, 3  # panels of one picture
 _PAGE = Path(__file__).with_suffix(".md")  # with fields to fill
 
 
@@ -187,7 +187,7 @@ def found_in(records: Sequence[dict[str, Any]], largest: int) -> list[Found]:
     return found
 
 
-def power(breakage: Any, number: int, largest: int, *, trials: int = 200, seed: int = 1) -> float:
+def power(breakage: Any, number: int, largest: int, *, trials: int = 100, seed: int = 1) -> float:
     """Probability of finding a posterior that is broken in some way.
 
     Parameters
@@ -268,7 +268,9 @@ def _panel(ax: Any, own: Found) -> None:
     ax.tick_params(labelsize=6, length=2)
 
 
-def write_page(records: Sequence[dict[str, Any]], path: Path, largest: int) -> None:
+def write_page(
+    records: Sequence[dict[str, Any]], path: Path, largest: int, cases: Sequence[str]
+) -> None:
     """Write the page of the documentation, and its pictures beside it.
 
     Parameters
@@ -277,6 +279,8 @@ def write_page(records: Sequence[dict[str, Any]], path: Path, largest: int) -> N
     path : Path
     largest : int
         Rank.
+    cases : sequence of str
+        All that can be asked: the page says which have no fits yet.
     """
     found = [own for own in found_in(records, largest) if own.ranks]
     each = _COLUMNS * _ROWS
@@ -292,14 +296,14 @@ def write_page(records: Sequence[dict[str, Any]], path: Path, largest: int) -> N
         + " |"
         for what, how in BREAKAGES.items()
     ]
-    least = min(own.number for own in found)
+    least, held = min(own.number for own in found), {own.case: own for own in found}
     page = _PAGE.read_text("utf-8").format(
         largest=largest,
         summary=_summary(found),
         models=len(found),
         by_chance=f"{LEVEL * len(found):.0f}",
         level=LEVEL,
-        table="\n".join(map(_row, found)),
+        table="\n".join(_row(case, held.get(case)) for case in cases),
         error=f"{np.sqrt(0.09 / least):.1%} with {least} fits, {np.sqrt(0.09 / 500):.1%} with 500",
         pictures="\n".join(pictures),
         held=f"{1 - LEVEL:.0%}",
@@ -316,27 +320,26 @@ def _summary(found: Sequence[Found]) -> str:
     outside = [own for own in found if own.p < LEVEL]
     ranks = [rank for own in found for of_one in own.ranks.values() for rank in of_one]
     parameters = sum(len(own.ranks) for own in found)
+    failed = sum(len(own.failed) for own in found)
+    unconverged = sum(own.unconverged for own in found)
     said = (
         f"{len(found)} models were fitted to {fits:,} tables. Their 90% intervals cover the truth "
         f"in {covered(ranks, found[0].largest):.1%}, over {parameters:,} parameters. "
+        f"{unconverged:,} fits did not converge, {failed:,} tables have no fit. "
     )
-    failed = sum(len(own.failed) for own in found)
-    unconverged = sum(own.unconverged for own in found)
-    said += f"{unconverged:,} fits did not converge, {failed:,} tables have no fit. "
-    if not outside:
-        return said + "No model is outside of its band."
-    named = ", ".join(
-        f"`{own.case}` ({min(own.p_values, key=own.p_values.get)})" for own in outside
-    )
-    return said + f"Outside of their band: {named}."
+    named = [f"- `{own.case}`: {min(own.p_values, key=own.p_values.get)}." for own in outside]
+    listed = "These have a p below " + f"{LEVEL}:\n\n" + "\n".join(named)
+    return said + (listed if outside else f"None has a p below {LEVEL}.")
 
 
-def _row(own: Found) -> str:
-    """Make the row of one case."""
+def _row(case: str, own: Found | None) -> str:
+    """Make the row of one case; without numbers where it was not asked."""
+    if own is None:
+        return f"| {case} | 0 | | | | | | |"
     coverage, worst = list(own.coverage.values()), min(own.p_values, key=own.p_values.get)
     span = f"{np.mean(coverage):.1%} ({min(coverage):.0%} to {max(coverage):.0%})"
     p = f"**{own.p:.2g}**" if own.p < LEVEL else f"{own.p:.2g}"
     return (
-        f"| {own.case} | {own.number} | {len(own.ranks)} | {span} | {p} | {worst} | "
+        f"| {case} | {own.number} | {len(own.ranks)} | {span} | {p} | {worst} | "
         f"{own.unconverged} | {len(own.failed)} |"
     )

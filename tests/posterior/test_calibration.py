@@ -139,9 +139,11 @@ def test_the_page_names_models_outside_of_their_band_and_what_failed(tmp_path):
     ]
     records += [{"case": "bowl", "simulation": 60, "failure": "RunsError: no"}]
     records[1]["problems"] = ["R-hat"]
-    page.write_page(records, tmp_path / "page.md", LARGEST)
+    page.write_page(records, tmp_path / "page.md", LARGEST, ["bowl", "growth", "kaplan"])
     text = (tmp_path / "page.md").read_text("utf-8")
-    assert "Outside of their band: `bowl` (place)." in text
+    assert "These have a p below 0.05:\n\n- `bowl`: place.\n" in text
+    assert "- `growth`" not in text
+    assert "| kaplan | 0 | | |" in text
     assert "| growth | 60 | 2 |" in text
     [row] = [line for line in text.splitlines() if line.startswith("| bowl")]
     assert row.endswith("| place | 1 | 1 |")
