@@ -245,6 +245,8 @@ def honest(cell: Any) -> set[float]:
         digits = re.sub(r"[^\d.,+-]", "", text)
         for point in ".,":
             whole, _, rest = digits.rpartition(point)
+            # Both marks are gone from what stands before the last of this one, and after it.
+            rest = re.sub("[.,]", "", rest)
             found.add(float(re.sub("[.,]", "", whole or rest) + (f".{rest}" if whole else "")))
         found.add(float(re.sub("[.,]", "", digits)))
     return found

@@ -95,7 +95,8 @@ def test_hangs_code_crashes_and_warnings_are_seen(tmp_path, monkeypatch):
 
 def test_a_number_that_no_row_has_is_silent():
     rows = hostile.table(np.random.default_rng(1))
-    runs = hostile.read_runs(hostile.pd.DataFrame(rows).assign(loss=3.0).astype({"params": float}))
+    table = hostile.pd.DataFrame(rows).astype(dict.fromkeys(hostile.COLUMNS, float))
+    runs = hostile.read_runs(table.assign(loss=table["loss"] + 0.01))
     with pytest.raises(AssertionError, match="SILENT"):
         hostile.require_in(runs, rows)
 
