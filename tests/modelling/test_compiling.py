@@ -52,15 +52,16 @@ def target(spec, runs):
 def compiled_models():
     """Those looked at beside chinchilla, in the studies: each takes seconds to compile.
 
-    Of a law with a noise the one with most pooled coordinates, and of what else a model can have,
-    an example. Laws of mixtures differ by their formulas alone, which have tests of their own:
-    two of them are compiled.
+    Of each noise the one with most pooled coordinates, and of what else a model can have, an
+    example. Laws that are made of the same functions differ by their formulas alone, which have
+    tests of their own.
     """
     specs = {name: load_model(name) for name in OF_NUMBERS}
     by_pools = sorted(specs, key=lambda name: len(specs[name].partial))
-    richest = {(specs[name].law.name, specs[name].noise): name for name in by_pools}.values()
+    richest = {specs[name].noise: name for name in by_pools}.values()
     others = ("chinchilla-bend", "power-law", "mixture-hierarchical", "mixture-joint")
-    return sorted({*richest, *BOTH, *others})
+    of_functions = ("bowl-hierarchical", "experts", "farseer", "isoflop-profiles", "shape-basin")
+    return sorted({*richest, *BOTH, *others, *of_functions})
 
 
 @pytest.mark.parametrize(
