@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from reprlib import Repr
 
 import numpy as np
 
+_SHORT = Repr(maxstring=80, maxother=80)
 _SUFFIXES = ((1e15, "Q"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -349,6 +351,27 @@ def rows(indices: Iterable[int], limit: int = 8) -> str:
     shown = ", ".join(map(str, numbers[:limit]))
     rest = f" and {len(numbers) - limit} more" if len(numbers) > limit else ""
     return f"row{'s' if len(numbers) > 1 else ''} {shown}{rest}"
+
+
+def quoted(value: object) -> str:
+    """Quote what somebody wrote, and of what is long its ends.
+
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> quoted("2.5 nats")
+    "'2.5 nats'"
+    >>> len(quoted("x" * 100_000))
+    80
+    """
+    return _SHORT.repr(value)
 
 
 def did_you_mean(name: str, valid: Sequence[str]) -> str:

@@ -236,7 +236,7 @@ def honest(cell: Any) -> set[float]:
     if isinstance(cell, int | float):
         return {float(cell)} if abs(cell) < 2**1023 else set()
     text = str(cell).strip(" \t\ufeff\xa0\u2009\u202f")
-    found = {float(text)} if _PLAIN.fullmatch(text) else set()
+    found = {float(text)} if _PLAIN.fullmatch(text) or text.isdecimal() else set()
     if human := _HUMAN.fullmatch(text):
         found.add(float(human[1]) * {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}[human[2].lower()])
     if re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", text, re.I | re.A):
@@ -255,11 +255,19 @@ def honest(cell: Any) -> set[float]:
 def require_in(runs: Any, rows: list[dict[str, Any]]) -> str:
     """Fail where a run was read that no row can be."""
     names = [name for name in COLUMNS if name in runs.table]
-    each = [[honest(row.get(name)) for name in names] for row in rows]
+    each = [[honest(_cell(row, name)) for name in names] for row in rows]
     for values in runs.table[names].to_numpy():
         if not any(all(_near(v, c) for v, c in zip(values, row, strict=True)) for row in each):
             raise AssertionError(f"SILENT: {values} is in no row")
     return "warned" if runs.notices else "whole"
+
+
+def _cell(row: dict[str, Any], name: str) -> Any:
+    """Give the cell of a column, or of one whose name differs by a sign: ``param]``."""
+    if name in row:
+        return row[name]
+    alike = (key for key in row if re.sub(r"\W", "", str(key)) in (name, name.rstrip("s")))
+    return row.get(next(alike, ""))
 
 
 def _near(value: float, among: set[float]) -> bool:
@@ -274,7 +282,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
         lines = [line for line in lines if line]
         for number, line in enumerate(lines):
             names = [name.lstrip("\ufeff").lstrip("# ").strip().lower() for name in line]
-            if set(COLUMNS) <= set(names):
+            if len(set(COLUMNS) & set(names)) >= 2:
                 found += [dict(zip(names, cells, strict=False)) for cells in lines[number + 1 :]]
     return found
 

@@ -79,12 +79,12 @@ class Prior:
         if not isinstance(entry, Mapping) or "dist" not in entry:
             raise ModelError(
                 f'{where}: a prior is written {{ dist = "Normal", mu = 0.0, sigma = 1.0 }}, '
-                f"got {entry!r}"
+                f"got {words.quoted(entry)}"
             )
         dist = entry["dist"]
         if not isinstance(dist, str) or dist not in DISTRIBUTIONS:
             raise ModelError(
-                f"{where}: unknown distribution {dist!r}; "
+                f"{where}: unknown distribution {words.quoted(dist)}; "
                 f"{words.did_you_mean(str(dist), list(DISTRIBUTIONS))}"
             )
         expected = DISTRIBUTIONS[dist]

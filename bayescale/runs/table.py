@@ -925,7 +925,7 @@ def _require_values(
     heads = [name for name, rows in unread.items() if list(rows) == [0]]
     if len(heads) > 1:
         raise RunsError(
-            f"row 1 is no run: it has {', '.join(repr(named.loc[0, n]) for n in heads)} in "
+            f"row 1 is no run: it has {', '.join(words.quoted(named.loc[0, n]) for n in heads)} in "
             f"{', '.join(heads)}, as a row of units below the header does",
             "Leave it out with --where 'index > 0', and say the units with --unit.",
         )
