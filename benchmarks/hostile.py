@@ -619,18 +619,33 @@ def writers_that_are_killed(rng: np.random.Generator, folder: Path) -> str:
     """Kill a process while it writes, again and again, files of a megabyte."""
     path, contents = folder / "fit.nc", [bytes([n]) * 1_000_000 for n in range(1, 4)]
     write(path, contents[0])
+    ready, tell = os.pipe()
     child = _forked()
     if not child:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.write(tell, b"1")  # before, an interrupt would be lost where the parent ignores it
         try:
             for content in itertools.cycle(contents):
                 write(path, content)
         finally:
             os._exit(1)
+    os.close(tell)
+    with os.fdopen(ready, "rb") as pipe:
+        pipe.read(1)
     time.sleep(float(rng.uniform(0.001, 0.05)))
     os.kill(child, int(rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])))
-    os.waitpid(child, 0)
+    _reap(child)
     return _require_whole(path, contents)
+
+
+def _reap(child: int) -> None:
+    """Wait for a process that was told to end; Python may swallow an interrupt."""
+    for _ in range(200):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 @kind

@@ -1,7 +1,7 @@
 """Fits that earlier versions wrote are read, and say what they said.
 
-Each file of `tests/golden/formats` was written by `make.py` there, by the last version that wrote
-this format.
+Each file of `tests/golden/formats` was written by `write_fit.py` there, by the last version that
+wrote this format.
 """
 
 import gzip

@@ -1,13 +1,9 @@
-"""Write a small fit by the version of bayescale in a folder: python make.py FOLDER FILE."""
+"""Write a small fit by the version of bayescale in a folder: python write_fit.py FOLDER FILE."""
 
 import sys
 
-sys.path.insert(0, sys.argv[1])
-
 import numpy as np
 import pandas as pd
-
-import bayescale as bs
 
 
 def table() -> pd.DataFrame:
@@ -22,6 +18,9 @@ def table() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])  # before the import, which is of that version
+    import bayescale as bs
+
     made = bs.fit(bs.read_runs(table()), "chinchilla", draws=20, tune=150, chains=2, progress=False)
     made.save(sys.argv[2])
     print({name: float(made.posterior[name].median()) for name in ("E", "alpha")})
