@@ -107,8 +107,10 @@ def _written(
     command: str,
 ) -> Path:
     make_folder(folder)
+    saved = None
     if not (folder / _PAGE).exists():  # else a process that is killed would leave a page of another
         fit.save(folder / _FIT)
+        saved = fit
     budgets = distinct_budgets(flops) or default_budgets(fit)
     checks = check_fit(fit, seed=int(fit.tree.attrs.get("seed", 1)))
     if beside.held_out is not None:
@@ -144,7 +146,8 @@ def _written(
         page = render(fit, answer, decision, parts, checks, _recipe(fit, command))
     with step("writing"):
         texts = {folder / "summary.json": answer.to_json() + "\n", folder / _PAGE: page}
-        write_together({folder / _FIT: fit.to_bytes(), **texts})
+        fits = {} if fit is saved else {folder / _FIT: fit.to_bytes()}
+        write_together({**fits, **texts})
     return folder / _PAGE
 
 
