@@ -242,14 +242,8 @@ def _pool(workers: int) -> Iterator[Any]:
     """
     from loky import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(
-        workers, initializer=_end_with, initargs=(os.getpid(),), env=_ONE_THREAD
-    )
-    try:
+    with _killed_with_the_block(ProcessPoolExecutor(workers, **_of_workers())) as pool:
         yield pool
-    except BaseException:
-        pool.shutdown(wait=True, kill_workers=True)
-        raise
     pool.shutdown(wait=True)
 
 
@@ -258,19 +252,25 @@ def _kept_pool(workers: int) -> Iterator[Any]:
     """Keep processes as `_pool` does, for the next calls as well until they have waited long."""
     from loky import get_reusable_executor
 
-    pool = get_reusable_executor(
-        workers,
-        timeout=_IDLE,
-        initializer=_end_with,
-        initargs=(os.getpid(),),
-        env=_ONE_THREAD,
-    )
+    pool = get_reusable_executor(workers, timeout=_IDLE, **_of_workers())
+    with _killed_with_the_block(pool):
+        yield pool
+    _used.set(time.monotonic())
+
+
+def _of_workers() -> dict[str, Any]:
+    """Say how processes begin."""
+    return {"initializer": _end_with, "initargs": (os.getpid(),), "env": _ONE_THREAD}
+
+
+@contextmanager
+def _killed_with_the_block(pool: Any) -> Iterator[Any]:
+    """Kill the processes where the block fails or is stopped."""
     try:
         yield pool
     except BaseException:
         pool.shutdown(wait=True, kill_workers=True)
         raise
-    _used.set(time.monotonic())
 
 
 def _end_with(parent: int) -> None:
