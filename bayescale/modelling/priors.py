@@ -93,13 +93,13 @@ class Prior:
             raise ModelError(
                 f"{where}: a prior about the centre of the runs is written "
                 '{ dist = "Normal", about = "runs", mu = 0.0, sigma = 0.5 }; '
-                f'(or about = "group"); got about = {about!r} for {dist}; leave about out of '
-                "other priors"
+                f'(or about = "group"); got about = {words.quoted(about)} for {dist}; leave about '
+                "out of other priors"
             )
         for name in entry:
             if name not in ("dist", "about", *expected):
                 raise ModelError(
-                    f"{where}: {dist} has no argument {name!r}; "
+                    f"{where}: {dist} has no argument {words.quoted(name)}; "
                     f"{words.did_you_mean(name, expected)}"
                 )
         missing = [name for name in expected if name not in entry]
@@ -294,9 +294,9 @@ class Prior:
 
 def _argument(value: object, name: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ModelError(f"{where}: {name} must be a finite number, got {value!r}")
+        raise ModelError(f"{where}: {name} must be a finite number, got {words.quoted(value)}")
     if name not in _ANY_SIGN and value <= 0:
-        raise ModelError(f"{where}: {name} must be positive, got {value!r}")
+        raise ModelError(f"{where}: {name} must be positive, got {words.quoted(value)}")
     return float(value)
 
 

@@ -536,7 +536,7 @@ def load_model(model: str | Path) -> ModelSpec:
     path = Path(model)
     if path.suffix != ".toml":
         raise ModelError(
-            f"unknown model {str(model)!r}; "
+            f"unknown model {words.quoted(str(model))}; "
             f"{words.did_you_mean(str(model), list(packaged))}; or a path to a .toml"
         )
     try:
@@ -625,7 +625,8 @@ def _law(name: Any, folders: Sequence[Path], where: str) -> Law:
         beside = f"; {file} holds none of that name" if file else ""
         said = str(name)[:_MOST_LETTERS]
         raise UnknownLawError(
-            f"{where}: unknown law {said!r}{beside}; {words.did_you_mean(said, list(LAWS))}; or, "
+            f"{where}: unknown law {words.quoted(said)}{beside}; "
+            f"{words.did_you_mean(said, list(LAWS))}; or, "
             f"for a law of your own, put its file {said}.py beside the model file or the fit, or "
             "import it first"
         )
@@ -646,7 +647,9 @@ def _packaged() -> dict[str, Traversable]:
 def _only(entries: Mapping[str, Any], valid: tuple[str, ...], where: str) -> None:
     for key in entries:
         if key not in valid:
-            raise ModelError(f"{where}: unknown key {key!r}; {words.did_you_mean(key, valid)}")
+            raise ModelError(
+                f"{where}: unknown key {words.quoted(key)}; {words.did_you_mean(key, valid)}"
+            )
 
 
 def _require_own_names(
@@ -668,8 +671,8 @@ def _require_free(column: str, taken: tuple[str, ...], what: str) -> None:
     """Refuse a column under whose name tables or answers hold something else."""
     if column in taken:
         raise ModelError(
-            f"{what} {column!r} has a name that bayescale uses itself; give the column another "
-            f"one, e.g. --column own_{column}={column} "
+            f"{what} {words.quoted(column)} has a name that bayescale uses itself; give the column "
+            f"another one, e.g. --column own_{column}={column} "
             f"(in Python columns={{'own_{column}': '{column}'}}), and name that"
         )
 
@@ -679,7 +682,7 @@ def _require_plain(column: str, what: str) -> None:
     if "/" in column:
         plain = column.rpartition("/")[2] or "own"
         raise ModelError(
-            f"{what} {column!r} has a / in its name; give the column another one, e.g. "
+            f"{what} {words.quoted(column)} has a / in its name; give the column another one, e.g. "
             f"--column {plain}={column} (in Python columns={{{plain!r}: {column!r}}}), and name "
             "that"
         )
@@ -697,7 +700,9 @@ def _response(
     named = {key: given[key] for key in ("column", "unit") if key in given}
     for key, value in named.items():
         if not isinstance(value, str) or (key == "column" and value in ("", *_MEANT)):
-            raise ModelError(f"{where} {key}: must name a column of the runs, got {value!r}")
+            raise ModelError(
+                f"{where} {key}: must name a column of the runs, got {words.quoted(value)}"
+            )
     constants = {key: _common(given[key], key, where) for key in _COMMON if key in given}
     own = law.response
     name = own.name if named.get("column", own.column) == own.column else named["column"]
@@ -710,7 +715,7 @@ def _common(value: Any, key: str, where: str) -> float:
     found = _positive(value, f"{where} {key}")
     if found >= 1 if key == "chance" else found != round(found):
         valid = "0 or more and less than 1" if key == "chance" else "a whole number"
-        raise ModelError(f"{where} {key}: must be {valid}, got {value!r}")
+        raise ModelError(f"{where} {key}: must be {valid}, got {words.quoted(value)}")
     return found
 
 
@@ -760,7 +765,9 @@ def _axes_of(axes: Any, law: Law, where: str) -> tuple[str, ...]:
         raise ModelError(f"{where}: must name inputs of the law, e.g. {list(law.inputs)}")
     for name in axes:
         if name not in law.inputs:
-            raise ModelError(f"{where}: {name!r}; {words.did_you_mean(name, list(law.inputs))}")
+            raise ModelError(
+                f"{where}: {words.quoted(name)}; {words.did_you_mean(name, list(law.inputs))}"
+            )
     return tuple(axes)
 
 
@@ -804,13 +811,13 @@ def _members(
         _only(own, (*priors, *(["length"] if bend else [])), where)
         for name, value in own.items():
             if _positive(value, f"{where} {name}") >= 1 and supports.get(name) == "unit":
-                raise ModelError(f"{where} {name}: must be less than 1, got {value!r}")
+                raise ModelError(f"{where} {name}: must be less than 1, got {words.quoted(value)}")
     return tuple({name: float(value) for name, value in own.items()} for own in given)
 
 
 def _positive(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-        raise ModelError(f"{where}: must be a positive number, got {value!r}")
+        raise ModelError(f"{where}: must be a positive number, got {words.quoted(value)}")
     return float(value)
 
 
@@ -837,7 +844,8 @@ def _pooling(
     for name, kind in pooling.items():
         if kind not in POOLING:
             raise ModelError(
-                f"{where} {name}: {kind!r}; {words.did_you_mean(str(kind), list(POOLING))}"
+                f"{where} {name}: {words.quoted(kind)}; "
+                f"{words.did_you_mean(str(kind), list(POOLING))}"
             )
         support = supports[name]
         if kind == "partial" and not priors[name].normal_on(support):
@@ -893,7 +901,9 @@ def _reference(entries: Mapping[str, Any], law: Law, model: str) -> str:
     """Read whose reference run it is: that of all runs, or each group's own."""
     found, where = entries.get("reference", "runs"), f"model {model}: reference"
     if found not in REFERENCES:
-        raise ModelError(f"{where} is {found!r}; {words.did_you_mean(str(found), REFERENCES)}")
+        raise ModelError(
+            f"{where} is {words.quoted(found)}; {words.did_you_mean(str(found), REFERENCES)}"
+        )
     if found == "group" and "group" not in entries:
         raise ModelError(
             f"{where} is \"group\", but the key 'group' is missing; name a column of the runs, "
@@ -922,7 +932,7 @@ def _cluster(entries: Mapping[str, Any], response: Response, model: str) -> str 
     if not isinstance(given, str) or given in ("", response.column, entries["group"]):
         raise ModelError(
             f"{where} must name a column of the runs other than the group's, e.g. "
-            f'cluster = "task", got {given!r}'
+            f'cluster = "task", got {words.quoted(given)}'
         )
     if "cluster_scales" not in entries:
         raise ModelError(
@@ -1058,10 +1068,10 @@ def _noise(entries: Any, response: Response, where: str) -> tuple[str, dict[str,
     if not isinstance(entries, Mapping) or str(entries.get("dist")) not in kinds:
         given = entries.get("dist") if isinstance(entries, Mapping) else entries
         raise ModelError(
-            f"{where}: dist is {given!r}, which is no noise of a {response.name}; "
+            f"{where}: dist is {words.quoted(given)}, which is no noise of a {response.name}; "
             f"{words.did_you_mean(str(given), kinds)}"
             if str(given) in NOISE
-            else f"{where}: dist is {given!r}; {words.did_you_mean(str(given), kinds)}"
+            else f"{where}: dist is {words.quoted(given)}; {words.did_you_mean(str(given), kinds)}"
         )
     names = dict(NOISE[entries["dist"]].parameters)
     priors = {key: value for key, value in entries.items() if key != "dist"}

@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 
+from bayescale import words
 from bayescale.errors import RunsError
 
 _TEXT = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
@@ -79,24 +80,24 @@ def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = No
             why = f"{error.msg}; conditions are written as \"family == 'llama'\""
         odd = [name for name in map(str, named) if not name.isidentifier() and name in where]
         raise RunsError(
-            f"filter {_short(where)!r} cannot be applied ({why}); the "
+            f"filter {words.quoted(where)} cannot be applied ({why}); the "
             f"columns are {', '.join(map(str, named))}",
             f"Write {', '.join(f'`{name}`' for name in odd)} in backticks." if odd else "",
         ) from error
     if not (isinstance(chosen, pd.Series) and pd.api.types.is_bool_dtype(chosen)):
         raise RunsError(
-            f"filter {_short(where)!r} cannot be applied: it is no condition on rows (compare with "
-            "==)"
+            f"filter {words.quoted(where)} cannot be applied: it is no condition on rows (compare "
+            "with ==)"
         )
     if not chosen.any():
-        raise RunsError(f"filter {_short(where)!r} keeps none of the {len(table)} rows")
+        raise RunsError(f"filter {words.quoted(where)} keeps none of the {len(table)} rows")
     return table[chosen].copy()
 
 
 def _require_harmless(where: str, names: list[str]) -> None:
     if "@" in _TEXT.sub("", where):
         raise RunsError(
-            f"filter {_short(where)!r} asks for names from outside of the table",
+            f"filter {words.quoted(where)} asks for names from outside of the table",
             "Write their values in place of @.",
         )
     plain = where  # backticks that are left are of text: what stands between two is looked at
@@ -107,7 +108,7 @@ def _require_harmless(where: str, names: list[str]) -> None:
         _require_short(node, where)
         if isinstance(node, ast.Attribute) and node.attr not in _METHODS:
             raise RunsError(
-                f"filter {_short(where)!r} asks for .{node.attr}, which filters may not",
+                f"filter {words.quoted(where)} asks for .{node.attr}, which filters may not",
                 "Put the name of a column that has a dot in backticks, as `train.lr`.",
             )
 
@@ -124,10 +125,6 @@ def _require_short(node: ast.AST, where: str) -> None:
         long |= again or any(power > _MOST_POWER for power in powers if isinstance(power, int))
     if long:
         raise RunsError(
-            f"filter {_short(where)!r} multiplies texts, or takes powers of powers",
+            f"filter {words.quoted(where)} multiplies texts, or takes powers of powers",
             f"Write numbers as 1e9, and powers with an exponent of at most {_MOST_POWER}.",
         )
-
-
-def _short(where: str) -> str:
-    return where if len(where) <= 200 else f"{where[:197]}..."

@@ -533,3 +533,20 @@ def test_columns_that_no_variable_can_be_named_by_are_refused():
         tuning.along_axes("peak/lr")
     with pytest.raises(ModelError, match=r"\[trends\] height: the column 'model/width'"):
         load_model("transfer").with_trends_along("model/width")
+
+
+@pytest.mark.parametrize("name", ["data-constrained", "chinchilla-hierarchical", "mixture-joint"])
+@pytest.mark.parametrize("value", ['"' + "x" * 100_000 + '"', "[" * 90 + "]" * 90])
+def test_no_refusal_repeats_a_long_value(name, value):
+    lines = load_model(name).source.splitlines()
+    refused = 0
+    for place, line in enumerate(lines):
+        key, equals, _ = line.partition(" = ")
+        if not equals or key == "summary":
+            continue
+        try:
+            parse_model("\n".join([*lines[:place], f"{key} = {value}", *lines[place + 1 :]]), "m")
+        except ModelError as error:
+            refused += 1
+            assert len(str(error)) < 1500, key
+    assert refused >= 8
