@@ -55,7 +55,6 @@ FEWEST, SHORTEST = 6, 0.5
 """Different x, and decades, that a curve needs to be forecast without a doubt."""
 
 _LEAST = 3  # different x, below which there is no curve
-_GRID = 61
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,9 +66,8 @@ class CurveForecast(Shown):
     curve : Curve
     draws : xarray.Dataset or None
         In units of the metric, dims (chain, draw, ...): ``new``, a new point at each ``at``, with
-        the noise about the curve and of its measurement; ``curve`` on a ``grid`` of x from the
-        first point to the farthest of ``at``, without noise; which ``law`` a draw is of. None for a
-        curve that has no forecast.
+        the noise about the curve and of its measurement; which ``law`` a draw is of. None for a
+        curve that has no forecast. `posterior` draws the curve itself, at any x, without noise.
     slope : xarray.DataArray or None
         d log loss / d log x at the top of the range, of a quantity its own, dims (chain, draw).
     message : str
@@ -267,20 +265,14 @@ def _draws(
 ) -> xr.Dataset:
     # A stream of its own for every curve: their futures are independent.
     rng = np.random.default_rng((seed + crc32(name.encode())) % 2**32)
-    grid = np.geomspace(shape.points.x[0], at.max(), _GRID)
     new = posterior.new(at, rng)
-    curve = posterior.log_loss(grid)
     dims = ("chain", "draw")
     return xr.Dataset(
         {
             "new": ((*dims, "at"), shape.metric.of_loss(np.exp(new))[None]),
-            "curve": (
-                (*dims, "grid"),
-                shape.metric.of_loss(np.exp(curve))[None],
-            ),
             "law": (dims, posterior.law[None]),
         },
-        coords={"at": at, "grid": grid},
+        coords={"at": at},
     )
 
 

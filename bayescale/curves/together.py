@@ -12,6 +12,7 @@ to 0. Running bests do not count there: they fall whenever a later value is bett
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -288,6 +289,14 @@ class _How:
 
 
 @dataclass(frozen=True)
+class _Drawn:
+    """Draws of one curve, and the log of its evidence."""
+
+    draws: Draws
+    log_evidence: float
+
+
+@dataclass(frozen=True)
 class _Fit:
     """Draws of every curve by one weighting, and what they share."""
 
@@ -298,11 +307,10 @@ class _Fit:
 def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     """Sample curves alone, learn what they share, and sample each again under that."""
     if how.pooling is None or len(points) < FEWEST_POOLED:
-        alone = _sample_each(points, weighting, how, how.effort)
-        drawn = _draws(alone, how)
+        alone = _draw_each(points, weighting, how, how.effort)
         if how.floorless > 0:
-            drawn = _with_floorless(drawn, alone, points, weighting, how)
-        return _Fit(drawn, None)
+            return _Fit(_with_floorless(alone, points, weighting, how), None)
+        return _Fit({name: own.draws for name, own in alone.items()}, None)
     some = _some(points, MOST_POOLED, how.seed)
     population = _learn(_sample_each(some, weighting, how, ROUGH), how)
 
@@ -311,13 +319,12 @@ def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
         return _under(population, own, name, how)
 
     effort = how.effort if len(points) <= MOST_POOLED else ROUGH
-    again = _sample_each(points, weighting, replace(how, seed=how.seed + 1), effort, base)
-    return _Fit(_draws(again, how), population)
+    again = _draw_each(points, weighting, how, effort, base, turn=(1, 1))
+    return _Fit({name: own.draws for name, own in again.items()}, population)
 
 
 def _with_floorless(
-    drawn: Mapping[str, Draws],
-    alone: Mapping[str, tuple[Target, Sample]],
+    alone: Mapping[str, _Drawn],
     points: Mapping[str, Points],
     weighting: Weighting,
     how: _How,
@@ -332,18 +339,16 @@ def _with_floorless(
         priors={name: own for name, own in how.spec.priors.items() if name != "reducible"},
     )
     place = coordinates_of(how.spec).index("reducible")
-    other = replace(how, spec=exact, seed=how.seed + 1)
-    bare = _sample_each(points, weighting, other, how.effort)
+    bare = _draw_each(points, weighting, replace(how, spec=exact), how.effort, turn=(1, 2))
     found = {}
-    for name, (target, sample) in bare.items():
+    for name, own in bare.items():
         odds = np.log(how.floorless) - np.log1p(-how.floorless)
-        odds += sample.log_evidence - alone[name][1].log_evidence
+        odds += own.log_evidence - alone[name].log_evidence
         number = round(DRAWS * float(expit(odds)))
-        rng = np.random.default_rng([how.seed, crc32(name.encode()), 2])
-        line = np.insert(target.line(sample.drawn(DRAWS, rng)), place, _WHOLLY, axis=1)
-        both = np.concatenate([drawn[name].line[number:], line[:number]])
-        ess = min(drawn[name].ess, sample.ess)
-        found[name] = Draws(how.spec, target.reference, both, ess)
+        line = np.insert(own.draws.line, place, _WHOLLY, axis=1)
+        drawn = alone[name].draws
+        both = np.concatenate([drawn.line[number:], line[:number]])
+        found[name] = Draws(how.spec, drawn.reference, both, min(drawn.ess, own.draws.ess))
     return found
 
 
@@ -411,31 +416,66 @@ def _some(points: Mapping[str, Points], most: int, seed: int) -> Mapping[str, Po
 
 
 def _sample_each(
+    points: Mapping[str, Points], weighting: Weighting, how: _How, effort: Effort
+) -> dict[str, tuple[Target, Sample]]:
+    """Sample every curve alone, and keep the weighted draws."""
+    asked = _asked(points, weighting, how, effort)
+    found = _called(_sampled, asked, how, ", each alone")
+    return {name: (asked[name].target, sample) for name, sample in found.items()}
+
+
+def _draw_each(
     points: Mapping[str, Points],
     weighting: Weighting,
     how: _How,
     effort: Effort,
     base: Callable[[str], Base] | None = None,
-) -> dict[str, tuple[Target, Sample]]:
-    """Sample every curve by a stream of its own, by all cores where that takes long."""
-    names = [name for name in points if name not in how.failed]
-    asked = [
-        _Asked(
-            *(how.spec, points[name], weighting.of(points[name])),
+    turn: tuple[int, int] = (0, 1),
+) -> dict[str, _Drawn]:
+    """Sample every curve, and keep draws of equal weights: the weighted ones are tenfold."""
+    asked = _asked(points, weighting, how, effort, base, turn)
+    told = ", each alone" if base is None else " by what they share"
+    found = _called(_drawn, asked, how, told)
+    return {
+        name: _Drawn(Draws(how.spec, asked[name].target.reference, line, ess), log_evidence)
+        for name, (line, ess, log_evidence) in found.items()
+    }
+
+
+def _asked(
+    points: Mapping[str, Points],
+    weighting: Weighting,
+    how: _How,
+    effort: Effort,
+    base: Callable[[str], Base] | None = None,
+    turn: tuple[int, int] = (0, 1),
+) -> dict[str, "_Asked"]:
+    """Say how to sample each curve, by streams of its own."""
+    return {
+        name: _Asked(
+            *(how.spec, own, weighting.of(own)),
             None if base is None else base(name),
             effort,
-            (how.seed, crc32(name.encode())),
+            (how.seed + turn[0], crc32(name.encode())),
+            (how.seed, crc32(name.encode()), turn[1]),
         )
-        for name in names
-    ]
-    told = words.counted(len(asked), "curve")
-    told += ", each alone" if base is None else " by what they share"
-    calls = call_each(_sampled, asked, f"fitting {told}", worth=WORTH)
-    how.failed.update((names[one.place], one.failure) for one in calls if one.failure)
-    if all(one.failure for one in calls):
+        for name, own in points.items()
+        if name not in how.failed
+    }
+
+
+def _called(
+    function: Callable[["_Asked"], Any], asked: Mapping[str, "_Asked"], how: _How, told: str
+) -> dict[str, Any]:
+    """Call a function for each curve, by all cores where that takes long."""
+    what = f"fitting {words.counted(len(asked), 'curve')}{told}"
+    calls = dict(
+        zip(asked, call_each(function, list(asked.values()), what, worth=WORTH), strict=True)
+    )
+    how.failed.update((name, one.failure) for name, one in calls.items() if one.failure)
+    if all(one.failure for one in calls.values()):
         raise RunsError(f"no curve can be fitted: {next(iter(how.failed.values()))}")
-    made = [one.place for one in calls if not one.failure]
-    return {names[place]: (asked[place].target, calls[place].value) for place in made}
+    return {name: one.value for name, one in calls.items() if not one.failure}
 
 
 @dataclass(frozen=True)
@@ -448,6 +488,7 @@ class _Asked:
     base: Base | None
     effort: Effort
     stream: tuple[int, int]
+    drawing: tuple[int, int, int]
 
     @property
     def target(self) -> Target:
@@ -460,6 +501,13 @@ def _sampled(one: _Asked) -> Sample:
     rng = np.random.default_rng(one.stream)
     own = one.spec, one.points, one.weight, rng
     return sample_curve(*own, effort=one.effort, base=one.base)[1]
+
+
+def _drawn(one: _Asked) -> tuple[np.ndarray, float, float]:
+    """Sample one curve and draw with equal weights: on the line, with ESS and log evidence."""
+    sample = _sampled(one)
+    line = one.target.line(sample.drawn(DRAWS, np.random.default_rng(one.drawing)))
+    return line, sample.ess, sample.log_evidence
 
 
 def _draws(samples: Mapping[str, tuple[Target, Sample]], how: _How) -> dict[str, Draws]:
