@@ -53,22 +53,27 @@ class Reference:
         return np.diff(self.f[:, ends], axis=1) / np.diff(self.z[ends])
 
     @cached_property
-    def _changes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Changes from each place to each later one, and the noise of the two: (draws, pairs)."""
+    def _moves(self) -> tuple[float, float, float]:
+        """Probabilities of a rise, of a fall, and of neither, over all pairs of places."""
         first, last = np.triu_indices(GRID, 1)
         variance = self.sigma**2
         noise = np.sqrt((variance[:, first] + variance[:, last]) / 2)
-        return self.f[:, last] - self.f[:, first], noise
+        change = self.f[:, last] - self.f[:, first]
+        least = np.maximum(0.01, 3 * noise)
+        flat = np.abs(change) < np.maximum(0.02, 4 * noise)
+        return (
+            _share((change > least).any(axis=1)),
+            _share((-change > least).any(axis=1)),
+            _share(flat.all(axis=1)),
+        )
 
     def p_up(self) -> float:
         """Probability of a rise above noise: by more than 1% and 3 sigma, anywhere."""
-        change, noise = self._changes
-        return _share((change > np.maximum(0.01, 3 * noise)).any(axis=1))
+        return self._moves[0]
 
     def p_down(self) -> float:
         """Probability of a fall above noise: by more than 1% and 3 sigma, anywhere."""
-        change, noise = self._changes
-        return _share((-change > np.maximum(0.01, 3 * noise)).any(axis=1))
+        return self._moves[1]
 
     def p_up_top(self) -> float:
         """Probability that the curve rises over the upper third of its range."""
@@ -76,8 +81,7 @@ class Reference:
 
     def p_flat(self) -> float:
         """Probability that no two places differ by more than 2% and 4 sigma."""
-        change, noise = self._changes
-        return _share((np.abs(change) < np.maximum(0.02, 4 * noise)).all(axis=1))
+        return self._moves[2]
 
     def p_steep(self) -> float:
         """Probability that the curve steepens, which no power law with an offset does."""
