@@ -156,10 +156,11 @@ def test_a_full_disk_leaves_all_old_files(tmp_path):
 
 
 HELD = """
-    import sys, time
+    import signal, sys, time
     from pathlib import Path
     from bayescale.files import _partial
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     with _partial(Path(sys.argv[1]), b"half"):
         print("writing", flush=True)
         time.sleep(60)
