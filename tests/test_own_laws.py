@@ -374,7 +374,7 @@ def test_pictures_and_report(own, tmp_path):
         if name in ("accuracy", "batch-size"):
             assert not any("loss" in label for label in labels)
     plt.close("all")
-    page = bs.write_report(fit, tmp_path / "report")
+    page = bs.write_report(with_few_draws(fit, 200), tmp_path / "report")
     text = (
         (tmp_path / "report" / "report.html").read_text()
         if page is None

@@ -84,13 +84,13 @@ def test_losses_of_one_target_are_not_pooled(run, compared, tmp_path, targets, m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("leaning", [0.0, 1.5])
-def test_composition_of_simulated_runs_from_the_shell(run, tmp_path, monkeypatch, leaning):
-    monkeypatch.setattr("bayescale.cli.mix._DRAWS", 200)
-    of_scales(leaning=leaning).to_csv(tmp_path / "scales.csv", index=False)
+def test_composition_of_simulated_runs_from_the_shell(run, tmp_path, monkeypatch):
+    """Of exponents that move; that others are not found is asked in `test_composition.py`."""
+    monkeypatch.setattr("bayescale.cli.mix._DRAWS", 100)
+    of_scales(leaning=1.5).to_csv(tmp_path / "scales.csv", index=False)
     asked = ("mix", "scales.csv", "--composition", "--allow-unconverged", "--json")
     code, out, err = run(*asked)
     assert code == 0, err
     found = json.loads(out)["composition"]
-    assert found["moves_exponents"] is (leaning > 0)
-    assert found["factors"]["all"]["alpha"]["median"] > 1.3 or leaning == 0
+    assert found["moves_exponents"] is True
+    assert found["factors"]["all"]["alpha"]["median"] > 1.3

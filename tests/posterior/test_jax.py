@@ -120,8 +120,8 @@ def test_the_density_is_the_default_one(model):
 @pytest.mark.parametrize("model", TABLES)
 def test_the_posterior_is_the_default_one(model):
     table = TABLES[model]()
-    by_jax = quietly(bs.fit, table, model, backend="jax")
-    default = quietly(bs.fit, table, model)
+    by_jax = quietly(bs.fit, table, model, backend="jax", **SHORT)
+    default = quietly(bs.fit, table, model, **SHORT)
     assert by_jax.diagnostics.converged, by_jax.problems
     assert by_jax.posterior.sizes == default.posterior.sizes
     assert apart(by_jax, default) < 4

@@ -116,7 +116,7 @@ def test_report_is_written_whatever_the_draws(small_fit, tmp_path, damage):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", ["frozen", "NaN"])
 def test_report_of_a_pool_is_written_whatever_the_draws(joint_fit, tmp_path, damage):
     page = write_report(DAMAGES[damage](joint_fit), tmp_path).read_text("utf-8")
     assert 'id="problems"' in page
