@@ -553,7 +553,7 @@ REPORTED = {
 )
 def test_command_line_takes_it(name, folder, tmp_path, run):
     path, model = tmp_path / "fit.nc", folder / f"{name}.toml"
-    few = ("--draws", 300, "--tune", 300, "--allow-unconverged")
+    few = ("--draws", 150, "--tune", 300, "--allow-unconverged")
     code, out, err = run("fit", folder / f"{name}.csv", "--model", model, "--out", path, *few)
     assert code == 0, err
     shutil.copy(folder / f"{bs.load_model(model).law.name}.py", tmp_path)

@@ -437,12 +437,17 @@ def plot_predicted(
     Raises
     ------
     FitError
-        For constants, which have no runs.
+        For constants, which have no runs; for a table that is none of `bayescale.residuals`.
     """
+    own = fit.spec.response
     if table is None:
         _require_runs(fit)
         table = residuals(fit)
-    own = fit.spec.response
+    lacks = [n for n in (own.column, "fitted", "predicted_q05", "predicted_q95") if n not in table]
+    if lacks:
+        raise FitError(
+            f"the table lacks {', '.join(lacks)}; give bayescale.residuals(fit, runs) of other runs"
+        )
     observed = table[own.column]
     inside = observed.between(table["predicted_q05"], table["predicted_q95"])
     drawn = table.assign(inside=inside).sample(min(len(table), MOST_BARS), random_state=0)

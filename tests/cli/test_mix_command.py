@@ -86,8 +86,8 @@ def test_losses_of_one_target_are_not_pooled(run, compared, tmp_path, targets, m
 @pytest.mark.slow
 def test_composition_of_simulated_runs_from_the_shell(run, tmp_path, monkeypatch):
     """Of exponents that move; that others are not found is asked in `test_composition.py`."""
-    monkeypatch.setattr("bayescale.cli.mix._DRAWS", 100)
-    of_scales(leaning=1.5).to_csv(tmp_path / "scales.csv", index=False)
+    monkeypatch.setattr("bayescale.cli.mix._DRAWS", 60)
+    of_scales(number=6, leaning=1.5).to_csv(tmp_path / "scales.csv", index=False)
     asked = ("mix", "scales.csv", "--composition", "--allow-unconverged", "--json")
     code, out, err = run(*asked)
     assert code == 0, err

@@ -114,6 +114,11 @@ def test_checks_and_predicted_show_every_run(small_fit):
     assert title.startswith("90% predictive intervals hold")
 
 
+def test_only_residuals_are_drawn_as_predicted(small_fit):
+    with pytest.raises(FitError, match=r"lacks fitted, predicted_q05.*residuals\(fit, runs\)"):
+        plots.plot_predicted(small_fit, small_fit.runs.table)
+
+
 @pytest.mark.slow
 def test_curve_reaches_the_asked_value(single_axis_fit):
     figure = plots.plot_curve(single_axis_fit, 1e25)
