@@ -1224,7 +1224,9 @@ def _with_bend_beyond(own: Fit, seed: int) -> Fit:
 def _with_leaning(own: Fit, seed: int) -> Fit:
     """Draw the smooth part of errors of cells, which goes on beyond the runs."""
     for column in own.spec.smooth:
-        posterior, kept = own.posterior, own.tree["constant_data"].to_dataset()
+        drawn = [leaning_of(column), rest_of(column)]  # by an earlier version
+        posterior = own.posterior.drop_vars(drawn, errors="ignore")
+        kept = own.tree["constant_data"].to_dataset()
         dims = ("group" if "group" in posterior.dims else "law", "coordinate")
         kept = kept.assign({line_of(column): (dims, lines(own.spec, posterior))})
         own.tree["constant_data"] = kept
@@ -1410,6 +1412,7 @@ def load_fit(path: str | Path) -> Fit:
 
 def _read(tree: xr.DataTree, folder: Path) -> Fit:
     """Make a fit of what its file holds; KeyError where something is missing."""
+    written = tree.attrs.get("format", 1)
     facts, table = _runs_of(tree)
     # Up to format 3 the message held the advice.
     notices = tuple(doubt(**{"advice": "", **notice}) for notice in facts["notices"])
@@ -1450,6 +1453,8 @@ def _read(tree: xr.DataTree, folder: Path) -> Fit:
     for name, values in found.posterior.data_vars.items():
         if values.dtype.kind not in "fiu" or values.dims[:2] != _DRAWS:
             raise ValueError(f"{name} holds no numbers of dims chain and draw")
+    if written < _SEALED and any(leaning_of(column) in found.posterior for column in spec.smooth):
+        return _with_leaning(found, seed=1)  # these left out where errors of cells move the law
     return found
 
 

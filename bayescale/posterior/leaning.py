@@ -5,12 +5,14 @@ that the law is the one that fits best. What is left of the cells of a group is 
 that says too much at the largest runs says too much beyond them. So the errors u of the cells of a
 group are split, draw by draw, into a smooth part and the rest,
 
-.. math:: u_k = B(x_k) z + e_k, \qquad z \sim N(0, I), \quad e_k \sim N(0, r^2),
+.. math:: u_k = J(x_k) W y + B(x_k) z + e_k, \qquad y, z \sim N(0, I), \quad e_k \sim N(0, r^2).
 
-with B the features of a Gaussian process of known sd and length, off which is projected what the
-law itself can draw (`bayescale.modelling.bend`). z given u is Normal. A new cell has the error
-B z + e. Off the runs B grows, and with it the error. r is the value of largest marginal likelihood
-of the mean errors.
+J are the derivatives of the log law by its coordinates, W their prior sds: where errors of many
+cells follow size, they say that the law itself is another one, and beyond the runs it goes on as
+that law. B are the features of a Gaussian process of known sd and length, off which is projected
+what the law itself can draw (`bayescale.modelling.bend`). y and z given u are Normal. A new cell
+has the error J W y + B z + e. Off the runs B grows, and with it the error. r is the value of
+largest marginal likelihood of the mean errors.
 """
 
 from collections.abc import Mapping
@@ -34,7 +36,7 @@ _LEAST_REST, _MOST_REST = 0.05, 2.0  # r, in sds of the errors of cells
 
 
 def leaning_of(column: str) -> str:
-    """Name the variable of the coefficients z; its dims are group and ``<name>_feature``.
+    """Name the variable of the coefficients, y and z; dims are group and ``<name>_feature``.
 
     Parameters
     ----------
@@ -141,7 +143,7 @@ class Leaning:
     def basis(
         self, group: int, rest: float, inputs: tuple[np.ndarray, ...] | None = None
     ) -> np.ndarray:
-        """Return what the coefficients are multiplied by, B.
+        """Return what the coefficients are multiplied by, J W and B side by side.
 
         Parameters
         ----------
@@ -153,15 +155,17 @@ class Leaning:
 
         Returns
         -------
-        numpy.ndarray, shape (places, features)
+        numpy.ndarray, shape (places, coordinates + features)
         """
         known = self.cells(group)
         widths = np.array([self.spec.priors[name].on_line()[1] for name in self._names])
         precision = known.tangents.T @ known.tangents / rest**2 + np.diag(widths**-2)
         shift = np.linalg.solve(precision, known.tangents.T @ known.features) / rest**2
         if inputs is None:
-            return known.features - known.tangents @ shift
-        return self._at(inputs) - self._tangents(group, inputs) @ shift
+            features, tangents = known.features, known.tangents
+        else:
+            features, tangents = self._at(inputs), self._tangents(group, inputs)
+        return np.concatenate([tangents * widths, features - tangents @ shift], axis=1)
 
     def _at(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
         return self.features.at(np.log10(np.stack(inputs, axis=-1)))
@@ -237,7 +241,7 @@ def coefficients(
     posterior: xr.Dataset,
     seed: int,
 ) -> tuple[xr.DataArray, xr.DataArray]:
-    """Draw z given the errors of the cells, and find r.
+    """Draw y and z given the errors of the cells, and find r.
 
     Parameters
     ----------
@@ -251,7 +255,8 @@ def coefficients(
     Returns
     -------
     z : xarray.DataArray
-        Dims (chain, draw, group, feature), without group for a model without.
+        y and z one after the other, dims (chain, draw, group, feature), without group for a model
+        without.
     r : xarray.DataArray
         Dims (chain, draw).
     """

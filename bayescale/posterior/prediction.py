@@ -231,12 +231,12 @@ def _shared_errors(fit: Fit, inputs: Inputs, seed: int) -> Any:
     return found
 
 
-def _errors_of(fit: Fit, column: str, inputs: Inputs, seed: int) -> xr.DataArray:
-    """Errors that rows of one value of a column share."""
+def _errors_of(fit: Fit, column: str, inputs: Inputs, seed: int, rest: float = 1.0) -> xr.DataArray:
+    """Errors that rows of one value of a column share; with `rest` 0 those of new ones in mean."""
     draws = fit.posterior[effect_of(column)]
     known, (dim,) = draws.transpose("chain", "draw", ...), draws.dims[2:]
     shape = known.shape[:2]
-    sd = fit.posterior[rest_of(column) if column in fit.spec.smooth else scale_of(column)]
+    sd = rest * fit.posterior[rest_of(column) if column in fit.spec.smooth else scale_of(column)]
     if column not in inputs:
         sizes = dict(xr.broadcast(*given_inputs(fit, inputs).values())[0].sizes)
         own = {d: n for d, n in sizes.items() if d not in ("chain", "draw", *fit.parts)}
@@ -561,10 +561,13 @@ def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The table of the runs, and ``fitted`` (posterior median, nats per token), ``residual`` (log
-        observed minus log fitted, about the relative error), ``predicted_q05`` and
-        ``predicted_q95`` (central 90% of the posterior predictive distribution, nats per token).
+        The table of the runs, and ``fitted`` (posterior median, nats per token; of runs that the
+        fit has not seen with what the law leaves of their cells, of its own by the law alone),
+        ``residual`` (log observed minus log fitted, about the relative error), ``predicted_q05``
+        and ``predicted_q95`` (central 90% of the posterior predictive distribution, nats per
+        token).
     """
+    seen = runs is None or runs is fit.runs
     runs = fit.runs if runs is None else runs
     fit = with_groups_of(fit, runs)
     table, inputs = runs.table.copy(), run_inputs(fit, runs)
@@ -572,7 +575,8 @@ def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
     fit, found = thinned(fit, len(first)), []
     for seed, part in enumerate(parts_of(fit, len(first)), start=1):
         own = {name: values.isel(obs=first[part]) for name, values in inputs.items()}
-        fitted = predict(fit, own).median(("chain", "draw"), skipna=False).to_numpy()
+        said = predict(fit, own) if seen else _expected(fit, own)
+        fitted = said.median(("chain", "draw"), skipna=False).to_numpy()
         ends = summarise(predict_runs(fit, own, seed=seed)).sel(summary=["q05", "q95"])
         found.append(np.stack([fitted, *ends.transpose("summary", "obs").to_numpy()]))
     fitted, low, high = np.concatenate(found, axis=1)[:, member]
@@ -582,6 +586,16 @@ def residuals(fit: Fit, runs: Runs | None = None) -> pd.DataFrame:
         predicted_q05=low,
         predicted_q95=high,
     )
+
+
+def _expected(fit: Fit, inputs: Inputs) -> xr.DataArray:
+    """Predict new runs without noise: by the law, and by what it leaves of their cells."""
+    own, said = fit.spec.response, predict(fit, inputs)
+    smooth = [column for column in fit.spec.smooth if scale_of(column) in fit.posterior]
+    if not smooth:
+        return said
+    errors = sum(_errors_of(fit, column, inputs, 0, rest=0.0) for column in smooth)
+    return own.back(own.onto(said) + errors)
 
 
 def _distinct(inputs: Mapping[str, xr.DataArray]) -> tuple[np.ndarray, np.ndarray]:

@@ -204,7 +204,9 @@ def test_one_curve_has_one_answer(data_folder):
     Default settings on both sides, so offsets are those of short samples with heavy tails.
     """
     table = bs.load_dataset("learning_curves_language")
-    train = table[(table["split"] == "train") & table["curve"].isin(pd.unique(table["curve"])[::12])]
+    train = table[
+        (table["split"] == "train") & table["curve"].isin(pd.unique(table["curve"])[::12])
+    ]
     options = {"model": "plateau-power-law", "alone": True}
     labels = bs.fit_curves(train, "curve", "x", "loss", **options)
     forecasts = bs.forecast_curves(train, "curve", "x", "loss", at="2x", **options)
