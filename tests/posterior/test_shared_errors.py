@@ -3,13 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from bayescale.errors import ModelError, RunsWarning
 from bayescale.modelling.spec import available_models, load_model, parse_model
 from bayescale.posterior import fit as fitting
 from bayescale.posterior import prediction
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.prediction import cell_draws, predict, predict_runs
+from bayescale.posterior.leaning import Leaning, coefficients, leaning_of, rest_of
+from bayescale.posterior.prediction import cell_draws, predict, predict_runs, residuals
 from bayescale.runs.table import read_runs
 
 EFFECTS = """
@@ -113,6 +115,44 @@ def test_what_the_law_leaves_goes_on_beyond_the_runs(fit):
         assert alone[1] > alone[0] > 0.005
         assert np.abs(found.mean(axis=0)) == pytest.approx(0, abs=0.8 * alone[1])
         assert (np.abs(found.mean(axis=0)) < 2 * found.std(axis=0)).all()
+
+
+def test_runs_not_seen_are_expected_with_what_the_law_leaves(fit):
+    beyond = (
+        table()
+        .assign(flops=lambda own: 20 * own["flops"], cell="new")
+        .query("flops > 2e21")
+        .drop_duplicates("flops")
+    )
+    truth = np.exp(truth_of(0, beyond["flops"].to_numpy()))
+    beyond = beyond.assign(family="small", loss=truth)
+    found = residuals(fit, read_runs(beyond))
+    said = predict(fit, {"flops": beyond["flops"].to_numpy(), "family": ["small"] * len(beyond)})
+    by_law = said.median(("chain", "draw")).to_numpy()
+    assert np.abs(found["residual"]).mean() < 0.8 * np.abs(np.log(truth / by_law)).mean()
+    own = residuals(fit)  # of its own runs it is what the law leaves
+    said = predict(fit, {name: own[name].to_numpy() for name in ("flops", "family")})
+    assert own["fitted"].to_numpy() == pytest.approx(said.median(("chain", "draw")).to_numpy())
+
+
+def test_errors_of_cells_that_follow_size_are_another_law_beyond_them(fit):
+    spec, known = fit.spec, Leaning(fit.spec, "cell", fit.data)
+    moved = np.array([0.1 if name == "alpha" else 0.0 for name in known._names])
+    errors = np.zeros(fit.posterior["cell_effect"].shape)
+    for group in (0, 1):
+        errors[..., known.cells(group).number] = known.cells(group).tangents @ moved
+    draws = fit.posterior.assign(
+        cell_effect=(fit.posterior["cell_effect"].dims, errors),
+        cell_effect_scale=xr.full_like(fit.posterior["cell_effect_scale"], 1e-3),
+    ).drop_vars([leaning_of("cell"), rest_of("cell")])
+    z, rest = coefficients(spec, "cell", fit.data, draws, seed=1)
+    far = (np.array([3e22]),)
+    for group in (0, 1):
+        basis = known.basis(group, float(rest.mean()), far)
+        found = (z.isel(group=group).to_numpy() @ basis.T).mean()
+        expected = float((known._tangents(group, far) @ moved)[0])
+        assert abs(expected) > 0.01
+        assert found == pytest.approx(expected, abs=0.15 * abs(expected))
 
 
 def test_errors_grow_with_the_distance_from_the_runs_and_stay_smooth(fit):
