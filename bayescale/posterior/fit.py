@@ -56,7 +56,14 @@ from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model, slope_of
 from bayescale.posterior.jax_sampling import jax_model, sample_together
-from bayescale.posterior.leaning import coefficients, leaning_of, line_of, lines, rest_of
+from bayescale.posterior.leaning import (
+    Leaning,
+    coefficients,
+    leaning_of,
+    line_of,
+    lines,
+    rest_of,
+)
 from bayescale.posterior.rounding import rounded
 from bayescale.posterior.sampling import (
     ATTEMPTS,
@@ -478,6 +485,12 @@ class Fit(Shown):
         bending = bending_from(self.spec, data)
         inputs = tuple(inputs_in(self.spec, data).values())
         return bending, features_beyond(bending.features, inputs)
+
+    @cached_property
+    def leanings(self) -> dict[str, Leaning]:
+        """How the law leans away beyond the runs, by column of the cells whose errors say it."""
+        drawn = [column for column in self.spec.smooth if leaning_of(column) in self.posterior]
+        return {column: Leaning(self.spec, column, self.data) for column in drawn}
 
     @property
     def knows_sizes(self) -> bool:

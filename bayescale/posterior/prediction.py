@@ -28,7 +28,7 @@ from bayescale.modelling.inputs import (
 from bayescale.modelling.noise import Noise, noise_scale
 from bayescale.modelling.pooling import group_labels
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.leaning import Leaning, leaning_of, rest_of
+from bayescale.posterior.leaning import leaning_of, rest_of
 from bayescale.posterior.search import at_best
 from bayescale.runs.table import SHARES_WITHIN, Runs
 
@@ -283,11 +283,10 @@ def leaning(fit: Fit, inputs: Inputs) -> Any:
 
 def _leaning(fit: Fit, column: str, inputs: Inputs) -> Any:
     """Smooth part of the errors of new cells; 0 where errors are not smooth."""
-    spec = fit.spec
-    if column not in spec.smooth or leaning_of(column) not in fit.posterior:
+    spec, whole = fit.spec, fit.part_of or fit
+    if column not in whole.leanings:
         return 0.0
-    whole = fit.part_of or fit
-    own, names = Leaning(spec, column, whole.data), list(whole.groups) or [""]
+    own, names = whole.leanings[column], list(whole.groups) or [""]
     rest = float(whole.posterior[rest_of(column)].mean())
     given = given_inputs(fit, inputs, without="".join(spec.law.role("shares")))
     along, groups = [given[name] for name in spec.smooth[column].axes], _groups_given(fit, inputs)
