@@ -28,7 +28,7 @@ PF_DAY = 8.64e19
 _LETTERS = {"N": "params", "D": "tokens", "C": "flops", "L": "loss"}
 _CORES = {
     "params": {"param", "params", "parameter", "parameters", "nparams", "numparams"},
-    "tokens": {"token", "tokens", "ntokens", "numtokens"},
+    "tokens": {"token", "tokens", "ntokens", "numtokens", "toks"},
     "flops": {"flop", "flops", "compute"},
     "loss": {"loss", "losses", "ce", "xent", "nll", "crossentropy"},
 }

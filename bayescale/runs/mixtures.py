@@ -134,9 +134,26 @@ def _named(table: pd.DataFrame, given: str | Sequence[str], what: str, option: s
         if not any(fnmatchcase(column, one) for column in found):
             raise RunsError(
                 f"no column {one!r} of {what}; the table has {', '.join(map(str, table.columns))}",
-                f"Name them, e.g. {option} '{'loss_*' if 'loss' in what else 'w_*'}'.",
+                _how_named(table, option),
             )
     return found
+
+
+def _how_named(table: pd.DataFrame, option: str) -> str:
+    """Propose patterns of columns that lie together: shares sum to 1 or 100, losses do not."""
+    numeric = table.select_dtypes("number")
+    begin = pd.Series([str(c).partition("_")[0] for c in numeric], index=numeric.columns)
+    groups = {f"{name}_*": own for name, own in numeric.T.groupby(begin) if len(own) > 1}
+    shares = {
+        name: any(np.allclose(own.sum(), whole, rtol=SHARES_WITHIN) for whole in (1, _PERCENT))
+        for name, own in groups.items()
+    }
+    meant = [name for name, sums in shares.items() if sums == (option == "--weights")]
+    if not meant:
+        return f"Name them all, between commas: {option} ONE,ANOTHER."
+    pattern = repr(meant[0])
+    own = f"{option} {pattern} (in Python {option.removeprefix('--')}={pattern})"
+    return f"For columns {' or '.join(meant)} pass {own}."
 
 
 def _labels(columns: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from bayescale import words
 from bayescale.arguments import typed
 from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs.check import Check, doubt
-from bayescale.runs.columns import unnamed, words_of
+from bayescale.runs.columns import candidates, unnamed, words_of
 from bayescale.runs.doubts import OF_SWEEPS, SWEPT, originals
 from bayescale.runs.numbers import parse, why_none
 from bayescale.runs.reading import load_table
@@ -359,8 +359,11 @@ def _in_cells(table: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
         return table.assign(**_of_columns(table, cells))
     lacking = [name for name in ALIKE if name not in table]
     if lacking:
+        finding = f"the table has no {' and no '.join(lacking)}, which make the cells of a sweep"
+        if all(candidates(table, name) for name in lacking):
+            raise unnamed(table, lacking[0], finding)
         raise RunsError(
-            f"the table has no {' and no '.join(lacking)}, which make the cells of a sweep",
+            finding,
             f"Name them with --column {lacking[0]}=YOURS, or name the columns that make a cell, "
             "e.g. --cells width,depth (in Python cells=['width', 'depth']).",
         )

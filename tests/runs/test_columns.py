@@ -11,7 +11,7 @@ from bayescale.runs.columns import Meaning, meaning
 
 SURE = {
     "params": "N|Parameters|N_params|num_params|#params|model_size|config.model.n_params|Params",
-    "tokens": "D|train_tokens|Tokens seen|numTokens|total_tokens|D_tokens",
+    "tokens": "D|train_tokens|Tokens seen|numTokens|total_tokens|D_tokens|toks",
     "flops": "C|compute|compute_budget|total_flops|Training compute (FLOPs)|training FLOP",
     "loss": "L|val/loss|eval/loss|final_loss|Final Test Loss|Cross-Entropy Loss|valLoss",
 }

@@ -5,7 +5,7 @@ import warnings
 import pandas as pd
 import pytest
 
-from bayescale.errors import RunsWarning
+from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs.mixtures import read_mixtures
 
 
@@ -40,3 +40,19 @@ def test_rates_swept_on_one_mixture_are_a_sweep(lost):
     assert "differ in lr" in found.message
     assert "tune" not in found.advice
     assert "swept runs" not in notices(table.query(found.advice.split("'")[1]))
+
+
+def test_the_remedy_for_other_names_works():
+    table = of_scales().drop(columns="run")
+    table.columns = [c.replace("w_", "pct_").replace("loss_", "val_") for c in table]
+    with pytest.raises(RunsError, match=r"pass --targets 'val_\*' \(in Python targets='val_\*'\)"):
+        read_mixtures(table)
+    with pytest.raises(RunsError, match=r"pass --weights 'pct_\*'"):
+        read_mixtures(table, targets="val_*")
+    assert read_mixtures(table, targets="val_*", weights="pct_*").table["target"].nunique() == 2
+
+
+def test_columns_that_no_pattern_holds_are_to_be_named():
+    table = of_scales().rename(columns={"loss_web": "web", "loss_code": "code"})
+    with pytest.raises(RunsError, match="name them all, between commas: --targets ONE,ANOTHER"):
+        read_mixtures(table)

@@ -183,6 +183,15 @@ def test_text_in_a_knob_is_refused_by_its_row():
         quiet(table)
 
 
+def test_a_size_of_another_name_is_proposed():
+    table = sweep().rename(columns={"params": "size"})
+    with pytest.raises(
+        RunsError, match=r"no params.*is it 'size'\? Then pass --column params=size"
+    ):
+        quiet(table)
+    assert len(quiet(table, columns={"params": "size"}).table) == len(table)
+
+
 def test_a_table_without_counts_names_the_columns_that_make_a_cell():
     table = sweep().drop(columns="tokens")
     with pytest.raises(RunsError, match=r"no tokens.*--cells width,depth"):
