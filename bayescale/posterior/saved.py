@@ -2,13 +2,15 @@
 
 import hashlib
 import io
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import xarray as xr
 
-from bayescale.errors import FitError
+from bayescale.errors import FitError, RunsError
+from bayescale.runs.reading import kind_of
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"  # begins every such file
 _SEAL = b"\nsha256 "  # readers of HDF5 stop before it
@@ -86,10 +88,24 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as file:
             begin = file.read(len(_SIGNATURE))
             if begin != _SIGNATURE:
+                _require_no_table(path)
                 raise ValueError("it does not begin as HDF5 does")
             return begin + file.read()
     except (OSError, ValueError, MemoryError) as error:
         raise _damaged(path, error) from error
+
+
+def _require_no_table(path: Path) -> None:
+    """Say how a table of runs becomes a fit, where one is given in its place."""
+    try:
+        kind_of(path)
+    except RunsError:
+        return
+    raise FitError(
+        f"{path}: a table, not a fit",
+        f"Fit it first, bayescale fit {shlex.quote(str(path))} --out fit.nc, and give fit.nc "
+        f"(in Python bs.fit({str(path)!r})).",
+    )
 
 
 def _damaged(path: Path, error: Exception) -> FitError:

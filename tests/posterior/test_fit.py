@@ -252,6 +252,13 @@ def test_bad_fit_file_is_refused(tmp_path, content, message):
         load_fit(path)
 
 
+def test_a_table_in_place_of_a_fit_is_to_be_fitted_first(tmp_path):
+    path = tmp_path / "my runs.csv"
+    path.write_text("params,tokens,loss\n1e8,2e9,3.1\n")
+    with pytest.raises(FitError, match=r"a table, not a fit; fit it first, bayescale fit '.*csv' "):
+        load_fit(path)
+
+
 def test_foreign_netcdf_is_refused(tmp_path):
     path = tmp_path / "other.nc"
     xr.Dataset({"x": 1.0}).to_netcdf(path, engine="h5netcdf")
