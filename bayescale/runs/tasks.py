@@ -316,8 +316,9 @@ def _without_accuracies(table: pd.DataFrame) -> RunsError:
     if not found:
         return RunsError(
             f"the table has no column {ACCURACY!r}",
-            f"The columns are {', '.join(map(str, table.columns))}: pass --column accuracy=YOURS, "
-            "or --tasks with the columns of the tasks, if each has its own.",
+            f"The columns are {', '.join(map(str, table.columns))}: pass --column accuracy=YOURS "
+            '(in Python columns={"accuracy": YOURS}), or, if each task has a column of its own, '
+            "--tasks ONE,ANOTHER (in Python tasks=[ONE, ANOTHER]).",
         )
     listed = ",".join(found)
     inside = ", ".join(f'"{name}"' for name in found)
