@@ -1,6 +1,7 @@
 """The documentation site: what its pages are made of, and whether it builds without a warning."""
 
 import base64
+import inspect
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ import nbformat
 import pytest
 import typer
 from executed import read
-from formulas import INLINE, Formulas, mathml
+from formulas import DISPLAY, INLINE, Formulas, mathml
 from markdown import Markdown
 from markdown.extensions.toc import slugify
 
@@ -39,9 +40,19 @@ def test_formulas_become_mathml_outside_of_code():
     assert ":math:`x`" in page  # in the block of code
 
 
+def test_a_formula_may_begin_below_its_directive_and_have_rows():
+    page = rendered("It is\n\n.. math::\n\n    a &= \\big(b\\big)^k \\\\\n    c &= d\n\nhere.\n")
+    assert page.count("<math") == 2
+    assert "math::" not in page
+    assert "&amp;" not in page
+    assert "big" not in page
+
+
 def test_every_formula_of_a_law_is_understood():
-    found = [one for law in LAWS.values() for one in INLINE.findall(law.function.__doc__ or "")]
+    texts = [inspect.getdoc(law.function) or "" for law in LAWS.values()]
+    found = [one for text in texts for one in (*INLINE.findall(text), *DISPLAY.findall(text))]
     assert len(found) > 50
+    assert sum(map(len, map(DISPLAY.findall, texts))) == sum(t.count(".. math::") for t in texts)
     assert [one for one in found if "\\" in mathml(one)] == []
     assert "\\" in mathml(r"\unknownthing{x}")  # which would have been seen
 

@@ -76,7 +76,7 @@ def isoflop_profile(
     the joint law holds: then p = alpha, q = beta and a = q/(p+q).
 
     A run that missed its budget C by the factor C'/C saw that many times the tokens, so x is
-    log(N/N*) in the first term and log(N/N*) - log(C'/C) in the second.
+    :math:`\log(N/N^*)` in the first term and :math:`\log(N/N^*) - \log(C'/C)` in the second.
 
     Parameters
     ----------

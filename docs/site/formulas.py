@@ -12,7 +12,7 @@ from markdown.preprocessors import Preprocessor
 from markdown.treeprocessors import Treeprocessor
 
 INLINE = re.compile(r":math:`([^`]+)`")
-DISPLAY = re.compile(r"^\.\. math:: (.+(?:\n {4}.+)*)", re.MULTILINE)
+DISPLAY = re.compile(r"^\.\. math::(?: |\n\n {4})(.+(?:\n {4}.+)*)", re.MULTILINE)
 TYPESETTING = {
     # log L, not logL; but log(x)
     r"<mi>(log|exp|ln)</mi>(?!<mo stretchy=\"false\">&#x00028;|</)": (
@@ -37,7 +37,7 @@ def mathml(formula: str, display: str = "inline") -> str:
     Parameters
     ----------
     formula : str
-        LaTeX, of one line or more.
+        LaTeX, of one line or more. Rows, which end in two backslashes, stand below each other.
     display : str, optional
         "inline" or "block".
 
@@ -45,7 +45,9 @@ def mathml(formula: str, display: str = "inline") -> str:
     -------
     str
     """
-    html: str = convert(" ".join(formula.split()), display=display)
+    # brackets that grow on one side only are worse than small ones
+    plain = re.sub(r"\\big(?=[()])|&", "", " ".join(formula.split()))
+    html = "".join(convert(row, display=display) for row in plain.split(r"\\"))
     for pattern, instead in TYPESETTING.items():
         html = re.sub(pattern, instead, html)
     return html
