@@ -4,13 +4,16 @@ import base64
 import inspect
 import os
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
+import hooks
 import listings
 import nbformat
 import pytest
@@ -141,6 +144,26 @@ def test_a_notebook_becomes_a_page(tmp_path):
     assert page.drawn == {"plot_curve": ("bs.plot_curve(fit)", "09-own-0.png")}
     assert page.pictures["09-own-0.png"].startswith(b"\x89PNG")
     assert "<b>x</b>\n\n<i>y</i></div>" in page.filled(Markdown().convert(page.markdown))
+
+
+@pytest.mark.parametrize(("size", "wide"), [((900, 400), True), ((600, 400), False)])
+def test_panels_beside_each_other_are_named(size, wide):
+    picture = SimpleNamespace(
+        content_bytes=b"\x89PNG\r\n\x1a\n    IHDR" + struct.pack(">II", *size)
+    )
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="how/a.md", url="how/a.html"))
+    files = SimpleNamespace(get_file_from_path={"b.png": picture}.get)
+    html = hooks.on_page_content('<img alt="B" src="../b.png">', page, None, files)
+    assert ('class="wide" alt' in html) is wide
+    gone = '<img alt="C" src="../c.png">'
+    assert hooks.on_page_content(gone, page, None, files) == gone
+
+
+def test_a_type_alone_has_no_dash():
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="a.md", url="a.html"))
+    item = '(<code>int</code>)\n  –\n <div class="doc-md-description">\n{}</div>'
+    assert hooks.on_page_content(item.format(" "), page, None, None) == "(<code>int</code>)"
+    assert "–" in hooks.on_page_content(item.format("<p>Said.</p>"), page, None, None)
 
 
 def anchors(page: Path) -> set[str]:

@@ -1,6 +1,8 @@
 """What MkDocs is told beyond mkdocs.yml: pages that are made, not written."""
 
+import posixpath
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Put the outputs of a notebook into its page.
+    """Put the outputs of a notebook into its page, and name pictures of panels beside each other.
 
     Parameters
     ----------
@@ -123,4 +125,16 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     str
     """
     notebook = NOTEBOOKS.get(page.file.src_uri)
+    # a dash that nothing follows: what the type of a parameter says already
+    html = re.sub(r"\s*–\s*<div class=\"doc-md-description\">\s*</div>", "", html)
+    html = re.sub(
+        r'<img (?=[^>]*src="([^":]+\.png)")', lambda found: _img(found, page, files), html
+    )
     return notebook.filled(html) if notebook else html
+
+
+def _img(found: re.Match[str], page: Any, files: Files) -> str:
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.url), found[1]))
+    picture = files.get_file_from_path(path)
+    width, height = struct.unpack(">II", picture.content_bytes[16:24]) if picture else (0, 0)
+    return found[0] + ('class="wide" ' if width > 1.7 * height else "")
