@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from bayescale import words
 from bayescale.decisions.allocation import BASIN_EXCESS, basin, compute_optimal
@@ -176,6 +177,8 @@ def _best(axis: Axes, sizes: np.ndarray, grid: np.ndarray, curve: np.ndarray) ->
         va="top",
         color=ORANGE,
         weight="bold",
+        path_effects=[withStroke(linewidth=1.5, foreground="white")],  # it may lie on runs
+        zorder=7,
     )
 
 

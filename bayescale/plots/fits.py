@@ -225,11 +225,15 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
                 zorder=4,
             )
             for flops, value in zip(points["flops"].to_numpy(), middle.to_numpy(), strict=True):
+                first = (
+                    flops < low * (high / low) ** 0.15
+                )  # to its left stand the axis's own numbers
                 axis.annotate(
                     words.count(value),
                     (flops, value),
-                    (-6, 6),
-                    ha="right",
+                    (8, -1) if first else (-6, 6),
+                    ha="left" if first else "right",
+                    va="center" if first else "baseline",
                     textcoords="offset points",
                     color=ORANGE,
                     weight="bold",

@@ -38,6 +38,8 @@ def test_runs_held_back_are_drawn_as_they_are(small_fit):
     axis, labels, _ = drawn(plot_decision(small_fit, [1e22], held))
     open_circles = [line for line in axis.lines if line.get_markerfacecolor() == "none"]
     np.testing.assert_array_equal(open_circles[0].get_ydata(), held.column("loss"))
+    [best] = [text for text in axis.texts if "FLOPs" not in text.get_text()]
+    assert best.get_zorder() > open_circles[0].get_zorder()  # read, whatever lies below it
     assert "runs held back, not fitted" in labels
 
 

@@ -91,6 +91,12 @@ def test_allocation_marks_the_asked_budget_and_the_runs(small_fit):
     )
 
 
+def test_no_budget_is_written_onto_the_axis(small_fit):
+    least = small_fit.runs.column("flops").min()
+    figure = plots.plot_allocation(small_fit, compute_optimal(small_fit, [least, 1e23]))
+    assert [text.get_ha() for text in figure.axes[0].texts] == ["left", "right"]
+
+
 def test_basin_has_a_panel_for_each_budget(small_fit):
     figure = plots.plot_basin(small_fit, compute_optimal(small_fit, [1e21, 1e23]))
     assert len(figure.axes) == 2
