@@ -303,7 +303,8 @@ def write_page(
         models=len(found),
         by_chance=f"{LEVEL * len(found):.0f}",
         level=LEVEL,
-        table="\n".join(_row(case, held.get(case)) for case in cases),
+        table="\n".join(_row(case, held[case]) for case in cases if case in held),
+        missing=_missing([case for case in cases if case not in held], len(cases)),
         error=f"{np.sqrt(0.09 / least):.1%} with {least} fits, {np.sqrt(0.09 / 500):.1%} with 500",
         pictures="\n".join(pictures),
         held=f"{1 - LEVEL:.0%}",
@@ -332,10 +333,14 @@ def _summary(found: Sequence[Found]) -> str:
     return said + (listed if outside else f"None has a p below {LEVEL}.")
 
 
-def _row(case: str, own: Found | None) -> str:
-    """Make the row of one case; without numbers where it was not asked."""
-    if own is None:
-        return f"| {case} | 0 | | | | | | |"
+def _missing(cases: Sequence[str], of: int) -> str:
+    """Name what was not asked yet: rows without numbers would hide those with them."""
+    named = ", ".join(f"`{case}`" for case in cases)
+    return f"- Not asked yet, {len(cases)} of {of}: {named}." if cases else "- All were asked."
+
+
+def _row(case: str, own: Found) -> str:
+    """Make the row of one case."""
     coverage, worst = list(own.coverage.values()), min(own.p_values, key=own.p_values.get)
     span = f"{np.mean(coverage):.1%} ({min(coverage):.0%} to {max(coverage):.0%})"
     p = f"**{own.p:.2g}**" if own.p < LEVEL else f"{own.p:.2g}"
