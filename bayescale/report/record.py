@@ -329,6 +329,8 @@ def _failed_sentence(names: Sequence[str], *, bends: bool) -> str:
     """Say first what speaks against the numbers that follow."""
     count = "1 check FAILs" if len(names) == 1 else f"{len(names)} checks FAIL"
     failing = f"{count}: {'; '.join(names)}."
+    if "convergence" in names:  # no law allows for it
+        return f"{failing} The numbers are not those of the model."
     if not bends or any(name.startswith("column ") for name in names):  # kinds are no bend
         return (
             f"{failing} The numbers take the model for true, so do not decide on them before "

@@ -148,6 +148,7 @@ def test_failing_checks_of_a_law_that_may_bend_say_so():
     names = ["law along tokens"]
     assert "The law may bend" in _failed_sentence(names, bends=True)
     assert "take the model for true" in _failed_sentence(names, bends=False)
+    assert "bend" not in _failed_sentence(["convergence"], bends=True)
 
 
 def test_plans_say_how_far_they_lie_and_whether_the_law_may_bend(joint_fit, known):
