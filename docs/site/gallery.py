@@ -12,6 +12,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from executed import Notebook
 
+import bayescale
+
 BLOCK = re.compile(r"(```python\n(.*?)```\n)", re.DOTALL)
 ROOT = Path(__file__).parents[2]
 
@@ -48,8 +50,9 @@ def pages(found: Sequence[Notebook]) -> dict[str, str | bytes]:
         for name, (code, picture) in notebook.drawn.items():
             if name not in own:
                 own.add(name)
+                drawing = str(getattr(bayescale, name).__doc__).split("\n", 1)[0]
                 page += (
-                    f"\n[{notebook.title}](notebooks/{notebook.path.stem}.md):\n\n"
+                    f"\n{drawing} From [{notebook.title}](notebooks/{notebook.path.stem}.md):\n\n"
                     f"```python\n{code}\n```\n\n![{name}](notebooks/{picture})\n"
                 )
     return {"gallery.md": page, **made}
