@@ -1,5 +1,7 @@
 """Can these runs identify this law? Asked before sampling, from the design alone."""
 
+from functools import partial
+
 import numpy as np
 
 from bayescale import words
@@ -13,6 +15,9 @@ FEWEST_RUNS = 5
 
 ALIKE = 1.05
 """Factor within which all runs have about the same of a count."""
+
+_POPULATIONS = ("family", "dataset", "context_length")
+_ARCHITECTURES = ("architecture", "arch")  # or they name sizes
 
 
 def require_identifiable(
@@ -178,11 +183,19 @@ def _hardly_repeated(log_epochs: np.ndarray) -> list[Check]:
     ]
 
 
+def _of_several_sizes(runs: Runs, name: str) -> bool:
+    """Whether each value of a column has runs of several sizes: else it may name the size."""
+    if name not in runs.table or "params" not in runs.table:
+        return False
+    sizes = runs.table.groupby(name)["params"].nunique()
+    return bool((sizes > 1).all())
+
+
 def _mixed(runs: Runs, group: str | None, share: bool) -> list[Check]:
     """Name columns that say the runs come from different populations."""
     mixed = {
         name: f"{name} ({', '.join(map(str, values[:4]))}{', ...' if len(values) > 4 else ''})"
-        for name in ("family", "dataset", "context_length")
+        for name in (*_POPULATIONS, *filter(partial(_of_several_sizes, runs), _ARCHITECTURES))
         if name in runs.table
         and name != group
         and len(values := runs.table[name].dropna().unique()) > 1

@@ -146,6 +146,17 @@ def test_few_groups_are_named_and_the_group_column_is_not_pooled():
     assert require_identifiable(many, ("params", "tokens"), 5, group="family") == ()
 
 
+@pytest.mark.parametrize("name", ["architecture", "arch"])
+def test_architectures_are_groups_where_they_name_no_size(name):
+    def names(values):
+        runs = read_runs(simulated_table().assign(**{name: values}))
+        return [notice.name for notice in require_identifiable(runs, ("params", "tokens"), 5)]
+
+    assert names(["rnn", "transformer"] * 15) == ["groups pooled"]
+    assert names(simulated_table()["params"].map("d{:.0f}".format)) == []
+    assert names(["transformer"] * 30) == []
+
+
 def test_a_bowl_needs_no_range_and_cells_are_a_curve_each():
     table = pd.DataFrame(
         {
