@@ -336,7 +336,9 @@ def _summary(found: Sequence[Found]) -> str:
 def _missing(cases: Sequence[str], of: int) -> str:
     """Name what was not asked yet: rows without numbers would hide those with them."""
     named = ", ".join(f"`{case}`" for case in cases)
-    return f"- Not asked yet, {len(cases)} of {of}: {named}." if cases else "- All were asked."
+    if not cases:
+        return "All were asked."
+    return f"| Not asked yet: {len(cases)} of {of} |\n| --- |\n| {named} |"
 
 
 def _row(case: str, own: Found) -> str:

@@ -143,7 +143,7 @@ def test_the_page_names_models_outside_of_their_band_and_what_failed(tmp_path):
     text = (tmp_path / "page.md").read_text("utf-8")
     assert "These have a p below 0.05:\n\n- `bowl`: place.\n" in text
     assert "- `growth`" not in text
-    assert "- Not asked yet, 1 of 3: `kaplan`.\n" in text
+    assert "\n\n| Not asked yet: 1 of 3 |\n| --- |\n| `kaplan` |\n" in text
     assert "| kaplan" not in text
     assert "| growth | 60 | 2 |" in text
     [row] = [line for line in text.splitlines() if line.startswith("| bowl")]
