@@ -30,7 +30,7 @@ def fitted(table, knobs, **reading):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RunsWarning)
         runs = read_sweep(table, knobs, **reading)
-        return fit(runs, sweep_model(runs, knobs), draws=400, tune=400, progress=False)
+        return fit(runs, sweep_model(runs, knobs), draws=250, tune=300, progress=False)
 
 
 @pytest.mark.parametrize(("best", "side"), [(0.0001, "below")])

@@ -69,7 +69,7 @@ def compiled_models():
     [
         ("chinchilla", "three seeds"),
         *(pytest.param(name, "three seeds", marks=slow) for name in compiled_models()),
-        *(pytest.param(name, "one seed", marks=slow) for name in BOTH),
+        pytest.param("chinchilla-hierarchical", "one seed", marks=slow),
     ],
 )
 def test_density_and_gradient_are_those_of_the_model(name, kind):
