@@ -307,19 +307,19 @@ class _Fit:
 def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     """Sample curves alone, learn what they share, and sample each again under that."""
     if how.pooling is None or len(points) < FEWEST_POOLED:
-        alone = _draw_each(points, weighting, how, how.effort)
+        alone = _draw_each(_asked(points, weighting, how, how.effort), how)
         if how.floorless > 0:
             return _Fit(_with_floorless(alone, points, weighting, how), None)
         return _Fit({name: own.draws for name, own in alone.items()}, None)
     some = _some(points, MOST_POOLED, how.seed)
-    population = _learn(_sample_each(some, weighting, how, ROUGH), how)
+    population = _learn(_sample_each(_asked(some, weighting, how, ROUGH), how), how)
 
     def base(name: str) -> Base:
         own = line_priors(how.spec, points[name], weighting.of(points[name]))
         return _under(population, own, name, how)
 
     effort = how.effort if len(points) <= MOST_POOLED else ROUGH
-    again = _draw_each(points, weighting, how, effort, base, turn=(1, 1))
+    again = _draw_each(_asked(points, weighting, how, effort, base, (1, 1)), how)
     return _Fit({name: own.draws for name, own in again.items()}, population)
 
 
@@ -339,7 +339,8 @@ def _with_floorless(
         priors={name: own for name, own in how.spec.priors.items() if name != "reducible"},
     )
     place = coordinates_of(how.spec).index("reducible")
-    bare = _draw_each(points, weighting, replace(how, spec=exact), how.effort, turn=(1, 2))
+    other = replace(how, spec=exact)
+    bare = _draw_each(_asked(points, weighting, other, how.effort, turn=(1, 2)), other)
     found = {}
     for name, own in bare.items():
         odds = np.log(how.floorless) - np.log1p(-how.floorless)
@@ -356,7 +357,7 @@ def _fit_roughly(
     points: Mapping[str, Points], weighting: Weighting, how: _How
 ) -> Mapping[str, Draws]:
     """Do the same with a fifth of the work: curves are not sampled again but weighed."""
-    alone = _sample_each(points, weighting, how, ROUGH)
+    alone = _sample_each(_asked(points, weighting, how, ROUGH), how)
     if how.pooling is None or len(points) < FEWEST_POOLED:
         return _draws(alone, how)
     population = _learn(alone, how)
@@ -415,30 +416,16 @@ def _some(points: Mapping[str, Points], most: int, seed: int) -> Mapping[str, Po
     return {names[place]: points[names[place]] for place in sorted(chosen)}
 
 
-def _sample_each(
-    points: Mapping[str, Points], weighting: Weighting, how: _How, effort: Effort
-) -> dict[str, tuple[Target, Sample]]:
-    """Sample every curve alone, and keep the weighted draws."""
-    asked = _asked(points, weighting, how, effort)
-    found = _called(_sampled, asked, how, ", each alone")
-    return {name: (asked[name].target, sample) for name, sample in found.items()}
+def _sample_each(asked: Mapping[str, "_Asked"], how: _How) -> dict[str, tuple[Target, Sample]]:
+    """Sample every curve, and keep the weighted draws."""
+    return {n: (asked[n].target, sample) for n, sample in _called(_sampled, asked, how).items()}
 
 
-def _draw_each(
-    points: Mapping[str, Points],
-    weighting: Weighting,
-    how: _How,
-    effort: Effort,
-    base: Callable[[str], Base] | None = None,
-    turn: tuple[int, int] = (0, 1),
-) -> dict[str, _Drawn]:
+def _draw_each(asked: Mapping[str, "_Asked"], how: _How) -> dict[str, _Drawn]:
     """Sample every curve, and keep draws of equal weights: the weighted ones are tenfold."""
-    asked = _asked(points, weighting, how, effort, base, turn)
-    told = ", each alone" if base is None else " by what they share"
-    found = _called(_drawn, asked, how, told)
     return {
         name: _Drawn(Draws(how.spec, asked[name].target.reference, line, ess), log_evidence)
-        for name, (line, ess, log_evidence) in found.items()
+        for name, (line, ess, log_evidence) in _called(_drawn, asked, how).items()
     }
 
 
@@ -465,10 +452,12 @@ def _asked(
 
 
 def _called(
-    function: Callable[["_Asked"], Any], asked: Mapping[str, "_Asked"], how: _How, told: str
+    function: Callable[["_Asked"], Any], asked: Mapping[str, "_Asked"], how: _How
 ) -> dict[str, Any]:
     """Call a function for each curve, by all cores where that takes long."""
-    what = f"fitting {words.counted(len(asked), 'curve')}{told}"
+    alone = all(one.base is None for one in asked.values())
+    what = f"fitting {words.counted(len(asked), 'curve')}"
+    what += ", each alone" if alone else " by what they share"
     calls = dict(
         zip(asked, call_each(function, list(asked.values()), what, worth=WORTH), strict=True)
     )
@@ -506,16 +495,19 @@ def _sampled(one: _Asked) -> Sample:
 def _drawn(one: _Asked) -> tuple[np.ndarray, float, float]:
     """Sample one curve and draw with equal weights: on the line, with ESS and log evidence."""
     sample = _sampled(one)
-    line = one.target.line(sample.drawn(DRAWS, np.random.default_rng(one.drawing)))
-    return line, sample.ess, sample.log_evidence
+    return _line(one.target, sample, one.drawing), sample.ess, sample.log_evidence
+
+
+def _line(target: Target, sample: Sample, stream: tuple[int, int, int]) -> np.ndarray:
+    """Draw places on the line with equal weights."""
+    return target.line(sample.drawn(DRAWS, np.random.default_rng(stream)))
 
 
 def _draws(samples: Mapping[str, tuple[Target, Sample]], how: _How) -> dict[str, Draws]:
     """Draw with equal weights."""
     found = {}
     for name, (target, sample) in samples.items():
-        rng = np.random.default_rng([how.seed, crc32(name.encode()), 1])
-        line = target.line(sample.drawn(DRAWS, rng))
+        line = _line(target, sample, (how.seed, crc32(name.encode()), 1))
         found[name] = Draws(how.spec, target.reference, line, sample.ess)
     return found
 

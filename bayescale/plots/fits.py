@@ -225,9 +225,8 @@ def plot_allocation(fit: Fit, optima: xr.Dataset) -> Figure:
                 zorder=4,
             )
             for flops, value in zip(points["flops"].to_numpy(), middle.to_numpy(), strict=True):
-                first = (
-                    flops < low * (high / low) ** 0.15
-                )  # to its left stand the axis's own numbers
+                # To the left of the first stand the axis's own numbers.
+                first = flops < low * (high / low) ** 0.15
                 axis.annotate(
                     words.count(value),
                     (flops, value),
