@@ -2,11 +2,12 @@
 
     uv run python benchmarks/checkpoints.py results.jsonl [--tables 40]
 
-Simulates logs of runs on a grid of sizes and tokens whose errors are autoregressive, with the
-autocorrelation phi^k at a lag of k rows, and an error that each run shares. Reads them in three
-ways: the last row of each run, thinned by what its rows are worth, and every row as a run.
-Estimates the law by weighted least squares, whose standard errors take rows for independent. Tables
-are appended to the file as they end, and those that are there are left out.
+Simulates logs of runs on a grid of sizes and tokens, or of tokens per parameter, whose errors are
+autoregressive, with the autocorrelation phi^k at a lag of k rows, and an error that each run
+shares. In one design all runs end at the same tokens, and their ends say nothing of tokens. Reads
+them in three ways: the last row of each run, thinned by what its rows are worth, and every row as a
+run. Estimates the law by weighted least squares, whose standard errors take rows for independent.
+Tables are appended to the file as they end, and those that are there are left out.
 """
 
 import argparse
@@ -28,6 +29,8 @@ DESIGNS = {
     "long memory": {"phi": 0.99, "shared": 0.0},
     "short memory": {"phi": 0.9, "shared": 0.0},
     "errors of runs": {"phi": 0.9, "shared": 0.01},
+    "tokens per parameter": {"phi": 0.9, "shared": 0.0, "ends": "ratios"},
+    "one end": {"phi": 0.9, "shared": 0.0, "ends": "equal"},
     "no memory": {"phi": 0.0, "shared": 0.0},
 }
 READ = {
@@ -37,15 +40,31 @@ READ = {
 }
 
 
-def simulate(phi: float, shared: float, seed: int, runs: int = 36, rows: int = 200) -> pd.DataFrame:
-    """Return checkpoints of runs on a grid, from a tenth of their tokens on."""
-    rng, side = np.random.default_rng(seed), int(np.sqrt(runs))
+RUNS, ROWS = 36, 200
+
+
+def ends_of(ends: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return parameters and last tokens of the runs of a design."""
+    if ends == "ratios":
+        params = np.repeat(np.geomspace(1e7, 1e10, RUNS // 4), 4)
+        return params, params * np.tile([5.0, 20.0, 80.0, 320.0], RUNS // 4)
+    side = int(np.sqrt(RUNS))
+    params = np.repeat(np.geomspace(1e7, 1e10, side), side)
+    if ends == "equal":
+        return params, np.full(RUNS, 3e11)
+    return params, np.tile(np.geomspace(1e10, 1e12, side), side)
+
+
+def simulate(phi: float, shared: float, seed: int, ends: str = "grid") -> pd.DataFrame:
+    """Return checkpoints of runs, from a tenth of their tokens on."""
+    rng, runs, rows = np.random.default_rng(seed), RUNS, ROWS
     error = rng.standard_normal((runs, rows))
     for row in range(1, rows):
         error[:, row] = phi * error[:, row - 1] + np.sqrt(1 - phi**2) * error[:, row]
     error = 0.01 * error + shared * rng.standard_normal((runs, 1))
-    params = np.repeat(np.geomspace(1e7, 1e10, side), side)[:, None] + np.zeros(rows)
-    tokens = np.tile(np.geomspace(1e10, 1e12, side), side)[:, None] * np.linspace(0.1, 1, rows)
+    params, last = ends_of(ends)
+    params = params[:, None] + np.zeros(rows)
+    tokens = last[:, None] * np.linspace(0.1, 1, rows)
     loss = TRUTH["E"] + TRUTH["A"] * params ** -TRUTH["alpha"]
     loss = (loss + TRUTH["B"] * tokens ** -TRUTH["beta"]) * np.exp(error)
     columns = {"params": params.ravel(), "tokens": tokens.ravel(), "loss": loss.ravel()}

@@ -18,6 +18,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pandas as pd
 
+from bayescale import words
 from bayescale.errors import RunsError
 from bayescale.runs.schedule import PLACES, last_of
 
@@ -26,6 +27,9 @@ MOST_OF_A_RUN = 10
 
 FEWEST_RUNS = 6
 """Runs that it takes to tell what sets a whole run apart from what its size and tokens say."""
+
+ALIKE = 2.0
+"""Factor within which ends of runs say nothing of how loss falls with tokens."""
 
 _ENOUGH_RUNS = 1000  # of which the autocorrelation is measured
 _ENOUGH_ROWS = 50_000  # that say where the surface lies
@@ -39,6 +43,10 @@ def thin(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame, list[
     as many stay as they are worth independent ones, `MOST_OF_A_RUN` at most, at even distances
     of the logarithm of tokens (or steps) where these are far enough apart in rows. Each of m that
     stay of a run has the weight 1/m.
+
+    None stays from before the tokens (or steps) at which the first run ended: from so far down,
+    rows of one run would say more of the law than ends of all runs. That holds unless all runs
+    ended within a factor of `ALIKE`. Then only what lies before their ends tells how loss falls.
 
     Parameters
     ----------
@@ -81,16 +89,19 @@ def thin(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame, list[
     said = f"{len(table)} rows of {len(last)} runs thinned: {measured}; of each run "
     if stay == 1:
         return last, [f"{said}the last stays ({len(table) - len(last)} left out)"]
+    places, ends = order[place].to_numpy(dtype=float), last[place].astype(float)
+    low = ends.min() if ends.max() > ALIKE * ends.min() else 0.0
     kept = np.concatenate(
-        [at[_spaced(order[place].to_numpy()[at], stay, length / stay)] for at in _members(number)]
+        [at[_spaced(places[at], stay, length / stay, low)] for at in _members(number)]
     )
     found = order.iloc[kept].sort_index()
     of_run = found.groupby(list(names))[place].transform("size")
     found["weight"] = found.get("weight", 1.0) / of_run
     left = len(table) - len(found)
+    reach = f" from {words.trimmed(low)} on" if low else ""
     return found, [
-        f"{said}the last stays and up to {stay - 1} before it, evenly in log {place}, which count "
-        f"as one run together ({left} left out; an approximation)"
+        f"{said}the last stays and up to {stay - 1} before it, evenly in log {place}{reach}, which "
+        f"count as one run together ({left} left out; an approximation)"
     ]
 
 
@@ -167,9 +178,9 @@ def _errors(table: pd.DataFrame, place: str, run: np.ndarray) -> np.ndarray:
     return errors + (np.sqrt(runs / (runs - rank)) - 1) * mean
 
 
-def _spaced(place: np.ndarray, count: int, apart: float) -> list[int]:
+def _spaced(place: np.ndarray, count: int, apart: float, low: float) -> list[int]:
     """Choose rows of one run, the last first: evenly in the logarithm, and so far apart in rows."""
-    low = max(place[0], place[-1] * 1e-6, np.finfo(float).tiny)
+    low = max(low, place[0], place[-1] * 1e-6, np.finfo(float).tiny)
     wanted = np.geomspace(low, place[-1], count + 1)[1:-1]
     chosen = [len(place) - 1]
     for at in np.searchsorted(place, wanted)[::-1].tolist():
