@@ -9,6 +9,7 @@ from bayescale import words
 from bayescale.cli.options import (
     AS_IT_IS,
     AllowUnconverged,
+    Draws,
     Group,
     Json,
     Model,
@@ -16,6 +17,7 @@ from bayescale.cli.options import (
     Reading,
     RunsFile,
     Seed,
+    Tune,
 )
 from bayescale.cli.reading import runs_of, spec_of
 from bayescale.cli.sampling import stop_unless_converged
@@ -41,6 +43,8 @@ def backtest(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV file of predictions and scores.")
     ] = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -57,7 +61,7 @@ def backtest(
         from bayescale.evaluation.backtest import backtest as test_past
 
     with step("backtest"):
-        found = test_past(table, spec, cuts=cut, seed=seed)
+        found = test_past(table, spec, cuts=cut, draws=draws, tune=tune, seed=seed)
     if out is not None:
         write(out, found.table.to_csv(index=False))
     if plot is not None:

@@ -9,10 +9,12 @@ import typer
 from bayescale.cli.options import (
     AS_IT_IS,
     AllowUnconverged,
+    Draws,
     Json,
     Reading,
     RunsFile,
     Seed,
+    Tune,
     each,
 )
 from bayescale.cli.reading import runs_of
@@ -50,6 +52,8 @@ def basin(
     ] = "run",
     reading: Reading = AS_IT_IS,
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For a picture.")] = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -67,7 +71,7 @@ def basin(
     from bayescale.modelling.pooling import group_names
 
     group_names(spec, table)  # before the long work
-    fitted = sample(table, spec, seed)
+    fitted = sample(table, spec, seed, draws=draws, tune=tune)
     from bayescale.decisions.basin import WITHIN, answer_setting_basin, setting_basin
 
     found = setting_basin(

@@ -7,11 +7,13 @@ import typer
 
 from bayescale.cli.options import (
     AS_IT_IS,
+    Draws,
     Group,
     Json,
     Model,
     Reading,
     Seed,
+    Tune,
 )
 from bayescale.cli.reading import fit_of, runs_of, spec_of
 from bayescale.cli.sampling import sample
@@ -30,6 +32,8 @@ def check(
     model: Model = "joint",
     reading: Reading = AS_IT_IS,
     group: Group = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +58,8 @@ def check(
         group_names(spec, table)
         found = check_runs(table, spec)
         if not any(one.name == "design" and one.status is Status.FAIL for one in found):
-            found = check_fit(sample(table, spec, seed), seed=seed)
+            fitted = sample(table, spec, seed, draws=draws, tune=tune)
+            found = check_fit(fitted, seed=seed)
     from bayescale.evaluation.checks.suite import answer_checks
 
     answer = answer_checks(found)

@@ -12,12 +12,14 @@ from bayescale.cli.options import (
     AS_IT_IS,
     AllowUnconverged,
     At,
+    Draws,
     Flops,
     Group,
     Json,
     Reading,
     RunsFile,
     Seed,
+    Tune,
     names,
 )
 from bayescale.cli.reading import given_of, runs_of, spec_of, values_asked
@@ -60,6 +62,8 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", help="Plans: which one would each law choose?"),
     ] = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -82,7 +86,7 @@ def compare(
     if out is not None:
         make_folder(out)  # before the long work, not after it
     fits = {
-        spec.name: sample(table, spec, seed).at(**own)
+        spec.name: sample(table, spec, seed, draws=draws, tune=tune).at(**own)
         for spec, own in zip(specs, given, strict=True)
     }
     with step("comparing"):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bayescale.cli.options import AllowUnconverged, Columns, Json, Seed, Where
+from bayescale.cli.options import AllowUnconverged, Columns, Draws, Json, Seed, Tune, Where
 from bayescale.cli.reading import all_of, fit_of, pairs_of, require_fit
 from bayescale.cli.sampling import print_answer, sample
 from bayescale.errors import RunsError
@@ -53,6 +53,8 @@ def critical_batch(
     plots: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For a picture of the curves.")
     ] = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -72,7 +74,7 @@ def critical_batch(
         runs = read_steps(table, names, sequence_length=sequence_length, where=all_of(where or []))
     with step("loading"):
         from bayescale.decisions.critical_batch import answer_batch, batch_model
-    fit = sample(runs, batch_model(runs, axis), seed)
+    fit = sample(runs, batch_model(runs, axis), seed, draws=draws, tune=tune)
     answer = answer_batch(
         fit,
         asked or None,

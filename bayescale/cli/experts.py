@@ -1,11 +1,21 @@
 """The command that says how many experts are best."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bayescale.cli.options import AS_IT_IS, AllowUnconverged, Json, Reading, RunsFile, Seed
+from bayescale.cli.options import (
+    AS_IT_IS,
+    AllowUnconverged,
+    Draws,
+    Json,
+    Reading,
+    RunsFile,
+    Seed,
+    Tune,
+)
 from bayescale.cli.reading import runs_of
 from bayescale.cli.sampling import print_answer, sample
 from bayescale.errors import RunsError
@@ -38,6 +48,8 @@ def experts(
     ] = None,
     reading: Reading = AS_IT_IS,
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For a picture.")] = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -67,7 +79,8 @@ def experts(
     }
     require_caps(table, spec, **caps)  # before the long work
     parts = {"all": table} if group is None else routers_of(table, group)
-    fits = {name: sample(own, spec, seed) for name, own in parts.items()}
+    fit_to = partial(sample, spec=spec, seed=seed, draws=draws, tune=tune)
+    fits = {name: fit_to(own) for name, own in parts.items()}
     found = {name: best_experts(fit, experts=number or (), **caps) for name, fit in fits.items()}
     answer = answer_experts(fits, found)
     if plots is not None:

@@ -2,18 +2,20 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bayescale.cli.options import (
     AS_THEY_ARE,
     AllowUnconverged,
+    Draws,
     Json,
     Losses,
     Reading,
     RunsFile,
     Seed,
+    Tune,
     each,
     names,
     number_from,
@@ -77,6 +79,8 @@ def mix(
     ] = None,
     losses: Losses = AS_THEY_ARE,
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For a picture.")] = None,
+    draws: Draws = _DRAWS,
+    tune: Tune = _DRAWS,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -110,13 +114,15 @@ def mix(
         most=_numbers(most, "--most"),
         default=_numbers(default, "--default"),
     )
+    sampled: dict[str, Any] = {"draws": draws, "tune": tune, "seed": seed}
     if composition:
         _require_composition(own, plan != MixturePlan() or plots is not None)
-        answer = _composition(_fit(table, spec, seed, keep), seed)
+        answer = _composition(_fit(table, spec, sampled, keep), sampled)
         print_answer(answer, as_json, allow_unconverged)
         return
     require_plan(table, spec, plan)  # before the long work
-    fitted = _fit(table, spec, seed, keep)
+    _require_to_sample(keep, draws, tune)
+    fitted = _fit(table, spec, sampled, keep)
     found = best_mixture(fitted, plan)
     if plots is not None:
         from bayescale.plots.mixtures import plot_mixture
@@ -127,16 +133,25 @@ def mix(
     print_answer(answer_mixture(fitted, found), as_json, allow_unconverged)
 
 
-def _fit(table: "Runs", spec: ModelSpec, seed: int, keep: Path | None) -> "Fit":
+def _fit(table: "Runs", spec: ModelSpec, sampled: dict[str, Any], keep: Path | None) -> "Fit":
     """Fit the law, or take the fit that is kept."""
     if keep is not None and keep.exists():
         from bayescale.posterior.fit import load_fit
 
         return load_fit(keep)
-    fitted = sample(table, spec, seed, draws=_DRAWS, tune=_DRAWS)
+    fitted = sample(table, spec, **sampled)
     if keep is not None:
         fitted.save(keep)
     return fitted
+
+
+def _require_to_sample(keep: Path | None, draws: int, tune: int) -> None:
+    """Refuse options of sampling where a fit is kept, which is used as it is."""
+    if keep is not None and keep.exists() and (draws, tune) != (_DRAWS, _DRAWS):
+        raise BayescaleError(
+            f"--keep {keep}: the fit is there and is used as it is: leave out --draws and --tune, "
+            "or keep the fit in another file"
+        )
 
 
 def _require_composition(model: str, planned: bool) -> None:
@@ -153,11 +168,11 @@ def _require_composition(model: str, planned: bool) -> None:
         )
 
 
-def _composition(fitted: "Fit", seed: int) -> "Answer":
+def _composition(fitted: "Fit", sampled: dict[str, Any]) -> "Answer":
     from bayescale.evaluation.composition import answer_composition, composition
 
     with step("fitting exponents that lean on the mixture"):
-        found = composition(fitted, draws=_DRAWS, seed=seed)
+        found = composition(fitted, **sampled)
     return answer_composition(found)
 
 

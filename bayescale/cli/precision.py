@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bayescale.cli.options import AllowUnconverged, Columns, Json, Seed, Where, names
+from bayescale.cli.options import AllowUnconverged, Columns, Draws, Json, Seed, Tune, Where, names
 from bayescale.cli.plan import fit_or_constants
 from bayescale.cli.reading import all_of, pairs_of
 from bayescale.cli.sampling import print_answer, sample
@@ -58,6 +58,8 @@ def precision(
     where: Where = None,
     column: Columns = None,
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For a picture.")] = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -78,7 +80,8 @@ def precision(
     with warnings.catch_warnings():
         for known in ("two levels only", "one number of", "collinear design"):  # the answer says it
             warnings.filterwarnings("ignore", known, RunsWarning)
-        fitted = sample(runs, load_model(SEVERAL if several else ONE), seed)
+        spec = load_model(SEVERAL if several else ONE)
+        fitted = sample(runs, spec, seed, draws=draws, tune=tune)
     from bayescale.decisions.precision import FORMATS, answer_precision, best_precision
 
     asked = bits or FORMATS

@@ -9,12 +9,14 @@ import typer
 from bayescale.cli.options import (
     AS_THEY_ARE,
     AllowUnconverged,
+    Draws,
     Json,
     Losses,
     PlannedParams,
     Reading,
     RunsFile,
     Seed,
+    Tune,
     names,
 )
 from bayescale.cli.reading import reading_options
@@ -46,6 +48,8 @@ def recipes(
     ] = None,
     losses: Losses = AS_THEY_ARE,
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For a picture.")] = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -64,7 +68,7 @@ def recipes(
     with step("fitting recipes"):
         from bayescale.posterior.recipes import fit_recipes
 
-        fitted = fit_recipes(table, by, baseline, seed=seed)
+        fitted = fit_recipes(table, by, baseline, draws=draws, tune=tune, seed=seed)
     from bayescale.decisions.recipes import answer_recipes, recipe_multipliers
 
     found = recipe_multipliers(fitted, params or ())

@@ -9,10 +9,12 @@ from bayescale.cli.curves import file_name
 from bayescale.cli.options import (
     AS_IT_IS,
     AllowUnconverged,
+    Draws,
     Json,
     Reading,
     RunsFile,
     Seed,
+    Tune,
     names,
 )
 from bayescale.cli.reading import sweep_options
@@ -60,6 +62,8 @@ def transfer(
     plots: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For pictures of bowls and best values.")
     ] = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -72,7 +76,8 @@ def transfer(
         make_folder(plots)  # before the long work, not after it
     with step("loading"):
         from bayescale.decisions.transfer import answer_transfer, fit_transfer, fit_transfers
-    asked = {"axis": axis, "knob": knob, "model": model, "seed": seed, **options}
+    sampled = {"draws": draws, "tune": tune, "seed": seed}
+    asked = {"axis": axis, "knob": knob, "model": model, **sampled, **options}
     fits = fit_transfers(table, by, **asked) if by else fit_transfer(table, **asked)
     answer = answer_transfer(fits, to=to or None, region=region, seed=seed)
     if plots is not None:

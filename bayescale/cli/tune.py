@@ -9,24 +9,28 @@ import typer
 from bayescale.cli.options import (
     AS_THEY_ARE,
     AllowUnconverged,
+    Draws,
     Json,
     Losses,
     PlannedParams,
     PlannedTokens,
     Reading,
     Seed,
+    Tune,
     names,
     pairs,
 )
 from bayescale.cli.reading import fit_of, levels_of, planned_of, require_fit, sweep_options
 from bayescale.cli.sampling import print_answer
 from bayescale.decisions.prices import Prices
-from bayescale.errors import RunsError
+from bayescale.errors import FitError, RunsError
 from bayescale.files import make_folder, make_room
 from bayescale.progress import step
 
 if TYPE_CHECKING:
     from bayescale.posterior.fit import Fit
+
+_DRAWS, _TUNE = 350, 300  # as of `fit_tuning`, whose module takes long to import
 
 
 def tune(
@@ -68,6 +72,8 @@ def tune(
     plots: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For pictures of bowls, path and costs.")
     ] = None,
+    draws: Draws = _DRAWS,
+    tune: Tune = _TUNE,
     seed: Seed = 1,
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
@@ -81,7 +87,8 @@ def tune(
         make_room(out)
     planned = planned_of(params or [], tokens or [], None)
     plans: list[dict[str, float]] = [] if planned is None else planned.to_dict("records")  # type: ignore[union-attr]
-    fit = _fit(table, knobs or [], cells or [], losses, plans, seed)
+    sampled: dict[str, Any] = {"draws": draws, "tune": tune, "seed": seed}
+    fit = _fit(table, knobs or [], cells or [], losses, plans, sampled)
     with step("loading"):
         from bayescale.decisions.tune import answer_tuning
     if out is not None:
@@ -114,11 +121,16 @@ def _fit(
     cells: list[str],
     losses: Losses,
     plans: list[dict[str, float]],
-    seed: int,
+    sampled: dict[str, Any],
 ) -> "Fit":
     """Read a fit, or fit a table."""
     if table.suffix == ".nc":
         require_fit(table)
+        if (sampled["draws"], sampled["tune"]) != (_DRAWS, _TUNE):
+            raise FitError(
+                f"{table} is a fit already, and is not sampled: leave out --draws and --tune, or "
+                "give the table of runs"
+            )
         return fit_of(table)
     options: dict[str, Any] = sweep_options(table, Reading(**asdict(losses)))
     if not knobs:
@@ -133,7 +145,7 @@ def _fit(
     trends = sweep_model(swept, knobs).covariates
     for plan in plans:
         require_told(swept, trends, plan)  # before the long work, not after it
-    return fit_tuning(swept, knobs, seed=seed)
+    return fit_tuning(swept, knobs, **sampled)
 
 
 def _draw(

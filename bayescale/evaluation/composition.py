@@ -61,16 +61,15 @@ class Composition:
 
 
 @typed
-def composition(own: Fit, *, draws: int = 500, seed: int = 1) -> Composition:
+def composition(own: Fit, *, draws: int = 500, tune: int = 500, seed: int = 1) -> Composition:
     """Fit the same runs by a law whose exponents lean on the shares, and compare.
 
     Parameters
     ----------
     own : Fit
         Of the law `mixture_joint`.
-    draws : int, optional
-        Of each chain.
-    seed : int, optional
+    draws, tune, seed : int, optional
+        As of `bayescale.fit`.
 
     Returns
     -------
@@ -87,7 +86,7 @@ def composition(own: Fit, *, draws: int = 500, seed: int = 1) -> Composition:
             "mixture-joint-hierarchical to runs of several sizes"
         )
     spec = load_model(_MODELS[own.spec.group is not None])
-    leaning = fit(own.runs, spec, draws=draws, tune=draws, seed=seed)
+    leaning = fit(own.runs, spec, draws=draws, tune=tune, seed=seed)
     return compared(own, leaning)
 
 

@@ -21,7 +21,7 @@ def shapes(monkeypatch, tmp_path):
     """A table of shapes; fits of it are constants, and say which model was asked for."""
     asked = []
 
-    def sample(runs, spec, seed):
+    def sample(runs, spec, seed, **_):
         asked.append(spec)
         own = bs.constants_fit("shape-basin", **{n: v * np.ones(20) for n, v in CONSTANTS.items()})
         return replace(own, runs=runs, spec=own.spec.along_axes(*spec.axes))
@@ -76,7 +76,7 @@ def optimizers(monkeypatch, tmp_path):
     table = simulated_recipes({"base": 2, "fast": 30, "slow": 2})
     table.to_csv(tmp_path / "optimizers.csv", index=False)
     monkeypatch.setattr(
-        "bayescale.posterior.recipes.fit_recipes", lambda runs, by, baseline, seed: known_recipes()
+        "bayescale.posterior.recipes.fit_recipes", lambda runs, by, baseline, **_: known_recipes()
     )
 
 

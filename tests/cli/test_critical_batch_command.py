@@ -5,13 +5,11 @@ import json
 import pytest
 from conftest import simulated_steps
 
-from bayescale import fit
+FEW = ("--draws", "500", "--tune", "500")
 
 
 @pytest.fixture
-def steps(tmp_path, monkeypatch):
-    monkeypatch.setitem(fit.__wrapped__.__kwdefaults__, "draws", 500)
-    monkeypatch.setitem(fit.__wrapped__.__kwdefaults__, "tune", 500)
+def steps(tmp_path):
     path = tmp_path / "steps.csv"
     simulated_steps().to_csv(path, index=False)
     return path
@@ -20,7 +18,7 @@ def steps(tmp_path, monkeypatch):
 def test_text_and_picture(run, steps, tmp_path):
     code, out, err = run(
         "critical-batch", steps, "--overhead", "10%", "--base", "131072", "--params", "8B",
-        "--size", "4M", "--sequence-length", "1024", "--plots", tmp_path / "made",
+        "--size", "4M", "--sequence-length", "1024", "--plots", tmp_path / "made", *FEW,
     )  # fmt: skip
     assert (code, err.splitlines()[-1]) == (0, f"figures: {tmp_path / 'made'}")
     assert out.startswith("80M: critical batch size ")
@@ -31,7 +29,7 @@ def test_text_and_picture(run, steps, tmp_path):
 
 
 def test_json(run, steps):
-    code, out, _ = run("critical-batch", steps, "--axis", "params", "--at", "8B", "--json")
+    code, out, _ = run("critical-batch", steps, "--axis", "params", "--at", "8B", "--json", *FEW)
     found = json.loads(out)
     assert (code, found["axis"], found["more"]) == (0, "params", 0.2)
     assert [entry["known"] for entry in found["curves"]] == [True] * 5 + [False]

@@ -15,7 +15,7 @@ def experts(monkeypatch, tmp_path):
     """A table of experts; fits of it are constants, and say which model was asked for."""
     asked = []
 
-    def sample(runs, spec, seed):
+    def sample(runs, spec, seed, **_):
         asked.append(spec.name)
         known = {**EXPERTS, "sigma": 0.002, "nu": 5.0}
         own = bs.constants_fit("experts", **{n: v * np.ones(20) for n, v in known.items()})

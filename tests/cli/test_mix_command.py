@@ -84,12 +84,11 @@ def test_losses_of_one_target_are_not_pooled(run, compared, tmp_path, targets, m
 
 
 @pytest.mark.slow
-def test_composition_of_simulated_runs_from_the_shell(run, tmp_path, monkeypatch):
+def test_composition_of_simulated_runs_from_the_shell(run, tmp_path):
     """Of exponents that move; that others are not found is asked in `test_composition.py`."""
-    monkeypatch.setattr("bayescale.cli.mix._DRAWS", 60)
     of_scales(number=6, leaning=1.5).to_csv(tmp_path / "scales.csv", index=False)
-    asked = ("mix", "scales.csv", "--composition", "--allow-unconverged", "--json")
-    code, out, err = run(*asked)
+    few = ("--draws", "60", "--tune", "60", "--allow-unconverged")
+    code, out, err = run("mix", "scales.csv", "--composition", *few, "--json")
     assert code == 0, err
     found = json.loads(out)["composition"]
     assert found["moves_exponents"] is True

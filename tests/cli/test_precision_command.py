@@ -19,7 +19,7 @@ def quantised(monkeypatch, tmp_path):
     """A table of one model; fits of it are constants, and say which model was asked for."""
     asked = []
 
-    def sample(runs, spec, seed):
+    def sample(runs, spec, seed, **_):
         asked.append(spec.name)
         own = bs.constants_fit("precision", **{n: v * np.ones(20) for n, v in SLOPES.items()})
         return replace(own, runs=runs)

@@ -446,7 +446,7 @@ def test_infinite_numbers_are_null_in_json_and_words_in_text(run, monkeypatch, t
         regret={**found.regret, "a": regret},
         problems=("b without 5 cells: R-hat 1.10",),
     )
-    monkeypatch.setattr("bayescale.cli.comparison.sample", lambda *_: known_fit())
+    monkeypatch.setattr("bayescale.cli.comparison.sample", lambda *_, **__: known_fit())
     monkeypatch.setattr("bayescale.evaluation.compare.compare", lambda *_, **__: found)
     simulated_table().to_csv("runs.csv", index=False)
     ask = ("compare", "runs.csv", "--models", "chinchilla,kaplan", "--flops", str(BUDGET))

@@ -151,6 +151,6 @@ def test_simulated_exponents_that_move_are_found_and_others_are_not(leaning, mon
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bs.RunsWarning)
         own = bs.fit(of_one_target(leaning), "mixture-joint", draws=600, tune=600, chains=2)
-        found = bs.composition(own, draws=600)
+        found = bs.composition(own, draws=600, tune=600)
     assert found.moves is (leaning > 0)
     assert (float(found.factors["alpha"].quantile(0.05)) > 1.2) is (leaning > 0)
