@@ -11,7 +11,7 @@ published sweeps the best number of epochs came out within a factor of 2; its in
 the parameters alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -331,10 +331,14 @@ def answer_wall(
     ratios = Ratios.of(fit.runs, None, None)
     medians = found[["params", "tokens"]].median(("chain", "draw"))
     own = (medians["tokens"] / medians["params"]).to_numpy().tolist()
+    unit, rows = fit.spec.response.unit, result["repetition"]
     sentences = [
-        f"{_wall_sentence(entry, fit.spec.response.unit)} {ratios.mark(ratio)}".rstrip()
-        for entry, ratio in zip(result["repetition"], own, strict=True)
+        f"{_best(entry)} {ratios.mark(ratio)}".rstrip()
+        for entry, ratio in zip(rows, own, strict=True)
     ]
+    sentences += _doubts(rows)
+    sentences += [_more(entry, unit) for entry in rows if _repeats(entry)]
+    sentences += _other_data(rows)
     sentences += failed_beyond(fit, medians["params"], medians["tokens"])
     return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
 
@@ -348,33 +352,63 @@ def _next_epoch(fit: Fit, best: xr.Dataset, unique_tokens: float) -> dict[str, A
     return {"after": made, "gain": numbers(found["gain"]), "harm": float(found["harm"])}
 
 
-def _wall_sentence(entry: dict[str, Any], unit: str) -> str:
+def _repeats(entry: dict[str, Any]) -> bool:
+    return bool(entry["epochs"]["median"] >= 1)
+
+
+def _best(entry: dict[str, Any]) -> str:
+    """Say the best model of a budget: what is read first, and short."""
     opening = (
         f"With {words.trimmed(entry['unique_tokens'])} unique tokens and "
         f"{words.flops(entry['flops'])} FLOPs"
     )
     params, loss = count_of(entry["params"]), number_of(entry[LOSS.column], 4)
-    if entry["epochs"]["median"] < 1:
+    if not _repeats(entry):
         return (
             f"{opening} no token need be repeated. Best are {params} parameters on "
             f"{count_of(entry['tokens'])} tokens, loss {loss}."
         )
+    return f"{opening}: {params} parameters for {number_of(entry['epochs'])} epochs, loss {loss}."
+
+
+def _doubts(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """Say once what to doubt of the numbers of epochs."""
+    repeated = [entry for entry in entries if _repeats(entry)]
+    if repeated:
+        yield "Numbers of epochs hold within a factor of two."
+    unsure = [entry["flops"] for entry in repeated if not entry["R_D_identified"]]
+    if unsure:
+        budgets = ", ".join(map(words.flops, unsure))
+        yield f"The runs hardly tell what repetition is worth at the best size for {budgets} FLOPs."
+
+
+def _more(entry: dict[str, Any], unit: str) -> str:
+    """Say what one more token, fresh data and one more epoch would do."""
     spent, following = entry["spent"]["median"], entry["next_epoch"]
-    other = "; ".join(
-        f"data worth {at['quality']:.0%} of these a token pay after "
-        f"{number_of(at['epochs'])} epochs"
-        for at in entry["repeat_until"]
-    )
-    parts = [
-        f"{opening}: {params} parameters for {number_of(entry['epochs'])} epochs, "
-        f"loss {loss} (with all data fresh {number_of(entry['fresh_loss'], 4)}).",
-        f"Only {words.flops(spent)} of the FLOPs are worth spending: more would overfit."
+    more = (
+        f"only {words.flops(spent)} are worth spending: more would overfit"
         if spent < 0.99 * entry["flops"]
-        else f"One more unique token is worth {flops_of(entry['price_of_a_token'])} FLOPs.",
-        "One more epoch of that size changes the loss by "
-        f"{number_of(negated(following['gain']), 2)} {unit}, and does harm with "
-        f"probability {following['harm']:.0%}. Other {other}.",
-        "" if entry["R_D_identified"] else "The runs hardly tell what repetition is worth here.",
-        "Numbers of epochs hold within a factor of two.",
-    ]
-    return " ".join(filter(None, parts))
+        else f"one more unique token is worth {flops_of(entry['price_of_a_token'])} FLOPs"
+    )
+    return (
+        f"At {words.flops(entry['flops'])} FLOPs {more}. With all data fresh the loss were "
+        f"{number_of(entry['fresh_loss'], 4)}. One more epoch changes the loss by "
+        f"{number_of(negated(following['gain']), 2)} {unit}, and does harm with probability "
+        f"{following['harm']:.0%}."
+    )
+
+
+def _other_data(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """Say from which epoch on other data pay, once where it is the same for several budgets."""
+    budgets: dict[str, list[str]] = {}
+    for entry in filter(_repeats, entries):
+        pays = ", ".join(
+            f"after {number_of(at['epochs'])} if worth {at['quality']:.0%}"
+            for at in entry["repeat_until"]
+        )
+        budgets.setdefault(pays, []).append(words.flops(entry["flops"]))
+    for pays, flops in budgets.items():
+        yield (
+            f"At {', '.join(flops)} FLOPs data of which a token is worth less pay after some "
+            f"epochs of these: {pays}."
+        )

@@ -666,7 +666,7 @@ def wall_section(fit: Fit, budgets: Sequence[float]) -> Section:
         "When the data end",
         f"The best model for a budget with {words.trimmed(unique)} unique tokens, the most that "
         "one of the runs has.",
-        pd.DataFrame({"the best model": said}),
+        pd.DataFrame({"the best model, and what more would do": said}),
         plots.plot_wall(best_under_wall(fit, around(budgets, points=8), unique)),
         f"Bands: {CAPTION}s.",
     )

@@ -1,11 +1,14 @@
 """The end of the data: against a grid, and against the law without repetition."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from conftest import TRUTH, known_fit
 from scipy.optimize import minimize
 
-from bayescale import best_under_wall, compute_optimal, constants_fit, next_epoch
+from bayescale import answer_wall, best_under_wall, compute_optimal, constants_fit, next_epoch
+from bayescale.decisions.wall import QUALITIES
 from bayescale.errors import FitError
 
 EXCESS = {
@@ -15,6 +18,8 @@ EXCESS = {
     "excess_size": 0.7,
     "excess_interaction": 0.1,
 }
+
+PUBLISHED = {"E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.353, "R_D": 15.4, "R_N": 5.3}
 
 
 def wall_fit(**noise: float):
@@ -121,3 +126,35 @@ def test_what_is_refused():
         best_under_wall(wall_fit(), 1e21, 0.0)
     with pytest.raises(FitError, match="at least 1"):
         next_epoch(wall_fit(), 1e9, 1e9, 0.5)
+
+
+def test_the_answer_is_short_and_comes_before_what_more_would_do():
+    fit, budgets = wall_fit(), [1e18, 1e21, 1e22]
+    said = answer_wall(fit, budgets, 1e10).sentences
+    for line, flops in zip(said, budgets, strict=False):
+        assert line.startswith(f"With 10B unique tokens and {flops:.0e} FLOPs".replace("e+", "e"))
+        assert len(line) < 180  # four lines of a phone
+    text = "\n".join(said)
+    assert text.count("hold within a factor of two") == 1
+    assert text.count("hardly tell") == 0
+    for flops in ("1e21", "1e22"):
+        more, other = (line for line in said if line.startswith(f"At {flops} FLOPs"))
+        assert "One more epoch changes the loss by -0.0" in more
+        assert other.count(" if worth ") == len(QUALITIES)
+    assert not any(line.startswith("At 1e18") for line in said)  # there nothing is repeated
+
+
+def test_what_the_runs_hardly_tell_is_said_once_of_all_budgets(monkeypatch):
+    monkeypatch.setattr(
+        "bayescale.decisions.wall.identified", lambda *_: SimpleNamespace(only_bound=True)
+    )
+    said = answer_wall(wall_fit(), [1e18, 1e21, 1e22], 1e10).sentences
+    (own,) = (line for line in said if "hardly tell" in line)
+    assert own.endswith("at the best size for 1e21, 1e22 FLOPs.")
+
+
+def test_other_data_are_said_once_where_sizes_do_not_matter():
+    published = constants_fit("data-constrained-published", **PUBLISHED)
+    said = answer_wall(published, [1e21, 1e22], 1e9).sentences
+    (own,) = (line for line in said if " if worth " in line)
+    assert own.startswith("At 1e21, 1e22 FLOPs data of which a token is worth less pay")
