@@ -79,7 +79,8 @@ def _as_html(part: Part) -> str:
     if isinstance(part, Bold):
         return f"<p><strong>{escape(part.text)}</strong></p>"
     if isinstance(part, str):
-        return f"<p>{escape(part)}</p>"
+        under = ' style="margin: 0 0 0 1.5em"' if part.startswith(" ") else ""  # of a heading
+        return f"<p{under}>{escape(part.strip())}</p>" if part else ""
     head, *rows = (
         "".join(f'<{tag} style="text-align: left">{escape(cell)}</{tag}>' for cell in line)
         for tag, line in (("th", part.head), *(("td", row) for row in part.rows[:MOST_ROWS]))

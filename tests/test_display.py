@@ -10,7 +10,16 @@ import pandas as pd
 import pytest
 from conftest import known_fit, simulated_table
 
-from bayescale import Backtest, Check, Comparison, Status, answer_optima, check_runs, read_runs
+from bayescale import (
+    Answer,
+    Backtest,
+    Check,
+    Comparison,
+    Status,
+    answer_optima,
+    check_runs,
+    read_runs,
+)
 from bayescale.display import MOST_ROWS, Bold, Grid, Shown
 from bayescale.errors import RunsWarning
 from bayescale.evaluation.checks.suite import answer_checks
@@ -119,6 +128,14 @@ def test_an_answer_says_caveats_then_sentences_then_numbers():
         assert text.index("For 1e24 FLOPs") < text.index("tokens_per_param")
         assert f"{middle:.4g} (" in text
     assert str(answer) == "\n".join((*answer.caveats, *answer.sentences))
+
+
+def test_a_line_with_lines_of_its_own_is_their_heading():
+    answer = Answer(None, {}, ("law: power law", "    exponent 0.5", "", "1 curve."))
+    text, page = both(answer)[0], answer._repr_html_()
+    assert text.splitlines() == list(answer.sentences) == str(answer).splitlines()
+    assert "<p><strong>law: power law</strong></p>" in page
+    assert '<p style="margin: 0 0 0 1.5em">exponent 0.5</p><p>1 curve.</p>' in page
 
 
 def test_checks_come_worst_first_and_are_a_list(runs):

@@ -6,6 +6,7 @@ not exist. Intervals are central 90%.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -90,7 +91,7 @@ class Answer(Shown):
 
     def _parts(self) -> Iterator[Part]:
         yield from map(Bold, self.caveats)
-        yield from self.sentences
+        yield from _headed(self.sentences)
         said = {*_STANDING, *self.record.keys() - self.numbers.keys()}
         yield from _grids({n: v for n, v in self.numbers.items() if n not in said})
 
@@ -109,6 +110,13 @@ class Answer(Shown):
     def to_json(self) -> str:
         """Write numbers, sentences and caveats, and the version of their schema."""
         return to_json({"schema": SCHEMA, **self.record})
+
+
+def _headed(sentences: Iterable[str]) -> Iterator[Part]:
+    """Make a heading of a line that is followed by lines of its own, which are indented."""
+    for line, following in pairwise((*sentences, "")):
+        own = following.startswith(" ") and not line.startswith(" ")
+        yield Bold(line) if own else line
 
 
 def _grids(numbers: dict[str, Any]) -> Iterator[Part]:
