@@ -243,8 +243,26 @@ def identified(fit: Fit, params: float) -> Identification:
     )
 
 
+def differs_by_size(fit: Fit) -> bool:
+    """Say whether R_D is another at another size of model.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a law that knows repeated data.
+
+    Returns
+    -------
+    bool
+    """
+    r_N = fit.natural.get("r_N")
+    return r_N is not None and bool(r_N.any())
+
+
 def near_epochs(fit: Fit, params: float) -> np.ndarray:
-    """Epochs D/U, at least 1, of the runs within a factor 3 of a size, ascending.
+    """Epochs D/U, at least 1, of the runs that speak about a size, ascending.
+
+    Those within a factor 3 of it, or all where R_D is the same at every size.
 
     Parameters
     ----------
@@ -260,7 +278,7 @@ def near_epochs(fit: Fit, params: float) -> np.ndarray:
     if len(fit.runs) == 0:
         return np.empty(0)
     near = np.abs(np.log(fit.runs.column("params") / params)) <= np.log(_NEAR)
-    return np.sort(_epochs(fit)[near])
+    return np.sort(_epochs(fit)[near] if differs_by_size(fit) else _epochs(fit))
 
 
 def _epochs(fit: Fit) -> np.ndarray:
@@ -269,12 +287,11 @@ def _epochs(fit: Fit) -> np.ndarray:
 
 def _most_repetitions(fit: Fit, params: float) -> tuple[float, int | None]:
     """Return the largest D/U - 1 of the runs that speak about a size, and how many are near it."""
-    r_N = fit.natural.get("r_N")
-    varies = r_N is not None and bool(r_N.any())
+    varies = differs_by_size(fit)
     if len(fit.runs) == 0:
         return float("nan"), 0 if varies else None
     near = near_epochs(fit, params)
-    speaking = near if varies and len(near) else _epochs(fit)
+    speaking = near if len(near) else _epochs(fit)
     return float(speaking.max()) - 1.0, len(near) if varies else None
 
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from bayescale import words
 from bayescale.decisions.repetition import (
     Identification,
+    differs_by_size,
     effective_repetitions,
     epochs_until,
     identified,
@@ -31,6 +32,8 @@ def plot_repetition_value(
     fit: Fit, params: Sequence[float] | None = None, *, ax: Axes | None = None
 ) -> Figure:
     """Draw what the next token is worth after so many epochs, for a few sizes of model.
+
+    One curve where that is the same at every size.
 
     Ticks below are the epochs of the runs of about that size; past the last of them the curve is
     dotted. Where the runs cannot tell R_D the dashed curve is a lower bound, the 5% quantile. The
@@ -55,7 +58,8 @@ def plot_repetition_value(
         If the law does not know repeated data, or the fit has groups.
     """
     require_repetition(fit)
-    sizes = sorted(_spanning(fit) if params is None else params)
+    sizes, differs = sorted(_spanning(fit) if params is None else params), differs_by_size(fit)
+    sizes = sizes if differs else sizes[:1]
     longest = 10 * float(summarise(effective_repetitions(fit, sizes)).sel(summary="median").max())
     epochs = np.geomspace(1, max(longest, 10), 200)
     curves = summarise(repetition_value(fit, sizes, list(epochs)))
@@ -64,14 +68,15 @@ def plot_repetition_value(
         figure, axis = panel(ax, (7.2, 4.6))
         for row, (size, colour) in enumerate(zip(sizes, sequence(len(sizes)), strict=True)):
             told, seen = identified(fit, size), near_epochs(fit, size)
-            label = _label(told, until.sel(params=size))
+            label = _label(told, until.sel(params=size), differs)
             _curve(axis, curves.sel(params=size), told, seen, colour, label)
             axis.plot(seen, np.full(len(seen), -0.04 * (row + 1)), "|", ms=7, color=colour)
         axis.axhline(0.5, color="black", lw=0.8)
         axis.axhline(0, color="#555555", lw=0.8)
         log_axis(axis.xaxis, epochs, "epochs over the same data")
         if len(fit.runs):
-            axis.set_xlabel("epochs over the same data (ticks: those of the runs near each size)")
+            whose = "the runs near each size" if differs else "the runs"
+            axis.set_xlabel(f"epochs over the same data (ticks: those of {whose})")
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.trimmed(value)))
         axis.set_xlim(1, epochs[-1])
         axis.set_yticks(np.linspace(0, 1, 6))
@@ -110,16 +115,16 @@ def _curve(
     axis.plot(epochs, middle.where(middle["epochs"] > last), ":", color=colour, lw=1.5)
 
 
-def _label(told: Identification, half: xr.DataArray) -> str:
+def _label(told: Identification, half: xr.DataArray, differs: bool) -> str:
     """Say the epochs until half the worth; only the least of them where the runs cannot tell."""
     low, middle, high = (
         words.significant(float(half.sel(summary=name)), 2) for name in ("q05", "median", "q95")
     )
-    size = words.trimmed(told.params)
+    size = words.trimmed(told.params) if differs else "every size"
     if not told.only_bound:
-        return f"{size}: {middle} epochs ({low} to {high})"
+        return f"{size}: {middle} epochs" + f" ({low} to {high})" * (low != high)
     if told.most_repetitions == 0:
-        return f"{size}: no run of that size repeats its data"
+        return f"{size}: no run{' of that size' * differs} repeats its data"
     return f"{size}: at least {low} epochs; more is not identified"
 
 

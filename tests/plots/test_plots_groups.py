@@ -227,13 +227,27 @@ def test_repetition_that_the_runs_cannot_tell_shows_a_bound_only():
 
 
 def test_repetition_of_runs_that_repeat_nothing_shows_nothing():
-    axis = plots.plot_repetition_value(repeated(15.0, [1]), [1e9]).axes[0]
+    axis = plots.plot_repetition_value(repeated(15.0, [1], r_N=-0.3), [1e9]).axes[0]
     assert legend(axis) == ["1B: no run of that size repeats its data"]
 
 
-def test_repetition_of_given_constants_draws_the_sizes_asked():
+def test_repetition_that_is_the_same_at_every_size_is_one_curve():
+    """Of three equal ones the last would hide the others."""
     published = constants_fit("data-constrained-published", **REPETITION)
-    assert len(legend(plots.plot_repetition_value(published).axes[0])) == 3
-    assert legend(plots.plot_repetition_value(published, [7e9]).axes[0])[0].startswith("7B: 12")
+    for sizes in (None, [1e9, 7e9]):
+        axis = plots.plot_repetition_value(published, sizes).axes[0]
+        assert legend(axis) == ["every size: 12 epochs"]
+    axis = plots.plot_repetition_value(repeated(5.0, [1, 4, 60])).axes[0]
+    assert len(legend(axis)) == 1
+    assert "of that size" not in legend(axis)[0]
+    (ticks,) = (line for line in axis.lines if line.get_marker() == "|")
+    assert ticks.get_xdata().tolist() == [1, 1, 1, 4, 4, 4, 60, 60, 60]
+    assert axis.get_xlabel().endswith("(ticks: those of the runs)")
+
+
+def test_repetition_of_given_constants_draws_the_sizes_asked():
+    sizes = constants_fit("data-constrained", **REPETITION, beta=0.35, r_N=-0.3)
+    assert len(legend(plots.plot_repetition_value(sizes).axes[0])) == 3
+    assert legend(plots.plot_repetition_value(sizes, [1e9]).axes[0])[0].startswith("1B: 12")
     with pytest.raises(FitError, match="does not know repeated data"):
         plots.plot_repetition_value(known_fit())
