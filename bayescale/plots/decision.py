@@ -88,7 +88,7 @@ def plot_decision(
             _runs(axis, fit, GREY)
             if held_out is not None:
                 at = held_out.column(fit.spec.law.role("size")[0])
-                axis.plot(at, held_out.column(fit.spec.response.column), **_HELD, zorder=6)
+                axis.plot(at, held_out.column(fit.spec.response.column), **_HELD, zorder=8)
             for flops in asked:
                 _curve(axis, f"{words.flops(flops)} FLOPs", fit, flops, BLUE)
         budget = f" at {words.flops(asked[-1])} FLOPs" if fit.groups else ""
@@ -178,7 +178,7 @@ def _best(axis: Axes, sizes: np.ndarray, grid: np.ndarray, curve: np.ndarray) ->
         color=ORANGE,
         weight="bold",
         path_effects=[withStroke(linewidth=1.5, foreground="white")],  # it may lie on runs
-        zorder=7,
+        zorder=7,  # below runs held back, whose edge the white one would hide
     )
 
 

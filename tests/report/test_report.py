@@ -82,6 +82,14 @@ def test_sentences_of_a_page_are_short(written):
     assert [one for one in sentences if len(one.split()) > 25] == []
 
 
+def test_names_of_checks_wrap_beside_their_badges_not_below_them(written):
+    page = written.read_text("utf-8")
+    assert '<span class="name">law along tokens per parameter</span></summary>' in page
+    (width,) = re.findall(r"\.status \+ \.name {[^}]*max-width: calc\(100% - ([\d.]+)rem\)", page)
+    (badge,) = re.findall(r"\.status {[^}]*min-width: ([\d.]+)rem", page)
+    assert float(width) > float(badge) + 2 * 0.4 + 1.0  # its padding, and the mark that unfolds
+
+
 def test_page_says_how_to_make_it_again(written):
     page = written.read_text("utf-8")
     said = html.unescape(page[page.index('id="reproduce"') :])
