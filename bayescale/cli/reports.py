@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayescale import words
 from bayescale.cli.options import (
     AS_IT_IS,
     AllowUnconverged,
@@ -162,7 +163,9 @@ def fit(
     group_names(spec, table)
     make_room(out)  # before the long work, not after it
     fitted = sample(table, spec, seed, draws=draws, tune=tune, backend=backend)
+    replaced = _replaced(out, fitted)
     fitted.save(out)
+    _say_replaced(out, replaced)
     from bayescale.decisions.answer import problems_of, unconverged
 
     problems = problems_of(fitted)
@@ -233,7 +236,7 @@ def _write(
     from bayescale.decisions.headline import headline
     from bayescale.report.write import write_report
 
-    command = shlex.join(["bayescale", *sys.argv[1:]])
+    command, replaced = shlex.join(["bayescale", *sys.argv[1:]]), _replaced(out / "fit.nc", fitted)
     with step("report"):
         path = write_report(fitted, out, backtest=tested, command=command, **beside)
     answer = json.loads((out / "summary.json").read_text("utf-8"))
@@ -243,7 +246,28 @@ def _write(
     for line in (*answer["caveats"], *([table.text(width)] if table else []), *said):
         typer.echo(f"{line}\n")
     typer.echo(f"report: {path}")
+    _say_replaced(out, replaced)
     stop_unless_converged(answer["problems"], allow_unconverged)
+
+
+def _replaced(path: Path, fitted: "Fit") -> str:
+    """Say what a file holds that will be replaced; nothing if it is of the same runs and model."""
+    if not path.is_file():
+        return ""
+    from bayescale.posterior.fit import load_fit
+
+    try:
+        old = load_fit(path)
+    except FitError:
+        return "no fit that can be read"
+    if old.runs.table.equals(fitted.runs.table) and old.spec.source == fitted.spec.source:
+        return ""
+    return f"{old.spec.name}, fitted to {words.counted(len(old.runs), 'run')} of {old.runs.source}"
+
+
+def _say_replaced(place: Path, held: str) -> None:
+    if held:
+        typer.echo(f"replaced {place}: it held {held}; to keep both name another --out", err=True)
 
 
 def _backtested(fitted: "Fit", *, asked: bool) -> "Backtest | str":

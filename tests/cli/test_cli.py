@@ -425,3 +425,32 @@ def test_demo_needs_nothing(run, tmp_path):
     assert code == 0
     assert "parameters" in out
     assert (tmp_path / "bayescale-demo" / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize(
+    ("command", "place"), [("fit", "fit.nc"), ("report", "bayescale-report/fit.nc")]
+)
+def test_what_is_replaced_by_another_fit_is_said_in_a_line(
+    run, small_fit, command, place, monkeypatch, tmp_path
+):
+    """Not where the same is done again, which is the everyday case."""
+    monkeypatch.setattr("bayescale.report.write.sections", lambda *_: [])  # seconds of pictures
+    simulated_table().to_csv("runs.csv", index=False)
+    options = ("--model", "chinchilla", *(["--no-backtest"] if command == "report" else []))
+    runs = replace(small_fit.runs, source="other.csv")
+    fewer = replace(runs, table=runs.table.iloc[:-1])
+    said = []
+    for own in (runs, runs, fewer):
+        fitted = replace(small_fit, runs=own)
+        monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, fitted=fitted, **__: fitted)
+        code, _, err = run(command, "runs.csv", *options)
+        assert code == 0, err
+        said.append([line for line in err.splitlines() if line.startswith("replaced ")])
+    assert said[:2] == [[], []]
+    assert said[2] == [
+        f"replaced {place.removesuffix('/fit.nc')}: it held chinchilla, fitted to 30 runs of "
+        "other.csv; to keep both name another --out"
+    ]
+    (tmp_path / place).write_text("not a fit")
+    err = run(command, "runs.csv", *options)[2]
+    assert "it held no fit that can be read" in err
