@@ -7,11 +7,12 @@ from reprlib import Repr
 import numpy as np
 
 _SHORT = Repr(maxstring=80, maxother=80)
-_SUFFIXES = ((1e15, "Q"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_POWERS_FROM = 1e15  # nobody builds what is larger: no suffix is read there
 
 
 def count(value: float, digits: int = 3) -> str:
-    """Parameters or tokens with a suffix.
+    """Parameters or tokens with a suffix, in powers of ten from a thousand trillions on.
 
     Parameters
     ----------
@@ -25,13 +26,13 @@ def count(value: float, digits: int = 3) -> str:
 
     Examples
     --------
-    >>> count(70.2e9), count(1.41e12), count(350), count(999.9e6)
-    ('70.2B', '1.41T', '350', '1.00B')
+    >>> count(70.2e9), count(1.41e12), count(350), count(999.9e6), count(8.05e16)
+    ('70.2B', '1.41T', '350', '1.00B', '8.05e16')
     """
     if not np.isfinite(value):
         return str(value)
     rounded = float(f"{value:.{digits - 1}e}")
-    if abs(rounded) >= 1e18:
+    if abs(rounded) >= _POWERS_FROM:
         return f"{rounded:.{digits - 1}e}".replace("e+", "e")
     for size, suffix in _SUFFIXES:
         if abs(rounded) >= size:
@@ -52,10 +53,12 @@ def trimmed(value: float) -> str:
 
     Examples
     --------
-    >>> trimmed(1e9), trimmed(8.67e9), trimmed(150e6), trimmed(59)
-    ('1B', '8.67B', '150M', '59')
+    >>> trimmed(1e9), trimmed(8.67e9), trimmed(150e6), trimmed(59), trimmed(1e20)
+    ('1B', '8.67B', '150M', '59', '1e20')
     """
     text = count(value)
+    if "e" in text:
+        return flops(value)
     number, suffix = (text[:-1], text[-1]) if text[-1].isalpha() else (text, "")
     return (number.rstrip("0").rstrip(".") if "." in number else number) + suffix
 
@@ -100,7 +103,7 @@ def number(name: str, value: float) -> str:
     """
     if not np.isfinite(value):
         return str(value)
-    if name == "flops" or abs(value) >= 1e18 or 0 < abs(value) < 1e-4:
+    if name == "flops" or abs(value) >= _POWERS_FROM or 0 < abs(value) < 1e-4:
         return flops(value)
     return f"{value:.4g}" if abs(value) < 1e4 else count(value)
 
@@ -178,7 +181,7 @@ def bracketed(low: float, middle: float, high: float) -> str:
 
 def _unit(most: float) -> tuple[float, str]:
     """Choose the unit in which numbers up to one are written, and what follows them."""
-    if most >= 1e18 or 0 < most < 1e-3:
+    if most >= _POWERS_FROM or 0 < most < 1e-3:
         exponent = int(np.floor(np.log10(most)))
         return 10.0**exponent, f"e{exponent}"
     if most >= 1e4:
