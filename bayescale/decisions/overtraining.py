@@ -362,6 +362,13 @@ def answer_overtraining(
         f"{ratios.mark(entry['tokens_per_param']['median'])}".rstrip()
         for entry in result["overtraining"]
     ]
+    several = len(entries) > 1
+    sentences += [
+        (f"To serve {words.trimmed(entry['inference_tokens'])} tokens: " if several else "")
+        + _size_sentence(size)
+        for entry in result["overtraining"]
+        for size in entry["sizes"]
+    ]
     sentences += [_break_even_sentence(entry) for entry in result["break_even"]]
     known = [entry["farthest"] for entry in result["overtraining"]]
     if known and None not in known:
@@ -429,14 +436,14 @@ def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str
         f"{count_of(entry['tokens'])} tokens. That is {number_of(entry['tokens_per_param'])} "
         f"tokens per parameter. It takes {price} in all, which {change} what the "
         f"compute-optimal model of that loss, {count_of(entry['baseline_params'])} parameters, "
-        f"costs.{unlikely}" + "".join(f" {_size_sentence(size)}" for size in entry["sizes"])
+        f"costs.{unlikely}"
     )
 
 
 def _size_sentence(size: dict[str, Any]) -> str:
     name = words.trimmed(size["params"])
     if size["infeasible"] > 0.5:
-        return f"{name} parameters do not reach it (probability {size['infeasible']:.0%})."
+        return f"{name} parameters do not reach the loss (probability {size['infeasible']:.0%})."
     return (
         f"{name} parameters need {count_of(size['tokens'])} tokens and cost "
         f"{share_of(size['overhead'])} more than the cheapest size."

@@ -42,7 +42,11 @@ def test_json_has_the_numbers_of_the_sentences(run, fit_file, tmp_path):
     assert first["params"]["q05"] < first["params"]["median"] < first["params"]["q95"]
     assert [size["params"] for size in first["sizes"]] == [5e9, 2e10]
     assert found["break_even"][0]["larger"] == 2e10
-    assert len(found["sentences"]) == 4
+    *served, smaller, larger = found["sentences"][:4]
+    assert all(line.startswith("To serve 1") and "5B" not in line for line in served)
+    assert smaller.startswith("To serve 1T tokens: 5B parameters need ")
+    assert larger.startswith("To serve 1T tokens: 20B parameters need ")
+    assert len(found["sentences"]) == 8
     assert found["sentences"][-1].startswith("Extrapolation: ")
     assert picture.stat().st_size > 10_000
 
