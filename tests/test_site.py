@@ -252,3 +252,18 @@ def test_the_site_builds_without_a_warning_and_its_links_hold(tmp_path):
     pictures = list((tmp_path / "pictures").glob("*.png"))
     assert len(pictures) > 10
     assert min(picture.stat().st_size for picture in pictures) > 5_000
+
+
+def test_pictures_of_pages_are_shown_and_made_by_code_that_is_kept():
+    pages = [ROOT / "README.md", ROOT / "bayescale" / "data" / "README.md"]
+    pages += (ROOT / "docs").glob("*.md")
+    shown = "\n".join(page.read_text("utf-8") for page in pages)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", shown, re.DOTALL))
+    code += (ROOT / "sweep" / "describe.py").read_text("utf-8")
+    ours = (ROOT / "benchmarks" / "calibration_page.py").read_text("utf-8")
+    assert 'f"{path.stem}-{first // each + 1}.png"' in ours
+    pictures = [path.name for path in (ROOT / "docs").glob("*.png")]
+    assert [name for name in pictures if f"{name})" not in shown] == []
+    assert {name for name in pictures if f'"{name}"' not in code} == {
+        name for name in pictures if re.fullmatch(r"calibration-\d+\.png", name)
+    }
