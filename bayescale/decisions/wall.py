@@ -391,7 +391,7 @@ def _more(entry: dict[str, Any], unit: str) -> str:
         else f"one more unique token is worth {flops_of(entry['price_of_a_token'])} FLOPs"
     )
     return (
-        f"At {words.flops(entry['flops'])} FLOPs {more}. With all data fresh the loss were "
+        f"At {words.flops(entry['flops'])} FLOPs {more}. With all data fresh the loss would be "
         f"{number_of(entry['fresh_loss'], 4)}. One more epoch changes the loss by "
         f"{number_of(negated(following['gain']), 2)} {unit}, and does harm with probability "
         f"{following['harm']:.0%}."
@@ -402,13 +402,11 @@ def _other_data(entries: list[dict[str, Any]]) -> Iterator[str]:
     """Say from which epoch on other data pay, once where it is the same for several budgets."""
     budgets: dict[str, list[str]] = {}
     for entry in filter(_repeats, entries):
-        pays = ", ".join(
-            f"after {number_of(at['epochs'])} if worth {at['quality']:.0%}"
-            for at in entry["repeat_until"]
+        first, *others = (
+            (f"{at['quality']:.0%}", number_of(at["epochs"])) for at in entry["repeat_until"]
         )
+        pays = f"after {first[1]} epochs of these, if a token of them is worth {first[0]} of one"
+        pays += "".join(f"; {worth}: {epochs}" for worth, epochs in others)
         budgets.setdefault(pays, []).append(words.flops(entry["flops"]))
     for pays, flops in budgets.items():
-        yield (
-            f"At {', '.join(flops)} FLOPs data of which a token is worth less pay after some "
-            f"epochs of these: {pays}."
-        )
+        yield f"At {', '.join(flops)} FLOPs other data pay {pays}."
