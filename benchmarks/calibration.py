@@ -15,8 +15,9 @@ What of a model depends on the losses themselves needs care:
 * Half of the draws of a pool are of each member, whatever the runs say. Here as well: the member
   is drawn. That the runs prefer one of them is not in the posterior, and shows in its ranks.
 
-A line of JSON is appended for every simulation, and simulations that the file has are not made
-again. A fit that fails is recorded with its reason, one that did not converge with its problems.
+A line of JSON is appended for every simulation. A fit that fails is recorded with its reason, one
+that did not converge with its problems. Simulations that the file has are not made again, nor those
+that are published: all that a page tells of is kept beside it, in docs/calibration.parquet.
 
     python benchmarks/calibration.py results.jsonl [--models chinchilla joint] [--simulations 500]
         [--workers 2]
@@ -30,10 +31,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from calibration_page import write_page
 from calibration_scores import RANKS, cases, score
 
 from bayescale.workers import spread
+
+PUBLISHED = Path(__file__).parents[1] / "docs" / "calibration.parquet"
+
+_COLUMNS = pa.schema(
+    {
+        "case": pa.string(),
+        "simulation": pa.int32(),
+        "tried": pa.int32(),  # tables that were drawn until this one was kept
+        "problems": pa.list_(pa.string()),
+        "ess": pa.float32(),
+        "seconds": pa.float32(),  # of the processor
+        "failure": pa.string(),
+        "ranks": pa.map_(pa.string(), pa.uint8()),
+    }
+)
 
 
 def planned(
@@ -41,8 +59,8 @@ def planned(
 ) -> list[tuple[str, int]]:
     """List what is left to do: some of every model first, so that all can be looked at early."""
     blocks = [range(first, min(first + 25, simulations)) for first in range(0, simulations, 25)]
-    every = [(name, number) for block in blocks for name in names for number in block]
-    return [item for item in every if item not in done]
+    items = [(name, number) for block in blocks for name in names for number in block]
+    return [item for item in items if item not in done]
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -54,8 +72,28 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole.splitlines()]
 
 
+def published(path: Path) -> list[dict[str, Any]]:
+    """Read what a page tells of; a record has no entry for what it lacks."""
+    if not path.exists():
+        return []
+    held = pq.read_table(path, schema=_COLUMNS).to_pylist(maps_as_pydicts="strict")
+    return [{key: own for key, own in one.items() if own is not None} for one in held]
+
+
+def publish(records: Sequence[dict[str, Any]], path: Path) -> None:
+    """Keep records beside their page, ordered so that the same records are the same bytes."""
+    order = sorted(records, key=lambda own: (own["case"], own["simulation"]))
+    pq.write_table(pa.Table.from_pylist(order, _COLUMNS), path, compression="zstd")
+
+
+def every(path: Path) -> list[dict[str, Any]]:
+    """List the records of a file and those that are published, each once."""
+    both = [*published(PUBLISHED), *read(path)]
+    return list({(own["case"], own["simulation"]): own for own in both}.values())
+
+
 def main() -> None:
-    """Make the simulations that the file lacks, or the page of those that it has."""
+    """Make the simulations that are missing, or the page of those that there are."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("--models", nargs="+", choices=cases(), default=cases(), metavar="MODEL")
@@ -63,10 +101,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--page", type=Path, help="write the page of what the file has")
     options = parser.parse_args()
+    records = every(options.results)
     if options.page:
-        write_page(read(options.results), options.page, RANKS, cases())
+        write_page(records, options.page, RANKS, cases())
+        publish(records, options.page.with_suffix(".parquet"))
         return
-    done = {(own["case"], own["simulation"]) for own in read(options.results)}
+    done = {(own["case"], own["simulation"]) for own in records}
     items = planned(options.models, options.simulations, done)
     for called in spread(score, items, workers=options.workers):
         case, number = items[called.place]

@@ -1,5 +1,7 @@
 """Small versions of benchmarks/calibration.py: are truths drawn from a prior ranked uniformly?"""
 
+import json
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 
@@ -125,6 +127,30 @@ def test_what_is_recorded_is_not_made_again(tmp_path):
         ("bowl", 1),
     ]
     assert path.read_text().endswith("}\n")
+
+
+def test_what_is_published_is_not_made_again(tmp_path, monkeypatch):
+    path = tmp_path / "page.parquet"
+    monkeypatch.setattr(calibration, "PUBLISHED", path)
+    own = {"tried": 2, "problems": ["R-hat"], "ess": 90.5, "seconds": 1.5, "ranks": {"b": 96}}
+    ranked, failed = {"case": "growth", "simulation": 1, **own}, {"case": "bowl", "simulation": 0}
+    failed["failure"] = "RunsError: no"
+    calibration.publish([ranked, failed], path)
+    assert calibration.published(path) == [failed, ranked]
+    results = tmp_path / "results.jsonl"
+    again = {"case": "bowl", "simulation": 1, "failure": "RunsError: none"}
+    results.write_text("".join(json.dumps(one) + "\n" for one in (ranked, again)))
+    assert calibration.every(results) == [failed, ranked, again]
+
+
+def test_the_page_of_the_documentation_tells_of_what_is_published():
+    said = calibration.PUBLISHED.with_suffix(".md").read_text("utf-8")
+    fits = Counter(
+        own["case"] for own in calibration.published(calibration.PUBLISHED) if "ranks" in own
+    )
+    assert len(fits) > 20
+    for case, number in fits.items():
+        assert f"\n| {case} | {number} |" in said
 
 
 def test_the_page_names_models_outside_of_their_band_and_what_failed(tmp_path):
