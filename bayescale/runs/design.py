@@ -18,6 +18,8 @@ ALIKE = 1.05
 
 _POPULATIONS = ("family", "dataset", "context_length")
 _ARCHITECTURES = ("architecture", "arch")  # or they name sizes
+_ALL_ASKED = ("task", "target")  # each is what somebody wants to know of: nobody asks for another
+_MADE = {"cell": "cells", "curve": "curves", "budget": "budgets"}  # groups nobody named as such
 
 
 def require_identifiable(
@@ -96,7 +98,7 @@ def require_identifiable(
         doubts += _repeated(runs)
     else:
         doubts += _hardly_repeated(logs["tokens"] - log_unique)
-    if group is not None and group in runs.table:
+    if group is not None and group in runs.table and group not in _ALL_ASKED:
         doubts += _few_groups(runs, group)
     pooled = _tasks_as_one(runs, group) if held else []
     return (*doubts, *_mixed(runs, group, held), *pooled)
@@ -115,12 +117,14 @@ def _few_groups(runs: Runs, group: str) -> list[Check]:
     number = runs.table[group].nunique()
     if not 1 < number <= 4:  # one: what is left of a fit when asked for that group alone
         return []
+    one, several = (group, _MADE[group]) if group in _MADE else ("group", "groups")
     return [
         doubt(
             "few groups",
-            f"{number} groups say little about the population they come from: the prior on the sd "
-            "between groups ([scales] in the model file) shapes the prediction for a new group",
-            "State that prior beside it, or add groups.",
+            f"{number} {several} say little about the population they come from: the prior on the "
+            f"sd between {several} ([scales] in the model file) shapes the prediction for a new "
+            f"{one}",
+            f"State that prior beside it, or add {several}.",
         )
     ]
 

@@ -332,7 +332,6 @@ def test_what_needs_a_size_is_refused_of_a_law_of_mixtures_alone(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:few groups")  # of a third target nothing is asked
 def test_checks_of_mixtures_alone_ask_what_decides_the_best_run():
     runs = bs.read_mixtures(simulated_mixtures())
     fit = bs.fit(runs, "mixture-hierarchical", draws=250, tune=500)

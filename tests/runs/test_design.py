@@ -146,6 +146,23 @@ def test_few_groups_are_named_and_the_group_column_is_not_pooled():
     assert require_identifiable(many, ("params", "tokens"), 5, group="family") == ()
 
 
+@pytest.mark.parametrize("group", ["task", "target"])
+def test_of_another_task_or_target_nothing_is_asked(group):
+    runs = read_runs(simulated_table().assign(**{group: ["a", "b"] * 15}))
+    found = require_identifiable(runs, ("params", "tokens"), 5, group=group)
+    assert "few groups" not in [notice.name for notice in found]
+
+
+@pytest.mark.parametrize(
+    ("group", "several"), [("cell", "cells"), ("curve", "curves"), ("family", "groups")]
+)
+def test_few_groups_are_called_as_the_user_knows_them(group, several):
+    runs = read_runs(simulated_table().assign(**{group: ["a", "b"] * 15}))
+    (said,) = require_identifiable(runs, ("params", "tokens"), 5, group=group)
+    assert said.message.startswith(f"2 {several} say little")
+    assert said.advice == f"State that prior beside it, or add {several}."
+
+
 @pytest.mark.parametrize("name", ["architecture", "arch"])
 def test_architectures_are_groups_where_they_name_no_size(name):
     def names(values):
