@@ -72,7 +72,7 @@ def backtest(
             save_figure(plot_backtest(found), plot)
     answer = answer_backtest(found)
     typer.echo(answer.to_json() if as_json else f"{answer}\n{_scores(found)}")
-    stop_unless_converged(found.problems, allow_unconverged, found.left_out)
+    stop_unless_converged(found.problems, allow_unconverged, found.left_out, said=not as_json)
 
 
 def _scores(found: "Backtest") -> str:

@@ -46,4 +46,4 @@ def batch(
     text = to_json({"schema": SCHEMA, "fits": [asdict(one) for one in found]})
     typer.echo(text if as_json else found)
     failed = [f"{one.name}: {one.reason}" for one in found.failed]
-    stop_unless_converged(found.problems, allow_unconverged, failed)
+    stop_unless_converged(found.problems, allow_unconverged, failed, said=not as_json)

@@ -109,7 +109,8 @@ def compare(
     typer.echo(answer.to_json() if as_json else _text(answer, specs[0].response))
     if out is not None:
         typer.echo(f"comparison: {out / 'comparison.json'}, {out / 'comparison.png'}", err=as_json)
-    stop_unless_converged(answer.numbers["problems"], allow_unconverged, comparison.left_out)
+    problems = answer.numbers["problems"]
+    stop_unless_converged(problems, allow_unconverged, comparison.left_out, said=not as_json)
 
 
 def _specs(models: Sequence[str], group: str | None) -> list[ModelSpec]:

@@ -178,7 +178,7 @@ def fit(
             typer.echo(caveat)
         typer.echo(fitted.summary().to_string(float_format="{:.4g}".format))
         typer.echo(f"\nintervals: central 90%; the fit is in {out}")
-    stop_unless_converged(problems, allow_unconverged)
+    stop_unless_converged(problems, allow_unconverged, said=not as_json)
 
 
 def optima(
@@ -197,7 +197,7 @@ def optima(
 
     answer = answer_optima(fitted, flops)
     typer.echo(answer.to_json() if as_json else answer)
-    stop_unless_converged(answer.numbers["problems"], allow_unconverged)
+    stop_unless_converged(answer.numbers["problems"], allow_unconverged, said=not as_json)
 
 
 def _require_reportable(runs: "Runs", spec: ModelSpec, backtest: bool | None) -> None:
@@ -247,7 +247,7 @@ def _write(
         typer.echo(f"{line}\n")
     typer.echo(f"report: {path}")
     _say_replaced(out, replaced)
-    stop_unless_converged(answer["problems"], allow_unconverged)
+    stop_unless_converged(answer["problems"], allow_unconverged, said=True)
 
 
 def _replaced(path: Path, fitted: "Fit") -> str:

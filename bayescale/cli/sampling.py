@@ -46,7 +46,9 @@ def sample(
         return fit(runs, spec, draws=draws, tune=tune, seed=seed, backend=backend)
 
 
-def stop_unless_converged(problems: Sequence[str], allow: bool, failed: Sequence[str] = ()) -> None:
+def stop_unless_converged(
+    problems: Sequence[str], allow: bool, failed: Sequence[str] = (), *, said: bool
+) -> None:
     """Exit with 1 for what did not converge, unless told that it may, and with 2 for what failed.
 
     Parameters
@@ -55,8 +57,10 @@ def stop_unless_converged(problems: Sequence[str], allow: bool, failed: Sequence
     allow : bool
     failed : sequence of str, optional
         Fits among many that could not be made.
+    said : bool
+        Whether the problems stand above what was printed for people, who need them once.
     """
-    for problem in problems:
+    for problem in () if said else problems:
         typer.echo(f"not converged: {problem}", err=True)
     for one in failed:
         typer.echo(f"failed: {one}", err=True)
@@ -79,4 +83,4 @@ def print_answer(answer: "Answer", as_json: bool, allow_unconverged: bool) -> No
     else:
         typer.echo(answer)
         typer.echo("Medians with central 90% credible intervals in brackets.")
-    stop_unless_converged(answer.numbers["problems"], allow_unconverged)
+    stop_unless_converged(answer.numbers["problems"], allow_unconverged, said=not as_json)

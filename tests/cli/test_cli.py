@@ -332,12 +332,13 @@ def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatc
 
     monkeypatch.setattr(fitting, "MAX_R_HAT", 0.9)
     arguments = ["fit", table, "--column", "params=N", "--out", tmp_path / "fit.nc"]
-    code, _, err = run(*arguments)
+    code, out, err = run(*arguments)
     assert code == 1
-    assert "not converged: joint: R-hat 1.0" in err
+    assert "not converged" not in err
+    assert out.startswith("not converged, do not use these numbers: joint: R-hat 1.0")
     assert run(*arguments, "--allow-unconverged")[0] == 0
     code, out, err = run("optima", tmp_path / "fit.nc", "--flops", "1e23")
-    assert (code, "not converged" in err, out.startswith("not converged")) == (1, True, True)
+    assert (code, "not converged" in err, out.startswith("not converged")) == (1, False, True)
 
 
 def test_module_runs_and_says_its_version():
@@ -399,7 +400,11 @@ def test_check_of_an_unconverged_fit_exits_1(run, small_fit, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "numbers"), [(("fit",), "alpha"), (("report", "--no-backtest"), "1 check FAILs")]
+    ("command", "numbers"),
+    [
+        (("fit",), "alpha"),
+        (("report", "--no-backtest"), "To mend convergence: Tune and draw longer"),
+    ],
 )
 def test_what_did_not_converge_is_said_before_the_numbers(
     run, small_fit, command, numbers, monkeypatch
@@ -416,7 +421,12 @@ def test_what_did_not_converge_is_said_before_the_numbers(
     assert first == f"not converged, do not use these numbers: {problem}"
     assert numbers in out.split("\n", 1)[1]
     assert problem not in second
-    assert err.endswith(f"not converged: {problem}\n")
+    assert (out.count("divergent transitions"), "divergent" in err) == (1, False)
+    assert "FAILs" not in out
+    if command == ("fit",):
+        code, out, err = run("fit", "runs.csv", "--model", "chinchilla", "--json")
+        assert (code, json.loads(out)["problems"]) == (1, [problem])
+        assert err.endswith(f"not converged: {problem}\n")
 
 
 @pytest.mark.slow

@@ -326,7 +326,7 @@ def test_the_command_line_says_first_what_did_not_converge(run, table, found, mo
     code, out, err = run("backtest", "runs.csv")
     assert code == 1
     assert out.startswith(f"not converged, do not use these numbers: {problem}\nBacktested to")
-    assert err.endswith(f"not converged: {problem}\n")
+    assert "not converged" not in err
     code, out, _ = run("backtest", "runs.csv", "--json", "--allow-unconverged")
     said = json.loads(out)
     assert (code, said["converged"], said["problems"]) == (0, False, [problem])

@@ -169,8 +169,8 @@ def _convergence(fit: Fit) -> Check:
         "convergence",
         Status.FAIL,
         "; ".join(problems),
-        "Use none of these numbers: tune and draw longer (--tune, --draws), simplify the model, or "
-        "tighten the priors that the runs cannot tell.",
+        "Tune and draw longer (--tune, --draws), simplify the model, or tighten the priors that "
+        "the runs cannot tell.",
         statistic=fit.diagnostics.max_r_hat,
     )
 
