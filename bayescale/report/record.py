@@ -241,8 +241,10 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
     remedies = [check.advice for check in beside.checks if check.name in failed[:1]]
     reviewed = [check.name for check in beside.checks if check.status is Status.REVIEW]
     problems = problems_of(fit, beside.unpooled, beside.profiles)
+    caveats = unconverged(problems)
+    others = [name for name in failed if not (caveats and name == "convergence")]  # said by it
     opening = (
-        *([_failed_sentence(failed, bends=fit.bends)] if failed else []),
+        *([_failed_sentence(others, fit, tested=backtest is not None)] if others else []),
         *(f"To mend {failed[0]}: {advice}" for advice in remedies if advice),
         *([beside.chosen] if beside.chosen else []),
         *said.get("held_out", ()),
@@ -272,7 +274,7 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
         *said.get("repetition", ())[:1],
         *said.get("approaches", ())[:1],
     )
-    return Answer(None, plain(record), sentences, unconverged(problems))
+    return Answer(None, plain(record), sentences, caveats)
 
 
 def _told(
@@ -325,18 +327,18 @@ def parameters(fit: Fit) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _failed_sentence(names: Sequence[str], *, bends: bool) -> str:
+def _failed_sentence(names: Sequence[str], fit: Fit, *, tested: bool) -> str:
     """Say first what speaks against the numbers that follow."""
     count = "1 check FAILs" if len(names) == 1 else f"{len(names)} checks FAIL"
     failing = f"{count}: {'; '.join(names)}."
-    if "convergence" in names:  # no law allows for it
-        return f"{failing} The numbers are not those of the model."
-    if not bends or any(name.startswith("column ") for name in names):  # kinds are no bend
+    # What a bend allows for is of draws that are the model's, and kinds of runs are no bend.
+    if fit.problems or not fit.bends or any(name.startswith("column ") for name in names):
         return (
             f"{failing} The numbers take the model for true, so do not decide on them before "
             "reading why."
         )
+    out = " as far out as it was backtested" if tested else "; no backtest says how far out"
     return (
         f"{failing} Read why before you decide. The law may bend, which allows for smooth errors "
-        "of it as far out as it was backtested."
+        f"of it{out}."
     )

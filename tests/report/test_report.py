@@ -2,6 +2,7 @@ import html
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from conftest import known_fit, simulated_table
@@ -15,9 +16,11 @@ from bayescale import (
     read_runs,
     write_report,
 )
+from bayescale.decisions.answer import Answer
 from bayescale.errors import BayescaleError, RunsWarning
 from bayescale.files import SCHEMA
-from bayescale.report import write
+from bayescale.posterior.fit import Fit
+from bayescale.report import record, write
 from bayescale.report.page import sections
 from bayescale.report.record import Companions, answer_fit, default_budgets
 from bayescale.runs.check import Check, Status, doubt
@@ -263,6 +266,18 @@ def test_failed_checks_are_said_first(small_fit):
     assert "take the model for true" in first
     passed = answer_fit(small_fit, [1e22], Companions(checks=checks[1:]))
     assert list(passed.sentences) == others
+
+
+def test_a_bend_is_said_to_be_backtested_only_where_it_was(small_fit, monkeypatch):
+    monkeypatch.setattr(Fit, "bends", property(lambda _: True))
+    monkeypatch.setattr(record, "answer_backtest", lambda _: Answer(None, {}, ("Backtested.",)))
+    checks = (Check("law along tokens", Status.FAIL, "found"),)
+    (alone, *_), (tested, *_) = (
+        answer_fit(small_fit, (), Companions(checks=checks, backtest=past)).sentences
+        for past in (None, SimpleNamespace(farthest=1.0))
+    )
+    assert alone.endswith("allows for smooth errors of it; no backtest says how far out.")
+    assert tested.endswith("allows for smooth errors of it as far out as it was backtested.")
 
 
 def test_a_report_that_fails_leaves_the_old_one_whole(small_fit, tmp_path, monkeypatch):
