@@ -1,6 +1,19 @@
 """Everything bayescale refuses or warns about; catch `BayescaleError` to catch them all."""
 
+import contextlib
+import functools
+import os
+import warnings
 from collections.abc import Mapping
+
+_WITHIN = (
+    os.path.dirname(__file__) + os.sep,
+    *(str(module.__file__).removesuffix("py") for module in (contextlib, functools)),
+)
+"""How files of this package begin, and those through which it calls itself.
+
+Of a file's whole name Python does not find that it begins so.
+"""
 
 
 def in_one_sentence(finding: str, advice: str) -> str:
@@ -94,3 +107,13 @@ class WorkersError(BayescaleError):
 
 class RunsWarning(UserWarning):
     """The runs can be used, but something in them deserves a look before the result is believed."""
+
+
+def warn(finding: object) -> None:
+    """Warn that runs deserve a look, at the line of the caller's program that led here.
+
+    Parameters
+    ----------
+    finding : Check or str
+    """
+    warnings.warn(str(finding), RunsWarning, skip_file_prefixes=_WITHIN)

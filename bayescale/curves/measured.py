@@ -1,6 +1,5 @@
 """The curves of a table, each with what was measured of it or why it cannot be used."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +10,7 @@ from bayescale import words
 from bayescale.curves.digits import are_shares
 from bayescale.curves.points import Measurements, Metric, log_losses
 from bayescale.curves.shape import FEWEST, chance_level
-from bayescale.errors import RunsError, RunsWarning
+from bayescale.errors import RunsError, warn
 from bayescale.runs.settings import is_plain
 
 _MIXED = 0.5  # spread at one x over that of the curve, and share of its points, that look mixed
@@ -285,11 +284,9 @@ def _warn_of_mixtures(
     if not apart and not repeated.any():  # noise about a flat line is no mixture
         return
     hint = f"; should --by also name {' or '.join(apart)}?" if apart else ""
-    warnings.warn(
+    warn(
         f"mixed curves? {len(mixed)} of {names.nunique()}, first {mixed[0]!r}, have values at one "
-        f"{x} as far apart as over the whole range: perhaps more than one curve{hint}",
-        RunsWarning,
-        stacklevel=3,
+        f"{x} as far apart as over the whole range: perhaps more than one curve{hint}"
     )
 
 

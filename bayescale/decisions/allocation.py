@@ -3,7 +3,6 @@ r"""Compute-optimal models, per draw: how large, on how many tokens, and how fla
 All allocations are under C = k N D, and no token is repeated.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +29,7 @@ from bayescale.decisions.answer import (
 from bayescale.decisions.prices import require_positive
 from bayescale.decisions.ratios import Ratios, failed_beyond
 from bayescale.draws import numbers
-from bayescale.errors import FitError, RunsWarning
+from bayescale.errors import FitError, warn
 from bayescale.files import plain
 from bayescale.laws import LOSS
 from bayescale.posterior.fit import Fit
@@ -111,11 +110,9 @@ def _name_undefined(params: xr.DataArray) -> None:
     share = params.isnull().mean(("chain", "draw"))
     if share.size and share.max() >= NOTABLE:
         at = words.flops(float(share["flops"][share.argmax("flops")]))
-        warnings.warn(
+        warn(
             f"in {float(share.max()):.1%} of the draws no size is best for {at} FLOPs, because the "
-            "loss keeps falling towards larger or smaller models; intervals are of the other draws",
-            RunsWarning,
-            stacklevel=4,
+            "loss keeps falling towards larger or smaller models; intervals are of the other draws"
         )
 
 

@@ -1,7 +1,5 @@
 """Floors of a sweep: the loss of each cell at its best settings, for a law of params and tokens."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -10,7 +8,7 @@ from bayescale import words
 from bayescale.arguments import typed
 from bayescale.decisions.answer import problems_of
 from bayescale.decisions.hyperparameters import bracketed
-from bayescale.errors import FitError, RunsError, RunsWarning
+from bayescale.errors import FitError, RunsError, warn
 from bayescale.modelling.inputs import sd_column
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import Check, doubt
@@ -71,7 +69,7 @@ def floors(fit: Fit) -> Runs:
     kept = table["bracketed"] >= LEAST_BRACKETED
     notices = (*_left_out(table[~kept], group), *_of_fit(fit))
     for notice in notices:
-        warnings.warn(str(notice), RunsWarning, stacklevel=3)
+        warn(notice)
     if not kept.any():
         raise RunsError(
             "the best settings of every cell lie beyond the tried ones: no floor is known",

@@ -28,7 +28,7 @@ from bayescale.decisions.answer import (
     unconverged,
 )
 from bayescale.draws import numbers
-from bayescale.errors import BayescaleError, FitError, RunsError, RunsWarning
+from bayescale.errors import BayescaleError, FitError, RunsError, RunsWarning, warn
 from bayescale.files import plain
 from bayescale.laws.bowl import rise
 from bayescale.modelling.pooling import covariates_of
@@ -190,7 +190,7 @@ def fit_transfers(
             if issubclass(one.category, RunsWarning):
                 doubts.setdefault(str(one.message), []).append(name)
     for message, names in doubts.items():
-        warnings.warn(f"{', '.join(names)}: {message}", RunsWarning, stacklevel=3)
+        warn(f"{', '.join(names)}: {message}")
     if not any(isinstance(own, Fit) for own in found.values()):
         name, why = next(iter(found.items()))
         raise RunsError(f"no recipe can be used; {name}: {why}")

@@ -21,7 +21,7 @@ from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, convergence, unconverged
 from bayescale.display import Part, Shown
 from bayescale.draws import CI_PROB
-from bayescale.errors import FitError, RunsWarning
+from bayescale.errors import FitError, RunsWarning, warn
 from bayescale.evaluation.folds import Split, plan_cuts, up_to
 from bayescale.evaluation.scores import Chance, average, percent, score_with_chance
 from bayescale.files import plain
@@ -275,7 +275,7 @@ def backtest(
     splits = plan_cuts(runs, spec, cuts)
     for split in splits:
         for notice in split.weaknesses(runs):
-            warnings.warn(f"{split.name}: {notice}", RunsWarning, stacklevel=2)
+            warn(f"{split.name}: {notice}")
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     asked = [
         _Past(replace(split, spec=own), law, f"cut {number} of {len(splits)}", settings)

@@ -31,6 +31,7 @@ from bayescale.errors import (
     RunsWarning,
     UnansweredError,
     UnknownLawError,
+    warn,
 )
 from bayescale.files import from_toml, write
 from bayescale.laws import Law, into_support, onto_line
@@ -317,11 +318,7 @@ class Fit(Shown):
                 continue
             low, high = float(self.runs.table[name].min()), float(self.runs.table[name].max())
             if not low <= value <= high:
-                warnings.warn(
-                    f"{name} = {value:g} lies outside of the runs, which have {low:g} to {high:g}",
-                    RunsWarning,
-                    stacklevel=3,
-                )
+                warn(f"{name} = {value:g} lies outside of the runs, which have {low:g} to {high:g}")
 
     def _fixed(self, name: str, value: Any) -> float | np.ndarray:
         """Check a value at which an input of the law is fixed."""
@@ -1061,7 +1058,7 @@ def fit(
     runs = completed(spec, runs)
     group_names(spec, runs)  # refuses runs without groups
     for notice in design_of(spec, runs):
-        warnings.warn(str(notice), RunsWarning, stacklevel=3)
+        warn(notice)
     settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     attempts = attempts_of(spec, len(runs))
     settings = {**attempts[0], **settings}
@@ -1078,7 +1075,7 @@ def fit(
             found.append(_sampled(own, runs, attempts, settings, enough, backend))
     result = found[0] if not spec.members else pooled(spec, found)
     for notice in result._computed:
-        warnings.warn(str(notice), RunsWarning, stacklevel=3)
+        warn(notice)
     return result
 
 

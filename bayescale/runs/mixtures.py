@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.arguments import typed
-from bayescale.errors import RunsError, RunsWarning
+from bayescale.errors import RunsError, RunsWarning, warn
 from bayescale.runs.reading import load_table
 from bayescale.runs.table import SHARES_WITHIN, Runs, read_runs
 
@@ -169,10 +169,7 @@ def _of_one(table: pd.DataFrame, shares: Sequence[str]) -> pd.DataFrame:
     values = table[list(shares)].apply(pd.to_numeric, errors="coerce")
     sums = values.sum(axis=1).to_numpy()
     if np.all(np.abs(sums / _PERCENT - 1) < SHARES_WITHIN):
-        warnings.warn(
-            RunsWarning(f"shares in percent: {', '.join(shares)} sum to 100; divided by 100"),
-            stacklevel=3,
-        )
+        warn(f"shares in percent: {', '.join(shares)} sum to 100; divided by 100")
         values, sums = values / _PERCENT, sums / _PERCENT
     bad = values.isna().any(axis=1) | (values < 0).any(axis=1) | (np.abs(sums - 1) > SHARES_WITHIN)
     if bad.any():
@@ -203,7 +200,7 @@ def _long(
     if missing.any():
         counts = long.loc[missing, TARGET].value_counts()
         said = ", ".join(f"{number} of {target}" for target, number in counts.items())
-        warnings.warn(RunsWarning(f"losses missing: {said}; these rows are left out"), stacklevel=3)
+        warn(f"losses missing: {said}; these rows are left out")
     return long[~missing].sort_values([TARGET], kind="stable").reset_index(drop=True)
 
 

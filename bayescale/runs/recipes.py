@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.arguments import typed
-from bayescale.errors import RunsError, RunsWarning
+from bayescale.errors import RunsError, RunsWarning, warn
 from bayescale.runs.check import Check, doubt
 from bayescale.runs.reading import load_table
 from bayescale.runs.table import Runs, read_runs
@@ -79,7 +79,7 @@ def read_recipes(
         every = read_runs(table, named, **reading).table
     runs = read_runs(table, named, best_per=cell, **reading)
     for notice in notices:
-        warnings.warn(str(notice), RunsWarning, stacklevel=3)
+        warn(notice)
     best = runs.table
     if TRIED not in best:
         rows = every.groupby(list(cell)).size()

@@ -1,7 +1,6 @@
 """Steps to a target loss: tables of them over the batch size, and from losses of checkpoints."""
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.arguments import typed
-from bayescale.errors import RunsError, RunsWarning
+from bayescale.errors import RunsError, warn
 from bayescale.runs.check import Check, doubt
 from bayescale.runs.numbers import parse
 from bayescale.runs.query import select
@@ -97,7 +96,7 @@ def read_steps(
     # Both are steps times something: checks along them would look for the response in itself.
     table = table.drop(columns=["tokens", "flops"], errors="ignore")
     for one in never:
-        warnings.warn(str(one), RunsWarning, stacklevel=2)
+        warn(one)
     runs = read_runs(table, response="steps")
     return replace(runs, source=loaded.name, sha256=loaded.sha256, notices=(*runs.notices, *never))
 

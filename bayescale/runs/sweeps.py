@@ -1,6 +1,5 @@
 """Sweeps: runs that differ in a few settings, in cells of one size and one number of tokens."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,7 +11,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.arguments import typed
-from bayescale.errors import RunsError, RunsWarning
+from bayescale.errors import RunsError, warn
 from bayescale.runs.check import Check, doubt
 from bayescale.runs.columns import candidates, unnamed, words_of
 from bayescale.runs.doubts import OF_SWEEPS, SWEPT, originals
@@ -100,6 +99,7 @@ def read_sweep(
     --------
     >>> table = pd.DataFrame({"params": 1e8, "tokens": 2e9, "lr": [0.001, 0.002, 0.004, 0.008],
     ...     "loss": [3.2, 3.1, 3.15, float("nan")]})
+    >>> import warnings
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")
     ...     runs = read_sweep(table, "learning_rate")
@@ -212,7 +212,7 @@ def _swept(runs: Runs, knobs: Sequence[str], cells: Sequence[str], far: float) -
     table, dead = _without_dead_cells(_capped(_in_cells(table[~copies], cells), far))
     notices = (*found, *dead, *design_of_sweep(table, knobs))
     for notice in notices:
-        warnings.warn(str(notice), RunsWarning, stacklevel=4)
+        warn(notice)
     known = [one for one in runs.notices if one.name != SWEPT]
     ledger = [*runs.ledger, *ledger, _counted(table, far)]
     return replace(runs, table=table, ledger=tuple(ledger), notices=(*known, *notices))

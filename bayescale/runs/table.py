@@ -6,7 +6,6 @@ whatever group columns the table has.
 """
 
 import textwrap
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +18,7 @@ import pandas as pd
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.display import Bold, Grid, Part, Shown
-from bayescale.errors import RunsError, RunsWarning
+from bayescale.errors import RunsError, warn
 from bayescale.runs.check import Check
 from bayescale.runs.checkpoints import FEWEST_RUNS, thin
 from bayescale.runs.columns import (
@@ -531,7 +530,7 @@ def runs_from(
         *(one for one in found if one.name != "repeated run names" or not (last_per or thin_per)),
     )
     for notice in notices:
-        warnings.warn(str(notice), RunsWarning, stacklevel=4)
+        warn(notice)
     return Runs(
         table,
         loaded.name,
@@ -785,7 +784,7 @@ def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -
         raise RunsError("the table has a header and no rows")
     kept = select(raw, where)
     for notice in unfinished_points(kept):
-        warnings.warn(str(notice), RunsWarning, stacklevel=2)
+        warn(notice)
     return kept
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +13,7 @@ import pandas as pd
 
 from bayescale import words
 from bayescale.arguments import typed
-from bayescale.errors import RunsError, RunsWarning
+from bayescale.errors import RunsError, warn
 from bayescale.runs.accuracies import (
     as_shares,
     is_accuracy,
@@ -151,7 +150,7 @@ def read_tasks(
     runs, doubts = _with_chance(runs, chance, known, loaded.decimal, tuple(factors))
     runs = _with_trials(runs, trials, known, loaded.decimal)
     for one in doubts:
-        warnings.warn(str(one), RunsWarning, stacklevel=3)
+        warn(one)
     return replace(runs, notices=(*runs.notices, *doubts))
 
 
