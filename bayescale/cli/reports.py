@@ -4,7 +4,7 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -166,19 +166,32 @@ def fit(
     replaced = _replaced(out, fitted)
     fitted.save(out)
     _say_replaced(out, replaced)
-    from bayescale.decisions.answer import problems_of, unconverged
+    from bayescale.report.record import answer_first, answer_fit
 
-    problems = problems_of(fitted)
+    answer = answer_fit(fitted, ()) if as_json else answer_first(fitted)
     if as_json:
-        from bayescale.report.record import answer_fit
-
-        typer.echo(answer_fit(fitted, ()).to_json())
+        typer.echo(answer.to_json())
     else:
-        for caveat in unconverged(problems):
-            typer.echo(caveat)
+        if said := str(answer):
+            typer.echo(f"{said}\n")
         typer.echo(fitted.summary().to_string(float_format="{:.4g}".format))
         typer.echo(f"\nintervals: central 90%; the fit is in {out}")
-    stop_unless_converged(problems, allow_unconverged, said=not as_json)
+        for command in _next(answer.numbers, out):
+            typer.echo(f"next: {command}")
+    stop_unless_converged(answer.numbers["problems"], allow_unconverged, said=not as_json)
+
+
+def _next(numbers: dict[str, Any], out: Path) -> Iterator[str]:
+    """Name the commands that can answer about a saved fit, by what it could be asked first."""
+    file = shlex.quote(str(out))
+    yield f"bayescale check {file}"
+    if optima := numbers.get("optima"):
+        yield f"bayescale optima {file} --flops {words.flops(optima[0]['flops'])}"
+    elif numbers.get("tasks"):
+        at = numbers["predictions"][0]["at"]
+        if {"params", "tokens"} <= at.keys():
+            planned = (f"--{name} {words.flops(at[name])}" for name in ("params", "tokens"))
+            yield f"bayescale targets {file} {' '.join(planned)}"
 
 
 def optima(

@@ -15,6 +15,7 @@ from bayescale.decisions.answer import (
     Quantity,
     Tested,
     beside_exact,
+    distance,
     each_group,
     of_group,
     reliability,
@@ -307,6 +308,28 @@ def _prediction_sentence(entry: dict[str, Any], response: Response) -> str:
         f"{of_group(entry)}At {words.size(entry['axis'], entry['value'])} {entry['axis']}"
         f"{f' ({further})' if further else ''}: {says(entry)}. 90% of new runs fall between "
         f"{write(new['q05'])} and {write(new['q95'])}. {reliability(entry, says)}"
+    )
+
+
+def said_of_groups(entries: Sequence[Mapping[str, Any]], response: Response) -> str:
+    """Say in one sentence what is predicted of the groups at one size.
+
+    Parameters
+    ----------
+    entries : sequence of mapping
+        Of ``predictions`` as `answer_predictions` has them, one a group.
+    response : Response
+
+    Returns
+    -------
+    str
+    """
+    farthest = max(entries, key=lambda entry: abs(entry["decades_beyond"] or 0.0))
+    each = (f"{e['group']} {response_of(e[response.column], response)}" for e in entries)
+    return (
+        f"Predicted {response.name} at {words.size(farthest['axis'], farthest['value'])} "
+        f"{farthest['axis']}: {', '.join(each)}. "
+        f"{distance(farthest['decades_beyond'], bends=farthest['bends'])}"
     )
 
 

@@ -51,9 +51,10 @@ from bayescale.decisions.predictions import (
     answer_predictions,
     largest_run,
     resized,
+    said_of_groups,
 )
 from bayescale.decisions.repetition import REFERENCE_SIZE, answer_repetition, identified
-from bayescale.decisions.targets import answer_tasks
+from bayescale.decisions.targets import accuracies_of, answer_tasks
 from bayescale.decisions.tune import answer_settings, is_sweep
 from bayescale.errors import FitError, UnansweredError
 from bayescale.evaluation.ahead import sizes_ahead
@@ -275,6 +276,43 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
         *said.get("approaches", ())[:1],
     )
     return Answer(None, plain(record), sentences, caveats)
+
+
+def answer_first(fit: Fit) -> Answer:
+    """Answer in few lines what a fit is asked first, mostly of a run ten times the largest.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Answer
+        Numbers: ``optima``, ``predictions`` with ``tasks``, or ``settings``. Without a sentence
+        where nothing can be said: of mixtures alone, of a context that `Fit.at` has not fixed, of
+        draws that did not converge.
+    """
+    answer = Answer.by(fit, numbers={}, sentences=())
+    sizes = default_budgets(fit)[-1:]
+    with suppress(UnansweredError), fit.asked():
+        if is_sweep(fit):
+            answer = answer_settings(fit)
+        elif sizes and (fit.law.is_joint or fit.spec.law.has_profiles):
+            answer = answer_optima(fit, sizes)
+        elif (
+            sizes and not fit.spec.law.trades and fit.spec.size not in fit.spec.law.minimum_along
+        ) or accuracies_of(fit) is not None:
+            answer = _predicted(fit, sizes)
+    return answer
+
+
+def _predicted(fit: Fit, sizes: Sequence[float]) -> Answer:
+    found, of_tasks = answer_predictions(fit, sizes), answer_tasks(fit)
+    said = found.sentences
+    if fit.groups:
+        said = (said_of_groups(found.numbers["predictions"], fit.spec.response),)
+    numbers = {**found.numbers, **of_tasks.numbers}
+    return Answer.by(fit, numbers=numbers, sentences=(*of_tasks.sentences, *said))
 
 
 def _told(

@@ -1,6 +1,7 @@
 import json
 import math
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import simulated_table
+from conftest import known_task_fit, simulated_table
 
 from bayescale import cli, load_fit, load_model
 from bayescale.cli import reading
@@ -427,6 +428,33 @@ def test_what_did_not_converge_is_said_before_the_numbers(
         code, out, err = run("fit", "runs.csv", "--model", "chinchilla", "--json")
         assert (code, json.loads(out)["problems"]) == (1, [problem])
         assert err.endswith(f"not converged: {problem}\n")
+
+
+def test_a_fit_answers_first_and_names_the_next_commands(run, small_fit, monkeypatch):
+    simulated_table().to_csv("runs.csv", index=False)
+    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: small_fit)
+    code, out, _ = run("fit", "runs.csv", "--model", "chinchilla", "--out", "a fit.nc")
+    assert code == 0
+    assert re.match(r"For \S+e22 FLOPs: \S+ parameters \(.*Extrapolation: 1.0 decades", out)
+    *_, kept, check, optima = out.splitlines()
+    assert kept == "intervals: central 90%; the fit is in a fit.nc"
+    assert check == "next: bayescale check 'a fit.nc'"
+    assert re.fullmatch(r"next: bayescale optima 'a fit.nc' --flops \S+e22", optima)
+    assert run(*shlex.split(optima)[2:])[0] == 0
+
+
+def test_a_fit_of_tasks_answers_in_a_line_and_names_the_next_command(run, monkeypatch):
+    tasks = known_task_fit()
+    tasks.runs.table.to_csv("tasks.csv", index=False)
+    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: tasks)
+    code, out, _ = run("fit", "tasks.csv", "--model", "task-accuracy-hierarchical")
+    first, *_, targets = out.splitlines()
+    assert code == 0
+    assert re.match(
+        r"Predicted accuracy at 1.2e21 flops: easy \S+% \(.*, hard \S+% \(.*\. Extra", first
+    )
+    assert targets == "next: bayescale targets fit.nc --params 3.16e9 --tokens 6.32e10"
+    assert run(*shlex.split(targets)[2:])[0] == 0
 
 
 @pytest.mark.slow
