@@ -389,11 +389,12 @@ def _taken(
     other = {our: name for our, name in taken.items() if our != "run" and name.lower() != our}
     if other:
         said = ", ".join(f"{ours} from the column {name!r}" for ours, name in other.items())
+        example = _options({next(iter(other)): "YOURS"})  # all of them were said just now
         doubts.append(
             doubt(
                 "column names",
                 f"{said} by its name" if len(other) == 1 else f"{said} by their names",
-                f"Name them yourself if others are meant: {_options(other)}.",
+                f"Name them yourself if others are meant: {example}.",
             )
         )
     return taken, tuple(doubts)

@@ -68,7 +68,7 @@ def test_units_are_taken_from_names_and_said():
     named = pd.DataFrame(
         {"params_M": table.params / 1e6, "tokens_B": table.tokens / 1e9, "loss": table.loss}
     )
-    with pytest.warns(RunsWarning, match="--column params=params_M --column tokens=tokens_B"):
+    with pytest.warns(RunsWarning, match="params from the column 'params_M', tokens from the col"):
         runs = read_runs(named)
     np.testing.assert_allclose(runs.table[["params", "tokens"]], table[["params", "tokens"]])
     assert "params multiplied by 1e+06, as the name 'params_M' says" in runs.ledger
@@ -161,7 +161,10 @@ def test_a_column_taken_by_its_name_is_said():
     with pytest.warns(RunsWarning, match="column names: params from the column 'N', tokens"):
         runs = read_runs(table)
     assert "loss is the column 'L'" in runs.ledger
-    assert runs.notices[0].name == "column names"
+    said = runs.notices[0]
+    assert said.name == "column names"
+    assert (str(said).count("'D'"), "tokens=" in str(said)) == (1, False)
+    assert '--column params=YOURS (in Python columns={"params": "YOURS"})' in said.advice
     layers = simulated_table().assign(L=12).drop(columns="loss")
     with pytest.raises(UnnamedColumnError, match="is it 'L'"):
         read_runs(layers)
