@@ -12,6 +12,7 @@ from bayescale.runs.check import Check, doubt
 from bayescale.runs.columns import unit_option, words_of
 from bayescale.runs.experts import counted_params
 from bayescale.runs.losses import UNLIKELY
+from bayescale.runs.query import leaving_out
 from bayescale.runs.settings import is_categorical, settings
 
 FLOPS_PER_PARAM_TOKEN = 6.0
@@ -124,6 +125,7 @@ def _duplicates(table: pd.DataFrame) -> list[Check]:
     equal, again = (kept.duplicated([*keys, *told_apart], keep=k) for k in (False, "first"))
     return [
         *_twins(
+            table,
             rows[np.isin(place, place[copies])],
             rows[copies],
             "every column: copies count as one run",
@@ -131,6 +133,7 @@ def _duplicates(table: pd.DataFrame) -> list[Check]:
             "them apart by a column seed.",
         ),
         *_twins(
+            table,
             kept.index[equal],
             kept.index[again],
             f"{', '.join(keys)} to the last digit and differ elsewhere: each counts as a run of "
@@ -140,11 +143,12 @@ def _duplicates(table: pd.DataFrame) -> list[Check]:
     ]
 
 
-def _twins(rows: pd.Index, again: pd.Index, agreement: str, advice: str) -> list[Check]:
+def _twins(
+    table: pd.DataFrame, rows: pd.Index, again: pd.Index, agreement: str, advice: str
+) -> list[Check]:
     if again.empty:
         return []
-    left_out = list(map(int, again))
-    query = f" with --where 'index not in {left_out}'" if len(left_out) <= 8 else ""
+    query = f" with {leaving_out(again, table)}" if len(again) <= 8 else ""
     message = f"{words.rows(rows)} agree in {agreement}"
     return [doubt("duplicated runs", message, advice.format(query=query), rows)]
 
@@ -211,8 +215,7 @@ def _far_off(table: pd.DataFrame) -> list[Check]:
     if len(rows) == 0 or len(rows) > min(max(1, len(table) // 10), _MOST_SLIPS):
         return []
     values = ", ".join(f"{value:.4g}" for value in loss[rows].iloc[:8])
-    left_out = list(map(int, rows))
-    query = f" with --where 'index not in {left_out}'" if len(left_out) <= 20 else ""
+    query = f" with {leaving_out(rows, table)}" if len(rows) <= 20 else ""
     return [
         doubt(
             "losses far off",
@@ -319,8 +322,8 @@ def _exchanged(table: pd.DataFrame) -> list[Check]:
             f"{words.rows(rows)}: {few.iloc[0]:.2g} tokens per parameter, where the other runs "
             f"have {rest.min():.2g} to {rest.max():.2g}, as these have with params and tokens "
             "exchanged",
-            "If they are exchanged, correct these rows, or leave them out with --where "
-            f"'index not in {list(map(int, rows))}'.",
+            "If they are exchanged, correct these rows, or leave them out with "
+            f"{leaving_out(rows, table)}.",
             rows,
         )
     ]

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -45,6 +46,36 @@ _METHODS = {
 """What a query may call: nothing that reads, writes or runs what is not in the table."""
 
 
+_ROW = "row"
+"""How a query names the row of the raw table, where no column is called so."""
+
+
+def leaving_out(rows: Iterable[int], table: pd.DataFrame) -> str:
+    """Spell the option that leaves rows out, counted as `bayescale.words.rows` names them.
+
+    Parameters
+    ----------
+    rows : iterable of int
+        Labels of the table's index: positions in the raw table, counted from 0.
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> leaving_out([31], pd.DataFrame({"loss": [3.0]}))
+    "--where 'row not in [32]'"
+    >>> leaving_out([31], pd.DataFrame({"row": ["first"]}))
+    "--where 'index not in [31]' (index counts from 0)"
+    """
+    places = list(map(int, rows))
+    if _ROW in table:  # a query means that column
+        return f"--where 'index not in {places}' (index counts from 0)"
+    return f"--where '{_ROW} not in {[place + 1 for place in places]}'"
+
+
 def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = None) -> pd.DataFrame:
     """Keep the rows that match a query; all of them where there is none.
 
@@ -52,7 +83,8 @@ def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = No
     ----------
     table : pandas.DataFrame
     where : str or None
-        A pandas query on the columns, without names from outside of the table.
+        A pandas query on the columns, without names from outside of the table. ``row`` is the
+        number of the row, counted from 1, unless a column is called so; ``index`` counts from 0.
     own : pandas.DataFrame, optional
         Columns that the query may ask for as well.
 
@@ -71,6 +103,8 @@ def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = No
     named = table if own is None else table.join(own[[n for n in own if n not in table]])
     try:
         _require_harmless(where, [*map(str, named), "index"])
+        if _ROW in where and _ROW not in named:  # a copy, which may be large
+            named = named.assign(**{_ROW: named.index + 1})
         chosen = named.eval(where, local_dict={}, global_dict={})
     except RunsError:
         raise

@@ -51,7 +51,7 @@ from bayescale.runs.experts import (
 )
 from bayescale.runs.losses import LossUnit, doubts_of, loss_unit_of, require_no_perplexity
 from bayescale.runs.numbers import parse, why_none
-from bayescale.runs.query import select
+from bayescale.runs.query import leaving_out, select
 from bayescale.runs.reading import Loaded, load_table
 from bayescale.runs.schedule import (
     MidSchedule,
@@ -926,7 +926,7 @@ def _require_values(
         raise RunsError(
             f"row 1 is no run: it has {', '.join(words.quoted(named.loc[0, n]) for n in heads)} in "
             f"{', '.join(heads)}, as a row of units below the header does",
-            "Leave it out with --where 'index > 0', and say the units with --unit.",
+            f"Leave it out with {leaving_out([0], table)}, and say the units with --unit.",
         )
     for name, rows in unread.items():
         if len(rows):
@@ -947,7 +947,7 @@ def _require_values(
         else:
             finite(table, name, least=0.0)
     if response == "loss":
-        _require_losses_alike(table["loss"])
+        _require_losses_alike(table)
 
 
 def _require_runs(table: pd.DataFrame) -> None:
@@ -961,12 +961,13 @@ def _require_runs(table: pd.DataFrame) -> None:
         raise RunsError(
             f"column {name!r}, {words.rows(rows)}: {table.loc[rows[0], name]!r} sums up other rows "
             "and is no run",
-            f"Leave it out with --where 'index not in {list(map(int, rows))}', or rename it.",
+            f"Leave it out with {leaving_out(rows, table)}, or rename it.",
         )
 
 
-def _require_losses_alike(losses: pd.Series) -> None:
+def _require_losses_alike(table: pd.DataFrame) -> None:
     """Refuse losses far from all others: those of small errors spread, but without a gap."""
+    losses = table["loss"]
     size = losses.sort_values()
     place = np.log(size.to_numpy())
     gap = np.diff(place) > np.log(_LOSS_GAP)
@@ -978,8 +979,7 @@ def _require_losses_alike(losses: pd.Series) -> None:
         raise RunsError(
             f"column 'loss', {words.rows(odd)}: {losses[odd[0]]:g} is far from the median loss "
             f"{losses.median():g}, and none lies between",
-            "Correct it, or leave such rows out with --where "
-            f"'index not in {list(map(int, odd))}'.",
+            f"Correct it, or leave such rows out with {leaving_out(odd, table)}.",
         )
 
 

@@ -24,6 +24,7 @@ from bayescale.runs.accuracies import (
 from bayescale.runs.check import Check, doubt
 from bayescale.runs.doubts import COUNTS, OF_ANY, OF_TASKS, SWEPT, swept
 from bayescale.runs.numbers import parse, why_none
+from bayescale.runs.query import leaving_out
 from bayescale.runs.reading import Loaded, load_table
 from bayescale.runs.schedule import PLACES, MidSchedule, cut_short, last_of
 from bayescale.runs.table import Read, Runs, no_number, read_runs, runs_from
@@ -496,7 +497,7 @@ def _require_checkpoints(
         f"They differ in {', '.join(map(str, differ[:_MOST_NAMED]))}: keep one with --where, or, "
         f"if these are runs of their own, pass --last-per {','.join([*names[:1], str(differ[0])])}."
         if differ
-        else f"Leave one out with --where 'index != {int(rows.index[1])}', or give runs names of "
+        else f"Leave one out with {leaving_out(rows.index[1:2], table)}, or give runs names of "
         "their own."
     )
     if "task" not in names and list(measured) == [ACCURACY]:
@@ -613,7 +614,7 @@ def _with_trials(runs: Runs, given: Levels, tasks: Sequence[str], decimal: str) 
                 f"column 'trials', {words.rows(table.index[bad])}: "
                 f"{table.loc[bad, 'trials'].iloc[0]} is no number of items",
                 "Correct it, blank it if the number is not known, or leave such rows out with "
-                f"--where 'index not in {list(map(int, table.index[bad][:_MOST_NAMED]))}'.",
+                f"{leaving_out(table.index[bad][:_MOST_NAMED], table)}.",
             )
     values, said = _given("trials", given, values, table, tasks)
     if values.isna().all():

@@ -82,7 +82,7 @@ def test_seeds_of_rounded_loss_are_told_from_copies(columns, number):
     elif columns:
         assert "each counts as a run of its own; if they are copies, leave them out with" in said[0]
     else:
-        assert "copies count as one run; leave them out with --where 'index not in" in said[0]
+        assert "copies count as one run; leave them out with --where 'row not in" in said[0]
         assert "tell them apart by a column seed" in said[0]
 
 

@@ -43,6 +43,11 @@ def test_rows_of_exchanged_counts_are_named():
     table.loc[wrong, ["params", "tokens"]] = table.loc[wrong, ["tokens", "params"]].to_numpy()
     found = doubts(table)["exchanged counts?"]
     assert found.rows == (2, 5)
+    assert found.advice.endswith("--where 'row not in [3, 6]'.")  # as the message counts them
+    assert "exchanged counts?" not in doubts(table, where="row not in [3, 6]")
+    table["row"] = list("abcdefgh")  # which is no number of rows
+    found = doubts(table)["exchanged counts?"]
+    assert found.advice.endswith("--where 'index not in [2, 5]' (index counts from 0).")
     assert "exchanged counts?" not in doubts(table, where="index not in [2, 5]")
 
 

@@ -173,10 +173,12 @@ def test_a_row_of_units_is_named_and_can_be_left_out():
     table = table.assign(params=table.params / 1e6, tokens=table.tokens / 1e9)
     units = pd.DataFrame([{"params": "millions", "tokens": "billions", "loss": "nats"}])
     both = pd.concat([units, table], ignore_index=True)
-    message = "row 1 is no run: it has 'nats', 'millions', 'billions' in loss, params, tokens.*>"
+    message = (
+        "row 1 is no run: it has 'nats', 'millions', 'billions' in loss, params, tokens.*not in .1."
+    )
     with pytest.raises(RunsError, match=message):
         read_runs(both)
-    runs = read_runs(both, where="index > 0", units={"params": 1e6, "tokens": 1e9})
+    runs = read_runs(both, where="row > 1", units={"params": 1e6, "tokens": 1e9})
     np.testing.assert_allclose(runs.table["params"], simulated_table()["params"])
 
 
@@ -184,9 +186,9 @@ def test_a_row_of_units_is_named_and_can_be_left_out():
 def test_a_row_that_sums_up_others_is_named(label):
     table = simulated_table()
     table.insert(0, "name", [f"r{i}" for i in range(29)] + [label])
-    with pytest.raises(RunsError, match=f"'name', row 30: '{label}' sums up .*not in .29."):
+    with pytest.raises(RunsError, match=f"'name', row 30: '{label}' sums up .*row not in .30."):
         read_runs(table)
-    assert len(read_runs(table, where="index not in [29]")) == 29
+    assert len(read_runs(table, where="row not in [30]")) == 29
     pooled = table.assign(name=["mean", "max"] * 15)  # a label of many runs is none of a total
     assert len(read_runs(pooled)) == 30
 

@@ -16,6 +16,8 @@ CHOSEN = {
     "run.str.contains('a')": [0],
     "run in ['c'] or loss < 0": [1],
     "index not in [0]": [1],
+    "row not in [1]": [1],
+    "row == 1 or `a b` == 9": [0],
     "loss < inf": [0, 1],
     "loss * 10**9 > 1.5e9": [1],
     "loss ** 2 > 2": [1],
@@ -45,6 +47,13 @@ REFUSED = {
 @pytest.mark.parametrize("where", CHOSEN)
 def test_queries_choose_rows(where):
     assert list(select(TABLE, where).index) == CHOSEN[where]
+
+
+def test_rows_keep_their_numbers_in_what_is_left_and_a_column_of_that_name_its_meaning():
+    assert list(select(TABLE[1:], "row == 2").index) == [1]
+    own = TABLE.assign(row=["b", "a"])
+    assert list(select(own, "row == 'a'").index) == [1]
+    assert "row" not in select(TABLE, "row == 2")
 
 
 @pytest.mark.parametrize("where", REFUSED, ids=lambda where: where[:30])

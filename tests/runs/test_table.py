@@ -185,7 +185,7 @@ DOUBTED = {
     ),
     "duplicated runs": (
         lambda t: pd.concat([t, t.iloc[[4]]]),
-        "duplicated runs: rows 5, 31 .*index not in",
+        "duplicated runs: rows 5, 31 .*row not in .31.",
     ),
     "rising loss": (lambda t: t.assign(loss=6 - t.loss), "rising loss: .*accuracy"),
     "perplexity": (
@@ -219,7 +219,7 @@ DOUBTED = {
     ),
     "a loss far above the others": (
         lambda t: t.assign(loss=t.loss.where(t.index != 7, 1.4 * t.loss)),
-        r"losses far off: row 8: the loss is [\d.]+, .*--where 'index not in \[7\]'",
+        r"losses far off: row 8: the loss is [\d.]+, .*--where 'row not in \[8\]'",
     ),
     "a loss far below the others": (
         lambda t: t.assign(loss=t.loss.where(t.index != 7, t.loss / 10)),

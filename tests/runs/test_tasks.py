@@ -131,8 +131,8 @@ def with_value(row: int, **values) -> pd.DataFrame:
         (with_value(4, accuracy=51.0), "row 5: 51 in a column of shares", "accuracy <= 1"),
         (with_value(4, chance=1.0), "'chance', row 5: guessing gets all", "chance < 1"),
         (with_value(4, chance=0.3), "row 5: the task 'piqa' has the level 0.3", "chance != 0.3"),
-        (with_value(4, n_items=0), "'trials', row 5: 0 is no number of items", "index not in [4]"),
-        (with_value(4, n_items=-3), "'trials', row 5: -3 is no number", "index not in [4]"),
+        (with_value(4, n_items=0), "'trials', row 5: 0 is no number of items", "row not in [5]"),
+        (with_value(4, n_items=-3), "'trials', row 5: -3 is no number", "row not in [5]"),
         (with_value(4, task=None), "'task', row 5: nothing says", "task.notna()"),
         (with_value(4, accuracy="good"), "'accuracy', row 5: 'good' is not a number", "index != 4"),
     ],
@@ -226,7 +226,7 @@ def test_a_filter_that_takes_the_end_of_a_run_is_doubted():
 
 def test_rows_at_one_place_are_found_where_a_step_is_not_known():
     table = pd.concat([simulated_tasks()[:9]] * 2, ignore_index=True).assign(step=np.nan)
-    with pytest.raises(RunsError, match=r"rows 1, 10: run .*--where 'index != 9'"):
+    with pytest.raises(RunsError, match=r"rows 1, 10: run .*--where 'row not in .10.'"):
         read_tasks(table)
 
 

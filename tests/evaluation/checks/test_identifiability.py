@@ -84,9 +84,7 @@ def test_doubts_become_checks_with_advice():
     twice = pd.concat([table, table.iloc[[4]]])
     [check] = check_runs(read_runs(twice))
     assert (check.name, check.status) == ("duplicated runs", Status.REVIEW)
-    assert check.advice.startswith(
-        "Leave them out with --where 'index not in [30]', or, if they are"
-    )
+    assert check.advice.startswith("Leave them out with --where 'row not in [31]', or, if they are")
     one = table[:6].assign(tokens=lambda t: 6e18 / (6 * t["params"]))
     assert "one budget only" in names(check_runs(read_runs(one)))
 
