@@ -19,7 +19,6 @@ from bayescale.cli.options import (
     At,
     Backtested,
     Draws,
-    FitFile,
     Flops,
     Given,
     Group,
@@ -33,7 +32,8 @@ from bayescale.cli.options import (
     Tune,
     Verbose,
 )
-from bayescale.cli.reading import fit_of, given_of, runs_of, spec_of, values_asked
+from bayescale.cli.plan import FitOrConstants, fit_or_constants
+from bayescale.cli.reading import given_of, runs_of, spec_of, values_asked
 from bayescale.cli.sampling import sample, stop_unless_converged
 from bayescale.errors import FitError, ModelError, RunsError
 from bayescale.files import make_folder, make_room
@@ -195,7 +195,7 @@ def _next(numbers: dict[str, Any], out: Path) -> Iterator[str]:
 
 
 def optima(
-    fit: FitFile,
+    fit: FitOrConstants,
     flops: Annotated[
         list[float], typer.Option("--flops", help="Training budgets, e.g. 1e23,1e24.")
     ],
@@ -204,7 +204,7 @@ def optima(
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
     """Print the compute-optimal model of budgets, and its basin."""
-    fitted = fit_of(fit)
+    fitted = fit_or_constants(fit)
     fitted = fitted.at(**given_of(fitted.spec, at or []))
     from bayescale.decisions.allocation import answer_optima
 
