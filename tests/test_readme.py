@@ -258,8 +258,18 @@ def test_constants_in_quotes_are_a_fit(run):
     assert "parameters on" in out
 
 
+SHOWN = re.findall(r"^ {4}(bayescale [^\n]*)\n\n```text\n([^`]*)```", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("line", "output"), SHOWN)
+def test_output_that_is_shown_is_what_a_command_prints(run, line, output):
+    code, out, _ = run(*shlex.split(line)[1:])
+    assert code == 0
+    assert " ".join(out.split()).startswith(" ".join(output.split()))
+
+
 def test_all_commands_and_questions_are_shown():
-    shown = [line.split() for line in commands()]
+    shown = [shlex.split(line) for line in commands()]
     group = typer.main.get_command(app)
     assert {words[1] for words in shown} == set(group.commands)
     questions = set(group.commands["plan"].commands)
