@@ -447,7 +447,7 @@ def test_optima_take_constants_of_a_paper(run):
     constants = "chinchilla: E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283"
     code, out, err = run("optima", constants, "--flops", "1e24")
     assert (code, err) == (0, "")
-    assert out.startswith("For 1e24 FLOPs: 4")
+    assert out.startswith("For 1e24 FLOPs: 53.7B parameters on 3.10T tokens.")
 
 
 def test_a_fit_of_tasks_answers_in_a_line_and_names_the_next_command(run, monkeypatch):
