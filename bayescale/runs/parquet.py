@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayescale import words
-from bayescale.errors import RunsError
+from bayescale.errors import RunsError, warn
 from bayescale.runs.columns import meaning
 from bayescale.runs.reading import parquet_files, taken, with_index
 from bayescale.runs.schedule import PLACES
@@ -62,14 +62,23 @@ def read_parquet(
     ------
     RunsError
         If pyarrow is missing, a column is not there, or the table is too large to be read whole.
+
+    Warns
+    -----
+    RunsWarning
+        For files that cannot be read; the others are the table.
     """
     try:
         import pyarrow as pa
     except ImportError as error:
         raise RunsError("reading Parquet needs pyarrow", "Install bayescale[parquet].") from error
-    files = parquet_files(path)
-    data = _dataset(path, files)
+    schemas, unread = _schemas(parquet_files(path))
+    files = list(schemas)
+    data = _dataset(path, schemas)
     names, ledger = taken(data.schema.names, only)
+    if unread:
+        ledger.insert(0, f"files left out, for they cannot be read: {unread}")
+        warn(ledger[0])
     if len(files) > 1:
         ledger.insert(0, f"{len(files)} Parquet files read as one table")
     if not only and (odd := [n for n in names if _is_nested(data.schema.field(n).type)]):
@@ -200,22 +209,41 @@ def _compares(kind: "pa.DataType", one: Condition) -> bool:
     return text and one.sign in ("==", "in") and all(isinstance(v, str) for v in values)
 
 
-def _dataset(path: Path, files: Sequence[Path]) -> "ds.Dataset":
+def _schemas(files: Sequence[Path]) -> tuple["dict[Path, pa.Schema]", str]:
+    """Read what columns the files have, and say which cannot be read beside those that can."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schemas: dict[Path, pa.Schema] = {}
+    unread: dict[Path, Exception] = {}
+    for file in files:
+        try:
+            schemas[file] = pq.read_schema(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            unread[file] = error
+    if unread and not schemas:
+        raise next(iter(unread.values()))
+    said = [f"{file} ({str(error).splitlines()[0]})" for file, error in unread.items()]
+    return schemas, words.some(said, "files") if said else ""
+
+
+def _dataset(path: Path, schemas: "Mapping[Path, pa.Schema]") -> "ds.Dataset":
     """Open files as one table that has the columns of all of them."""
     import pyarrow as pa
     import pyarrow.dataset as ds
-    import pyarrow.parquet as pq
 
-    schemas, paths = [pq.read_schema(file) for file in files], [str(file) for file in files]
+    paths = [str(file) for file in schemas]
     by_folder = {"partitioning": "hive", "partition_base_dir": str(path)} if path.is_dir() else {}
-    if by_folder:
-        schemas.append(ds.dataset(paths, **by_folder).schema)
-    try:
-        whole = pa.unify_schemas(schemas, promote_options="permissive")
-    except pa.ArrowTypeError as error:
-        raise RunsError(
-            f"its files disagree: {error}", "Write the column alike in all of them."
-        ) from error
+    folders = {path: ds.dataset(paths, **by_folder).schema} if by_folder else {}
+    whole = pa.schema([])
+    for file, schema in (schemas | folders).items():
+        try:
+            whole = pa.unify_schemas([whole, schema], promote_options="permissive")
+        except pa.ArrowTypeError as error:
+            raise RunsError(
+                f"{file} disagrees with the files before it: {error}",
+                "Write the column alike in all of them.",
+            ) from error
     return ds.dataset(paths, whole, **by_folder)
 
 

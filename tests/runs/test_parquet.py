@@ -1,6 +1,7 @@
 """Parquet: files, folders and patterns, read in batches of rows."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from conftest import simulated_table
 from bayescale import load_model, read_runs
 from bayescale.cli.options import Reading
 from bayescale.cli.reading import reading_options, runs_of, sweep_options
-from bayescale.errors import RunsError
+from bayescale.errors import RunsError, RunsWarning
 from bayescale.runs import parquet
 from bayescale.runs.parquet import simple_conditions
 from bayescale.runs.reading import load_table
@@ -80,7 +81,24 @@ def test_folder_without_parquet_is_refused(tmp_path, name):
 def test_files_that_disagree_in_a_type_are_refused(tmp_path):
     simulated_table().to_parquet(tmp_path / "a.parquet")
     simulated_table().assign(loss="3.1 nats").to_parquet(tmp_path / "b.parquet")
-    with pytest.raises(RunsError, match=r"files disagree: .*loss has incompatible types"):
+    with pytest.raises(RunsError, match=r"b.parquet disagrees .*loss has incompatible types"):
+        read_runs(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_leaves_the_others(tmp_path):
+    table = simulated_table()
+    for name, loss in (("a", 1.0), ("c", 1.01)):
+        table.assign(loss=table["loss"] * loss).to_parquet(tmp_path / f"{name}.parquet")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "b.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.warns(RunsWarning, match=r"cannot be read: .*b\.parquet \(") as warned:
+        runs = read_runs(tmp_path)
+    assert Path(warned[0].filename) == Path(__file__)
+    assert len(runs) == 2 * len(table)
+    assert any("files left out, for they cannot be read" in line for line in runs.ledger)
+    for name in ("a", "c"):
+        (tmp_path / f"{name}.parquet").unlink()
+    with pytest.raises(RunsError, match=r"not a readable \.parquet table"):
         read_runs(tmp_path)
 
 
