@@ -236,7 +236,7 @@ def _dataset(path: Path, schemas: "Mapping[Path, pa.Schema]") -> "ds.Dataset":
     by_folder = {"partitioning": "hive", "partition_base_dir": str(path)} if path.is_dir() else {}
     folders = {path: ds.dataset(paths, **by_folder).schema} if by_folder else {}
     whole = pa.schema([])
-    for file, schema in (schemas | folders).items():
+    for file, schema in {**schemas, **folders}.items():
         try:
             whole = pa.unify_schemas([whole, schema], promote_options="permissive")
         except pa.ArrowTypeError as error:
