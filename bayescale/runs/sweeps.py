@@ -17,7 +17,7 @@ from bayescale.runs.columns import candidates, unnamed, words_of
 from bayescale.runs.doubts import OF_SWEEPS, SWEPT, originals
 from bayescale.runs.numbers import parse, why_none
 from bayescale.runs.reading import load_table
-from bayescale.runs.schedule import MidSchedule
+from bayescale.runs.schedule import MidSchedule, settle
 from bayescale.runs.sweep_design import design_of_sweep, levels
 from bayescale.runs.table import Read, Runs, runs_from
 
@@ -121,7 +121,7 @@ def read_sweep(
         response="loss",
         loss_unit=loss_unit,
         doubts=OF_SWEEPS,
-        measured=partial(_measured, knobs, cells, far, units, loaded.decimal, doubts),
+        measured=partial(_measured, knobs, cells, far, units, loaded.decimal, mid_schedule, doubts),
     )
     return _swept(runs, knobs, cells, far)
 
@@ -154,6 +154,7 @@ def _measured(
     far: float,
     units: Mapping[str, float],
     decimal: str,
+    mid_schedule: MidSchedule,
     doubts: Sequence[Check],
     kept: pd.DataFrame,
     filled: pd.DataFrame,
@@ -162,6 +163,8 @@ def _measured(
     """Read the knobs, and give runs without a loss the ceiling of their cell."""
     table, ledger, found = _known_knobs(kept, raw, knobs, units, decimal)
     table, diverged = _marked(table, raw)
+    # Those that are left out as unfinished are taken for nothing.
+    diverged = diverged[settle(table, mid_schedule)[0].index]
     capped = _capped(_in_cells(table, cells), far)
     return Read(capped, (*ledger, *_said(diverged)), (*doubts, *found, *_without_loss(diverged)))
 

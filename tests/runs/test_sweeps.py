@@ -100,6 +100,16 @@ def test_runs_far_above_the_best_or_diverged_have_the_loss_of_the_ceiling():
     assert len(quiet(table, where="loss.notna()")) == len(table) - 1  # inf is no blank
 
 
+def test_an_unfinished_run_is_left_out_and_not_called_diverged_as_well():
+    table = sweep().assign(state="finished")
+    table.loc[[0, 1], "loss"] = np.nan
+    table.loc[1, "state"] = "crashed"
+    found = notices(table)
+    assert found["runs without a loss"].rows == (0,)
+    assert found["unfinished runs"].rows == (1,)
+    assert notices(table, mid_schedule="keep")["runs without a loss"].rows == (0, 1)
+
+
 def test_the_best_run_is_none_that_diverged():
     table = sweep()
     table["diverged"] = table["loss"] == table["loss"].min()
