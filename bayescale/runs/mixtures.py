@@ -13,8 +13,17 @@ import pandas as pd
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.errors import RunsError, RunsWarning, warn
+from bayescale.runs.numbers import parse
+from bayescale.runs.query import leaving_out, select
 from bayescale.runs.reading import load_table
-from bayescale.runs.table import SHARES_WITHIN, Runs, read_runs
+from bayescale.runs.schedule import MidSchedule, settle
+from bayescale.runs.table import (
+    SHARES_WITHIN,
+    Runs,
+    named_counts,
+    read_runs,
+    require_losses_alike,
+)
 
 TARGET, TRAINED, CELL = "target", "trained", "cell"
 """Columns of what a loss is on, of the run that it belongs to, and of target, size and tokens."""
@@ -30,6 +39,7 @@ def read_mixtures(
     targets: str | Sequence[str] = "loss_*",
     weights: str | Sequence[str] = "w_*",
     columns: Mapping[str, str] | None = None,
+    where: str | None = None,
     **reading: Any,
 ) -> Runs:
     """Read runs on mixtures of corpora, with a loss on each of several targets.
@@ -44,6 +54,9 @@ def read_mixtures(
         Columns of shares of the corpora, likewise. Shares of a row sum to 1, or to 100.
     columns : mapping, optional
         Our name to the table's own.
+    where : str, optional
+        A pandas query that keeps rows of the table as it is, before any share or loss is looked
+        at. ``params`` and ``tokens`` are as they are read.
     **reading
         Further options of `bayescale.read_runs`.
 
@@ -57,7 +70,7 @@ def read_mixtures(
     Raises
     ------
     RunsError
-        If no column fits, or the shares of a row do not sum to 1.
+        If no column fits, the shares of a row do not sum to 1, or a loss is no positive number.
 
     Warns
     -----
@@ -72,7 +85,8 @@ def read_mixtures(
     >>> runs.table[["target", "trained", "loss"]].to_numpy().tolist()[0]
     ['code', '0', 1.6]
     """
-    table = load_table(source).table.reset_index(drop=True)
+    loaded = load_table(source)
+    table = loaded.table
     losses = _named(table, targets, "losses of targets", "--targets")
     shares = _named(table, weights, "shares of corpora", "--weights")
     if len(shares) < 2:
@@ -81,13 +95,21 @@ def read_mixtures(
         )
     parts = dict(zip(shares, (_PREFIX + label for label in _labels(shares)), strict=True))
     known = dict(zip(losses, _labels(losses), strict=True))
-    table = _of_one(table, shares).rename(columns=parts)
+    if where is not None:
+        read = named_counts(loaded, columns or {}, reading.get("units") or {})
+        read |= {name: parse(table[name], decimal=loaded.decimal) for name in losses}
+        table = table.loc[select(table.assign(**read), where).index]
+    left_out = len(loaded.table) - len(table)
+    table = _positive(_of_one(table, shares), losses, loaded.decimal)
+    _require_alike(table, losses, reading.get("mid_schedule", "exclude"))
+    table = table.rename(columns=parts)
     long = _long(table, known, columns or {})
     with warnings.catch_warnings():
         # Losses of two targets may be equal to the last digit.
         warnings.filterwarnings("ignore", "duplicated runs", RunsWarning)
         runs = read_runs(long, columns=columns, inputs=tuple(parts.values()), **reading)
-    return replace(runs, table=_with_cells(runs.table))
+    said = [f"{left_out} left out by the filter {where!r}"] if left_out else []
+    return replace(runs, table=_with_cells(runs.table), ledger=(*said, *runs.ledger))
 
 
 def as_mixtures(table: pd.DataFrame, *, one_scale: bool = False) -> Runs:
@@ -167,19 +189,52 @@ def _labels(columns: Sequence[str]) -> list[str]:
 def _of_one(table: pd.DataFrame, shares: Sequence[str]) -> pd.DataFrame:
     """Divide shares in percent by 100, and every row by its sum."""
     values = table[list(shares)].apply(pd.to_numeric, errors="coerce")
-    sums = values.sum(axis=1).to_numpy()
-    if np.all(np.abs(sums / _PERCENT - 1) < SHARES_WITHIN):
-        warn(f"shares in percent: {', '.join(shares)} sum to 100; divided by 100")
-        values, sums = values / _PERCENT, sums / _PERCENT
-    bad = values.isna().any(axis=1) | (values < 0).any(axis=1) | (np.abs(sums - 1) > SHARES_WITHIN)
+    lacking = values.isna().any(axis=1)
+    if lacking.any():
+        column = values.columns[values[lacking].iloc[0].isna()][0]
+        raise RunsError(
+            f"column {column!r}, {words.rows(table.index[lacking])}: no number, and shares of a "
+            "mixture are all known",
+            "Fill in what is missing, with 0 where a corpus was left out, or leave the rows out "
+            f"with {leaving_out(table.index[lacking], table)}.",
+        )
+    sums = values.sum(axis=1)
+    whole = _PERCENT if abs(sums.median() / _PERCENT - 1) < SHARES_WITHIN else 1.0
+    bad = (values < 0).any(axis=1) | ((sums / whole - 1).abs() > SHARES_WITHIN)
     if bad.any():
+        divide = "" if len(table) > 2 * bad.sum() else "divide tokens of corpora by their sum, "
         raise RunsError(
             f"columns {', '.join(shares)}, {words.rows(table.index[bad])}: the shares sum to "
-            f"{sums[bad.to_numpy()][0]:.4g}, not to 1",
-            "Fill in what is missing with 0; divide tokens of corpora by their sum; or leave the "
-            "rows out with --where.",
+            f"{sums[bad].iloc[0]:.4g}, not to {whole:g}",
+            f"Correct them, {divide}or leave the rows out with "
+            f"{leaving_out(table.index[bad], table)}.",
         )
+    if whole != 1:
+        warn(f"shares in percent: {', '.join(shares)} sum to 100; divided by 100")
     return table.assign(**(values.div(sums, axis=0)).to_dict("series"))
+
+
+def _positive(table: pd.DataFrame, losses: Sequence[str], decimal: str) -> pd.DataFrame:
+    """Read losses, by the rows of the table as it is; a blank one is not known."""
+    read = {name: parse(table[name], decimal=decimal) for name in losses}
+    for name, values in read.items():
+        bad = table[name].notna() & ~((values > 0) & np.isfinite(values))
+        if bad.any():
+            rows = table.index[bad]
+            cell = str(table.loc[rows[0], name])[:60]
+            raise RunsError(
+                f"column {name!r}, {words.rows(rows)}: {cell!r} is no positive number",
+                "Correct it, blank it if nothing was measured, or leave the rows out with "
+                f"{leaving_out(rows, table)}.",
+            )
+    return table.assign(**read)
+
+
+def _require_alike(table: pd.DataFrame, losses: Sequence[str], mid_schedule: MidSchedule) -> None:
+    """Refuse losses far from all others of their target, by the rows of the table as it is."""
+    finished, _, _ = settle(table, mid_schedule)
+    for name in losses:
+        require_losses_alike(finished[finished[name].notna()], name)
 
 
 def _long(

@@ -808,6 +808,27 @@ def _apply_units(
     return table
 
 
+def named_counts(
+    loaded: Loaded, columns: Mapping[str, str], units: Mapping[str, float]
+) -> dict[str, pd.Series]:
+    """Read params, tokens and other counts of a table, for a filter that asks by our names.
+
+    Parameters
+    ----------
+    loaded : Loaded
+    columns, units
+        See `read_runs`.
+
+    Returns
+    -------
+    dict of str to pandas.Series
+        By our names.
+    """
+    named = name_columns(loaded.table, columns, None, units)
+    read = _apply_units(named.table, {**named.units, **units}, None, loaded.decimal)
+    return {name: read[name] for name in COUNTS if name in read}
+
+
 def _spells(name: str, units: Mapping[str, float]) -> bool:
     """Whether cells may have suffixes or marks of thousands: a unit beside them would be two."""
     return name in COUNTS and units.get(name, 1.0) == 1.0
@@ -947,7 +968,7 @@ def _require_values(
         else:
             finite(table, name, least=0.0)
     if response == "loss":
-        _require_losses_alike(table)
+        require_losses_alike(table)
 
 
 def _require_runs(table: pd.DataFrame) -> None:
@@ -965,9 +986,21 @@ def _require_runs(table: pd.DataFrame) -> None:
         )
 
 
-def _require_losses_alike(table: pd.DataFrame) -> None:
-    """Refuse losses far from all others: those of small errors spread, but without a gap."""
-    losses = table["loss"]
+def require_losses_alike(table: pd.DataFrame, column: str = "loss") -> None:
+    """Refuse losses far from all others: those of small errors spread, but without a gap.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    column : str, optional
+        Of the losses, all of them positive.
+
+    Raises
+    ------
+    RunsError
+        If there are such; the message names rows and remedy.
+    """
+    losses = table[column]
     size = losses.sort_values()
     place = np.log(size.to_numpy())
     gap = np.diff(place) > np.log(_LOSS_GAP)
@@ -977,7 +1010,7 @@ def _require_losses_alike(table: pd.DataFrame) -> None:
     odd = size.index[: max(low, default=0)].union(size.index[min(high, default=len(size)) :])
     if len(size) > 2 and len(odd):
         raise RunsError(
-            f"column 'loss', {words.rows(odd)}: {losses[odd[0]]:g} is far from the median loss "
+            f"column {column!r}, {words.rows(odd)}: {losses[odd[0]]:g} is far from the median loss "
             f"{losses.median():g}, and none lies between",
             f"Correct it, or leave such rows out with {leaving_out(odd, table)}.",
         )

@@ -56,3 +56,59 @@ def test_columns_that_no_pattern_holds_are_to_be_named():
     table = of_scales().rename(columns={"loss_web": "web", "loss_code": "code"})
     with pytest.raises(RunsError, match="name them all, between commas: --targets ONE,ANOTHER"):
         read_mixtures(table)
+
+
+def named_as_people_do():
+    """Shares in percent, counts with units, and names that are none of ours."""
+    table = of_scales().rename(columns={"params": "n_params", "loss_web": "val_web"})
+    table = table.rename(columns={"loss_code": "val_code"}).astype(object)
+    table["n_params"] = table["n_params"].map(lambda n: f"{n / 1e6:.0f}M")
+    return table.assign(w_web=table["w_web"] * 100, w_code=table["w_code"] * 100)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("w_web", 35.0, "row 2: the shares sum to 115, not to 100; correct them, or leave"),
+        ("w_web", None, "column 'w_web', row 2: no number"),
+        ("val_code", "n/a", "column 'val_code', row 2: 'n/a' is no positive number"),
+        ("val_code", -1.0, "column 'val_code', row 2: '-1.0' is no positive number"),
+        ("val_code", 900.0, "column 'val_code', row 2: 900 is far from the median loss"),
+    ],
+)
+def test_a_bad_row_is_named_as_in_the_file_and_its_remedy_works(column, cell, said):
+    table = named_as_people_do()
+    table.loc[1, column] = cell
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        with pytest.raises(RunsError, match=said) as refused:
+            read_mixtures(table, targets="val_*")
+        remedy = str(refused.value).split("--where ")[1].strip("'.")
+        assert remedy == "row not in [2]"
+        runs = read_mixtures(table, targets="val_*", where=remedy)
+    assert len(runs) == 10
+    assert "run-1" not in set(runs.table["trained"])
+    assert "1 left out by the filter 'row not in [2]'" in runs.ledger
+
+
+def test_a_filter_asks_by_our_names_and_by_the_table_s_own():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        for where in ("params > 5e8", "n_params == '1000M'", "val_code < 2 and params > 5e8"):
+            runs = read_mixtures(named_as_people_do(), targets="val_*", where=where)
+            assert set(runs.table["params"]) == {1e9}
+
+
+def test_tokens_of_corpora_are_to_be_divided():
+    table = of_scales().assign(w_web=3e9, w_code=2e9)
+    with pytest.raises(RunsError, match="divide tokens of corpora by their sum"):
+        read_mixtures(table)
+
+
+def test_a_blank_loss_and_an_unfinished_run_are_no_bad_rows():
+    table = of_scales().assign(state="finished")
+    table.loc[1, ["loss_web", "loss_code", "state"]] = [900.0, 900.0, "crashed"]
+    table.loc[2, "loss_web"] = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        assert len(read_mixtures(table)) == 9
