@@ -181,7 +181,10 @@ def _text(answer: "Answer", response: Response) -> str:
     )
     parts = [
         *answer.caveats,
-        f"elpd of {cells} cells of {rows} runs, in nats; difference to the best ± standard error",
+        *answer.sentences,
+        "",
+        f"elpd of {cells} cells of {rows} runs: log probability of what is left out, in nats, "
+        "higher is better; difference to the best ± standard error",
         _table(elpd, [entry["model"] for entry in summary["models"]]),
     ]
     axis = _axis(summary)
@@ -193,7 +196,7 @@ def _text(answer: "Answer", response: Response) -> str:
         parts.append(f"\n{what} at {shown} {unit}, median and central 90%")
         names = [" ".join(filter(None, (e["model"], e["group"]))) for e in entries]
         parts.append(_table(pd.DataFrame(_decision(e, response) for e in entries), names))
-    return "\n".join([*parts, "", *answer.sentences])
+    return "\n".join(parts)
 
 
 def _axis(summary: dict[str, Any]) -> str:

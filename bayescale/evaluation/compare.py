@@ -376,7 +376,7 @@ def answer_comparison(comparison: Comparison) -> Answer:
         **convergence(problems),
     }
     lost = [f"Could not be refitted, and is not compared: {one}." for one in comparison.left_out]
-    said = (*sentences(comparison), *lost)
+    said = (preference(comparison), *sentences(comparison), *lost)
     return Answer(None, numbers, said, unconverged(problems))
 
 
@@ -392,7 +392,7 @@ def _decisions(comparison: Comparison) -> Iterable[dict[str, Any]]:
 
 
 def preference(comparison: Comparison) -> str:
-    """Say in one line which law predicts runs best, and by how much.
+    """Say which law predicts runs best, by how much, and which laws the runs leave possible.
 
     Parameters
     ----------
@@ -404,9 +404,13 @@ def preference(comparison: Comparison) -> str:
     """
     best, *others = comparison.table.itertuples()
     behind = [f"{row.Index} {-row.elpd_diff:.1f} ± {row.se_diff:.1f}" for row in others]
+    against = [row.Index for row in others if row.Index not in comparison.plausible]
+    possible = [row.Index for row in others if row.Index in comparison.plausible]
+    told = [f"speak against {' and '.join(against)}"] if against else []
+    told += [f"do not tell it from {' and '.join(possible)}"] if possible else []
     return (
-        f"Of {len(others) + 1} laws {best.Index} best predicts runs that are left out one at a "
-        f"time. Behind it, in nats: {', '.join(behind)}."
+        f"Of {len(others) + 1} laws {best.Index} best predicts runs that are left out. Behind it, "
+        f"in nats: {', '.join(behind)}. The runs {', and '.join(told)}."
     )
 
 

@@ -35,6 +35,7 @@ from bayescale.evaluation.compare import (
     _decision,
     _difference,
     _regret,
+    preference,
     sentences,
 )
 from bayescale.evaluation.cross_validation import folds_of
@@ -122,6 +123,21 @@ def test_regret_is_the_compute_that_reaches_the_same_loss_elsewhere():
     assert found.sel(chosen="one").item() == pytest.approx(BUDGET / needed - 1, rel=1e-3)
     assert found.sel(chosen="one").item() > 0.05
     assert found.sel(chosen="other").item() == 0
+
+
+@pytest.mark.parametrize(
+    ("differences", "told"),
+    [
+        ([0.0, -1.0, -50.0], "The runs speak against c, and do not tell it from b."),
+        ([0.0, -1.0, -1.0], "The runs do not tell it from b and c."),
+        ([0.0, -40.0, -50.0], "The runs speak against b and c."),
+    ],
+)
+def test_which_law_the_runs_leave_possible_is_said(differences, told):
+    fits = {name: known_fit(400, 0.1) for name in "abc"}
+    first = preference(hand_made(fits, differences))
+    assert first.startswith("Of 3 laws a best predicts runs that are left out.")
+    assert first.endswith(told)
 
 
 def test_own_uncertainty_is_no_regret_of_the_law():
@@ -410,7 +426,7 @@ def test_numbers_and_picture_say_the_same(comparison):
     answer = answer_comparison(comparison)
     summary = json.loads(answer.to_json())
     assert summary["schema"] == SCHEMA
-    assert summary["sentences"] == sentences(comparison)
+    assert summary["sentences"] == [preference(comparison), *sentences(comparison)]
     assert [entry["model"] for entry in summary["models"]] == list(comparison.fits)
     assert [entry["told_apart"] for entry in summary["models"]] == [False, False, True]
     assert len(summary["decisions"]) == 4 * 2
@@ -472,7 +488,8 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     plans = ("--plans", tmp_path / "plans.csv")
     code, out, err = run(*common, *plans, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
-    assert out.startswith("elpd of 30 cells of 30 runs")
+    assert out.startswith("Of 2 laws chinchilla best predicts runs that are left out.")
+    assert out.index("At 1e23 FLOPs") < out.index("elpd of 30 cells of 30 runs: log probability")
     assert "stacked" in out
     summary = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert summary["sentences"][0] in out
