@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from bayescale.curves.digits import are_shares
 from bayescale.curves.points import Measurements, Metric, log_losses
 from bayescale.curves.shape import FEWEST, chance_level
 from bayescale.errors import RunsError, warn
+from bayescale.runs.numbers import parse
+from bayescale.runs.query import leaving_out
 from bayescale.runs.settings import is_plain
 
 _MIXED = 0.5  # spread at one x over that of the curve, and share of its points, that look mixed
@@ -113,12 +116,13 @@ class _Columns:
             trials = None if self.trials is None else own[self.trials]
             loss = trials is not None and not higher and self.is_loss(own)
             values = log_losses(
-                own[self.x],
+                _counts(own[self.x]),
                 own[self.y],
                 stderr=None if self.stderr is None else own[self.stderr],
                 trials=None if loss else trials,
                 higher_is_better=higher,
                 rows=rows,
+                leave=partial(leaving_out, table=own),
             )
             if loss:
                 note = "trials left out: the values are no shares of them"
@@ -169,6 +173,12 @@ class _Columns:
             return None
         _require_one(levels, rows, self.chance, "level of chance")
         return float(levels[0])
+
+
+def _counts(cells: pd.Series) -> pd.Series:
+    """Read an axis as counts are written, 35M; what is no number stays, to be refused as it is."""
+    read = parse(cells, counts=True)
+    return read if read.notna().all() else read.where(read.notna(), cells.astype(object))
 
 
 def _as_falling(one: Measured) -> Measured:

@@ -1,6 +1,6 @@
 """From what was measured to points of log loss: errors of accuracies, standard errors, thinning."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -15,7 +15,7 @@ MOST_SIZES, MOST_POINTS, BINS = 20, 48, 16
 """A curve with more different x, or more points, is thinned to means of this many bins."""
 
 _DUST = 1e-12  # of sums of floats that should be 1
-_NO_LOG = "{} has no logarithm: the metric must be positive, leave the row out"
+_NO_LOG = "{} has no logarithm: the metric must be positive, {out}"
 _NO_ERROR = (
     "an error of {} has no logarithm, and no other value says how precise it is: give trials"
 )
@@ -185,6 +185,7 @@ def log_losses(
     trials: Values | float | None = None,
     higher_is_better: bool = False,
     rows: Sequence[int] | np.ndarray | None = None,
+    leave: Callable[[Iterable[int]], str] | None = None,
 ) -> Measurements:
     r"""Check measurements and bring them to log loss.
 
@@ -207,6 +208,8 @@ def log_losses(
         The metric is a share between 0 and 1 that grows when the model gets better.
     rows : array-like of int, optional
         How errors name the rows, counted from 0; by default by their place.
+    leave : callable, optional
+        Spells the option that leaves rows out, for the remedy; without it none is named.
 
     Returns
     -------
@@ -218,12 +221,12 @@ def log_losses(
         If a value is missing, infinite or outside its limits, or lengths differ. Trials may be
         missing (NaN) where they do not count; standard errors and trials may be missing for all.
     """
-    refuse = _Refusal(rows)
+    refuse = _Refusal(rows, leave)
     x, y = refuse.numbers(x, "x"), refuse.numbers(y, "y")
     se = refuse.all_or_none(stderr, "the standard error", len(y))
     if not len(x) == len(y) == len(se):
         raise RunsError(f"{len(x)} x, {len(y)} y and {len(se)} standard errors: give one of each")
-    refuse(x <= 0, x, "x is {}: the axis is logarithmic, leave the row out")
+    refuse(x <= 0, x, "x is {}: the axis is logarithmic, {out}")
     refuse(se < 0, se, "a standard error of {}: it cannot be negative")
     if higher_is_better:
         y = np.where(np.abs(y - 1) < _DUST, 1.0, y)
@@ -249,7 +252,7 @@ def _require_shares(y: np.ndarray, refuse: "_Refusal") -> None:
         "is read without higher-is-better"
     )
     refuse(y > 1, y, f"{{}} is no share between 0 and 1: {percent}{quantity}")
-    refuse(y < 0, y, "{} is no share between 0 and 1: leave the row out")
+    refuse(y < 0, y, "{} is no share between 0 and 1: {out}")
 
 
 def _off_limits(
@@ -294,16 +297,28 @@ def _trials_behind(loss: np.ndarray, se: np.ndarray) -> tuple[int, str]:
 class _Refusal:
     """Refuse values, naming their rows."""
 
-    def __init__(self, rows: Sequence[int] | np.ndarray | None) -> None:
-        self.rows = rows
+    def __init__(
+        self,
+        rows: Sequence[int] | np.ndarray | None,
+        leave: Callable[[Iterable[int]], str] | None = None,
+    ) -> None:
+        self.rows, self.leave = rows, leave
 
     def __call__(self, wrong: np.ndarray, values: np.ndarray, reason: str) -> None:
         if wrong.any():
-            raise RunsError(f"{self.names(wrong)}: {reason.format(f'{values[wrong][0]:g}')}")
+            rows = self.at(np.flatnonzero(wrong))
+            said = reason.format(f"{values[wrong][0]:g}", out=self.out(rows))
+            raise RunsError(f"{words.rows(rows)}: {said}")
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        return places if self.rows is None else np.asarray(self.rows)[places]
+
+    def out(self, rows: Sequence[int] | np.ndarray) -> str:
+        which = "row" if len(rows) == 1 else "rows"
+        return f"leave the {which} out" + (f" with {self.leave(rows)}" if self.leave else "")
 
     def names(self, chosen: np.ndarray) -> str:
-        at = np.flatnonzero(chosen)
-        return words.rows(at if self.rows is None else np.asarray(self.rows)[at])
+        return words.rows(self.at(np.flatnonzero(chosen)))
 
     def all_or_none(self, values: Values | None, name: str, length: int) -> np.ndarray:
         """Give numbers, NaN where none is known; some alone are refused."""
@@ -329,17 +344,17 @@ class _Refusal:
         except (TypeError, ValueError):
             raise self._of_text(values, name) from None
         wrong = np.isinf(numbers) if may_miss else ~np.isfinite(numbers)
-        self(wrong & np.isnan(numbers), numbers, name + " is {}: fill it in or leave the row out")
-        self(wrong, numbers, name + " is {}: leave the row out; find_optima reads diverged runs")
+        self(wrong & np.isnan(numbers), numbers, name + " is {}: fill it in or {out}")
+        self(wrong, numbers, name + " is {}: {out}; find_optima reads diverged runs")
         return numbers
 
     def _of_text(self, values: Values | float, name: str) -> RunsError:
         cells = np.asarray(values, dtype=object).ravel()
-        at = [place for place, cell in enumerate(cells) if not _is_number(cell)]
-        rows = at if self.rows is None else np.asarray(self.rows)[at]
+        at = np.array([place for place, cell in enumerate(cells) if not _is_number(cell)])
+        rows = self.at(at)
         return RunsError(
             f"{words.rows(rows)}: {name} is {cells[at[0]]!r}, no number: "
-            "write one or leave the row out"
+            f"write one or {self.out(rows)}"
         )
 
 

@@ -8,6 +8,7 @@ from bayescale import RunsError, classify_curve, classify_curves, forecast_curve
 from bayescale.curves.measured import measured_curves
 from bayescale.curves.points import Metric, log_losses
 from bayescale.curves.shape import chance_level
+from bayescale.runs.table import read_table
 
 X = np.geomspace(1e8, 1e11, 8)
 
@@ -27,18 +28,19 @@ def messages(table, **options):
     return {one.name: one.message for one in measured_curves(table, "curve", "x", "y", **options)}
 
 
+OUT = "leave the row out with --where 'row not in [10]'"
 GOOD = (0.7 * X[0] ** 0.1 * X**-0.1).round(4)
 
 
 @pytest.mark.parametrize(
     ("bad", "higher", "message"),
     [
-        ("diverged", False, "row 10: y is 'diverged', no number: write one or leave the row out"),
-        (np.nan, False, "row 10: y is nan: fill it in or leave the row out"),
-        (np.inf, False, "row 10: y is inf: leave the row out; find_optima reads diverged runs"),
-        (-0.1, False, "row 10: -0.1 has no logarithm: the metric must be positive, leave the row"),
+        ("diverged", False, f"row 10: y is 'diverged', no number: write one or {OUT}"),
+        (np.nan, False, f"row 10: y is nan: fill it in or {OUT}"),
+        (np.inf, False, f"row 10: y is inf: {OUT}; find_optima reads diverged runs"),
+        (-0.1, False, f"row 10: -0.1 has no logarithm: the metric must be positive, {OUT}"),
         (65.45, True, "row 10: 65.45 is no share between 0 and 1: divide percent by 100; a quant"),
-        (-0.1, True, "row 10: -0.1 is no share between 0 and 1: leave the row out"),
+        (-0.1, True, f"row 10: -0.1 is no share between 0 and 1: {OUT}"),
     ],
 )
 def test_a_bad_value_refuses_its_own_curve(bad, higher, message):
@@ -52,6 +54,23 @@ def test_a_bad_value_refuses_its_own_curve(bad, higher, message):
     assert labels.loc["spoilt", "n"] == 8
     assert labels.loc["spoilt"].drop(["label", "n", "message"]).isna().all()
     assert labels.loc["first", "label"] == labels.loc["last", "label"] != "refused"
+
+
+def test_an_axis_may_be_written_as_counts_are():
+    written = [f"{value / 1e6:.6f}M" for value in X]
+    table = curves(one=GOOD).assign(x=[*written[:-1], f"{X[-1] / 1e9:.9f}B"])
+    (one,) = measured_curves(table, "curve", "x", "y")
+    np.testing.assert_allclose(one.values.x, X, rtol=1e-6)
+    (one,) = measured_curves(table.assign(x=["many", *written[1:]]), "curve", "x", "y")
+    assert one.message.startswith("row 1: x is 'many', no number: write one or leave the row out")
+
+
+def test_the_remedy_of_a_bad_value_works():
+    table = curves(first=GOOD, spoilt=[*GOOD[:2], np.nan, *GOOD[3:]])
+    remedy = messages(table)["spoilt"].split("--where ")[1].strip("'")
+    kept = read_table(table, where=remedy)
+    assert len(kept) == len(table) - 1
+    assert set(messages(kept).values()) == {""}
 
 
 def test_what_concerns_the_whole_table_still_refuses_it():

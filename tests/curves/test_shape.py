@@ -200,7 +200,7 @@ def test_text_in_a_table_is_refused_by_its_row():
     table = pd.DataFrame({"x": [1, 2, 4], "y": [1.0, "0.9", "diverged"], "n": [5, None, "many"]})
     (message,) = classify_curves(table, None, "x", "y")["message"]
     assert message.startswith("row 3: y is 'diverged', no number: ")
-    assert message.endswith("leave the row out")
+    assert message.endswith("leave the row out with --where 'row not in [3]'")
     kept = table.assign(y=[1.0, "0.9", 0.8])
     (message,) = classify_curves(kept, None, "x", "y", trials="n")["message"]
     assert message.startswith("row 3: the number of trials is 'many'")
