@@ -9,6 +9,7 @@ import numpy as np
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.curves.forecasts import QUANTILES, CurveForecast, forecast_table
+from bayescale.curves.mixture import ENDS
 from bayescale.curves.points import Metric
 from bayescale.curves.rule import Shape
 from bayescale.curves.shape import CurveShape
@@ -228,7 +229,7 @@ def regimes_of(shape: CurveShape) -> dict[str, tuple[float, float]]:
 
 def _regimes(shape: CurveShape, x: str) -> str:
     return ", ".join(
-        f"{name} from {words.size(x, low)}"
+        f"less than {ENDS:.0%} of the loss is reducible from {words.size(x, low)}"
         if name == "irreducible"
         else f"{name} until {words.size(x, high)}"
         for name, (low, high) in regimes_of(shape).items()

@@ -17,9 +17,11 @@ from bayescale.curves.points import Points
 from bayescale.curves.together import TOP
 
 _NEAR = 1e-3  # share of the range over which slopes are taken
-_ENDS = 0.1  # a regime is where the way between two levels is within a tenth of its end
 _COUNTS = 0.05  # weight of a point below which it hardly counts
 _GRID = 61
+
+ENDS = 0.1
+"""A regime is where the way between two levels is within this share of its end."""
 
 
 class LawDraws(Protocol):
@@ -223,8 +225,8 @@ class CurvePosterior:
         loss, floor = np.exp(self.log_loss(x)), self.floor[:, None]
         plateau = np.concatenate([own.plateau for own in self.parts.values()])[:, None]
         plateau = plateau if chance is None else np.full_like(plateau, chance)
-        near = plateau - loss < _ENDS * np.maximum(plateau - floor, 0)
-        irreducible = loss - floor < _ENDS * loss
+        near = plateau - loss < ENDS * np.maximum(plateau - floor, 0)
+        irreducible = loss - floor < ENDS * loss
         dims = ("chain", "draw")
         return xr.Dataset(
             {

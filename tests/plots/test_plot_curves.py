@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayescale import Curves, answer_curves, fit_curves, forecast_fitted, plots
+from bayescale import Curves, answer_curves, fit_curves, forecast_fitted, plots, words
 from bayescale.curves.answer import MOST_IN_FULL, regimes_of
 from bayescale.errors import RunsError
 
@@ -102,6 +102,16 @@ def test_regimes_lie_where_the_curve_says(fitted, falling):
     assert first == pytest.approx(1e19)
     assert 2e20 < until < HALFWAY
     assert "on its plateau" not in regimes_of(falling.shape)  # it falls from the first point on
+
+
+def test_where_little_of_the_loss_is_reducible_is_said_so():
+    x = np.geomspace(1e8, 1e12, 14)
+    noise = np.random.default_rng(1)
+    loss = (2.0 + 1e6 * x**-0.7) * np.exp(noise.normal(0, 0.002, len(x)))
+    curves = fit_curves(pd.DataFrame({"x": x, "y": loss}), None, "x", "y")
+    (since, _) = regimes_of(curves[0].shape)["irreducible"]
+    said = str(answer_curves(curves, x="tokens"))
+    assert f"less than 10% of the loss is reducible from {words.count(since)}" in said
 
 
 def test_the_law_is_pale_where_points_hardly_count(falling):
