@@ -217,6 +217,10 @@ def multiplier(
     loss: Annotated[
         list[float] | None, typer.Option("--loss", help="Target loss. May be repeated.")
     ] = None,
+    flops: Annotated[
+        list[float] | None,
+        typer.Option("--flops", help="Budgets at which to say which is better: 1e23."),
+    ] = None,
     same_validation: Annotated[
         bool, typer.Option("--same-validation", help="Both were scored on one validation set.")
     ] = False,
@@ -226,22 +230,22 @@ def multiplier(
     as_json: Json = False,
     allow_unconverged: AllowUnconverged = False,
 ) -> None:
-    """Say how many times the compute of another group one needs for the same loss."""
+    """Say how many times the compute of another group one needs, and which is better."""
     if group is None:
         raise FitError(
             "name the group: bayescale plan FIT multiplier --group NAME --reference NAME"
         )
     whole = _asked(fit, None, plot, at)
-    from bayescale.decisions.multiplier import answer_multiplier, compute_multiplier
+    from bayescale.decisions.multiplier import answer_multiplier, compute_multiplier, crossing
 
-    found = compute_multiplier(
-        whole, group, than, losses=loss, same_validation=same_validation or None
-    )
+    same = same_validation or None
+    found = compute_multiplier(whole, group, than, losses=loss, same_validation=same)
+    better = crossing(whole, group, than, flops, same_validation=same) if flops else None
     if plot is not None:
         from bayescale.plots.multiplier import plot_multiplier
 
         _save(plot_multiplier(found), plot)
-    print_answer(answer_multiplier(whole, found), as_json, allow_unconverged)
+    print_answer(answer_multiplier(whole, found, better), as_json, allow_unconverged)
 
 
 @plan_app.command()

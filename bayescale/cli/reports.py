@@ -186,7 +186,15 @@ def _next(numbers: dict[str, Any], out: Path) -> Iterator[str]:
     file = shlex.quote(str(out))
     yield f"bayescale check {file}"
     if optima := numbers.get("optima"):
-        yield f"bayescale optima {file} --flops {words.flops(optima[0]['flops'])}"
+        budget = words.flops(optima[0]["flops"])
+        yield f"bayescale optima {file} --flops {budget}"
+        groups = list(dict.fromkeys(entry["group"] for entry in optima))
+        if len(groups) > 1:
+            one, other = map(shlex.quote, groups[:2])
+            yield (
+                f"where groups share a validation set, bayescale plan {file} multiplier "
+                f"--group {one} --reference {other} --same-validation --flops {budget}"
+            )
     elif numbers.get("tasks"):
         at = numbers["predictions"][0]["at"]
         if {"params", "tokens"} <= at.keys():

@@ -41,6 +41,7 @@ VALIDATION = "validation"
 """Column of the runs that names the validation set."""
 
 _TARGETS, _BEYOND = 25, 12  # default target losses within the runs, and harder ones
+_WORTH_SAYING = 0.05  # decades
 _STEPS = 200  # computes between which a crossing is looked for
 
 
@@ -330,7 +331,7 @@ def _default_losses(sides: tuple[_Frontier, _Frontier]) -> np.ndarray:
 
 
 @typed
-def answer_multiplier(fit: Fit, found: xr.Dataset) -> Answer:
+def answer_multiplier(fit: Fit, found: xr.Dataset, budgets: xr.Dataset | None = None) -> Answer:
     """Say how many times the compute a group needs at each loss; see `compute_multiplier`.
 
     Parameters
@@ -338,20 +339,26 @@ def answer_multiplier(fit: Fit, found: xr.Dataset) -> Answer:
     fit : Fit
     found : xarray.Dataset
         What `compute_multiplier` returns.
+    budgets : xarray.Dataset, optional
+        What `crossing` returns: which of the two is better at its budgets is said first.
 
     Returns
     -------
     Answer
-        Numbers: ``group``, ``reference`` and ``targets``.
+        Numbers: ``group``, ``reference``, ``targets`` and ``budgets``.
     """
     group, reference = found.attrs["group"], found.attrs["reference"]
     targets = _targets_of(found)
-    result = plain({"group": group, "reference": reference, "targets": targets})
+    better = [] if budgets is None else _at_budgets(budgets)
+    result = plain({"group": group, "reference": reference, "targets": targets, "budgets": better})
     shown = result["targets"]
     if len(shown) > 5:  # a curve: its ends, and its end within the runs
         inside = [at for at in shown if not any(at["decades_beyond"].values())]
         shown = [*inside[:1], *inside[-1:], shown[-1]]
-    sentences = [_multiplier_sentence(at, group, reference) for at in shown]
+    sentences = [
+        *(_better_sentence(at, group, reference) for at in result["budgets"]),
+        *(_multiplier_sentence(at, group, reference) for at in shown),
+    ]
     return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
 
 
@@ -368,6 +375,34 @@ def _targets_of(found: xr.Dataset) -> list[dict[str, Any]]:
         for loss in found[LOSS.column].to_numpy()
         for at in [found.sel(loss=loss)]
     ]
+
+
+def _at_budgets(budgets: xr.Dataset) -> list[dict[str, Any]]:
+    """Loss of a group less that of the reference at each budget, as plain numbers."""
+    return [
+        {
+            "flops": float(at["flops"]),
+            "difference": numbers(at["difference"]),
+            "p_better": float((at["difference"] < 0).mean()),
+            "decades_beyond": float(at["decades_beyond"].max()),
+        }
+        for _, at in budgets.groupby("flops")
+        for at in [at.squeeze("flops")]
+    ]
+
+
+def _better_sentence(at: dict[str, Any], group: str, reference: str) -> str:
+    better = at["difference"]["median"] < 0
+    probability = at["p_better"] if better else 1 - at["p_better"]
+    said = number_of(at["difference"], 2)
+    far = ""
+    if at["decades_beyond"] >= _WORTH_SAYING:
+        far = f" That is {at['decades_beyond']:.1f} decades beyond the runs."
+    return (
+        f"At {words.flops(at['flops'])} FLOPs {group if better else reference} is better, with "
+        f"probability {probability:.2f}: the loss of {group} less that of {reference} is {said}."
+        f"{far}"
+    )
 
 
 def _multiplier_sentence(at: dict[str, Any], group: str, reference: str) -> str:

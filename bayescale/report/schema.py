@@ -584,12 +584,22 @@ class NextRuns(Standing):
     ratios: Ratios
 
 
+class Better(TypedDict):
+    """Loss of a group less that of the reference at a budget, and whether it is less."""
+
+    flops: float
+    difference: Quantity
+    p_better: float
+    decades_beyond: float
+
+
 class Multiplier(Standing):
     """Compute that one group needs for the loss of another."""
 
     group: str
     reference: str
     targets: list[Target]
+    budgets: list[Better]
 
 
 class Above(TypedDict):

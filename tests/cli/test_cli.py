@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import known_task_fit, simulated_table
+from conftest import known_grouped_fit, known_task_fit, simulated_table
 
 from bayescale import cli, load_fit, load_model
 from bayescale.cli import reading
@@ -441,6 +441,19 @@ def test_a_fit_answers_first_and_names_the_next_commands(run, small_fit, monkeyp
     assert check == "next: bayescale check 'a fit.nc'"
     assert re.fullmatch(r"next: bayescale optima 'a fit.nc' --flops \S+e22", optima)
     assert run(*shlex.split(optima)[2:])[0] == 0
+
+
+def test_a_fit_of_groups_names_the_command_that_says_which_is_better(run, monkeypatch):
+    own = known_grouped_fit(a={}, b={"E": 1.9})
+    own.runs.table.to_csv("runs.csv", index=False)
+    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: own)
+    code, out, _ = run("fit", "runs.csv", "--model", "chinchilla-hierarchical")
+    assert code == 0
+    condition, command = out.splitlines()[-1].split(", ")
+    assert condition == "next: where groups share a validation set"
+    code, out, _ = run(*shlex.split(command)[1:])
+    assert code == 0
+    assert re.match(r"At \S+ FLOPs a is better, with probability 1.00", out)
 
 
 def test_optima_take_constants_of_a_paper(run):

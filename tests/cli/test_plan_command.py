@@ -119,6 +119,19 @@ def grouped_file(tmp_path_factory):
     return str(own.save(tmp_path_factory.mktemp("fits") / "grouped.nc"))
 
 
+def test_which_group_is_better_at_a_budget(run, grouped_file):
+    ask = ("plan", grouped_file, "multiplier", "--group", "a", "--reference", "b")
+    code, out, _ = run(*ask, "--same-validation", "--flops", "1e22,1e24")
+    assert code == 0
+    assert out.startswith("At 1e22 FLOPs a is better, with probability ")
+    assert "\nAt 1e24 FLOPs a is better" in out
+    found = json.loads(run(*ask, "--same-validation", "--flops", "1e22", "--json")[1])
+    assert found["budgets"][0]["p_better"] == 1
+    code, _, err = run(*ask, "--flops", "1e22")  # whose losses cannot be compared
+    assert code == 2
+    assert "validation" in err
+
+
 def test_options_may_stand_before_and_after_the_question(run, grouped_file):
     ask = ("--reference", "b", "--same-validation")
     after = run("plan", grouped_file, "multiplier", "--group", "a", *ask)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from conftest import known_fit, known_grouped_fit
 
 from bayescale import (
@@ -25,6 +26,7 @@ from bayescale import (
     compute_multiplier,
     compute_optimal,
     constants_fit,
+    crossing,
     log_optimum,
     plan_outcomes,
     rank_plans,
@@ -144,6 +146,31 @@ def test_one_target_of_a_multiplier_is_one_sentence():
     [sentence] = answer.sentences
     assert sentence.startswith("For a loss of 2.200 a needs ")
     assert f"{answer.numbers['targets'][0]['multiplier']['median']:.2f}" in sentence
+
+
+def test_which_group_is_better_at_a_budget_is_said_first():
+    whole = known_grouped_fit(a={}, b={"A": 300.0})
+    found = compute_multiplier(whole, "a", "b", losses=[2.2], same_validation=True)
+    budgets = crossing(whole, "a", "b", [1e22, 1e24], same_validation=True)
+    answer = answer_multiplier(whole, found, budgets)
+    first, second, last = answer.sentences
+    assert first.startswith("At 1e22 FLOPs b is better, with probability 1.00: the loss of a less")
+    assert second.startswith("At 1e24 FLOPs b is better")
+    assert second.endswith(" decades beyond the runs.")
+    assert last.startswith("For a loss of 2.200 a needs ")
+    entry = answer.numbers["budgets"][0]
+    assert (entry["flops"], entry["p_better"]) == (1e22, 0.0)
+    gap = (compute_optimal(whole, 1e22)["loss"] * xr.DataArray([1, -1], dims="group")).sum("group")
+    assert entry["difference"]["median"] == pytest.approx(float(gap.median()), rel=1e-3)
+    turned = compute_multiplier(whole, "b", "a", losses=[2.2], same_validation=True)
+    budgets = crossing(whole, "b", "a", 1e22, same_validation=True)
+    assert (
+        answer_multiplier(whole, turned, budgets)
+        .sentences[0]
+        .startswith(
+            "At 1e22 FLOPs b is better, with probability 1.00: the loss of b less that of a is -"
+        )
+    )
 
 
 @pytest.mark.filterwarnings("ignore:in .* of the draws no size is best")
