@@ -30,6 +30,7 @@ TARGET, TRAINED, CELL = "target", "trained", "cell"
 
 _PREFIX = "w_"
 _PERCENT = 100.0
+_WHOLES = (1.0, _PERCENT)
 
 
 @typed
@@ -164,11 +165,17 @@ def _named(table: pd.DataFrame, given: str | Sequence[str], what: str, option: s
 def _how_named(table: pd.DataFrame, option: str) -> str:
     """Propose patterns of columns that lie together: shares sum to 1 or 100, losses do not."""
     numeric = table.select_dtypes("number")
-    begin = pd.Series([str(c).partition("_")[0] for c in numeric], index=numeric.columns)
-    groups = {f"{name}_*": own for name, own in numeric.T.groupby(begin) if len(own) > 1}
-    shares = {
-        name: any(np.allclose(own.sum(), whole, rtol=SHARES_WITHIN) for whole in (1, _PERCENT))
-        for name, own in groups.items()
+    names = [str(c) for c in numeric if "_" in str(c)]
+    ends = [f"{name.partition('_')[0]}_*" for name in names]
+    ends += [f"*_{name.rpartition('_')[2]}" for name in names]
+    groups = {
+        end: numeric[[name for name in names if fnmatchcase(name, end)]]
+        for end in dict.fromkeys(ends)
+        if ends.count(end) > 1
+    }
+    shares = {  # by the middle row: one may be broken
+        end: any(abs(own.sum(axis=1).median() / whole - 1) < SHARES_WITHIN for whole in _WHOLES)
+        for end, own in groups.items()
     }
     meant = [name for name, sums in shares.items() if sums == (option == "--weights")]
     if not meant:
@@ -179,10 +186,12 @@ def _how_named(table: pd.DataFrame, option: str) -> str:
 
 
 def _labels(columns: Sequence[str]) -> list[str]:
-    """Names without the beginning up to an underscore that all have in common."""
-    first = columns[0].partition("_")[0] + "_"
+    """Names without the beginning or ending at an underscore that all have in common."""
+    first, last = columns[0].partition("_")[0] + "_", "_" + columns[0].rpartition("_")[2]
     if all(c.startswith(first) and c != first for c in columns):
         return [c.removeprefix(first) for c in columns]
+    if all(c.endswith(last) and c != last for c in columns):
+        return [c.removesuffix(last) for c in columns]
     return list(columns)
 
 

@@ -52,6 +52,19 @@ def test_the_remedy_for_other_names_works():
     assert read_mixtures(table, targets="val_*", weights="pct_*").table["target"].nunique() == 2
 
 
+def test_what_names_have_in_common_may_be_their_ending():
+    table = of_scales().rename(columns={"w_web": "web_frac", "w_code": "code_frac"})
+    table = table.rename(columns={"loss_web": "eval/web_loss", "loss_code": "eval/code_loss"})
+    table.loc[0, "web_frac"] = 7.0
+    with pytest.raises(RunsError, match=r"pass --targets '\*_loss' \(in Python targets="):
+        read_mixtures(table)
+    with pytest.raises(RunsError, match=r"pass --weights '\*_frac'"):
+        read_mixtures(table, targets="*_loss")
+    runs = read_mixtures(table[1:], targets="*_loss", weights="*_frac")
+    assert set(runs.table["target"]) == {"eval/web", "eval/code"}
+    assert {"w_web", "w_code"} <= set(runs.table)
+
+
 def test_columns_that_no_pattern_holds_are_to_be_named():
     table = of_scales().rename(columns={"loss_web": "web", "loss_code": "code"})
     with pytest.raises(RunsError, match="name them all, between commas: --targets ONE,ANOTHER"):
