@@ -535,3 +535,20 @@ def test_scores_of_one_size_scatter_alike():
     found = {statistic.kind: statistic.values for statistic in _statistics(scores, axes, spec)}
     assert found["tokens"][0] == 0.0
     assert 0.5 < found["tokens"][1] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("rough", "why", "advice"),
+    [
+        (2, "the model hardly expects such runs", "Fit once without them"),
+        (9, "where so many weigh heavily, they are few", "bayescale backtest leaves runs out"),
+    ],
+)
+def test_nobody_is_told_to_fit_without_half_of_the_runs(rough, why, advice):
+    from bayescale.evaluation.checks.influence import _pareto
+
+    k = np.where(np.arange(17) < rough, 0.9, 0.2)
+    found = _pareto(xr.Dataset({"pareto_k": ("obs", k)}, attrs={"unit": "runs"}), np.arange(17))
+    assert found.status is Status.REVIEW
+    assert why in found.message
+    assert advice in found.advice
