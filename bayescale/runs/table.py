@@ -952,7 +952,8 @@ def _require_values(
     for name, rows in unread.items():
         if len(rows):
             cell = named.loc[rows[0], name]
-            some = f", or leave such rows out with --where '{name}.notna()'"
+            also, keep = _lacking_as_well(table, named, columns, name)
+            some = f", or leave such rows out with --where '{name}.notna(){keep}'{also}"
             raise RunsError(
                 f"column {name!r}, {words.rows(rows)}: {str(cell)[:60]!r} "
                 + why_none(cell, counts=name in COUNTS, decimal=decimal, unit=units.get(name, 1.0))
@@ -960,15 +961,34 @@ def _require_values(
             )
     for name in columns:
         if name in ("loss", *_FILLED):
-            # What experts add to the active parameters is known or not, and memory alone asks.
-            asked = table[name][~known_elsewhere(table, name)] if name == "params" else table[name]
-            _require_positive(asked, name)
+            beside = _lacking_as_well(table, named, columns, name)
+            _require_positive(_asked(table, name), name, *beside)
         elif name in COUNTS:
             _require_positive(table[name].dropna(), name)
         else:
             finite(table, name, least=0.0)
     if response == "loss":
         require_losses_alike(table)
+
+
+def _asked(table: pd.DataFrame, name: str) -> pd.Series:
+    """Cells of a column that must be numbers: what experts add to active parameters need not."""
+    return table[name][~known_elsewhere(table, name)] if name == "params" else table[name]
+
+
+def _lacking_as_well(
+    table: pd.DataFrame, named: pd.DataFrame, columns: Sequence[str], name: str
+) -> tuple[str, str]:
+    """Say which rows lack another column, and the rest of a condition without them as well."""
+    said, keep = list[str](), ""
+    for other in columns:
+        if other in ("loss", *_FILLED) and other != name and other in named:
+            lost = _asked(table, other).isna()
+            if lost.any() and not lost.all():
+                rows = lost.index[lost]
+                said.append(f"{words.rows(rows)} lack{'s' * (len(rows) == 1)} {other} as well")
+                keep += f" and {other}.notna()"
+    return f" ({', '.join(said)})" if said else "", keep
 
 
 def _require_runs(table: pd.DataFrame) -> None:
@@ -1016,7 +1036,8 @@ def require_losses_alike(table: pd.DataFrame, column: str = "loss") -> None:
         )
 
 
-def _require_positive(values: pd.Series, name: str) -> None:
+def _require_positive(values: pd.Series, name: str, also: str = "", beside: str = "") -> None:
+    """Refuse what is no positive number, and say what else a filter has to leave out."""
     for bad, what, keep in (
         (values.isna(), "is missing", f"{name}.notna()"),
         (np.isinf(values), "is infinite", f"{name} < inf"),
@@ -1028,7 +1049,7 @@ def _require_positive(values: pd.Series, name: str) -> None:
             raise RunsError(
                 f"column {name!r}, {words.rows(values.index[bad])}: the value "
                 f"{values[bad].iloc[0]:g} {what}{reason}",
-                f"Correct it, or leave such rows out with --where '{keep}'.",
+                f"Correct it, or leave such rows out with --where '{keep}{beside}'{also}.",
             )
 
 

@@ -684,3 +684,17 @@ def test_a_unit_is_proposed_only_where_the_whole_column_has_it():
     with pytest.raises(RunsError, match=r"rows 4, 8: .*--where 'params >= 1000'") as refused:
         read_runs(table.drop(columns="flops", errors="ignore"))
     assert "--unit" not in str(refused.value)
+
+
+def test_one_remedy_leaves_out_the_broken_rows_of_all_columns():
+    table = pd.DataFrame({"params": [1e7 * 2**i for i in range(8)], "tokens": 4e9})
+    table["tokens"] *= np.arange(1, 9)
+    table["loss"] = [str(4 - 0.1 * i) for i in range(8)]
+    table.loc[2, "tokens"], table.loc[[4, 5], "loss"] = np.nan, ["2.9.1", None]
+    for lost in (table, table.assign(loss=table["loss"].replace("2.9.1", None))):
+        with pytest.raises(
+            RunsError, match=r"'loss', row.* \(row 3 lacks tokens as well\)$"
+        ) as found:
+            read_runs(lost)
+        remedy = str(found.value).split("--where ")[1].split("'")[1]
+        assert len(read_runs(lost, where=remedy)) == 5
