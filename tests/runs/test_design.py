@@ -84,7 +84,7 @@ def test_mixed_runs_of_tasks_have_a_remedy_of_tasks():
     runs = read_runs(simulated_table().assign(family=["a", "b"] * 15, task=["x", "y", "z"] * 10))
     alone, _ = require_identifiable(runs, JOINT, 5, held=True)
     assert "--model task-accuracy-families --group family" in alone.advice
-    _, grouped = require_identifiable(runs, JOINT, 5, group="task", held=True)
+    (grouped,) = require_identifiable(runs, JOINT, 5, group="task", held=True)
     assert grouped.advice == "Choose one with --where."
 
 
