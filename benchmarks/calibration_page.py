@@ -238,7 +238,12 @@ def draw(found: Sequence[Found], path: Path) -> None:
 
     rows = -(-len(found) // _COLUMNS)
     figure, axes = plt.subplots(
-        rows, _COLUMNS, figsize=(10, 1.75 * rows + 0.3), sharex=True, squeeze=False
+        rows,
+        _COLUMNS,
+        figsize=(10, 1.75 * rows + 0.3),
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
     )
     for ax, own in zip(axes.ravel(), found, strict=False):
         _panel(ax, own)
@@ -246,7 +251,6 @@ def draw(found: Sequence[Found], path: Path) -> None:
         ax.set_axis_off()
     figure.supxlabel("share of ranks expected", fontsize=8)
     figure.supylabel("share found, less expected", fontsize=8)
-    figure.tight_layout(pad=0.6)
     held = BytesIO()
     figure.savefig(held, dpi=100)
     plt.close(figure)
