@@ -14,6 +14,9 @@ from scipy.special import bdtr, bdtrik, ndtri
 LEVEL = 0.05
 """Probability that a calibrated parameter leaves its band, and that a calibrated model is named."""
 
+FEWEST = 20
+"""Fits of a model that the page tells of: fewer say nothing of coverage."""
+
 _NULL = 4000  # sets of uniform ranks by which a set is judged
 _COLUMNS, _ROWS = 5, 3  # panels of one picture
 _PAGE = Path(__file__).with_suffix(".md")  # with fields to fill
@@ -284,16 +287,16 @@ def write_page(
     largest : int
         Rank.
     cases : sequence of str
-        All that can be asked: the page says which have no fits yet.
+        All that can be asked: the page says which have fewer than `FEWEST` fits yet.
     """
-    found = [own for own in found_in(records, largest) if own.ranks]
+    found = [own for own in found_in(records, largest) if own.number >= FEWEST]
     each = _COLUMNS * _ROWS
     pictures = []
     for first in range(0, len(found), each):
         name = f"{path.stem}-{first // each + 1}.png"
         draw(found[first : first + each], path.with_name(name))
         pictures.append(f"![Ranks of {found[first].case} and those below it]({name})\n")
-    numbers = sorted({50, 150, 500, min(own.number for own in found)} - {1, 2, 3, 4})
+    numbers = sorted({50, 150, 500, min(own.number for own in found)})
     powers = [
         f"| {what} | "
         + " | ".join(f"{power(how, number, largest):.0%}" for number in numbers)
@@ -338,11 +341,11 @@ def _summary(found: Sequence[Found]) -> str:
 
 
 def _missing(cases: Sequence[str], of: int) -> str:
-    """Name what was not asked yet: rows without numbers would hide those with them."""
+    """Name what was hardly asked yet: rows that say little would hide those that do."""
     named = ", ".join(f"`{case}`" for case in cases)
     if not cases:
         return "All were asked."
-    return f"| Not asked yet: {len(cases)} of {of} |\n| --- |\n| {named} |"
+    return f"| Not asked {FEWEST} times yet: {len(cases)} of {of} |\n| --- |\n| {named} |"
 
 
 def _row(case: str, own: Found) -> str:
