@@ -244,7 +244,10 @@ def test_laws_are_compared_and_backtested(own, folder):
     size, response = fit.spec.size, fit.spec.response
     assert found.axis == size
     assert all(draws[response.column].sizes[size] == 2 for draws in found.decisions.values())
-    assert all(response.name in sentence for sentence in bs.answer_comparison(found).sentences)
+    first, *values = bs.answer_comparison(found).sentences
+    assert first.startswith(f"Of 2 laws {found.table.index[0]} best predicts")
+    assert len(values) == 2
+    assert all(response.name in sentence for sentence in values)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bs.RunsWarning)  # the past is weaker than all runs
         result = bs.backtest(fit.runs, fit.spec, draws=200, tune=300)

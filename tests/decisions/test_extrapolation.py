@@ -144,11 +144,22 @@ def test_the_report_sets_the_exact_law_beside_the_bent_one(joint_fit, exact):
     assert not list(_beyond_sections(few, [INSIDE], other))
 
 
-def test_failing_checks_of_a_law_that_may_bend_say_so():
+def test_failing_checks_of_a_law_that_may_bend_say_so(joint_fit, exact):
     names = ["law along tokens"]
-    assert "The law may bend" in _failed_sentence(names, bends=True)
-    assert "take the model for true" in _failed_sentence(names, bends=False)
-    assert "bend" not in _failed_sentence(["convergence"], bends=True)
+    bends = "The law may bend, which allows for smooth errors of it"
+    backtested = _failed_sentence(names, joint_fit, tested=True)
+    assert backtested.endswith(f"{bends} as far out as it was backtested.")
+    assert _failed_sentence(names, joint_fit, tested=False).endswith(
+        f"{bends}; no backtest says how far out."
+    )
+    torn = joint_fit.tree.copy()
+    torn["posterior"] = joint_fit.posterior + joint_fit.posterior["chain"]
+    apart = replace(joint_fit, tree=torn)
+    for own, failed in ((exact, names), (apart, names), (joint_fit, ["column optimizer"])):
+        said = _failed_sentence(failed, own, tested=True)
+        assert said.startswith(f"1 check FAILs: {failed[0]}.")
+        assert "take the model for true" in said
+        assert "bend" not in said
 
 
 def test_plans_say_how_far_they_lie_and_whether_the_law_may_bend(joint_fit, known):
