@@ -40,6 +40,26 @@ def in_one_sentence(finding: str, advice: str) -> str:
     return f"{finding}; {advice[:1].lower()}{advice[1:].rstrip('.')}" if advice else finding
 
 
+def reason(error: Exception) -> str:
+    r"""Say why a library failed: its first line, for traces and hints of its own follow.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    str
+        The kind of an error that says nothing.
+
+    Examples
+    --------
+    >>> reason(OSError("no room\n  at store.c:12")), reason(KeyError())
+    ('no room', 'KeyError')
+    """
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 class BayescaleError(Exception):
     """A refusal a user can act on: what is wrong, where, and what to do.
 

@@ -252,6 +252,8 @@ def draw(found: Sequence[Found], path: Path) -> None:
         _panel(ax, own)
     for ax in axes.ravel()[len(found) :]:
         ax.set_axis_off()
+    for ax in axes.ravel()[: len(found)][-_COLUMNS:]:
+        ax.tick_params(labelbottom=True)  # also where the panel below is empty
     figure.supxlabel("share of ranks expected", fontsize=8)
     figure.supylabel("share found, less expected", fontsize=8)
     held = BytesIO()

@@ -12,7 +12,7 @@ import xarray as xr
 from nutpie.compile_pymc import CompiledPyMCModel
 from scipy.optimize import minimize
 
-from bayescale.errors import FitError
+from bayescale.errors import FitError, reason
 from bayescale.modelling.compiling import (
     CENTRE,
     SCALE,
@@ -266,9 +266,8 @@ def sample(target: Target, settings: Mapping[str, Any]) -> xr.DataTree:
             sampler.cancel()
             raise
         except RuntimeError as error:
-            said = str(error).splitlines()[0]  # a trace of the sampler's own follows
             raise FitError(
-                f"the sampler could not run on this model and data: {said}",
+                f"the sampler could not run on this model and data: {reason(error)}",
                 "Look for numbers far too large or too small, in the priors of the model file and "
                 "in the columns of the runs that the law reads.",
             ) from error

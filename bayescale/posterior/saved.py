@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import xarray as xr
 
-from bayescale.errors import FitError, RunsError
+from bayescale.errors import FitError, RunsError, reason
 from bayescale.runs.reading import kind_of
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"  # begins every such file
@@ -109,10 +109,9 @@ def _require_no_table(path: Path) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> FitError:
-    said = next(iter(str(error).splitlines()), type(error).__name__)
     return FitError(
-        f"{path}: not a netCDF file, or not all of one ({said}); give a file that fit.save or "
-        "bayescale fit wrote to its end"
+        f"{path}: not a netCDF file, or not all of one ({reason(error)}); give a file that "
+        "fit.save or bayescale fit wrote to its end"
     )
 
 

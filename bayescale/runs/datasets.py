@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bayescale.arguments import typed
-from bayescale.errors import DatasetError
+from bayescale.errors import DatasetError, reason
 from bayescale.runs.reading import Table
 from bayescale.words import did_you_mean
 
@@ -311,9 +311,9 @@ def _download(entry: Published) -> str:
         )
     except (OSError, ValueError) as error:
         offline = isinstance(error, OSError)
-        reason = "no network?" if offline else str(error).splitlines()[0]
+        why = "no network?" if offline else reason(error)
         raise DatasetError(
-            f"{entry.upstream_url} could not be fetched ({reason}); without network, put "
+            f"{entry.upstream_url} could not be fetched ({why}); without network, put "
             f"{_publishers_name(entry)}, fetched elsewhere, into a folder and name it in "
             f"{FOLDER_VARIABLE}"
         ) from error

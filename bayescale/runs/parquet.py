@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayescale import words
-from bayescale.errors import RunsError, warn
+from bayescale.errors import RunsError, reason, warn
 from bayescale.runs.columns import meaning
 from bayescale.runs.reading import parquet_files, taken, with_index
 from bayescale.runs.schedule import PLACES
@@ -223,7 +223,7 @@ def _schemas(files: Sequence[Path]) -> tuple["dict[Path, pa.Schema]", str]:
             unread[file] = error
     if unread and not schemas:
         raise next(iter(unread.values()))
-    said = [f"{file} ({str(error).splitlines()[0]})" for file, error in unread.items()]
+    said = [f"{file} ({reason(error)})" for file, error in unread.items()]
     return schemas, words.some(said, "files") if said else ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from bayescale import words
-from bayescale.errors import RunsError
+from bayescale.errors import RunsError, reason
 
 _TEXT = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _MOST_POWER = 100
@@ -109,7 +109,7 @@ def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = No
     except RunsError:
         raise
     except Exception as error:  # a query is a program: it may fail in any way
-        why = (str(error).splitlines() or [type(error).__name__])[0]
+        why = reason(error)
         if isinstance(error, SyntaxError):
             why = f"{error.msg}; conditions are written as \"family == 'llama'\""
         odd = [name for name in map(str, named) if not name.isidentifier() and name in where]

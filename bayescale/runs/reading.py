@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayescale import words
-from bayescale.errors import RunsError
+from bayescale.errors import RunsError, reason
 from bayescale.runs.delimited import read_delimited
 from bayescale.runs.records import read_json
 
@@ -259,8 +259,7 @@ def _decoded(content: bytes, kind: str) -> tuple[str, list[str]]:
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> RunsError:
-    why = (str(error).splitlines() or [type(error).__name__])[0]
-    return RunsError(f"{path}: not a readable {kind} table ({why})")
+    return RunsError(f"{path}: not a readable {kind} table ({reason(error)})")
 
 
 def with_index(table: Table) -> Table:
