@@ -34,6 +34,9 @@ WITH_REPLICATES = ("chinchilla", "chinchilla-hierarchical", "power-law", "data-c
 FLOPS = 5.76e23
 """Budget of which the compute-optimal size is ranked, for joint laws with a closed form."""
 
+OF_GROUPS = {"draws": 500, "tune": 500}
+"""Of each chain of a model with groups, half of what users take: 96 ranks need no more."""
+
 _CANDIDATES = 500  # tables that are drawn until one is kept
 _TRUTH = ("chain", "draw")
 _NOT_RANKED = ("_offset", "_anchor", "_effect")  # how a parameter is sampled; errors of rows
@@ -235,9 +238,10 @@ def score(item: tuple[str, int]) -> dict[str, Any]:
     case, number = item
     began, seed = time.process_time(), seed_of(case, number)
     record: dict[str, Any] = {"case": case, "simulation": number}
-    simulated = simulate(case, seed)
+    simulated, model = simulate(case, seed), spec_of(case)
+    settings = OF_GROUPS if model.group else {}
     try:
-        fitted = fitted_to(simulated.runs, spec_of(case), seed=number)
+        fitted = fitted_to(simulated.runs, model, seed=number, **settings)
     except Exception as error:  # of any library below: that a table has no fit is a result
         return {**record, "failure": f"{type(error).__name__}: {error}"[:300]}
     return {
