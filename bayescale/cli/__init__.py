@@ -124,15 +124,23 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; refusals become one line on stderr and exit code 2."""
+    """Run the command line; refusals become one line on stderr and exit code 2.
+
+    What is doubtful is said after the answer, in one line each, once.
+    """
+    doubts: dict[str, None] = {}
     with warnings.catch_warnings():
-        warnings.showwarning = _once_each()
+        warnings.showwarning = _kept_in(doubts)
         warnings.simplefilter("always", RunsWarning)
-        code = _run()
         try:
-            sys.stdout.flush()
-        except OSError as error:  # a full disk
-            code = _without_stdout(error)
+            code = _run()
+            try:
+                sys.stdout.flush()
+            except OSError as error:  # a full disk
+                code = _without_stdout(error)
+        finally:
+            for doubt in doubts:
+                typer.echo(f"warning: {doubt}", err=True)
     sys.exit(code)
 
 
@@ -173,9 +181,8 @@ def _say_misused(error: typer.TyperException) -> None:
         typer.echo(f"error: {said}", err=True)
 
 
-def _once_each() -> Callable[..., None]:
-    """Print what is doubtful in one line each, once; the warnings of libraries keep quiet."""
-    said: set[str] = set()
+def _kept_in(doubts: dict[str, None]) -> Callable[..., None]:
+    """Keep what is doubtful, each once and in order; the warnings of libraries keep quiet."""
 
     def show(
         message: Warning | str,
@@ -185,8 +192,7 @@ def _once_each() -> Callable[..., None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if issubclass(category, RunsWarning) and str(message) not in said:
-            said.add(str(message))
-            typer.echo(f"warning: {message}", err=True)
+        if issubclass(category, RunsWarning):
+            doubts[str(message)] = None
 
     return show

@@ -314,6 +314,20 @@ def test_a_doubt_is_printed_once(run, monkeypatch):
         assert run("models") == (0, "", "warning: first\nwarning: second\n")
 
 
+def test_doubts_are_printed_below_the_answer_and_with_a_refusal(run, monkeypatch):
+    def app(**_):
+        warnings.warn("doubtful", RunsWarning, stacklevel=1)
+        cli.typer.echo("the answer")
+        raise refusal
+
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(sys, "stderr", sys.stdout)  # as a terminal shows them
+    refusal = SystemExit(0)
+    assert run("models")[1] == "the answer\nwarning: doubtful\n"
+    refusal = RunsError("refused")
+    assert run("models")[:2] == (2, "the answer\nerror: refused\nwarning: doubtful\n")
+
+
 @pytest.mark.slow
 def test_unfinished_runs_are_left_out_kept_or_weighed(run, tmp_path):
     path, out = tmp_path / "early.csv", tmp_path / "fit.nc"
