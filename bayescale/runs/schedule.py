@@ -1,4 +1,4 @@
-"""Runs in mid-schedule: their learning rate had not decayed, so their loss lies above the law."""
+"""Unfinished runs: they ended before their schedule, so their loss lies above the law."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,7 +11,7 @@ from bayescale.errors import RunsError
 from bayescale.runs.check import Check, doubt
 
 type MidSchedule = Literal["exclude", "keep"] | float
-"""What to do with runs in mid-schedule: leave them out, keep them, or their weight in (0, 1)."""
+"""What to do with unfinished runs: leave them out, keep them, or their weight in (0, 1)."""
 
 _WHEN = {"mid_schedule": True, "finished": False, "is_final_checkpoint": False}
 _PORTION = "portion_of_schedule"
@@ -31,7 +31,7 @@ PLACES = ("tokens", *STEPS, _PORTION, "portion_of_run")
 def settle(table: pd.DataFrame, choice: MidSchedule) -> tuple[pd.DataFrame, list[str], list[Check]]:
     """Leave out, keep or weigh down the runs that the table marks as unfinished.
 
-    A run is in mid-schedule where the column ``mid_schedule`` is true, ``finished`` or
+    A run is unfinished where the column ``mid_schedule`` is true, ``finished`` or
     ``is_final_checkpoint`` is false, ``portion_of_schedule`` is below 1, or its ``State`` is not
     ``finished`` but crashed, failed, killed or running. A checkpoint that is
     not the last but lies at the end of the schedule or beyond it is a finished run.
@@ -52,7 +52,7 @@ def settle(table: pd.DataFrame, choice: MidSchedule) -> tuple[pd.DataFrame, list
     Raises
     ------
     RunsError
-        For another choice, when every run is in mid-schedule, or for weights that are none.
+        For another choice, when every run is unfinished, or for weights that are none.
     """
     _require_choice(choice)
     table, ledger = _weights(table)
@@ -67,19 +67,18 @@ def settle(table: pd.DataFrame, choice: MidSchedule) -> tuple[pd.DataFrame, list
         _require_some_finished(unfinished, named)
         left_out = doubt(
             "unfinished runs",
-            f"{named} {words.rows(rows)} as in mid-schedule: left out, because a learning "
-            "rate that has not decayed leaves a run worse than the law says",
-            'Keep such rows with --mid-schedule keep (in Python mid_schedule="keep"), or weigh '
-            "them down with --mid-schedule 0.1.",
+            f"{named} {words.rows(rows)} as unfinished: left out, for runs that end before "
+            "their schedule lie above the law",
+            'Keep them with --mid-schedule keep (in Python mid_schedule="keep").',
             rows,
         )
         return (
             table[~unfinished].copy(),
-            [*ledger, f"{len(rows)} in mid-schedule left out"],
+            [*ledger, f"{len(rows)} unfinished left out"],
             [left_out],
         )
     table = table.assign(mid_schedule=unfinished)
-    what = f"{unfinished.sum()} in mid-schedule kept"
+    what = f"{unfinished.sum()} unfinished kept"
     if choice != "keep":
         factor = pd.Series(np.where(unfinished, choice, 1.0), index=table.index)
         table["weight"] = table.get("weight", 1.0) * factor
@@ -99,7 +98,7 @@ def _require_choice(choice: object) -> None:
 def _require_some_finished(unfinished: pd.Series, named: str) -> None:
     if unfinished.all():
         raise RunsError(
-            f"{named} all {len(unfinished)} rows as in mid-schedule: none is left to fit; "
+            f"{named} all {len(unfinished)} rows as unfinished: none is left to fit; "
             'keep them with --mid-schedule keep (in Python mid_schedule="keep")'
         )
 
@@ -127,7 +126,7 @@ def _weights(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _marked(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Rows in mid-schedule by the column that says so, without columns that mark none."""
+    """Rows of unfinished runs by the column that says so, without columns that mark none."""
     nothing = pd.Series(np.nan, index=table.index)
     portion = pd.to_numeric(table.get(_PORTION, nothing), errors="coerce")
     found = {_PORTION: portion < 1 - _ROUNDING}
@@ -302,7 +301,7 @@ def require_no_history(table: pd.DataFrame) -> None:
 
 
 def unfinished_points(table: pd.DataFrame) -> list[Check]:
-    """Doubt points of curves that the table marks as taken in mid-schedule.
+    """Doubt points of curves that the table marks as of unfinished runs.
 
     Parameters
     ----------
@@ -328,8 +327,8 @@ def unfinished_points(table: pd.DataFrame) -> list[Check]:
     return [
         doubt(
             "unfinished runs",
-            f"the column {first!r} marks {words.rows(rows)} as in mid-schedule: losses of runs "
-            "whose learning rate has not decayed lie above those of finished runs",
+            f"the column {first!r} marks {words.rows(rows)} as unfinished: losses of runs "
+            "that end before their schedule lie above those of finished runs",
             f"If these curves are of finished runs, leave such rows out with --where '{finished}'.",
             rows,
         )

@@ -777,7 +777,7 @@ def read_table(source: str | Path | pd.DataFrame, *, where: str | None = None) -
     Warns
     -----
     RunsWarning
-        If the table marks points as taken in mid-schedule.
+        If the table marks points as of unfinished runs.
     """
     raw = load_table(source).table
     if len(raw) == 0:

@@ -36,15 +36,16 @@ def test_unfinished_runs_are_left_out_and_named(name):
     assert set(range(30)) - set(runs.table.index) == set(UNFINISHED)
     [notice] = runs.notices
     assert (notice.name, notice.rows) == ("unfinished runs", (3, 17))
-    assert f"the column {name!r} marks rows 4, 18" in notice.message
+    assert notice.message.startswith(f"the column {name!r} marks rows 4, 18 as unfinished: left")
+    assert len(str(notice)) < 230
     assert "--mid-schedule keep" in notice.advice
-    assert "2 in mid-schedule left out" in runs.ledger
+    assert "2 unfinished left out" in runs.ledger
 
 
 def test_the_remedy_in_the_notice_works():
     runs = read_runs(marked(), mid_schedule="keep")
     assert (len(runs), runs.notices) == (30, ())
-    assert runs.ledger[-1] == "2 in mid-schedule kept"
+    assert runs.ledger[-1] == "2 unfinished kept"
     assert "weight" not in runs.table
     assert list(runs.table.index[runs.table["mid_schedule"]]) == UNFINISHED
 
@@ -53,7 +54,7 @@ def test_weight_of_unfinished_runs_multiplies_their_own():
     runs = read_runs(marked(), mid_schedule=0.1)
     expected = np.where(runs.table.index.isin(UNFINISHED), 0.1, 1.0)
     np.testing.assert_array_equal(runs.table["weight"], expected)
-    assert runs.ledger[-1] == "2 in mid-schedule kept, their likelihood raised to 0.1"
+    assert runs.ledger[-1] == "2 unfinished kept, their likelihood raised to 0.1"
     cells = cells_of(load_model("chinchilla"), runs).table
     np.testing.assert_allclose(cells["weight"], expected, rtol=1e-12)
     own = read_runs(marked().assign(weight=0.5), mid_schedule=0.1)
@@ -66,7 +67,7 @@ def test_nothing_happens_where_every_run_is_finished(choice):
     runs = read_runs(simulated_table().assign(finished=True), mid_schedule=choice)
     assert (len(runs), runs.notices) == (30, ())
     assert not {"weight", "mid_schedule"} & set(runs.table)
-    assert not any("mid-schedule" in entry for entry in runs.ledger)
+    assert not any("unfinished" in entry for entry in runs.ledger)
 
 
 def test_checkpoint_beyond_its_schedule_is_finished():
@@ -244,3 +245,13 @@ def test_points_of_curves_in_mid_schedule_are_doubted():
     with pytest.warns(RunsWarning, match="State` == "):
         read_table(states)
     assert len(read_table(states, where='`State` == "finished"')) == 28
+
+
+@pytest.mark.parametrize("state", ["crashed", "killed", "running"])
+def test_of_no_unfinished_run_is_said_that_it_is_in_mid_schedule(state):
+    table = simulated_table().assign(state="finished")
+    table.loc[UNFINISHED, "state"] = state
+    with pytest.warns(RunsWarning, match="unfinished") as caught:
+        runs = read_runs(table)
+    assert "mid-schedule:" not in str(caught[0].message)
+    assert runs.ledger[-1] == "2 unfinished left out"

@@ -144,7 +144,7 @@ REFUSED = {
     "every run unfinished": (
         lambda t: t.assign(finished=False),
         {},
-        "'finished' marks all 30 rows as in mid-schedule: .* --mid-schedule keep",
+        "'finished' marks all 30 rows as unfinished: .* --mid-schedule keep",
     ),
     "every run that the filter keeps unfinished": (
         lambda t: t.assign(finished=t.index > 3),
