@@ -10,6 +10,7 @@ as a share of the loss :math:`e^r - 1`; where loss falls like :math:`D^{-s}` it 
 :math:`e^{r/s} - 1` more tokens to make up for it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -367,7 +368,8 @@ def bracketed(fit: Fit) -> xr.DataArray:
 def tokens_slope(fit: Fit) -> xr.DataArray | None:
     r"""Slope s of the floors, :math:`-d \log L / d \log D` at the middle of the cells, per draw.
 
-    By least squares of the levels of the cells on log N and log D.
+    By least squares of the levels of the cells on log N and log D. Of one run alone, as one that
+    crashed early, no floor is known.
 
     Parameters
     ----------
@@ -380,15 +382,16 @@ def tokens_slope(fit: Fit) -> xr.DataArray | None:
         Dims (chain, draw); None where the cells do not tell it: fewer than four, or of one D, or
         N and D in one ratio.
     """
-    at = places_of(fit) if fit.groups else {}
+    runs = Counter(_cell_labels(fit))
+    at = {cell: own for cell, own in places_of(fit).items() if fit.groups and runs[cell] > 1}
     if len(at) < 4 or not all({"params", "tokens"} <= own.keys() for own in at.values()):
         return None
     logs = np.log([[own["params"], own["tokens"]] for own in at.values()])
     centred = logs - logs.mean(axis=0)
     if np.linalg.svd(centred, compute_uv=False)[-1] < 0.1 * np.sqrt(len(at)):
         return None
-    weights = xr.DataArray(np.linalg.pinv(centred)[1], dims="group")
-    level = xr.ufuncs.log(fit.posterior[fit.spec.law.least]).drop_vars("group", errors="ignore")
+    weights = xr.DataArray(np.linalg.pinv(centred)[1], dims="group", coords={"group": [*at]})
+    level = xr.ufuncs.log(fit.posterior[fit.spec.law.least]).sel(group=[*at])
     return -(level * weights).sum("group")
 
 

@@ -66,7 +66,9 @@ def varying(table: pd.DataFrame, knobs: Sequence[str]) -> tuple[str, ...]:
 
 
 def moving(table: pd.DataFrame) -> tuple[str, ...]:
-    """Name the counts, params and tokens, that differ between the cells of a sweep.
+    """Name the counts, params and tokens, that differ between cells of several runs.
+
+    One run alone, as one that crashed early, says nothing of which setting is best there.
 
     Parameters
     ----------
@@ -76,7 +78,13 @@ def moving(table: pd.DataFrame) -> tuple[str, ...]:
     -------
     tuple of str
     """
-    return tuple(name for name in _COUNTS if name in table and _number(table[name]) > 1)
+    cells = _of_several(table)
+    return tuple(name for name in _COUNTS if name in table and _number(cells[name]) > 1)
+
+
+def _of_several(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the cells that have more than one run."""
+    return table[table["cell"].duplicated(keep=False)]
 
 
 def _number(counts: pd.Series) -> int:
@@ -207,8 +215,9 @@ def _of_counts(table: pd.DataFrame) -> list[Check]:
     found = [
         doubt(
             f"one {_COUNTS[name]} only",
-            f"every cell has about the same {name} ({words.count(table[name].median())}): how the "
-            f"best settings move with {name} cannot be told, and that trend is dropped",
+            f"every cell of several runs has about the same {name} "
+            f"({words.count(_of_several(table)[name].median())}): how the best settings move with "
+            f"{name} cannot be told, and that trend is dropped",
             f"Ask at these {name} only, or add cells at others.",
         )
         for name in known
@@ -229,7 +238,7 @@ def _of_counts(table: pd.DataFrame) -> list[Check]:
 
 
 def collinear(table: pd.DataFrame) -> float | None:
-    """Correlate log params and log tokens of the cells of a sweep, where it hides one's trend.
+    """Correlate log params and log tokens of cells of several runs, where it hides one's trend.
 
     Parameters
     ----------
@@ -241,7 +250,7 @@ def collinear(table: pd.DataFrame) -> float | None:
         None where they differ enough, or one of them does not move, or there are two cells.
     """
     move = moving(table)
-    logs = np.log(table.groupby("cell")[[*move]].median())
+    logs = np.log(_of_several(table).groupby("cell")[[*move]].median())
     if len(move) < 2 or len(logs) < 3:
         return None
     found = float(np.corrcoef(logs["params"], logs["tokens"])[0, 1])

@@ -19,7 +19,7 @@ from bayescale.runs.numbers import parse, why_none
 from bayescale.runs.reading import load_table
 from bayescale.runs.schedule import MidSchedule, settle
 from bayescale.runs.sweep_design import design_of_sweep, levels
-from bayescale.runs.table import Read, Runs, runs_from
+from bayescale.runs.table import Read, Runs, require_losses_alike, runs_from
 
 ALIKE = {"params": 0.01, "tokens": 0.02}
 """How far counts may differ within a cell: tokens are steps times a batch, rounded."""
@@ -163,8 +163,9 @@ def _measured(
     """Read the knobs, and give runs without a loss the ceiling of their cell."""
     table, ledger, found = _known_knobs(kept, raw, knobs, units, decimal)
     table, diverged = _marked(table, raw)
-    # Those that are left out as unfinished are taken for nothing.
-    diverged = diverged[settle(table, mid_schedule)[0].index]
+    finished = settle(table, mid_schedule)[0]
+    _require_none_far_below(finished)
+    diverged = diverged[finished.index]  # those that are left out are taken for nothing
     capped = _capped(_in_cells(table, cells), far)
     return Read(capped, (*ledger, *_said(diverged)), (*doubts, *found, *_without_loss(diverged)))
 
@@ -315,6 +316,14 @@ def _marked(table: pd.DataFrame, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.Se
     return table.assign(loss=loss.mask(lacking), diverged=known | lacking), lacking & ~known
 
 
+def _require_none_far_below(table: pd.DataFrame) -> None:
+    """Refuse losses far below all others, which would cap those of their cell; high ones are."""
+    known = table[(table["loss"] > 0) & ~table["diverged"]]
+    if known.empty:
+        return
+    require_losses_alike(known.assign(loss=known["loss"].clip(upper=known["loss"].median())))
+
+
 def _truth(table: pd.DataFrame) -> pd.Series:
     """Read the column ``diverged``; False where it is missing."""
     if "diverged" not in table:
@@ -428,7 +437,7 @@ def _capped(table: pd.DataFrame, far: float) -> pd.DataFrame:
     if not (np.isfinite(far) and far > 0):
         raise RunsError(f"far must be a positive number, of log loss, got {far:g}")
     raw, diverged = table.get(RAW, table["loss"]), _truth(table)
-    best = raw.mask(diverged).groupby(table["cell"]).transform("min")
+    best = raw.mask(diverged | (raw <= 0)).groupby(table["cell"]).transform("min")
     ceiling = best * np.exp(far)
     over = diverged | ~(raw < ceiling)
     # A loss that is not positive is refused by its row, as that of any run.

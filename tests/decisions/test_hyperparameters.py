@@ -205,6 +205,16 @@ def test_what_a_rise_is_worth_in_tokens_follows_from_the_floors(drawn):
     assert np.isinf(more_tokens(rise, -slope)).all()
 
 
+def test_one_run_alone_says_nothing_of_what_tokens_are_worth(drawn):
+    fit, crashed = with_levels(drawn, 0.04), drawn.groups[0]
+    own = fit.runs.table
+    once = own[(own["cell"] != crashed) | ~own["cell"].duplicated()]
+    levels = fit.posterior["L_min"].where(fit.posterior["group"] != crashed, 7.9)
+    fit.tree["posterior"] = fit.posterior.assign(L_min=levels)
+    one = replace(fit, runs=replace(fit.runs, table=once))
+    np.testing.assert_allclose(tokens_slope(one), 0.04)
+
+
 def test_floors_in_one_ratio_say_nothing_of_tokens(drawn):
     table = simulated_settings(sizes=(1e8, 2e8, 4e8, 8e8))
     one = table[np.isclose(table["tokens"], 1.6e10)]

@@ -100,6 +100,23 @@ def test_runs_far_above_the_best_or_diverged_have_the_loss_of_the_ceiling():
     assert len(quiet(table, where="loss.notna()")) == len(table) - 1  # inf is no blank
 
 
+@pytest.mark.parametrize(
+    ("loss", "said"), [(-2.6, "-2.6 must be positive"), (0.02, "0.02 is far from the median")]
+)
+def test_of_a_cell_with_a_broken_loss_the_broken_row_alone_is_refused(loss, said):
+    table = sweep()
+    table.loc[3, "loss"] = loss
+    with pytest.raises(RunsError, match=f"column 'loss', row 4: .*{said}"):
+        quiet(table)
+    assert len(quiet(table, where="row not in [4]")) == len(table) - 1
+
+
+def test_losses_far_above_the_others_are_capped_and_not_refused():
+    table = sweep()
+    table.loc[3, "loss"] = 1e5
+    assert len(quiet(table)) == len(table)
+
+
 def test_an_unfinished_run_is_left_out_and_not_called_diverged_as_well():
     table = sweep().assign(state="finished")
     table.loc[[0, 1], "loss"] = np.nan
@@ -227,6 +244,16 @@ def test_one_size_or_one_number_of_tokens_drops_the_trend():
     same["tokens"] = 2e9
     assert "move with tokens cannot" in str(notices(same)["one number of tokens only"])
     assert "collinear cells" in notices(sweep(ratios=(20,)))
+
+
+def test_a_cell_of_one_crashed_run_says_nothing_of_how_settings_move():
+    table = sweep(ratios=(20,))
+    crashed = table.index[-1]
+    early = table.assign(tokens=table["tokens"].where(table.index != crashed, 1e9))
+    early.loc[crashed, "loss"] = 7.9
+    assert "collinear cells" in notices(early)
+    same = early.assign(tokens=early["tokens"].where(early.index == crashed, 4e9))
+    assert "one number of tokens only" in notices(same)
 
 
 def test_cells_of_which_every_run_diverged_are_left_out_and_named():
