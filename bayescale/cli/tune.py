@@ -1,5 +1,6 @@
 """The command that says which settings a planned run wants."""
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,13 +24,14 @@ from bayescale.cli.options import (
 from bayescale.cli.reading import fit_of, levels_of, planned_of, require_fit, sweep_options
 from bayescale.cli.sampling import print_answer
 from bayescale.decisions.prices import Prices
-from bayescale.errors import FitError, RunsError
+from bayescale.errors import FitError, RunsError, RunsWarning
 from bayescale.files import make_folder, make_room
 from bayescale.progress import step
 
 if TYPE_CHECKING:
     from bayescale.posterior.fit import Fit
 
+_ANSWERED = "(best at the edge|collinear cells): "  # doubts that the answer says itself
 _DRAWS, _TUNE = 350, 300  # as of `fit_tuning`, whose module takes long to import
 
 
@@ -141,7 +143,9 @@ def _fit(
         from bayescale.decisions.tune import fit_tuning, require_told
         from bayescale.modelling.tuning import sweep_model
         from bayescale.runs.sweeps import read_sweep
-    swept = read_sweep(table, knobs, cells=cells, **options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _ANSWERED, RunsWarning)
+        swept = read_sweep(table, knobs, cells=cells, **options)
     trends = sweep_model(swept, knobs).covariates
     for plan in plans:
         require_told(swept, trends, plan)  # before the long work, not after it

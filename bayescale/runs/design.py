@@ -121,10 +121,9 @@ def _few_groups(runs: Runs, group: str) -> list[Check]:
     return [
         doubt(
             "few groups",
-            f"{number} {several} say little about the population they come from: the prior on the "
-            f"sd between {several} ([scales] in the model file) shapes the prediction for a new "
-            f"{one}",
-            f"State that prior beside it, or add {several}.",
+            f"{number} {several} say little of how {several} differ: the prior on their sd "
+            f"([scales] in the model file) shapes the prediction for a new {one}",
+            f"State that prior, or add {several}.",
         )
     ]
 

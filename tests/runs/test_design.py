@@ -160,7 +160,7 @@ def test_few_groups_are_called_as_the_user_knows_them(group, several):
     runs = read_runs(simulated_table().assign(**{group: ["a", "b"] * 15}))
     (said,) = require_identifiable(runs, ("params", "tokens"), 5, group=group)
     assert said.message.startswith(f"2 {several} say little")
-    assert said.advice == f"State that prior beside it, or add {several}."
+    assert said.advice == f"State that prior, or add {several}."
 
 
 @pytest.mark.parametrize("name", ["architecture", "arch"])
