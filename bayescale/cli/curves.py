@@ -85,7 +85,7 @@ def _answer(
     refused = [f"{one.name}: {one.message}" for one in fitted if one.label == REFUSED]
     if len(refused) == len(fitted):
         raise RunsError(f"no curve can be used: {words.some(refused, 'curves')}")
-    for reason in refused:
+    for reason in refused if as_json else ():  # else the answer says them
         typer.echo(f"refused: {reason}", err=True)
     found = forecast_fitted(fitted, list(at), seed=seed) if at else []
     if out is not None:

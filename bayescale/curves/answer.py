@@ -61,7 +61,8 @@ def answer_curves(
     }
     lines = _in_full if len(entries) <= MOST_IN_FULL else _in_short
     own = [line for one, row in zip(curves, entries, strict=True) for line in lines(one, row, x)]
-    return Answer(None, numbers, (*own, "", *_closing(curves, counts, bool(forecasts))))
+    totals, closing = _totals(curves, counts), _closing(curves, bool(forecasts))
+    return Answer(None, numbers, (*totals, "", *own, "", *closing))
 
 
 def _beyond(forecasts: Sequence[CurveForecast]) -> dict[str, dict[str, Any]]:
@@ -260,8 +261,20 @@ def forecast_of(own: Mapping[str, float], x: str) -> str:
     return f"{x} {at}, {beyond:.2f} decades beyond: {_brackets(own)}"
 
 
-def _closing(curves: Curves, counts: Mapping[str, int], forecast: bool) -> Iterator[str]:
-    """Say what holds for the whole table."""
+def _totals(curves: Curves, counts: Mapping[str, int]) -> Iterator[str]:
+    """Say what the curves are, and whether they were read the wrong way round."""
+    said = ", ".join(f"{number} {words.spaced(label)}" for label, number in counts.items())
+    yield f"{words.counted(len(curves), 'curve')}: {said}."
+    metrics = {one.metric for one in curves}
+    if Metric.LOSS in metrics and 2 * counts.get(Shape.INVERSE, 0) > len(curves):
+        yield (
+            "Most curves get worse. Accuracies are read with --higher-is-better, quantities that "
+            "may rise with --quantity."
+        )
+
+
+def _closing(curves: Curves, forecast: bool) -> Iterator[str]:
+    """Say how the lines of all curves are to be read."""
     if curves.together is not None:
         yield from curves.together.sentences
     of_points = ", of forecasts those of a new measurement" if forecast else ""
@@ -274,10 +287,3 @@ def _closing(curves: Curves, counts: Mapping[str, int], forecast: bool) -> Itera
     )
     if len(curves) > MOST_IN_FULL:
         yield "One line a curve; tables (--out), pictures (--plots) and JSON have more of each."
-    if Metric.LOSS in metrics and 2 * counts.get(Shape.INVERSE, 0) > len(curves):
-        yield (
-            "Most curves get worse. Accuracies are read with --higher-is-better, quantities that "
-            "may rise with --quantity."
-        )
-    said = ", ".join(f"{number} {words.spaced(label)}" for label, number in counts.items())
-    yield f"{words.counted(len(curves), 'curve')}: {said}."

@@ -239,8 +239,8 @@ def _forecast(one: Curve, asked: Sequence[float], seed: int) -> CurveForecast:
     points = shape.points
     if points.sizes < FEWEST or points.decades < SHORTEST:
         doubts.append(
-            f"{points.sizes} different x over {points.decades:.2f} decades: the interval is mostly "
-            f"what curves are like; {FEWEST} over {SHORTEST} decades would say more of this one"
+            f"the interval is mostly what curves are like; {FEWEST} different x over {SHORTEST} "
+            "decades would say more of this one"
         )
     if shape.label == Shape.SATURATED and shape.p_flat > 0.5:
         doubts.append(

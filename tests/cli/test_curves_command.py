@@ -90,7 +90,21 @@ def test_each_curve_is_said_in_a_few_lines(run, table):
     assert "P(getting worse) 0.00" in lines[place + 2]
     assert any(line.startswith("    tokens 200B, 0.30 decades beyond: 1.") for line in lines)
     assert any(line.startswith("    no forecast: no law says what comes after") for line in lines)
-    assert lines[-1].startswith("4 curves: 1 ")
+    assert lines[0].startswith("4 curves: 1 ")
+    assert lines[1] == ""
+
+
+def test_each_refusal_is_said_once(run, table):
+    few = pd.read_csv(table)
+    few = few[(few["curve"] != "law") | (few["tokens"] <= TOKENS[2])]
+    few.to_csv("few.csv", index=False)
+    for asked in ((), ("--at", "2x")):
+        code, out, err = run(*ask("few.csv", *asked))
+        assert (code, err) == (0, "")
+        for said in ("0 has no logarithm", "2 different x make no curve", "3 sizes are too few"):
+            assert out.count(said) == 1
+    assert out.count("3 different x") == 0  # the headline and its reason say how many there are
+    assert "note: the interval is mostly what curves are like" in out
 
 
 def test_a_quantity_that_grows_has_an_exponent_of_growth_and_no_floor(run):

@@ -102,7 +102,7 @@ def test_a_curve_that_falls_and_rises_has_no_forecast_and_says_why(forecasts):
 
 def test_short_curves_are_doubted_and_points_are_no_curve(forecasts):
     assert forecasts["short"].draws is not None
-    assert "5 different x over 0.62 decades" in forecasts["short"].message
+    assert "6 different x over 0.5 decades would say more" in forecasts["short"].message
     assert forecasts["two"].draws is None
     assert "2 different x make no curve" in forecasts["two"].message
 
