@@ -131,6 +131,15 @@ class Facts:
         return self.drawn.p_flat() > 0.5 and self.trend == 0
 
     @property
+    def at_chance(self) -> bool:
+        """Whether the mean of the curve is at the level of guessing."""
+        if self.chance_loss is None:
+            return False
+        middle = self.drawn.f.mean(axis=1) + self.level
+        off = abs(middle.mean() - np.log(self.chance_loss))
+        return bool(off < max(0.02, 2 * float(middle.std())))
+
+    @property
     def rises(self) -> bool:
         """Whether the loss rises above noise, or at the top, or from end to end."""
         up, top = self.drawn.p_up() > 0.9, self.drawn.p_up_top() > 0.95
@@ -179,9 +188,7 @@ def _flat(facts: Facts) -> _Answer:
             f"the noise could hide a change by a factor of {words.significant(np.exp(span), 2)}"
         )
     change = f"no change beyond noise, less than {np.expm1(span):.1%} in all (95% sure)"
-    middle = facts.drawn.f.mean(axis=1) + facts.level
-    off = np.inf if facts.chance_loss is None else abs(middle.mean() - np.log(facts.chance_loss))
-    if off < max(0.02, 2 * float(middle.std())):
+    if facts.at_chance:
         return Shape.SATURATED, f"random guess: at the chance level, {change}"
     return Shape.SATURATED, f"flat: {change}"
 

@@ -279,6 +279,12 @@ class Judged:
         """Whether a falling law may describe it."""
         return str(self.label) in FALLS
 
+    @property
+    def stays(self) -> bool:
+        """Whether it is flat, and not at chance, from where curves fall sooner or later."""
+        facts = self.facts
+        return self.label == Shape.SATURATED and facts.is_flat and not facts.at_chance
+
     def shape(
         self,
         law: Draws | None,

@@ -162,9 +162,10 @@ def fit_curves(
     Every curve that falls is fitted by one law, by default a power law after a plateau,
     :math:`L = E + (U - E)(1 + (x/h)^{1/f})^{-\alpha f}`, with a likelihood that listens most to the
     points nearest to what lies beyond, :math:`w_i = \min(1, \kappa (x_i / x_{max})^2)` with a sum
-    of at most 6. From 5 curves on priors are learned across them; from 8 on the table's own
-    backtests say whether every point may count in full, and how far forecasts should fall. Where
-    the label is of another law, draws are of each law that falls as often as it is probable.
+    of at most 6. From 5 curves on priors are learned across them, but for those that are flat,
+    which are fitted alone; from 8 on the table's own backtests say whether every point may count in
+    full, and how far forecasts should fall. Where the label is of another law, draws are of each
+    law that falls as often as it is probable.
 
     Where the curves are many, all cores fit them; the draws are the same. One that fails is refused
     with the reason.
@@ -277,6 +278,7 @@ def _together(
         points,
         spec,
         clusters=clusters,
+        apart=[name for name in points if judged[name].stays],
         pool=not alone,
         weighting=weighting,
         calibrate=not alone,
@@ -300,7 +302,8 @@ def _curve(
         label = str(Shape.INSUFFICIENT_RANGE)
         return Curve(one.name, one.rows, top, points.decades, label, message, None)
     law = together.draws.get(one.name) if together is not None else None
-    fall = together.log_fall if together is not None else (0.0, 0.0)
+    # How far curves fall is learned of those that do.
+    fall = together.log_fall if together is not None and not judged.stays else (0.0, 0.0)
     whole = together.whole if together is not None else 0.0
     shape = judged.shape(law, log_fall=fall, whole=whole, alone=own_law, seed=seed)
     sweep = _turn(one.values, shape, seed)

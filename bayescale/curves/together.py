@@ -10,7 +10,7 @@ far as the law says: `log_fall` is the log of the median ratio, with its bootstr
 to 0. Running bests do not count there: they fall whenever a later value is better, and never rise.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
@@ -158,6 +158,7 @@ def fit_together(
     spec: ModelSpec,
     *,
     clusters: Mapping[str, str] | None = None,
+    apart: Collection[str] = (),
     pool: bool = True,
     weighting: Weighting | None = None,
     calibrate: bool = True,
@@ -175,6 +176,9 @@ def fit_together(
         As `bayescale.curves.posterior.require_curve_model` returns it.
     clusters : mapping of str to str, optional
         Cluster of each curve.
+    apart : collection of str, optional
+        Curves that are none of the population of the others, as flat ones among some that fall:
+        they neither teach it nor are taught by it.
     pool : bool, optional
         Whether priors are learned across the curves.
     weighting : Weighting, optional
@@ -199,8 +203,9 @@ def fit_together(
     """
     asked = (TOP, WHOLE) if weighting is None else (weighting,)
     effort = ROUGH if rough else EFFORT
-    how = _How(spec, pooling_of(spec) if pool else None, clusters, floorless, effort, seed)
-    trial = _Trial.of(points, asked, how) if calibrate else None
+    pooling = pooling_of(spec) if pool else None
+    how = _How(spec, pooling, clusters, frozenset(apart), floorless, effort, seed)
+    trial = _Trial.of(how.alike(points), asked, how) if calibrate else None
     enough = trial is not None and trial.tested >= FEWEST_TESTED
     share = trial.shares if trial is not None and enough else np.eye(len(asked))[0]
     fits = [
@@ -282,10 +287,15 @@ class _How:
     spec: ModelSpec
     pooling: ModelSpec | None
     clusters: Mapping[str, str] | None
+    apart: frozenset[str]
     floorless: float
     effort: Effort
     seed: int
     failed: dict[str, str] = field(default_factory=dict)
+
+    def alike(self, points: Mapping[str, Points]) -> Mapping[str, Points]:
+        """Keep the curves of the population."""
+        return {name: own for name, own in points.items() if name not in self.apart}
 
 
 @dataclass(frozen=True)
@@ -306,17 +316,18 @@ class _Fit:
 
 def _fit(points: Mapping[str, Points], weighting: Weighting, how: _How) -> _Fit:
     """Sample curves alone, learn what they share, and sample each again under that."""
-    if how.pooling is None or len(points) < FEWEST_POOLED:
+    alike = how.alike(points)
+    if how.pooling is None or len(alike) < FEWEST_POOLED:
         alone = _draw_each(_asked(points, weighting, how, how.effort), how)
         if how.floorless > 0:
             return _Fit(_with_floorless(alone, points, weighting, how), None)
         return _Fit({name: own.draws for name, own in alone.items()}, None)
-    some = _some(points, MOST_POOLED, how.seed)
+    some = _some(alike, MOST_POOLED, how.seed)
     population = _learn(_sample_each(_asked(some, weighting, how, ROUGH), how), how)
 
     def base(name: str) -> Base:
         own = line_priors(how.spec, points[name], weighting.of(points[name]))
-        return _under(population, own, name, how)
+        return own if name in how.apart else _under(population, own, name, how)
 
     effort = how.effort if len(points) <= MOST_POOLED else ROUGH
     again = _draw_each(_asked(points, weighting, how, effort, base, (1, 1)), how)

@@ -78,6 +78,19 @@ def test_shares_of_the_draws_are_of_each_weighting(quick, monkeypatch):
     assert len(both) == DRAWS
 
 
+def test_a_curve_apart_teaches_the_others_nothing(quick):
+    curves = table(6)
+    x = next(iter(curves.values())).x
+    flat = points_of(x, 0.004 * np.random.default_rng(9).standard_normal(len(x)), np.zeros(len(x)))
+    for calibrate, weighting in ((True, None), (False, TOP)):
+        asked = {"calibrate": calibrate, "weighting": weighting}
+        without = fit_together(curves, SPEC, **asked)
+        beside = fit_together({**curves, "flat": flat}, SPEC, apart=["flat"], **asked)
+        np.testing.assert_array_equal(beside.population.middle, without.population.middle)
+        assert beside.tested == without.tested
+        assert set(beside.draws) == {*curves, "flat"}
+
+
 def test_some_draws_of_two_weightings_are_of_each_at_its_share():
     own = np.repeat([0.0, 1.0], [300, 700])[:, None]
     draws = Draws(SPEC, 1.0, np.repeat(own, len(coordinates_of(SPEC)), axis=1))
