@@ -184,6 +184,14 @@ INCREASING = Family(
     ((-1.0, np.log(0.3)), (1.0, np.log(0.1)), (-2.0, np.log(0.8))),
 )
 
+PURE_INCREASING = Family(
+    "pure_inverse",
+    0.0,  # nested in the rising law, which hardly ever lets all of a loss rise
+    _LEVEL | {"log_alpha": (np.log(0.1), 1.5)} | _NOISE,
+    _rising,
+    ((np.log(0.1),),),
+)
+
 FLAT = Family("flat", 0.06, _LEVEL | _NOISE, None, ((),))
 
 FAMILIES = (

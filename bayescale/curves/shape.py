@@ -17,11 +17,19 @@ from functools import cached_property
 
 import numpy as np
 import xarray as xr
-from scipy.special import logsumexp
+from scipy.special import expit, logit, logsumexp
 
 from bayescale.arguments import typed
 from bayescale.curves.bumps import Bump, find_bump
-from bayescale.curves.evidence import FAMILIES, Curve, Evidence, FamilyDraws, Target, evidence
+from bayescale.curves.evidence import (
+    FAMILIES,
+    PURE_INCREASING,
+    Curve,
+    Evidence,
+    FamilyDraws,
+    Target,
+    evidence,
+)
 from bayescale.curves.importance import climb
 from bayescale.curves.mixture import CurvePosterior, LawDraws
 from bayescale.curves.points import Metric, Points, Values, log_losses
@@ -359,7 +367,7 @@ class Judged:
         rng = np.random.default_rng([seed, 1])
         parts: dict[str, LawDraws]
         if law is None and label == Shape.INVERSE:
-            parts = {"inverse": self._family("inverse", DRAWS, rng)}
+            parts = self._rising(rng)
             log_fall = (0.0, 0.0)  # learned of curves that fall
         elif law is None:
             return None
@@ -371,6 +379,14 @@ class Judged:
         fall = log_fall[0] + log_fall[1] * rng.standard_normal(number)
         of_model = 0 if law is None else len(parts.get(law.spec.law.name, ())) / number
         return CurvePosterior(self.facts.points, parts, fall, 1 - (1 - whole) * of_model)
+
+    def _rising(self, rng: np.random.Generator) -> dict[str, LawDraws]:
+        """Let a curve that rises have no irreducible loss as often as is probable, as others do."""
+        some, pure = self.facts.found["inverse"], evidence(PURE_INCREASING, self.facts.curve, rng)
+        odds = logit(FLOORLESS) + pure.log_evidence - some.log_evidence
+        without = round(DRAWS * float(expit(odds)))
+        number = ((some, DRAWS - without), (pure, without))
+        return {own.family.name: self._drawn(own, many, rng) for own, many in number if many}
 
     def _average(self, law: Draws, rng: np.random.Generator) -> dict[str, LawDraws]:
         """Draw each law that falls as often as it is probable.
@@ -386,17 +402,18 @@ class Judged:
         share = dict(zip(names, np.exp(log - logsumexp(log)), strict=True))
         number = {name: round(len(law) * share[name]) for name in _RIVALS}
         parts: dict[str, LawDraws] = {
-            name: self._family(name, many, rng) for name, many in number.items() if many
+            name: self._drawn(self.facts.found[name], many, rng)
+            for name, many in number.items()
+            if many
         }
         left = len(law) - sum(number.values())
         return {law.spec.law.name: law.some(left), **parts} if left > 0 else parts
 
-    def _family(self, name: str, number: int, rng: np.random.Generator) -> FamilyDraws:
-        facts = self.facts
-        theta = facts.found[name].theta
+    def _drawn(self, found: Evidence, number: int, rng: np.random.Generator) -> FamilyDraws:
+        facts, theta = self.facts, found.theta
         log_x = np.log(facts.points.x)
         return FamilyDraws(
-            facts.found[name].family,
+            found.family,
             theta[rng.integers(0, len(theta), number)],
             (log_x[0] + log_x[-1]) / 2,
             facts.curve.half,

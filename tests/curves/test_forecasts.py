@@ -287,3 +287,26 @@ def test_curves_and_forecasts_show_themselves():
     assert [row.split()[0] for row in repr(ahead).splitlines()[1:4]] == ["x", "20.0B", "40.0B"]
     (reached,) = forecast_fitted(curves, "0.5x")
     assert "no forecast at 5.00B" in repr(reached)
+
+
+def test_a_flat_curve_among_falling_ones_is_not_forecast_to_fall_as_they_do():
+    each = {f"falls {n}": offset(X, 1.2 + 0.1 * n) for n in range(6)}
+    falling = [frame(noisy(own, 0.01, seed=n), name) for n, (name, own) in enumerate(each.items())]
+    flat = frame(noisy(np.full(len(X), 2.5), 0.01, seed=9), "flat")
+    table = pd.concat([*falling, flat], ignore_index=True)
+    *_, own = forecast_curves(table, "model", "tokens", "loss", at=[1e11])
+    assert own.curve.label == "saturated"
+    _, middle, high = quantiles(own, 1e11)
+    assert middle > 0.94 * 2.5  # what the others share says 11% less, 3% at least
+    assert high > 2.5
+
+
+def test_a_loss_of_which_all_rises_is_not_forecast_to_steepen():
+    truth = {str(n): (1 + n) * (X / 1e8) ** (0.05 + 0.03 * n) for n in range(4)}
+    curves = [frame(noisy(loss, 0.008, seed=int(n)), n) for n, loss in truth.items()]
+    found = forecast_curves(pd.concat(curves), "model", "tokens", "loss", at=[1e11])
+    assert {one.curve.label for one in found} == {"inverse"}
+    beyond = [loss[-1] ** 1.5 / loss[0] ** 0.5 for loss in truth.values()]
+    off = [quantiles(one, 1e11)[1] / y - 1 for one, y in zip(found, beyond, strict=True)]
+    assert abs(np.mean(off)) < 0.01
+    assert set(np.unique(found[0].draws["law"])) == {"inverse", "pure_inverse"}
