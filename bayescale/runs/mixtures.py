@@ -1,7 +1,7 @@
 """Runs on mixtures of corpora: a row a run and target, from a column for each target's loss."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,13 +16,13 @@ from bayescale.errors import RunsError, RunsWarning, warn
 from bayescale.runs.numbers import parse
 from bayescale.runs.query import leaving_out, select
 from bayescale.runs.reading import load_table
-from bayescale.runs.schedule import MidSchedule, settle
+from bayescale.runs.schedule import settle
 from bayescale.runs.table import (
     SHARES_WITHIN,
     Runs,
+    losses_far_off,
     named_counts,
     read_runs,
-    require_losses_alike,
 )
 
 TARGET, TRAINED, CELL = "target", "trained", "cell"
@@ -31,6 +31,7 @@ TARGET, TRAINED, CELL = "target", "trained", "cell"
 _PREFIX = "w_"
 _PERCENT = 100.0
 _WHOLES = (1.0, _PERCENT)
+_ALIKE = ("params", "tokens", "flops")  # each follows from the two others
 
 
 @typed
@@ -96,13 +97,26 @@ def read_mixtures(
         )
     parts = dict(zip(shares, (_PREFIX + label for label in _labels(shares)), strict=True))
     known = dict(zip(losses, _labels(losses), strict=True))
+    counts = named_counts(loaded, columns or {}, reading.get("units") or {})
+    measured = {name: parse(table[name], decimal=loaded.decimal) for name in losses}
     if where is not None:
-        read = named_counts(loaded, columns or {}, reading.get("units") or {})
-        read |= {name: parse(table[name], decimal=loaded.decimal) for name in losses}
-        table = table.loc[select(table.assign(**read), where).index]
+        table = table.loc[select(table.assign(**counts, **measured), where).index]
     left_out = len(loaded.table) - len(table)
-    table = _positive(_of_one(table, shares), losses, loaded.decimal)
-    _require_alike(table, losses, reading.get("mid_schedule", "exclude"))
+    finished, _, _ = settle(table, reading.get("mid_schedule", "exclude"))
+    of_shares = table[shares].apply(pd.to_numeric, errors="coerce")
+    whole = _whole(of_shares)
+    _require_rows(
+        table,
+        [
+            *_odd_shares(of_shares, whole),
+            *_odd_losses(table, measured, finished.index),
+            *_odd_counts(counts, finished.index),
+        ],
+    )
+    if whole != 1:
+        warn(f"shares in percent: {', '.join(shares)} sum to 100; divided by 100")
+    of_one = of_shares.div(of_shares.sum(axis=1), axis=0)
+    table = table.assign(**of_one.to_dict("series"), **measured)
     table = table.rename(columns=parts)
     long = _long(table, known, columns or {})
     with warnings.catch_warnings():
@@ -195,55 +209,86 @@ def _labels(columns: Sequence[str]) -> list[str]:
     return list(columns)
 
 
-def _of_one(table: pd.DataFrame, shares: Sequence[str]) -> pd.DataFrame:
-    """Divide shares in percent by 100, and every row by its sum."""
-    values = table[list(shares)].apply(pd.to_numeric, errors="coerce")
-    lacking = values.isna().any(axis=1)
-    if lacking.any():
-        column = values.columns[values[lacking].iloc[0].isna()][0]
-        raise RunsError(
-            f"column {column!r}, {words.rows(table.index[lacking])}: no number, and shares of a "
-            "mixture are all known",
-            "Fill in what is missing, with 0 where a corpus was left out, or leave the rows out "
-            f"with {leaving_out(table.index[lacking], table)}.",
+type _Odd = tuple[str, pd.Index, Sequence[str]]
+"""What is said of rows that cannot be used, where they are, and what may be done about them."""
+
+_CORRECT = "correct them"
+
+
+def _whole(shares: pd.DataFrame) -> float:
+    """Say what shares of a row sum to: 1, or 100 where they are percents."""
+    middle = shares.dropna().sum(axis=1).median()
+    return _PERCENT if abs(middle / _PERCENT - 1) < SHARES_WITHIN else 1.0
+
+
+def _odd_shares(shares: pd.DataFrame, whole: float) -> Iterator[_Odd]:
+    lacking = shares.index[shares.isna().any(axis=1)]
+    if len(lacking):
+        column = shares.columns[shares.loc[lacking[0]].isna()][0]
+        yield (
+            f"column {column!r}, {words.rows(lacking)}: no number, and shares of a mixture are all "
+            "known",
+            lacking,
+            ["fill in shares that are missing, with 0 where a corpus was left out"],
         )
-    sums = values.sum(axis=1)
-    whole = _PERCENT if abs(sums.median() / _PERCENT - 1) < SHARES_WITHIN else 1.0
-    bad = (values < 0).any(axis=1) | ((sums / whole - 1).abs() > SHARES_WITHIN)
+    known = shares.dropna()
+    sums = known.sum(axis=1)
+    bad = (known < 0).any(axis=1) | ((sums / whole - 1).abs() > SHARES_WITHIN)
     if bad.any():
-        divide = "" if len(table) > 2 * bad.sum() else "divide tokens of corpora by their sum, "
-        raise RunsError(
-            f"columns {', '.join(shares)}, {words.rows(table.index[bad])}: the shares sum to "
+        divide = ["divide tokens of corpora by their sum"] if len(shares) <= 2 * bad.sum() else []
+        yield (
+            f"columns {', '.join(shares)}, {words.rows(known.index[bad])}: the shares sum to "
             f"{sums[bad].iloc[0]:.4g}, not to {whole:g}",
-            f"Correct them, {divide}or leave the rows out with "
-            f"{leaving_out(table.index[bad], table)}.",
+            known.index[bad],
+            [_CORRECT, *divide],
         )
-    if whole != 1:
-        warn(f"shares in percent: {', '.join(shares)} sum to 100; divided by 100")
-    return table.assign(**(values.div(sums, axis=0)).to_dict("series"))
 
 
-def _positive(table: pd.DataFrame, losses: Sequence[str], decimal: str) -> pd.DataFrame:
-    """Read losses, by the rows of the table as it is; a blank one is not known."""
-    read = {name: parse(table[name], decimal=decimal) for name in losses}
-    for name, values in read.items():
-        bad = table[name].notna() & ~((values > 0) & np.isfinite(values))
-        if bad.any():
-            rows = table.index[bad]
-            cell = str(table.loc[rows[0], name])[:60]
-            raise RunsError(
-                f"column {name!r}, {words.rows(rows)}: {cell!r} is no positive number",
-                "Correct it, blank it if nothing was measured, or leave the rows out with "
-                f"{leaving_out(rows, table)}.",
+def _odd_losses(
+    table: pd.DataFrame, measured: Mapping[str, pd.Series], finished: pd.Index
+) -> Iterator[_Odd]:
+    """Find cells that are no losses, a blank one aside, and losses of finished runs far off."""
+    for name, read in measured.items():
+        values, cells = read[table.index], table[name]
+        usable = (values > 0) & np.isfinite(values)
+        bad = table.index[cells.notna() & ~usable]
+        if len(bad):
+            yield (
+                f"column {name!r}, {words.rows(bad)}: {str(cells[bad[0]])[:60]!r} is no positive "
+                "number",
+                bad,
+                [_CORRECT, "blank losses that were not measured"],
             )
-    return table.assign(**read)
+        own = values[usable & table.index.isin(finished)]
+        far, said = losses_far_off(own)
+        if len(far):
+            yield f"column {name!r}, {said}", far, [_CORRECT]
 
 
-def _require_alike(table: pd.DataFrame, losses: Sequence[str], mid_schedule: MidSchedule) -> None:
-    """Refuse losses far from all others of their target, by the rows of the table as it is."""
-    finished, _, _ = settle(table, mid_schedule)
-    for name in losses:
-        require_losses_alike(finished[finished[name].notna()], name)
+def _odd_counts(counts: Mapping[str, pd.Series], finished: pd.Index) -> Iterator[_Odd]:
+    """Find counts that are no positive numbers, of finished runs; compute may give a blank one."""
+    own = {name: counts[name] for name in _ALIKE if name in counts}
+    values = pd.DataFrame(own, index=finished)
+    known = (values > 0) & np.isfinite(values)
+    for name in values.columns.intersection(["params", "tokens"]):
+        follows = values[name].isna() & (known.sum(axis=1) > 1)
+        bad = finished[~known[name] & ~follows]
+        if len(bad):
+            yield (
+                f"column {name!r}, {words.rows(bad)}: no positive number",
+                bad,
+                [_CORRECT],
+            )
+
+
+def _require_rows(table: pd.DataFrame, odd: Sequence[_Odd]) -> None:
+    """Refuse the rows that break any rule at once, with one remedy for all of them."""
+    if not odd:
+        return
+    rows = sorted({row for _, found, _ in odd for row in found})
+    mends = list(dict.fromkeys(mend for _, _, some in odd for mend in some))
+    advice = f"{', '.join(mends)}, or leave the rows out with {leaving_out(rows, table)}."
+    raise RunsError("; ".join(said for said, _, _ in odd), advice[0].upper() + advice[1:])
 
 
 def _long(

@@ -968,7 +968,7 @@ def _require_values(
         else:
             finite(table, name, least=0.0)
     if response == "loss":
-        require_losses_alike(table)
+        _require_losses_alike(table["loss"])
 
 
 def _asked(table: pd.DataFrame, name: str) -> pd.Series:
@@ -1006,34 +1006,41 @@ def _require_runs(table: pd.DataFrame) -> None:
         )
 
 
-def require_losses_alike(table: pd.DataFrame, column: str = "loss") -> None:
-    """Refuse losses far from all others: those of small errors spread, but without a gap.
+def _require_losses_alike(losses: pd.Series) -> None:
+    rows, said = losses_far_off(losses)
+    if len(rows):
+        raise RunsError(
+            said, f"Correct it, or leave such rows out with {leaving_out(rows, losses.to_frame())}."
+        )
+
+
+def losses_far_off(losses: pd.Series) -> tuple[pd.Index, str]:
+    """Find losses far from all others: those of small errors spread, but without a gap.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-    column : str, optional
-        Of the losses, all of them positive.
+    losses : pandas.Series
+        All of them positive.
 
-    Raises
-    ------
-    RunsError
-        If there are such; the message names rows and remedy.
+    Returns
+    -------
+    rows : pandas.Index
+        Empty where there are none.
+    said : str
     """
-    losses = table[column]
     size = losses.sort_values()
     place = np.log(size.to_numpy())
     gap = np.diff(place) > np.log(_LOSS_GAP)
-    off = place - np.median(place)
+    off = place - np.median(place) if len(place) else place
     high = np.flatnonzero(gap & (off[1:] > np.log(_LOSS_FAR))) + 1
     low = np.flatnonzero(gap & (off[:-1] < -np.log(_LOSS_FAR))) + 1
     odd = size.index[: max(low, default=0)].union(size.index[min(high, default=len(size)) :])
-    if len(size) > 2 and len(odd):
-        raise RunsError(
-            f"column {column!r}, {words.rows(odd)}: {losses[odd[0]]:g} is far from the median loss "
-            f"{losses.median():g}, and none lies between",
-            f"Correct it, or leave such rows out with {leaving_out(odd, table)}.",
-        )
+    if len(size) < 3 or len(odd) == 0:
+        return size.index[:0], ""
+    return odd, (
+        f"column {str(losses.name)!r}, {words.rows(odd)}: {losses[odd[0]]:g} is far from the "
+        f"median loss {losses.median():g}, and none lies between"
+    )
 
 
 def _require_positive(values: pd.Series, name: str, also: str = "", beside: str = "") -> None:

@@ -87,6 +87,7 @@ def named_as_people_do():
         ("val_code", "n/a", "column 'val_code', row 2: 'n/a' is no positive number"),
         ("val_code", -1.0, "column 'val_code', row 2: '-1.0' is no positive number"),
         ("val_code", 900.0, "column 'val_code', row 2: 900 is far from the median loss"),
+        ("n_params", "many", "column 'params', row 2: no positive number"),
     ],
 )
 def test_a_bad_row_is_named_as_in_the_file_and_its_remedy_works(column, cell, said):
@@ -102,6 +103,30 @@ def test_a_bad_row_is_named_as_in_the_file_and_its_remedy_works(column, cell, sa
     assert len(runs) == 10
     assert "run-1" not in set(runs.table["trained"])
     assert "1 left out by the filter 'row not in [2]'" in runs.ledger
+
+
+def test_rows_that_break_several_rules_are_refused_at_once_with_one_remedy():
+    table = pd.concat([named_as_people_do()] * 2, ignore_index=True)
+    table["run"] = table.index
+    table.loc[1, "w_web"], table.loc[3, "w_code"], table.loc[4, "val_web"] = None, 95.0, 0.0
+    table.loc[6, "val_code"], table.loc[8, "tokens"], table.loc[9, "w_web"] = 900.0, None, -3.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunsWarning)
+        with pytest.raises(RunsError, match=r"'w_web', row 2: .*rows 4, 10: the shares") as refused:
+            read_mixtures(table, targets="val_*")
+        for said in ("'val_web', row 5: '0.0'", "'val_code', row 7: 900", "'tokens', row 9: no"):
+            assert said in str(refused.value)
+        assert str(refused.value).count("--where") == 1
+        remedy = str(refused.value).split("--where ")[1].strip("'.")
+        assert len(read_mixtures(table, targets="val_*", where=remedy)) == 2 * (
+            len(table) - 6
+        )  # of two targets
+
+
+def test_a_count_that_compute_gives_may_be_blank():
+    table = of_scales().assign(flops=lambda own: 6 * own["params"] * own["tokens"])
+    table.loc[1, "tokens"] = None
+    assert read_mixtures(table).table["tokens"].eq(2e10).all()
 
 
 def test_a_filter_asks_by_our_names_and_by_the_table_s_own():
