@@ -15,8 +15,8 @@ from bayescale.errors import FitError
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, named, picture, styled, unit_of
 from bayescale.posterior.fit import Fit
 
-_MIDDLE, _NEW = "middle of the population", "a new group"
-_COLOURS = {_MIDDLE: ORANGE, _NEW: GREEN}
+_MIDDLE = "middle of the population"
+_COLOURS = (ORANGE, GREEN)  # of that, and of a new group
 
 
 @picture
@@ -24,7 +24,7 @@ def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     """Draw each parameter that differs between groups: median and central 90% of every group.
 
     Where the model has a population, two more rows: its middle (how well that is known), and a new
-    group drawn from it (what to expect where there are no runs yet).
+    group drawn from it (what to expect where there are no runs yet), by the name of its column.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     """
     shown = _varying(fit) if names is None else _require_varying(fit, names)
     extended = _with_population(fit)
-    rows = [*_ordered(fit, shown[0]), *extended.groups[len(fit.groups) :]]
+    added = extended.groups[len(fit.groups) :]
+    rows, colours = [*_ordered(fit, shown[0]), *added], dict(zip(added, _COLOURS, strict=False))
     summary = summarise(extended.posterior[shown].sel(group=rows))
     with styled():
         figure, axes = _panels(len(shown), rows, f"What differs by {named(fit.spec.group)}")
@@ -54,7 +55,10 @@ def plot_forest(fit: Fit, names: Sequence[str] | None = None) -> Figure:
             _frame(axis, name, summary[name].sel(group=list(fit.groups)))
             axis.set_xlabel(unit_of(name, fit.spec.response))
             for place, row in enumerate(rows):
-                _bar(axis, summary[name].sel(group=row), place, _COLOURS.get(row, BLUE))
+                colour = colours.get(row, BLUE)
+                _bar(axis, summary[name].sel(group=row), place, colour)
+            for label, row in zip(axis.get_yticklabels(), rows, strict=False):  # the first has any
+                label.set_color(colours.get(row, "black"))
     return figure
 
 
@@ -130,7 +134,9 @@ def _with_population(fit: Fit) -> Fit:
     """Add the middle of the population and a new group, where there is a population."""
     if not fit.spec.partial:
         return fit
-    return _typical(fit).with_new_group(_NEW, along=fit.middle)
+    return _typical(fit).with_new_group(
+        f"a new {words.spaced(str(fit.spec.group))}", along=fit.middle
+    )
 
 
 def _typical(fit: Fit) -> Fit:
@@ -155,9 +161,6 @@ def _panels(
         axis.set_axis_off()
     axes[0, 0].set_yticks(range(len(rows)), [named(row, 30) for row in rows])
     axes[0, 0].set_ylim(len(rows) - 0.4, -0.6)
-    for axis in axes[:, 0]:
-        for label in axis.get_yticklabels():
-            label.set_color(_COLOURS.get(label.get_text(), "black"))
     figure.suptitle(f"{title} (median and 90% interval)", x=0.01, ha="left", size=10.5)
     return figure, list(axes.flat[:number])
 

@@ -543,22 +543,26 @@ def group_sections(fit: Fit, beside: Companions) -> Iterator[Section]:
     ------
     Section
     """
+    one = words.spaced(str(fit.spec.group))
     if any("group" in value.dims for value in fit.natural.values()):
+        new = (
+            f"A new {one} is what the others lead one to expect where there are no runs yet; with "
+            "few of them that is mostly the prior. "
+        )
         yield Section(
-            "What differs between groups",
-            f"Parameters of each {fit.spec.group}. A new group is what the population of groups "
-            "leads one to expect where there are no runs yet; with few groups that is mostly the "
-            "prior. A model with groups takes its law as exact, also beyond the runs.",
+            f"What differs by {one}",
+            f"Parameters of each {one}. {new if fit.spec.partial else ''}"
+            "A model with groups takes its law as exact, also beyond the runs.",
             figure=plots.plot_forest(fit),
             caption=f"Medians and {CAPTION}s; arrows and numbers: ends outside the panel.",
         )
     if beside.unpooled is not None:
         yield Section(
             "What pooling does",
-            "Estimates of groups with few or noisy runs are drawn to the others; those with many "
-            "stay where their runs put them.",
+            f"Each {one} with few or noisy runs is drawn to the others; one with many stays where "
+            "its runs put it.",
             figure=plots.plot_shrinkage(fit, beside.unpooled),
-            caption=f"Medians and {CAPTION}s, each group alone and with the others.",
+            caption=f"Medians and {CAPTION}s, each {one} alone and with the others.",
         )
     yield from _multiplier_sections(fit, beside.same_validation)
 

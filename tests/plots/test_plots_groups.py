@@ -55,7 +55,13 @@ def test_forest_has_a_panel_a_parameter_and_a_row_a_group_in_order(three):
     axes = [axis for axis in plots.plot_forest(three).axes if axis.axison]
     assert [axis.get_title(loc="left") for axis in axes] == ["alpha", "beta", "E", "A", "B"]
     rows = [label.get_text() for label in axes[0].get_yticklabels()]
-    assert rows == ["web", "books", "code", "middle of the population", "a new group"]
+    assert rows == ["web", "books", "code", "middle of the population", "a new family"]
+    colours = [
+        [to_hex(label.get_color()).upper() for label in axis.get_yticklabels()[-2:]]
+        for axis in axes
+        if axis.get_subplotspec().is_first_col()
+    ]
+    assert colours == [[ORANGE.upper(), GREEN.upper()]] * 2
     np.testing.assert_allclose(dots(axes[0], BLUE), [0.30, 0.33, 0.36], rtol=0.01)
     np.testing.assert_allclose(dots(axes[2], BLUE), [1.7, 2.0, 1.9], rtol=0.01)
 
@@ -65,7 +71,7 @@ def test_the_population_of_groups_along_a_column_is_drawn_in_the_middle_of_them(
     fit.tree["prior"] = fit.posterior  # of levels, which are not pooled
     axis = plots.plot_forest(fit, ["x_best"]).axes[0]
     rows = [label.get_text() for label in axis.get_yticklabels()]
-    assert rows[-2:] == ["middle of the population", "a new group"]
+    assert rows[-2:] == ["middle of the population", "a new width"]
     assert dots(axis, BLUE)[0] < 4e-3 < dots(axis, BLUE)[-1]
 
 

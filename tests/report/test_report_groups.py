@@ -13,7 +13,7 @@ from bayescale import answer_optima, answer_repetition, constants_fit, read_runs
 from bayescale.decisions.multiplier import multipliers
 from bayescale.posterior.describe import group_numbers
 from bayescale.posterior.fit import Fit
-from bayescale.report.page import sections
+from bayescale.report.page import group_sections, sections
 from bayescale.report.record import Companions, answer_fit, parameters
 from bayescale.report.write import write_report
 
@@ -91,6 +91,20 @@ def test_multiplier_is_against_the_better_group_and_needs_one_validation_set(gro
     assert any(sentence.startswith("dense needs") for sentence in said)
 
 
+def test_a_new_group_is_called_as_its_column(grouped):
+    table = grouped.runs.table.rename(columns={"family": "data_set"})
+    other = replace(
+        grouped,
+        spec=grouped.spec.grouped_by("data_set"),
+        runs=replace(grouped.runs, table=table),
+    )
+    for fit, name in ((grouped, "family"), (other, "data set")):
+        section = next(group_sections(fit, Companions()))
+        assert section.title == f"What differs by {name}"
+        assert f"A new {name} is what the others lead" in section.text
+        assert section.figure.axes[0].get_yticklabels()[-1].get_text() == f"a new {name}"
+
+
 @pytest.mark.slow
 def test_report_of_groups(grouped, tmp_path):
     page = write_report(
@@ -99,7 +113,7 @@ def test_report_of_groups(grouped, tmp_path):
     for title in (
         "Compute-optimal models: dense",
         "Compute-optimal models: sparse",
-        "What differs between groups",
+        "What differs by family",
         "What pooling does",
         "Compute multiplier: dense against sparse",
     ):
