@@ -379,7 +379,7 @@ def _taken(
     doubts = []
     if "flops" in taken and not _agree(table, taken, units):
         doubts.append(_unread("flops", [taken.pop("flops")], "disagree with 6 × params × tokens"))
-    if "run" not in table and (name := _run_column(table)):
+    if "run" not in table and (name := run_column(table)):
         taken["run"] = name
     known = {ours for ours in SIZES if ours in table or ours in taken}
     for ours in {*SIZES} - known if len(known) == 2 else ():
@@ -400,13 +400,25 @@ def _taken(
     return taken, tuple(doubts)
 
 
-def _run_column(table: pd.DataFrame) -> str | None:
-    """Find the column that names runs; of W&B's export that is Name, or ID where names repeat."""
+def run_column(table: pd.DataFrame) -> str | None:
+    """Find the column that names runs; of W&B's export that is Name, or ID where names repeat.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    str or None
+        None where there is none. Names of any other table that repeat may be those of models.
+    """
     spelled = {str(name).lower().replace(" ", "_"): str(name) for name in table.columns}
     exported = {"state", "runtime", "_step", "_runtime", "created"} & set(spelled)
-    names = ("run_name", "run_id", *(("name", "id") if exported else ()))
+    names = ("run_name", "run_id", "name", *(("id",) if exported else ()))
     found = [spelled[name] for name in names if name in spelled]
-    return next((n for n in found if table[n].is_unique), found[0] if found else None)
+    apart = [name for name in found if table[name].notna().all() and table[name].is_unique]
+    known = [name for name in found if exported or name != spelled.get("name")]
+    return next(iter([*apart, *known]), None)
 
 
 def _agree(table: pd.DataFrame, taken: Mapping[str, str], units: Mapping[str, float]) -> bool:

@@ -13,6 +13,7 @@ import pandas as pd
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.errors import RunsError, RunsWarning, warn
+from bayescale.runs.columns import run_column
 from bayescale.runs.numbers import parse
 from bayescale.runs.query import leaving_out, select
 from bayescale.runs.reading import load_table
@@ -295,7 +296,7 @@ def _long(
     table: pd.DataFrame, losses: Mapping[str, str], columns: Mapping[str, str]
 ) -> pd.DataFrame:
     """Make a row a run and target; rows without a loss are left out, and said."""
-    run = columns.get("run", "run")
+    run = columns.get("run") or ("run" if "run" in table else run_column(table)) or "run"
     trained = table[run].astype(str) if run in table else table.index.astype(str)
     kept = table.drop(columns=[c for c in ("loss", "cell", run) if c in table and c not in losses])
     long = kept.assign(**{TRAINED: trained}).melt(

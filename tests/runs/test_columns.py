@@ -211,3 +211,20 @@ def test_a_column_of_which_one_cell_is_text_is_read_or_refused():
         read_runs(table.assign(C=own))
     with pytest.raises(RunsError, match="column 'flops', row 2: 'none' is not a number"):
         read_runs(table.assign(C=own.where(own.index != 1, "none")))
+
+
+@pytest.mark.parametrize("column", ["name", "Name", "Run name", "run_id"])
+def test_runs_have_the_names_of_the_table_where_these_tell_them_apart(column):
+    table = simulated_table()
+    names = [f"llama-{row}" for row in table.index]
+    runs = read_runs(table.assign(**{column: names}), where=f"`{column}` != 'llama-3'")
+    assert runs.table["run"].tolist() == names[:3] + names[4:]
+    assert f"run is the column {column!r}" in runs.ledger
+
+
+def test_names_that_repeat_or_lack_are_none_of_runs():
+    table = simulated_table()
+    for name in (table.index // 2, table.index.astype(str).where(table.index > 0, None)):
+        runs = read_runs(table.assign(name=name))
+        assert runs.table["run"].tolist()[:2] == ["run-1", "run-2"]
+        assert "name" in runs.table

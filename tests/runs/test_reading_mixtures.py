@@ -150,3 +150,8 @@ def test_a_blank_loss_and_an_unfinished_run_are_no_bad_rows():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RunsWarning)
         assert len(read_mixtures(table)) == 9
+
+
+def test_runs_on_mixtures_have_the_names_of_the_table():
+    runs = read_mixtures(of_scales().rename(columns={"run": "name"}))
+    assert set(runs.table["trained"]) == {f"run-{row}" for row in range(6)}
