@@ -5,6 +5,10 @@ import functools
 import os
 import warnings
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # refusals that need no table import no pandas
+    import pandas as pd
 
 _WITHIN = (
     os.path.dirname(__file__) + os.sep,
@@ -81,7 +85,13 @@ class BayescaleError(Exception):
 
 
 class RunsError(BayescaleError):
-    """The table of training runs cannot be used as it stands."""
+    """The table of training runs cannot be used as it stands.
+
+    ``table`` is what was read of it where its rows were refused: a model that lacks a column says
+    that first, which is cheaper to mend.
+    """
+
+    table: "pd.DataFrame | None" = None
 
 
 class UnnamedColumnError(RunsError):

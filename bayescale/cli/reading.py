@@ -166,8 +166,8 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
     """
     options = reading_options(reading) | _of_tasks(reading)
     kind_of(path)  # a file that is not there is refused before pandas is imported
-    from bayescale.modelling.inputs import names_read
-    from bayescale.runs.tasks import ACCURACY, as_runs
+    from bayescale.modelling.inputs import runs_for
+    from bayescale.runs.tasks import ACCURACY
 
     odd = [*reading.of_tasks] if spec.response.column != ACCURACY else []
     of_losses = {"loss-unit": reading.loss_unit, "thin-per": reading.thin_per}
@@ -182,7 +182,7 @@ def runs_of(path: Path, reading: Reading, spec: ModelSpec) -> "Runs":
         given = {**options, "columns": names}
         if reading.sweep:
             return _floors_of(path, reading.sweep, spec, given)
-        runs = as_runs(path, spec.response.column, given, names_read(spec))
+        runs = runs_for(spec, path, given)
         for own in spec.reads:  # before the long work
             if own.role in ("size", "data", "compute"):
                 runs.column(own.name)

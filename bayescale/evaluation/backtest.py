@@ -26,12 +26,11 @@ from bayescale.evaluation.folds import Split, plan_cuts, up_to
 from bayescale.evaluation.scores import Chance, average, percent, score_with_chance
 from bayescale.files import plain
 from bayescale.laws import LOSS, Response
-from bayescale.modelling.inputs import names_read
+from bayescale.modelling.inputs import runs_for
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import fit
 from bayescale.progress import showing, step
 from bayescale.runs.table import Runs
-from bayescale.runs.tasks import as_runs
 from bayescale.workers import call_each
 
 MODEL, EXACT = "model", "exact"
@@ -269,7 +268,7 @@ def backtest(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
-    runs = as_runs(runs, spec.response.column, reading, names_read(spec))
+    runs = runs_for(spec, runs, reading)
     spec = spec.in_unit(runs.unit)
     laws = {MODEL: spec} | ({} if spec.is_exact else {EXACT: spec.exact})
     splits = plan_cuts(runs, spec, cuts)

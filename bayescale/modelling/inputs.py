@@ -1,6 +1,8 @@
 """Inputs of a law, and of its noise, from a table of runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,9 +10,10 @@ import pandas as pd
 from bayescale import words
 from bayescale.errors import RunsError
 from bayescale.laws import Input
-from bayescale.modelling.spec import ModelSpec
+from bayescale.modelling.spec import ModelSpec, is_shipped
 from bayescale.runs.isoflops import on_isoflops
-from bayescale.runs.table import Runs, finite, positive, share_columns, shares
+from bayescale.runs.table import Runs, cells_of, finite, positive, share_columns, shares
+from bayescale.runs.tasks import ACCURACY, as_runs
 
 BUDGET = "budget"
 """Compute of the isoFLOP curve that a run belongs to, FLOPs."""
@@ -242,6 +245,92 @@ def columns_of(spec: ModelSpec, table: pd.DataFrame) -> tuple[str, ...]:
     tuple of str
     """
     return tuple(name for name in dict.fromkeys(_names(spec, table)) if name in table)
+
+
+def runs_for(
+    spec: ModelSpec, source: Runs | str | Path | pd.DataFrame, options: Mapping[str, Any]
+) -> Runs:
+    """Take the runs that a model is to be fitted to, or read them from a table.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    source : Runs, path or pandas.DataFrame
+    options : mapping of str to Any
+        See `bayescale.runs.tasks.as_runs`.
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    RunsError
+        For a table that cannot be read, of a column that it lacks before rows that are broken.
+    """
+    try:
+        return as_runs(source, spec.response.column, options, names_read(spec))
+    except RunsError as error:
+        if error.table is not None and spec.response.column != ACCURACY:  # else filled in later
+            _require_columns(spec, error.table)
+        raise
+
+
+def _require_columns(spec: ModelSpec, table: pd.DataFrame) -> None:
+    for own in read_by(spec):
+        given = own.name in spec.constants or own.name == BUDGET or unstated(spec, own)
+        if own.scale == "shares":
+            share_columns(table, own.name)
+        elif not given and own.fill not in table:
+            cells_of(table, own.name)
+    if spec.group not in (None, BUDGET, *table.columns):
+        raise lacking(spec, table, str(spec.group))
+
+
+def lacking(
+    spec: ModelSpec,
+    table: pd.DataFrame,
+    column: str,
+    kind: str = "group",
+    how: str = "with --group",
+) -> RunsError:
+    """Say that a table lacks the column of the groups, or of their clusters.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    table : pandas.DataFrame
+    column : str
+    kind : str, optional
+    how : str, optional
+        How another column is named.
+
+    Returns
+    -------
+    RunsError
+        To raise.
+    """
+    return RunsError(
+        f"the model {spec.name} has the {kind}s of the column {column!r}, which the runs "
+        f"lack; name one of {', '.join(table.columns)} {how}, or fit a model without "
+        f"groups{alone(spec)}"
+    )
+
+
+def alone(spec: ModelSpec) -> str:
+    """Name the shipped model of the same law without groups, where there is one.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    str
+        Empty where there is none.
+    """
+    name = spec.name.removesuffix("-hierarchical")
+    return f", --model {name}" if name != spec.name and is_shipped(name) else ""
 
 
 def names_read(spec: ModelSpec) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from scipy.stats import chi2
 
 from bayescale.errors import RunsError
 from bayescale.laws import into_support, onto_line
-from bayescale.modelling.inputs import reference_of
-from bayescale.modelling.spec import ModelSpec, is_shipped
+from bayescale.modelling.inputs import alone, lacking, reference_of
+from bayescale.modelling.spec import ModelSpec
 from bayescale.runs.table import Runs, positive
 from bayescale.words import rows
 
@@ -40,7 +40,7 @@ def group_names(spec: ModelSpec, runs: Runs) -> tuple[str, ...]:
     if len(names) < 2:
         raise RunsError(
             f"every run has the {spec.group} {names[0]!r}: nothing can be pooled; name another "
-            f"column with --group, or fit a model without groups{_alone(spec)}"
+            f"column with --group, or fit a model without groups{alone(spec)}"
         )
     return names
 
@@ -70,11 +70,7 @@ def group_labels(spec: ModelSpec, runs: Runs) -> pd.Series:
 def _labels(spec: ModelSpec, runs: Runs, column: str, kind: str, how: str) -> pd.Series:
     """Name the group or the cluster of every run; `how` another column is named."""
     if column not in runs.table:
-        raise RunsError(
-            f"the model {spec.name} has the {kind}s of the column {column!r}, which the runs "
-            f"lack; name one of {', '.join(runs.table.columns)} {how}, or fit a model without "
-            f"groups{_alone(spec)}"
-        )
+        raise lacking(spec, runs.table, column, kind, how)
     labels = runs.table[column]
     if labels.isna().any():
         raise RunsError(
@@ -82,12 +78,6 @@ def _labels(spec: ModelSpec, runs: Runs, column: str, kind: str, how: str) -> pd
             f"leave such rows out with --where '{column}.notna()'"
         )
     return labels.astype(str)
-
-
-def _alone(spec: ModelSpec) -> str:
-    """Name the shipped model of the same law without groups, where there is one."""
-    name = spec.name.removesuffix("-hierarchical")
-    return f", --model {name}" if name != spec.name and is_shipped(name) else ""
 
 
 def clusters_of(spec: ModelSpec, runs: Runs) -> tuple[tuple[str, ...], np.ndarray]:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayescale.arguments import typed
 from bayescale.errors import BayescaleError, FitError
-from bayescale.modelling.inputs import completed, names_read
+from bayescale.modelling.inputs import completed, runs_for
 from bayescale.modelling.pooling import group_names
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import (
@@ -25,7 +25,6 @@ from bayescale.posterior.fit import (
 from bayescale.posterior.jax_sampling import sample_together
 from bayescale.progress import showing, step
 from bayescale.runs.table import Runs
-from bayescale.runs.tasks import as_runs
 
 
 @typed
@@ -96,7 +95,7 @@ def fit_tables(
 
 def _read(table: Any, spec: ModelSpec, reading: dict[str, Any], place: int) -> Runs:
     try:
-        runs = completed(spec, as_runs(table, spec.response.column, reading, names_read(spec)))
+        runs = completed(spec, runs_for(spec, table, reading))
         group_names(spec, runs)  # refuses runs without groups
         design_of(spec, runs)
     except BayescaleError as error:

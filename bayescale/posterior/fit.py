@@ -52,7 +52,7 @@ from bayescale.modelling.build import (
 )
 from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
 from bayescale.modelling.effects import effect_labels, offset_of, scale_of
-from bayescale.modelling.inputs import completed, names_read, parts_of_mixtures, reference_of
+from bayescale.modelling.inputs import completed, parts_of_mixtures, reference_of, runs_for
 from bayescale.modelling.noise import LEAST, SEED, noise_scale
 from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
 from bayescale.modelling.spec import ModelSpec, load_model, parse_model, slope_of
@@ -90,7 +90,6 @@ from bayescale.runs.check import Check, doubt, doubt_record
 from bayescale.runs.design import require_identifiable
 from bayescale.runs.reading import from_text, to_text
 from bayescale.runs.table import SHARES_WITHIN, Runs
-from bayescale.runs.tasks import as_runs
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400
@@ -1051,7 +1050,7 @@ def fit(
         raise FitError(f"no backend {backend!r}; {words.did_you_mean(backend, BACKENDS)}")
     spec = model if isinstance(model, ModelSpec) else load_model(model)
     spec = spec if group is None else spec.grouped_by(group)
-    runs = as_runs(runs, spec.response.column, reading, names_read(spec))
+    runs = runs_for(spec, runs, reading)
     if weights is not None:
         _require_weights(weights, len(runs))
         runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))

@@ -141,6 +141,27 @@ def _marked(table: pd.DataFrame) -> dict[str, pd.Series]:
     return {name: rows for name, rows in found.items() if rows.any()}
 
 
+def require_there(table: pd.DataFrame, names: Sequence[str], what: str) -> None:
+    """Refuse columns by which rows are to be chosen, where the table does not have them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    names : sequence of str
+    what : str
+        What is chosen.
+
+    Raises
+    ------
+    RunsError
+    """
+    if missing := [name for name in names if name not in table]:
+        raise RunsError(
+            f"{what} per {', '.join(names)} is asked for; {', '.join(missing)} is no column of "
+            f"{', '.join(table.columns)}"
+        )
+
+
 def last_of(table: pd.DataFrame, names: Sequence[str], count: int = 1) -> pd.DataFrame:
     """Keep the last row of each run: that of the most tokens, or else steps.
 
@@ -162,11 +183,7 @@ def last_of(table: pd.DataFrame, names: Sequence[str], count: int = 1) -> pd.Dat
         If the table lacks such a column, a name in it, or what says of a row where in its run it
         lies, or if rows of one run are of several sizes.
     """
-    if missing := [name for name in names if name not in table]:
-        raise RunsError(
-            f"the last row per {', '.join(names)} is asked for; {', '.join(missing)} is no column "
-            f"of {', '.join(table.columns)}"
-        )
+    require_there(table, names, "the last row")
     nameless = table[list(names)].isna().any(axis=1)
     if nameless.any():
         raise RunsError(

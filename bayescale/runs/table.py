@@ -59,6 +59,7 @@ from bayescale.runs.schedule import (
     is_history,
     last_of,
     require_no_history,
+    require_there,
     settle,
     unfinished_points,
 )
@@ -485,10 +486,16 @@ def runs_from(
     kept = select(filled, where, own)
     ours = {theirs: name for name, theirs in named.theirs.items()}
     best_per, last_per = (_names(some, ours) for some in (best_per, last_per))
+    _require_best(filled, best_per)
+    require_there(filled, _names(thin_per or (), ours), "the last row")
     read = measured(kept, filled, named.table) if measured else Read(kept)
     last = last_of(read.table, last_per) if last_per else read.table
     settled, settling, unfinished = settle(last, mid_schedule)
-    _require_values(settled, named.table, response, units, loaded.decimal)
+    try:
+        _require_values(settled, named.table, response, units, loaded.decimal)
+    except RunsError as error:
+        error.table = filled
+        raise
     if response == "loss":
         require_no_perplexity(settled["loss"], unit)
     thin_per = _thinned_by(settled, thin_per, mid_schedule, ours)
@@ -626,7 +633,7 @@ def positive(table: pd.DataFrame, name: str) -> np.ndarray:
     RunsError
         If the table does not have it, or has missing, non-positive or infinite values there.
     """
-    values = parse(_found(table, name))
+    values = parse(cells_of(table, name))
     _require_positive(values, name)
     return values.to_numpy()
 
@@ -650,7 +657,7 @@ def finite(table: pd.DataFrame, name: str, *, least: float = -np.inf) -> np.ndar
     RunsError
         If the table does not have it, or has missing, infinite or smaller values there.
     """
-    values = parse(_found(table, name))
+    values = parse(cells_of(table, name))
     bad = ~np.isfinite(values) | (values < least)
     if bad.any():
         raise RunsError(
@@ -721,7 +728,23 @@ def shares(table: pd.DataFrame, name: str) -> np.ndarray:
     return found / sums[:, None]
 
 
-def _found(table: pd.DataFrame, name: str) -> pd.Series:
+def cells_of(table: pd.DataFrame, name: str) -> pd.Series:
+    """Take a column of a table of runs that a model needs.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    name : str
+
+    Returns
+    -------
+    pandas.Series
+
+    Raises
+    ------
+    RunsError
+        If the table does not have it.
+    """
     if name not in table and name in _GIVEN:
         raise RunsError(
             f"the model needs the column {name!r}, {_GIVEN[name]}",
@@ -913,20 +936,19 @@ def _filled_rows(named: pd.DataFrame, table: pd.DataFrame) -> dict[str, pd.Serie
     return {name: rows for name, rows in blank.items() if rows.any()}
 
 
-def _best(table: pd.DataFrame, best_per: Sequence[str]) -> pd.DataFrame:
-    if not best_per:
-        return table
-    if "loss" not in table:
+def _require_best(table: pd.DataFrame, best_per: Sequence[str]) -> None:
+    """Refuse columns that are not there before any row is looked at."""
+    if best_per and "loss" not in table:
         raise RunsError(
             "the best run is that of the lowest loss, and these runs have none; keep the rows you "
             "mean with --where"
         )
-    missing = [name for name in best_per if name not in table]
-    if missing:
-        raise RunsError(
-            f"the best run per {', '.join(best_per)} is asked for; {', '.join(missing)} is no "
-            f"column of {', '.join(table.columns)}"
-        )
+    require_there(table, best_per, "the best run")
+
+
+def _best(table: pd.DataFrame, best_per: Sequence[str]) -> pd.DataFrame:
+    if not best_per:
+        return table
     best = table.groupby(list(best_per), dropna=False)["loss"].idxmin()
     return table.loc[np.sort(best)].copy()
 

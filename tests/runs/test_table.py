@@ -698,3 +698,31 @@ def test_one_remedy_leaves_out_the_broken_rows_of_all_columns():
             read_runs(lost)
         remedy = str(found.value).split("--where ")[1].split("'")[1]
         assert len(read_runs(lost, where=remedy)) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"model": "chinchilla-hierarchical", "group": "famly"}, "groups of the column 'famly'"),
+        ({"model": "experts"}, "needs the column 'active_params'"),
+        ({"model": "mixture-joint"}, "from columns named w_..."),
+        ({"best_per": "famly"}, "famly is no column of"),
+        ({"last_per": "famly"}, "famly is no column of"),
+        ({"thin_per": "famly"}, "famly is no column of"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused_before_broken_rows(options, said):
+    table = simulated_table().assign(family=["dense", "sparse"] * 15)
+    table["loss"] = table["loss"].astype(object).where(table.index != 3, "broken")
+    with pytest.raises(RunsError, match=re.escape(said)):
+        fit(table, **options)
+
+
+@pytest.mark.parametrize(
+    "model", ["isoflop-profiles", "data-constrained", "chinchilla-hierarchical"]
+)
+def test_broken_rows_are_refused_where_no_column_is_lacking(model):
+    table = simulated_table().assign(family=["dense", "sparse"] * 15)
+    table["loss"] = table["loss"].astype(object).where(table.index != 3, "broken")
+    with pytest.raises(RunsError, match="row 4: 'broken' is not a number"):
+        fit(table, model)
