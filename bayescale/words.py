@@ -305,6 +305,27 @@ def told_apart(one: float, other: float, digits: int = 2) -> tuple[str, str]:
     return told_apart(one, other, digits + 1)
 
 
+def chance(probability: float) -> str:
+    """Write a probability in percent; by draws nothing is certain, and nothing is impossible.
+
+    Parameters
+    ----------
+    probability : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> chance(0.974), chance(1.0), chance(0.001)
+    ('97%', 'more than 99%', 'less than 1%')
+    """
+    if probability > 0.995:
+        return "more than 99%"
+    return "less than 1%" if probability < 0.005 else f"{probability:.0%}"
+
+
 def span(low: float, high: float, form: str = "count") -> str:
     """Two ends of an interval, the shared suffix written once.
 

@@ -122,7 +122,7 @@ def _in_full(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
             f"    {line}"
             for line in (
                 found,
-                slope + f"P({worse}) {entry['p_up_top']:.2f}",
+                slope + f"P({worse}) {words.chance(entry['p_up_top'])}",
                 best_of(one, x),
                 _regimes(one.shape, x),
             )
@@ -192,7 +192,8 @@ def best_of(one: Curve, x: str) -> str:
     """
     if one.sweep is None or not one.sweep.bracketed:
         return ""
-    return f"best {x} {_brackets(one.sweep.best)}, P(inside the range) {one.sweep.p_bracketed:.2f}"
+    inside = words.chance(one.sweep.p_bracketed)
+    return f"best {x} {_brackets(one.sweep.best)}, P(inside the range) {inside}"
 
 
 def _brackets(value: Mapping[str, float]) -> str:

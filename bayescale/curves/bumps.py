@@ -83,7 +83,7 @@ class Bump:
         sure = "p < 0.001" if self.p < 1e-3 else f"p = {self.p:.3f}"
         return (
             f"a bump at x from {first} to {last}, {high:.1%} (sd {sd:.1%}) above a smooth curve "
-            f"({sure} without one), P(rises) {self.p_rises:.2f}"
+            f"({sure} without one), P(rises) {words.chance(self.p_rises)}"
         )
 
 

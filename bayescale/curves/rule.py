@@ -198,8 +198,9 @@ def _rising(facts: Facts) -> _Answer:
         return None
     drawn, worse = facts.drawn, facts.drawn.p_worse()
     chances = (
-        f"P(rise) {drawn.p_up():.2f}, P(rise at the top) {drawn.p_up_top():.2f}, "
-        f"P(fall) {drawn.p_down():.2f}, P(ends worse) {worse:.2f}"
+        f"P(rise) {words.chance(drawn.p_up())}, "
+        f"P(rise at the top) {words.chance(drawn.p_up_top())}, "
+        f"P(fall) {words.chance(drawn.p_down())}, P(ends worse) {words.chance(worse)}"
     )
     if drawn.p_down() <= 0.5 and (facts.trend > 0 or not facts.points.known):
         return Shape.INVERSE, f"gets worse with scale: {chances}"
@@ -230,7 +231,7 @@ def _other_law(facts: Facts) -> _Answer:
     name = next((name for name in eligible if factors[name] > max(0, best - 1)), None)
     if name is None:
         return None
-    steepens = f", P(steepens) {steep:.2f}" if steep > 0.5 else ""
+    steepens = f", P(steepens) {words.chance(steep)}" if steep > 0.5 else ""
     rest = ", ".join(f"{_WORDS[other]} {factors[other]:+.1f}" for other in OTHERS if other != name)
     return Shape(name), (
         f"{_WORDS[name]} explains it better than a power law, log Bayes factor "
@@ -273,7 +274,9 @@ def _ambiguous(facts: Facts) -> _Answer:
 
 
 def _better(facts: Facts) -> str:
-    return f"it ends better than it began with probability {1 - facts.drawn.p_worse():.2f}"
+    return (
+        f"it ends better than it began with probability {words.chance(1 - facts.drawn.p_worse())}"
+    )
 
 
 def _exponent(facts: Facts) -> str:

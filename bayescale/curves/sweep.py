@@ -418,7 +418,7 @@ def _sentences(sweep: Sweep, axis: str, within: float) -> Iterator[str]:
     edge, place = ("largest", -1) if above else ("smallest", 0)
     direction = (
         f"the best {axis} lies beyond the {edge} tried, {write(sweep.points.x[place])}, with "
-        f"probability {probability:.2f}: try {write(sweep.try_next)}"
+        f"probability {words.chance(probability)}: try {write(sweep.try_next)}"
     )
     if sweep.bracketed:
         best, cost, (low, high) = sweep.best, sweep.cost, sweep.basin

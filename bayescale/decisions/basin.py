@@ -240,7 +240,7 @@ def _basin_sentences(answer: dict[str, Any], basin: dict[str, Any]) -> list[str]
         low, high = (words.significant(own) for own in answer["seen"])
         said.append(
             f"It lies among the values of the runs, {low} to {high}, with a probability of "
-            f"{basin['p_seen']:.0%}: the runs bound it, they do not bracket it."
+            f"{words.chance(basin['p_seen'])}: the runs bound it, they do not bracket it."
         )
     if basin["decades_beyond"]:
         said.append(distance(basin["decades_beyond"], bends=False))
@@ -250,7 +250,7 @@ def _basin_sentences(answer: dict[str, Any], basin: dict[str, Any]) -> list[str]
 def _planned_sentence(answer: dict[str, Any], own: dict[str, Any]) -> str:
     setting = words.spaced(answer["setting"])
     chances = ", ".join(
-        f"{c['probability']:.0%} within {100 * c['excess']:g}%" for c in own["p_within"]
+        f"{words.chance(c['probability'])} within {100 * c['excess']:g}%" for c in own["p_within"]
     )
     of = words.count(answer["tokens"])
     worth = (
@@ -272,11 +272,12 @@ def _percent(value: Quantity) -> str:
 def _trend_sentence(answer: dict[str, Any]) -> str:
     rises = answer["p_rises"]
     way = (
-        f"It rises with the size (probability {rises:.0%})"
+        f"It rises with the size (probability {words.chance(rises)})"
         if rises >= _SURE
-        else f"It falls with the size (probability {1 - rises:.0%})"
+        else f"It falls with the size (probability {words.chance(1 - rises)})"
         if rises <= 1 - _SURE
-        else f"Whether it rises with the size the runs do not tell (probability {rises:.0%})"
+        else "Whether it rises with the size the runs do not tell (probability "
+        f"{words.chance(rises)})"
     )
     return f"{way}: the best value goes like N to the {number_of(answer['exponent'], 2)}."
 

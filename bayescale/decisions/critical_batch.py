@@ -604,11 +604,11 @@ def _curve_sentences(entry: Mapping[str, Any], told: Mapping[str, Any]) -> Itera
     yield f"{said}."
     if entry["known"] and entry["bracketed"] < _BRACKETED:
         low, high = entry["seen"]
+        where = "larger" if batches["noise"]["median"] > (low * high) ** 0.5 else "smaller"
         yield (
             f"{name}its batches, {words.span(low, high)}, hold the critical one with probability "
-            f"{entry['bracketed']:.0%}: beyond them the prior and the other curves speak. Add runs "
-            f"at {'larger' if batches['noise']['median'] > (low * high) ** 0.5 else 'smaller'} "
-            "batches."
+            f"{words.chance(entry['bracketed'])}: beyond them the prior and the other curves "
+            f"speak. Add runs at {where} batches."
         )
     if not entry["known"]:
         far = entry["decades_beyond"]

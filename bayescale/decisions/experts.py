@@ -547,7 +547,7 @@ def _sentences(entry: dict[str, Any], fit: Fit) -> Iterator[str]:
     open_size = size["q05"] != size["q95"]
     yield (
         f"{name}best within the caps: {_model(own)}, loss {loss_of(own['loss'])}. That number of "
-        f"experts is the best with a probability of {own['p_best']:.0%}"
+        f"experts is the best with a probability of {words.chance(own['p_best'])}"
         + (f"; with it {count_of(size)} active parameters are." if open_size else ".")
     )
     yield f"{name}{_others(entry)}"
@@ -569,7 +569,7 @@ def _others(entry: dict[str, Any]) -> str:
     others = [plan for plan in others if plan["experts"] != entry["best"]][:_OTHERS]
     told = "; ".join(
         f"{_count(plan['experts'])} {words.significant(plan['loss']['median'])}, best with "
-        f"{plan['p_best']:.0%}"
+        f"{words.chance(plan['p_best'])}"
         for plan in sorted(others, key=lambda plan: plan["experts"])
     )
     return f"The best model of another number of experts has the loss: {told}."
@@ -583,12 +583,12 @@ def _beside_dense(own: dict[str, Any]) -> Iterator[str]:
     """Say what dense models do beside a plan with experts."""
     yield (
         "experts beat the best dense model of equal compute with a probability of "
-        f"{own['p_beats_equal_compute']:.0%}"
+        f"{words.chance(own['p_beats_equal_compute'])}"
         + (
             "; of equal memory nothing is said, as no run states all of its parameters."
             if own["p_beats_equal_memory"] is None
             else f", and the best one of equal memory, {words.count(own['params'])} parameters, "
-            f"with {own['p_beats_equal_memory']:.0%}."
+            f"with {words.chance(own['p_beats_equal_memory'])}."
         )
     )
     yield (

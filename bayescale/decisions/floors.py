@@ -106,7 +106,9 @@ def _of_cells(runs: Runs, group: str) -> pd.DataFrame:
 def _left_out(cells: pd.DataFrame, group: str) -> list[Check]:
     if cells.empty:
         return []
-    names = ", ".join(f"{own[group]} ({own['bracketed']:.0%})" for _, own in cells.iterrows())
+    names = ", ".join(
+        f"{own[group]} ({words.chance(own['bracketed'])})" for _, own in cells.iterrows()
+    )
     return [
         doubt(
             "floors not bracketed",

@@ -111,7 +111,9 @@ def _of_settings(cells: Sequence[Mapping[str, Any]]) -> Headline:
         best = [Cell(*parts_of(cell["best"][knob], setting)) for knob in knobs]
         least = min(cell["p_inside"].values())
         word = "bracketed" if least >= SURE else "a bound"
-        rows.append((Cell(cell["cell"]), *best, Cell(word, f"with a probability of {least:.0%}")))
+        rows.append(
+            (Cell(cell["cell"]), *best, Cell(word, f"with a probability of {words.chance(least)}"))
+        )
     return Headline(
         ("cell", *(f"best {knob}" for knob in knobs), "within what was tried"), tuple(rows)
     )

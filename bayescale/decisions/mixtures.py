@@ -789,7 +789,7 @@ def _gain(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> str:
     loss = response_of(entry["objective"], fit.spec.response)
     said = (
         f"The weighted loss is {loss}: better than {what} by {_nats(entry['gain'])}, with "
-        f"probability {found.p_better:.2f}"
+        f"probability {words.chance(found.p_better)}"
     )
     if entry["compute"] is None:
         return f"{said}."
@@ -827,7 +827,7 @@ def _proportional_sentence(found: BestMixture, entry: dict[str, Any] | None) -> 
     )
     return (
         f"It is better than the corpora in proportion to their unique tokens ({said}) by "
-        f"{_nats(entry['gain'])}, with probability {entry['p_better']:.2f}."
+        f"{_nats(entry['gain'])}, with probability {words.chance(entry['p_better'])}."
     )
 
 

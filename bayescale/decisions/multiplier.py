@@ -400,15 +400,15 @@ def _better_sentence(at: dict[str, Any], group: str, reference: str) -> str:
         far = f" That is {at['decades_beyond']:.1f} decades beyond the runs."
     return (
         f"At {words.flops(at['flops'])} FLOPs {group if better else reference} is better, with "
-        f"probability {probability:.2f}: the loss of {group} less that of {reference} is {said}."
-        f"{far}"
+        f"probability {words.chance(probability)}: the loss of {group} less that of {reference} "
+        f"is {said}.{far}"
     )
 
 
 def _multiplier_sentence(at: dict[str, Any], group: str, reference: str) -> str:
     outside = any(at["decades_beyond"].values())
     lost = [
-        f" Probability that no compute of {name} reaches it: {share:.0%}."
+        f" Probability that no compute of {name} reaches it: {words.chance(share)}."
         for name, share in at["unreachable"].items()
         if share > 0.005
     ]
@@ -524,7 +524,8 @@ def _against_best_sentence(entry: dict[str, Any]) -> str:
         f"{entry['group']} needs {_times(ends[0])} the compute of {entry['reference']} for a loss "
         f"of {steady['easiest']:.3f} and {_times(ends[1])} for {steady['hardest']:.3f}, the "
         f"easiest and the hardest that the runs of both reach: {verdict}. Probability that the two "
-        f"cross below {words.flops(crossed['flops'])} FLOPs: {crossed['probability']:.0%}."
+        f"cross below {words.flops(crossed['flops'])} FLOPs: "
+        f"{words.chance(crossed['probability'])}."
     )
 
 

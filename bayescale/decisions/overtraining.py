@@ -417,11 +417,11 @@ def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str
     if entry["infeasible"] > 0.5:
         return (
             f"No model{within} reaches a loss of {number_of(result['target_loss'])} (probability "
-            f"{entry['infeasible']:.0%})."
+            f"{words.chance(entry['infeasible'])})."
         )
     unlikely = (
-        f" Probability that no model{within} reaches the loss: {entry['infeasible']:.0%}. Sizes "
-        "and tokens are of the draws where one does."
+        f" Probability that no model{within} reaches the loss: "
+        f"{words.chance(entry['infeasible'])}. Sizes and tokens are of the draws where one does."
         if entry["infeasible"] > 0.005
         else ""
     )
@@ -443,7 +443,8 @@ def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str
 def _size_sentence(size: dict[str, Any]) -> str:
     name = words.trimmed(size["params"])
     if size["infeasible"] > 0.5:
-        return f"{name} parameters do not reach the loss (probability {size['infeasible']:.0%})."
+        sure = words.chance(size["infeasible"])
+        return f"{name} parameters do not reach the loss (probability {sure})."
     return (
         f"{name} parameters need {count_of(size['tokens'])} tokens and cost "
         f"{share_of(size['overhead'])} more than the cheapest size."
@@ -456,12 +457,12 @@ def _break_even_sentence(entry: dict[str, Any]) -> str:
     if entry["p_neither"] > 0.05:
         return (
             f"Neither {names[0]} nor {names[1]} parameters reach the loss with probability "
-            f"{entry['p_neither']:.0%}: they are not compared."
+            f"{words.chance(entry['p_neither'])}: they are not compared."
         )
     if served["median"] is None:
         return (
             f"However much is served, {names[1]} parameters are cheaper than {names[0]}, which do "
-            f"not reach the loss (probability {entry['p_only_larger']:.0%})."
+            f"not reach the loss (probability {words.chance(entry['p_only_larger'])})."
         )
     if served["q95"] == 0:
         return f"However little is served, {names[0]} parameters are cheaper than {names[1]}."

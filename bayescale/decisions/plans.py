@@ -424,7 +424,7 @@ def _plan_sentence(entry: dict[str, Any], unit: str, losses: str) -> str:
     near = entry["p_within"][-1]
     return (
         f"{entry['plan']}: loss {number_of(entry['loss'], 4)}, best with probability "
-        f"{entry['p_best']:.0%}, wasting at most {near['excess']:.0%} of the compute with "
-        f"{near['probability']:.0%}. Expected regret: {regret}. It costs "
+        f"{words.chance(entry['p_best'])}, wasting at most {near['excess']:.0%} of the compute "
+        f"with {words.chance(near['probability'])}. Expected regret: {regret}. It costs "
         f"{amount(entry['cost'], unit)}."
     )

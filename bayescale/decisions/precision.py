@@ -487,7 +487,9 @@ def _plan_sentences(answer: dict[str, Any]) -> Iterator[str]:
         f"{_format_sentence(best)}."
     )
     chances = sorted(plan["formats"], key=lambda own: -own["p_best"])
-    said = [f"{own['p_best']:.0%} {_named(own)}" for own in chances if own["p_best"] >= _RARE]
+    said = [
+        f"{words.chance(own['p_best'])} {_named(own)}" for own in chances if own["p_best"] >= _RARE
+    ]
     yield (
         f"Probability of being the best of those compared: {', '.join(said)}. Of all numbers of "
         f"bits {number_of(plan['best_bits'], 2)} is best."
@@ -519,7 +521,7 @@ def _pays(plan: dict[str, Any], best: dict[str, Any]) -> Iterator[str]:
     )
     yield (
         f"More tokens stop paying for that size and {_named(best)} {said}; with probability "
-        f"{best['p_too_many_tokens']:.0%} it has more than that already."
+        f"{words.chance(best['p_too_many_tokens'])} it has more than that already."
     )
 
 

@@ -444,7 +444,7 @@ def _passes(own: dict[str, Any]) -> str:
     """Say how often a corpus is passed over, and how surely at all."""
     if own["p_used"] < _SURELY:
         return f"no {own['name']}"
-    maybe = f" (worth taking with probability {own['p_used']:.0%})"
+    maybe = f" (worth taking with probability {words.chance(own['p_used'])})"
     unsure = own["p_used"] < 1 - _SURELY
     return f"{own['name']} {number_of(own['epochs'])} epochs{maybe if unsure else ''}"
 
@@ -452,7 +452,7 @@ def _passes(own: dict[str, Any]) -> str:
 def _filter_sentence(entry: dict[str, Any], size: str) -> str:
     top = max(entry["filters"], key=lambda own: own["p_best"])
     others = [
-        f"{own['p_best']:.0%} {own['kept']:.0%}"
+        f"{words.chance(own['p_best'])} {own['kept']:.0%}"
         for own in sorted(entry["filters"], key=lambda own: -own["p_best"])
         if own is not top and own["p_best"] >= _SURELY
     ]
@@ -460,5 +460,5 @@ def _filter_sentence(entry: dict[str, Any], size: str) -> str:
     return (
         f"{size} parameters on {words.trimmed(entry['tokens'])} tokens: keep {top['kept']:.0%}, "
         f"for {words.significant(top['epochs'], 2)} epochs, loss {loss_of(top[LOSS.column])}; the "
-        f"best of the filters with probability {top['p_best']:.0%}{also}."
+        f"best of the filters with probability {words.chance(top['p_best'])}{also}."
     )

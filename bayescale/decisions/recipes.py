@@ -266,16 +266,16 @@ def _sentence(entry: dict[str, Any], answer: dict[str, Any]) -> str:
     )
     falls, last = entry["p_falls"], entry["sizes"][-1]
     trend = (
-        f"It falls with size (probability {falls:.0%})"
+        f"It falls with size (probability {words.chance(falls)})"
         if falls >= _SURE
-        else f"It rises with size (probability {1 - falls:.0%})"
+        else f"It rises with size (probability {words.chance(1 - falls)})"
         if falls <= 1 - _SURE
-        else f"Whether it falls with size the runs do not tell (probability {falls:.0%})"
+        else f"Whether it falls with size the runs do not tell (probability {words.chance(falls)})"
     )
     said = (
         f"A token with {entry['recipe']} is worth so many of {answer['baseline']}: {worth}. "
         f"{trend}; worth more than one at {words.trimmed(last['params'])} with a probability of "
-        f"{last['p_better']:.0%}"
+        f"{words.chance(last['p_better'])}"
     )
     if last["saved_cost"] is None or last["p_better"] < 1 / 2:
         return f"{said}."

@@ -869,15 +869,8 @@ def _score_words(entry: Mapping[str, Any], *, alone: bool = True) -> str:
     law, measured, above = entry["accuracy"], entry["measured"], entry["above"]
     said = f"{_share(law['median'])} ({_span(law)})"
     if above is not None:
-        said += f", above {_share(above['accuracy'])} with {_chance(above['probability'])}"
+        said += f", above {_share(above['accuracy'])} with {words.chance(above['probability'])}"
     return said + (f"; 90% of runs would measure {_span(measured)}" if alone and measured else "")
-
-
-def _chance(probability: float) -> str:
-    """Write a probability; by draws nothing is certain."""
-    if probability > 0.995:
-        return "more than 99%"
-    return "less than 1%" if probability < 0.005 else f"{probability:.0%}"
 
 
 def _beats_sentence(
@@ -892,11 +885,11 @@ def _beats_sentence(
         return probability if ahead else 1 - probability
 
     said = (
-        f"{better} beats {worse} with probability {_chance(chance(whole['probability']))}, by "
+        f"{better} beats {worse} with probability {words.chance(chance(whole['probability']))}, by "
         f"{points[1]:.1f} points ({points[0]:.1f} to {points[2]:.1f})"
     )
     if whole["measured"] is not None:
-        said += f"; one run of each would score so with {_chance(chance(whole['measured']))}"
+        said += f"; one run of each would score so with {words.chance(chance(whole['measured']))}"
     if not tasks:
         return f"{said}."
     surely = sum(chance(entry["probability"]) >= SURE for entry in tasks)
@@ -913,7 +906,7 @@ def _reach_sentence(entry: Mapping[str, Any]) -> str:
     if entry["flops"] is None:
         return (
             f"no compute up to {words.flops(_MOST_FLOPS)} FLOPs reaches {level} with "
-            f"probability {sure}; some does with {_chance(entry['reachable'])}."
+            f"probability {sure}; some does with {words.chance(entry['reachable'])}."
         )
     if entry["flops"] == 0:
         return f"guessing reaches {level}."

@@ -521,7 +521,7 @@ def _drift_sentence(entry: dict[str, Any], asked: Mapping[str, Any]) -> str:
         f"{opening}: from {axis} {first} to {last} the best {knob} {moves} to "
         f"{number_of(entry['drift'])} times its value, as {axis} to the power "
         f"{number_of(entry['slope'], 2)}; "
-        f"probability that it stays within {region} times: {entry['p_equivalent']:.0%}."
+        f"probability that it stays within {region} times: {words.chance(entry['p_equivalent'])}."
         + _open(entry, asked["region"])
     )
 
@@ -539,7 +539,7 @@ def _rule_sentence(entry: dict[str, Any]) -> list[str]:
     if not entry["rules"]:
         return []
     ordered = sorted(entry["rules"], key=lambda own: -own["probability"])
-    said = "; ".join(f"{own['rule']}: {own['probability']:.0%}" for own in ordered)
+    said = "; ".join(f"{own['rule']}: {words.chance(own['probability'])}" for own in ordered)
     return [f"Nearest known rule, by probability: {said}."]
 
 
@@ -575,8 +575,8 @@ def _doubts(entry: dict[str, Any], asked: Mapping[str, Any]) -> list[str]:
         least = min(entry["groups"], key=lambda own: own["p_bracketed"])
         said.append(
             f"Probability that the best value lies among those tried in every group: "
-            f"{entry['p_bracketed']:.0%}; least at {axis} {_size(axis, least['value'])}, "
-            f"{least['p_bracketed']:.0%}."
+            f"{words.chance(entry['p_bracketed'])}; least at {axis} {_size(axis, least['value'])}, "
+            f"{words.chance(least['p_bracketed'])}."
         )
     if entry["scatter"]["median"] > asked["region"]:
         said.append(

@@ -394,7 +394,7 @@ def _more(entry: dict[str, Any], unit: str) -> str:
         f"At {words.flops(entry['flops'])} FLOPs {more}. With all data fresh the loss would be "
         f"{number_of(entry['fresh_loss'], 4)}. One more epoch changes the loss by "
         f"{number_of(negated(following['gain']), 2)} {unit}, and does harm with probability "
-        f"{following['harm']:.0%}."
+        f"{words.chance(following['harm'])}."
     )
 
 

@@ -516,7 +516,7 @@ def _cost(entry: Mapping[str, Any]) -> str:
     return (
         f"the N* of {entry['chosen']}, where {entry['true']} is true, takes {middle} times "
         f"({low} to {high}) the compute of its own{of_group}, "
-        f"over {COSTLY:.0%} more with probability {entry['p_matters']:.2f}"
+        f"over {COSTLY:.0%} more with probability {words.chance(entry['p_matters'])}"
     )
 
 
@@ -570,5 +570,5 @@ def _difference(one: Mapping[str, Any], response: Response) -> str:
     return (
         f"the {response.name} of {one['law']} beside that of {one['than']}{of_group} is {middle} "
         f"({low} to {high}), within {100 * APART:.0f}{unit.rstrip('s')} with probability "
-        f"{one['p_agree']:.2f}"
+        f"{words.chance(one['p_agree'])}"
     )

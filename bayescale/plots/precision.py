@@ -87,8 +87,8 @@ def _draw_bits(axis: Axes, found: xr.Dataset) -> None:
         chance = float(found["p_best"].sel(bits=bits))
         if chance >= _BARELY:
             axis.annotate(
-                f"best {chance:.0%}", (place, ends[1]), (0, 4), textcoords="offset points",
-                ha="center", fontsize=8,
+                f"best {words.chance(chance)}", (place, ends[1]), (0, 4),
+                textcoords="offset points", ha="center", fontsize=8,
             )  # fmt: skip
     axis.plot(places, middle.sel(bits=shown), "o", color=BLUE, ms=5)
     axis.plot([], [], "o-", color=BLUE, ms=5, label="median and 90%")

@@ -279,7 +279,7 @@ def setting_sections(fit: Fit) -> Iterator[Section]:
             "runs": cell["runs"],
             "far off or diverged": cell["far"],
             **{f"best {k}": interval_of(own, setting) for k, own in cell["best"].items()},
-            **{f"{k} bracketed": f"{own:.0%}" for k, own in cell["p_inside"].items()},
+            **{f"{k} bracketed": f"{words.chance(own)}" for k, own in cell["p_inside"].items()},
         }
         for cell in said.numbers["settings"]["cells"]
     ]

@@ -87,7 +87,7 @@ def test_each_curve_is_said_in_a_few_lines(run, table):
     assert lines[place + 1].startswith("    exponent 0.")
     assert ", irreducible loss 1." in lines[place + 1]
     assert lines[place + 2].startswith("    slope at the top -0.")
-    assert "P(getting worse) 0.00" in lines[place + 2]
+    assert "P(getting worse) less than 1%" in lines[place + 2]
     assert any(line.startswith("    tokens 200B, 0.30 decades beyond: 1.") for line in lines)
     assert any(line.startswith("    no forecast: no law says what comes after") for line in lines)
     assert lines[0].startswith("4 curves: 1 ")
@@ -120,7 +120,7 @@ def test_a_quantity_that_grows_has_an_exponent_of_growth_and_no_floor(run):
     assert 0.9 < own["forecasts"][0]["median"] / (60 * 1e3**0.43) < 1.1
     text = run("curves", *asked, "--quantity")[1]
     assert "grows with exponent 0.4" in text
-    assert "P(rising) 1.00" in text
+    assert "P(rising) more than 99%" in text
     assert "irreducible" not in text
     out = run("curves", *asked, "--json")[1]
     assert json.loads(out)["curves"][0]["label"] == "inverse"  # as a loss it gets worse

@@ -154,7 +154,9 @@ def test_which_group_is_better_at_a_budget_is_said_first():
     budgets = crossing(whole, "a", "b", [1e22, 1e24], same_validation=True)
     answer = answer_multiplier(whole, found, budgets)
     first, second, last = answer.sentences
-    assert first.startswith("At 1e22 FLOPs b is better, with probability 1.00: the loss of a less")
+    assert first.startswith(
+        "At 1e22 FLOPs b is better, with probability more than 99%: the loss of a less"
+    )
     assert second.startswith("At 1e24 FLOPs b is better")
     assert second.endswith(" decades beyond the runs.")
     assert last.startswith("For a loss of 2.200 a needs ")
@@ -168,7 +170,8 @@ def test_which_group_is_better_at_a_budget_is_said_first():
         answer_multiplier(whole, turned, budgets)
         .sentences[0]
         .startswith(
-            "At 1e22 FLOPs b is better, with probability 1.00: the loss of b less that of a is -"
+            "At 1e22 FLOPs b is better, with probability more than 99%: the loss of b less that of "
+            "a is -"
         )
     )
 

@@ -73,7 +73,7 @@ def test_floors_are_the_levels_of_the_cells_and_their_sds():
 
 
 def test_cells_whose_best_lies_beyond_the_tried_values_are_left_out_and_named():
-    with pytest.warns(RunsWarning, match=r"1 cell left out.*100M 8.00B \(0%\)"):
+    with pytest.warns(RunsWarning, match=r"1 cell left out.*100M 8.00B \(less than 1%\)"):
         found = floors(known_sweep(best=(0.004, 0.05, 0.004)))
     assert found.table["run"].tolist() == ["100M 2.00B", "400M 8.00B"]
     assert [one.name for one in found.notices] == ["floors not bracketed"]

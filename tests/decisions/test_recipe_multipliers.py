@@ -49,7 +49,7 @@ def test_the_answer_says_worth_trend_and_savings():
     answer = bs.answer_recipes(recipes, found, tokens=1e11)
     first, second, *rest = answer.sentences
     assert first.startswith("A token with fast is worth so many of base: 1.39 (1.39 to 1.39) at 10")
-    assert "at 800M, 2× the largest run. It falls with size (probability 100%)" in first
+    assert "at 800M, 2× the largest run. It falls with size (probability more than 99%)" in first
     share = 1 - 1 / (1.3 * 4**-0.1)
     (entry, other) = answer.numbers["recipes"]
     last = entry["sizes"][-1]

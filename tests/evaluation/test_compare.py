@@ -174,7 +174,7 @@ def test_differences_of_shares_are_points():
     one = {"law": "a", "than": "b", "group": None, "p_agree": 0.2}
     said = _difference({**one, "median": 0.031, "q05": -0.01, "q95": 0.05}, ACCURACY)
     assert "the accuracy of a beside that of b is +3.1 points (-1.0 points to +5.0 p" in said
-    assert "within 1 point with probability 0.20" in said
+    assert "within 1 point with probability 20%" in said
 
 
 def test_decisions_of_groups_stand_beside_those_without():
@@ -185,7 +185,7 @@ def test_decisions_of_groups_stand_beside_those_without():
     assert float(waste.sel(group="b")) > 0.05
     assert float(abs(waste.sel(group="a"))) < 0.001
     (sentence,) = sentences(comparison)
-    assert "the compute of its own for b, over 1% more with probability 1.00" in sentence
+    assert "the compute of its own for b, over 1% more with probability more than 99%" in sentence
     titles = [axis.get_title(loc="left") for axis in plot_comparison(comparison).axes]
     plt.close("all")
     assert titles[1:] == ["a, 1e23 FLOPs", "b, 1e23 FLOPs"]
@@ -218,7 +218,7 @@ def test_losses_differ_though_their_intervals_overlap():
     assert "the loss of other beside that of one is +9.5% (+2." in sentence
 
 
-@pytest.mark.parametrize(("sd", "p"), [(0.001, "1.00"), (0.06, "0.18")])
+@pytest.mark.parametrize(("sd", "p"), [(0.001, "more than 99%"), (0.06, "18%")])
 def test_own_uncertainty_of_the_loss_is_no_difference(sd, p):
     sentence = on_one_axis([0.0, -1.0], one=(2.0, sd), other=(2.0, sd))
     assert "no two laws clearly differ" in sentence
