@@ -137,7 +137,19 @@ def summarise[T: (xr.DataArray, xr.Dataset)](draws: T) -> T:
     Returns
     -------
     xarray.DataArray or xarray.Dataset
-        The same with dim ``summary`` = "median", "q05", "q95" in place of (chain, draw).
+        The same with dim ``summary`` = "median", "q05", "q95" in place of (chain, draw). To read it
+        as a table, print ``.to_dataframe()`` of it, or ``.to_pandas()`` where one dim is left
+        beside; ``answer_...`` say the same in sentences.
+
+    Examples
+    --------
+    >>> draws = xr.Dataset({"loss": (("chain", "draw"), [[2.0, 2.1, 2.2]])})
+    >>> print(summarise(draws).to_dataframe())  # doctest: +NORMALIZE_WHITESPACE
+             loss
+    summary
+    median   2.10
+    q05      2.01
+    q95      2.19
     """
     # Between infinite draws nothing can be interpolated.
     method: Literal["nearest", "linear"] = "nearest" if _any(np.isinf, draws) else "linear"

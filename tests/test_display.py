@@ -18,6 +18,8 @@ from bayescale import (
     Status,
     answer_optima,
     check_runs,
+    classify_curve,
+    find_optimum,
     read_runs,
 )
 from bayescale.display import MOST_ROWS, Bold, Grid, Shown
@@ -186,3 +188,12 @@ def test_a_backtest_and_a_comparison_show_what_their_answers_say():
     found = Backtest(pd.DataFrame(rows), "chinchilla", "flops", ("a cut: 3 divergent",))
     for text in both(found):
         assert text.index("3 divergent") < text.index("Backtested to 0.7 decades")
+
+
+def test_a_sweep_and_the_shape_of_a_curve_say_what_they_found():
+    x = np.geomspace(1e-4, 1e-2, 9)
+    sweep = find_optimum(x, 2 + 0.1 * np.log(x / 1e-3) ** 2)
+    assert both(sweep) == (f"{sweep.message}.", f"\n\n{sweep.message}.\n\n")
+    shape = classify_curve(np.geomspace(1e8, 1e10, 12), 2 + np.geomspace(1, 0.1, 12))
+    for text in both(shape):
+        assert [line for line in text.splitlines() if line] == ["saturated", f"{shape.message}."]

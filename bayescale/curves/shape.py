@@ -11,7 +11,7 @@ points. Which of three laws replaces a power law that bends down is uncertain at
 does is not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import expit, logit, logsumexp
 
+from bayescale import words
 from bayescale.arguments import typed
 from bayescale.curves.bumps import Bump, find_bump
 from bayescale.curves.evidence import (
@@ -37,6 +38,7 @@ from bayescale.curves.posterior import Draws, require_curve_model
 from bayescale.curves.reference import reference
 from bayescale.curves.rule import FALLS, Facts, Shape, judge
 from bayescale.curves.together import DRAWS, TOP, fit_together
+from bayescale.display import Bold, Part, Shown
 from bayescale.draws import numbers
 from bayescale.errors import RunsError
 from bayescale.modelling.spec import load_model
@@ -60,8 +62,8 @@ _FALLEN = 0.2  # of the way to the floor, after which no curve is near chance
 _EXACT = 5e-4  # residuals of log loss below which their smoothness says nothing
 
 
-@dataclass(frozen=True)
-class CurveShape:
+@dataclass(frozen=True, repr=False)
+class CurveShape(Shown):
     """Shape of one curve.
 
     Parameters
@@ -121,6 +123,10 @@ class CurveShape:
     metric: Metric = Metric.LOSS
     chance: float | None = None
     bump: Bump | None = None
+
+    def _parts(self) -> Iterator[Part]:
+        yield Bold(words.spaced(self.label))
+        yield f"{self.message}."
 
     @property
     def regimes(self) -> xr.Dataset | None:

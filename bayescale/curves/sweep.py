@@ -23,6 +23,7 @@ from bayescale.curves.importance import Effort, importance
 from bayescale.curves.points import Points, Values, log_losses
 from bayescale.curves.posterior import Draws, Target, require_curve_model
 from bayescale.curves.shape import FEWEST
+from bayescale.display import Part, Shown
 from bayescale.draws import numbers
 from bayescale.errors import BayescaleError, RunsError
 from bayescale.laws.bowl import rise
@@ -57,8 +58,8 @@ _LEAST_STEP = 2.0  # factor to try beyond an edge
 _WIDEST = 64.0  # of half a basin, in log x
 
 
-@dataclass(frozen=True)
-class Sweep:
+@dataclass(frozen=True, repr=False)
+class Sweep(Shown):
     """What a sweep says of the best value of a setting.
 
     Parameters
@@ -104,6 +105,9 @@ class Sweep:
     p_above: float
     try_next: float
     draws: xr.Dataset = field(repr=False)
+
+    def _parts(self) -> Iterator[Part]:
+        yield f"{self.message}."
 
     @property
     def p_bracketed(self) -> float:

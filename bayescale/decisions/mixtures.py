@@ -13,7 +13,7 @@ may have one near every corpus elsewhere. The nearest point of the simplex withi
 relative entropy, is the clipped multiple of the shares.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,7 @@ import xarray as xr
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, interval_of, response_of
+from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.draws import numbers
 from bayescale.errors import FitError
 from bayescale.modelling.effects import scale_of
@@ -298,8 +299,8 @@ def _slope(value: Any, shares: np.ndarray) -> np.ndarray:
     return found
 
 
-@dataclass(frozen=True)
-class BestMixture:
+@dataclass(frozen=True, repr=False)
+class BestMixture(Shown):
     """The mixture to train on, and what it is worth.
 
     Parameters
@@ -365,6 +366,19 @@ class BestMixture:
     next_regret: float
     distance: float
     spacing: float
+
+    def _parts(self) -> Iterator[Part]:
+        yield Bold(f"Mixture of the least loss on {', '.join(self.targets)}")
+        ends = np.quantile(self.best, [0.05, 0.95], axis=0).T
+        yield Grid(
+            ("corpus", "share", "best of single draws, 90%"),
+            [
+                (part, f"{share:.1%}", f"{low:.1%} to {high:.1%}")
+                for part, share, (low, high) in zip(self.parts, self.recommended, ends, strict=True)
+            ],
+        )
+        yield f"Better than the default with probability {words.chance(self.p_better)}."
+        yield "Ask next: answer_mixture(fit, this)"
 
     @cached_property
     def p_better(self) -> float:

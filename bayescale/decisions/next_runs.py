@@ -14,6 +14,7 @@ would be. How far the members' means of q lie apart stays in the variance and is
 the pool takes as many draws of each member whatever runs say, so none decides between members.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from bayescale.decisions.answer import Answer
 from bayescale.decisions.prices import require_positive
 from bayescale.decisions.ratios import Ratios, failed_beyond
 from bayescale.decisions.repetition import loss_with_excess
+from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import FitError
 from bayescale.files import plain
 from bayescale.modelling.noise import noise_scale
@@ -115,8 +117,8 @@ def candidate_runs(
     return _priced(pd.DataFrame({"params": params, "tokens": params * ratio.ravel()}), k)
 
 
-@dataclass(frozen=True)
-class NextRuns:
+@dataclass(frozen=True, repr=False)
+class NextRuns(Shown):
     """Runs to make next, and what they are expected to do.
 
     Parameters
@@ -145,6 +147,24 @@ class NextRuns:
     quantity: str
     sd: float
     ratios: Ratios
+
+    def _parts(self) -> Iterator[Part]:
+        yield Bold(f"Runs to make {self.quantity} surer")
+        yield Grid(
+            ("params", "tokens", "FLOPs", "variance removed so far"),
+            [
+                (
+                    words.count(run["params"]),
+                    words.count(run["tokens"]),
+                    words.flops(run["flops"]),
+                    f"{run['reduction']:.0%}",
+                )
+                for run in self.picks.to_dict("records")
+            ],
+        )
+        sds = words.told_apart(self.sd, self.expected_sd)
+        yield f"Its sd is {sds[0]}, and {sds[1]} is expected."
+        yield "Ask next: answer_next_runs(fit, these)"
 
     @property
     def expected_sd(self) -> float:

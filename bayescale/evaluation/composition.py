@@ -5,6 +5,7 @@ left out by importance sampling (`bayescale.evaluation.loo`). Rows of one traine
 together, so the error of the difference is that of sums over trained models.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy.special import logsumexp
 
 from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, number_of
+from bayescale.display import Part, Shown
 from bayescale.draws import numbers
 from bayescale.errors import FitError
 from bayescale.evaluation.cross_validation import cells
@@ -30,8 +32,8 @@ _SURE = 2.0  # errors from which on a difference of predictions is told
 _ROUGH = 0.7  # Pareto k above which a cell left out is not known
 
 
-@dataclass(frozen=True)
-class Composition:
+@dataclass(frozen=True, repr=False)
+class Composition(Shown):
     """What runs say of exponents that lean on the shares.
 
     Parameters
@@ -53,6 +55,10 @@ class Composition:
     error: float
     rough: float
     factors: xr.Dataset
+
+    def _parts(self) -> Iterator[Part]:
+        yield _verdict(self)
+        yield "Ask next: answer_composition(this)"
 
     @property
     def moves(self) -> bool:
@@ -192,20 +198,23 @@ def _of(found: Composition, target: str) -> dict[str, Any]:
     return {name: numbers(own[name]) for name in ("alpha", "beta")}
 
 
-def _sentences(found: Composition, factors: dict[str, Any]) -> list[str]:
+def _verdict(found: Composition) -> str:
     said = f"by {found.difference:.1f} +- {found.error:.1f} of log density"
-    first = (
+    return (
         f"Composition moves exponents: letting them lean predicts runs left out better, {said}."
         if found.moves
         else "Composition moves amplitudes, not exponents, as far as these runs tell: letting "
         f"exponents lean changes the prediction of runs left out {said}."
     )
+
+
+def _sentences(found: Composition, factors: dict[str, Any]) -> list[str]:
     at, name = max(
         ((target, name) for target in factors for name in ("alpha", "beta")),
         key=lambda pair: factors[pair[0]][pair[1]]["median"],
     )
     sentences = [
-        first,
+        _verdict(found),
         f"Where they may lean, {name} of {at} differs most: by a factor of "
         f"{number_of(factors[at][name])} between the tried mixtures.",
     ]

@@ -126,6 +126,11 @@ def test_mean_of_the_runs_is_held_to_caps_as_well():
     found = bs.best_mixture(fit, CAPPED)
     assert found.default == pytest.approx([0.5, 0.4, 0.1], abs=1e-3)
     assert "No run can have the mean of the tried mixtures" in str(bs.answer_mixture(fit, found))
+    title, head, *rows = str(found).splitlines()
+    assert title == f"Mixture of the least loss on {', '.join(found.targets)}"
+    assert head.split()[:2] == ["corpus", "share"]
+    for row, part, share in zip(rows, found.parts, found.recommended, strict=False):
+        assert row.split()[:2] == [part, f"{share:.1%}"]
 
 
 def test_default_of_one_corpus_leaves_the_rest_to_others():

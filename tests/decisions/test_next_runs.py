@@ -123,6 +123,10 @@ def test_suggestions_stay_within_the_budget_and_beat_what_is_usual(small_fit):
     quantity = log_optimum(small_fit, 1e23)
     found = suggest_runs(small_fit, quantity, max_flops=1e22, runs=4)
     assert 1 <= len(found.picks) <= 4
+    title, _, *rows, sd, _ = repr(found).splitlines()
+    assert title == f"Runs to make {found.quantity} surer"
+    assert len(rows) == len(found.picks)
+    assert sd.startswith("Its sd is 0.")
     assert found.picks["flops"].sum() <= 1e22 * (1 + 1e-9)
     assert (found.picks["reduction"].diff().dropna() > 0).all()
     assert found.picks["reduction"].iloc[-1] > found.baselines["reduction"].max()

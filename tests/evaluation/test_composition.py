@@ -89,6 +89,9 @@ def known() -> Composition:
 
 
 def test_factor_is_that_between_the_mixtures_where_exponents_differ_most(known):
+    said, then = str(known).splitlines()
+    assert said.startswith("Composition moves amplitudes, not exponents, as far as these runs tell")
+    assert then == "Ask next: answer_composition(this)"
     code = known.exponents.runs.table["w_code"]
     expected = np.exp(0.5 * (code.max() - code.min()))
     np.testing.assert_allclose(known.factors["alpha"], expected, rtol=1e-9)
