@@ -197,3 +197,15 @@ def test_a_sweep_and_the_shape_of_a_curve_say_what_they_found():
     shape = classify_curve(np.geomspace(1e8, 1e10, 12), 2 + np.geomspace(1, 0.1, 12))
     for text in both(shape):
         assert [line for line in text.splitlines() if line] == ["saturated", f"{shape.message}."]
+
+
+def test_numbers_of_an_answer_that_are_probabilities_are_in_percent():
+    entries = [
+        {"plan": plan, "p_best": p, "p_value": 0.03} for plan, p in (("a", 0.9995), ("b", 0.2))
+    ]
+    answer = Answer(None, {"plans": [*entries, {"plan": "c", "p_best": 0.0}]}, ())
+    assert [line.split()[1:] for line in repr(answer).splitlines()[-3:]] == [
+        ["more", "than", "99%", "0.03"],
+        ["20%", "0.03"],
+        ["less", "than", "1%"],
+    ]

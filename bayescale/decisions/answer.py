@@ -162,9 +162,14 @@ def _write(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return words.number(name, value)
+        return words.chance(value) if _is_chance(name) else words.number(name, value)
     short = isinstance(value, str) and len(value) <= _SHORT  # sentences were said
     return value if short else ""
+
+
+def _is_chance(name: str) -> bool:
+    """Whether a number is a probability, by its name; that of a p-value is one of no draws."""
+    return name == "probability" or (name.startswith("p_") and name not in ("p_loo", "p_value"))
 
 
 def problems_of(*fits: Fit | None) -> list[str]:
