@@ -318,10 +318,8 @@ def _marked(table: pd.DataFrame, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.Se
 
 def _require_none_far_below(table: pd.DataFrame) -> None:
     """Refuse losses far below all others, which would cap those of their cell; high ones are."""
-    known = table[(table["loss"] > 0) & ~table["diverged"]]
-    if known.empty:
-        return
-    require_losses_alike(known.assign(loss=known["loss"].clip(upper=known["loss"].median())))
+    known = table.loc[(table["loss"] > 0) & ~table["diverged"], "loss"]
+    require_losses_alike(known.clip(upper=known.median()))
 
 
 def _truth(table: pd.DataFrame) -> pd.Series:

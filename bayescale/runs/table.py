@@ -990,7 +990,7 @@ def _require_values(
         else:
             finite(table, name, least=0.0)
     if response == "loss":
-        _require_losses_alike(table["loss"])
+        require_losses_alike(table["loss"])
 
 
 def _asked(table: pd.DataFrame, name: str) -> pd.Series:
@@ -1028,7 +1028,19 @@ def _require_runs(table: pd.DataFrame) -> None:
         )
 
 
-def _require_losses_alike(losses: pd.Series) -> None:
+def require_losses_alike(losses: pd.Series) -> None:
+    """Refuse losses far from all others, and name their rows and a remedy.
+
+    Parameters
+    ----------
+    losses : pandas.Series
+        All of them positive.
+
+    Raises
+    ------
+    RunsError
+        If `losses_far_off` finds any.
+    """
     rows, said = losses_far_off(losses)
     if len(rows):
         raise RunsError(
