@@ -1,5 +1,6 @@
 """What may be wrong with a table of runs that can nevertheless be used."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
 from typing import Any
@@ -12,7 +13,7 @@ from bayescale.runs.check import Check, doubt
 from bayescale.runs.columns import unit_option, words_of
 from bayescale.runs.experts import counted_params
 from bayescale.runs.losses import UNLIKELY
-from bayescale.runs.query import leaving_out
+from bayescale.runs.query import condition, leaving_out
 from bayescale.runs.settings import is_categorical, settings
 
 FLOPS_PER_PARAM_TOKEN = 6.0
@@ -424,7 +425,8 @@ def swept(table: pd.DataFrame, inputs: Sequence[str] = ()) -> list[Check]:
 
 def _of_a_sweep(keys: list[str], knobs: list[str]) -> str:
     """Advise on a sweep that a law of params and tokens is to read."""
-    best, names = f"keep the best of each: --best-per {','.join(keys)}", ",".join(knobs)
+    best, names = (shlex.quote(",".join(some)) for some in (keys, knobs))
+    best = f"keep the best of each: --best-per {best}"
     if not knobs:
         return f"If hyper-parameters were swept, {best}."
     return (
@@ -439,8 +441,7 @@ def _of_one_setting(table: pd.DataFrame, varied: list[str]) -> str:
     if not varied:
         return "Say what else differs in a column, and keep the runs of one value with --where."
     name, value = varied[0], table[varied[0]].mode().iloc[0]
-    name = name if name.isidentifier() else f"`{name}`"
-    return f"Keep the runs of one setting, e.g. --where '{name} == {value}'."
+    return f"Keep the runs of one setting, e.g. --where {condition(name, value)}."
 
 
 def _knobs(table: pd.DataFrame, keys: list[str], swept: list[str]) -> list[str]:

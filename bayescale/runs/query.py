@@ -1,7 +1,9 @@
 """Conditions that keep rows of a table, in the words of a pandas query."""
 
 import ast
+import json
 import re
+import shlex
 from collections.abc import Iterable
 
 import pandas as pd
@@ -74,6 +76,28 @@ def leaving_out(rows: Iterable[int], table: pd.DataFrame) -> str:
     if _ROW in table:  # a query means that column
         return f"--where 'index not in {places}' (index counts from 0)"
     return f"--where '{_ROW} not in {[place + 1 for place in places]}'"
+
+
+def condition(name: str, value: object) -> str:
+    """Write a query for one value of a column, quoted for a shell.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(condition("tokenizer", "gpt2"), condition("config.lr", 0.001))
+    'tokenizer == "gpt2"' '`config.lr` == 0.001'
+    """
+    column = name if name.isidentifier() else f"`{name}`"
+    said = json.dumps(value) if isinstance(value, str) else str(value)
+    return shlex.quote(f"{column} == {said}")
 
 
 def select(table: pd.DataFrame, where: str | None, own: pd.DataFrame | None = None) -> pd.DataFrame:

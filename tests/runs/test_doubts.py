@@ -86,6 +86,11 @@ def test_knobs_beside_what_the_law_reads_were_swept_and_the_advice_works():
     assert "swept runs" not in doubts(table, inputs=["weight_bits"], where=where)
 
 
+def test_advice_on_a_sweep_is_quoted_for_a_shell():
+    table = of_few_bits(rates=(1e-3, 4e-3)).rename(columns={"learning_rate": "lr (peak)"})
+    assert "--knobs 'lr (peak)'" in doubts(table, where="weight_bits == 2")["swept runs"].advice
+
+
 def test_compute_that_a_law_reads_is_no_further_cell():
     table = simulated_table()
     table = pd.concat([table.assign(lr=r, loss=f * table.loss) for r, f in ((1e-4, 1), (1e-3, 2))])

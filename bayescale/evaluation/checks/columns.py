@@ -7,8 +7,6 @@ hardly move, and p-values come from simulated refits, family-wise over all colum
 (`bayescale.evaluation.checks.predictive`).
 """
 
-import json
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -34,6 +32,7 @@ from bayescale.modelling.spec import ModelSpec, available_models
 from bayescale.posterior.fit import Fit
 from bayescale.runs.check import Check, Status
 from bayescale.runs.doubts import COUNTS
+from bayescale.runs.query import condition
 from bayescale.runs.settings import is_categorical, settings
 
 _FEWEST = 8  # configurations; as many of one value are enough for a fit of their own
@@ -271,25 +270,3 @@ def _advice(spec: ModelSpec, split: _Split) -> str:
     if ways:
         return f"{', '.join(ways)}."
     return f"Fit runs of one {split.name} alone, with --where, once there are {_FEWEST} of them."
-
-
-def condition(name: str, value: object) -> str:
-    """Write a query for one value of a column, quoted for a shell.
-
-    Parameters
-    ----------
-    name : str
-    value : object
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> print(condition("tokenizer", "gpt2"), condition("config.lr", 0.001))
-    'tokenizer == "gpt2"' '`config.lr` == 0.001'
-    """
-    column = name if name.isidentifier() else f"`{name}`"
-    said = json.dumps(value) if isinstance(value, str) else str(value)
-    return shlex.quote(f"{column} == {said}")
