@@ -16,8 +16,8 @@ from bayescale.runs.numbers import parse
 SIZES = ("params", "tokens", "flops")
 """Counts of which the third follows from two: columns whose names are looked for."""
 
-_IN_FULL = ("unique_tokens",)
-"""Another count, known by our name alone, however it is spelled."""
+_OF_REPETITION = ("unique_tokens",)
+"""How many of the tokens were different ones, where they were repeated."""
 
 _OF_EXPERTS = ("active_params", "experts")
 """What compute counts of a model with experts, and their number."""
@@ -79,7 +79,11 @@ _LOSSES_IN = {
 _ALONE = ("bpb", "bpc", "ppl")
 """Units that say of a column that it holds losses; bits may be those of weights."""
 
-_LARGEST = {"params": 1e13, "active_params": 1e13, "tokens": 1e15, "flops": 1e28}
+_LARGEST = {
+    **dict.fromkeys(("params", "active_params"), 1e13),
+    **dict.fromkeys(("tokens", "unique_tokens"), 1e15),
+    "flops": 1e28,
+}
 """What the median run does not reach in any table."""
 
 _POWER = re.compile(r"x?(?:1e|e|10\^?)(\d{1,2})")
@@ -162,7 +166,7 @@ def meaning(name: str) -> Meaning | None:
     unit, rest = _split_unit("params", said)
     if rest == ["size"]:
         return Meaning("params", unit, sure=False)
-    if found := _of_experts(said, unit, rest):
+    if found := _of_experts(said, unit, rest) or _of_repetition(unit, rest):
         return found
     for ours in ("loss", *SIZES):
         unit, rest = _split_unit(ours, said)
@@ -182,10 +186,19 @@ def _of_experts(
 ) -> Meaning | None:
     """Read the names that only models with experts need: of active parameters, and their number."""
     kept = {*rest} - _SAYS_NOTHING
-    if len(kept) == 2 and kept & _CORES["params"] and kept & {"active", "activated"}:
-        return Meaning("active_params", unit)
+    active, params = kept & {"active", "activated"}, kept & _CORES["params"]
+    if active and kept == active | params:
+        return Meaning("active_params", unit, sure=bool(params))
     if {*said} - _SAYS_NOTHING in ({"experts"}, {"numexperts"}, {"nexperts"}):
         return Meaning("experts")
+    return None
+
+
+def _of_repetition(unit: float | str | None, rest: Sequence[str]) -> Meaning | None:
+    """Read the names of how many tokens were different ones."""
+    kept = {*rest} - _SAYS_NOTHING
+    if "unique" in kept and kept <= {"unique", "data"} | _CORES["tokens"]:
+        return Meaning("unique_tokens", unit, sure=bool(kept & _CORES["tokens"]))
     return None
 
 
@@ -328,16 +341,32 @@ def name_columns(
         said = f" ({unit})" if response == "loss" else ""
         raise unnamed(table, response, f"the table has no column {response!r}{said}")
     theirs = {**columns, **taken}
-    return Named(table, theirs, _units_of(theirs), _loss_unit_of(theirs), doubts)
+    return Named(table, theirs, units_of(theirs), _loss_unit_of(theirs), doubts)
 
 
-def _units_of(theirs: Mapping[str, str]) -> dict[str, float]:
-    """Read the units of counts in the names of their columns."""
+def units_of(theirs: Mapping[str, str]) -> dict[str, float]:
+    """Read the units of counts in the names of their columns.
+
+    Parameters
+    ----------
+    theirs : mapping of str to str
+        The table's own names, by ours.
+
+    Returns
+    -------
+    dict of str to float
+        Of the counts whose names state one.
+
+    Examples
+    --------
+    >>> units_of({"params": "params_M", "unique_tokens": "unique (B)", "tokens": "tokens"})
+    {'params': 1000000.0, 'unique_tokens': 1000000000.0}
+    """
     split = {ours: _split_unit(ours, words_of(name)) for ours, name in theirs.items()}
     return {
         ours: unit
         for ours, (unit, rest) in split.items()
-        if ours in (*SIZES, "active_params")
+        if ours in (*SIZES, "active_params", *_OF_REPETITION, "batch_tokens")
         and isinstance(unit, float)
         and (rest or ours == "flops")
     }
@@ -369,7 +398,7 @@ def _taken(
     table: pd.DataFrame, response: str | None, units: Mapping[str, float]
 ) -> tuple[dict[str, str], tuple[Check, ...]]:
     """Choose columns that nobody named: each the only one that its name of ours can mean."""
-    wanted = [*SIZES, *(["loss"] if response == "loss" else []), *_IN_FULL, *_OF_EXPERTS]
+    wanted = [*SIZES, *(["loss"] if response == "loss" else []), *_OF_REPETITION, *_OF_EXPERTS]
     found = {ours: candidates(table, ours) for ours in wanted if ours not in table}
     taken = {
         ours: next(iter(some))
@@ -386,18 +415,35 @@ def _taken(
         sure = [name for name, said in found[ours].items() if said.sure or ours != "flops"]
         if sure and not doubts:
             doubts.append(_unread(ours, sure, "may be meant, and none was named"))
-    other = {our: name for our, name in taken.items() if our != "run" and name.lower() != our}
-    if other:
-        said = ", ".join(f"{ours} from the column {name!r}" for ours, name in other.items())
-        example = _options({next(iter(other)): "YOURS"})  # all of them were said just now
-        doubts.append(
-            doubt(
-                "column names",
-                f"{said} by its name" if len(other) == 1 else f"{said} by their names",
-                f"Name them yourself if others are meant: {example}.",
-            )
-        )
+    doubts.extend(taken_by_name({ours: name for ours, name in taken.items() if ours != "run"}))
     return taken, tuple(doubts)
+
+
+def taken_by_name(taken: Mapping[str, str]) -> tuple[Check, ...]:
+    """Doubt columns that nobody named and whose names are not ours.
+
+    Parameters
+    ----------
+    taken : mapping of str to str
+        The table's own names, by ours.
+
+    Returns
+    -------
+    tuple of Check
+        Empty where all names are ours.
+    """
+    other = {ours: name for ours, name in taken.items() if name.lower() != ours}
+    if not other:
+        return ()
+    said = ", ".join(f"{ours} from the column {name!r}" for ours, name in other.items())
+    example = _options({next(iter(other)): "YOURS"})  # all of them were said just now
+    return (
+        doubt(
+            "column names",
+            f"{said} by its name" if len(other) == 1 else f"{said} by their names",
+            f"Name them yourself if others are meant: {example}.",
+        ),
+    )
 
 
 def run_column(table: pd.DataFrame) -> str | None:
@@ -428,7 +474,7 @@ def _agree(table: pd.DataFrame, taken: Mapping[str, str], units: Mapping[str, fl
         return True
     if (active := taken.get("active_params", "active_params")) in table:
         names = {"active_params": active, **{ours: names[ours] for ours in ("tokens", "flops")}}
-    scale = {**_units_of(names), **units}
+    scale = {**units_of(names), **units}
     n, d, c = (
         parse(table[name], counts=scale.get(ours, 1.0) == 1.0) * scale.get(ours, 1.0)
         for ours, name in names.items()

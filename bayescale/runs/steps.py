@@ -12,6 +12,7 @@ from bayescale import words
 from bayescale.arguments import typed
 from bayescale.errors import RunsError, warn
 from bayescale.runs.check import Check, doubt
+from bayescale.runs.columns import candidates, taken_by_name, units_of
 from bayescale.runs.numbers import parse
 from bayescale.runs.query import select
 from bayescale.runs.reading import load_table
@@ -85,7 +86,8 @@ def read_steps(
         If runs are left out.
     """
     loaded = load_table(source)
-    table = select(_in_numbers(_renamed(loaded.table, columns or {})), where)
+    named, units, doubts = _renamed(loaded.table, columns or {})
+    table = select(_in_numbers(named, units), where)
     table = _with_batches(table, sequence_length)
     table, never = _with_steps(table)
     table = _with_curves(table)
@@ -95,10 +97,11 @@ def read_steps(
     table[LEAST[batch]] = examples.groupby(table[CURVE]).transform("min")
     # Both are steps times something: checks along them would look for the response in itself.
     table = table.drop(columns=["tokens", "flops"], errors="ignore")
-    for one in never:
+    doubts = (*doubts, *never)
+    for one in doubts:
         warn(one)
     runs = read_runs(table, response="steps")
-    return replace(runs, source=loaded.name, sha256=loaded.sha256, notices=(*runs.notices, *never))
+    return replace(runs, source=loaded.name, sha256=loaded.sha256, notices=(*runs.notices, *doubts))
 
 
 def batch_column(table: pd.DataFrame) -> str:
@@ -134,27 +137,42 @@ def sequence_length_of(table: pd.DataFrame) -> float | None:
     return float(length.median()) if np.ptp(length) <= _SAME * length.median() else None
 
 
-def _renamed(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Give columns our names: those that are named, then those whose names say it."""
+def _renamed(
+    table: pd.DataFrame, columns: Mapping[str, str]
+) -> tuple[pd.DataFrame, dict[str, float], tuple[Check, ...]]:
+    """Give columns our names: those that are named, then those whose names say it; their units."""
     for ours, theirs in columns.items():
         if theirs not in table:
             raise RunsError(
                 f"no column {theirs!r} for {ours}; {words.did_you_mean(theirs, [*table.columns])}"
             )
     found = {theirs: ours for ours, theirs in columns.items()}
-    plain = {name: re.sub(r"\W+", "_", str(name).strip().lower()) for name in table.columns}
+    plain = {name: re.sub(r"\W+", "_", str(name).lower()).strip("_") for name in table.columns}
     for ours, others in _ALSO.items():
         for known in (ours, *others):
             own = [name for name, said in plain.items() if said == known and name not in found]
             if own and ours not in found.values():
                 found[own[0]] = ours
+    # Curves are told apart by sizes, so these are looked for here and not by `read_runs` later.
+    sizes = candidates(table.drop(columns=[*found]), "params")
+    sure = [name for name, said in sizes.items() if said.sure]
+    doubts: tuple[Check, ...] = ()
+    if "params" not in found.values() and len(sizes) == len(sure) == 1:
+        found[sure[0]] = "params"
+        doubts = taken_by_name({"params": sure[0]})
     stale = [name for name in table.columns if name in found.values() and name not in found]
-    return table.drop(columns=stale).rename(columns=found)
+    units = units_of({ours: theirs for theirs, ours in found.items()})
+    return table.drop(columns=stale).rename(columns=found), units, doubts
 
 
-def _in_numbers(table: pd.DataFrame) -> pd.DataFrame:
-    counts = [name for name in _COUNTS if name in table]
-    return table.assign(**{name: parse(table[name], counts=True) for name in counts})
+def _in_numbers(table: pd.DataFrame, units: Mapping[str, float]) -> pd.DataFrame:
+    """Read counts; where the name of a column states a unit, its cells are numbers of that."""
+    read = {
+        name: parse(table[name], counts=name not in units) * units.get(name, 1.0)
+        for name in _COUNTS
+        if name in table
+    }
+    return table.assign(**read)
 
 
 def _with_batches(table: pd.DataFrame, length: float | None) -> pd.DataFrame:

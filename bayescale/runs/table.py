@@ -1121,7 +1121,7 @@ def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:
     """Refuse counts that cannot be counts, and columns that contradict each other by thousands."""
     if {"params", "tokens", "flops"} <= set(table.columns):
         _require_flop_units(table)
-    for name, least in (("params", 1e3), ("tokens", 1e4)):
+    for name, least in (("params", 1e3), ("tokens", 1e4), ("unique_tokens", 1e4)):
         if name not in table or name in stated:
             continue
         small = table[name] < least
@@ -1146,14 +1146,23 @@ def _require_units(table: pd.DataFrame, stated: Mapping[str, float]) -> None:
             )
 
 
+_RATIOS = {
+    "params": ("tokens", "params", 20.0),
+    "tokens": ("tokens", "params", 20.0),
+    "unique_tokens": ("tokens", "unique_tokens", 4.0),
+}
+"""Of each count what it is compared with, above and below a stroke, and the usual quotient."""
+
+
 def _likelier_unit(table: pd.DataFrame, name: str) -> str:
     """Spell millions or billions, what makes designs like the published ones first."""
-    other = {"params": "tokens", "tokens": "params"}[name]
     units = [(1e6, "millions"), (1e9, "billions")]
+    above, below, usual = _RATIOS[name]
+    other = below if name == above else above
     if other in table and table[other].median() >= 1e6:
-        ratio = float((table["tokens"] / table["params"]).median())
-        power = 1 if name == "tokens" else -1
-        units.sort(key=lambda unit: abs(np.log(ratio * unit[0] ** power / 20)))
+        ratio = float((table[above] / table[below]).median())
+        power = 1 if name == above else -1
+        units.sort(key=lambda unit: abs(np.log(ratio * unit[0] ** power / usual)))
     (first, _), (second, spelled) = units
     return f"{unit_option(name, first)}, or {second:.0e} if they are {spelled}".replace("e+0", "e")
 

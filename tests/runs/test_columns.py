@@ -17,6 +17,8 @@ SURE = {
 }
 UNITS = {
     "params_M": ("params", 1e6),
+    "unique_tokens": ("unique_tokens", None),
+    "n_unique_tokens (B)": ("unique_tokens", 1e9),
     "N (B)": ("params", 1e9),
     "Model Size (millions)": ("params", 1e6),
     "tokens_B": ("tokens", 1e9),
@@ -39,7 +41,7 @@ UNITS = {
 }
 NOT_SURE = ("n_params_non_emb", "params_matmul", "train/loss", "best_val_loss", "loss_c4", "size_M")
 NOTHING = (
-    *("tokens_per_param", "batch_size_tokens", "flops_per_token", "unique_tokens", "d_model"),
+    *("tokens_per_param", "batch_size_tokens", "flops_per_token", "unique_ids", "d_model"),
     *("embedding_params", "active_experts", "perplexity_se", "loss_std", "bits", "n_bits", "1e18"),
     *("step", "lr", "tflops", "k", "B", "batch_size", "ppl_ratio", "val_tokens", ""),
 )
@@ -228,3 +230,33 @@ def test_names_that_repeat_or_lack_are_none_of_runs():
         runs = read_runs(table.assign(name=name))
         assert runs.table["run"].tolist()[:2] == ["run-1", "run-2"]
         assert "name" in runs.table
+
+
+UNIQUE = simulated_table().assign(unique=lambda t: t["tokens"] / 4e9)
+
+
+def test_unique_tokens_are_read_in_the_unit_of_their_name():
+    with pytest.warns(RunsWarning, match="unique_tokens from the column 'unique tokens"):
+        named = read_runs(UNIQUE.rename(columns={"unique": "unique tokens (B)"}))
+    told = read_runs(
+        UNIQUE.rename(columns={"unique": "unique (B)"}), {"unique_tokens": "unique (B)"}
+    )
+    for runs in (named, told):
+        np.testing.assert_allclose(runs.table["unique_tokens"], UNIQUE["tokens"] / 4)
+        assert any("unique_tokens multiplied by 1e+09" in line for line in runs.ledger)
+
+
+def test_unique_tokens_in_an_unstated_unit_are_refused():
+    with pytest.raises(RunsError, match="no plausible number of unique_tokens") as refused:
+        read_runs(UNIQUE, {"unique_tokens": "unique"})
+    assert "--unit unique_tokens=1e9" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("unique_tokens", "unique (B)"), ("active_params", "n_active")]
+)
+def test_a_column_that_may_be_meant_is_proposed(ours, theirs):
+    runs = read_runs(UNIQUE.rename(columns={"unique": theirs}))
+    with pytest.raises(UnnamedColumnError) as refused:
+        runs.column(ours)
+    assert refused.value.columns == {ours: theirs}

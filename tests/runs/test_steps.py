@@ -128,3 +128,20 @@ def test_each_curve_needs_a_target():
         steps_to_target(checkpoints(1e5, 100.0), {"other": 2.5}, curve="model")
     with pytest.raises(RunsError, match="no column 'batch'"):
         steps_to_target(checkpoints(1e5, 100.0), 2.5, batch="batch")
+
+
+def test_sizes_of_another_name_and_unit_tell_curves_apart():
+    steps = simulated_steps()
+    other = steps.drop(columns="curve", errors="ignore")
+    other = other.rename(columns={"params": "Model Size (M)"})
+    other["Model Size (M)"] /= 1e6
+    with pytest.warns(RunsWarning, match=r"params from the column 'Model Size \(M\)'"):
+        table = read_steps(other).table
+    np.testing.assert_allclose(table["params"], steps["params"])
+    assert table["curve"].nunique() == steps["params"].nunique() > 1
+    named = read_steps(other, {"params": "Model Size (M)"}).table
+    np.testing.assert_allclose(named["params"], steps["params"])
+
+
+def test_a_unit_in_brackets_hides_no_batch_size():
+    assert batch_column(read_steps(PLAIN.rename(columns={"batch_tokens": "Batch (seqs)"})).table)
