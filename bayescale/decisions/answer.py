@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from bayescale import words
+from bayescale.decisions.prices import Prices
 from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.files import SCHEMA, plain, to_json
 from bayescale.laws import LOSS, Response
@@ -284,6 +285,8 @@ def parts_of(
         The interval is empty of one draw, and where an end is unbounded.
     """
     low, middle, high = (value[name] for name in ("q05", "median", "q95"))
+    if low is None and high is not None:
+        return f"at most {write(high)}", ""
     if low is None or middle is None:
         return f"an unbounded number of {unit}".rstrip() if unit else "unbounded", ""
     if high is None:
@@ -459,6 +462,26 @@ def amount(value: float, unit: str) -> str:
     str
     """
     return f"{words.flops(value)} FLOPs" if unit == "FLOPs" else f"{unit}{words.count(value)}"
+
+
+def priced(prices: Prices) -> list[str]:
+    """Say what money buys, so that an amount can be checked; nothing of costs in FLOPs.
+
+    Parameters
+    ----------
+    prices : Prices
+
+    Returns
+    -------
+    list of str
+    """
+    if prices.unit == "FLOPs":
+        return []
+    training, serving = (
+        amount(1e21 * one, prices.unit) for one in (prices.training, prices.serving)
+    )
+    basis = f" ({prices.basis})" if prices.basis else ""
+    return [f"Prices: 1e21 FLOPs of training cost {training}, of serving {serving}{basis}."]
 
 
 def distance(decades: float | None, *, bends: bool) -> str:

@@ -34,6 +34,7 @@ from bayescale.decisions.answer import (
     interval_of,
     negated,
     number_of,
+    priced,
     share_of,
 )
 from bayescale.decisions.equal_loss import equal_loss
@@ -381,6 +382,7 @@ def answer_overtraining(
             )
     models = found[["params", "tokens"]].median(("chain", "draw"))
     sentences += failed_beyond(fit, models["params"], models["tokens"])
+    sentences += priced(prices)
     return Answer.by(fit, numbers=result, sentences=sentences, draws=found)
 
 
@@ -427,7 +429,8 @@ def _overtraining_sentence(entry: dict[str, Any], result: dict[str, Any]) -> str
     )
     saved = entry["saved"]
     price = _price(entry["cost"], result["unit"])
-    saves = saved["median"] is not None and saved["median"] >= 0
+    bounded = saved["median"] if saved["q05"] is not None else saved["q95"]  # what is written
+    saves = bounded is not None and bounded >= 0
     less, more = share_of(saved), share_of(negated(saved))
     change = f"saves {less} of" if saves else f"costs {more} more than"
     return (

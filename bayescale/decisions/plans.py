@@ -22,7 +22,7 @@ import xarray as xr
 from bayescale import words
 from bayescale.arguments import typed
 from bayescale.decisions.allocation import BASIN_EXCESS
-from bayescale.decisions.answer import Answer, amount, distance, number_of
+from bayescale.decisions.answer import Answer, amount, distance, number_of, priced
 from bayescale.decisions.prices import IN_FLOPS, SERVING_FLOPS, Prices
 from bayescale.decisions.ratios import Ratios, failed_beyond
 from bayescale.decisions.repetition import loss_with_excess
@@ -170,6 +170,7 @@ def plan_outcomes(
             "unit": prices.unit,
             "loss_unit": fit.spec.response.unit,
             "price": prices.training,
+            "priced": " ".join(priced(prices)),
             "bends": posterior.bends,
             "min_ratio": ratios.low,
             "max_ratio": ratios.high,
@@ -373,6 +374,8 @@ def answer_plans(fit: Fit, ranked: xr.Dataset, *others: Fit) -> Answer:
     if known:
         sentences.append(distance(max(known), bends=bends))
     sentences += failed_beyond(fit, ranked["params"], ranked["tokens"])
+    if said := ranked.attrs["priced"]:
+        sentences.append(str(said))
     return Answer.by(fit, *others, numbers=result, sentences=sentences, draws=ranked)
 
 

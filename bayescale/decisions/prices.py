@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayescale import words
 from bayescale.errors import FitError
 
 SERVING_FLOPS = 2.0
@@ -43,6 +44,8 @@ class Prices:
         Price of one FLOP; 1 and 1 count FLOPs.
     unit : str
         What the prices are in: "FLOPs", "$".
+    basis : str, optional
+        Where they come from, in words.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class Prices:
     training: float = 1.0
     serving: float = 1.0
     unit: str = "FLOPs"
+    basis: str = ""
 
     def __post_init__(self) -> None:
         for name in ("training", "serving"):
@@ -114,6 +118,9 @@ class Prices:
             per_hour / (_SECONDS_PER_HOUR * peak * training_utilisation),
             hourly / (_SECONDS_PER_HOUR * fastest * serving_utilisation),
             unit,
+            f"training at {unit}{per_hour:g} an hour with {training_utilisation:.0%} of a peak of "
+            f"{words.flops(peak)} FLOP/s, serving at {unit}{hourly:g} with "
+            f"{serving_utilisation:.0%} of {words.flops(fastest)}",
         )
 
 

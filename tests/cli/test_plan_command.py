@@ -46,8 +46,9 @@ def test_json_has_the_numbers_of_the_sentences(run, fit_file, tmp_path):
     assert all(line.startswith("To serve 1") and "5B" not in line for line in served)
     assert smaller.startswith("To serve 1T tokens: 5B parameters need ")
     assert larger.startswith("To serve 1T tokens: 20B parameters need ")
-    assert len(found["sentences"]) == 8
-    assert found["sentences"][-1].startswith("Extrapolation: ")
+    assert len(found["sentences"]) == 9
+    assert found["sentences"][-2].startswith("Extrapolation: ")
+    assert found["sentences"][-1].startswith("Prices: 1e21 FLOPs of training cost $1.40k")
     assert picture.stat().st_size > 10_000
 
 

@@ -6,7 +6,15 @@ from conftest import known_fit, known_grouped_fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayescale import Prices, at_size, break_even, cheapest, constants_fit, target_loss
+from bayescale import (
+    Prices,
+    answer_overtraining,
+    at_size,
+    break_even,
+    cheapest,
+    constants_fit,
+    target_loss,
+)
 from bayescale.errors import FitError
 
 SARDANA = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283}
@@ -182,3 +190,30 @@ def test_groups_and_single_axes_are_refused():
     curve = constants_fit("power-law", E=1.7, A=400.0, alpha=0.3)
     with pytest.raises(FitError, match="joint law"):
         target_loss(curve, loss=2.0)
+
+
+@pytest.mark.parametrize("most", [3e12, 3e11])
+def test_a_saving_without_a_lower_end_is_said_by_its_upper_one(most):
+    fit = random_posterior(seed=1)
+    target, caps = target_loss(fit, flops=1e23), {"max_tokens": most}
+    found = cheapest(fit, target, 1e12, **caps)
+    best = float(found["saved"].quantile(0.95))
+    said = str(answer_overtraining(fit, target, found, caps=caps))
+    assert 0.05 < one(found["infeasible"].to_dataset(name="infeasible"), "infeasible") < 0.5
+    assert f"which saves at most {best:.1%} of what" in said
+    assert "unbounded" not in said
+
+
+def test_money_is_said_with_what_it_buys():
+    fit = constants_fit("chinchilla", **SARDANA)
+    target = target_loss(fit, params=13e9)
+    for prices, told in (
+        (Prices.of_hardware(2.0, serving_utilisation=0.2), "cost $1.40k, of serving $2.81k"),
+        (Prices(1e-17, 2e-17, "$"), "cost $10.0k, of serving $20.0k."),
+        (Prices(), ""),
+    ):
+        found = cheapest(fit, target, 2e12, prices=prices)
+        said = str(answer_overtraining(fit, target, found, prices=prices))
+        assert told in said
+        assert ("Prices:" in said) == bool(told)
+        assert ("40% of a peak of 9.89e14 FLOP/s" in said) == bool(prices.basis)

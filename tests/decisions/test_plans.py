@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bayescale import (
     Prices,
+    answer_plans,
     compute_optimal,
     constants_fit,
     plan_outcomes,
@@ -80,6 +81,9 @@ def test_regret_is_counted_in_the_unit_of_the_prices():
     plans = plans_at(1e23, fit)
     in_flops = rank_plans(plan_outcomes(fit, plans))
     ranked = rank_plans(plan_outcomes(fit, plans, prices=Prices(2e-18, 3e-18, "$")))
+    assert "1e21 FLOPs of training cost $2.00k, of serving $3.00k." in str(
+        answer_plans(fit, ranked)
+    )
     lost = in_flops["regret_flops"]
     assert float(lost.sel(plan="large").min()) > 1e21
     np.testing.assert_allclose(ranked["regret_flops"], lost)
