@@ -550,11 +550,12 @@ AS_IT_IS, AS_THEY_ARE, NO_PRICE, OF_THE_RUNS = Reading(), Losses(), Money(), Spa
 
 
 def expanded(command: Callable[..., None], *, long: bool = False) -> Callable[..., None]:
-    """Spell out the options of a command that come in groups, and take lists by comma.
+    """Spell out the options of a command that come in groups, and read numbers such as 7B.
 
     A parameter whose type is a dataclass of this module stands for the fields of it: the command
     line has an option for each, and the command gets them in one object. Lists of numbers, and
-    those marked with `each`, `names` or `pairs`, may be written by comma or by repetition.
+    those marked with `each`, `names` or `pairs`, may be written by comma or by repetition. Numbers
+    are written as in tables, 7B.
 
     Parameters
     ----------
@@ -578,7 +579,7 @@ def expanded(command: Callable[..., None], *, long: bool = False) -> Callable[..
     for name, parameter in own.parameters.items():
         inner = inspect.signature(groups[name], eval_str=True) if name in groups else None
         spelled += inner.parameters.values() if inner else [parameter]
-    lists = {p.name: split for p in spelled if (split := _split_of(p))}
+    readers = {p.name: read for p in spelled if (read := _reader_of(p))}
     asks = "verbose" in own.parameters
     if long and not asks:
         verbose = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False)
@@ -586,7 +587,11 @@ def expanded(command: Callable[..., None], *, long: bool = False) -> Callable[..
 
     @wraps(command)
     def call(**given: Any) -> None:
-        given |= {name: split(given[name]) for name, split in lists.items() if given[name]}
+        given |= {
+            name: read(given[name])
+            for name, read in readers.items()
+            if given[name] not in (None, [])
+        }
         verbose = given["verbose"] if asks else given.pop("verbose", False)
         with showing(verbose=verbose) if long else nullcontext():
             objects = {
@@ -604,14 +609,26 @@ def expanded(command: Callable[..., None], *, long: bool = False) -> Callable[..
     return call
 
 
-def _is_numbers(annotation: Any) -> bool:
-    return get_args(annotation)[:1] in ((list[float],), (list[float] | None,))
+_AS_TEXT = {
+    float: str,
+    float | None: str | None,
+    list[float]: list[str],
+    list[float] | None: list[str] | None,
+}
+"""How typer takes what `expanded` reads as numbers."""
 
 
-def _split_of(parameter: inspect.Parameter) -> Callable[[list[str]], Any] | None:
-    """Find what reads the entries of a list; None for what is no list, or of whole entries."""
-    if _is_numbers(parameter.annotation):
-        return partial(_numbers, option="--" + parameter.name.replace("_", "-"))
+def _of_numbers(annotation: Any) -> Any:
+    """Find the type of an option of numbers; None of other options."""
+    taken = next(iter(get_args(annotation)), None)
+    return taken if taken in _AS_TEXT else None
+
+
+def _reader_of(parameter: inspect.Parameter) -> Callable[[Any], Any] | None:
+    """Find what reads an option; None for what is taken as it is."""
+    if taken := _of_numbers(parameter.annotation):
+        read = number_from if taken in (float, float | None) else _numbers
+        return partial(read, option="--" + parameter.name.replace("_", "-"))
     return next((o for o in get_args(parameter.annotation) if o in (each, names, pairs)), None)
 
 
@@ -648,15 +665,14 @@ def number_from(text: str, option: str) -> float:
         if value == value:  # no NaN
             return value
         raise BayescaleError(
-            f"{option}: {text!r} is not a number; write one as 1e22 or 7B, several as 1e22,1e23"
+            f"{option}: {text!r} is not a number; write one as 1e22 or 7B"
         ) from None
 
 
 def _as_text(annotation: Any) -> Any:
-    """Let typer take numbers as text, for `_numbers` to read."""
-    if not _is_numbers(annotation):
+    """Let typer take numbers as text, for `expanded` to read."""
+    if (taken := _of_numbers(annotation)) is None:
         return annotation
-    taken, option = get_args(annotation)
-    option = copy(option)
+    option = copy(get_args(annotation)[1])
     option.metavar = option.metavar or "NUMBER"
-    return Annotated[list[str] if taken == list[float] else list[str] | None, option]
+    return Annotated[_AS_TEXT[taken], option]

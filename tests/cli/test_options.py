@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from typing import Annotated
 
 import pytest
 import typer
@@ -104,6 +105,26 @@ def test_numbers_may_be_written_as_in_tables():
     assert called(lists, "--flops", "1e22,7B")["flops"] == [1e22, 7e9]
 
 
+def single(
+    size: Annotated[float, typer.Option("--size")] = 4.0,
+    cap: Annotated[float | None, typer.Option("--cap")] = None,
+) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size", "cap"),
+    [([], 4.0, None), (["--size", "50B", "--cap", "0"], 5e10, 0.0), (["--cap", "1e9"], 4.0, 1e9)],
+)
+def test_single_numbers_too(arguments, size, cap):
+    assert called(single, *arguments) == {"size": size, "cap": cap}
+
+
+@pytest.mark.parametrize("text", ["50x", ""])
+def test_what_is_no_single_number_names_the_option(text):
+    with pytest.raises(BayescaleError, match=f"--cap: '{text}' is not a number"):
+        called(single, "--cap", text)
+
+
 def test_what_is_no_number_names_the_option():
     with pytest.raises(BayescaleError, match=r"--flops: '1x' is not a number; write one as 1e22"):
         called(lists, "--flops", "1e22,1x")
@@ -173,7 +194,7 @@ def test_without_arguments_commands_are_shown_in_groups_a_line_each(run, monkeyp
         (["optima", "fit.nc", "--flops", "1e23,many"], "'many' is not a number"),
         (
             ["plan", "fit.nc", "repetition", "--unique-tokens", "ten", "--flops", "1"],
-            "valid number",
+            "--unique-tokens: 'ten' is not a number",
         ),
         (["--nosuch"], "--nosuch"),
     ],
