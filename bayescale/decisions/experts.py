@@ -9,10 +9,11 @@ and ``experts_size`` of runs with the same tokens). Compute and serving count ac
 with s the share of the active parameters that every further expert adds, which a table that states
 both shows: the median of :math:`(P/N - 1)/(X - 1)` over its runs with experts.
 
-For each number of experts X the plan is the N of least expected loss within the caps. It is set
-beside dense models: at equal memory the best one of at most P parameters, at equal compute the best
-one, with the same training compute (where that is not capped, with the same tokens). The dense
-model that it replaces has its loss at its tokens.
+For each number of experts X the plan is the N of least expected loss within the caps. Its tokens
+per active parameter are within a factor of three of those of the runs, where the caps allow that.
+It is set beside dense models: at equal memory the best one of at most P parameters, at equal
+compute the best one, with the same training compute (where that is not capped, with the same
+tokens). The dense model that it replaces has its loss at its tokens.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,13 +27,14 @@ from bayescale import words
 from bayescale.arguments import typed
 from bayescale.decisions.answer import Answer, count_of, distance, loss_of, number_of
 from bayescale.decisions.prices import SERVING_FLOPS, require_positive
+from bayescale.decisions.ratios import Ratios
 from bayescale.draws import numbers
 from bayescale.errors import FitError, RunsError
 from bayescale.files import plain
 from bayescale.modelling.spec import ModelSpec, load_model
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
-from bayescale.runs.range import axis_range
+from bayescale.runs.range import TOKENS_PER_PARAM, axis_range
 from bayescale.runs.table import Runs
 
 JOINT, OF_SIZE = "experts", "experts_size"
@@ -153,6 +155,7 @@ class _Caps:
     share: float
     k: float
     least_ratio: float
+    most_ratio: float
 
     def total(self, active: Any, number: float) -> Any:
         return active * (1.0 + self.share * (number - 1.0)) if number > 1 else active
@@ -171,6 +174,14 @@ class _Caps:
         )
         by_memory = self.memory / self.total(1.0, number) if self.memory < np.inf else np.inf
         return float(min(by_memory, self.active, by_compute))
+
+    def sizes(self, most: float) -> np.ndarray:
+        """Sizes to try up to the largest, of no more tokens than runs tell of where that can be."""
+        least = most / 10**_DECADES
+        if self.tokens is None:
+            trained = np.sqrt(self.flops / (self.k * self.most_ratio))  # 0 where nothing bounds it
+            least = max(least, min(float(trained), most))
+        return np.geomspace(least, most, _SIZES)
 
 
 @typed
@@ -313,7 +324,7 @@ def _caps(
     if fit.spec.law.name == OF_SIZE:
         tokens = axis_range(fit.runs, "tokens")[1]
     own = known[0] if known else np.nan
-    least = axis_range(fit.runs, "tokens_per_param")[0] if fit.spec.law.name == JOINT else np.nan
+    ends = axis_range(fit.runs, TOKENS_PER_PARAM) if fit.spec.law.name == JOINT else (np.nan,) * 2
     return _Caps(
         flops=np.inf if flops is None else flops,
         memory=np.inf if memory is None else memory,
@@ -321,7 +332,9 @@ def _caps(
         tokens=tokens,
         share=own if share is None else share,
         k=k,
-        least_ratio=1.0 if np.isnan(least) else least / _ROOM,  # without runs: any that is tried
+        # Without runs any that is tried.
+        least_ratio=1.0 if np.isnan(ends[0]) else ends[0] / _ROOM,
+        most_ratio=np.inf if np.isnan(ends[1]) else ends[1] * _ROOM,
     )
 
 
@@ -410,8 +423,7 @@ def require_law(fit: Fit) -> None:
 def _plan(posterior: Posterior, caps: _Caps, number: float) -> dict[str, Any]:
     """Find the plan of one number of experts, and what dense models do beside it."""
     losses = _losses(posterior)
-    most = caps.most(number)
-    sizes = np.geomspace(most / 10**_DECADES, most, _SIZES)
+    sizes = caps.sizes(caps.most(number))
     if caps.tokens is not None:
         sizes = sizes[-1:]  # with the same tokens the largest is the best
     tried = losses(sizes, caps.tokens_of(sizes), number)
@@ -423,7 +435,7 @@ def _plan(posterior: Posterior, caps: _Caps, number: float) -> dict[str, Any]:
         """Losses of the best dense model with as much training, of at most so many parameters."""
         if caps.tokens is not None:
             return losses(np.array([largest]), np.array([tokens]), 1.0)[:, 0]
-        dense = np.geomspace(largest / 10**_DECADES, largest, _SIZES)
+        dense = caps.sizes(largest)
         each = losses(dense, caps.flops / (caps.k * dense), 1.0)
         return each[:, int(each.mean(axis=0).argmin())]
 
@@ -501,8 +513,12 @@ def _router(name: str, fit: Fit, found: xr.Dataset) -> dict[str, Any]:
     for place, number in enumerate(found["experts"].to_numpy()):
         own = found.sel(experts=number)
         memory = own["over_memory"]
+        active, tokens = float(own["active_params"]), float(own["tokens"])
+        trained = {"tokens": tokens, "flops": found.attrs["k"] * active * tokens}
         beyond = Posterior.of(fit).beyond(
-            active_params=float(own["active_params"]), experts=float(number)
+            active_params=active,
+            experts=float(number),
+            **(trained if fit.spec.law.name == JOINT else {}),
         )
         plans.append(
             {
@@ -555,6 +571,10 @@ def _sentences(entry: dict[str, Any], fit: Fit) -> Iterator[str]:
         yield from (f"{name}{said}" for said in _beside_dense(own))
     if own["decades_beyond"]:
         yield f"{name}{distance(own['decades_beyond'], bends=fit.bends)}"
+    if fit.spec.law.name == JOINT and (
+        outside := Ratios.of(fit.runs, None, None).mark(own["tokens"] / own["active_params"])
+    ):
+        yield f"{name}{outside}"
     shares = entry["share"]
     if shares["least"] is not None and shares["used"] is not None:
         yield (

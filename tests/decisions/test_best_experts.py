@@ -221,3 +221,27 @@ def test_larger_published_models_are_predicted(routing):
         inside += list((low <= seen) & (seen <= high))
     assert np.sqrt(np.mean(np.square(errors))) < 0.012
     assert np.mean(inside) > 0.85
+
+
+def test_plans_stay_near_the_tokens_per_parameter_of_the_runs_and_say_where_they_do_not():
+    fit = known(B=50 * EXPERTS["B"])  # wants many more tokens than any run has
+    found = bs.best_experts(fit, flops=1e22)
+    seen = fit.runs.column("tokens") / fit.runs.column("active_params")
+    ratio = (found["tokens"] / found["active_params"]).to_numpy()
+    np.testing.assert_allclose(ratio, seen.max() * 10**0.5)
+    answer = bs.answer_experts({"all": fit}, {"all": found})
+    assert "tokens per parameter lie outside" in str(answer)
+    capped = bs.best_experts(fit, flops=1e22, memory=1e8)  # leaves no size that is near them
+    assert float(capped["active_params"].sel(experts=1.0)) == pytest.approx(1e8)
+
+
+def test_tokens_and_compute_beyond_the_runs_are_far_as_well_as_sizes_and_experts():
+    fit = known()
+    largest = float(fit.runs.column("active_params").max())
+    tokens = 100 * float(fit.runs.column("tokens").max())
+    found = bs.best_experts(fit, flops=6 * largest * tokens, serving=2 * largest)
+    answer = bs.answer_experts({"all": fit}, {"all": found})
+    (router,) = answer.numbers["routers"]
+    assert router["plans"][0]["active_params"] == pytest.approx(largest)
+    assert router["plans"][0]["decades_beyond"] >= 2
+    assert "Extrapolation: " in str(answer)
