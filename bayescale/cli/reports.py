@@ -34,7 +34,7 @@ from bayescale.cli.options import (
 )
 from bayescale.cli.plan import FitOrConstants, fit_or_constants
 from bayescale.cli.reading import given_of, runs_of, spec_of, values_asked
-from bayescale.cli.sampling import sample, stop_unless_converged
+from bayescale.cli.sampling import print_answer, sample, stop_unless_converged
 from bayescale.errors import FitError, ModelError, RunsError
 from bayescale.files import make_folder, make_room
 from bayescale.modelling.spec import ModelSpec, load_model
@@ -48,6 +48,8 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
 
 DEMO_LAWS = ("chinchilla", "coupled", "chinchilla-bend", "coupled-bend")
 """Laws that the demo compares, exact and bending."""
+
+_INTERVALS = "Medians, each with its central 90% credible interval below it."
 
 
 def demo(
@@ -216,9 +218,7 @@ def optima(
     fitted = fitted.at(**given_of(fitted.spec, at or []))
     from bayescale.decisions.allocation import answer_optima
 
-    answer = answer_optima(fitted, flops)
-    typer.echo(answer.to_json() if as_json else answer)
-    stop_unless_converged(answer.numbers["problems"], allow_unconverged, said=not as_json)
+    print_answer(answer_optima(fitted, flops), as_json, allow_unconverged)
 
 
 def _require_reportable(runs: "Runs", spec: ModelSpec, backtest: bool | None) -> None:
@@ -264,7 +264,8 @@ def _write(
     table = headline(answer, fitted.spec.response)
     width = shutil.get_terminal_size().columns
     said = answer["sentences" if verbose else "opening"]
-    for line in (*answer["caveats"], *([table.text(width)] if table else []), *said):
+    answers = [table.text(width), _INTERVALS] if table else []
+    for line in (*answer["caveats"], *answers, *said):
         typer.echo(f"{line}\n")
     typer.echo(f"report: {path}")
     _say_replaced(out, replaced)

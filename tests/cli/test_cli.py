@@ -476,6 +476,7 @@ def test_optima_take_constants_of_a_paper(run):
     code, out, err = run("optima", constants, "--flops", "1e24")
     assert (code, err) == (0, "")
     assert out.startswith("For 1e24 FLOPs: 53.7B parameters on 3.10T tokens.")
+    assert out.endswith("\nMedians with central 90% credible intervals in brackets.\n")
 
 
 def test_a_fit_of_tasks_answers_in_a_line_and_names_the_next_command(run, monkeypatch):

@@ -45,8 +45,12 @@ def test_report_says_all_its_steps(run, small_fit, monkeypatch):
     monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: small_fit)
     monkeypatch.setattr("bayescale.report.write.sections", lambda *_: [])  # seconds of pictures
     simulated_table().to_csv("runs.csv", index=False)
-    code, _, err = run("report", "runs.csv", "--model", "chinchilla", "--verbose", "--no-backtest")
+    code, out, err = run(
+        *("report", "runs.csv", "--model", "chinchilla", "--verbose", "--no-backtest"),
+        *("--flops", "1e22"),
+    )
     assert code == 0
+    assert "\n\nMedians, each with its central 90% credible interval below it.\n" in out
     for step in ("report: checking", "report: summarising", "report: drawing", "report: writing"):
         assert f" s  {step}\n" in err
 
