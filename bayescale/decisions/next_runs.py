@@ -480,6 +480,12 @@ def _where(suggestion: NextRuns) -> list[str]:
     return [f"All have {ratios.said}."]
 
 
+def _spread(sd: float, logarithm: bool) -> str:
+    """Write a standard deviation, of a logarithm with the factor that it stands for."""
+    said = words.significant(sd, 3)
+    return f"{said} (a factor of {words.significant(np.exp(sd), 3)})" if logarithm else said
+
+
 def _next_sentences(result: dict[str, Any]) -> list[str]:
     runs, last = result["next_runs"], result["next_runs"][-1]
     listed = "; ".join(
@@ -487,12 +493,14 @@ def _next_sentences(result: dict[str, Any]) -> list[str]:
         f"({words.flops(run['flops'])} FLOPs)"
         for run in runs
     )
-    total = sum(run["flops"] for run in runs)
+    total = words.flops(sum(run["flops"] for run in runs))
+    several = f"Together, for {total} FLOPs, they are" if len(runs) > 1 else "It is"
+    logarithm = result["quantity"].startswith("log ")
+    now, then = (_spread(result[name], logarithm) for name in ("sd", "expected_sd"))
     sentences = [
         f"To make {result['quantity']} surer, run: {listed}.",
-        f"Together, for {words.flops(total)} FLOPs, they are expected to lower its sd from "
-        f"{words.significant(result['sd'], 2)} to "
-        f"{words.significant(result['expected_sd'], 2)}, {last['reduction']:.0%} less variance.",
+        f"{several} expected to lower its sd from {now} to {then}, {last['reduction']:.0%} less "
+        "variance.",
     ]
     sentences += [
         f"Spent on {baseline['spent_on']} ({baseline['runs']} runs), "

@@ -20,6 +20,7 @@ from bayescale import (
     rank_plans,
     suggest_runs,
     target_loss,
+    words,
 )
 from bayescale.decisions.equal_loss import equal_loss
 from bayescale.errors import FitError
@@ -52,6 +53,20 @@ def test_next_runs_stay_within_the_runs_unless_asked():
     answer = answer_next_runs(fit, asked)
     assert answer.numbers["ratios"] == {"min": 1.0, "max": 900.0, "of": "asked"}
     assert "as asked" in str(answer)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_what_next_runs_remove_is_said_in_the_number_of_runs_and_as_a_factor(runs):
+    fit = with_runs()
+    found = suggest_runs(fit, 1e23, max_flops=1e22, runs=runs)
+    said = str(answer_next_runs(fit, found))
+    assert len(found.picks) == runs
+    opening = "It is" if runs == 1 else "they are"
+    now, then = (
+        f"{words.significant(sd, 3)} (a factor of {words.significant(np.exp(sd), 3)})"
+        for sd in (found.sd, found.expected_sd)
+    )
+    assert f"{opening} expected to lower its sd from {now} to {then}, " in said
 
 
 def test_given_candidates_outside_the_runs_are_named():
