@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 
 from bayescale import words
 from bayescale.arguments import typed
-from bayescale.decisions.answer import Answer, convergence, unconverged
+from bayescale.decisions.answer import Answer, convergence, response_writer, unconverged
 from bayescale.display import Part, Shown
 from bayescale.draws import CI_PROB
 from bayescale.errors import FitError, RunsWarning, warn
@@ -421,6 +421,7 @@ def _sentences(found: Backtest) -> tuple[str, ...]:
         f"{found.response.name} of new runs held {held['coverage90']:.0%} of "
         f"{held['predictions']:.0f} predictions ({_cuts(cuts)}), typical error "
         f"{100 * held['rmsle']:.1f}{unit}.{beside}",
+        *_largest(found),
         _worth(found),
     ]
     if (verdict := failure(found)) is not None:
@@ -430,6 +431,27 @@ def _sentences(found: Backtest) -> tuple[str, ...]:
     said += [f"Not converged, its scores are not to be trusted: {one}." for one in found.problems]
     said += [f"Could not be fitted, and was left out: {one}." for one in found.left_out]
     return tuple(said)
+
+
+def _largest(found: Backtest) -> list[str]:
+    """Say of the largest run what fits without it had predicted; nothing of runs in groups."""
+    own, column = found.of(MODEL), found.response.column
+    if "group" in own:
+        return []
+    largest = own.loc[own[found.axis].idxmax(), "run"]
+    cuts = own[own["run"] == largest].sort_values("cut", ascending=False)
+    write = response_writer(found.response)
+    told = "; ".join(
+        f"{write(row['q50'])} ({write(row['q05'])} to {write(row['q95'])}) from runs up to "
+        f"{words.size(found.axis, row['cut'])}"
+        for _, row in cuts.iloc[[0, -1] if len(cuts) > 1 else [0]].iterrows()
+    )
+    unit = "FLOPs" if found.axis == "flops" else found.axis
+    size = f"{words.size(found.axis, cuts[found.axis].iloc[0])} {unit}"
+    return [
+        f"The largest run, {largest} ({size}), has {found.response.name} "
+        f"{write(cuts[column].iloc[0])}. Predicted was {told}."
+    ]
 
 
 @typed

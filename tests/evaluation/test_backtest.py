@@ -205,20 +205,20 @@ def test_the_summary_counts_cuts_and_distances(found):
 
 
 def test_sentences_say_how_far_and_by_how_many_cuts(found):
-    first, second, *_ = answer_backtest(found).sentences
+    first, _, second, *_ = answer_backtest(found).sentences
     assert first.startswith("Backtested to 1.3 decades beyond the fitted runs: 90% intervals")
     assert "of the loss of new runs held 89% of 18 predictions (2 cuts)" in first
     assert "The exact law held" in first
     assert "count cuts rather than predictions" in second
     alone = found.of("exact").assign(law="model")
     narrow = Backtest(alone, "chinchilla", "flops")
-    assert "FAILED: that is fewer than chance allows" in answer_backtest(narrow).sentences[2]
+    assert "FAILED: that is fewer than chance allows" in answer_backtest(narrow).sentences[3]
     few = Backtest(narrow.table.iloc[:2].assign(inside90=[True, False]), "chinchilla", "flops")
     assert "FAILED" not in " ".join(answer_backtest(few).sentences)  # chance is enough
     (one,) = (
         Backtest(part, "m", "flops") for _, part in narrow.table.groupby("cut") if len(part) < 9
     )
-    assert "about one test" in answer_backtest(one).sentences[1]
+    assert "about one test" in answer_backtest(one).sentences[2]
 
 
 def test_an_answer_is_set_against_how_far_the_backtest_went(found):
@@ -347,3 +347,16 @@ def test_the_larger_chinchilla_runs_are_foretold_by_a_law_that_may_bend(chinchil
     assert bends["crps"] < 0.0050
     assert 0.85 < bends["coverage90"] < 0.985
     assert exact["coverage90"] < 0.7
+
+
+def test_the_largest_run_is_set_beside_what_was_predicted_of_it(found, runs):
+    said = next(one for one in answer_backtest(found).sentences if one.startswith("The largest"))
+    largest = runs.table["flops"].idxmax()
+    own = found.of("model").query("run == @runs.table.run[@largest]").sort_values("cut")
+    assert runs.table.loc[largest, "flops"] == found.table["flops"].max()
+    assert f"{runs.table.loc[largest, 'run']} (3e21 FLOPs), has loss " in said
+    assert f"has loss {own['loss'].iloc[0]:.3f}. Predicted was " in said
+    for _, row in own.iterrows():
+        assert f"{row.q50:.3f} ({row.q05:.3f} to {row.q95:.3f}) from runs up to " in said
+    grouped = replace(found, table=found.table.assign(group="a"))
+    assert not any(one.startswith("The largest") for one in answer_backtest(grouped).sentences)
