@@ -11,6 +11,7 @@ from bayescale import words
 from bayescale.errors import RunsError
 from bayescale.laws import Input
 from bayescale.modelling.spec import ModelSpec, is_shipped
+from bayescale.runs.columns import unit_option
 from bayescale.runs.isoflops import on_isoflops
 from bayescale.runs.table import Runs, cells_of, finite, positive, share_columns, shares
 from bayescale.runs.tasks import ACCURACY, as_runs
@@ -128,7 +129,9 @@ def _values(own: Input, spec: ModelSpec, table: pd.DataFrame) -> np.ndarray:
         raise RunsError(
             f"column {name!r}, {words.rows(table.index[bad])}: {found[bad][0]:g} is no "
             f"{own.allowed}",
-            "Correct it; write 25% as 0.25.",
+            f"If these are percents, pass {unit_option(name, 0.01)}."
+            if own.scale == "share" and (found > 1).mean() > 0.5
+            else "Correct it; write 25% as 0.25.",
         )
     return found
 

@@ -240,8 +240,9 @@ def test_a_chance_level_is_a_share(chance):
     with pytest.raises(FitError, match="chance must be a number from 0 to less than 1, got"):
         predict(alone, params=1e9, tokens=2e10, chance=chance)
     table = alone.runs.table.assign(chance=chance)
-    with pytest.raises(RunsError, match="is no number from 0 to less than 1"):
+    with pytest.raises(RunsError, match="is no number from 0 to less than 1") as refused:
         inputs_of(alone.spec, table)
+    assert ("pass --unit chance=0.01 (in Python" in str(refused.value)) == (chance > 1)
 
 
 def test_items_that_are_counted_are_not_without_end():
