@@ -400,6 +400,11 @@ def levels_of(entries: list[str] | None, option: str) -> float | dict[str, float
         return None
     if len(entries) == 1 and "=" not in entries[0]:
         return _number(entries[0], option)
+    for entry in entries:
+        if "=" not in entry:
+            raise RunsError(
+                f"{option} {entry}: one number alone is for all; beside others write NAME=NUMBER"
+            )
     named = pairs_of(entries, option).items()
     return {name: _number(text, f"{option} {name}") for name, text in named}
 

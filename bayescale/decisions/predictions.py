@@ -326,9 +326,10 @@ def said_of_groups(entries: Sequence[Mapping[str, Any]], response: Response) -> 
     """
     farthest = max(entries, key=lambda entry: abs(entry["decades_beyond"] or 0.0))
     each = (f"{e['group']} {response_of(e[response.column], response)}" for e in entries)
+    unit = "FLOPs" if farthest["axis"] == "flops" else farthest["axis"]
     return (
         f"Predicted {response.name} at {words.size(farthest['axis'], farthest['value'])} "
-        f"{farthest['axis']}: {', '.join(each)}. "
+        f"{unit}: {', '.join(each)}. "
         f"{distance(farthest['decades_beyond'], bends=farthest['bends'])}"
     )
 

@@ -487,7 +487,7 @@ def test_a_fit_of_tasks_answers_in_a_line_and_names_the_next_command(run, monkey
     first, *_, targets = out.splitlines()
     assert code == 0
     assert re.match(
-        r"Predicted accuracy at 1.2e21 flops: easy \S+% \(.*, hard \S+% \(.*\. Extra", first
+        r"Predicted accuracy at 1.2e21 FLOPs: easy \S+% \(.*, hard \S+% \(.*\. Extra", first
     )
     assert targets == "next: bayescale targets fit.nc --params 3.16e9 --tokens 6.32e10"
     assert run(*shlex.split(targets)[2:])[0] == 0

@@ -461,6 +461,10 @@ def test_commands_read_tasks(run, fitted, tmp_path, monkeypatch):
         (("--loss-unit", "bits", *MODEL), "--loss-unit: the model task-accuracy-hierarchical"),
         (("--chance", "half", *MODEL), "--chance: 'half' is not a number"),
         (("--chance", "piqa=half", *MODEL), "--chance piqa: 'half' is not a number"),
+        (
+            ("--chance", "0.25,piqa=0.5", *MODEL),
+            "--chance 0.25: one number alone is for all; beside others write NAME=NUMBER",
+        ),
         (("--where", "task == 'none'", *MODEL), "error:"),
     ],
 )
