@@ -565,11 +565,15 @@ def _count(fit: Fit, own: xr.Dataset, found: xr.Dataset, column: str) -> float |
 
 
 def _sentences(told: Mapping[str, Any]) -> Iterator[str]:
-    """Say the answers: of each curve, how they grow, of planned batches, and what is not told."""
-    for entry in told["curves"]:
+    """Say the answers: of each curve, how they grow, of planned batches, and what is not told.
+
+    Models without runs are what was asked for, and come first.
+    """
+    curves = sorted(told["curves"], key=lambda entry: bool(entry["known"]))
+    for entry in curves:
         yield from _curve_sentences(entry, told)
     yield from _exponent_sentences(told)
-    for entry in told["curves"]:
+    for entry in curves:
         yield from _planned_sentences(entry, told)
     swept = [entry for entry in told["curves"] if entry["surface"]]
     for entry in swept:

@@ -21,7 +21,7 @@ def test_text_and_picture(run, steps, tmp_path):
         "--size", "4M", "--sequence-length", "1024", "--plots", tmp_path / "made", *FEW,
     )  # fmt: skip
     assert (code, err.splitlines()[-1]) == (0, f"figures: {tmp_path / 'made'}")
-    assert out.startswith("80M: critical batch size ")
+    assert out.startswith("8B params: critical batch size ")
     assert "10% more tokens than the fewest" in out
     assert " sequences)" in out
     assert "Along params the critical batch size grows with an exponent of 0." in out

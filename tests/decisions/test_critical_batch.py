@@ -98,6 +98,7 @@ def test_an_answer_says_what_it_knows(steps_fit):
     said = str(answer)
     assert "tokens move together with params" in said
     assert "8B params: no runs, 6.7× the largest curve" in said
+    assert said.startswith("8B params: critical batch size ")  # what was asked comes first
 
 
 def test_batches_that_do_not_reach_the_critical_one_are_named():
