@@ -209,3 +209,9 @@ def test_numbers_of_an_answer_that_are_probabilities_are_in_percent():
         ["20%", "0.03"],
         ["less", "than", "1%"],
     ]
+
+
+def test_columns_without_a_value_are_not_shown_of_runs():
+    said = str(read_runs(simulated_table().assign(Sweep=np.nan, Notes="-")))
+    assert "Notes: -" in said
+    assert "Sweep" not in said

@@ -162,6 +162,7 @@ class Runs(Shown):
         known = ("params", "tokens", "unique_tokens", "flops", "loss")
         table = self.table[[*(n for n in known if n in self.table), *self.table.columns]]
         table = table.loc[:, ~table.columns.duplicated()].drop(columns="run", errors="ignore")
+        table = table.dropna(axis="columns", how="all")  # as exports have for what was not used
         numeric = table.select_dtypes("number").columns
         ends = [(n, _cell(n, table[n].min()), _cell(n, table[n].max())) for n in numeric]
         yield Grid(("column", "smallest", "largest"), ends)
