@@ -169,6 +169,7 @@ def test_a_backtest_and_a_comparison_show_what_their_answers_say():
         "law": "model",
         "run": ["a", "b", "c"],
         "decades": [0.2, 0.7, 0.4],
+        "flops": [1.6e20, 5e20, 2.5e21],
         "block": ["next", "later", "next"],
         "loss": 2.5,
         "error": [0.01, -0.02, 0.0],

@@ -494,12 +494,12 @@ def _next_sentences(result: dict[str, Any]) -> list[str]:
         for run in runs
     )
     total = words.flops(sum(run["flops"] for run in runs))
-    several = f"Together, for {total} FLOPs, they are" if len(runs) > 1 else "It is"
+    several = f"Together they take {total} FLOPs and" if len(runs) > 1 else "It"
     logarithm = result["quantity"].startswith("log ")
     now, then = (_spread(result[name], logarithm) for name in ("sd", "expected_sd"))
     sentences = [
         f"To make {result['quantity']} surer, run: {listed}.",
-        f"{several} expected to lower its sd from {now} to {then}, {last['reduction']:.0%} less "
+        f"{several} should lower its sd from {now} to {then}, {last['reduction']:.0%} less "
         "variance.",
     ]
     sentences += [

@@ -1023,8 +1023,7 @@ def _require_runs(table: pd.DataFrame) -> None:
     if total.any():
         rows = table.index[total]
         raise RunsError(
-            f"column {name!r}, {words.rows(rows)}: {table.loc[rows[0], name]!r} sums up other rows "
-            "and is no run",
+            f"{words.rows(rows)}: {table.loc[rows[0], name]!r} sums up other rows and is no run",
             f"Leave it out with {leaving_out(rows, table)}, or rename it.",
         )
 

@@ -61,12 +61,12 @@ def test_what_next_runs_remove_is_said_in_the_number_of_runs_and_as_a_factor(run
     found = suggest_runs(fit, 1e23, max_flops=1e22, runs=runs)
     said = str(answer_next_runs(fit, found))
     assert len(found.picks) == runs
-    opening = "It is" if runs == 1 else "they are"
+    opening = "It" if runs == 1 else "FLOPs and"
     now, then = (
         f"{words.significant(sd, 3)} (a factor of {words.significant(np.exp(sd), 3)})"
         for sd in (found.sd, found.expected_sd)
     )
-    assert f"{opening} expected to lower its sd from {now} to {then}, " in said
+    assert f"{opening} should lower its sd from {now} to {then}, " in said
 
 
 def test_given_candidates_outside_the_runs_are_named():

@@ -186,7 +186,7 @@ def test_a_row_of_units_is_named_and_can_be_left_out():
 def test_a_row_that_sums_up_others_is_named(label):
     table = simulated_table()
     table.insert(0, "name", [f"r{i}" for i in range(29)] + [label])
-    with pytest.raises(RunsError, match=f"'name', row 30: '{label}' sums up .*row not in .30."):
+    with pytest.raises(RunsError, match=f"row 30: '{label}' sums up .*row not in .30."):
         read_runs(table)
     assert len(read_runs(table, where="row not in [30]")) == 29
     pooled = table.assign(name=["mean", "max"] * 15)  # a label of many runs is none of a total
