@@ -32,7 +32,7 @@ REPLICATES = " x3"
 WITH_REPLICATES = ("chinchilla", "chinchilla-hierarchical", "power-law", "data-constrained")
 
 FLOPS = 5.76e23
-"""Budget of which the compute-optimal size is ranked, for joint laws with a closed form."""
+"""Budget of which the compute-optimal size is ranked, for exact joint laws without groups."""
 
 OF_GROUPS = {"draws": 500, "tune": 500}
 """Of each chain of a model with groups, half of what users take: 96 ranks need no more."""
@@ -298,4 +298,6 @@ def _ranked(fitted: Fit, simulated: Simulated) -> Iterator[tuple[str, float, np.
     if plain and spec.law.optimum is not None:
         best = partial(spec.law.optimum, FLOPS, 6.0)
         size = best(**{name: truth[name] for name in spec.law.parameters})
-        yield "N*", size.item(), best(**fitted.natural).to_numpy().ravel()
+        found = best(**fitted.natural)
+        # Of some draws no size is best: a rank needs an order, and there they are the largest.
+        yield "N*", size.fillna(np.inf).item(), found.fillna(np.inf).to_numpy().ravel()

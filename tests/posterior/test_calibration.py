@@ -7,8 +7,11 @@ from functools import cache
 
 import numpy as np
 import pytest
+import xarray as xr
 from arviz_stats.ecdf_utils import ecdf_pit
 
+from bayescale import Fit
+from bayescale.modelling.build import draw_prior, model_data
 from bayescale.modelling.inputs import inputs_of, observed_of
 from bayescale.modelling.pooling import group_names
 from bayescale.modelling.priors import Prior
@@ -100,6 +103,15 @@ def test_a_bend_moves_what_the_truth_says():
     law, table = scores.spec_of("chinchilla").law, simulated.runs.table
     said = np.log(law(table["params"].to_numpy(), table["tokens"].to_numpy(), **straight))
     assert 1e-3 < np.abs(simulated.cells.mu.to_numpy().ravel() - said).max() < 0.3
+
+
+def test_sizes_have_an_order_where_for_some_draws_none_is_best():
+    simulated, spec = scores.simulate("farseer", 1), scores.spec_of("farseer")
+    draws = draw_prior(spec, model_data(spec, simulated.runs), draws=50)
+    fit = Fit(spec, simulated.runs, xr.DataTree.from_dict({"posterior": draws}))
+    [(truth, sizes)] = [own for name, *own in scores._ranked(fit, simulated) if name == "N*"]
+    assert 0 < np.isinf(sizes).sum() < 50
+    assert not np.isnan([truth, *sizes]).any()
 
 
 def test_tables_are_kept_by_how_far_the_level_lies_from_their_mean():
