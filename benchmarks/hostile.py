@@ -556,7 +556,8 @@ def _exchange(rng: np.random.Generator, file: h5py.File, folder: Path) -> None:
         case 2:
             group[f"l{rng.integers(99)}"] = h5py.ExternalLink(str(folder / "secret"), "/")
         case 3:
-            group[f"l{rng.integers(99)}"] = file[str(rng.choice(["/", "posterior", "runs"]))]
+            target = file.require_group(str(rng.choice(["/", "posterior", "runs"])))
+            group[f"l{rng.integers(99)}"] = target
         case 4:
             group[f"l{rng.integers(99)}"] = h5py.SoftLink(
                 str(rng.choice(["/posterior", "/none", "."]))
@@ -589,9 +590,9 @@ def _exchange(rng: np.random.Generator, file: h5py.File, folder: Path) -> None:
             file.attrs.pop(str(rng.choice(list(file.attrs) or ["x"])), None)
         case 10:
             odd = ["", "{}", "[]", '{"index": 1, "columns": 2}', "[" * 5000, "x" * 1000]
-            node = str(rng.choice(["table", "facts"]))
-            file["runs"].pop(node, None)
-            file["runs"][node] = odd[rng.integers(len(odd))].encode()
+            node, runs = str(rng.choice(["table", "facts"])), file.require_group("runs")
+            runs.pop(node, None)
+            runs[node] = odd[rng.integers(len(odd))].encode()
         case _:
             file.pop(str(rng.choice(["runs", "posterior"])), None)
             file.require_group("posterior")
