@@ -16,6 +16,7 @@ from bayescale.runs.check import Check, doubt
 from bayescale.runs.columns import candidates, unnamed, words_of
 from bayescale.runs.doubts import OF_SWEEPS, SWEPT, originals
 from bayescale.runs.numbers import parse, why_none
+from bayescale.runs.query import leaving_out
 from bayescale.runs.reading import load_table
 from bayescale.runs.schedule import MidSchedule, settle
 from bayescale.runs.sweep_design import design_of_sweep, levels
@@ -164,7 +165,7 @@ def _measured(
     table, ledger, found = _known_knobs(kept, raw, knobs, units, decimal)
     table, diverged = _marked(table, raw)
     finished = settle(table, mid_schedule)[0]
-    _require_none_far_below(finished)
+    _require_losses(finished, raw, decimal)
     diverged = diverged[finished.index]  # those that are left out are taken for nothing
     capped = _capped(_in_cells(table, cells), far)
     return Read(capped, (*ledger, *_said(diverged)), (*doubts, *found, *_without_loss(diverged)))
@@ -280,7 +281,7 @@ def _require_numbers(
         raise RunsError(
             f"column {knob!r}, {words.rows(rows)}: {values[bad].iloc[0]:g} is no positive number, "
             "and bowls are drawn over the logarithm of a knob",
-            f"Correct it, or leave such rows out with --where '{knob} > 0'.",
+            f"Correct it, or leave such rows out with {leaving_out(rows, raw.to_frame())}.",
         )
 
 
@@ -316,10 +317,22 @@ def _marked(table: pd.DataFrame, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.Se
     return table.assign(loss=loss.mask(lacking), diverged=known | lacking), lacking & ~known
 
 
-def _require_none_far_below(table: pd.DataFrame) -> None:
-    """Refuse losses far below all others, which would cap those of their cell; high ones are."""
-    known = table.loc[(table["loss"] > 0) & ~table["diverged"], "loss"]
-    require_losses_alike(known.clip(upper=known.median()))
+def _require_losses(table: pd.DataFrame, raw: pd.DataFrame, decimal: str) -> None:
+    """Refuse losses that are none: caps would hide them. Blank ones are kept, as diverged runs."""
+    loss = table["loss"]
+    text = loss.isna() & ~table["diverged"]
+    if (bad := text if text.any() else loss <= 0).any():
+        rows = loss.index[bad]
+        cell = raw.loc[rows[0], "loss"]
+        why = f"{str(cell)[:60]!r} {why_none(cell, decimal=decimal)}"
+        raise RunsError(
+            f"column 'loss', {words.rows(rows)}: "
+            + (why if text.any() else f"the value {loss[bad].iloc[0]:g} must be positive"),
+            "Blank it if the run diverged, or leave such rows out with "
+            f"{leaving_out(rows, table)}.",
+        )
+    known = loss[~table["diverged"]]
+    require_losses_alike(known.clip(upper=known.median()))  # far below alone: high ones are capped
 
 
 def _truth(table: pd.DataFrame) -> pd.Series:
@@ -438,8 +451,7 @@ def _capped(table: pd.DataFrame, far: float) -> pd.DataFrame:
     best = raw.mask(diverged | (raw <= 0)).groupby(table["cell"]).transform("min")
     ceiling = best * np.exp(far)
     over = diverged | ~(raw < ceiling)
-    # A loss that is not positive is refused by its row, as that of any run.
-    loss = raw.mask(over & ~(raw <= 0), ceiling.fillna(raw).fillna(np.exp(far)))
+    loss = raw.mask(over, ceiling.fillna(raw).fillna(np.exp(far)))
     return table.assign(loss=loss, diverged=diverged, ceiling=ceiling, **{RAW: raw})
 
 

@@ -176,8 +176,9 @@ def test_rows_without_a_knob_are_left_out_and_named():
 @pytest.mark.parametrize(
     ("change", "said", "mended"),
     [
-        ({"learning_rate": 0.0}, "no positive number", {"where": "learning_rate > 0"}),
-        ({"learning_rate": -0.001}, "no positive number", {"where": "learning_rate > 0"}),
+        ({"learning_rate": 0.0}, "no positive number", {"where": "row not in [5]"}),
+        ({"learning_rate": -0.001}, "no positive number", {"where": "row not in [5]"}),
+        ({"loss": 0.0}, "must be positive", {"where": "row not in [5]"}),
         ({"learning_rate": 0.8}, "another unit", {"where": "learning_rate <= 0.5"}),
         ({"learning_rate": 0.8}, "--unit learning_rate=1", {"units": {"learning_rate": 1.0}}),
         ({"params": -1.0}, "params", {"where": "params > 0"}),
@@ -191,6 +192,17 @@ def test_values_that_no_knob_has_are_refused_with_a_remedy_that_works(change, sa
         quiet(table)
     assert "row 5" in str(refused.value)
     assert len(quiet(table, **mended)) >= len(table) - 1
+
+
+@pytest.mark.parametrize("broken", [0.0, "oops"])
+def test_the_remedy_for_a_broken_loss_keeps_runs_with_a_blank_one(broken):
+    table = sweep().astype({"loss": object})
+    table.loc[3, "loss"], table.loc[4, "loss"] = broken, np.nan
+    with pytest.raises(RunsError, match=r"row 4: .*--where 'row not in \[4\]'"):
+        quiet(table)
+    kept = quiet(table, where="row not in [4]").table
+    assert len(kept) == len(table) - 1
+    assert kept.loc[4, "diverged"]
 
 
 def test_rates_in_percent_are_refused_unless_their_unit_is_stated():
