@@ -35,6 +35,10 @@ _MISSING = (
     "null",
     "NULL",
     "None",
+    "-",
+    "--",
+    "\N{EN DASH}",
+    "\N{EM DASH}",
 )
 _SAMPLE = 200  # lines that tell the separator
 

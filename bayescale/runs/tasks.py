@@ -402,11 +402,13 @@ def _numbers(
     values = pd.DataFrame({name: parse(table[name], decimal=decimal) for name in columns})
     for name in columns:
         if (unread := no_number(values, raw, name)).any():
-            cell = raw.loc[values.index[unread][0], name]
+            rows = values.index[unread]
+            cell = raw.loc[rows[0], name]
             raise RunsError(
-                f"column {name!r}, {words.rows(values.index[unread])}: {str(cell)[:60]!r} "
+                f"column {name!r}, {words.rows(rows)}: {str(cell)[:60]!r} "
                 + why_none(cell, decimal=decimal)
-                + ", or blank it if nothing was measured"
+                + ", or blank it if nothing was measured",
+                f"Or leave such rows out with {leaving_out(rows, table)}.",
             )
     return values
 

@@ -134,7 +134,11 @@ def with_value(row: int, **values) -> pd.DataFrame:
         (with_value(4, n_items=0), "'trials', row 5: 0 is no number of items", "row not in [5]"),
         (with_value(4, n_items=-3), "'trials', row 5: -3 is no number", "row not in [5]"),
         (with_value(4, task=None), "'task', row 5: nothing says", "task.notna()"),
-        (with_value(4, accuracy="good"), "'accuracy', row 5: 'good' is not a number", "index != 4"),
+        (
+            with_value(4, accuracy="good"),
+            "'accuracy', row 5: 'good' is not a number",
+            "row not in [5]",
+        ),
     ],
 )
 def test_values_that_cannot_be_are_refused_with_a_remedy_that_works(table, said, where):
@@ -146,6 +150,13 @@ def test_values_that_cannot_be_are_refused_with_a_remedy_that_works(table, said,
     assert runs.table["accuracy"].between(0, 1).all()
     if "--where" in str(refused.value):
         assert f"--where '{where}'" in str(refused.value)
+
+
+@pytest.mark.parametrize("word", ["", "-", "--", "\N{EM DASH}", "n/a", "NaN"])
+def test_words_for_not_measured_are_blank(word, tmp_path):
+    path = tmp_path / "tasks.csv"
+    with_value(4, accuracy=word).to_csv(path, index=False)
+    assert len(read_tasks(path)) == len(simulated_tasks()) - 1
 
 
 def test_percents_beside_shares_are_refused_whichever_are_more():
