@@ -37,6 +37,7 @@ from bayescale.posterior.fit import Fit
 from bayescale.posterior.posterior import Posterior
 
 _BUDGETS, _RATIOS = 20, 20  # of the grid of candidates
+_SMALLER = "more, smaller runs"
 
 
 @typed
@@ -132,7 +133,8 @@ class NextRuns(Shown):
     baselines : pandas.DataFrame
         What the budget does when it is spent as usual: ``spent_on``, ``runs``, ``flops``,
         ``reduction``; on one more isoFLOP of as many sizes as runs may be picked, and on the
-        largest run again, at most as many times.
+        largest run again, at most as many times; where fewer than these are picked also on the most
+        that would be, smaller ones.
     quantity : str
         What is to become surer.
     sd : float
@@ -237,12 +239,17 @@ def suggest_runs(
         _greedy(moments, flops, max_flops, runs, max_flops / share) for share in range(1, runs + 1)
     ]
     best = max(batches, key=lambda batch: batch[1][-1] if batch[1] else -1.0)
+    most = max(batches, key=lambda batch: (len(batch[0]), *batch[1][-1:]))
+    baselines = _baselines(fit, quantity, max_flops, runs, k, ratios)
+    if len(most[0]) > len(best[0]):
+        smaller = [_SMALLER, len(most[0]), flops[most[0]].sum(), most[1][-1]]
+        baselines.loc[len(baselines)] = smaller
     picks = table.iloc[best[0]].reset_index(drop=True).assign(reduction=best[1])
     alone = moments.gains() / moments.variance
     return NextRuns(
         picks,
         table.assign(reduction=alone, per_flop=alone / flops),
-        _baselines(fit, quantity, max_flops, runs, k, ratios),
+        baselines,
         str(quantity.name or "the quantity"),
         float(np.sqrt(moments.variance)),
         ratios,
@@ -504,7 +511,8 @@ def _next_sentences(result: dict[str, Any]) -> list[str]:
     ]
     sentences += [
         f"Spent on {baseline['spent_on']} ({baseline['runs']} runs), "
-        f"{words.flops(baseline['flops'])} FLOPs remove {baseline['reduction']:.0%}."
+        f"{words.flops(baseline['flops'])} FLOPs remove {baseline['reduction']:.0%}"
+        + (": fewer, larger ones tell more." if baseline["spent_on"] == _SMALLER else ".")
         for baseline in result["baselines"]
     ]
     return sentences

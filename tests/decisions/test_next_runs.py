@@ -11,6 +11,7 @@ from scipy import stats
 
 from bayescale import (
     Fit,
+    answer_next_runs,
     candidate_runs,
     constants_fit,
     expected_reduction,
@@ -141,6 +142,19 @@ def test_candidates_can_be_given(small_fit):
     given = pd.DataFrame({"params": [1e9, 2e9], "tokens": [2e10, 4e10]})
     found = suggest_runs(small_fit, log_optimum(small_fit, 1e23), max_flops=2e20, candidates=given)
     assert found.picks["params"].tolist() == [1e9]  # the other one costs more than there is
+
+
+def test_fewer_runs_than_were_allowed_are_said_with_what_more_would_do():
+    fit = known_fit(spread=0.02)
+    told = np.log(fit.law(1e10, 2e11, **fit.natural))
+    given = pd.DataFrame({"params": [1e7, 2e7, 1e10], "tokens": [2e8, 2e8, 2e11]})
+    found = suggest_runs(fit, told, max_flops=1.2e22, runs=2, candidates=given)
+    assert found.picks["params"].tolist() == [1e10]
+    more = found.baselines.iloc[-1]
+    assert (more["runs"], more["flops"]) == (2, 3.6e16)
+    assert more["reduction"] == pytest.approx(expected_reduction(fit, told, given[:2]))
+    said = answer_next_runs(fit, found).sentences
+    assert any("more, smaller runs (2 runs), 3.6e16 FLOPs remove 58%: fewer" in s for s in said)
 
 
 def test_candidates_lie_within_the_runs(small_fit):
