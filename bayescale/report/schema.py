@@ -88,12 +88,20 @@ class Exact(TypedDict):
     disagrees: bool
 
 
+class Surest(TypedDict):
+    """The size that wastes so little in most draws, and in which share of them."""
+
+    params: float
+    probability: float
+
+
 class Basin(TypedDict):
-    """Sizes that lose no more than a share of the loss."""
+    """Sizes that waste no more than a share of the compute."""
 
     excess: float
     lower: Quantity
     upper: Quantity
+    surest: Surest | None
 
 
 class Optimum(TypedDict):

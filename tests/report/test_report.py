@@ -10,6 +10,7 @@ from conftest import known_fit, simulated_table
 from bayescale import (
     answer_checks,
     answer_optima,
+    basin,
     check_fit,
     fit,
     load_fit,
@@ -24,6 +25,7 @@ from bayescale.report import record, write
 from bayescale.report.page import sections
 from bayescale.report.record import Companions, answer_fit, default_budgets
 from bayescale.runs.check import Check, Status, doubt
+from bayescale.words import count
 
 COMMAND = "bayescale report 'my runs.csv' --flops 5.76e23"
 
@@ -252,8 +254,16 @@ def test_runs_held_back_are_scored_and_shown(runs, tmp_path):
 
 def test_basin_that_no_draw_agrees_on_is_said(runs):
     wide = known_fit(spread=0.2)
-    [sentence] = answer_optima(wide, [1e23]).sentences
-    assert "No size is 95% sure to waste less than 10%" in sentence
+    answer = answer_optima(wide, [1e23])
+    surest = answer.numbers["optima"][0]["basin"][-1]["surest"]
+    low, high = basin(wide, 1e23, excess=0.1).squeeze().transpose("bound", ...)
+    for factor in (0.5, 0.8, 1.0, 1.25, 2.0):
+        size = factor * surest["params"]
+        share = float(((low <= size) & (size <= high)).mean())
+        assert share == surest["probability"] if factor == 1 else share < surest["probability"]
+    said = f"the surest, {count(surest['params'])}, does with {surest['probability']:.0%}."
+    assert "No size wastes less than 10% of the compute with 95% probability" in answer.sentences[0]
+    assert said in answer.sentences[0]
 
 
 def test_failed_checks_are_said_first(small_fit):

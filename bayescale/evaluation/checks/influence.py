@@ -305,10 +305,12 @@ def _pareto(found: xr.Dataset, names: np.ndarray) -> Check:
         every = f"every {found.attrs['unit'][:-1]} (largest Pareto k {largest:.2f})"
         message = f"leave-one-out is reliable for {every}"
         return Check("Pareto k", Status.PASS, message, statistic=largest, threshold=1.0)
-    message = f"leave-one-out by weights is rough for {_list(list(names[rough]))} (Pareto k up to "
-    message += f"{largest:.2f})"
+    which = f"{_list(list(names[rough]))} (Pareto k up to {largest:.2f})"
     if largest <= 1 and len(rough) <= MAX_ROUGH * len(k):
+        held = f"{len(k) - len(rough)} of {len(k)} {found.attrs['unit']}"
+        message = f"leave-one-out is reliable for {held}, which is enough; it is rough for {which}"
         return Check("Pareto k", Status.PASS, message, statistic=largest, threshold=1.0)
+    message = f"leave-one-out by weights is rough for {which}"
     if len(rough) <= _MOST_NAMED:
         why = f"the model hardly expects such {found.attrs['unit']}"
         advice = "Fit once without them and compare."

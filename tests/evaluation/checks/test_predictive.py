@@ -537,6 +537,15 @@ def test_scores_of_one_size_scatter_alike():
     assert 0.5 < found["tokens"][1] <= 1.0
 
 
+def test_a_pass_with_a_rough_run_says_that_it_passes():
+    from bayescale.evaluation.checks.influence import _pareto
+
+    k = np.where(np.arange(17) < 1, 0.9, 0.2)
+    found = _pareto(xr.Dataset({"pareto_k": ("obs", k)}, attrs={"unit": "runs"}), np.arange(17))
+    assert found.status is Status.PASS
+    assert found.message.startswith("leave-one-out is reliable for 16 of 17 runs, which is enough")
+
+
 @pytest.mark.parametrize(
     ("rough", "why", "advice"),
     [
