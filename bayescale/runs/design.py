@@ -1,6 +1,6 @@
 """Can these runs identify this law? Asked before sampling, from the design alone."""
 
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from bayescale import words
 from bayescale.errors import RunsError
 from bayescale.runs.check import Check, doubt
 from bayescale.runs.doubts import COUNTS
+from bayescale.runs.experts import EXPERTS
 from bayescale.runs.table import Runs
 
 FEWEST_RUNS = 5
@@ -101,7 +102,7 @@ def require_identifiable(
     if group is not None and group in runs.table and group not in _ALL_ASKED:
         doubts += _few_groups(runs, group)
     pooled = _tasks_as_one(runs, group) if held else []
-    return (*doubts, *_mixed(runs, group, held), *pooled)
+    return (*doubts, *_mixed(runs, inputs, group, held), *pooled)
 
 
 def _alike(name: str, value: float) -> Check:
@@ -194,11 +195,23 @@ def _of_several_sizes(runs: Runs, name: str) -> bool:
     return bool((sizes > 1).all())
 
 
-def _mixed(runs: Runs, group: str | None, share: bool) -> list[Check]:
+def _tells_experts(runs: Runs, name: str, inputs: Sequence[str]) -> bool:
+    """Whether a column says no more than the number of experts, which the law reads."""
+    if EXPERTS not in inputs or EXPERTS not in runs.table:
+        return False
+    return bool((runs.table.groupby(EXPERTS)[name].nunique() <= 1).all())
+
+
+def _mixed(runs: Runs, inputs: Sequence[str], group: str | None, share: bool) -> list[Check]:
     """Name columns that say the runs come from different populations."""
+    kinds = [
+        name
+        for name in _ARCHITECTURES
+        if _of_several_sizes(runs, name) and not _tells_experts(runs, name, inputs)
+    ]
     mixed = {
         name: f"{name} ({', '.join(map(str, values[:4]))}{', ...' if len(values) > 4 else ''})"
-        for name in (*_POPULATIONS, *filter(partial(_of_several_sizes, runs), _ARCHITECTURES))
+        for name in (*_POPULATIONS, *kinds)
         if name in runs.table
         and name != group
         and len(values := runs.table[name].dropna().unique()) > 1

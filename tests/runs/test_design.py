@@ -174,6 +174,25 @@ def test_architectures_are_groups_where_they_name_no_size(name):
     assert names(["transformer"] * 30) == []
 
 
+def test_architectures_that_only_tell_models_with_experts_are_no_groups_of_a_law_of_experts():
+    experts = np.tile([1, 8, 64], 10)
+    table = simulated_table().assign(
+        experts=experts,
+        active_params=lambda dense: dense["params"],
+        params=lambda dense: dense["params"] * experts,
+        arch=np.where(experts > 1, "moe", "dense"),
+    )
+
+    def names(table, *inputs):
+        found = require_identifiable(read_runs(table), inputs, 5)
+        return [notice.name for notice in found]
+
+    law = ("active_params", "tokens", "experts")
+    assert "groups pooled" not in names(table, *law)
+    assert "groups pooled" in names(table, "active_params", "tokens")
+    assert "groups pooled" in names(table.assign(arch=["rnn", "transformer"] * 15), *law)
+
+
 def test_a_bowl_needs_no_range_and_cells_are_a_curve_each():
     table = pd.DataFrame(
         {
