@@ -34,6 +34,10 @@ _ALSO = {
     "tokens": ("tokens_to_target", "train_tokens", "training_tokens"),
     "target_loss": ("target", "loss_target"),
 }
+_LENGTHS = (
+    *("sequence_length", "seq_length", "seq_len", "max_seq_length", "max_seq_len"),
+    *("context_length", "context"),
+)
 _NAMING = {"params": words.trimmed, "target_loss": "to {:g}".format}  # of curves without a name
 _COUNTS = (TOKENS, SEQUENCES, "steps", "tokens", "params")
 _WITHIN = 0.05  # by which tokens may miss steps times batch: steps are rounded to evaluations
@@ -64,7 +68,7 @@ def read_steps(
         params, target_loss.
     sequence_length : float, optional
         Tokens of a sequence, where the batch size is given in sequences. By default what tokens
-        and steps of the same run say.
+        and steps of the same run say, else a column such as ``seq_len``.
     where : str, optional
         A pandas query that keeps rows.
 
@@ -147,7 +151,7 @@ def _renamed(
                 f"no column {theirs!r} for {ours}; {words.did_you_mean(theirs, [*table.columns])}"
             )
     found = {theirs: ours for ours, theirs in columns.items()}
-    plain = {name: re.sub(r"\W+", "_", str(name).lower()).strip("_") for name in table.columns}
+    plain = {name: _plain(name) for name in table.columns}
     for ours, others in _ALSO.items():
         for known in (ours, *others):
             own = [name for name, said in plain.items() if said == known and name not in found]
@@ -197,10 +201,32 @@ def _with_batches(table: pd.DataFrame, length: float | None) -> pd.DataFrame:
         said = (table["tokens"] / table["steps"] / table[SEQUENCES]).dropna()
         length = float(said.median()) if len(said) and _one(said) else None
     if length is None:
-        return table
+        each = _stated_lengths(table)
+        return table if each is None else table.assign(**{TOKENS: table[SEQUENCES] * each})
     if abs(length - 1) < _SAME:  # the batch sizes were tokens
         return table.rename(columns={SEQUENCES: TOKENS})
     return table.assign(**{TOKENS: table[SEQUENCES] * length})
+
+
+def _stated_lengths(table: pd.DataFrame) -> pd.Series | None:
+    """Read the column whose name says that it holds tokens of a sequence; None without one."""
+    own = [name for name in table.columns if _plain(name) in _LENGTHS]
+    if not own:
+        return None
+    lengths = parse(table[own[0]])
+    bad = ~((lengths > 0) & np.isfinite(lengths))
+    if bad.any():
+        cell = table.loc[bad, own[0]].iloc[0]
+        raise RunsError(
+            f"column {own[0]!r}, {words.rows(table.index[bad])}: {str(cell)[:60]!r} is no number "
+            "of tokens of a sequence",
+            "Correct it, or say one for all runs with --sequence-length.",
+        )
+    return lengths
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"\W+", "_", str(name).lower()).strip("_")
 
 
 def _one(values: pd.Series) -> bool:

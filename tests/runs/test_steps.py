@@ -44,6 +44,17 @@ def test_batches_in_sequences_become_tokens_where_their_length_is_known():
     assert read_steps(said).table["batch_tokens"].tolist() == PLAIN["batch_tokens"].tolist()
 
 
+@pytest.mark.parametrize("name", ["seq_len", "Seq Length", "context_length", "context"])
+def test_a_column_of_the_length_of_sequences_is_read(name):
+    own = PLAIN.rename(columns={"batch_tokens": "batch (seqs)"}).assign(**{name: 512})
+    own["batch (seqs)"] /= 512
+    known = read_steps(own).table
+    assert known["batch_tokens"].tolist() == PLAIN["batch_tokens"].tolist()
+    assert sequence_length_of(read_steps(own, sequence_length=256).table) == 256
+    with pytest.raises(RunsError, match=f"'{name}', rows? .*'short' is no .*--sequence-length"):
+        read_steps(own.assign(**{name: "short"}))
+
+
 def test_a_batch_size_in_tokens_is_seen_by_the_tokens():
     own = PLAIN.rename(columns={"batch_tokens": "batch_size"})
     assert batch_column(read_steps(own).table) == "batch_sequences"
