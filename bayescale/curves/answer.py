@@ -11,7 +11,7 @@ from bayescale.arguments import typed
 from bayescale.curves.forecasts import QUANTILES, CurveForecast, forecast_table
 from bayescale.curves.mixture import ENDS
 from bayescale.curves.points import Metric
-from bayescale.curves.rule import Shape
+from bayescale.curves.rule import Shape, exponent_of
 from bayescale.curves.shape import CurveShape
 from bayescale.curves.table import Curve, Curves, curve_table
 from bayescale.curves.together import Together
@@ -131,9 +131,17 @@ def _in_full(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:
     for own in entry.get("forecasts", ()):
         yield f"    {forecast_of(own, x)}"
     if one.message not in entry.get("doubts", ""):
-        yield f"    {one.message}"
+        yield f"    {_reason(one)}"
     if entry.get("doubts"):
         yield f"    {f'note: {entry["doubts"]}' if entry['forecasts'] else _no_forecast(entry)}"
+
+
+def _reason(one: Curve) -> str:
+    """Why a curve has its label, without the exponent, which has a line of its own."""
+    stated = one.label in (Shape.POWER_LAW, Shape.EXPONENTIAL_INDISTINGUISHABLE)
+    if not stated or one.shape is None or one.shape.posterior is None:
+        return one.message
+    return one.message.removeprefix(f"{exponent_of(one.shape.posterior)}; ")
 
 
 def _in_short(one: Curve, entry: Mapping[str, Any], x: str) -> Iterator[str]:

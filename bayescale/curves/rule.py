@@ -280,10 +280,22 @@ def _better(facts: Facts) -> str:
 
 
 def _exponent(facts: Facts) -> str:
-    if facts.posterior is None:
-        return "power law"
-    sign, own = words.significant, facts.posterior
-    low, middle, high = np.nanquantile(own.exponent, (0.05, 0.5, 0.95))
+    return "power law" if facts.posterior is None else exponent_of(facts.posterior)
+
+
+def exponent_of(posterior: CurvePosterior) -> str:
+    """Write what a reason says of the exponent, before why the curve is a power law.
+
+    Parameters
+    ----------
+    posterior : CurvePosterior
+
+    Returns
+    -------
+    str
+    """
+    sign = words.significant
+    low, middle, high = np.nanquantile(posterior.exponent, (0.05, 0.5, 0.95))
     return f"power law, exponent {sign(middle)} [{sign(low)}, {sign(high)}]"
 
 

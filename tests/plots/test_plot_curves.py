@@ -129,6 +129,13 @@ def test_the_law_is_pale_where_points_hardly_count(falling):
         object.__setattr__(own, "whole", 0.0)
 
 
+def test_the_reason_of_a_curve_does_not_repeat_its_exponent(falling):
+    said = answer_curves(Curves((falling,), None), x="tokens").sentences
+    assert "; next is " in falling.message
+    assert sum("exponent" in line for line in said) == 1
+    assert any(line.startswith("    next is ") for line in said)
+
+
 def test_many_curves_have_a_line_each(falling):
     few = answer_curves(Curves((falling,) * MOST_IN_FULL, None))
     many = answer_curves(Curves((falling,) * (MOST_IN_FULL + 1), None), x="tokens")
