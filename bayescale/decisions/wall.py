@@ -296,9 +296,14 @@ def answer_wall(
         Numbers: ``repetition``, an entry for each budget.
     """
     found = best_under_wall(fit, flops, unique_tokens)
+    budgets = found["flops"].to_numpy()
+    twice = {
+        "twice_unique_tokens": best_under_wall(fit, budgets.tolist(), 2 * unique_tokens),
+        "twice_flops": best_under_wall(fit, (2 * budgets).tolist(), unique_tokens),
+    }
     worths = list(qualities) or list(QUALITIES)
     entries = []
-    for budget in found["flops"].to_numpy():
+    for place, budget in enumerate(budgets):
         one = found.sel(flops=budget)
         size = float(one["params"].median())
         until = epochs_until(fit, size, worths)
@@ -318,6 +323,10 @@ def answer_wall(
                         "fresh_loss",
                         "price_of_a_token",
                     )
+                },
+                **{
+                    name: numbers(one[LOSS.column] - more[LOSS.column].isel(flops=place, drop=True))
+                    for name, more in twice.items()
                 },
                 "next_epoch": _next_epoch(fit, one, float(unique_tokens)),
                 "R_D_identified": not identified(fit, size).only_bound,
@@ -383,15 +392,19 @@ def _doubts(entries: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _more(entry: dict[str, Any], unit: str) -> str:
-    """Say what one more token, fresh data and one more epoch would do."""
+    """Say what more tokens, more compute, fresh data and one more epoch would do."""
     spent, following = entry["spent"]["median"], entry["next_epoch"]
+    unspent = spent < 0.99 * entry["flops"]
     more = (
         f"only {words.flops(spent)} are worth spending: more would overfit"
-        if spent < 0.99 * entry["flops"]
+        if unspent
         else f"one more unique token is worth {flops_of(entry['price_of_a_token'])} FLOPs"
     )
     return (
-        f"At {words.flops(entry['flops'])} FLOPs {more}. With all data fresh the loss would be "
+        f"At {words.flops(entry['flops'])} FLOPs {more}. Twice the unique tokens lower the loss by "
+        f"{number_of(entry['twice_unique_tokens'], 2)} {unit}, twice the compute "
+        f"{'does not' if unspent else f'by {number_of(entry["twice_flops"], 2)}'}. "
+        "With all data fresh the loss would be "
         f"{number_of(entry['fresh_loss'], 4)}. One more epoch changes the loss by "
         f"{number_of(negated(following['gain']), 2)} {unit}, and does harm with probability "
         f"{words.chance(following['harm'])}."

@@ -532,6 +532,8 @@ class Wall(TypedDict):
     loss: Quantity
     fresh_loss: Quantity
     price_of_a_token: Quantity
+    twice_unique_tokens: Quantity
+    twice_flops: Quantity
     next_epoch: NextEpoch | None
     R_D_identified: bool
     repeat_until: list[RepeatUntil]

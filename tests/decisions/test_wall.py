@@ -145,6 +145,25 @@ def test_the_answer_is_short_and_comes_before_what_more_would_do():
     assert not any(line.startswith("At 1e18") for line in said)  # there nothing is repeated
 
 
+@pytest.mark.parametrize("noise", [{}, EXCESS], ids=["no excess", "excess"])
+def test_more_data_and_more_compute_are_set_beside_each_other(noise):
+    fit, budgets = wall_fit(**noise), [1e21, 1e22]
+    answer = answer_wall(fit, budgets, 1e10)
+    for flops, entry in zip(budgets, answer.numbers["repetition"], strict=True):
+        own = best_under_wall(fit, flops, 1e10)["loss"].squeeze("flops", drop=True)
+        for name, asked in (
+            ("twice_unique_tokens", (flops, 2e10)),
+            ("twice_flops", (2 * flops, 1e10)),
+        ):
+            more = best_under_wall(fit, *asked)["loss"].squeeze("flops", drop=True)
+            gain = float((own - more).median())
+            assert entry[name]["median"] == pytest.approx(gain, rel=1e-6, abs=1e-8)
+    first, second = (line for line in answer.sentences if "Twice the unique tokens lower" in line)
+    assert " nats per token, twice the compute by 0.03" in first
+    overfits = bool(noise)  # then the larger budget is not spent
+    assert ("twice the compute does not." if overfits else "twice the compute by 0.0043") in second
+
+
 def test_what_the_runs_hardly_tell_is_said_once_of_all_budgets(monkeypatch):
     monkeypatch.setattr(
         "bayescale.decisions.wall.identified", lambda *_: SimpleNamespace(only_bound=True)
