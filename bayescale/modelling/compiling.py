@@ -11,6 +11,7 @@ import hashlib
 import math
 import shutil
 import tempfile
+import warnings
 from atexit import register
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -428,7 +429,9 @@ def _numba_function(
     # Greedy distribution of products over sums took most of the time of compiling bowls, for
     # a graph of as many operations.
     mode = get_mode("NUMBA").excluding("local_greedy_distributor")
-    with pytensor.config.change_flags(numba__fastmath=False):
+    with pytensor.config.change_flags(numba__fastmath=False), warnings.catch_warnings():
+        # Of machines without a C compiler, and of limits that Numba does not have.
+        warnings.filterwarnings("ignore", "Loop fusion failed", UserWarning)
         function = pytensor.function(
             inputs, outputs, mode=mode, on_unused_input="ignore", trust_input=True
         )

@@ -1,11 +1,15 @@
 """Errors that rows share: of a value, or smooth along an axis; such posteriors made round."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
+import pytensor
 import pytest
 import xarray as xr
 
 from bayescale.errors import ModelError, RunsWarning
+from bayescale.modelling import compiling
 from bayescale.modelling.spec import available_models, load_model, parse_model
 from bayescale.posterior import fit as fitting
 from bayescale.posterior import prediction
@@ -46,6 +50,14 @@ def table():
                 {"family": family, "machine": machine, "cell": cell, "flops": flops, "loss": loss}
             )
     return pd.DataFrame(rows)
+
+
+def test_without_a_c_compiler_no_limit_of_c_code_is_warned_of(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiling, "_own_code", lambda: str(tmp_path))  # which is not on disk
+    with pytensor.config.change_flags(cxx=""), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fitting.target_of(spec_of(), read_runs(table()))
+    assert not [one for one in said if "fusion" in str(one.message)]
 
 
 @pytest.fixture(scope="module")
