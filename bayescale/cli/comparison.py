@@ -79,10 +79,13 @@ def compare(
     with step("reading"):
         table = runs_of(runs, reading, specs[0])
     candidates = None if plans is None else _plans(plans, specs)
+    from bayescale.modelling.inputs import completed
     from bayescale.modelling.pooling import group_names
+    from bayescale.posterior.fit import design_of
 
-    for spec in specs:
+    for spec in specs:  # what the runs cannot say is said before the first model is sampled
         group_names(spec, table)
+        design_of(spec, completed(spec, table))
     if out is not None:
         make_folder(out)  # before the long work, not after it
     fits = {

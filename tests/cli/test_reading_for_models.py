@@ -5,8 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import simulated_table
 
 import bayescale as bs
+from bayescale.cli import comparison
 from bayescale.cli.options import Reading
 from bayescale.cli.reading import runs_of
 from bayescale.evaluation import backtest
@@ -66,3 +68,10 @@ def test_bits_that_the_law_reads_were_not_swept_and_rates_were(of_few_bits, read
             warnings.simplefilter("always", bs.RunsWarning)
             read(of_few_bits(rates), model)
         assert any("swept runs" in str(one.message) for one in told) is swept
+
+
+def test_what_a_second_model_lacks_is_said_before_the_first_is_sampled(run, monkeypatch):
+    monkeypatch.setattr(comparison, "sample", stop)
+    simulated_table().to_csv("runs.csv", index=False)
+    code, _, err = run("compare", "runs.csv", "--models", "chinchilla,data-constrained")
+    assert (code, "unique_tokens" in err) == (2, True)
