@@ -174,13 +174,13 @@ from .errors import (
     UnansweredError as UnansweredError,
 )
 from .posterior.batched import fit_tables as fit_tables
-from .posterior.fit import (
-    Fit as Fit,
+from .posterior.fit import Fit as Fit
+from .posterior.fitting import (
     constants_fit as constants_fit,
     exact_fit as exact_fit,
     fit as fit,
-    load_fit as load_fit,
 )
+from .posterior.loading import load_fit as load_fit
 from .curves.forecasts import (
     CurveForecast as CurveForecast,
     forecast_curves as forecast_curves,

@@ -22,7 +22,7 @@ import pandas as pd
 from speed_child import clocked
 
 from bayescale import Job, RunsWarning, fit, fit_many, fit_tables
-from bayescale.posterior.fit import BACKENDS
+from bayescale.posterior.fitting import BACKENDS
 from bayescale.posterior.jax_sampling import device
 from bayescale.workers import usable_cores
 

@@ -25,7 +25,7 @@ import pandas as pd
 from scipy.optimize import minimize
 
 import bayescale as bs
-from bayescale.posterior import fit as fitting
+from bayescale.posterior import fitting
 from bayescale.posterior.prediction import predict, residuals, run_inputs
 from bayescale.runs.mixtures import as_mixtures
 

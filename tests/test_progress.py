@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from bayescale import progress
-from bayescale.posterior.fit import fit
+from bayescale.posterior.fitting import fit
 from bayescale.progress import Cell, Progress, Terminal, heard_by, showing, step
 
 

@@ -188,7 +188,7 @@ def files(tmp_path, monkeypatch, written, remembered):
     """Give the files that the README reads, and take fewer draws than it does."""
     shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    for module in (backtest, transfer, tune, sys.modules["bayescale.posterior.fit"]):
+    for module in (backtest, transfer, tune, sys.modules["bayescale.posterior.fitting"]):
         monkeypatch.setattr(module, "fit", remembered)
     for name, most in FEW.items():
         monkeypatch.setitem(unwrap(fit).__kwdefaults__, name, most)

@@ -136,7 +136,7 @@ def mix(
 def _fit(table: "Runs", spec: ModelSpec, sampled: dict[str, Any], keep: Path | None) -> "Fit":
     """Fit the law, or take the fit that is kept."""
     if keep is not None and keep.exists():
-        from bayescale.posterior.fit import load_fit
+        from bayescale.posterior.loading import load_fit
 
         return load_fit(keep)
     fitted = sample(table, spec, **sampled)

@@ -324,7 +324,8 @@ def fit_or_constants(source: str, beside: Path | None = None) -> "Fit":
         load_model(model.strip())
     if beside is not None:
         kind_of(beside)
-    from bayescale.posterior.fit import constants_fit, load_fit
+    from bayescale.posterior.fitting import constants_fit
+    from bayescale.posterior.loading import load_fit
 
     return load_fit(source) if values is None else constants_fit(model.strip(), **values)
 

@@ -327,7 +327,7 @@ def fit_of(path: Path) -> "Fit":
     Fit
     """
     require_fit(path)
-    from bayescale.posterior.fit import load_fit
+    from bayescale.posterior.loading import load_fit
 
     return load_fit(path)
 

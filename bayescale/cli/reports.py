@@ -276,7 +276,7 @@ def _replaced(path: Path, fitted: "Fit") -> str:
     """Say what a file holds that will be replaced; nothing if it is of the same runs and model."""
     if not path.is_file():
         return ""
-    from bayescale.posterior.fit import load_fit
+    from bayescale.posterior.loading import load_fit
 
     try:
         old = load_fit(path)

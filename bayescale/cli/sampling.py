@@ -40,7 +40,7 @@ def sample(
     Fit
     """
     with step("loading"):
-        from bayescale.posterior.fit import fit
+        from bayescale.posterior.fitting import fit
 
     with step(f"fitting {spec.name}"):
         return fit(runs, spec, draws=draws, tune=tune, seed=seed, backend=backend)

@@ -33,7 +33,8 @@ from bayescale.files import plain
 from bayescale.laws.bowl import rise
 from bayescale.modelling.pooling import covariates_of
 from bayescale.modelling.spec import ModelSpec, load_model, slope_of
-from bayescale.posterior.fit import Fit, fit
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitting import fit
 from bayescale.runs.columns import words_of
 from bayescale.runs.settings import settings
 from bayescale.runs.sweeps import RAW, as_sweep, read_sweep

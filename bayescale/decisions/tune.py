@@ -39,7 +39,8 @@ from bayescale.errors import FitError
 from bayescale.files import plain
 from bayescale.modelling.spec import slope_of
 from bayescale.modelling.tuning import sweep_model
-from bayescale.posterior.fit import Fit, fit
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitting import fit
 from bayescale.runs.range import axis_range, decades_beyond
 from bayescale.runs.sweep_design import collinear
 from bayescale.runs.sweeps import as_sweep, at_ceiling, read_sweep

@@ -28,7 +28,7 @@ from bayescale.files import plain
 from bayescale.laws import LOSS, Response
 from bayescale.modelling.inputs import runs_for
 from bayescale.modelling.spec import ModelSpec, load_model
-from bayescale.posterior.fit import fit
+from bayescale.posterior.fitting import fit
 from bayescale.progress import showing, step
 from bayescale.runs.table import Runs
 from bayescale.workers import call_each

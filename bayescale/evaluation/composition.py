@@ -21,7 +21,8 @@ from bayescale.errors import FitError
 from bayescale.evaluation.cross_validation import cells
 from bayescale.evaluation.loo import leave_each_out
 from bayescale.modelling.spec import load_model
-from bayescale.posterior.fit import Fit, fit
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitting import fit
 from bayescale.runs.mixtures import TRAINED
 
 AMPLITUDES, EXPONENTS = "mixture_joint", "mixture_exponents"

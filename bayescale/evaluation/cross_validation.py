@@ -23,7 +23,8 @@ from bayescale.evaluation.loo import leave_each_out
 from bayescale.evaluation.scores import log_score
 from bayescale.modelling.build import cells_of
 from bayescale.modelling.spec import ModelSpec
-from bayescale.posterior.fit import Fit, fit
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitting import fit
 from bayescale.posterior.prediction import cell_draws, thinned, with_groups_of
 from bayescale.progress import step
 from bayescale.runs.cells import Cells

@@ -12,11 +12,10 @@ from bayescale.errors import BayescaleError, FitError
 from bayescale.modelling.inputs import completed, runs_for
 from bayescale.modelling.pooling import group_names
 from bayescale.modelling.spec import ModelSpec, load_model
-from bayescale.posterior.fit import (
-    Fit,
+from bayescale.posterior.fit import Fit, design_of
+from bayescale.posterior.fitting import (
     attempts_of,
     beside_draws,
-    design_of,
     fit_of_draws,
     pooled,
     require_at_least,

@@ -1,14 +1,11 @@
-"""Fitting a model to runs and keeping the result."""
+"""A model fitted to runs: its draws, and what they are asked."""
 
-import io
 import json
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -17,168 +14,40 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bayescale import words
-from bayescale.arguments import typed
 from bayescale.display import Part, Shown
 from bayescale.draws import CI_PROB
-from bayescale.errors import (
-    BayescaleError,
-    FitError,
-    RunsWarning,
-    UnansweredError,
-    UnknownLawError,
-    warn,
-)
-from bayescale.files import from_toml, write
+from bayescale.errors import BayescaleError, FitError, UnansweredError, warn
+from bayescale.files import write
 from bayescale.laws import Law, into_support, onto_line
 from bayescale.modelling.bend import Bending, Features, features_beyond
-from bayescale.modelling.build import (
-    as_arrays,
-    bending_from,
-    build_model,
-    derived,
-    draw_prior,
-    guesses,
-    input_data,
-    inputs_in,
-    model_data,
-    positive_data,
-    start,
-    variables_of,
-)
-from bayescale.modelling.compiling import CENTRE, SCALE, slots_of
-from bayescale.modelling.effects import effect_labels, offset_of, scale_of
-from bayescale.modelling.inputs import completed, parts_of_mixtures, reference_of, runs_for
-from bayescale.modelling.noise import LEAST, SEED, noise_scale
-from bayescale.modelling.pooling import clusters_of, covariates_of, group_names
-from bayescale.modelling.spec import ModelSpec, load_model, parse_model, slope_of
-from bayescale.posterior.jax_sampling import jax_model, sample_together
-from bayescale.posterior.leaning import (
-    Leaning,
-    coefficients,
-    leaning_of,
-    line_of,
-    lines,
-    rest_of,
-)
-from bayescale.posterior.rounding import rounded
-from bayescale.posterior.sampling import (
-    ATTEMPTS,
-    FEW_ROWS,
-    FEW_ROWS_ATTEMPTS,
-    GUESSED_ATTEMPTS,
-    HIERARCHICAL_ATTEMPTS,
-    JITTER,
-    NEAR,
-    SHARED_ERROR_ATTEMPTS,
-    WHITENED_ATTEMPTS,
-    Shape,
-    Target,
-    compile_model,
-    sample,
-    whitened,
-)
-from bayescale.posterior.saved import read_tree, to_bytes
+from bayescale.modelling.build import bending_from, inputs_in
+from bayescale.modelling.inputs import reference_of
+from bayescale.modelling.noise import LEAST, noise_scale
+from bayescale.modelling.pooling import covariates_of
+from bayescale.modelling.spec import ModelSpec, slope_of
+from bayescale.posterior.diagnostics import Diagnostics, diagnostics_of, together
+from bayescale.posterior.leaning import Leaning, leaning_of, rest_of
+from bayescale.posterior.saved import to_bytes
 from bayescale.posterior.search import at_best, in_numbers
 from bayescale.posterior.surface import Drawn, bent
-from bayescale.progress import showing, step
 from bayescale.runs.check import Check, doubt, doubt_record
 from bayescale.runs.design import require_identifiable
-from bayescale.runs.reading import from_text, to_text
+from bayescale.runs.reading import to_text
 from bayescale.runs.table import SHARES_WITHIN, Runs
-
-MAX_R_HAT = 1.01
-MIN_ESS = 400
-"""Vehtari et al. (2021, doi:10.1214/20-BA1221): R-hat and effective sample size a result needs."""
 
 FORMAT = 5
 """Of the file of a fit; one without a number is of format 1, whose runs were kept as CSV. Since
 format 5 the digest of the file is at its end."""
-
-_SEALED = 5  # format since which the digest is at the end
 _ERRORS = ("bend", "size_error")  # coefficients of smooth errors
-_SAMPLING = (
-    "adaptation",
-    "target_accept",
-    "seed",
-    "tune",
-    "seconds_compile",
-    "seconds_sample",
-    "versions",
-)
 _OF_POPULATIONS = ("population", "scale", "cluster_scale")
 _DRAWS = ("chain", "draw")
 _NO_NOISE = 1.5 * LEAST  # scale of noise below which there is hardly any but the least
 _KNOB_BEYOND = np.sqrt(10.0)  # factor beyond the runs to which the best value is looked for
-_NODES = ("prior", "observed_data", "constant_data")
 _COMPUTED = ("log_likelihood", "posterior_predictive")
-_LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
-
-
-BACKENDS = ("nutpie", "jax")
-"""What computes the log density and samples it."""
-
-MOST_DEEP = 10
-"""Draws that may hit the maximum tree depth: a few of thousands cost time, and R-hat and effective
-draws judge all of them."""
-
-
-@dataclass(frozen=True)
-class Diagnostics:
-    """Whether the sampler reached the posterior, and what it cost.
-
-    Parameters
-    ----------
-    divergences, maxdepth_reached : int
-        Draws.
-    max_r_hat, min_ess_bulk : float
-        The worst of all parameters.
-    seconds_compile, seconds_sample : float
-    needed : float, optional
-        Effective draws that every parameter needs.
-    unsampled : tuple of str, optional
-        Parameters without a posterior, and why: stuck chains, draws that are no finite numbers.
-    """
-
-    divergences: int
-    maxdepth_reached: int
-    max_r_hat: float
-    min_ess_bulk: float
-    seconds_compile: float
-    seconds_sample: float
-    needed: float = MIN_ESS
-    unsampled: tuple[str, ...] = ()
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Reasons not to trust the draws, one sentence each; empty when the fit converged."""
-        found = list(self.unsampled)
-        if self.divergences:
-            found.append(
-                f"{self.divergences} divergent transitions: part of the posterior was missed"
-            )
-        if self.maxdepth_reached > MOST_DEEP:
-            found.append(f"{self.maxdepth_reached} draws hit the maximum tree depth")
-        if np.isnan(self.max_r_hat):
-            found.append("R-hat is not defined: nobody can say whether the chains agree")
-        elif not self.max_r_hat <= MAX_R_HAT:
-            found.append(f"R-hat {self.max_r_hat:.4g} exceeds {MAX_R_HAT}: the chains disagree")
-        if np.isnan(self.min_ess_bulk):
-            found.append("the number of effective draws is not defined")
-        elif not self.min_ess_bulk >= self.needed:
-            found.append(
-                f"only {self.min_ess_bulk:.0f} effective draws, {self.needed:.0f} are needed"
-            )
-        return tuple(found)
-
-    @property
-    def converged(self) -> bool:
-        """True when there is no problem."""
-        return not self.problems
 
 
 @dataclass(frozen=True, repr=False)
@@ -463,7 +332,7 @@ class Fit(Shown):
             bending, everywhere = own.bending
             posterior = own.posterior
             among = posterior["bend"].isel(basis=slice(len(bending.features.points))).to_numpy()
-            beyond = posterior["bend_beyond"].to_numpy()[..., : _more(bending, everywhere)]
+            beyond = posterior["bend_beyond"].to_numpy()[..., : points_beyond(bending, everywhere)]
             flat = np.concatenate([among, beyond], axis=-1).reshape(-1, len(everywhere.points))
             found.append(Drawn(bending, everywhere, flat))
         return bent(found, self.spec.law)
@@ -753,7 +622,7 @@ class Fit(Shown):
         if not self.sampled:
             raise FitError("this fit holds given constants, it was never sampled: no diagnostics")
         if len(self.members) > 1:
-            return _together([own.diagnostics for own in self.members])
+            return together([own.diagnostics for own in self.members])
         # Dozens of short independent chains of coefficients disagree by chance: that all of them
         # have effective draws says more.
         return diagnostics_of(self.tree, self._told, _ERRORS)
@@ -970,281 +839,19 @@ class _Asked(BackendArray):
         )
 
 
-@typed
-def fit(
-    runs: Runs | pd.DataFrame | str | Path,
-    model: str | Path | ModelSpec = "joint",
-    *,
-    group: str | None = None,
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
-    target_accept: float | None = None,
-    weights: np.ndarray | None = None,
-    seed: int = 1,
-    backend: str = "nutpie",
-    progress: bool | None = None,
-    **reading: Any,
-) -> Fit:
-    """Sample the posterior of a model given runs.
-
-    A law that is only approximately right is overconfident beyond its runs: its intervals shrink
-    with every run, while its error stays. So the law of the default model may bend
-    (`bayescale.modelling.bend`), the less certainly the farther from the runs; ``chinchilla`` takes
-    the same law as exact.
+def points_beyond(bending: Bending, everywhere: Features) -> int:
+    """Count the points of a smooth error that lie beyond the runs.
 
     Parameters
     ----------
-    runs : Runs, pandas.DataFrame or path
-        A table that is not read yet is read by `bayescale.read_runs`, one of accuracies by
-        `bayescale.read_tasks`.
-    model : str, path or ModelSpec
-        Name of a shipped model, a TOML file, or a specification.
-    group : str, optional
-        Column whose values are the groups of a hierarchical model, in place of the model file's.
-    draws, tune, chains : int
-        Kept draws and discarded warm-up draws of each chain.
-    target_accept : float, optional
-        Target acceptance statistic of NUTS. By default 0.9 (0.95 with groups); a fit that does not
-        converge is sampled again with smaller steps and then with another mass matrix (with groups:
-        three times as long, then with smaller steps as well).
-    weights : numpy.ndarray, shape (runs,), optional
-        Exponent of each run's likelihood; by default the runs' column ``weight``, or 1. Runs of
-        weight 0 are left out.
-    seed : int
-        Same seed, same machine: same draws.
-    backend : str, optional
-        What computes the log density and samples it: ``nutpie``, machine code on the processor, or
-        ``jax``, on whatever device JAX finds (``pip install 'bayescale[jax]'``). Draws differ, the
-        posterior does not.
-    progress : bool, optional
-        Show which step runs and how much of it is done; by default on a terminal and in a notebook.
-    **reading
-        How to read the table: options of `bayescale.read_runs` or `bayescale.read_tasks`, e.g.
-        ``columns={"params": "N"}``.
+    bending : Bending
+    everywhere : Features
+        See `Fit.bending`.
 
     Returns
     -------
-    Fit
-        Look at ``diagnostics.problems`` before believing it.
-
-    Raises
-    ------
-    RunsError
-        If the runs cannot be read, or cannot identify the law, or their groups.
-    ModelError
-        If a group is given for a model without groups.
-    FitError
-        If the sampler could not start, a number of draws or the seed is too small, the weights
-        are not one non-negative number a run, or the backend is unknown or not installed.
-
-    Warns
-    -----
-    RunsWarning
-        If the design is weak: a collinear one, a single budget, a narrow range, few runs. If the
-        losses look computed rather than measured.
+    int
     """
-    require_at_least(1, draws=draws, tune=tune, chains=chains)
-    require_at_least(0, seed=seed)
-    if backend not in BACKENDS:
-        raise FitError(f"no backend {backend!r}; {words.did_you_mean(backend, BACKENDS)}")
-    spec = model if isinstance(model, ModelSpec) else load_model(model)
-    spec = spec if group is None else spec.grouped_by(group)
-    runs = runs_for(spec, runs, reading)
-    if weights is not None:
-        _require_weights(weights, len(runs))
-        runs = replace(runs, table=runs.table.assign(weight=np.asarray(weights, dtype=float)))
-    runs = completed(spec, runs)
-    group_names(spec, runs)  # refuses runs without groups
-    for notice in design_of(spec, runs):
-        warn(notice)
-    settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
-    attempts = attempts_of(spec, len(runs))
-    settings = {**attempts[0], **settings}
-    if target_accept is not None:
-        attempts = ({"target_accept": target_accept},)
-    members = spec.each_member
-    settings |= {"draws": -(-draws // len(members)), "tune": -(-tune // len(members))}
-    enough = MIN_ESS / len(members)
-    found = []
-    for number, own in enumerate(members):
-        which = f"member {number + 1} of {len(members)}" if spec.members else ""
-        with showing(progress), step(which):
-            settings["seed"] = seed + number
-            found.append(_sampled(own, runs, attempts, settings, enough, backend))
-    result = found[0] if not spec.members else pooled(spec, found)
-    for notice in result._computed:
-        warn(notice)
-    return result
-
-
-def attempts_of(spec: ModelSpec, rows: int) -> Sequence[dict[str, Any]]:
-    """How to sample a model, until one way converges.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    rows : int
-        Of the table.
-
-    Returns
-    -------
-    sequence of dict
-        Settings for `bayescale.posterior.sampling.sample`.
-    """
-    if spec.trends and guesses(spec):
-        return GUESSED_ATTEMPTS
-    if spec.effects and rows < FEW_ROWS:
-        return FEW_ROWS_ATTEMPTS
-    if spec.bend or spec.effects:
-        return WHITENED_ATTEMPTS
-    if spec.partial == ("level",):
-        return SHARED_ERROR_ATTEMPTS
-    return HIERARCHICAL_ATTEMPTS if spec.partial else ATTEMPTS
-
-
-def _sampled(
-    spec: ModelSpec,
-    runs: Runs,
-    attempts: Sequence[Mapping[str, Any]],
-    settings: dict[str, Any],
-    enough: float,
-    backend: str,
-) -> Fit:
-    """Sample one posterior, until it converges or there is no other way to try.
-
-    `enough` is how many effective draws it needs: of a member of a pool, its share of them.
-    """
-    began = time.perf_counter()
-    target = target_of(spec, runs, backend)
-    compiled_at = time.perf_counter()
-    beside = beside_draws(spec, target, settings["seed"])
-    sampled_from = time.perf_counter()
-    for number, attempt in enumerate(attempts):
-        own = {**settings, **attempt}
-        with step(f"attempt {number + 1} of {len(attempts)}" if number else ""):
-            if backend == "jax":
-                [tree] = sample_together([target], own, [own["seed"]])
-            else:
-                tree = sample(target, own)
-        tree.attrs |= {
-            "backend": backend,
-            "tune": settings["tune"],
-            "seconds_compile": compiled_at - began,
-            "seconds_sample": time.perf_counter() - sampled_from,
-        }
-        result = fit_of_draws(spec, runs, tree, beside, settings["seed"])
-        if not replace(result.diagnostics, needed=enough).problems:
-            break
-    return result
-
-
-def fit_of_draws(
-    spec: ModelSpec,
-    runs: Runs,
-    tree: xr.DataTree,
-    beside: Mapping[str, xr.Dataset],
-    seed: int,
-) -> Fit:
-    """Make the fit of what a sampler drew.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    runs : Runs
-        With all that the model reads.
-    tree : xarray.DataTree
-        Of a sampler, with what `Diagnostics` asks for.
-    beside : mapping of str to xarray.Dataset
-        Of `beside_draws`.
-    seed : int
-
-    Returns
-    -------
-    Fit
-    """
-    labels = _labels(spec, runs, group_names(spec, runs))
-    drawn = _complete(spec, tree["posterior"].to_dataset())
-    for name, dataset in {"posterior": drawn, **beside}.items():
-        tree[name] = dataset.assign_coords(labels)
-    tree.attrs |= {**_identity(spec), "seed": seed}
-    return _with_leaning(_with_bend_beyond(Fit(spec, runs, tree), seed), seed)
-
-
-def _labels(spec: ModelSpec, runs: Runs, groups: Sequence[str]) -> dict[str, list[str]]:
-    """Name the entries of the dims that draws may have: groups, parts, shared errors."""
-    parts = {name: list(own) for name, own in parts_of_mixtures(spec, runs.table).items()}
-    clusters = {"cluster": list(clusters_of(spec, runs)[0])} if spec.cluster_scales else {}
-    shared = effect_labels(spec, runs.table)
-    return {"group": list(groups), **clusters, **parts, **shared} if spec.group else parts | shared
-
-
-def pooled(spec: ModelSpec, members: Sequence[Fit]) -> Fit:
-    """Pool the draws of the members: chains side by side, coordinate ``member``.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    members : sequence of Fit
-
-    Returns
-    -------
-    Fit
-    """
-    first = members[0].tree
-    tree = first.copy()
-    number = np.repeat(np.arange(len(members)), first["posterior"].sizes["chain"])
-    for node in ("posterior", "sample_stats"):
-        draws = [own.tree[node].to_dataset() for own in members]
-        joined = xr.concat(draws, dim="chain", join="outer", fill_value=0.0)
-        joined = joined.assign_coords(chain=np.arange(len(number)), member=("chain", number))
-        tree[node] = joined
-    tree["prior"] = xr.concat([own.prior for own in members], dim="member")
-    data = [own.tree["constant_data"].to_dataset() for own in members]
-    tree["constant_data"] = xr.concat(data, dim="member", data_vars="different", compat="equals")
-    tree.attrs |= {
-        **_identity(spec),
-        **{
-            name: sum(own.tree.attrs[name] for own in members)
-            for name in ("seconds_compile", "seconds_sample")
-        },
-    }
-    return Fit(spec, members[0].runs, tree)
-
-
-def _complete(spec: ModelSpec, draws: xr.Dataset) -> xr.Dataset:
-    """Give draws the coordinates that are fixed, the same in each."""
-    like = draws[next(iter(spec.priors))]
-    return draws.assign({name: xr.full_like(like, value) for name, value in spec.fixed.items()})
-
-
-def _with_bend_beyond(own: Fit, seed: int) -> Fit:
-    """Draw the bend off the runs: coefficients of features that no run has anything to say of."""
-    if own.spec.bend is None:
-        return own
-    bending, everywhere = own.bending
-    posterior = own.posterior
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"], _more(bending, everywhere))
-    drawn = np.random.default_rng([seed, 7]).standard_normal(shape)
-    own.tree["posterior"] = posterior.assign(bend_beyond=(("chain", "draw", "beyond"), drawn))
-    return own
-
-
-def _with_leaning(own: Fit, seed: int) -> Fit:
-    """Draw the smooth part of errors of cells, which goes on beyond the runs."""
-    for column in own.spec.smooth:
-        drawn = [leaning_of(column), rest_of(column)]  # by an earlier version
-        posterior = own.posterior.drop_vars(drawn, errors="ignore")
-        kept = own.tree["constant_data"].to_dataset()
-        dims = ("group" if "group" in posterior.dims else "law", "coordinate")
-        kept = kept.assign({line_of(column): (dims, lines(own.spec, posterior))})
-        own.tree["constant_data"] = kept
-        z, rest = coefficients(own.spec, column, own.data, posterior, seed)
-        own.tree["posterior"] = posterior.assign({leaning_of(column): z, rest_of(column): rest})
-    return own
-
-
-def _more(bending: Bending, everywhere: Features) -> int:
     return len(everywhere.points) - len(bending.features.points)
 
 
@@ -1254,395 +861,6 @@ def _misfit(own: Fit) -> float:
     bending, _ = own.bending
     said = bending.log_law(tuple(inputs_in(own.spec, data).values()), bending.line)
     return float(np.sqrt(((said - data["observed"]) ** 2).mean()))
-
-
-def target_of(spec: ModelSpec, runs: Runs, backend: str = "nutpie") -> Target:
-    """Compile the model of a specification, for these runs.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        Of one law, no pool of several.
-    runs : Runs
-        With all that the model reads.
-    backend : str, optional
-        One of `BACKENDS`.
-
-    Returns
-    -------
-    Target
-    """
-    data = model_data(spec, runs)
-    arrays, variables = as_arrays(spec, data), variables_of(spec, data)
-    middle = start(spec, data)
-    rounds = bool(spec.effects)
-    if spec.bend or rounds:
-        data |= {CENTRE: middle, SCALE: np.eye(len(middle))}
-    slots = slots_of(data, positive_data(spec))
-    # A law from elsewhere may change without this package's code changing: its name says nothing.
-    ours = spec.law.function.__module__.startswith("bayescale.")
-    shape = Shape(
-        (*spec.shape, variables, slots),
-        variables,
-        slots,
-        lambda: build_model(spec, runs),
-        repr((spec.law.name, *spec.shape[1:])) if ours else None,
-    )
-    shapes = tuple(np.shape(data[slot.name]) for slot in slots)
-    target = Target(
-        jax_model(shape, shapes) if backend == "jax" else compile_model(shape),
-        data,
-        middle,
-        lambda free: derived(spec, free, arrays),
-        NEAR if guesses(spec) else JITTER,
-    )
-    if rounds:
-        errors = [f(column) for column in spec.effects for f in (offset_of, scale_of)]
-        return rounded(target, _scales_of(spec), errors)
-    return whitened(target) if spec.bend else target
-
-
-def _scales_of(spec: ModelSpec) -> list[str]:
-    """Name the variables that are sds, or belong to the noise."""
-    noise = [f"{name}{part}" for name in spec.noise_priors for part in ("", "_anchor", "_offset")]
-    return [*noise, *spec.between, *map(scale_of, spec.effects)]
-
-
-def beside_draws(spec: ModelSpec, target: Target, seed: int) -> dict[str, xr.Dataset]:
-    """Collect what a fit keeps beside its posterior.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    target : Target
-    seed : int
-        Of draws from the prior.
-
-    Returns
-    -------
-    dict of str to xarray.Dataset
-        By group of the fit's tree.
-    """
-    data = {name: value for name, value in target.data.items() if name not in (CENTRE, SCALE)}
-    return {
-        "prior": _complete(spec, draw_prior(spec, data, seed=seed)),
-        "observed_data": xr.Dataset({spec.response.variable: ("obs", data["observed"])}),
-        "constant_data": xr.Dataset(as_arrays(spec, data)),
-    }
-
-
-@typed
-def exact_fit(own: Fit) -> Fit | None:
-    """Fit the same runs with the law taken as exact, to set what it would say beside the answers.
-
-    As many draws, tuned for as long, from the same seed.
-
-    Parameters
-    ----------
-    own : Fit
-
-    Returns
-    -------
-    Fit or None
-        None where the law is taken as exact anyway, and for given constants.
-    """
-    if own.spec.is_exact or not own.sampled:
-        return None
-    draws, chains = own.lengths
-    tune, seed = (int(own.tree.attrs[name]) for name in ("tune", "seed"))
-    with step("fitting the exact law"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RunsWarning)  # the fit itself said it
-        return fit(
-            own.runs,
-            own.spec.exact,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            seed=seed,
-        )
-
-
-@typed
-def load_fit(path: str | Path) -> Fit:
-    """Read a fit written by `Fit.save`.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    Fit
-
-    Raises
-    ------
-    FitError
-        If the file does not exist, is no fit or not all of one, or a version of bayescale wrote it
-        whose fits this one cannot read.
-    """
-    path = Path(path)
-    tree, sealed = read_tree(path)
-    if "model_spec" not in tree.attrs or "runs" not in tree:
-        raise FitError(
-            f"{path}: a netCDF file, but not one written by bayescale; give a file that fit.save "
-            "or bayescale fit wrote"
-        )
-    try:
-        if tree.attrs.get("format", 1) >= _SEALED and not sealed:
-            raise FitError(
-                f"{path}: the digest at the end of the file is missing: it was cut, or another "
-                "program wrote it; take a copy that is whole, or fit the runs again"
-            )
-        if tree.attrs.get("format", 1) > FORMAT:
-            raise FitError(
-                f"{path}: a later version of bayescale wrote this fit, in format "
-                f"{tree.attrs['format']}, and this one reads formats up to {FORMAT}; update "
-                "bayescale, or fit the runs again"
-            )
-        if "extrapolate" in from_toml(tree.attrs["model_spec"]):
-            raise FitError(
-                f"{path}: an earlier version of bayescale wrote this fit, with one posterior for "
-                "what lies within the runs and another for what lies beyond; fit the runs again"
-            )
-        return _read(tree, path.parent)
-    except UnknownLawError as error:
-        raise FitError(f"{path}: {error}") from error
-    except FitError:
-        raise
-    except (
-        *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError),
-        *(BayescaleError, TypeError, ValueError),
-    ) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise FitError(
-            f"{path}: this fit is not whole, or of another version ({said}); fit the runs again"
-        ) from error
-
-
-def _read(tree: xr.DataTree, folder: Path) -> Fit:
-    """Make a fit of what its file holds; KeyError where something is missing."""
-    written = tree.attrs.get("format", 1)
-    facts, table = _runs_of(tree)
-    # Up to format 3 the message held the advice.
-    notices = tuple(doubt(**{"advice": "", **notice}) for notice in facts["notices"])
-    runs = Runs(
-        table,
-        facts["source"],
-        facts["sha256"],
-        facts["params_are"],
-        tuple(facts["ledger"]),
-        notices,
-        settings=tuple(facts.get("settings", ())),  # fits of before knew none
-        unit=facts.get("unit", ""),
-    )
-    spec = parse_model(tree.attrs["model_spec"], tree.attrs["model"], laws=(folder, Path()))
-    given = json.loads(tree.attrs.pop("given", "{}"))
-    found = Fit(
-        spec.exact if tree.attrs.get("law_exact") else spec,
-        runs,
-        tree,
-        {n: np.array(v) if isinstance(v, list) else v for n, v in given.items()},
-        tree.attrs.pop("group", None),
-        dict(json.loads(tree.attrs.pop("failures", "{}"))),
-    )
-    tree = found.tree
-    if "constant_data" in tree:
-        data = tree["constant_data"].to_dataset()  # inputs had their plain names in format 1
-        older = {**input_data(found.spec), "observed_log_loss": "observed"}  # up to format 2
-        tree["constant_data"] = data.rename({o: n for o, n in older.items() if n not in data})
-    nodes, facts_of_sampling = (_NODES, _SAMPLING) if found.sampled else ((), ())
-    for held, names in (
-        (tree["posterior"], found.spec.law.parameters),
-        (tree.attrs, facts_of_sampling),
-        (tree, nodes),
-    ):
-        missing = [name for name in names if name not in held]
-        if missing:
-            raise KeyError(", ".join(missing))
-    for name, values in found.posterior.data_vars.items():
-        if values.dtype.kind not in "fiu" or values.dims[:2] != _DRAWS:
-            raise ValueError(f"{name} holds no numbers of dims chain and draw")
-    if written < _SEALED and any(leaning_of(column) in found.posterior for column in spec.smooth):
-        return _with_leaning(found, seed=1)  # these left out where errors of cells move the law
-    return found
-
-
-def _runs_of(tree: xr.DataTree) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Take the runs out of what a file holds: what is known of them, and their table."""
-    node = tree["runs"].to_dataset()
-    del tree["runs"]
-    if tree.attrs.pop("format", 1) > 1:
-        return json.loads(node["facts"].item()), from_text(node["table"].item())
-    facts = json.loads(tree.attrs.pop("runs"))
-    # Types were guessed from the text then, but for columns that were known to be text.
-    types = dict.fromkeys(facts.get("text", ()), str)
-    text = io.StringIO(node["csv"].item())
-    table = pd.read_csv(text, index_col=0, dtype=types, keep_default_na=False, na_values=[""])
-    return facts, table
-
-
-@typed
-def constants_fit(model: str | Path, **parameters: Any) -> Fit:
-    """Turn given constants into a fit of one draw, for what-if questions about published laws.
-
-    Parameters
-    ----------
-    model : str or path
-        Name of a shipped model, or a TOML file, for its law and axis.
-    **parameters : float or numpy.ndarray
-        The law's natural parameters, and the noise's (``sigma``, ``nu``) if predictions shall have
-        noise. Arrays of equal length are taken as that many draws.
-
-    Returns
-    -------
-    Fit
-
-    Raises
-    ------
-    FitError
-        For a missing or unknown parameter, one that is not positive, or arrays of other lengths.
-
-    Examples
-    --------
-    >>> fit = constants_fit("chinchilla", E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
-    >>> fit.posterior.sizes["draw"]
-    1
-    """
-    spec = load_model(model)
-    expected = spec.law.parameters
-    missing = [name for name in expected if name not in parameters]
-    unknown = [name for name in parameters if name not in (*expected, *spec.noise_priors)]
-    if missing or unknown:
-        raise FitError(
-            f"the law {spec.law.name} has the parameters {', '.join(expected)}"
-            + (f"; missing: {', '.join(missing)}" if missing else "")
-            + (f"; unknown: {', '.join(unknown)}" if unknown else "")
-        )
-    try:
-        draws = dict(zip(parameters, np.broadcast_arrays(*parameters.values()), strict=True))
-    except ValueError:
-        raise FitError("the parameters are arrays of different lengths: one entry a draw") from None
-    supports = {name: own.support for name, own in spec.law.supports.items()}
-    for name, value in draws.items():
-        support = {**supports, **spec.noise_model.parameters, SEED: "positive"}[name]
-        inside = np.isfinite(value) & ((support == "real") | (value > 0))
-        if not (inside & ((support != "unit") | (value < 1))).all():
-            kind = {"real": "", "positive": "positive and ", "unit": "between 0 and 1 and "}[
-                support
-            ]
-            raise FitError(f"{name} must be {kind}finite, got {np.min(value):g}")
-    table = pd.DataFrame(columns=["run", *spec.inputs, spec.response.column])
-    tree = az.from_dict(
-        {"posterior": {name: np.atleast_1d(value)[None] * 1.0 for name, value in draws.items()}}
-    )
-    tree.attrs = _identity(spec)
-    return Fit(spec, Runs(table, "given constants"), tree)
-
-
-def diagnostics_of(
-    tree: xr.DataTree, draws: xr.Dataset, without_r_hat: Sequence[str] = ()
-) -> Diagnostics:
-    """Judge draws of a sampler.
-
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        With ``sample_stats``, and attributes ``seconds_compile`` and ``seconds_sample``.
-    draws : xarray.Dataset
-        Those that are judged.
-    without_r_hat : sequence of str, optional
-        Variables of which effective draws say more.
-
-    Returns
-    -------
-    Diagnostics
-    """
-    stats = tree["sample_stats"]
-    each = _columns(draws)
-    agreeing = _columns(draws.drop_vars(without_r_hat, errors="ignore"))
-    with np.errstate(divide="ignore", invalid="ignore"):  # of chains that never moved
-        r_hat = array_stats.rhat(agreeing)
-        effective = array_stats.ess(each, method="bulk")
-    return Diagnostics(
-        divergences=int(stats["diverging"].sum()),
-        maxdepth_reached=int(stats["maxdepth_reached"].sum()),
-        max_r_hat=float(r_hat.max()),
-        min_ess_bulk=float(effective.min()),
-        seconds_compile=float(tree.attrs["seconds_compile"]),
-        seconds_sample=float(tree.attrs["seconds_sample"]),
-        unsampled=_unsampled(draws),
-    )
-
-
-def _columns(draws: xr.Dataset) -> np.ndarray:
-    """Stack all entries of all variables, shape (entries, chains, draws)."""
-    sizes = [draws.sizes[dim] for dim in _DRAWS]
-    each = [values.transpose(..., *_DRAWS).to_numpy() for values in draws.data_vars.values()]
-    return np.concatenate([values.reshape(-1, *sizes) for values in each])
-
-
-def _together(members: Sequence[Diagnostics]) -> Diagnostics:
-    """Of a pool: the worst R-hat, and the effective draws of as many as there are members."""
-    return Diagnostics(
-        divergences=sum(own.divergences for own in members),
-        maxdepth_reached=sum(own.maxdepth_reached for own in members),
-        max_r_hat=float(np.max([own.max_r_hat for own in members])),
-        min_ess_bulk=float(len(members) * np.min([own.min_ess_bulk for own in members])),
-        seconds_compile=members[0].seconds_compile,  # of all members together
-        seconds_sample=members[0].seconds_sample,
-        unsampled=tuple(fault for own in members for fault in own.unsampled),
-    )
-
-
-def _unsampled(draws: xr.Dataset) -> tuple[str, ...]:
-    """Say which parameters have draws that are not finite, and which never moved in a chain."""
-    found: dict[str, list[str]] = {}
-    for name, values in draws.data_vars.items():
-        each = values.transpose(*_DRAWS, ...).to_numpy()
-        stuck = (each == each[:, :1]).all(axis=1).reshape(len(each), -1).any(axis=1)
-        if not np.isfinite(each).all():
-            found.setdefault("NaN or infinite draws", []).append(str(name))
-        elif stuck.any():
-            chains = ", ".join(map(str, draws["chain"].to_numpy()[stuck]))
-            which = f"chain{'s' if stuck.sum() > 1 else ''} {chains} never moved in"
-            found.setdefault(which, []).append(str(name))
-    return tuple(f"{fault}: {', '.join(names)}" for fault, names in found.items())
-
-
-def _identity(spec: ModelSpec) -> dict[str, Any]:
-    """Say what a saved fit must know to be read again, and which versions made it."""
-    versions = {name: version(name) for name in _LIBRARIES}
-    return {
-        "model": spec.name,
-        "model_spec": spec.source,
-        "law_exact": int(spec.is_exact),  # the text may be of a law that bends
-        "versions": json.dumps(versions),
-    }
-
-
-def require_at_least(least: int, **numbers: int) -> None:
-    """Refuse settings that are too small.
-
-    Parameters
-    ----------
-    least : int
-    **numbers : int
-        By name.
-
-    Raises
-    ------
-    FitError
-        For the first that is.
-    """
-    for name, number in numbers.items():
-        if number < least:
-            raise FitError(f"{name} must be at least {least}, got {number}")
-
-
-def _require_weights(weights: np.ndarray, runs: int) -> None:
-    values = np.asarray(weights, dtype=float)
-    if values.shape != (runs,) or not (np.isfinite(values) & (values >= 0)).all():
-        raise FitError(f"weights must be {runs} finite numbers of at least 0, one for each run")
 
 
 def design_of(spec: ModelSpec, runs: Runs) -> tuple[Check, ...]:

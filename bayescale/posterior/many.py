@@ -20,8 +20,10 @@ from bayescale.display import Bold, Grid, Part, Shown
 from bayescale.errors import FitError, RunsWarning
 from bayescale.files import make_folder, plain
 from bayescale.posterior.describe import diagnostic_numbers, parameter_numbers
-from bayescale.posterior.fit import Fit, fit, load_fit
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitting import fit
 from bayescale.posterior.jobs import Job
+from bayescale.posterior.loading import load_fit
 from bayescale.progress import showing, step
 from bayescale.workers import KILLED, Called, spread
 

@@ -21,7 +21,7 @@ from bayescale.modelling.recipes import (
     start,
     variables,
 )
-from bayescale.posterior.fit import Diagnostics, diagnostics_of
+from bayescale.posterior.diagnostics import Diagnostics, diagnostics_of
 from bayescale.posterior.sampling import ATTEMPTS, Shape, Target, compile_model, sample
 from bayescale.progress import showing, step
 from bayescale.runs.table import Runs

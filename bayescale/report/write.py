@@ -21,7 +21,8 @@ from bayescale.evaluation.backtest import Backtest
 from bayescale.evaluation.checks.held_out import backtest_check, held_out_check
 from bayescale.evaluation.checks.suite import check_fit
 from bayescale.files import make_folder, write_together
-from bayescale.posterior.fit import Fit, exact_fit
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitting import exact_fit
 from bayescale.progress import showing, step
 from bayescale.report.figures import images
 from bayescale.report.page import Section, decision_pictures, sections

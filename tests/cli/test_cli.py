@@ -95,7 +95,7 @@ def test_a_place_that_cannot_be_written_to_is_one_line_before_the_work(
         raise AssertionError("the long work was begun")
 
     for name in (
-        "posterior.fit.fit",
+        "posterior.fitting.fit",
         "curves.table.fit_curves",
     ):
         monkeypatch.setattr(f"bayescale.{name}", work)
@@ -119,7 +119,7 @@ def test_every_command_writes_strict_json():
 
 @pytest.mark.parametrize("command", ["fit", "backtest", "curves"])
 def test_a_folder_is_no_file_to_write(run, command, monkeypatch):
-    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("bayescale.posterior.fitting.fit", lambda *_, **__: 1 / 0)
     simulated_table().to_csv("runs.csv", index=False)
     axis = ("--x", "tokens") if command == "curves" else ()
     code, out, err = run(command, "runs.csv", *axis, "--out", ".")
@@ -344,7 +344,7 @@ def test_unfinished_runs_are_left_out_kept_or_weighed(run, tmp_path):
 
 @pytest.mark.slow
 def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatch):
-    from bayescale.posterior import fit as fitting
+    from bayescale.posterior import fitting
 
     monkeypatch.setattr(fitting, "MAX_R_HAT", 0.9)
     arguments = ["fit", table, "--column", "params=N", "--out", tmp_path / "fit.nc"]
@@ -428,7 +428,7 @@ def test_what_did_not_converge_is_said_before_the_numbers(
     tree = small_fit.tree.copy(deep=True)
     tree["sample_stats"]["diverging"][0, :7] = True
     broken = replace(small_fit, tree=tree)
-    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: broken)
+    monkeypatch.setattr("bayescale.posterior.fitting.fit", lambda *_, **__: broken)
     simulated_table().to_csv("runs.csv", index=False)
     code, out, err = run(command[0], "runs.csv", *command[1:], "--model", "chinchilla")
     problem = "chinchilla: 7 divergent transitions: part of the posterior was missed"
@@ -447,7 +447,7 @@ def test_what_did_not_converge_is_said_before_the_numbers(
 
 def test_a_fit_answers_first_and_names_the_next_commands(run, small_fit, monkeypatch):
     simulated_table().to_csv("runs.csv", index=False)
-    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: small_fit)
+    monkeypatch.setattr("bayescale.posterior.fitting.fit", lambda *_, **__: small_fit)
     code, out, _ = run("fit", "runs.csv", "--model", "chinchilla", "--out", "a fit.nc")
     assert code == 0
     assert re.match(r"For \S+e22 FLOPs: \S+ parameters \(.*Extrapolation: 1.0 decades", out)
@@ -461,7 +461,7 @@ def test_a_fit_answers_first_and_names_the_next_commands(run, small_fit, monkeyp
 def test_a_fit_of_groups_names_the_command_that_says_which_is_better(run, monkeypatch):
     own = known_grouped_fit(a={}, b={"E": 1.9})
     own.runs.table.to_csv("runs.csv", index=False)
-    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: own)
+    monkeypatch.setattr("bayescale.posterior.fitting.fit", lambda *_, **__: own)
     code, out, _ = run("fit", "runs.csv", "--model", "chinchilla-hierarchical")
     assert code == 0
     condition, command = out.splitlines()[-1].split(", ")
@@ -482,7 +482,7 @@ def test_optima_take_constants_of_a_paper(run):
 def test_a_fit_of_tasks_answers_in_a_line_and_names_the_next_command(run, monkeypatch):
     tasks = known_task_fit()
     tasks.runs.table.to_csv("tasks.csv", index=False)
-    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: tasks)
+    monkeypatch.setattr("bayescale.posterior.fitting.fit", lambda *_, **__: tasks)
     code, out, _ = run("fit", "tasks.csv", "--model", "task-accuracy-hierarchical")
     first, *_, targets = out.splitlines()
     assert code == 0
@@ -516,7 +516,9 @@ def test_what_is_replaced_by_another_fit_is_said_in_a_line(
     said = []
     for own in (runs, runs, fewer):
         fitted = replace(small_fit, runs=own)
-        monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, fitted=fitted, **__: fitted)
+        monkeypatch.setattr(
+            "bayescale.posterior.fitting.fit", lambda *_, fitted=fitted, **__: fitted
+        )
         code, _, err = run(command, "runs.csv", *options)
         assert code == 0, err
         said.append([line for line in err.splitlines() if line.startswith("replaced ")])

@@ -31,7 +31,7 @@ def test_commands_that_work_long_have_verbose():
 
 
 def test_verbose_says_the_steps_and_stdout_stays_as_it_is(run, small_fit, monkeypatch):
-    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: small_fit)
+    monkeypatch.setattr("bayescale.posterior.fitting.fit", lambda *_, **__: small_fit)
     simulated_table().to_csv("runs.csv", index=False)
     code, out, err = run("fit", "runs.csv", "--model", "chinchilla", "--json")
     assert (code, err) == (0, "")
@@ -42,7 +42,7 @@ def test_verbose_says_the_steps_and_stdout_stays_as_it_is(run, small_fit, monkey
 
 
 def test_report_says_all_its_steps(run, small_fit, monkeypatch):
-    monkeypatch.setattr("bayescale.posterior.fit.fit", lambda *_, **__: small_fit)
+    monkeypatch.setattr("bayescale.posterior.fitting.fit", lambda *_, **__: small_fit)
     monkeypatch.setattr("bayescale.report.write.sections", lambda *_: [])  # seconds of pictures
     simulated_table().to_csv("runs.csv", index=False)
     code, out, err = run(

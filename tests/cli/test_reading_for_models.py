@@ -12,7 +12,7 @@ from bayescale.cli import comparison
 from bayescale.cli.options import Reading
 from bayescale.cli.reading import runs_of
 from bayescale.evaluation import backtest
-from bayescale.posterior import fit
+from bayescale.posterior import fitting
 
 
 class Read(Exception):
@@ -29,7 +29,7 @@ def by_command(path, model):
 
 def by_fit(path, model):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "completed", stop)
+        patch.setattr(fitting, "completed", stop)
         with pytest.raises(Read):
             bs.fit(path, model)
 

@@ -50,7 +50,7 @@ def sampled(monkeypatch):
         seen.append((given["draws"], given["tune"]))
         raise BayescaleError("stopped")
 
-    for name in ("posterior.fit.fit", "decisions.tune.fit", "decisions.transfer.fit"):
+    for name in ("posterior.fitting.fit", "decisions.tune.fit", "decisions.transfer.fit"):
         monkeypatch.setattr(f"bayescale.{name}", stop)
     monkeypatch.setattr("bayescale.posterior.recipes.fit_recipes", stop)
     monkeypatch.setattr("bayescale.evaluation.backtest.backtest", stop)

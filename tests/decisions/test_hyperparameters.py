@@ -26,7 +26,8 @@ from bayescale.decisions.tune import _said_of_collinear, answer_tuning
 from bayescale.errors import FitError
 from bayescale.laws.response_surface import best_shift
 from bayescale.modelling.spec import load_model, parse_model
-from bayescale.posterior.fit import Fit, constants_fit
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitting import constants_fit
 from bayescale.runs.sweeps import as_sweep
 
 

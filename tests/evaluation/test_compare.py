@@ -496,7 +496,7 @@ def test_compare_from_the_shell(run, monkeypatch, tmp_path):
     assert set(summary["plans"]["choices"]) == {"chinchilla", "kaplan", "stacked"}
     assert "All laws by their weights would choose" in out
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
-    monkeypatch.setattr("bayescale.posterior.fit.MAX_R_HAT", 0.9)
+    monkeypatch.setattr("bayescale.posterior.diagnostics.MAX_R_HAT", 0.9)
     code, out, err = run(*common, "--json")
     assert code == 1
     assert "not converged: chinchilla: R-hat 1.0" in err

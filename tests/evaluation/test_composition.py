@@ -150,7 +150,7 @@ def test_fit_of_another_law_is_refused(small_fit):
 @pytest.mark.parametrize("leaning", [0.0, 1.0])
 def test_simulated_exponents_that_move_are_found_and_others_are_not(leaning, monkeypatch):
     # One attempt has the draws that the answer needs; of too few the others are asked for more.
-    monkeypatch.setattr(sys.modules["bayescale.posterior.fit"], "ATTEMPTS", ATTEMPTS[:1])
+    monkeypatch.setattr(sys.modules["bayescale.posterior.fitting"], "ATTEMPTS", ATTEMPTS[:1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bs.RunsWarning)
         own = bs.fit(of_one_target(leaning), "mixture-joint", draws=600, tune=600, chains=2)

@@ -31,7 +31,8 @@ from bayescale.modelling.build import (
 from bayescale.modelling.noise import noise_scale
 from bayescale.modelling.pooling import group_names
 from bayescale.modelling.spec import ModelSpec, available_models, load_model, parse_model
-from bayescale.posterior.fit import constants_fit, fit, load_fit
+from bayescale.posterior.fitting import constants_fit, fit
+from bayescale.posterior.loading import load_fit
 from bayescale.posterior.prediction import log_likelihood, predict, residuals
 from bayescale.runs.table import Runs, read_runs
 

@@ -44,7 +44,7 @@ def call(density, flat, data):
 
 
 def target(spec, runs):
-    from bayescale.posterior.fit import target_of
+    from bayescale.posterior.fitting import target_of
 
     return target_of(spec, runs)
 

@@ -298,7 +298,7 @@ def test_runs_that_cannot_be_grouped_are_refused_before_sampling(grouped_runs, m
     def stop(*arguments, **options):
         raise AssertionError("compiled")
 
-    monkeypatch.setattr("bayescale.posterior.fit.compile_model", stop)
+    monkeypatch.setattr("bayescale.posterior.fitting.compile_model", stop)
     table = grouped_runs.table
     for family, message in (
         (table["family"].where(table.index != 2), "'family', row 3: no group"),

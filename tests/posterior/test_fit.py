@@ -22,7 +22,8 @@ from bayescale import (
 )
 from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning
 from bayescale.posterior import sampling
-from bayescale.posterior.fit import FORMAT, MOST_DEEP, Diagnostics, Fit
+from bayescale.posterior.diagnostics import MOST_DEEP, Diagnostics
+from bayescale.posterior.fit import FORMAT, Fit
 from bayescale.posterior.sampling import compile_model
 from bayescale.posterior.saved import to_bytes
 from bayescale.runs.datasets import registry
@@ -111,7 +112,7 @@ def test_fit_that_does_not_converge_is_sampled_again(runs, monkeypatch):
             tree["sample_stats"]["diverging"][0, 0] = True
         return tree
 
-    monkeypatch.setattr("bayescale.posterior.fit.sample", diverging_at_first)
+    monkeypatch.setattr("bayescale.posterior.fitting.sample", diverging_at_first)
     fitted = fit(runs, "chinchilla", progress=False)
     assert settings == [("low_rank", 0.9), ("low_rank", 0.99), ("draw_diag", 0.95)]
     assert fitted.diagnostics.converged
@@ -460,7 +461,7 @@ def test_weak_design_warns_before_sampling(monkeypatch):
     def stop(*arguments, **options):
         raise RuntimeError("no sampling here")
 
-    monkeypatch.setattr("bayescale.posterior.fit.compile_model", stop)
+    monkeypatch.setattr("bayescale.posterior.fitting.compile_model", stop)
     with pytest.warns(RunsWarning) as caught, pytest.raises(RuntimeError, match="no sampling"):
         fit(one_budget, "chinchilla")
     names = [str(warning.message).split(":")[0] for warning in caught]

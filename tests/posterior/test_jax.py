@@ -15,7 +15,7 @@ from bayescale.laws import LAWS
 from bayescale.modelling.inputs import completed, names_read
 from bayescale.modelling.jaxed import require_jax
 from bayescale.modelling.priors import Prior
-from bayescale.posterior.fit import target_of
+from bayescale.posterior.fitting import target_of
 from bayescale.runs.tasks import as_runs
 
 slow = pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from bayescale import arviz_tree, compute_optimal, fit, load_fit, predict, predict_runs
 from bayescale.evaluation.cross_validation import _importance_sampling
 from bayescale.evaluation.loo import _relative_efficiency
-from bayescale.posterior import fit as fitting
+from bayescale.posterior import fitting
 
 AT = {"params": [1e9, 1e11], "tokens": [2e10, 2e12]}
 

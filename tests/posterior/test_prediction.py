@@ -18,7 +18,7 @@ from bayescale.evaluation.cross_validation import cross_validate
 from bayescale.modelling.build import build_model, draw_prior, model_data
 from bayescale.modelling.pooling import group_names
 from bayescale.posterior import prediction
-from bayescale.posterior.fit import fit
+from bayescale.posterior.fitting import fit
 from bayescale.posterior.prediction import (
     arviz_tree,
     log_likelihood,

@@ -11,8 +11,7 @@ import xarray as xr
 from bayescale.errors import ModelError, RunsWarning
 from bayescale.modelling import compiling
 from bayescale.modelling.spec import available_models, load_model, parse_model
-from bayescale.posterior import fit as fitting
-from bayescale.posterior import prediction
+from bayescale.posterior import fitting, prediction
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.leaning import Leaning, coefficients, leaning_of, rest_of
 from bayescale.posterior.prediction import cell_draws, predict, predict_runs, residuals

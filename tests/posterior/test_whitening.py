@@ -10,7 +10,7 @@ from scipy import stats
 
 from bayescale import load_model, read_runs
 from bayescale.modelling.compiling import CENTRE, SCALE, Variable, compile_density, slots_of
-from bayescale.posterior import fit as fitting
+from bayescale.posterior import fitting
 from bayescale.posterior.sampling import _NOISE_STEP, Target, sample, whitened
 
 COEFFICIENTS, ROWS = 4, 6
