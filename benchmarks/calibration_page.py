@@ -259,7 +259,7 @@ def draw(found: Sequence[Found], path: Path) -> None:
     held = BytesIO()
     figure.savefig(held, dpi=100)
     plt.close(figure)
-    Image.open(held).convert("RGB").quantize(24).save(path, optimize=True)
+    Image.open(held).convert("RGB").quantize(32, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 def _panel(ax: Any, own: Found) -> None:
@@ -271,7 +271,7 @@ def _panel(ax: Any, own: Found) -> None:
     for name, p in own.p_values.items():
         ranks = own.ranks[name]
         shares = np.bincount(ranks, minlength=own.largest + 1).cumsum()[:-1] / len(ranks)
-        color, width = ("tab:red", 1.0) if p < outside else ("tab:blue", 0.4)
+        color, width = ("red", 1.6) if p < outside else ("tab:blue", 0.4)
         ax.step(places, shares - places, where="mid", color=color, lw=width)
     ax.set_title(f"{own.case} ({own.number})", fontsize=7, pad=2)
     ax.tick_params(labelsize=6, length=2)
@@ -355,7 +355,5 @@ def _row(case: str, own: Found) -> str:
     coverage, worst = list(own.coverage.values()), min(own.p_values, key=own.p_values.get)
     span = f"{np.mean(coverage):.1%} ({min(coverage):.0%} to {max(coverage):.0%})"
     p = f"**{own.p:.2g}**" if own.p < LEVEL else f"{own.p:.2g}"
-    return (
-        f"| {case} | {own.number} | {len(own.ranks)} | {span} | {p} | {worst} | "
-        f"{own.unconverged} | {len(own.failed)} |"
-    )
+    fits = f"{own.number}" + (f", {len(own.failed)} failed" if own.failed else "")
+    return f"| {case} | {fits} | {span} | {p} {worst} | {own.unconverged} |"

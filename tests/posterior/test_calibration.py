@@ -1,6 +1,7 @@
 """Small versions of benchmarks/calibration.py: are truths drawn from a prior ranked uniformly?"""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -162,7 +163,9 @@ def test_the_page_of_the_documentation_tells_of_what_is_published():
     )
     assert len(fits) > 20
     for case, number in fits.items():
-        assert (f"\n| {case} | {number} |" in said) == (number >= page.FEWEST)
+        assert bool(re.search(rf"\n\| {re.escape(case)} \| {number}[ ,]", said)) == (
+            number >= page.FEWEST
+        )
 
 
 def test_the_page_names_models_outside_of_their_band_and_what_failed(tmp_path):
@@ -184,9 +187,10 @@ def test_the_page_names_models_outside_of_their_band_and_what_failed(tmp_path):
     assert "- `growth`" not in text
     assert "\n\n| Not asked 20 times yet: 1 of 3 |\n| --- |\n| `kaplan` |\n" in text
     assert "| kaplan" not in text
-    assert "| growth | 60 | 2 |" in text
+    assert "| growth | 60 | " in text
     [row] = [line for line in text.splitlines() if line.startswith("| bowl")]
-    assert row.endswith("| place | 1 | 1 |")
+    assert row.startswith("| bowl | 60, 1 failed | ")
+    assert row.endswith(" place | 1 |")
     assert (tmp_path / "page-1.png").stat().st_size < 60_000
 
 
