@@ -344,9 +344,9 @@ def test_unfinished_runs_are_left_out_kept_or_weighed(run, tmp_path):
 
 @pytest.mark.slow
 def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatch):
-    from bayescale.posterior import fitting
+    from bayescale.posterior import diagnostics
 
-    monkeypatch.setattr(fitting, "MAX_R_HAT", 0.9)
+    monkeypatch.setattr(diagnostics, "MAX_R_HAT", 0.9)
     arguments = ["fit", table, "--column", "params=N", "--out", tmp_path / "fit.nc"]
     code, out, err = run(*arguments)
     assert code == 1

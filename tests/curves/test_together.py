@@ -301,8 +301,10 @@ def by_pymc(curves, at):
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # doubts about few runs
-        settings = {"chains": 2, "draws": 600, "target_accept": 0.95, "progress": False}
-        fitted = bs.fit(pd.concat(rows), "plateau-power-law-hierarchical", **settings)
+        settings = {"chains": 2, "draws": 600, "tune": 600, "target_accept": 0.95}
+        fitted = bs.fit(
+            pd.concat(rows), "plateau-power-law-hierarchical", progress=False, **settings
+        )
     assert fitted.diagnostics.max_r_hat < 1.03
     found = {}
     for name in curves:

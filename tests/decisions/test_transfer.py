@@ -201,7 +201,8 @@ def test_along_tokens_the_best_rate_of_large_runs_is_a_bound(data_folder):
 
 @pytest.mark.slow
 def test_a_sweep_of_which_half_diverged_is_answered(data_folder):
-    own = quietly(fit_transfer, data_folder / "lr_mup_gemstones_preflight.csv", draws=250)
+    path = data_folder / "lr_mup_gemstones_preflight.csv"
+    own = quietly(fit_transfer, path, draws=250, tune=500)
     (entry,) = answer_transfer(own).numbers["recipes"]
     assert entry["drift"]["q95"] < 1
     assert entry["changes_too"] == ["depth"]
