@@ -304,6 +304,9 @@ def _numba_cache() -> Any:
         register(shutil.rmtree, own, ignore_errors=True)
         # PyTensor reads the folder once and for all; there is no public way to name another later.
         vars(type(pytensor.config))["base_compiledir"].val = own
+    # Else every compilation leaves files among the temporary ones (before 3.3 it always does).
+    if getattr(pytensor.config, "generated_src_dir", None) == "":
+        pytensor.config.generated_src_dir = str(pytensor.config.base_compiledir / "generated")
     from pytensor.link.numba import cache
 
     return cache
@@ -419,6 +422,7 @@ def _numba_function(
 
     It returns log density and gradient, and is compiled when first called.
     """
+    _numba_cache()  # names PyTensor's folders
     import pytensor
     from pytensor.compile.mode import get_mode
     from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key

@@ -2,10 +2,12 @@ import ctypes
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytest
 import xarray as xr
 from conftest import simulated_table
@@ -187,6 +189,22 @@ def test_code_of_a_model_that_cannot_be_named_is_found_by_its_graph():
     assert again.function.cache_hits == 1
     difference = call(changed, [0.7], GIVEN)[1] - call(again, [0.7], GIVEN)[1]
     assert difference == pytest.approx(-(0.7**2))
+
+
+@pytest.mark.skipif(
+    not hasattr(pytensor.config, "generated_src_dir"), reason="PyTensor before 3.3 leaves its files"
+)
+def test_nothing_is_left_among_temporary_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    never_before = float(np.random.default_rng().random())
+
+    def model():
+        with normal_model() as own:
+            pm.Potential("more", -never_before * own["mu"] ** 2)
+        return own
+
+    compile_density((Variable("mu"),), slots_of(GIVEN, ()), model, None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_draws_do_not_depend_on_what_was_fitted_before():
