@@ -535,6 +535,8 @@ def _names_or_another_way(table: pd.DataFrame, needed: str) -> str:
             f"--y {shlex.quote(shares[0])} --higher-is-better{by}, or fit accuracies of tasks with "
             "--model task-accuracy-hierarchical."
         )
+    if needed == "loss" and (long := _made_long(table)):
+        return long
     advice = f"The columns are {', '.join(names)}: pass {_options({needed: 'YOURS'})}."
     if needed == "loss" and len(names) == 2:
         axis, value = (shlex.quote(name) for name in names)
@@ -542,6 +544,23 @@ def _names_or_another_way(table: pd.DataFrame, needed: str) -> str:
     if needed == "loss" and {"params", "tokens"} <= set(names):
         advice += " Plans without losses are for bayescale plan FIT plans FILE."
     return advice
+
+
+def _made_long(table: pd.DataFrame) -> str:
+    """Say how losses with a column for each budget, named by numbers, become a row for each run."""
+    numbers = parse(pd.Series(table.columns, dtype=object), counts=True)
+    named = (numbers >= 1e3).to_numpy()  # fewer are the numbers of columns that have no names
+    if named.sum() < 2:
+        return ""
+    first = named.argmax()
+    kept = f"table.columns[:{first}]" if named[first:].all() else '["YOURS"]'
+    axis = "tokens" if "params" in table else "params"
+    axis = "flops" if numbers[named].min() >= 1e15 else axis
+    shown = ", ".join(map(str, table.columns[named]))
+    return (
+        f"Names of columns are numbers: {shown}. If these hold losses, make a row of each, in "
+        f'Python table.melt({kept}, var_name="{axis}", value_name="loss").'
+    )
 
 
 def unnamed(table: pd.DataFrame, needed: str, finding: str) -> UnnamedColumnError:

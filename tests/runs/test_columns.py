@@ -1,5 +1,7 @@
 """Names of columns: what is taken, what is proposed, and units that names state."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,6 +109,23 @@ def test_a_table_without_losses_is_told_what_reads_it(columns, said):
     with pytest.raises(UnnamedColumnError, match=said) as refused:
         read_runs(table)
     assert ("accuracy" in str(refused.value)) == ("acc" in columns)
+
+
+@pytest.mark.filterwarnings("ignore::bayescale.RunsWarning")
+@pytest.mark.parametrize(
+    ("axis", "others"), [("flops", ["params"]), ("tokens", ["run", "params"]), ("params", ["run"])]
+)
+def test_losses_in_a_column_for_each_budget_are_made_long_as_the_refusal_says(axis, others):
+    table = simulated_table().assign(flops=lambda t: 6 * t.params * t.tokens)
+    table = table.assign(run="a").drop_duplicates([*others, axis]).head(12)
+    table[axis] = table[axis].map("{:.3e}".format)
+    wide = table.pivot(index=others, columns=axis, values="loss").reset_index()
+    with pytest.raises(UnnamedColumnError, match="names of columns are numbers") as told:
+        read_runs(wide)
+    (code,) = re.findall(r"in Python (table\.melt\(.*\))", str(told.value))
+    long = eval(code, {"table": wide}).dropna()
+    assert sorted(long["loss"]) == sorted(table["loss"])
+    assert set(long[axis]) == set(table[axis])
 
 
 @pytest.mark.parametrize("name", ["pf_days", "flops", "flops_with_tokens"])
