@@ -259,7 +259,9 @@ def draw(found: Sequence[Found], path: Path) -> None:
     held = BytesIO()
     figure.savefig(held, dpi=100)
     plt.close(figure)
-    Image.open(held).convert("RGB").quantize(32, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+    Image.open(held).convert("RGB").quantize(32, Image.Quantize.MAXCOVERAGE).save(
+        path, optimize=True
+    )
 
 
 def _panel(ax: Any, own: Found) -> None:

@@ -20,6 +20,7 @@ from bayescale.modelling.effects import effect_labels
 from bayescale.modelling.inputs import parts_of_mixtures
 from bayescale.modelling.noise import SEED
 from bayescale.modelling.pooling import clusters_of, group_names, shifts_of
+from bayescale.posterior.diagnostics import Diagnostics
 from bayescale.posterior.prediction import CellDraws, cell_draws, with_few_draws
 
 RANKS = 96
@@ -34,8 +35,15 @@ WITH_REPLICATES = ("chinchilla", "chinchilla-hierarchical", "power-law", "data-c
 FLOPS = 5.76e23
 """Budget of which the compute-optimal size is ranked, for exact joint laws without groups."""
 
-OF_GROUPS = {"draws": 500, "tune": 500}
-"""Of each chain of a model with groups, half of what users take: 96 ranks need no more."""
+SHORT = {"chains": 2, "draws": 300, "tune": 400}
+"""Settings of models whose fits are long, a sixth of what users take: 96 ranks need no more."""
+
+LONG = ("chinchilla-undertuned", "experts-bend", "mixture-additive", "mixture-exponents")
+LONG += ("mixture-joint", "mixture-shukor")
+"""Models without groups whose fits are long; all of those with groups are."""
+
+_R_HAT, _ESS = 1.05, 100
+"""Of short fits: chance alone takes R-hat of 600 draws above what users are held to."""
 
 _CANDIDATES = 500  # tables that are drawn until one is kept
 _TRUTH = ("chain", "draw")
@@ -239,7 +247,8 @@ def score(item: tuple[str, int]) -> dict[str, Any]:
     began, seed = time.process_time(), seed_of(case, number)
     record: dict[str, Any] = {"case": case, "simulation": number}
     simulated, model = simulate(case, seed), spec_of(case)
-    settings = OF_GROUPS if model.group else {}
+    short = bool(model.group) or model.name in LONG
+    settings = SHORT if short else {}
     try:
         fitted = fitted_to(simulated.runs, model, seed=number, **settings)
     except Exception as error:  # of any library below: that a table has no fit is a result
@@ -247,11 +256,30 @@ def score(item: tuple[str, int]) -> dict[str, Any]:
     return {
         **record,
         "tried": simulated.tried,
-        "problems": list(fitted.diagnostics.problems),
+        "problems": problems(fitted.diagnostics, short),
         "ess": round(float(fitted.diagnostics.min_ess_bulk), 1),
         "seconds": round(time.process_time() - began, 2),
         "ranks": ranks(fitted, simulated, seed),
     }
+
+
+def problems(own: Diagnostics, short: bool) -> list[str]:
+    """Say why the draws of a fit are not to be trusted.
+
+    Parameters
+    ----------
+    own : Diagnostics
+    short : bool
+        Whether it was sampled by `SHORT`.
+
+    Returns
+    -------
+    list of str
+    """
+    if short:
+        agree = own.max_r_hat <= _R_HAT
+        own = replace(own, needed=_ESS, max_r_hat=1.0 if agree else own.max_r_hat)
+    return list(own.problems)
 
 
 def ranks(fitted: Fit, simulated: Simulated, seed: int) -> dict[str, int]:

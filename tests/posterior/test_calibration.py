@@ -16,6 +16,7 @@ from bayescale.modelling.build import draw_prior, model_data
 from bayescale.modelling.inputs import inputs_of, observed_of
 from bayescale.modelling.pooling import group_names
 from bayescale.modelling.priors import Prior
+from bayescale.posterior.diagnostics import Diagnostics
 
 calibration = pytest.importorskip("calibration")
 page = pytest.importorskip("calibration_page")
@@ -126,6 +127,23 @@ def test_tables_are_kept_by_how_far_the_level_lies_from_their_mean():
 
 def xr_like(values, number):
     return values.copy(data=np.full(values.shape, number))
+
+
+@pytest.mark.parametrize(
+    ("found", "short", "long"),
+    [
+        ({}, True, True),
+        ({"max_r_hat": 1.04}, True, False),
+        ({"max_r_hat": 1.06}, False, False),
+        ({"min_ess_bulk": 150.0}, True, False),
+        ({"min_ess_bulk": 90.0}, False, False),
+        ({"divergences": 1}, False, False),
+    ],
+)
+def test_short_fits_may_have_an_r_hat_that_chance_explains(found, short, long):
+    given = {"divergences": 0, "maxdepth_reached": 0, "max_r_hat": 1.0, "min_ess_bulk": 500.0}
+    own = Diagnostics(**{**given, **found}, seconds_compile=1.0, seconds_sample=1.0)
+    assert (not scores.problems(own, True), not scores.problems(own, False)) == (short, long)
 
 
 def test_what_is_recorded_is_not_made_again(tmp_path):
