@@ -25,7 +25,6 @@ from bayescale.plots.style import (
     named,
     panel,
     picture,
-    sequence,
     styled,
 )
 from bayescale.posterior.fit import Fit
@@ -39,7 +38,9 @@ MOST_CURVES = 4
 _WASTE = BASIN_EXCESS[-1]
 _HELD: dict[str, Any] = {"marker": "o", "ms": 5, "mfc": "none", "mec": "black", "mew": 1.1, "lw": 0}
 _GREEN: dict[str, Any] = {"color": GREEN, "lw": 6, "alpha": 0.55}
-_BASIN, _OF_RUNS = "basin", "of runs"
+_BASIN, _OF_RUNS, _NAME = "basin", "of runs", "name"
+_OF_GROUPS = (BLUE, "#7b3fa0", "black", "#8c564b")  # unlike best sizes and basins, and each other
+_APART = 12.0  # points between the names of two curves
 _FEWEST = 20  # runs from which on some can be far from the others
 _SIDES = 3.0  # how far a curve goes on beyond its basin, as a factor of N
 
@@ -77,12 +78,12 @@ def plot_decision(
     asked = sorted(budgets)[-MOST_CURVES:]
     with styled():
         figure, axis = panel(ax, (5.6, 4.0))
+        best = []
         if fit.groups:
-            groups = fit.groups[:MOST_CURVES]
-            for name, colour in zip(groups, sequence(len(groups)), strict=True):
+            for name, colour in zip(fit.groups, _OF_GROUPS, strict=False):
                 own = fit.of_group(name)
                 _runs(axis, own, colour)
-                _curve(axis, named(name), own, asked[-1], colour)
+                best.append(_curve(axis, named(name), own, asked[-1], colour))
         else:
             _curves_of_runs(axis, fit)
             _runs(axis, fit, GREY)
@@ -90,7 +91,8 @@ def plot_decision(
                 at = held_out.column(fit.spec.law.role("size")[0])
                 axis.plot(at, held_out.column(fit.spec.response.column), **_HELD, zorder=8)
             for flops in asked:
-                _curve(axis, f"{words.flops(flops)} FLOPs", fit, flops, BLUE)
+                best.append(_curve(axis, f"{words.flops(flops)} FLOPs", fit, flops, BLUE))
+        _write_sizes(axis, best)
         budget = f" at {words.flops(asked[-1])} FLOPs" if fit.groups else ""
         _finish(axis, fit, budget, held_out is not None and not fit.groups)
     return figure
@@ -122,7 +124,8 @@ def _curves_of_runs(axis: Axes, fit: Fit) -> None:
         axis.plot(grid, middle, color=GREY, lw=0.8, alpha=0.7, zorder=1, gid=_OF_RUNS)
 
 
-def _curve(axis: Axes, label: str, fit: Fit, flops: float, colour: Any) -> None:
+def _curve(axis: Axes, label: str, fit: Fit, flops: float, colour: Any) -> tuple[float, float]:
+    """Draw a curve with its best size; return this and the loss there, NaN where none is best."""
     few = with_few_draws(fit)
     ends = summarise(basin(few, flops, excess=_WASTE).squeeze(("flops", "excess")))
     low = float(ends.sel(bound="lower", summary="q95"))
@@ -139,12 +142,53 @@ def _curve(axis: Axes, label: str, fit: Fit, flops: float, colour: Any) -> None:
     axis.annotate(
         f" {label}",
         (grid[-1], middle[-1]),
+        (0, 0),
+        textcoords="offset points",
         color=colour,
         va="center",
         annotation_clip=False,
+        gid=_NAME,
     )
     best = summarise(compute_optimal(fit, flops, exponents=False).squeeze("flops")["params"])
-    _best(axis, best.sel(summary=["q05", "median", "q95"]).to_numpy(), grid, middle)
+    left, size, right = best.sel(summary=["q05", "median", "q95"]).to_numpy()
+    height = float(np.interp(np.log(size), np.log(grid), middle))
+    if np.isfinite(size):
+        axis.plot([left, right], [height] * 2, color=ORANGE, lw=1.6, marker="|", ms=8, zorder=4)
+        axis.plot(size, height, "D", color=ORANGE, ms=6, zorder=5)
+    return float(size), height
+
+
+def _write_sizes(axis: Axes, best: Sequence[tuple[float, float]]) -> None:
+    """Write best sizes at their marks: that of the lowest curve below it, others above theirs."""
+    lowest = min((height for size, height in best if np.isfinite(size)), default=np.nan)
+    for size, height in best:
+        if not np.isfinite(size):
+            continue
+        side = -1 if height == lowest else 1
+        axis.annotate(
+            words.count(size),
+            (size, height),
+            (0, side * (13 if side < 0 else 9)),
+            textcoords="offset points",
+            ha="center",
+            va="top" if side < 0 else "bottom",
+            color=ORANGE,
+            weight="bold",
+            path_effects=[withStroke(linewidth=1.5, foreground="white")],  # it may lie on runs
+            zorder=7,  # below runs held back, whose edge the white one would hide
+        )
+
+
+def _move_names_apart(axis: Axes) -> None:
+    """Move names of curves that end near each other up, from the lowest on."""
+    names = [own for own in axis.texts if own.get_gid() == _NAME]
+    scale = 72.0 / axis.figure.dpi
+    heights = [float(axis.transData.transform(own.xy)[1]) * scale for own in names]
+    free = -np.inf
+    for place in np.argsort(heights):
+        moved = max(free, heights[place])
+        names[place].set_position((0, moved - heights[place]))
+        free = moved + _APART
 
 
 def _leave_out_far_runs(axis: Axes, fit: Fit) -> None:
@@ -160,28 +204,6 @@ def _leave_out_far_runs(axis: Axes, fit: Fit) -> None:
         axis.annotate(said, (0.99, 0.97), xycoords="axes fraction", ha="right", va="top", size=8.5)
 
 
-def _best(axis: Axes, sizes: np.ndarray, grid: np.ndarray, curve: np.ndarray) -> None:
-    """Mark the best size and its interval on a curve; nothing where no size is best."""
-    left, size, right = sizes
-    if not np.isfinite(size):
-        return
-    height = float(np.interp(np.log(size), np.log(grid), curve))
-    axis.plot([left, right], [height] * 2, color=ORANGE, lw=1.6, marker="|", ms=8, zorder=4)
-    axis.plot(size, height, "D", color=ORANGE, ms=6, zorder=5)
-    axis.annotate(
-        words.count(size),
-        (size, height),
-        (0, -13),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        color=ORANGE,
-        weight="bold",
-        path_effects=[withStroke(linewidth=1.5, foreground="white")],  # it may lie on runs
-        zorder=7,  # below runs held back, whose edge the white one would hide
-    )
-
-
 def _finish(axis: Axes, fit: Fit, at: str, held_out: bool) -> None:
     (size,), own = fit.spec.law.role("size"), fit.spec.response
     axis.plot([], [], "D-", color=ORANGE, ms=6, label="best size N*, 90%")
@@ -191,6 +213,7 @@ def _finish(axis: Axes, fit: Fit, at: str, held_out: bool) -> None:
     if len(fit.runs):
         curves = any(line.get_gid() == _OF_RUNS for line in axis.lines)
         said = "runs, and their isoFLOP curves" if curves else "runs"
+        said += ", in the colour of their group" if fit.groups else ""
         axis.plot([], [], "o", ms=3, color=GREY, label=said)
     if held_out:
         axis.plot([], [], **_HELD, label="runs held back, not fitted")
@@ -200,5 +223,6 @@ def _finish(axis: Axes, fit: Fit, at: str, held_out: bool) -> None:
     axis.set_ylabel(named(own.label))
     axis.margins(y=0.12)
     _leave_out_far_runs(axis, fit)
+    _move_names_apart(axis)
     axis.set_title(f"Which size is best{at}")
     legend_below(axis, alone=len(axis.figure.axes) == 1, ncols=2)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import known_fit, known_grouped_fit, simulated_table
+from conftest import TRUTH, known_fit, known_grouped_fit, simulated_table
 
 from bayescale import plot_decision, read_runs
 from bayescale.errors import FitError
@@ -18,8 +18,7 @@ def drawn(figure):
 
 def test_every_budget_has_its_curve_and_best_size(small_fit):
     axis, labels, written = drawn(plot_decision(small_fit, [1e22, 1e21]))
-    assert written[0] == "1e21 FLOPs"
-    assert written[2] == "1e22 FLOPs"
+    assert written[:2] == ["1e21 FLOPs", "1e22 FLOPs"]
     sizes = [line.get_xdata() for line in axis.lines if line.get_marker() == "D"]
     assert [len(size) for size in sizes] == [1, 1, 0]  # the last is the legend's
     assert sizes[1][0] == pytest.approx(small_fit_best(small_fit, 1e22), rel=1e-9)
@@ -61,6 +60,19 @@ def test_groups_share_one_budget():
     axis, _, written = drawn(plot_decision(known_grouped_fit(a={}, b={"E": 1.9}), [1e21, 1e22]))
     assert [text for text in written if text in ("a", "b")] == ["a", "b"]
     assert axis.get_title("left") == "Which size is best at 1e22 FLOPs"
+
+
+def test_what_is_written_of_two_curves_stays_apart():
+    alike = known_grouped_fit(a={}, b={"E": TRUTH["E"] * 1.0001})
+    figure = plot_decision(alike, [1e22])
+    figure.canvas.draw()
+    (axis,) = figure.axes
+    first, second, low, high = (text.get_window_extent() for text in axis.texts)
+    assert not first.overlaps(second)
+    assert not low.overlaps(high)
+    marks = [line.get_ydata() for line in axis.lines if line.get_marker() == "D"][:2]
+    above = [text.get_va() == "bottom" for text in axis.texts[2:]]
+    assert above == [mark > min(marks) for mark in marks]  # that of the lowest curve is below it
 
 
 def test_a_law_without_allocation_is_refused(tmp_path):
