@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
 
 from bayescale import words
 from bayescale.decisions.allocation import BASIN_EXCESS, basin, compute_optimal
@@ -181,7 +182,8 @@ def _write_sizes(axis: Axes, best: Sequence[tuple[float, float]]) -> None:
 
 def _move_names_apart(axis: Axes) -> None:
     """Move names of curves that end near each other up, from the lowest on."""
-    names = [own for own in axis.texts if own.get_gid() == _NAME]
+    written = (own for own in axis.texts if own.get_gid() == _NAME)
+    names = [own for own in written if isinstance(own, Annotation)]
     scale = 72.0 / axis.figure.dpi
     heights = [float(axis.transData.transform(own.xy)[1]) * scale for own in names]
     free = -np.inf

@@ -596,6 +596,31 @@ def unnamed(table: pd.DataFrame, needed: str, finding: str) -> UnnamedColumnErro
     )
 
 
+def accuracy_as_loss(named: Named) -> list[Check]:
+    """Doubt a loss that is an accuracy by its name: laws of losses fall, and accuracies rise.
+
+    Parameters
+    ----------
+    named : Named
+
+    Returns
+    -------
+    list of Check
+    """
+    theirs = str(named.theirs.get("loss", "loss"))
+    said = {*words_of(theirs)}
+    if not said & {"acc", "accuracy"} or said & {"error", "err", "loss", "nll"}:
+        return []
+    return [
+        doubt(
+            "an accuracy as the loss?",
+            f"the loss is the column {theirs!r}, an accuracy by its name: a loss falls with scale",
+            f"Ask bayescale curves FILE --x COLUMN --y {shlex.quote(theirs)} --higher-is-better, "
+            "or fit accuracies of tasks with --model task-accuracy-hierarchical.",
+        )
+    ]
+
+
 def require_agreement(table: pd.DataFrame, named: Named, stated: Mapping[str, float]) -> None:
     """Refuse counts that are too large for the unit that the name of their column states.
 

@@ -24,6 +24,7 @@ from bayescale.runs.checkpoints import FEWEST_RUNS, thin
 from bayescale.runs.columns import (
     PF_DAY,
     Named,
+    accuracy_as_loss,
     name_columns,
     require_agreement,
     unit_option,
@@ -530,6 +531,7 @@ def runs_from(
     found = (notice for doubt in (*doubts, experts_unsaid) for notice in doubt(table))
     notices = (
         *named.doubts,
+        *(accuracy_as_loss(named) if response == "loss" else ()),
         *(doubts_of(plain.loc[table.index, "loss"], unit) if unit else ()),
         *read.doubts,
         *unfinished,

@@ -1,6 +1,7 @@
 """Names of columns: what is taken, what is proposed, and units that names state."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -126,6 +127,17 @@ def test_losses_in_a_column_for_each_budget_are_made_long_as_the_refusal_says(ax
     long = eval(code, {"table": wide}).dropna()
     assert sorted(long["loss"]) == sorted(table["loss"])
     assert set(long[axis]) == set(table[axis])
+
+
+@pytest.mark.parametrize(("name", "doubted"), [("acc_hard", True), ("acc_loss", False)])
+def test_an_accuracy_that_is_named_as_the_loss_is_doubted(name, doubted):
+    table = simulated_table().rename(columns={"loss": name})
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", RunsWarning)
+        runs = read_runs(table, {"loss": name})
+    said = [str(one.message) for one in told if "accuracy" in str(one.message)]
+    assert [f"--y {name} --higher-is-better" in one for one in said] == [True] * doubted
+    assert any(one.name == "an accuracy as the loss?" for one in runs.notices) is doubted
 
 
 @pytest.mark.parametrize("name", ["pf_days", "flops", "flops_with_tokens"])
