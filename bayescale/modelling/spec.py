@@ -377,7 +377,8 @@ class ModelSpec:
         if self.group is None:
             raise ModelError(
                 f"model {self.name} pools everything: it has no groups; take a hierarchical model, "
-                "such as chinchilla-hierarchical, or add group and [pooling] to a model file"
+                "such as chinchilla-hierarchical (--model chinchilla-hierarchical), or add group "
+                "and [pooling] to a model file"
             )
         import tomlkit  # keeps comments and layout; only what edits a model file needs it
 
