@@ -882,7 +882,9 @@ def _next_sentence(found: BestMixture) -> str:
         return "No further run is expected to change this by more than these draws can tell."
     order = np.argsort(-found.next_mixture)[:4]
     said = ", ".join(f"{found.parts[at]} {100 * found.next_mixture[at]:.0f}%" for at in order)
+    if len(found.parts) > len(order):
+        said += ", ..."
     return (
-        f"Try next: {said}, ...: of the mixtures looked at, its run is expected to leave the least "
+        f"Try next: {said}: of the mixtures looked at, its run is expected to leave the least "
         f"regret, {found.next_regret:.4f} nats for now {found.regret.mean():.4f}."
     )

@@ -139,6 +139,14 @@ def test_default_of_one_corpus_leaves_the_rest_to_others():
     assert found.default == pytest.approx([0.5, 0.4, 0.1], abs=1e-6)
 
 
+def test_the_next_mixture_is_said_whole_where_corpora_are_few():
+    fit = made(tried(), **power_sums())
+    found = replace(bs.best_mixture(fit, bs.MixturePlan()), regret=np.ones(4))
+    assert found.next_mixture.size == 3
+    assert "Try next: " in str(bs.answer_mixture(fit, found))
+    assert ", ..." not in str(bs.answer_mixture(fit, found))
+
+
 UNIQUE = {"web": 6e8, "code": 3e8, "books": 1e8}
 
 
