@@ -236,12 +236,15 @@ def _odd_shares(shares: pd.DataFrame, whole: float) -> Iterator[_Odd]:
     sums = known.sum(axis=1)
     bad = (known < 0).any(axis=1) | ((sums / whole - 1).abs() > SHARES_WITHIN)
     if bad.any():
-        divide = ["divide tokens of corpora by their sum"] if len(shares) <= 2 * bad.sum() else []
+        most = len(shares) <= 2 * bad.sum()
+        mend = ["divide tokens of corpora by their sum"] if most else []
+        if most and sums[bad].max() < _PERCENT:
+            mend.append("add the column of a corpus that is left out")
         yield (
             f"columns {', '.join(shares)}, {words.rows(known.index[bad])}: the shares sum to "
             f"{sums[bad].iloc[0]:.4g}, not to {whole:g}",
             known.index[bad],
-            [_CORRECT, *divide],
+            [_CORRECT, *mend],
         )
 
 

@@ -143,6 +143,16 @@ def test_tokens_of_corpora_are_to_be_divided():
         read_mixtures(table)
 
 
+@pytest.mark.parametrize("whole", [1, 100])
+def test_a_corpus_that_is_left_out_is_to_be_added(whole):
+    lacking = of_scales().assign(w_web=0.3 * whole, w_code=0.2 * whole)
+    with pytest.raises(RunsError, match="add the column of a corpus that is left out"):
+        read_mixtures(lacking)
+    with pytest.raises(RunsError) as refused:
+        read_mixtures(lacking.assign(w_web=3e9))
+    assert "left out" not in str(refused.value)
+
+
 def test_a_blank_loss_and_an_unfinished_run_are_no_bad_rows():
     table = of_scales().assign(state="finished")
     table.loc[1, ["loss_web", "loss_code", "state"]] = [900.0, 900.0, "crashed"]
