@@ -92,7 +92,12 @@ def require_identifiable(
         )
     if {"params", "tokens"} <= set(logs):
         # Along a third input runs can teach a law whose priors say what is due to these two.
-        doubts += _joint(logs["params"], logs["tokens"], held=held and len(logs) > 2)
+        doubts += _joint(
+            logs["params"],
+            logs["tokens"],
+            held=held and len(logs) > 2,
+            largest=runs.column("params").max() if "trained" in runs.table else None,  # mixtures
+        )
     if len(inputs) == 1 and not link:
         doubts += _off_axis(runs, inputs[0], group)
     if log_unique is None:
@@ -271,16 +276,23 @@ def _levels(name: str, values: np.ndarray) -> list[Check]:
     return []
 
 
-def _joint(log_params: np.ndarray, log_tokens: np.ndarray, *, held: bool) -> list[Check]:
+def _joint(
+    log_params: np.ndarray, log_tokens: np.ndarray, *, held: bool, largest: float | None
+) -> list[Check]:
     proportion = log_tokens - log_params
     spread = float(np.ptp(proportion) / np.log(10))
     if spread < np.log10(1.1) and not held:
+        other = (
+            "fit loss against compute alone (--model power-law)"
+            if largest is None
+            else "ask for the mixtures of one size alone "  # a law of compute reads no shares
+            f"(--where 'params == {largest:.15g}')"
+        )
         raise RunsError(
             f"tokens are proportional to params in every run (about {np.exp(proportion.mean()):.3g}"
             " tokens per parameter): alpha, beta and the compute-optimal allocation cannot be told "
             "apart",
-            "Add runs at other tokens per parameter, or fit loss against compute alone "
-            "(--model power-law).",
+            f"Add runs at other tokens per parameter, or {other}.",
         )
     correlation = float(np.corrcoef(log_params, log_tokens)[0, 1])
     if correlation > 0.97:

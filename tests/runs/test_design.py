@@ -5,6 +5,7 @@ from conftest import simulated_table
 
 from bayescale.errors import RunsError
 from bayescale.runs.design import require_identifiable
+from bayescale.runs.mixtures import read_mixtures
 from bayescale.runs.table import Runs, read_runs
 
 JOINT = ("params", "tokens")
@@ -28,6 +29,20 @@ def runs_of(params, tokens):
 def test_design_that_cannot_answer_is_refused(params, tokens, message):
     with pytest.raises(RunsError, match=message):
         require_identifiable(runs_of(params, tokens), JOINT, 5)
+
+
+def mixtures_of(params, tokens):
+    shares = np.linspace(0.2, 0.8, len(params))
+    table = pd.DataFrame({"params": params, "tokens": tokens, "w_a": shares, "w_b": 1 - shares})
+    return read_mixtures(table.assign(loss_code=3 - shares))
+
+
+def test_mixtures_at_one_ratio_are_asked_at_one_size():
+    params = np.repeat([124_439_808, 1_557_611_200], 6)
+    with pytest.raises(RunsError, match=r"size alone \(--where 'params == 1557611200'\)"):
+        require_identifiable(mixtures_of(params, 20 * params), JOINT, 5)
+    with pytest.raises(RunsError, match="against compute alone"):
+        require_identifiable(runs_of(PARAMS, 20 * PARAMS), JOINT, 5)
 
 
 @pytest.mark.parametrize(
