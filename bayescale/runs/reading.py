@@ -88,9 +88,15 @@ def kind_of(path: Path) -> str:
 def _require_parquet(path: Path) -> None:
     if parquet_files(path):
         return
+    join = (
+        "join files of other kinds first, in Python pandas.concat, with a column that names the "
+        "run of each"
+    )
     if path.is_dir():
-        raise RunsError(f"{path} is a folder; name a file of runs in it, or one of Parquet files")
-    raise RunsError(f"{path}: no Parquet file has such a name; of other kinds name one file")
+        raise RunsError(
+            f"{path} is a folder; name a file of runs in it, or one of Parquet files; {join}"
+        )
+    raise RunsError(f"{path}: no Parquet file has such a name; name one file; {join}")
 
 
 def parquet_files(path: Path) -> list[Path]:
