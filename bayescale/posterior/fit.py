@@ -273,7 +273,8 @@ class Fit(Shown):
         if not self.law.is_joint:
             raise FitError(
                 f"the law {self.law.name} does not trade params against tokens: it has no "
-                "compute-optimal model; fit a joint law such as chinchilla"
+                "compute-optimal model; ask what loss a budget reaches with bayescale report "
+                "RUNS --model MODEL --flops C, or fit a joint law such as chinchilla"
             )
 
     @property
