@@ -557,9 +557,10 @@ def _made_long(table: pd.DataFrame) -> str:
     axis = "tokens" if "params" in table else "params"
     axis = "flops" if numbers[named].min() >= 1e15 else axis
     shown = ", ".join(map(str, table.columns[named]))
+    blank = '.dropna(subset="loss")' if table.loc[:, named].isna().any(axis=None) else ""
     return (
         f"Names of columns are numbers: {shown}. If these hold losses, make a row of each, in "
-        f'Python table.melt({kept}, var_name="{axis}", value_name="loss").'
+        f'Python table.melt({kept}, var_name="{axis}", value_name="loss"){blank}.'
     )
 
 
