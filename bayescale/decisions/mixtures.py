@@ -54,6 +54,7 @@ _NOTHING = 2e-4  # nats of regret that no run would lower by what counts
 _SAME = 1e-6  # share by which a mixture may pass a cap
 _NEAR = 0.9  # quantile of the distances from tried mixtures to the nearest other one
 _DIGITS = 3  # of shares, by which tried mixtures are told apart
+_LIKE_RUNS = np.log(1.1)  # log of the factor within which a plan has the size of all runs
 _SHOWN = 0.005  # share from which on a corpus is named in a sentence
 
 
@@ -748,7 +749,11 @@ def _entry(found: BestMixture) -> dict[str, Any]:
 
 def _sentences(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> list[str]:
     sentences = [*_far(found), *_recommended(found, entry), _gain(fit, found, entry)]
-    sentences += [_beyond_caps(found), _proportional_sentence(found, entry["proportional"])]
+    sentences += [
+        _of_one_scale(fit, found),
+        _beyond_caps(found),
+        _proportional_sentence(found, entry["proportional"]),
+    ]
     ends = [
         f"{part} ({'least' if at_low else 'most'}, {100 * bound:.2g}%)"
         for part, share, low, high in zip(
@@ -781,6 +786,29 @@ def _far(found: BestMixture) -> list[str]:
         f"exchanged to come to the nearest one, and nine of ten tried mixtures have another one "
         f"within {100 * found.spacing:.0f}%. Try it in a small run before you rely on it."
     ]
+
+
+def _of_one_scale(fit: Fit, found: BestMixture) -> str:
+    """Say that the plan is of another size than all runs, where the law reads no size."""
+    table = fit.runs.table
+    asked = {
+        name: value
+        for name in ("params", "tokens")
+        if (value := getattr(found.plan, name)) is not None
+        and name not in fit.spec.law.inputs
+        and name in table
+    }
+    tried = {name: float(table[name].median()) for name in asked}
+    if all(abs(np.log(asked[name] / tried[name])) < _LIKE_RUNS for name in asked):
+        return ""
+    ours, planned = (
+        " and ".join(f"{words.count(value)} {name}" for name, value in counts.items())
+        for counts in (tried, asked)
+    )
+    return (
+        f"All runs have about {ours}, and this mixture and its loss are theirs: no run says how "
+        f"they move to {planned}."
+    )
 
 
 def _recommended(found: BestMixture, entry: dict[str, Any]) -> list[str]:

@@ -147,6 +147,18 @@ def test_the_next_mixture_is_said_whole_where_corpora_are_few():
     assert ", ..." not in str(bs.answer_mixture(fit, found))
 
 
+@pytest.mark.parametrize("params", [7e9, 1.02e8, None])
+def test_a_size_that_the_law_does_not_read_is_said(params):
+    """Else the loss of the small runs passes for that of the planned one."""
+    fit = made(tried().assign(params=1e8, tokens=2e9), **power_sums())
+    plan = bs.MixturePlan(params=params, tokens=params and 20 * params)
+    said = str(bs.answer_mixture(fit, bs.best_mixture(fit, plan)))
+    assert ("no run says how" in said) == (params == 7e9)
+    if params == 7e9:
+        assert "All runs have about 100M params and 2.00B tokens" in said
+        assert "how they move to 7.00B params and 140B tokens" in said
+
+
 UNIQUE = {"web": 6e8, "code": 3e8, "books": 1e8}
 
 
