@@ -529,7 +529,8 @@ def _names_or_another_way(table: pd.DataFrame, needed: str) -> str:
     if needed == "loss" and shares and counts:
         axis = next((name for name in counts if name in SIZES), counts[0])
         apart = [name for name in names if name not in (*counts, *shares)]
-        by = f" --by {shlex.quote(apart[0])}" if apart else ""
+        one = "task" if "task" in apart else apart[0] if apart else ""
+        by = f" --by {shlex.quote(one)}" if one else ""
         return (
             f"If {shares[0]!r} is an accuracy, ask bayescale curves FILE --x {shlex.quote(axis)} "
             f"--y {shlex.quote(shares[0])} --higher-is-better{by}, or fit accuracies of tasks with "

@@ -140,6 +140,12 @@ def test_an_accuracy_that_is_named_as_the_loss_is_doubted(name, doubted):
     assert any(one.name == "an accuracy as the loss?" for one in runs.notices) is doubted
 
 
+def test_a_curve_of_accuracies_is_of_a_task_and_not_of_a_run():
+    table = pd.DataFrame({"run": ["a", "b"], "params": [1e8, 1e9], "task": "t", "accuracy": 0.5})
+    with pytest.raises(UnnamedColumnError, match="--higher-is-better --by task"):
+        read_runs(table)
+
+
 @pytest.mark.parametrize("name", ["pf_days", "flops", "flops_with_tokens"])
 def test_pf_days_are_named_or_read_by_their_name(name):
     table = simulated_table()
