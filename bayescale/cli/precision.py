@@ -33,7 +33,9 @@ def precision(
     ],
     by: Annotated[
         list[str] | None,
-        typer.Option(help="What tells models and methods apart: model,method.", metavar="COLUMN"),
+        typer.Option(
+            help="What tells models and methods apart; by default model.", metavar="COLUMN"
+        ),
         names,
     ] = None,
     joint: Annotated[

@@ -123,7 +123,9 @@ def _names(table: pd.DataFrame, by: Sequence[str]) -> pd.Series:
     if absent := [name for name in by if name not in table]:
         known = [str(name) for name in table]
         raise RunsError(
-            f"the table has no column {absent[0]!r}; {words.did_you_mean(absent[0], known)}"
+            f"the table has no column {absent[0]!r} to tell models apart by; "
+            f"{words.did_you_mean(absent[0], known)}",
+            "Name what does with --by (in Python by=): --by params where each size is one model.",
         )
     parts = [_said(name, table[name]) for name in by]
     return parts[0].str.cat(parts[1:], sep=", ") if len(parts) > 1 else parts[0]

@@ -84,5 +84,12 @@ def test_tables_that_are_refused(table, said):
 
 
 def test_a_group_column_that_is_not_there_is_refused():
-    with pytest.raises(RunsError, match="no column 'modle'; did you mean 'model'"):
+    with pytest.raises(RunsError, match=r"no column 'modle' to tell .*did you mean 'model'"):
         bs.read_quantised(TABLE.iloc[1:], by="modle")
+
+
+def test_a_table_without_names_of_models_is_told_to_name_them_by_size():
+    table = TABLE.iloc[1:].drop(columns="model")
+    with pytest.raises(RunsError, match="--by params"):
+        bs.read_quantised(table)
+    assert bs.read_quantised(table, by="params").table["model"].nunique() == 1
