@@ -241,7 +241,8 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
     failed = [check.name for check in beside.checks if check.status is Status.FAIL]
     remedies = [check.advice for check in beside.checks if check.name in failed[:1]]
     reviewed = [check.name for check in beside.checks if check.status is Status.REVIEW]
-    problems = problems_of(fit, beside.unpooled, beside.profiles)
+    problems = problems_of(fit, beside.profiles)  # no answer reads the fit without pooling
+    alone = "; ".join(() if beside.unpooled is None else beside.unpooled.problems)
     caveats = unconverged(problems)
     others = [name for name in failed if not (caveats and name == "convergence")]  # said by it
     opening = (
@@ -250,6 +251,11 @@ def answer_fit(fit: Fit, budgets: Sequence[float], beside: Companions | None = N
         *([beside.chosen] if beside.chosen else []),
         *said.get("held_out", ()),
         *([f"To review: {'; '.join(dict.fromkeys(reviewed))}."] if reviewed else []),
+        *(
+            [f'In the picture under "What pooling does" do not trust the groups alone: {alone}.']
+            if alone
+            else []
+        ),
     )
     record = {
         "model": fit.spec.name,

@@ -10,6 +10,7 @@ import xarray as xr
 from conftest import TRUTH, known_grouped_fit, known_transfer, simulated_table
 
 from bayescale import answer_optima, answer_repetition, constants_fit, read_runs
+from bayescale.decisions.answer import problems_of
 from bayescale.decisions.multiplier import multipliers
 from bayescale.posterior.describe import group_numbers
 from bayescale.posterior.fit import Fit
@@ -103,6 +104,16 @@ def test_a_new_group_is_called_as_its_column(grouped):
         assert section.title == f"What differs by {name}"
         assert f"A new {name} is what the others lead" in section.text
         assert section.figure.axes[0].get_yticklabels()[-1].get_text() == f"a new {name}"
+
+
+def test_groups_alone_that_did_not_converge_take_nothing_from_the_answer(grouped):
+    tree = grouped.tree.copy()
+    tree["sample_stats"] = tree["sample_stats"].to_dataset().map(lambda flags: flags * 0 + 1)
+    alone = replace(grouped, tree=tree)
+    assert "divergent" in alone.problems[0]
+    answer = answer_fit(grouped, [1e22], Companions(unpooled=alone))
+    assert answer.numbers["problems"] == problems_of(grouped)
+    assert f"the groups alone: {alone.problems[0]}" in answer.numbers["opening"][-1]
 
 
 @pytest.mark.slow
