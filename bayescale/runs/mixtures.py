@@ -291,7 +291,9 @@ def _require_rows(table: pd.DataFrame, odd: Sequence[_Odd]) -> None:
         return
     rows = sorted({row for _, found, _ in odd for row in found})
     mends = list(dict.fromkeys(mend for _, _, some in odd for mend in some))
-    advice = f"{', '.join(mends)}, or leave the rows out with {leaving_out(rows, table)}."
+    if len(rows) < len(table):  # without any row there is nothing to fit
+        mends.append(f"leave the rows out with {leaving_out(rows, table)}")
+    advice = ", or ".join([", ".join(mends[:-1]), mends[-1]] if len(mends) > 1 else mends) + "."
     raise RunsError("; ".join(said for said, _, _ in odd), advice[0].upper() + advice[1:])
 
 

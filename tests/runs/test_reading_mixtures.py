@@ -146,8 +146,9 @@ def test_tokens_of_corpora_are_to_be_divided():
 @pytest.mark.parametrize("whole", [1, 100])
 def test_a_corpus_that_is_left_out_is_to_be_added(whole):
     lacking = of_scales().assign(w_web=0.3 * whole, w_code=0.2 * whole)
-    with pytest.raises(RunsError, match="add the column of a corpus that is left out"):
+    with pytest.raises(RunsError, match="add the column of a corpus that is left out") as refused:
         read_mixtures(lacking)
+    assert "--where" not in str(refused.value)  # which would leave all rows out
     with pytest.raises(RunsError) as refused:
         read_mixtures(lacking.assign(w_web=3e9))
     assert "left out" not in str(refused.value)
