@@ -39,7 +39,11 @@ def batch(
         jobs = read_jobs(fits)
     with step("loading"):
         from bayescale.posterior.many import fit_many
-    found = fit_many(jobs, workers=workers, scheduler=scheduler, out=out, keep=keep)
+    try:
+        found = fit_many(jobs, workers=workers, scheduler=scheduler, out=out, keep=keep)
+    except KeyboardInterrupt:
+        _say_what_is_kept(out, len(jobs))
+        raise
     if out is not None:
         write(out / "fits.csv", found.table.to_csv(index=False))
         typer.echo(f"records: {out / 'fits.jsonl'}, {out / 'fits.csv'}", err=True)
@@ -47,3 +51,13 @@ def batch(
     typer.echo(text if as_json else found)
     failed = [f"{one.name}: {one.reason}" for one in found.failed]
     stop_unless_converged(found.problems, allow_unconverged, failed, said=not as_json)
+
+
+def _say_what_is_kept(out: Path | None, jobs: int) -> None:
+    """Say to who stopped it what is done, and how it goes on."""
+    if out is None:
+        typer.echo("stopped: without --out FOLDER nothing is kept", err=True)
+        return
+    path = out / "fits.jsonl"
+    done = path.read_bytes().count(b"\n") if path.exists() else 0
+    typer.echo(f"stopped: {path} has {done} of {jobs}; the same command goes on there", err=True)

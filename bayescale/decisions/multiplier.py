@@ -297,7 +297,7 @@ def _require_same_validation(fit: Fit, groups: list[str], stated: bool | None) -
         raise FitError(
             f"the losses of {pair} compare only on the same validation set; where it is the same, "
             f"say so with same_validation=True (--same-validation), or in a column {VALIDATION!r} "
-            "of the runs"
+            "of the runs; where it is not, compare best sizes (compute_optimal, bayescale optima)"
         )
 
 

@@ -116,3 +116,21 @@ def test_a_failed_fit_is_said_and_ends_in_2(run, listed):
     assert code == 2
     assert json.loads(out)["fits"][0]["status"] == "failed"
     assert err.splitlines()[-1].startswith("failed: curves a: ")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_who_stops_it_is_told_what_is_kept(run, listed, tmp_path, monkeypatch, kept):
+    def stopped(*_, out, **__):
+        if out is not None:
+            (out / "fits.jsonl").write_text('{"name": "curves a"}\n')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bayescale.posterior.many.fit_many", stopped)
+    code, out, err = run("batch", listed, *(["--out", tmp_path / "made"] if kept else []))
+    assert (code, out) == (130, "")
+    place = tmp_path / "made" / "fits.jsonl"
+    assert err.endswith(
+        f"stopped: {place} has 1 of 3; the same command goes on there\n"
+        if kept
+        else "stopped: without --out FOLDER nothing is kept\n"
+    )
