@@ -132,6 +132,9 @@ def _names(table: pd.DataFrame, by: Sequence[str]) -> pd.Series:
 
 
 def _said(name: str, values: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        short = values.map(lambda value: words.number(name, value))
+        return short if short.nunique() == values.nunique() else values.astype(str)
     if not pd.api.types.is_bool_dtype(values):
         return values.astype(str)
     said = words.spaced(name)

@@ -92,4 +92,10 @@ def test_a_table_without_names_of_models_is_told_to_name_them_by_size():
     table = TABLE.iloc[1:].drop(columns="model")
     with pytest.raises(RunsError, match="--by params"):
         bs.read_quantised(table)
-    assert bs.read_quantised(table, by="params").table["model"].nunique() == 1
+    assert {*bs.read_quantised(table, by="params").table["model"]} == {"7.00B"}
+
+
+def test_sizes_that_look_alike_are_written_whole():
+    sizes = np.where(np.arange(len(TABLE) - 1) % 2, 8e9, 8.0001e9)
+    found = bs.read_quantised(TABLE.iloc[1:].assign(params=sizes), by="params").table["model"]
+    assert {*found} == {"8000000000.0", "8000100000.0"}
