@@ -1,29 +1,7 @@
 """What a report answers: every answer of a fit as one record.
 
 Its types are those of `bayescale.report.schema.Report`, which `bayescale schema report` prints as
-JSON Schema (version 1).
-
-``optima`` is filled for laws that trade params against tokens and for isoFLOP profiles (which say
-no loss: it is null, and basin empty), ``predictions`` for all others: of the largest run, made
-larger. Response stands for the column of what the law says. ``best`` is the
-best value of every knob, and the best mixture, of a run as large as the largest asked.
-``multipliers`` for joint laws with groups (null where no compute reaches the loss), ``repetition``
-for laws of repeated data (null where the runs give only a lower bound); parameters that differ
-between groups are named alpha[group]. ``approaches`` where they were asked for (a and N* by each,
-log ratio of their N*). ``checks`` in reading order, where they were asked for, as a report does;
-statistic and threshold are null where the question is not one of size. ``held_out`` where runs were
-held back (its scores: `bayescale.posterior.prediction.score`). ``beyond`` are decades outside the
-runs along each axis, of the median. ``bends`` says whether the law may bend
-(`bayescale.modelling.bend`); where it may, ``exact`` is what the law taken as exact says, and
-``disagrees`` whether any of its 90% intervals does not overlap; ``without_optimum`` the share of
-draws in which no size is best; ``bend`` its scale, and how much it changes among the runs
-(`bayescale.posterior.prediction.bend_per_decade`); ``failed`` the checks that speak against an
-answer, ``verdict`` what it is worth (`bayescale.decisions.answer.Verdict`); ``caveats`` what speaks
-against all of it, ``opening`` what stands below the table of answers, and ``sentences`` the answers
-in words; empty or null what draws that did not converge cannot say; ``tested`` what the backtest
-tells of one so far out.
-``notices`` say of runs and their design what looks doubtful (``message``) and what to do about it
-(``advice``), as ``checks`` do. Intervals are central 90%.
+JSON Schema. What fields mean stands in `bayescale.report.fields`.
 """
 
 from collections.abc import Sequence

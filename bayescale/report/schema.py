@@ -3,7 +3,7 @@
 `schema_of` turns these types into JSON Schema: the keys of a class are required unless they are
 `NotRequired`, and there are no others unless it is open: then others have the names of the user's
 columns. All but the lists of models and datasets say their version, and the ``$id`` of a schema
-names it. What each field means stands in `bayescale.report.record`. Intervals are central 90%.
+names it. What fields mean stands in `bayescale.report.fields`. Intervals are central 90%.
 """
 
 import types
@@ -12,6 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict, Union, get_args, get_or
 from typing import get_type_hints as hints_of
 
 from bayescale.files import SCHEMA
+from bayescale.report.fields import meaning
 
 _OPEN: dict[type, Any] = {}
 
@@ -1478,6 +1479,10 @@ def schema_of(name: str) -> dict[str, Any]:
     """
     parts: dict[str, Any] = {}
     own = _schema(WRITTEN[name], parts)
+    for record, part in parts.items():
+        for field, one in part["properties"].items():
+            if said := meaning(record, field, of_report=WRITTEN[name] is Report):
+                part["properties"][field] = {**one, "description": said}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:bayescale:{SCHEMA}:{name}",

@@ -16,6 +16,7 @@ from bayescale.decisions.repetition import answer_repetition
 from bayescale.files import SCHEMA, plain
 from bayescale.posterior.describe import group_numbers
 from bayescale.report import schema
+from bayescale.report.fields import EVERYWHERE, OF_REPORTS
 from bayescale.report.record import Companions, answer_fit, default_budgets
 from bayescale.report.schema import WRITTEN, schema_of
 
@@ -35,7 +36,21 @@ def test_schemas_have_a_version_and_hold_what_is_written_to_it(name):
     refs = [one["$ref"] for one in found.get("anyOf", [found])]
     for record in (found["$defs"][ref.rpartition("/")[2]] for ref in refs):
         assert "schema" in record["required"]
-        assert record["properties"]["schema"] == {"enum": [SCHEMA]}
+        assert record["properties"]["schema"]["enum"] == [SCHEMA]
+
+
+def test_every_field_of_a_report_is_explained_and_no_field_that_there_is_not():
+    of_report, others = schema_of("report")["$defs"], (schema_of(name) for name in WRITTEN)
+    for part in of_report.values():
+        assert [n for n, one in part["properties"].items() if not one.get("description")] == []
+    there = {
+        (r, n) for one in others for r, part in one["$defs"].items() for n in part["properties"]
+    }
+    known = {n for _, n in there} | {f"{record}.{n}" for record, n in there}
+    assert {*EVERYWHERE, *OF_REPORTS} <= known
+    assert of_report["Target"]["properties"]["decades_beyond"]["description"].startswith("By group")
+    other = schema_of("tune")["$defs"]["RuleCost"]["properties"]["loss"]  # a share of it
+    assert "description" not in other
 
 
 def test_every_command_with_json_has_a_schema(run):
