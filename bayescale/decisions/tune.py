@@ -631,15 +631,18 @@ def _some(cells: list[str], most: int = 3) -> str:
 
 
 def _said_of_rules(rules: list[dict[str, Any]]) -> list[str]:
-    """Say what published laws and one constant cost on these cells."""
-    others = [own for own in rules if own["rule"] != OWN]
-    if not others:
-        return []
-    listed = []
-    for own in others:
-        fixed = f" ({_settings(own['constant'])})" if own["constant"] else ""
-        listed.append(f"{own['rule']}{fixed} {own['loss']['median']:.2%}")
-    return [f"On these cells laws would cost, in % of the loss: {', '.join(listed)}."]
+    """Say what one constant and published laws cost on these cells."""
+    published, parts = [], []
+    for own in rules:
+        cost = f"{own['loss']['median']:.2%}"
+        if own["constant"]:
+            fixed = _settings(own["constant"])
+            parts.append(f"one constant ({fixed}) would cost {cost} of the loss")
+        elif own["rule"] != OWN:
+            published.append(f"{own['rule']} {cost}")
+    if published:
+        parts.append(f"published laws would cost {', '.join(published)}")
+    return [f"On these cells {'; '.join(parts)}."] if parts else []
 
 
 def _said_of_sweeps(sweeps: list[dict[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ import xarray as xr
 from conftest import KNOBS, known_settings, quietly, simulated_settings
 
 from bayescale.decisions.prices import Prices
-from bayescale.decisions.tune import answer_tuning, fit_tuning, roles_of, setting
+from bayescale.decisions.tune import _said_of_rules, answer_tuning, fit_tuning, roles_of, setting
 from bayescale.errors import FitError, RunsError
 from bayescale.files import SCHEMA
 from bayescale.posterior.fit import Fit
@@ -182,3 +182,16 @@ def test_diverged_runs_are_bounds_and_not_dropped():
         float(np.log(f.posterior["x_best"]).std(("chain", "draw")).mean()) for f in (kept, dropped)
     ]
     assert width[0] < width[1]
+
+
+def test_published_laws_are_told_apart_from_one_constant():
+    def own(rule, cost, constant=None):
+        return {"rule": rule, "loss": {"median": cost}, "constant": constant}
+
+    rules = [own("this fit", 1e-5), own("one constant", 0.002, {"learning_rate": 1e-3})]
+    constant = "On these cells one constant (learning_rate 1.00e-3) would cost 0.20% of the loss"
+    assert _said_of_rules(rules) == [f"{constant}."]
+    laws = [own("DeepSeek", 0.003), own("Step Law", 0.015)]
+    said = f"{constant}; published laws would cost DeepSeek 0.30%, Step Law 1.50%."
+    assert _said_of_rules([*rules, *laws]) == [said]
+    assert _said_of_rules(rules[:1]) == []
