@@ -113,7 +113,17 @@ def _columns(draws: xr.Dataset) -> np.ndarray:
 
 
 def together(members: Sequence[Diagnostics]) -> Diagnostics:
-    """Of a pool: the worst R-hat, and the effective draws of as many as there are members."""
+    """Diagnose a pool: the worst R-hat, and the effective draws of as many as there are members.
+
+    Parameters
+    ----------
+    members : sequence of Diagnostics
+        One of each member.
+
+    Returns
+    -------
+    Diagnostics
+    """
     return Diagnostics(
         divergences=sum(own.divergences for own in members),
         maxdepth_reached=sum(own.maxdepth_reached for own in members),

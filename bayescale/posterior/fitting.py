@@ -324,7 +324,20 @@ def _with_bend_beyond(own: Fit, seed: int) -> Fit:
 
 
 def with_leaning(own: Fit, seed: int) -> Fit:
-    """Draw the smooth part of errors of cells, which goes on beyond the runs."""
+    """Draw the smooth part of errors of cells, which goes on beyond the runs.
+
+    Parameters
+    ----------
+    own : Fit
+        Changed in place.
+    seed : int
+
+    Returns
+    -------
+    Fit
+        The same, with coefficients of smooth functions in its posterior and their priors in
+        ``constant_data``.
+    """
     for column in own.spec.smooth:
         drawn = [leaning_of(column), rest_of(column)]  # by an earlier version
         posterior = own.posterior.drop_vars(drawn, errors="ignore")
