@@ -21,6 +21,7 @@ from bayescale.modelling.inputs import parts_of_mixtures
 from bayescale.modelling.noise import SEED
 from bayescale.modelling.pooling import clusters_of, group_names, shifts_of
 from bayescale.posterior.diagnostics import Diagnostics
+from bayescale.posterior.fitting import attempts_of
 from bayescale.posterior.prediction import CellDraws, cell_draws, with_few_draws
 
 RANKS = 96
@@ -35,8 +36,9 @@ WITH_REPLICATES = ("chinchilla", "chinchilla-hierarchical", "power-law", "data-c
 FLOPS = 5.76e23
 """Budget of which the compute-optimal size is ranked, for exact joint laws without groups."""
 
-SHORT = {"chains": 2, "draws": 300, "tune": 400}
-"""Settings of models whose fits are long, a sixth of what users take: 96 ranks need no more."""
+SHORT = ({"draws": 300, "tune": 400}, {"draws": 900, "tune": 800})
+"""How fits that take users long are sampled, by two chains: 96 ranks need no more. Then, where the
+chains do not agree, for longer and with the smallest steps that users' fits take."""
 
 LONG = ("chinchilla-undertuned", "experts-bend", "mixture-additive", "mixture-exponents")
 LONG += ("mixture-joint", "mixture-shukor")
@@ -225,6 +227,30 @@ def fitted_to(runs: Runs, model: ModelSpec, seed: int, **settings: float) -> Fit
         return fit(runs, model, seed=seed, progress=False, **settings)
 
 
+def shortly(runs: Runs, model: ModelSpec, seed: int) -> Fit:
+    """Fit by two short chains, and by longer ones where these do not agree.
+
+    A target acceptance that is given is the only one tried: by the rule of users' fits so few draws
+    never suffice, and all that could be tried would be.
+
+    Parameters
+    ----------
+    runs : Runs
+    model : ModelSpec
+    seed : int
+
+    Returns
+    -------
+    Fit
+    """
+    tried = [own["target_accept"] for own in attempts_of(model, len(runs))]
+    for own, accepted in zip(SHORT, (tried[0], max(tried)), strict=True):
+        fitted = fitted_to(runs, model, seed, chains=2, target_accept=accepted, **own)
+        if not problems(fitted.diagnostics, True):
+            break
+    return fitted
+
+
 def seed_of(case: str, number: int) -> int:
     """Seed of a simulation, its own for each case."""
     return int(np.random.SeedSequence([crc32(case.encode()), number]).generate_state(1)[0])
@@ -248,9 +274,8 @@ def score(item: tuple[str, int]) -> dict[str, Any]:
     record: dict[str, Any] = {"case": case, "simulation": number}
     simulated, model = simulate(case, seed), spec_of(case)
     short = bool(model.group) or model.name in LONG
-    settings = SHORT if short else {}
     try:
-        fitted = fitted_to(simulated.runs, model, seed=number, **settings)
+        fitted = (shortly if short else fitted_to)(simulated.runs, model, seed=number)
     except Exception as error:  # of any library below: that a table has no fit is a result
         return {**record, "failure": f"{type(error).__name__}: {error}"[:300]}
     return {

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -144,6 +145,28 @@ def test_short_fits_may_have_an_r_hat_that_chance_explains(found, short, long):
     given = {"divergences": 0, "maxdepth_reached": 0, "max_r_hat": 1.0, "min_ess_bulk": 500.0}
     own = Diagnostics(**{**given, **found}, seconds_compile=1.0, seconds_sample=1.0)
     assert (not scores.problems(own, True), not scores.problems(own, False)) == (short, long)
+
+
+@pytest.mark.parametrize(("effective", "tried"), [(150.0, [0.95]), (90.0, [0.95, 0.99])])
+def test_a_long_fit_is_sampled_shortly_and_once_more_where_that_was_too_short(
+    monkeypatch, effective, tried
+):
+    given = {"divergences": 0, "maxdepth_reached": 0, "max_r_hat": 1.04}
+    seconds = {"seconds_compile": 1.0, "seconds_sample": 1.0}
+    own, asked = Diagnostics(**given, **seconds, min_ess_bulk=effective), []
+
+    def fitted_to(runs, model, seed, **settings):
+        asked.append(settings)
+        return SimpleNamespace(diagnostics=own)
+
+    monkeypatch.setattr(scores, "fitted_to", fitted_to)
+    runs, spec = (
+        scores.design_of("power-law-hierarchical"),
+        scores.spec_of("power-law-hierarchical"),
+    )
+    assert scores.shortly(runs, spec, 1).diagnostics is own
+    assert [settings["target_accept"] for settings in asked] == tried
+    assert [settings["draws"] for settings in asked] == [300, 900][: len(tried)]
 
 
 def test_what_is_recorded_is_not_made_again(tmp_path):
