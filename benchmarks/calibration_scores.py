@@ -36,9 +36,9 @@ WITH_REPLICATES = ("chinchilla", "chinchilla-hierarchical", "power-law", "data-c
 FLOPS = 5.76e23
 """Budget of which the compute-optimal size is ranked, for exact joint laws without groups."""
 
-SHORT = ({"draws": 300, "tune": 400}, {"draws": 900, "tune": 800})
-"""How fits that take users long are sampled, by two chains: 96 ranks need no more. Then, where the
-chains do not agree, for longer and with the smallest steps that users' fits take."""
+SHORT = ({"draws": 300, "tune": 400}, {"draws": 900, "tune": 400}, {"draws": 900, "tune": 800})
+"""How fits that take users long are sampled, by two chains: 96 ranks need no more. For longer where
+the chains do not agree, as users' fits are."""
 
 LONG = ("chinchilla-undertuned", "experts-bend", "mixture-additive", "mixture-exponents")
 LONG += ("mixture-joint", "mixture-shukor")
@@ -243,8 +243,8 @@ def shortly(runs: Runs, model: ModelSpec, seed: int) -> Fit:
     -------
     Fit
     """
-    tried = [own["target_accept"] for own in attempts_of(model, len(runs))]
-    for own, accepted in zip(SHORT, (tried[0], max(tried)), strict=True):
+    for own, tried in zip(SHORT, attempts_of(model, len(runs)), strict=True):
+        accepted = tried["target_accept"]
         fitted = fitted_to(runs, model, seed, chains=2, target_accept=accepted, **own)
         if not problems(fitted.diagnostics, True):
             break

@@ -49,6 +49,9 @@ if TYPE_CHECKING:  # importing PyMC takes seconds: only the commands that sample
 DEMO_LAWS = ("chinchilla", "coupled", "chinchilla-bend", "coupled-bend")
 """Laws that the demo compares, exact and bending."""
 
+_NOT_SHOWN = ["mean", "mcse_mean", "mcse_sd"]
+"""Columns of a summary that medians make superfluous: a table of one screen."""
+
 _INTERVALS = "Medians, each with its central 90% credible interval below it."
 
 
@@ -176,7 +179,8 @@ def fit(
     else:
         if said := str(answer):
             typer.echo(f"{said}\n")
-        typer.echo(fitted.summary().to_string(float_format="{:.4g}".format))
+        shown = fitted.summary().drop(columns=_NOT_SHOWN, errors="ignore")
+        typer.echo(shown.to_string(float_format="{:.4g}".format))
         typer.echo(f"\nintervals: central 90%; the fit is in {out}")
         for command in _next(answer.numbers, out):
             typer.echo(f"next: {command}")

@@ -55,6 +55,7 @@ _SAME = 1e-6  # share by which a mixture may pass a cap
 _NEAR = 0.9  # quantile of the distances from tried mixtures to the nearest other one
 _DIGITS = 3  # of shares, by which tried mixtures are told apart
 _LIKE_RUNS = np.log(1.1)  # log of the factor within which a plan has the size of all runs
+_AT_BOUND = 1e-3  # of a share: nearer to a bound it lies at it
 _SHOWN = 0.005  # share from which on a corpus is named in a sentence
 
 
@@ -760,7 +761,7 @@ def _sentences(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> list[str]
             found.parts, found.recommended, found.low, found.high, strict=True
         )
         for at_low, bound in ((True, low), (False, high))
-        if abs(share - bound) < 1e-3 and bound > 2 * _LEAST
+        if abs(share - bound) < _AT_BOUND and bound > 2 * _LEAST
     ]
     if ends:
         sentences.append(
@@ -815,14 +816,21 @@ def _recommended(found: BestMixture, entry: dict[str, Any]) -> list[str]:
     order = np.argsort(-found.recommended)
     named = [at for at in order if found.recommended[at] >= _SHOWN]
     said = ", ".join(
-        f"{found.parts[at]} {100 * found.recommended[at]:.1f}% "
-        f"({100 * entry['shares'][found.parts[at]]['best']['q05']:.0f} to "
-        f"{100 * entry['shares'][found.parts[at]]['best']['q95']:.0f})"
+        f"{found.parts[at]} {100 * found.recommended[at]:.1f}% ({_spread(found, entry, at)})"
         for at in named
     )
     rest = [found.parts[at] for at in order if at not in named]
     tail = f", hardly any {', '.join(rest)}" if rest else ""
     return [f"Train on {said}{tail}; in brackets the best of single draws, 90%."]
+
+
+def _spread(found: BestMixture, entry: dict[str, Any], at: int) -> str:
+    """Say where the best share of single draws lies; all at one bound know of no interval."""
+    best = entry["shares"][found.parts[at]]["best"]
+    for bound, which in ((found.high[at], "most"), (found.low[at], "least")):
+        if max(abs(best["q05"] - bound), abs(best["q95"] - bound)) < _AT_BOUND:
+            return f"the {which} allowed"
+    return f"{100 * best['q05']:.0f} to {100 * best['q95']:.0f}"
 
 
 def _gain(fit: Fit, found: BestMixture, entry: dict[str, Any]) -> str:

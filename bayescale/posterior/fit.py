@@ -727,10 +727,11 @@ class Fit(Shown):
         return replace(self, failures=dict(failures))
 
     def summary(self) -> pd.DataFrame:
-        """Mean, sd, central 90% interval, effective draws and R-hat of every parameter.
+        """Median, mean, sd, central 90% interval, effective draws and R-hat of every parameter.
 
-        Of a pool the effective draws of all members and their worst R-hat: members may differ, and
-        that is no failure of the sampler.
+        Amplitudes have tails so long that their mean may lie above their interval. Of a pool the
+        effective draws of all members and their worst R-hat: members may differ, and that is no
+        failure of the sampler.
         """
         return self._summary.copy()
 
@@ -743,6 +744,10 @@ class Fit(Shown):
             ci_kind="eti",
             round_to="none",
         )
+        medians = az.summary(
+            self.tree, var_names=list(self.parameters), kind="stats_median", round_to="none"
+        )
+        table.insert(0, "median", medians["median"])
         if len(self.members) == 1:
             return table
         each = pd.concat([own.summary() for own in self.members]).groupby(level=0)

@@ -147,6 +147,17 @@ def test_the_next_mixture_is_said_whole_where_corpora_are_few():
     assert ", ..." not in str(bs.answer_mixture(fit, found))
 
 
+def test_a_share_that_all_draws_want_at_its_bound_has_no_interval():
+    worth = np.array([[3.0, 2.0, 1.0], [4.0, 2.0, 1.0], [3.5, 2.0, 1.0], [3.0, 1.8, 1.0]])
+    fit = made(tried(), **power_sums() | {"C": worth})
+    free, held = (
+        str(bs.answer_mixture(fit, bs.best_mixture(fit, bs.MixturePlan(most=most))))
+        for most in ({}, {"web": 0.4})
+    )
+    assert "web 40.0% (the most allowed)" in held
+    assert "the most allowed" not in free
+
+
 @pytest.mark.parametrize("params", [7e9, 1.02e8, None])
 def test_a_size_that_the_law_does_not_read_is_said(params):
     """Else the loss of the small runs passes for that of the planned one."""

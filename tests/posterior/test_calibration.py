@@ -147,7 +147,7 @@ def test_short_fits_may_have_an_r_hat_that_chance_explains(found, short, long):
     assert (not scores.problems(own, True), not scores.problems(own, False)) == (short, long)
 
 
-@pytest.mark.parametrize(("effective", "tried"), [(150.0, [0.95]), (90.0, [0.95, 0.99])])
+@pytest.mark.parametrize(("effective", "tried"), [(150.0, [0.95]), (90.0, [0.95, 0.95, 0.99])])
 def test_a_long_fit_is_sampled_shortly_and_once_more_where_that_was_too_short(
     monkeypatch, effective, tried
 ):
@@ -166,7 +166,7 @@ def test_a_long_fit_is_sampled_shortly_and_once_more_where_that_was_too_short(
     )
     assert scores.shortly(runs, spec, 1).diagnostics is own
     assert [settings["target_accept"] for settings in asked] == tried
-    assert [settings["draws"] for settings in asked] == [300, 900][: len(tried)]
+    assert [settings["draws"] for settings in asked] == [300, 900, 900][: len(tried)]
 
 
 def test_what_is_recorded_is_not_made_again(tmp_path):

@@ -61,6 +61,13 @@ def test_posterior_equals_the_golden_one(chinchilla_fit, name):
     assert summary["sd"] == pytest.approx(golden["sd"], rel=0.1)
 
 
+def test_the_summary_begins_with_medians(small_fit):
+    table, draws = small_fit.summary(), small_fit.posterior["A"]
+    assert table.columns[:2].tolist() == ["median", "mean"]
+    assert table.loc["A", "median"] == pytest.approx(float(draws.median()))
+    assert table.loc["A", "mean"] == pytest.approx(float(draws.mean()))
+
+
 def test_recovers_the_truth(small_fit):
     for name, truth in TRUTH.items():
         low, high = small_fit.posterior[name].quantile([0.005, 0.995])
