@@ -168,7 +168,7 @@ def write_files(own):
     sweep = sweep_table({256: 4e-3, 512: 4e-3, 1024: 4e-3}, noise=1e-3)
     sweep.assign(optimizer="adam").to_csv("sweep.csv", index=False)
     simulated_table().assign(State="finished").to_csv("export.csv", index=False)  # of W&B
-    settings = simulated_settings(noise=0.001, sizes=(1e8, 4e8)).query("tokens < 6e10")
+    settings = simulated_settings(noise=0.003, sizes=(1e8, 4e8)).query("tokens < 6e10")
     settings.to_csv("settings.csv", index=False)
     simulated_shapes().to_csv("shapes.csv", index=False)
     simulated_experts().to_csv("experts.csv", index=False)

@@ -34,7 +34,7 @@ from bayescale.modelling.inputs import completed, parts_of_mixtures, runs_for
 from bayescale.modelling.noise import SEED
 from bayescale.modelling.pooling import clusters_of, group_names
 from bayescale.modelling.spec import ModelSpec, load_model
-from bayescale.posterior.diagnostics import MIN_ESS
+from bayescale.posterior.diagnostics import MAX_R_HAT, MIN_ESS
 from bayescale.posterior.fit import Fit, design_of, points_beyond
 from bayescale.posterior.jax_sampling import jax_model, sample_together
 from bayescale.posterior.leaning import coefficients, leaning_of, line_of, lines, rest_of
@@ -59,6 +59,7 @@ from bayescale.progress import showing, step
 from bayescale.runs.table import Runs
 
 _LIBRARIES = ("bayescale", "pymc", "nutpie", "arviz", "numpy", "xarray")
+_AMPLE = 1.5  # times as many effective draws as are needed: enough with smaller steps as well
 BACKENDS = ("nutpie", "jax")
 """What computes the log density and samples it."""
 
@@ -100,7 +101,7 @@ def fit(
     target_accept : float, optional
         Target acceptance statistic of NUTS. By default 0.9 (0.95 with groups); a fit that does not
         converge is sampled again with smaller steps and then with another mass matrix (with groups:
-        three times as long, then with smaller steps as well).
+        three times as long where it had too few effective draws, then with smaller steps as well).
     weights : numpy.ndarray, shape (runs,), optional
         Exponent of each run's likelihood; by default the runs' column ``weight``, or 1. Runs of
         weight 0 are left out.
@@ -213,8 +214,11 @@ def _sampled(
     compiled_at = time.perf_counter()
     beside = beside_draws(spec, target, settings["seed"])
     sampled_from = time.perf_counter()
+    suffices = None
     for number, attempt in enumerate(attempts):
         own = {**settings, **attempt}
+        if suffices:
+            own["thin"] = min(own.get("thin", 1), suffices)
         with step(f"attempt {number + 1} of {len(attempts)}" if number else ""):
             if backend == "jax":
                 [tree] = sample_together([target], own, [own["seed"]])
@@ -227,8 +231,11 @@ def _sampled(
             "seconds_sample": time.perf_counter() - sampled_from,
         }
         result = fit_of_draws(spec, runs, tree, beside, settings["seed"])
-        if not replace(result.diagnostics, needed=enough).problems:
+        found = replace(result.diagnostics, needed=enough)
+        if not found.problems:
             break
+        if found.max_r_hat <= MAX_R_HAT and found.min_ess_bulk >= _AMPLE * enough:
+            suffices = own.get("thin", 1)  # smaller steps are wanted, and no more draws
     return result
 
 

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import arviz as az
 import numpy as np
@@ -21,7 +22,7 @@ from bayescale import (
     read_runs,
 )
 from bayescale.errors import BayescaleError, FitError, ModelError, RunsWarning
-from bayescale.posterior import sampling
+from bayescale.posterior import fitting, sampling
 from bayescale.posterior.diagnostics import MOST_DEEP, Diagnostics
 from bayescale.posterior.fit import FORMAT, Fit
 from bayescale.posterior.sampling import compile_model
@@ -496,3 +497,35 @@ def test_posterior_of_the_data_constrained_table(data_folder):
     low, high = predictive.quantile([0.05, 0.95], ("chain", "draw"))
     observed = fitted.tree["observed_data"]["log_loss"]
     assert 0.88 < float(((observed > low) & (observed < high)).mean()) < 0.97
+
+
+@pytest.mark.parametrize(
+    ("found", "thinned"),
+    [
+        # R-hat, effective draws and divergences of each attempt; how each is thinned
+        ([(1.005, 700, 1), (1.005, 500, 0)], [1, 1]),  # smaller steps alone
+        ([(1.005, 500, 1), (1.005, 900, 0)], [1, 3]),  # with which 400 may be missed
+        ([(1.02, 700, 0), (1.005, 900, 0)], [1, 3]),
+        ([(1.02, 200, 0), (1.005, 700, 1), (1.005, 700, 0)], [1, 3, 3]),
+        ([(1.02, 200, 0), (1.02, 500, 0), (1.005, 700, 0)], [1, 3, 5]),
+    ],
+)
+def test_more_draws_are_made_only_where_they_were_lacking(runs, monkeypatch, found, thinned):
+    asked, given = [], iter(found)
+
+    def sample(target, settings):
+        asked.append(settings.get("thin", 1))
+        return xr.DataTree()
+
+    def fit_of_draws(*args):
+        r_hat, effective, divergences = next(given)
+        own = Diagnostics(divergences, 0, r_hat, effective, 1.0, 1.0)
+        return SimpleNamespace(diagnostics=own, _computed=())
+
+    monkeypatch.setattr(fitting, "target_of", lambda *args: None)
+    monkeypatch.setattr(fitting, "beside_draws", lambda *args: {})
+    monkeypatch.setattr(fitting, "sample", sample)
+    monkeypatch.setattr(fitting, "fit_of_draws", fit_of_draws)
+    monkeypatch.setattr(fitting, "ATTEMPTS", fitting.WHITENED_ATTEMPTS)
+    fit(runs, "chinchilla", progress=False)
+    assert asked == thinned
