@@ -51,7 +51,7 @@ MADE = ROOT / "docs" / "site"  # parts of pages that the site is made of: `test_
 WRITTEN = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent != MADE]
 PAGES = [ROOT / "README.md", *WRITTEN]
 MOST_WORDS = 25
-FEW = {"draws": 400, "tune": 600}
+FEW = {"draws": 600, "tune": 500}
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 

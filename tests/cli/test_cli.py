@@ -347,7 +347,8 @@ def test_unconverged_fit_exits_1_unless_allowed(run, table, tmp_path, monkeypatc
     from bayescale.posterior import diagnostics
 
     monkeypatch.setattr(diagnostics, "MAX_R_HAT", 0.9)
-    arguments = ["fit", table, "--column", "params=N", "--out", tmp_path / "fit.nc"]
+    few = ["--draws", "100", "--tune", "200"]
+    arguments = ["fit", table, "--column", "params=N", "--out", tmp_path / "fit.nc", *few]
     code, out, err = run(*arguments)
     assert code == 1
     assert "not converged" not in err

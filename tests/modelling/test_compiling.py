@@ -242,7 +242,7 @@ FIT = """
 import bayescale as bs
 import pandas as pd
 runs = bs.read_runs({path!r})
-fitted = bs.fit(runs, "chinchilla", draws=50, tune=100, seed=4, progress=False)
+fitted = bs.fit(runs, "power-law", draws=50, tune=100, seed=4, progress=False)
 print(float(fitted.posterior["alpha"].sum()))
 """
 
