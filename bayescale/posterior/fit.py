@@ -733,7 +733,12 @@ class Fit(Shown):
         effective draws of all members and their worst R-hat: members may differ, and that is no
         failure of the sampler.
         """
-        return self._summary.copy()
+        medians = az.summary(
+            self.tree, var_names=list(self.parameters), kind="stats_median", round_to="none"
+        )
+        table = self._summary.copy()
+        table.insert(0, "median", medians["median"])
+        return table
 
     @cached_property
     def _summary(self) -> pd.DataFrame:
@@ -744,13 +749,9 @@ class Fit(Shown):
             ci_kind="eti",
             round_to="none",
         )
-        medians = az.summary(
-            self.tree, var_names=list(self.parameters), kind="stats_median", round_to="none"
-        )
-        table.insert(0, "median", medians["median"])
         if len(self.members) == 1:
             return table
-        each = pd.concat([own.summary() for own in self.members]).groupby(level=0)
+        each = pd.concat([own._summary for own in self.members]).groupby(level=0)
         table["r_hat"] = each["r_hat"].max()
         for column in ("ess_bulk", "ess_tail"):
             table[column] = each[column].sum()

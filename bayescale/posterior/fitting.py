@@ -214,11 +214,13 @@ def _sampled(
     compiled_at = time.perf_counter()
     beside = beside_draws(spec, target, settings["seed"])
     sampled_from = time.perf_counter()
-    suffices = None
+    tried: dict[str, Any] = {}
+    suffices = max(attempt.get("thin", 1) for attempt in attempts)
     for number, attempt in enumerate(attempts):
-        own = {**settings, **attempt}
-        if suffices:
-            own["thin"] = min(own.get("thin", 1), suffices)
+        own = {**settings, **attempt, "thin": min(attempt.get("thin", 1), suffices)}
+        if own == tried:
+            continue  # it would draw the same
+        tried = own
         with step(f"attempt {number + 1} of {len(attempts)}" if number else ""):
             if backend == "jax":
                 [tree] = sample_together([target], own, [own["seed"]])
@@ -235,7 +237,7 @@ def _sampled(
         if not found.problems:
             break
         if found.max_r_hat <= MAX_R_HAT and found.min_ess_bulk >= _AMPLE * enough:
-            suffices = own.get("thin", 1)  # smaller steps are wanted, and no more draws
+            suffices = own["thin"]  # smaller steps are wanted, and no more draws
     return result
 
 

@@ -160,11 +160,8 @@ def test_a_long_fit_is_sampled_shortly_and_once_more_where_that_was_too_short(
         return SimpleNamespace(diagnostics=own)
 
     monkeypatch.setattr(scores, "fitted_to", fitted_to)
-    runs, spec = (
-        scores.design_of("power-law-hierarchical"),
-        scores.spec_of("power-law-hierarchical"),
-    )
-    assert scores.shortly(runs, spec, 1).diagnostics is own
+    case = "power-law-hierarchical"
+    assert scores.shortly(scores.design_of(case), scores.spec_of(case), 1).diagnostics is own
     assert [settings["target_accept"] for settings in asked] == tried
     assert [settings["draws"] for settings in asked] == [300, 900, 900][: len(tried)]
 

@@ -499,6 +499,29 @@ def test_posterior_of_the_data_constrained_table(data_folder):
     assert 0.88 < float(((observed > low) & (observed < high)).mean()) < 0.97
 
 
+def attempts_made(runs, monkeypatch, attempts, found):
+    """Settings of the attempts of a fit, of each of which R-hat, effective draws and divergences
+    are given."""
+    asked, given = [], iter(found)
+
+    def sample(target, settings):
+        asked.append(settings)
+        return xr.DataTree()
+
+    def fit_of_draws(*args):
+        r_hat, effective, divergences = next(given)
+        own = Diagnostics(divergences, 0, r_hat, effective, 1.0, 1.0)
+        return SimpleNamespace(diagnostics=own, _computed=())
+
+    monkeypatch.setattr(fitting, "target_of", lambda *args: None)
+    monkeypatch.setattr(fitting, "beside_draws", lambda *args: {})
+    monkeypatch.setattr(fitting, "sample", sample)
+    monkeypatch.setattr(fitting, "fit_of_draws", fit_of_draws)
+    monkeypatch.setattr(fitting, "ATTEMPTS", attempts)
+    fit(runs, "chinchilla", progress=False)
+    return asked
+
+
 @pytest.mark.parametrize(
     ("found", "thinned"),
     [
@@ -511,21 +534,11 @@ def test_posterior_of_the_data_constrained_table(data_folder):
     ],
 )
 def test_more_draws_are_made_only_where_they_were_lacking(runs, monkeypatch, found, thinned):
-    asked, given = [], iter(found)
+    asked = attempts_made(runs, monkeypatch, fitting.WHITENED_ATTEMPTS, found)
+    assert [settings["thin"] for settings in asked] == thinned
 
-    def sample(target, settings):
-        asked.append(settings.get("thin", 1))
-        return xr.DataTree()
 
-    def fit_of_draws(*args):
-        r_hat, effective, divergences = next(given)
-        own = Diagnostics(divergences, 0, r_hat, effective, 1.0, 1.0)
-        return SimpleNamespace(diagnostics=own, _computed=())
-
-    monkeypatch.setattr(fitting, "target_of", lambda *args: None)
-    monkeypatch.setattr(fitting, "beside_draws", lambda *args: {})
-    monkeypatch.setattr(fitting, "sample", sample)
-    monkeypatch.setattr(fitting, "fit_of_draws", fit_of_draws)
-    monkeypatch.setattr(fitting, "ATTEMPTS", fitting.WHITENED_ATTEMPTS)
-    fit(runs, "chinchilla", progress=False)
-    assert asked == thinned
+def test_no_attempt_repeats_the_one_before(runs, monkeypatch):
+    found = [(1.005, 700, 1), (1.005, 700, 0)]
+    asked = attempts_made(runs, monkeypatch, fitting.HIERARCHICAL_ATTEMPTS, found)
+    assert [(own["target_accept"], own["thin"]) for own in asked] == [(0.95, 1), (0.99, 1)]
